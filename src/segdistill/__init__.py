@@ -1,0 +1,53 @@
+"""Learn to segment images without labels.
+
+Example::
+
+    import segdistill
+
+    segmenter = segdistill.fit("photos/", classes=8)
+    mask = segmenter.segment("photos/beach.jpg")  # (height, width) integers
+    segmenter.save("runs/photos")
+    segmenter = segdistill.Segmenter.load("runs/photos")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from segdistill.version import __version__
+
+if TYPE_CHECKING:
+    from segdistill.api import Evaluation, evaluate, fit, segment
+    from segdistill.config.settings import FitSettings
+    from segdistill.errors import UserError
+    from segdistill.inference.folder import MaskOptions
+    from segdistill.model.segmenter import Segmenter
+
+__all__ = [
+    "Evaluation",
+    "FitSettings",
+    "MaskOptions",
+    "Segmenter",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "fit",
+    "segment",
+]
+
+_HOMES = {
+    "Evaluation": "segdistill.api",
+    "FitSettings": "segdistill.config.settings",
+    "MaskOptions": "segdistill.inference.folder",
+    "Segmenter": "segdistill.model.segmenter",
+    "UserError": "segdistill.errors",
+    "evaluate": "segdistill.api",
+    "fit": "segdistill.api",
+    "segment": "segdistill.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Importing torch takes seconds, which `segdistill --help` should not.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'segdistill' has no attribute {name!r}")

@@ -1,0 +1,46 @@
+"""Frozen networks from an image batch to a feature map, behind one protocol and a registry.
+
+A new backbone is one module that offers ``Backbone`` and one ``register`` call here. Importing
+this package imports neither transformers nor any network: a backbone's loader does.
+"""
+
+from segdistill.backbones.huggingface import SHORT_NAMES, load_from_hub
+from segdistill.backbones.protocol import Backbone
+from segdistill.backbones.registry import (
+    DEFAULT_BACKBONE,
+    BackboneEntry,
+    backbone_entries,
+    check_backbone_name,
+    load_backbone,
+    register,
+)
+
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "Backbone",
+    "BackboneEntry",
+    "backbone_entries",
+    "check_backbone_name",
+    "load_backbone",
+    "register",
+]
+
+
+def _load_embedded(_source: str) -> Backbone:
+    from segdistill.backbones.efficientnet_lite import EfficientNetLite  # noqa: PLC0415 - loads weights
+
+    return EfficientNetLite()
+
+
+register(
+    BackboneEntry(
+        name=DEFAULT_BACKBONE,
+        source="embedded",
+        summary="EfficientNet-Lite0, 472 channels, comes with the installation",
+        load=_load_embedded,
+    )
+)
+for _name, _model in SHORT_NAMES.items():
+    register(
+        BackboneEntry(name=_name, source=_model.hub_id, summary=_model.summary, load=load_from_hub)
+    )

@@ -1,0 +1,311 @@
+"""Finding and loading vision transformers, by way of transformers.
+
+Weights come from the Hugging Face hub or from a local folder in the hub's layout, and only as
+safetensors: nothing is unpickled. transformers takes seconds to import, so it is imported where
+it is used.
+"""
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from segdistill.backbones.protocol import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Backbone,
+)
+from segdistill.backbones.vision_transformer import (
+    ARCHITECTURES,
+    Architecture,
+    Features,
+    TransformersBackbone,
+)
+from segdistill.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+# DINO's own code trained with this; the hub's copies of DINO state transformers' default for ViT.
+DINO_NORM_EPS = 1e-6
+TRANSFORMERS_VIT_NORM_EPS = 1e-12
+
+
+WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
+HUB_FILES = ("config.json", "preprocessor_config.json", *WEIGHT_FILES, "model-*.safetensors")
+
+
+class HubModel(NamedTuple):
+    """A model on the Hugging Face hub, with one line on it for people."""
+
+    hub_id: str
+    summary: str
+
+
+SHORT_NAMES = {
+    "dino-vits8": HubModel("facebook/dino-vits8", "DINO ViT-S/8, 384 channels"),
+    "dino-vits16": HubModel("facebook/dino-vits16", "DINO ViT-S/16, 384 channels"),
+    "dino-vitb8": HubModel("facebook/dino-vitb8", "DINO ViT-B/8, 768 channels"),
+    "dino-vitb16": HubModel("facebook/dino-vitb16", "DINO ViT-B/16, 768 channels"),
+    "dinov2-vits14": HubModel("facebook/dinov2-small", "DINOv2 ViT-S/14, 384 channels"),
+    "dinov2-vitb14": HubModel("facebook/dinov2-base", "DINOv2 ViT-B/14, 768 channels"),
+    "dinov2-vitl14": HubModel("facebook/dinov2-large", "DINOv2 ViT-L/14, 1024 channels"),
+    "dinov2-reg-vits14": HubModel(
+        "facebook/dinov2-with-registers-small", "DINOv2 ViT-S/14 with registers, 384 channels"
+    ),
+    "dinov2-reg-vitb14": HubModel(
+        "facebook/dinov2-with-registers-base", "DINOv2 ViT-B/14 with registers, 768 channels"
+    ),
+    "dinov2-reg-vitl14": HubModel(
+        "facebook/dinov2-with-registers-large", "DINOv2 ViT-L/14 with registers, 1024 channels"
+    ),
+    "dinov3-vits16": HubModel(
+        "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 ViT-S/16, 384 channels, gated"
+    ),
+    "dinov3-vitb16": HubModel(
+        "facebook/dinov3-vitb16-pretrain-lvd1689m", "DINOv3 ViT-B/16, 768 channels, gated"
+    ),
+    "dinov3-vitl16": HubModel(
+        "facebook/dinov3-vitl16-pretrain-lvd1689m", "DINOv3 ViT-L/16, 1024 channels, gated"
+    ),
+}
+
+
+def load_from_hub(source: str, *, features: Features = "tokens") -> Backbone:
+    """Load a vision transformer from the Hugging Face hub or from a local folder.
+
+    Args:
+        source: a hub id such as ``facebook/dino-vits8``, or a folder that holds config.json and
+            model.safetensors.
+        features: ``tokens`` of the last block after the final norm, or its ``keys``.
+
+    Raises:
+        UserError: the weights cannot be had, or are not of a network that is supported.
+    """
+    path = Path(source)
+    if path.is_file():
+        raise UserError(f"--backbone {source}: a file; give a folder or one of DINO's .pth files")
+    if path.is_dir():
+        folder = path.resolve()
+        return _load(folder, str(folder), features)
+    return _load(_download(source), source, features)
+
+
+def quiet_from_pretrained(
+    model_class: Any, source: str | None, **options: Any
+) -> tuple["PreTrainedModel", dict[str, Any]]:
+    """Load a model with transformers' messages and progress bars off while it loads.
+
+    Args:
+        model_class: one of transformers' model classes.
+        source: folder or hub id; None if ``options`` hold a state_dict.
+        options: more arguments to ``from_pretrained``.
+
+    Returns:
+        The model, in float32, and transformers' account of missing and unexpected weights.
+    """
+    with _quiet_transformers():
+        model, account = model_class.from_pretrained(
+            source,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            **options,
+        )
+    return model, account
+
+
+def _load(folder: Path, name: str, features: Features) -> Backbone:
+    """Load what ``name`` stands for, of which ``folder`` holds all files or all but the weights."""
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"--backbone {name}: no config.json; the hub's layout has config.json and"
+            " model.safetensors"
+        )
+    model_type = str(_read_json(folder / "config.json").get("model_type"))
+    if model_type not in ARCHITECTURES:
+        raise UserError(
+            f"--backbone {name}: config.json states model_type {model_type!r};"
+            f" supported are {', '.join(ARCHITECTURES)}"
+        )
+    if name == str(folder):
+        _check_weights(folder)
+    # Without a copy of the weights, transformers finds the hub's own conversion to safetensors.
+    weights = folder if _has_weights(folder) else name
+    mean, std = _read_normalisation(folder)
+    return TransformersBackbone(
+        _load_model(folder, str(weights), name, ARCHITECTURES[model_type]),
+        name=name,
+        licence=_licence(name, model_type),
+        mean=mean,
+        std=std,
+        features=features,
+    )
+
+
+def _load_model(
+    folder: Path, weights: str, name: str, architecture: Architecture
+) -> "PreTrainedModel":
+    import transformers  # noqa: PLC0415 - takes seconds
+
+    model_class = getattr(transformers, architecture.model_class)
+    try:
+        config = _read_config(model_class, folder)
+        model, account = quiet_from_pretrained(
+            model_class, weights, config=config, use_safetensors=True, **architecture.load_options
+        )
+    except Exception as error:
+        # Errors here are of many classes, and which ones depends on the versions installed.
+        raise UserError(_weights_message(name, error)) from error
+    # The mask token is for training alone, and some copies lack it.
+    missing = sorted(key for key in account["missing_keys"] if not key.endswith("mask_token"))
+    if missing:
+        raise UserError(
+            f"--backbone {name}: {len(missing)} weights are missing, {missing[0]} first;"
+            f" {architecture.model_class} needs them all"
+        )
+    return model
+
+
+def _read_config(model_class: Any, folder: Path) -> "PretrainedConfig":
+    config = model_class.config_class.from_pretrained(str(folder))
+    if config.model_type == "vit" and config.layer_norm_eps == TRANSFORMERS_VIT_NORM_EPS:
+        config.layer_norm_eps = DINO_NORM_EPS
+    return config  # type: ignore[no-any-return]
+
+
+def _download(hub_id: str) -> Path:
+    """Return a folder with the hub's files, from the cache where the hub cannot be reached."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
+
+    try:
+        # One attempt, unlike the download of a single file, which tries again for minutes.
+        return Path(snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
+    except Exception as error:
+        # The hub's errors are those of its HTTP library, which has changed twice.
+        raise UserError(_weights_message(hub_id, error)) from error
+
+
+def _weights_message(name: str, error: Exception) -> str:
+    if Path(name).is_dir():
+        return f"--backbone {name}: the weights cannot be read: {_first_line(error)}"
+    short = next((short for short, model in SHORT_NAMES.items() if model.hub_id == name), None)
+    asked = f"{short} ({name})" if short else name
+    return (
+        f"--backbone {asked}: no weights from the Hugging Face hub: {_hub_reason(name, error)}.\n"
+        "Ways on: a local folder in the hub's layout (--backbone FOLDER), one of DINO's .pth files"
+        " (--backbone FILE.pth), or the embedded default (--backbone efficientnet-lite0)."
+    )
+
+
+def _hub_reason(hub_id: str, error: Exception) -> str:
+    from huggingface_hub import errors  # noqa: PLC0415 - only failures need it
+
+    gated = isinstance(error, errors.GatedRepoError)
+    if gated:
+        reason = "access is refused"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        reason = "there is no such repository, or it is private"
+    elif isinstance(error.__cause__, errors.OfflineModeIsEnabled):
+        reason = "offline mode is on (HF_HUB_OFFLINE) and the local cache does not hold them"
+    elif isinstance(error, errors.LocalEntryNotFoundError):
+        reason = "it cannot be reached and the local cache does not hold them"
+    else:
+        reason = _first_line(error)
+    if gated or hub_id.startswith("facebook/dinov3"):
+        reason += (
+            f"; these weights are gated: ask for access on the hub's page of {hub_id},"
+            " then give your token with `hf auth login`"
+        )
+    return reason
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in WEIGHT_FILES)
+
+
+def _check_weights(folder: Path) -> None:
+    if _has_weights(folder):
+        return
+    if (folder / "pytorch_model.bin").is_file():
+        raise UserError(
+            f"--backbone {folder}: holds pytorch_model.bin, but only model.safetensors is read,"
+            " because a .bin file can run code. Convert it once, if you trust it:\n"
+            f'python -c "from transformers import AutoModel as M;'
+            f" M.from_pretrained(r'{folder}').save_pretrained(r'{folder}')\""
+        )
+    raise UserError(f"--backbone {folder}: no weights; model.safetensors is missing")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON: {_first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no JSON object")
+    return content
+
+
+def _read_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation that preprocessor_config.json states."""
+    path = folder / "preprocessor_config.json"
+    if not path.is_file():
+        return IMAGENET_MEAN, IMAGENET_STD
+    settings = _read_json(path)
+    if settings.get("do_normalize") is False:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    try:
+        mean = tuple(float(value) for value in settings.get("image_mean") or IMAGENET_MEAN)
+        std = tuple(float(value) for value in settings.get("image_std") or IMAGENET_STD)
+    except (TypeError, ValueError):
+        mean = std = ()
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise UserError(
+            f"{path}: image_mean must be three numbers and image_std three numbers above 0"
+        )
+    return mean, std
+
+
+def _licence(name: str, model_type: str) -> str:
+    if model_type == "dinov3_vit":
+        return "dinov3-license"
+    if name.startswith(("facebook/dino-", "facebook/dinov2-")):
+        return "apache-2.0"
+    return "unknown"
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Turn off transformers' messages and progress bars, and restore the user's choices."""
+    import huggingface_hub.utils  # noqa: PLC0415 - takes seconds
+    import transformers.utils  # noqa: PLC0415 - takes seconds
+
+    hub: Any = huggingface_hub.utils
+    logging: Any = transformers.utils.logging
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    hub_bars_off = hub.are_progress_bars_disabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.set_verbosity_error()
+        if bars:
+            logging.disable_progress_bar()  # turns off the hub's bars too
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()
+                if hub_bars_off:
+                    hub.disable_progress_bars()

@@ -1,0 +1,100 @@
+"""What every backbone offers."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen network that turns images into feature maps.
+
+    Attributes:
+        name: what to give to ``--backbone`` to get this network again.
+        fingerprint: changes with the weights and with the preprocessing, and with nothing else.
+        stride: image pixels a side that one place of the feature map stands for.
+        size_multiple: both sides of the images must be multiples of this.
+        channel_groups: sizes of the groups of channels that are normalised apart from each other
+            (one group for most networks; one for each stage where stages are joined).
+        standardise: whether channels are to be standardised over the data set before use, as is
+            right for raw activations but not for the output of a final norm.
+        resolution: shorter side, in pixels, that suits the network.
+        licence: of the weights, as their publisher names it.
+    """
+
+    name: str
+    fingerprint: str
+    stride: int
+    size_multiple: int
+    channel_groups: tuple[int, ...]
+    standardise: bool
+    resolution: int
+    licence: str
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return features.
+
+        Args:
+            images: shape (batch, 3, height, width), in 0..1, sides multiples of
+                ``size_multiple``.
+
+        Returns:
+            Tensor of shape (batch, sum(channel_groups), height / stride, width / stride).
+        """
+        ...
+
+
+class FrozenBackbone(nn.Module):
+    """Base of the backbones here: no gradients, always in evaluation mode."""
+
+    def freeze(self) -> None:
+        """Stop gradients and training-time behaviour for good."""
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FrozenBackbone":
+        """Stay in evaluation mode, whatever the module around this one does."""
+        del mode
+        return super().train(mode=False)
+
+
+def normalise_images(
+    images: torch.Tensor, mean: Sequence[float], std: Sequence[float]
+) -> torch.Tensor:
+    """Subtract a mean and divide by a standard deviation, channel by channel.
+
+    Args:
+        images: shape (batch, 3, height, width), in 0..1.
+        mean: of each channel.
+        std: of each channel.
+
+    Returns:
+        Tensor of the shape of ``images``.
+    """
+    shape = (1, 3, 1, 1)
+    return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
+
+
+def weights_fingerprint(module: nn.Module, *preprocessing: object) -> str:
+    """Return a 16-digit hexadecimal fingerprint of a module's weights and preprocessing.
+
+    Args:
+        module: every tensor of its state counts, by name, shape, type and value.
+        preprocessing: anything whose ``repr`` tells how images are prepared.
+
+    Example:
+        >>> weights_fingerprint(nn.Identity(), 224) == weights_fingerprint(nn.Identity(), 448)
+        False
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    digest.update(repr(preprocessing).encode())
+    return digest.hexdigest()

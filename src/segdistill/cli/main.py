@@ -1,0 +1,125 @@
+"""The ``segdistill`` command."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+from segdistill.errors import UserError
+from segdistill.version import __version__
+
+Command = Callable[[Sequence[str]], None]
+
+
+@dataclass(frozen=True)
+class CommandEntry:
+    """A line of ``segdistill --help``.
+
+    Attributes:
+        module: whose ``run`` is called; imported only then, since torch takes seconds.
+        summary: one line.
+    """
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "fit": CommandEntry("segdistill.cli.fit", "learn from a folder of images, without labels"),
+    "segment": CommandEntry("segdistill.cli.segment", "write one mask for each image"),
+    "evaluate": CommandEntry("segdistill.cli.evaluate", "score a run against labels"),
+    "sample": CommandEntry("segdistill.cli.sample", "generate a small data set to try things on"),
+    "backbones": CommandEntry("segdistill.cli.backbones", "list the backbones"),
+    "cache": CommandEntry("segdistill.cli.cache", "show or clear the kept features"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: what follows ``segdistill``; by default the process's own.
+
+    Returns:
+        Exit status: 0, 2 for a mistake of the user, 130 if interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in {"-h", "--help"}:
+        print(overview())
+        return 0 if given else 2
+    if given[0] == "--version":
+        print(f"segdistill {__version__}")
+        return 0
+    if given[0] not in COMMANDS:
+        print(unknown_command(given[0]), file=sys.stderr)
+        return 2
+    _log_to_stderr(quiet="--quiet" in given)
+    return run_command(given[0], given[1:])
+
+
+def run_command(name: str, arguments: Sequence[str]) -> int:
+    """Run one command and turn what goes wrong into an exit status.
+
+    Args:
+        name: a key of :data:`COMMANDS`.
+        arguments: what follows it.
+
+    Returns:
+        Exit status, as for :func:`main`.
+    """
+    try:
+        command: Command = import_module(COMMANDS[name].module).run
+        command(arguments)
+    except UserError as error:
+        print(f"segdistill {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        hint = "; the same command with --resume goes on" if name in {"fit", "segment"} else ""
+        print(f"\nsegdistill {name}: interrupted{hint}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone, as `| head` does.
+        sys.stderr.close()
+        return 141
+    return 0
+
+
+def overview() -> str:
+    """Return the text of ``segdistill --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items()]
+    return "\n".join(
+        [
+            "segdistill learns to segment images without labels.",
+            "",
+            "  segdistill fit PHOTOS --classes 8            # -> runs/PHOTOS",
+            "  segdistill segment runs/PHOTOS MORE_PHOTOS   # -> one mask a photo",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "`segdistill COMMAND --help` tells more; `segdistill --version` prints the version.",
+        ]
+    )
+
+
+def unknown_command(name: str) -> str:
+    """Return the error for a command that does not exist."""
+    near = get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    return f"segdistill: no command {name!r}; {hint}"
+
+
+def _log_to_stderr(*, quiet: bool) -> None:
+    logger = logging.getLogger("segdistill")
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""``segdistill sample``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segdistill.cli.parser import CommandParser, common_options
+from segdistill.errors import UserError
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    command = CommandParser(
+        "sample",
+        "Generate a small data set of outdoor scenes, with exact labels and depth.",
+        "segdistill sample world",
+    )
+    command.add_argument("folder", help="folder to write; must be new or empty")
+    command.add_argument("--train", type=int, default=48, help="training scenes")
+    command.add_argument("--val", type=int, default=16, help="validation scenes")
+    command.add_argument("--width", type=int, default=320, help="in pixels")
+    command.add_argument("--height", type=int, default=240, help="in pixels")
+    command.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
+    common_options(command)
+    return command
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Raises:
+        UserError: something given cannot be used.
+    """
+    options = parser().parse_args(list(arguments))
+
+    from segdistill.progress import progress_bar
+    from segdistill.sample.dataset import write_sample
+
+    scenes = options.train + options.val
+    with progress_bar("Rendering scenes", scenes, shown=not options.quiet) as advance:
+        try:
+            root = write_sample(
+                Path(options.folder),
+                train=options.train,
+                val=options.val,
+                width=options.width,
+                height=options.height,
+                seed=options.seed,
+                progress=lambda _done, _total: advance(1),
+            )
+        except (FileExistsError, ValueError) as error:
+            raise UserError(str(error)) from error
+    print(f"Images: {root / 'imgs'}")
+    print(f"Labels: {root / 'labels'}")
+    print(f"Depth:  {root / 'depth'}")
+    print(f"Next:   segdistill fit {root} --classes 6")

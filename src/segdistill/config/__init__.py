@@ -1,0 +1,1 @@
+"""Typed settings, presets, and reading them from YAML and the command line."""

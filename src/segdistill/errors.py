@@ -1,0 +1,16 @@
+"""Errors that a user can mend."""
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used; the message names it and the mend.
+
+    The command line prints the message alone and exits with status 2. Library code raises it
+    (or a subclass) for every mistake in what was given, so that callers can tell such mistakes
+    from defects of the program.
+
+    Example:
+        >>> raise UserError("photos/: no images found; give a folder that holds images")
+        Traceback (most recent call last):
+        ...
+        segdistill.errors.UserError: photos/: no images found; give a folder that holds images
+    """

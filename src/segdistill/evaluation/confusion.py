@@ -1,0 +1,114 @@
+"""Scores from one confusion matrix over a whole set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from segdistill.images.labels import VOID
+
+
+class ConfusionMatrix:
+    """Counts of pixels by predicted cluster and label; grows with the labels that occur.
+
+    Counts add up over images, files and processes, which scores do not.
+
+    Args:
+        clusters: number of clusters.
+        labels: number of label classes, if it is known.
+
+    Example:
+        >>> matrix = ConfusionMatrix(2)
+        >>> matrix.update(np.array([[0, 1]], np.uint8), np.array([[1, 0]]))
+        >>> matrix.counts.tolist()
+        [[0, 1], [1, 0]]
+    """
+
+    def __init__(self, clusters: int, labels: int = 0) -> None:
+        self.counts: NDArray[np.int64] = np.zeros((clusters, labels), np.int64)
+
+    def update(self, predicted: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        """Add an image.
+
+        Args:
+            predicted: clusters, shape (height, width).
+            labels: label classes, the same shape; negative values and 255 count for nothing.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        if predicted.shape != labels.shape:
+            raise ValueError(f"mask {predicted.shape} and labels {labels.shape} differ in shape")
+        valid = (labels >= 0) & (labels != VOID)
+        kept = labels[valid]
+        if kept.size == 0:
+            return
+        clusters, known = self.counts.shape
+        highest = int(kept.max()) + 1
+        if highest > known:
+            grown = np.zeros((clusters, highest), np.int64)
+            grown[:, :known] = self.counts
+            self.counts = grown
+        width = self.counts.shape[1]
+        pairs = predicted[valid].astype(np.int64) * width + kept
+        self.counts += np.bincount(pairs, minlength=clusters * width).reshape(clusters, width)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well clusters agree with labels, after matching.
+
+    Attributes:
+        accuracy: share of labelled pixels whose cluster is matched to their label, 0..1.
+        mean_iou: mean of ``iou`` over the label classes that occur, 0..1.
+        iou: intersection over union of each label class, 0..1; NaN where a class occurs in
+            neither labels nor matched predictions.
+        match: for each cluster the label class it is matched to, or -1.
+        pixels: number of labelled pixels.
+    """
+
+    accuracy: float
+    mean_iou: float
+    iou: tuple[float, ...]
+    match: tuple[int, ...]
+    pixels: int
+
+
+def score(counts: NDArray[np.int64]) -> Scores:
+    """Match clusters to label classes one to one, and score.
+
+    The Hungarian method finds the matching with the most agreeing pixels over the whole set, as
+    the field does. Pixels of unmatched clusters are wrong; label classes without a cluster score
+    an IoU of 0.
+
+    Args:
+        counts: pixels by cluster and label class, shape (clusters, labels).
+
+    Raises:
+        ValueError: no labelled pixel was counted.
+
+    Example:
+        >>> scores = score(np.array([[0, 6], [3, 1]]))
+        >>> scores.match, scores.accuracy
+        ((1, 0), 0.9)
+    """
+    total = int(counts.sum())
+    if total == 0:
+        raise ValueError("no labelled pixels to score")
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    match = np.full(counts.shape[0], -1)
+    match[rows] = columns
+    agreeing = np.zeros(counts.shape[1], np.int64)
+    predicted = np.zeros(counts.shape[1], np.int64)
+    agreeing[columns] = counts[rows, columns]
+    predicted[columns] = counts[rows].sum(axis=1)
+    union = counts.sum(axis=0) + predicted - agreeing
+    iou = np.divide(agreeing, union, out=np.full(len(union), np.nan), where=union > 0)
+    return Scores(
+        accuracy=float(agreeing.sum() / total),
+        mean_iou=float(np.nanmean(iou)),
+        iou=tuple(float(value) for value in iou),
+        match=tuple(int(value) for value in match),
+        pixels=total,
+    )

@@ -1,0 +1,1 @@
+"""The feature store, feature statistics and nearest neighbours."""

@@ -1,0 +1,52 @@
+"""Features of places spread over the data set, for statistics and clustering."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from segdistill.features.extract import FeatureMaps
+from segdistill.progress import progress_bar
+
+MapFunction = Callable[[torch.Tensor], torch.Tensor]
+
+
+def spread_places(
+    maps: FeatureMaps,
+    count: int,
+    *,
+    seed: int,
+    max_maps: int | None = None,
+    function: MapFunction | None = None,
+    description: str = "Reading features",
+    progress: bool = False,
+) -> torch.Tensor:
+    """Take the same number of random places of each map.
+
+    Args:
+        maps: of the data set.
+        count: places wanted in all; a small data set has fewer.
+        seed: of the choice.
+        max_maps: bound on the maps read, taken evenly over the list.
+        function: applied to the places of a map, (places, channels) to (places, any).
+        description: of the progress bar.
+        progress: show a progress bar.
+
+    Returns:
+        Tensor of shape (places, channels), float32, at least one place of each map read.
+    """
+    chosen = np.arange(len(maps))
+    if max_maps is not None and len(maps) > max_maps:
+        chosen = np.linspace(0, len(maps) - 1, max_maps).round().astype(int)
+    each = max(1, -(-count // len(chosen)))
+    random = np.random.default_rng(seed)
+    taken = []
+    with progress_bar(description, len(chosen), shown=progress) as advance:
+        for index in chosen:
+            features = maps[int(index)]
+            cells = features.reshape(-1, features.shape[-1])
+            rows = np.sort(random.permutation(len(cells))[:each])
+            places = torch.from_numpy(cells[rows]).float()
+            taken.append(places if function is None else function(places))
+            advance(1)
+    return torch.cat(taken)

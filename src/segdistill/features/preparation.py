@@ -1,0 +1,131 @@
+"""Making raw feature maps comparable: standardise, normalise by group, reduce.
+
+Raw activations differ in scale from channel to channel and from stage to stage; cosine
+similarities of such features see only the loudest channels.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+STANDARD_DEVIATION_FLOOR = 1e-4
+"""Channels that never change would otherwise be divided by zero."""
+
+
+class FeaturePreparation(nn.Module):
+    """A fixed map from raw to prepared features, fitted once to a data set.
+
+    Steps: standardise each channel; bring each group of channels to unit length at each place;
+    subtract the mean; rotate onto the leading principal components.
+
+    Args:
+        groups: sizes of the groups of channels.
+        components: channels kept by the last step, or ``None`` to skip the last two steps.
+
+    Shapes: (..., sum(groups)) to (..., channels): the channels are the last dimension.
+
+    Example:
+        >>> places = torch.randn(500, 6) * 10 + 3
+        >>> preparation = fit_preparation(places, (2, 4), standardise=True, components=3)
+        >>> preparation(places).shape
+        torch.Size([500, 3])
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+    centre: torch.Tensor
+    rotation: torch.Tensor
+
+    def __init__(self, groups: Sequence[int], components: int | None = None) -> None:
+        super().__init__()
+        self.groups = tuple(groups)
+        total = sum(self.groups)
+        self.components = None if components is None else min(components, total)
+        self.register_buffer("mean", torch.zeros(total))
+        self.register_buffer("scale", torch.ones(total))
+        if self.components is not None:
+            self.register_buffer("centre", torch.zeros(total))
+            self.register_buffer("rotation", torch.eye(total, self.components))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of prepared features."""
+        return sum(self.groups) if self.components is None else self.components
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return prepared features; see the class."""
+        features = self.normalise(features)
+        if self.components is None:
+            return features
+        return (features - self.centre) @ self.rotation  # (..., sum(groups)) -> (..., components)
+
+    def normalise(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features after the first two steps, in the shape given."""
+        features = (features - self.mean) * self.scale
+        if len(self.groups) == 1:
+            return features
+        parts = torch.split(features, list(self.groups), dim=-1)
+        return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)
+
+
+def fit_preparation(
+    places: torch.Tensor, groups: Sequence[int], *, standardise: bool, components: int | None
+) -> FeaturePreparation:
+    """Fit a :class:`FeaturePreparation` to features of places spread over the data set.
+
+    Args:
+        places: raw features, shape (places, sum(groups)).
+        groups: sizes of the groups of channels.
+        standardise: whether channels are brought to mean 0 and standard deviation 1.
+        components: principal components kept, or ``None`` for the features as they are.
+
+    Returns:
+        The fitted map.
+    """
+    preparation = FeaturePreparation(groups, components)
+    if standardise:
+        preparation.mean.copy_(places.mean(dim=0))
+        deviation = places.std(dim=0, correction=0).clamp_min(STANDARD_DEVIATION_FLOOR)
+        preparation.scale.copy_(1 / deviation)
+    if preparation.components is not None:
+        normalised = preparation.normalise(places)
+        preparation.centre.copy_(normalised.mean(dim=0))
+        preparation.rotation.copy_(
+            principal_components(normalised - preparation.centre, preparation.components)
+        )
+    return preparation
+
+
+def principal_components(centred: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the leading principal directions as columns.
+
+    Args:
+        centred: shape (places, channels), of mean zero.
+        count: number of directions.
+
+    Returns:
+        Tensor of shape (channels, count) with orthonormal columns; each column's largest entry is
+        positive, so that the result does not depend on the machine.
+    """
+    covariance = (centred.mT @ centred).double()
+    _, vectors = torch.linalg.eigh(covariance)  # ascending
+    leading = vectors[:, -count:].flip(dims=(1,))
+    largest = leading.abs().argmax(dim=0)
+    signs = leading[largest, torch.arange(count)].sign()
+    oriented: torch.Tensor = (leading * signs).to(centred.dtype)
+    return oriented
+
+
+def mean_descriptor(maps: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return one unit vector for each map: the mean over its places.
+
+    Args:
+        maps: prepared features, each of shape (height, width, channels).
+
+    Returns:
+        Tensor of shape (maps, channels).
+    """
+    means = [prepared.flatten(0, 1).mean(dim=0) for prepared in maps]
+    return F.normalize(torch.stack(means), dim=1)

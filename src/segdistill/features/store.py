@@ -1,0 +1,172 @@
+"""The feature store: raw feature maps on disk, each kept under what it was made from.
+
+One file a map, in NumPy's format, at ``FOLDER/BACKBONE-FINGERPRINT/ab/abcdef...npy``. The name
+tells the image's content, the crop and the size at which the backbone saw it, so the same image
+under another name, or in another folder, is found again, and nothing stale ever is.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.files import atomic_path
+
+GIGABYTE = 10**9
+FREE_DISK_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class StoreContent:
+    """What a store holds of one backbone.
+
+    Attributes:
+        backbone: name of its folder: short name and fingerprint.
+        maps: number of feature maps.
+        size: in bytes.
+    """
+
+    backbone: str
+    maps: int
+    size: int
+
+
+def default_store_folder() -> Path:
+    """Return the folder used when none is set.
+
+    It is named by SEGDISTILL_CACHE, or lies in XDG_CACHE_HOME or ``~/.cache``.
+    """
+    if named := os.environ.get("SEGDISTILL_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "segdistill"
+
+
+class FeatureStore:
+    """A bounded folder of feature maps.
+
+    Args:
+        folder: where it lies, or ``None`` for the default; made when first written to.
+        max_bytes: bound on the whole store. The maps longest unused go first.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     store = FeatureStore(Path(folder), max_bytes=10**6)
+        ...     _ = store.write("tiny-0", "abcd", np.zeros((2, 3, 4), np.float16))
+        ...     store.read("tiny-0", "abcd").shape
+        (2, 3, 4)
+    """
+
+    def __init__(self, folder: Path | None, *, max_bytes: int) -> None:
+        self.folder = default_store_folder() if folder is None else folder
+        self.max_bytes = max_bytes
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"{self.folder}: the cache must be a folder; set --cache.folder")
+
+    def path(self, backbone: str, key: str) -> Path:
+        """Return where a map lies, or would lie."""
+        return self.folder / backbone / key[:2] / f"{key}.npy"
+
+    def has(self, backbone: str, key: str) -> bool:
+        """Return whether a map is kept."""
+        return self.path(backbone, key).exists()
+
+    def read(self, backbone: str, key: str) -> NDArray[np.float16]:
+        """Map a kept feature map into memory, without reading it yet.
+
+        Returns:
+            Array of shape (height, width, channels), not writable.
+
+        Raises:
+            FileNotFoundError: it is not kept.
+            ValueError: the file is damaged.
+        """
+        array: NDArray[np.float16] = np.load(self.path(backbone, key), mmap_mode="r")
+        return array
+
+    def write(self, backbone: str, key: str, features: NDArray[np.float16]) -> bool:
+        """Keep a map, if the disk has room for it.
+
+        Args:
+            backbone: name of its folder.
+            key: hexadecimal digits that tell image, crop and size.
+            features: shape (height, width, channels).
+
+        Returns:
+            Whether it was kept; a full or forbidden disk is no failure, since the map can be
+            worked out again.
+        """
+        try:
+            with atomic_path(self.path(backbone, key)) as temporary, temporary.open("wb") as file:
+                np.save(file, features)
+        except UserError:
+            return False
+        return True
+
+    def touch(self, backbone: str, key: str) -> None:
+        """Note that a map was used, so that others go before it."""
+        os.utime(self.path(backbone, key))
+
+    def room_for_new(self, wanted: int, keep: set[Path]) -> int:
+        """Make room for new maps and return how many bytes may be written.
+
+        Args:
+            wanted: bytes to be written.
+            keep: files that must stay.
+
+        Returns:
+            Bytes free within the bound, at most ``wanted``.
+        """
+        files = self._files()
+        used = sum(size for _, size, _ in files)
+        limit = self._limit(used)
+        for path, size, _ in sorted(files, key=lambda file: file[2]):
+            if used + wanted <= limit:
+                break
+            if path not in keep:
+                path.unlink(missing_ok=True)
+                used -= size
+        return max(0, min(wanted, limit - used))
+
+    def contents(self) -> list[StoreContent]:
+        """List what is kept, a line for each backbone."""
+        totals: dict[str, tuple[int, int]] = {}
+        for path, size, _ in self._files():
+            backbone = path.parent.parent.name
+            maps, total = totals.get(backbone, (0, 0))
+            totals[backbone] = (maps + 1, total + size)
+        return [StoreContent(name, maps, size) for name, (maps, size) in sorted(totals.items())]
+
+    def clear(self) -> int:
+        """Remove every map, and nothing else that lies in the folder.
+
+        Returns:
+            Bytes freed.
+        """
+        freed = 0
+        for path, size, _ in self._files():
+            path.unlink(missing_ok=True)
+            freed += size
+        for folder in [*self.folder.glob("*/??"), *self.folder.glob("*")]:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        return freed
+
+    def _files(self) -> list[tuple[Path, int, float]]:
+        found = []
+        for path in self.folder.glob("*/??/*.npy"):
+            status = path.stat()
+            found.append((path, status.st_size, status.st_mtime))
+        return found
+
+    def _limit(self, used: int) -> int:
+        existing = self.folder
+        while not existing.exists():
+            existing = existing.parent
+        free = shutil.disk_usage(existing).free
+        return min(self.max_bytes, used + int(free * FREE_DISK_SHARE))

@@ -1,0 +1,91 @@
+"""Writing files so that a reader never sees half of one."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from segdistill.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it there if the block succeeds.
+
+    The temporary name keeps the suffix of ``path``, since many writers choose a format by it.
+    On any failure the temporary file is removed and ``path`` is left as it was.
+
+    Args:
+        path: where the file should end; its folder is made if it is missing.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with atomic_path(Path(folder) / "note.txt") as temporary:
+        ...         _ = temporary.write_text("kept")
+        ...     (Path(folder) / "note.txt").read_text()
+        'kept'
+    """
+    with translate_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent
+        )
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            # mkstemp makes private files; the result should have the usual rights.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8 so that it appears whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def translate_os_errors(path: Path) -> Iterator[None]:
+    """Reword a full disk or a write that is not allowed as a :class:`UserError`.
+
+    Args:
+        path: the file or folder being written, named in the message.
+
+    Raises:
+        UserError: in place of the ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise UserError(f"{path}: the disk is full; free some space and try again") from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); choose another place"
+            ) from error
+        if error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            raise UserError(f"{path}: a file stands where a folder is needed") from error
+        raise
+
+
+def _umask() -> int:
+    # The mask can only be read by setting it; reading /proc avoids changing it for other threads.
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022

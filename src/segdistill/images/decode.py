@@ -1,0 +1,128 @@
+"""Decoding any image file to upright 8-bit RGB."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from segdistill.errors import UserError
+
+
+class UnreadableImageError(UserError):
+    """A file that bears an image's name but cannot be decoded."""
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image as it is meant to be seen.
+
+    The EXIF orientation is applied, transparency is laid over white, and grey, palette, CMYK,
+    16-bit and floating-point images become 8-bit RGB.
+
+    Returns:
+        Array of shape (height, width, 3).
+
+    Raises:
+        UnreadableImageError: the file is missing, truncated, or no image.
+    """
+    try:
+        return decode_image(path.read_bytes(), name=str(path))
+    except OSError as error:
+        raise UnreadableImageError(f"{path}: {error.strerror or error}") from error
+
+
+def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
+    """Decode the bytes of an image file; see :func:`read_image`.
+
+    Args:
+        content: the whole file.
+        name: what to call it in an error.
+
+    Returns:
+        Array of shape (height, width, 3).
+
+    Raises:
+        UnreadableImageError: the bytes are truncated or no image.
+    """
+    if not content:
+        raise UnreadableImageError(f"{name}: the file is empty")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(f"{name}: not an image that can be decoded") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"{name}: more than 178 million pixels; cut it up") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        # Pillow's decoders report damage with any of these.
+        raise UnreadableImageError(f"{name}: damaged or truncated ({error})") from error
+
+
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert a Pillow image of any mode to 8-bit RGB.
+
+    Args:
+        image: a decoded image; its orientation is taken as it is.
+
+    Returns:
+        Array of shape (height, width, 3).
+
+    Example:
+        >>> to_rgb(Image.new("L", (4, 2), 7))[0, 0].tolist()
+        [7, 7, 7]
+    """
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        grey = _to_8_bit(np.asarray(image))
+        return np.repeat(grey[:, :, None], 3, axis=2)  # (height, width) -> (height, width, 3)
+    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        # Hidden colours under full transparency are arbitrary; white is what a page would show.
+        flat = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        flat.alpha_composite(rgba)
+        image = flat
+    return np.array(image.convert("RGB"))
+
+
+def _to_8_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if values.dtype.kind == "f":
+        finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        low, high = finite.min(), finite.max()
+        if low >= 0 and high <= 1:
+            low, high = 0.0, 1.0
+        spread = high - low if high > low else 1.0
+        grey: NDArray[np.uint8] = np.round((finite - low) / spread * 255).astype(np.uint8)
+        return grey
+    # Cameras and microscopes keep 10, 12 or 14 bits in 16: scale by the bits in use, not by the
+    # brightest pixel, so that images of one camera keep their relative brightness.
+    highest = int(values.max())
+    bits = next((b for b in (8, 10, 12, 14, 16) if highest < 2**b), 32)
+    scaled = values.astype(np.float64).clip(0) / (2**bits - 1) * 255
+    result: NDArray[np.uint8] = np.round(scaled).astype(np.uint8)
+    return result
+
+
+def content_hash(content: bytes) -> str:
+    """Return a 32-digit hexadecimal fingerprint of a file's content.
+
+    Example:
+        >>> content_hash(b"same") == content_hash(b"same")
+        True
+    """
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
+    """Turn an 8-bit image into a batch of one.
+
+    Args:
+        image: shape (height, width, 3).
+
+    Returns:
+        Tensor of shape (1, 3, height, width), float32 in 0..1.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(image))
+    return tensor.permute(2, 0, 1)[None].float() / 255  # (h, w, 3) -> (1, 3, h, w)

@@ -1,0 +1,83 @@
+"""Label files, and the palette in which classes are shown."""
+
+import colorsys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from segdistill.errors import UserError
+from segdistill.images.folder import ImageFile
+
+VOID = 255
+"""The label of pixels that count for nothing."""
+
+Colour = tuple[int, int, int]
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Read a label image: class indices from 0, with 255 for 'not labelled'.
+
+    Returns:
+        Array of shape (height, width).
+
+    Raises:
+        UserError: the file is missing, damaged, or not a single-channel image.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in {"P", "L", "I", "1"} and not image.mode.startswith("I;16"):
+                raise UserError(
+                    f"{path}: labels must be one channel of class indices, not {image.mode};"
+                    " save them as an 8-bit grey or palette PNG"
+                )
+            return np.array(image).astype(np.int64)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such label file") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(f"{path}: cannot be read as labels ({error})") from error
+
+
+def match_labels(
+    images: Sequence[ImageFile], labels: Sequence[ImageFile]
+) -> list[tuple[ImageFile, ImageFile]]:
+    """Pair images with the label files of the same relative name, whatever their endings.
+
+    Raises:
+        UserError: no image has a label file.
+    """
+    by_stem = {label.name.with_suffix(""): label for label in labels}
+    pairs = [
+        (image, by_stem[image.name.with_suffix("")])
+        for image in images
+        if image.name.with_suffix("") in by_stem
+    ]
+    if not pairs:
+        raise UserError(
+            f"none of {len(images)} images (such as {images[0].name}) has a label file of the same"
+            f" name (such as {labels[0].name}); give the two folders that correspond"
+        )
+    return pairs
+
+
+def distinct_colours(count: int) -> list[Colour]:
+    """Return colours that are easy to tell apart, always the same for the same count.
+
+    Hues advance by the golden angle, so that any first few are far apart; lightness alternates,
+    which keeps neighbours apart for readers who see hues poorly.
+
+    Example:
+        >>> len(set(distinct_colours(27)))
+        27
+    """
+    golden = 0.618033988749895
+    colours: list[Colour] = []
+    for index in range(count):
+        hue = (0.58 + index * golden) % 1.0
+        lightness = (0.52, 0.68, 0.38)[index % 3]
+        saturation = (0.70, 0.62, 0.60)[index % 3]
+        red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
+        colours.append((round(red * 255), round(green * 255), round(blue * 255)))
+    return colours

@@ -1,0 +1,1 @@
+"""Segmenting files: reading, refining and writing masks."""

@@ -1,0 +1,198 @@
+"""Segmenting files: one mask an image, in the same tree, under the same names."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.images.decode import UnreadableImageError, read_image
+from segdistill.images.folder import ImageFile, SkippedImage
+from segdistill.images.labels import read_labels
+from segdistill.inference.masks import (
+    write_classes,
+    write_mask,
+    write_overlay,
+    write_scores,
+)
+from segdistill.model.segmenter import Segmenter, mask_of
+from segdistill.progress import progress_bar
+
+IMAGES_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """How to segment, and what to write beside the masks.
+
+    Attributes:
+        overlay: write ``NAME.overlay.jpg``, the mask's colours over the image.
+        scores: write ``NAME.scores.npy``, class scores at the image's size (float16: two bytes a
+            pixel and class).
+        mirror: average with the mirrored image: a little better, twice the time.
+        resolution: shorter side at which the backbone sees images; by default as in training.
+        strict: stop at the first image that cannot be read.
+        overwrite: replace masks that are there already.
+        resume: leave masks that are there already, and write those that are missing.
+    """
+
+    overlay: bool = False
+    scores: bool = False
+    mirror: bool = False
+    resolution: int | None = None
+    strict: bool = False
+    overwrite: bool = False
+    resume: bool = False
+
+
+@dataclass
+class SegmentedFiles:
+    """What was written.
+
+    Attributes:
+        folder: where.
+        written: number of masks written now.
+        kept: number of masks that were there already.
+        skipped: images that could not be read.
+    """
+
+    folder: Path
+    written: int = 0
+    kept: int = 0
+    skipped: list[SkippedImage] = field(default_factory=list)
+
+
+def mask_names(files: Sequence[ImageFile]) -> list[Path]:
+    """Return the relative path of each image's mask.
+
+    A mask bears its image's name with the ending ``.png``; where two images of a folder differ
+    only in their endings, the whole names are kept before it.
+
+    Example:
+        >>> names = mask_names([ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")])
+        >>> [name.as_posix() for name in names]
+        ['a.png', 'b.jpg.png', 'b.tif.png']
+    """
+    stems = Counter(file.name.with_suffix("") for file in files)
+    return [
+        file.name.with_suffix(".png")
+        if stems[file.name.with_suffix("")] == 1
+        else file.name.with_name(f"{file.name.name}.png")
+        for file in files
+    ]
+
+
+def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOptions) -> None:
+    """Check, before a model loads, that masks can be written.
+
+    Raises:
+        UserError: a mask would replace an image, or a mask is there already and neither
+            ``overwrite`` nor ``resume`` is set.
+    """
+    if options.overwrite and options.resume:
+        raise UserError("--overwrite and --resume: choose one")
+    masks = [folder / name for name in mask_names(files)]
+    sources = {file.path.resolve() for file in files}
+    for mask in masks:
+        if mask.resolve() in sources:
+            raise UserError(f"{mask}: the mask would replace the image; choose another --out")
+    existing = sum(mask.exists() for mask in masks)
+    if existing and not (options.overwrite or options.resume):
+        raise UserError(
+            f"{folder}: {existing} of {len(masks)} masks exist already; add --resume to write"
+            " the others, --overwrite to replace them, or choose another --out"
+        )
+
+
+def segment_files(
+    segmenter: Segmenter,
+    files: Sequence[ImageFile],
+    folder: Path,
+    options: MaskOptions,
+    *,
+    progress: bool = False,
+) -> SegmentedFiles:
+    """Segment files and write their masks, and ``classes.json``.
+
+    Args:
+        segmenter: on its device.
+        files: what was found.
+        folder: where the tree of masks begins.
+        options: how, and what else to write.
+        progress: show a progress bar.
+
+    Raises:
+        UnreadableImageError: with ``strict``, for the first image that cannot be read.
+        UserError: the folder cannot be written.
+    """
+    done = SegmentedFiles(folder)
+    pixels = np.zeros(len(segmenter.classes), np.int64)
+    names = dict(zip(files, mask_names(files), strict=True))
+    wanted = list(files)
+    if options.resume:
+        kept = {file for file in files if (folder / names[file]).exists()}
+        wanted = [file for file in files if file not in kept]
+        done.kept = len(kept)
+        pixels += _pixels_of_masks((folder / names[file] for file in kept), len(pixels))
+    with progress_bar("Segmenting", len(wanted), shown=progress) as advance:
+        for file, image in _decoded_ahead(wanted):
+            if isinstance(image, UnreadableImageError):
+                if options.strict:
+                    raise image
+                done.skipped.append(SkippedImage(file, str(image)))
+            else:
+                mask = _segment_one(segmenter, image, folder / names[file], options)
+                pixels += np.bincount(mask.ravel(), minlength=len(pixels))
+                done.written += 1
+            advance(1)
+    write_classes(folder, segmenter.classes, pixels)
+    return done
+
+
+def _segment_one(
+    segmenter: Segmenter, image: NDArray[np.uint8], path: Path, options: MaskOptions
+) -> NDArray[np.uint8]:
+    scores = segmenter.grid_scores(image, mirror=options.mirror, resolution=options.resolution)
+    size = (image.shape[0], image.shape[1])
+    mask = mask_of(scores, size)
+    if options.overlay:
+        write_overlay(path.with_suffix(".overlay.jpg"), image, mask, segmenter.classes)
+    if options.scores:
+        write_scores(path.with_suffix(".scores.npy"), scores, size)
+    # Last: where a mask exists, all that belongs to it does.
+    write_mask(path, mask, segmenter.classes)
+    return mask
+
+
+def _decoded_ahead(
+    files: Iterable[ImageFile],
+) -> Iterator[tuple[ImageFile, NDArray[np.uint8] | UnreadableImageError]]:
+    """Decode the next few images while one is segmented."""
+
+    def decode(file: ImageFile) -> NDArray[np.uint8] | UnreadableImageError:
+        try:
+            return read_image(file.path)
+        except UnreadableImageError as error:
+            return error
+
+    remaining = iter(files)
+    with ThreadPoolExecutor(1) as loader:
+        waiting: list[tuple[ImageFile, Future[NDArray[np.uint8] | UnreadableImageError]]] = [
+            (file, loader.submit(decode, file)) for file in islice(remaining, IMAGES_AHEAD)
+        ]
+        while waiting:
+            file, image = waiting.pop(0)
+            yield file, image.result()
+            waiting += [(f, loader.submit(decode, f)) for f in islice(remaining, 1)]
+
+
+def _pixels_of_masks(paths: Iterable[Path], classes: int) -> NDArray[np.int64]:
+    counts = np.zeros(classes, np.int64)
+    for path in paths:
+        counts += np.bincount(read_labels(path).ravel(), minlength=classes)[:classes]
+    return counts

@@ -1,0 +1,111 @@
+"""Writing masks, overlays, class scores and the list of classes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdistill.files import atomic_path, write_text_atomically
+from segdistill.model.description import SegmentClass
+from segdistill.model.segmenter import enlarged_bands
+
+CLASSES_FILE = "classes.json"
+OVERLAY_OPACITY = 0.55
+OVERLAY_QUALITY = 90
+
+
+def write_mask(path: Path, mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> None:
+    """Write a mask as a palette PNG: values are class indices, viewers show the colours.
+
+    Args:
+        path: where to.
+        mask: class indices, shape (height, width).
+        classes: give the palette.
+    """
+    image = Image.fromarray(mask)
+    image.putpalette([value for each in classes for value in each.colour])
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def overlay(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    classes: Sequence[SegmentClass],
+    *,
+    opacity: float = OVERLAY_OPACITY,
+) -> NDArray[np.uint8]:
+    """Lay the colours of a mask over its image.
+
+    Args:
+        image: shape (height, width, 3).
+        mask: class indices, shape (height, width).
+        classes: give the colours.
+        opacity: of the colours, from 0 to 1.
+
+    Returns:
+        Array of shape (height, width, 3).
+
+    Example:
+        >>> from segdistill.model.description import numbered_classes
+        >>> picture = np.zeros((4, 6, 3), np.uint8)
+        >>> overlay(picture, np.ones((4, 6), np.uint8), numbered_classes(2)).shape
+        (4, 6, 3)
+    """
+    colours = np.array([each.colour for each in classes], np.float32)
+    mixed = image.astype(np.float32) * (1 - opacity) + colours[mask] * opacity
+    return np.round(mixed).astype(np.uint8)
+
+
+def write_overlay(
+    path: Path,
+    image: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    classes: Sequence[SegmentClass],
+) -> None:
+    """Write an overlay as JPEG."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(overlay(image, mask, classes)).save(
+            temporary, format="JPEG", quality=OVERLAY_QUALITY
+        )
+
+
+def write_scores(path: Path, scores: torch.Tensor, size: tuple[int, int]) -> None:
+    """Write class scores at the image's size, band by band, as NumPy float16.
+
+    The file holds cosine similarities with each cluster centre, in -1..1, of shape (classes,
+    height, width).
+
+    Args:
+        path: where to.
+        scores: on a grid, shape (1, classes, h, w).
+        size: height and width of the image.
+    """
+    with atomic_path(path) as temporary:
+        array = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.float16, shape=(scores.shape[1], *size)
+        )
+        for rows, band in enlarged_bands(scores, size):
+            array[:, rows] = band.half().numpy()
+        array.flush()
+
+
+def write_classes(folder: Path, classes: Sequence[SegmentClass], pixels: NDArray[np.int64]) -> None:
+    """Write ``classes.json``: index, name, colour, pixels and share of each class.
+
+    Args:
+        folder: where masks were written.
+        classes: in the order of their indices.
+        pixels: number of pixels of each class, shape (classes,).
+    """
+    total = max(int(pixels.sum()), 1)
+    rows = [
+        {**asdict(each), "pixels": int(count), "share": round(int(count) / total, 6)}
+        for each, count in zip(classes, pixels, strict=True)
+    ]
+    write_text_atomically(folder / CLASSES_FILE, json.dumps(rows, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""The segmentation head, the clusters, and the Segmenter that joins them to a backbone."""

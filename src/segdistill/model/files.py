@@ -1,0 +1,158 @@
+"""Reading and writing a Segmenter: ``segmenter.safetensors`` and ``segmenter.json``, no pickle."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from segdistill.backbones import Backbone, load_backbone
+from segdistill.errors import UserError
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.files import atomic_path, write_text_atomically
+from segdistill.model.description import SegmentClass, SegmenterSettings
+from segdistill.model.head import SegmentationHead
+from segdistill.version import __version__
+
+WEIGHTS_FILE = "segmenter.safetensors"
+DESCRIPTION_FILE = "segmenter.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SegmenterParts:
+    """All that a Segmenter is made of.
+
+    Attributes:
+        backbone: frozen; only its name and fingerprint are written.
+        preparation: of the backbone's features.
+        head: or ``None``.
+        centres: of the clusters, shape (classes, code channels).
+        settings: resolution and classes.
+    """
+
+    backbone: Backbone
+    preparation: FeaturePreparation
+    head: SegmentationHead | None
+    centres: torch.Tensor
+    settings: SegmenterSettings
+
+
+def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False) -> None:
+    """Write the parts of a Segmenter; see :meth:`Segmenter.save`."""
+    description_path = folder / DESCRIPTION_FILE
+    if description_path.exists() and not overwrite:
+        raise UserError(f"{folder}: holds a model already; choose another folder or overwrite it")
+    tensors = {"centres": parts.centres}
+    for name, module in (("preparation", parts.preparation), ("head", parts.head)):
+        if module is not None:
+            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+    # Written last: a folder with a description is a complete model.
+    write_text_atomically(description_path, json.dumps(describe(parts), indent=2) + "\n")
+
+
+def describe(parts: SegmenterParts) -> dict[str, Any]:
+    """Return all that a Segmenter is, except for its weights, as plain values."""
+    head = parts.head
+    return {
+        "format": FORMAT,
+        "segdistill": __version__,
+        "backbone": {
+            "name": parts.backbone.name,
+            "fingerprint": parts.backbone.fingerprint,
+            "licence": parts.backbone.licence,
+        },
+        "resolution": parts.settings.resolution,
+        "preparation": {
+            "groups": list(parts.preparation.groups),
+            "components": parts.preparation.components,
+        },
+        "head": None
+        if head is None
+        else {
+            "features": head.linear.in_features,
+            "channels": head.linear.out_features,
+            "kind": "linear" if head.nonlinear is None else "nonlinear",
+            "dropout": head.dropout,
+        },
+        "classes": [asdict(each) for each in parts.settings.classes],
+        "training": parts.settings.training,
+    }
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read ``segmenter.json``.
+
+    Raises:
+        UserError: it is missing, damaged, or of a newer format.
+    """
+    path = folder / DESCRIPTION_FILE
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder}: no {DESCRIPTION_FILE} there; give a run folder that `segdistill fit`"
+            " finished"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    if description.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: format {description.get('format')}, but this version reads format {FORMAT};"
+            f" it was written by segdistill {description.get('segdistill')}: install that version"
+        )
+    return description
+
+
+def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
+    """Read the parts of a Segmenter; see :meth:`Segmenter.load`."""
+    description = read_description(folder)
+    weights_path = folder / WEIGHTS_FILE
+    try:
+        tensors = load_file(weights_path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{weights_path}: cannot be read ({error})") from error
+    network = _load_backbone(description["backbone"], backbone, folder)
+    try:
+        return _assemble(description, tensors, network)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder}: model files do not fit together ({error})") from error
+
+
+def _load_backbone(expected: dict[str, str], override: str | None, folder: Path) -> Backbone:
+    network = load_backbone(override or expected["name"])
+    if network.fingerprint != expected["fingerprint"]:
+        raise UserError(
+            f"{folder}: was trained with backbone {expected['name']} (fingerprint"
+            f" {expected['fingerprint']}), but {network.name} has fingerprint"
+            f" {network.fingerprint}; give the original weights with --backbone"
+        )
+    return network
+
+
+def _assemble(
+    description: dict[str, Any], tensors: dict[str, torch.Tensor], backbone: Backbone
+) -> SegmenterParts:
+    preparation = FeaturePreparation(
+        description["preparation"]["groups"], description["preparation"]["components"]
+    )
+    preparation.load_state_dict(_below("preparation.", tensors))
+    head = None
+    if description["head"] is not None:
+        head = SegmentationHead(**description["head"])
+        head.load_state_dict(_below("head.", tensors))
+    classes = tuple(
+        SegmentClass(each["index"], each["name"], tuple(each["colour"]))
+        for each in description["classes"]
+    )
+    settings = SegmenterSettings(description["resolution"], classes, description["training"])
+    return SegmenterParts(backbone, preparation, head, tensors["centres"], settings)
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

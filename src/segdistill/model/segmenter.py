@@ -1,0 +1,235 @@
+"""The Segmenter: a backbone, a head and clusters, from an image to a mask."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import nn
+
+from segdistill.backbones import Backbone
+from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.devices import Compute, choose_compute
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.images.decode import read_image, to_rgb
+from segdistill.images.resize import resize_image, working_size
+from segdistill.model.dense import bands_of, encode_image, enlarge_rows
+from segdistill.model.description import SegmentClass, SegmenterSettings
+from segdistill.model.files import SegmenterParts, read_parts, write_parts
+from segdistill.model.head import SegmentationHead
+from segdistill.objective.clusters import cluster_similarity
+
+TILE_SIDES = 2
+"""A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
+
+
+class Segmenter(nn.Module):
+    """Segments images into the classes that were found without labels.
+
+    Args:
+        backbone: frozen.
+        preparation: of the backbone's features.
+        head: from prepared features to codes, or ``None`` to cluster the features themselves.
+        centres: of the clusters, shape (classes, code channels).
+        settings: resolution and classes.
+
+    As a module it maps images (batch, 3, height, width) in 0..1, sides multiples of the
+    backbone's ``size_multiple``, to class scores: cosine similarities of shape (batch, classes,
+    height / stride, width / stride), in -1..1.
+    """
+
+    centres: torch.Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        preparation: FeaturePreparation,
+        head: SegmentationHead | None,
+        centres: torch.Tensor,
+        settings: SegmenterSettings,
+    ) -> None:
+        super().__init__()
+        if len(centres) != len(settings.classes):
+            raise ValueError(f"{len(centres)} centres for {len(settings.classes)} classes")
+        self.backbone = backbone
+        self.preparation = preparation
+        self.head = head
+        self.register_buffer("centres", F.normalize(centres, dim=1))
+        self.settings = settings
+        self.compute: Compute = choose_compute("cpu", "32-true")
+        self.eval()
+
+    @property
+    def classes(self) -> tuple[SegmentClass, ...]:
+        """The classes, in the order of their indices."""
+        return self.settings.classes
+
+    def place(self, device: DeviceName = "auto", precision: PrecisionName = "auto") -> "Segmenter":
+        """Move to a device; returns itself.
+
+        Raises:
+            UserError: the device is not present.
+        """
+        self.compute = choose_compute(device, precision)
+        return self.to(self.compute.device)
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Return codes.
+
+        Args:
+            images: shape (batch, 3, height, width), in 0..1.
+
+        Returns:
+            Tensor of shape (batch, code channels, height / stride, width / stride).
+        """
+        features = self.backbone(images).permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
+        codes: torch.Tensor = self.preparation(features.float())
+        if self.head is not None:
+            codes = self.head(codes)
+        return codes.permute(0, 3, 1, 2)  # (b, h, w, d) -> (b, d, h, w)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return class scores; see the class."""
+        return cluster_similarity(self.encode(images), self.centres)
+
+    def grid_scores(
+        self, image: NDArray[np.uint8], *, mirror: bool = False, resolution: int | None = None
+    ) -> torch.Tensor:
+        """Return class scores on the backbone's grid, for an image of any size.
+
+        Args:
+            image: shape (height, width, 3).
+            mirror: average with the codes of the mirrored image.
+            resolution: shorter side at which the backbone sees the image; by default as in
+                training. Images of more pixels than that show finer detail with a larger one.
+
+        Returns:
+            Cosine similarities of shape (1, classes, h, w), in -1..1, on the CPU.
+        """
+        size = working_size(
+            *image.shape[:2],
+            resolution=resolution or self.settings.resolution,
+            multiple=self.backbone.size_multiple,
+        )
+
+        def encode(images: torch.Tensor) -> torch.Tensor:
+            with self.compute.autocast():
+                return self.encode(images.to(self.compute.device))
+
+        with torch.inference_mode():
+            codes = encode_image(
+                resize_image(image, size),
+                encode,
+                stride=self.backbone.stride,
+                multiple=self.backbone.size_multiple,
+                tile=TILE_SIDES * self.settings.resolution,
+                mirror=mirror,
+            )
+            return cluster_similarity(codes, self.centres.cpu())
+
+    def segment(
+        self,
+        image: str | Path | Image.Image | NDArray[np.uint8],
+        *,
+        mirror: bool = False,
+        resolution: int | None = None,
+    ) -> NDArray[np.uint8]:
+        """Segment an image of any size.
+
+        Args:
+            image: a file, a Pillow image (both are turned upright by their EXIF orientation), or
+                an array of shape (height, width, 3).
+            mirror: average with the mirrored image: a little better, twice the time.
+            resolution: shorter side at which the backbone sees the image; by default as in
+                training.
+
+        Returns:
+            Class indices of shape (height, width), the image's own size.
+
+        Raises:
+            UnreadableImageError: the file cannot be decoded.
+        """
+        if isinstance(image, str | Path):
+            pixels = read_image(Path(image))
+        elif isinstance(image, Image.Image):
+            pixels = to_rgb(ImageOps.exif_transpose(image))
+        else:
+            pixels = image
+        scores = self.grid_scores(pixels, mirror=mirror, resolution=resolution)
+        return mask_of(scores, (pixels.shape[0], pixels.shape[1]))
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model into a folder, as safetensors and JSON.
+
+        The backbone's weights are not written, only its name and fingerprint.
+
+        Raises:
+            UserError: the folder holds a model already and ``overwrite`` is not set, or it cannot
+                be written.
+        """
+        parts = SegmenterParts(
+            self.backbone, self.preparation, self.head, self.centres, self.settings
+        )
+        write_parts(parts, Path(folder), overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        backbone: str | None = None,
+        device: DeviceName = "auto",
+        precision: PrecisionName = "auto",
+    ) -> "Segmenter":
+        """Read a model from a run folder.
+
+        Args:
+            folder: a run folder, or any that :meth:`save` wrote.
+            backbone: where the backbone lies now, if it has moved since.
+            device: where to compute.
+            precision: of matrix products.
+
+        Raises:
+            UserError: the folder holds no model, or not one that this version can read, or the
+                backbone is not the one it was trained with.
+        """
+        parts = read_parts(Path(folder), backbone=backbone)
+        segmenter = cls(
+            parts.backbone, parts.preparation, parts.head, parts.centres, parts.settings
+        )
+        return segmenter.place(device, precision)
+
+
+def mask_of(scores: torch.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the best class of each pixel, in bounded memory.
+
+    Args:
+        scores: on a grid, shape (1, classes, h, w).
+        size: height and width of the mask, in pixels.
+
+    Returns:
+        Class indices of shape ``size``.
+    """
+    mask = np.empty(size, np.uint8)
+    for rows, band in enlarged_bands(scores, size):
+        mask[rows] = band.argmax(dim=0).to(torch.uint8).numpy()
+    return mask
+
+
+def enlarged_bands(
+    scores: torch.Tensor, size: tuple[int, int]
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Enlarge class scores to pixels, band by band.
+
+    Args:
+        scores: on a grid, shape (1, classes, h, w).
+        size: height and width, in pixels.
+
+    Yields:
+        Rows, and the scores there, of shape (classes, rows, width).
+    """
+    for rows in bands_of(size[0], width=size[1], classes=scores.shape[1]):
+        yield rows, enlarge_rows(scores, size, rows)[0]

@@ -1,0 +1,1 @@
+"""The mathematics of training: sampling and losses, as pure functions of tensors."""

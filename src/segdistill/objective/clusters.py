@@ -1,0 +1,60 @@
+"""STEGO's cluster probe: cluster centres learned by gradient beside the head."""
+
+import torch
+import torch.nn.functional as F
+
+
+def cluster_similarity(codes: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Return the cosine similarity of codes with cluster centres.
+
+    Args:
+        codes: shape (batch, channels, height, width).
+        centres: shape (clusters, channels), of any length.
+
+    Returns:
+        Tensor of shape (batch, clusters, height, width), in -1..1.
+    """
+    return torch.einsum(
+        "bchw,nc->bnhw", F.normalize(codes, dim=1), F.normalize(centres, dim=1)
+    )  # (b, c, h, w) -> (b, n, h, w)
+
+
+def cluster_loss(
+    similarity: torch.Tensor, *, alpha: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss that moves centres onto the codes, and the assignment.
+
+    ``loss = - mean over places of sum_n p_n s_n``, where s are similarities and p the hard
+    assignment (one at the nearest centre) or ``softmax(alpha * s)``.
+
+    Args:
+        similarity: shape (batch, clusters, height, width), in -1..1.
+        alpha: sharpness of a soft assignment; ``None`` assigns hard, as STEGO does in training.
+
+    Returns:
+        Scalar loss, and the assignment in the shape of ``similarity``.
+
+    Example:
+        >>> loss, assignment = cluster_loss(torch.tensor([0.9, 0.1]).view(1, 2, 1, 1))
+        >>> round(loss.item(), 4), assignment.flatten().tolist()
+        (-0.9, [1.0, 0.0])
+    """
+    if alpha is None:
+        nearest = similarity.argmax(dim=1)
+        assignment = F.one_hot(nearest, similarity.shape[1]).movedim(-1, 1).to(similarity)
+    else:
+        assignment = (similarity * alpha).softmax(dim=1)
+    return -(assignment * similarity).sum(dim=1).mean(), assignment
+
+
+def cluster_log_probabilities(similarity: torch.Tensor, *, alpha: float = 2.0) -> torch.Tensor:
+    """Return the log-probability of each cluster, ``log_softmax(alpha * s)``.
+
+    Args:
+        similarity: shape (batch, clusters, height, width), in -1..1.
+        alpha: sharpness; STEGO predicts with 2.
+
+    Returns:
+        Tensor of the shape of ``similarity``.
+    """
+    return (similarity * alpha).log_softmax(dim=1)

@@ -1,0 +1,102 @@
+"""Drawing places in images, and reading maps there."""
+
+import torch
+
+
+def random_places(
+    count: int, samples: int, *, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Draw places evenly over the image.
+
+    Args:
+        count: number of images.
+        samples: places an image.
+        generator: source of randomness.
+
+    Returns:
+        Tensor of shape (count, samples, 2) of (x, y) in -1..1, where -1 and 1 are the centres of
+        the outermost cells, as :func:`bilinear_neighbours` takes them.
+    """
+    return torch.rand(count, samples, 2, generator=generator) * 2 - 1
+
+
+def sample_map(maps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Read maps at places, bilinearly (STEGO, section 3.2; the plain form).
+
+    Args:
+        maps: shape (batch, channels, height, width).
+        places: shape (batch, rows, columns, 2), of (x, y) in -1..1; -1 and 1 are the centres of
+            the outermost cells. Places outside take the value at the border.
+
+    Returns:
+        Tensor of shape (batch, channels, rows, columns).
+
+    Example:
+        >>> ramp = torch.arange(3.0).view(1, 1, 1, 3)
+        >>> sample_map(ramp, torch.tensor([0.5, 0.0]).view(1, 1, 1, 2)).item()
+        1.5
+    """
+    return torch.nn.functional.grid_sample(
+        maps, places, mode="bilinear", padding_mode="border", align_corners=True
+    )
+
+
+def bilinear_neighbours(
+    places: torch.Tensor, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the four cells around each place, and their bilinear weights.
+
+    ``sum(weights * map[cells])`` equals :func:`sample_map`. Reading just these cells is what
+    makes a training step cheap: a map has thousands of cells, of which a step needs a few hundred.
+
+    Args:
+        places: shape (places, 2), of (x, y) in -1..1.
+        height: of the map, in cells.
+        width: of the map, in cells.
+
+    Returns:
+        Cells as row-major indices, int64, and weights that sum to 1, both of shape (places, 4).
+
+    Example:
+        >>> cells, weights = bilinear_neighbours(torch.tensor([[0.5, 0.0]]), 1, 3)
+        >>> float((weights * torch.arange(3.0)[cells]).sum())
+        1.5
+    """
+    x = ((places[:, 0] + 1) / 2 * (width - 1)).clamp(0, width - 1)
+    y = ((places[:, 1] + 1) / 2 * (height - 1)).clamp(0, height - 1)
+    left, top = x.floor().long(), y.floor().long()
+    right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
+    across, down = x - left, y - top
+    cells = torch.stack(
+        [top * width + left, top * width + right, bottom * width + left, bottom * width + right],
+        dim=1,
+    )  # (places, 4)
+    weights = torch.stack(
+        [(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], dim=1
+    )
+    return cells, weights
+
+
+def permutation_without_fixed_points(
+    count: int, *, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Draw random partners, none its own.
+
+    As in STEGO's code, an entry that falls on itself is moved to the next, so two entries may
+    share a partner.
+
+    Args:
+        count: number of images, at least 2.
+        generator: source of randomness.
+
+    Returns:
+        Tensor of shape (count,), int64.
+
+    Raises:
+        ValueError: fewer than two images.
+    """
+    if count < 2:
+        raise ValueError(f"count is {count}: a partner takes at least 2 images")
+    partners = torch.randperm(count, generator=generator)
+    own = torch.arange(count)
+    return torch.where(partners == own, (own + 1) % count, partners)

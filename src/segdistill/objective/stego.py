@@ -1,0 +1,132 @@
+"""STEGO's whole objective: three kinds of pairs, weighted (section 3.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from segdistill.config.settings import ObjectiveSettings
+from segdistill.objective.correspondence import (
+    centre_pointwise,
+    correspondence,
+    correspondence_loss,
+    quantile_shift,
+)
+
+
+@dataclass(frozen=True)
+class SampledMaps:
+    """Features and codes of a batch of images at the same places.
+
+    Attributes:
+        features: shape (batch, places, feature channels).
+        codes: shape (batch, places, code channels).
+    """
+
+    features: torch.Tensor
+    codes: torch.Tensor
+
+    def paired(self, partners: torch.Tensor) -> "SampledMaps":
+        """Return the maps of the images named by index, shape (batch,)."""
+        return SampledMaps(self.features[partners], self.codes[partners])
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """The shift b of each kind of pair; see :func:`correspondence_loss`."""
+
+    self_pairs: float
+    neighbour_pairs: float
+    random_pairs: float
+
+
+@dataclass(frozen=True)
+class ObjectiveTerms:
+    """The parts of the objective, unweighted, each a scalar."""
+
+    self_pairs: torch.Tensor
+    neighbour_pairs: torch.Tensor
+    random_pairs: torch.Tensor
+
+    def total(self, settings: ObjectiveSettings) -> torch.Tensor:
+        """Return the weighted sum."""
+        return (
+            settings.weight_self * self.self_pairs
+            + settings.weight_neighbour * self.neighbour_pairs
+            + settings.weight_random * self.random_pairs
+        )
+
+
+def stego_objective(
+    anchors: SampledMaps,
+    positives: SampledMaps,
+    negatives: SampledMaps,
+    partners: Sequence[torch.Tensor],
+    shifts: Shifts,
+    settings: ObjectiveSettings,
+) -> ObjectiveTerms:
+    """Return the three terms of STEGO's objective.
+
+    Args:
+        anchors: the batch at a first set of places.
+        positives: one neighbour of each image of the batch, at a second set of places.
+        negatives: the batch itself at the second set of places; image i is compared with
+            ``negatives[partners[k][i]]`` in draw k.
+        partners: for each draw, indices of shape (batch,).
+        shifts: b of each kind of pair.
+        settings: switches of the loss.
+
+    Returns:
+        The unweighted terms. An image is compared with itself at the first set of places.
+    """
+
+    def loss(other: SampledMaps, shift: float) -> torch.Tensor:
+        with torch.no_grad():
+            feature_correlation = correspondence(anchors.features, other.features)
+        return correspondence_loss(
+            feature_correlation,
+            correspondence(anchors.codes, other.codes),
+            shift,
+            pointwise=settings.pointwise,
+            zero_clamp=settings.zero_clamp,
+            stabilize=settings.stabilize,
+        ).mean()
+
+    random_terms = [loss(negatives.paired(draw), shifts.random_pairs) for draw in partners]
+    return ObjectiveTerms(
+        self_pairs=loss(anchors, shifts.self_pairs),
+        neighbour_pairs=loss(positives, shifts.neighbour_pairs),
+        random_pairs=torch.stack(random_terms).mean(),
+    )
+
+
+def measured_shifts(
+    anchors: torch.Tensor,
+    positives: torch.Tensor,
+    negatives: torch.Tensor,
+    partners: torch.Tensor,
+    settings: ObjectiveSettings,
+) -> Shifts:
+    """Set shifts from the features of one batch, so that given shares of the pairs attract.
+
+    Args:
+        anchors: features of shape (batch, places, channels).
+        positives: of one neighbour of each image, the same shape.
+        negatives: of the batch at other places, the same shape.
+        partners: indices of shape (batch,), as for :func:`stego_objective`.
+        settings: ``attract_*`` gives the shares; a ``shift_*`` that is set is taken as it is.
+    """
+
+    def measured(given: float | None, other: torch.Tensor, share: float) -> float:
+        if given is not None:
+            return given
+        correlation = correspondence(anchors, other)
+        if settings.pointwise:
+            correlation = centre_pointwise(correlation)
+        return float(quantile_shift(correlation, 1 - share))
+
+    return Shifts(
+        self_pairs=measured(settings.shift_self, anchors, settings.attract_self),
+        neighbour_pairs=measured(settings.shift_neighbour, positives, settings.attract_neighbour),
+        random_pairs=measured(settings.shift_random, negatives[partners], settings.attract_random),
+    )

@@ -1,0 +1,52 @@
+"""Progress bars with the time left, on standard error, only when asked for."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Advance = Callable[[int], None]
+"""Call with the number of items done since the last call."""
+
+
+@contextlib.contextmanager
+def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Advance]:
+    """Show a bar while the block runs.
+
+    Args:
+        description: what is being done, for example ``"Extracting features"``.
+        total: number of items.
+        shown: whether anything is printed at all.
+
+    Yields:
+        A function to call with the number of items just finished.
+
+    Example:
+        >>> with progress_bar("Counting", 3, shown=False) as advance:
+        ...     for _ in range(3):
+        ...         advance(1)
+    """
+    if not shown or total == 0:
+        yield lambda _count: None
+        return
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda count: progress.advance(task, count)

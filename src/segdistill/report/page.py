@@ -1,0 +1,307 @@
+"""The self-contained page that shows what a fit found and how it came to be."""
+
+import base64
+import hashlib
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import torch
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from segdistill.files import write_text_atomically
+from segdistill.images.folder import ImageFile
+from segdistill.model.description import SegmentClass
+from segdistill.model.segmenter import Segmenter
+from segdistill.report import curves, wording
+from segdistill.report.examples import (
+    APPEARS_SHARE,
+    Sample,
+    choose_examples,
+    class_pixels,
+    evenly_spread,
+    segment_samples,
+    shares_of,
+)
+from segdistill.report.figures import example_picture, image_uri, mask_uri
+from segdistill.training.loop import StepRecord
+from segdistill.version import __version__
+
+MEASURED_IMAGES = 40
+SHOWN_IMAGES = 12
+LISTED_SKIPS = 200
+OPACITY_PERCENT = 55
+# How far from square a picture may be laid out; what is narrower still gets empty borders.
+NARROWEST, WIDEST = 0.5, 2.5
+
+METHODS = {
+    "stego": "distilling feature correspondences (STEGO)",
+    "kmeans": "clustering the backbone's features (k-means)",
+}
+STAGES = {
+    "features": "Features of the images",
+    "statistics": "Statistics of the features",
+    "neighbours": "Nearest neighbours",
+    "training": "Training",
+    "clustering": "Clustering",
+}
+SHIFTS = {
+    "self_pairs": "Within one image",
+    "neighbour_pairs": "With a neighbour",
+    "random_pairs": "With random images",
+}
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """A picture of the gallery.
+
+    Attributes:
+        name: of the file.
+        alt: says which classes are in it.
+        photo: address of the image.
+        mask: address of the mask.
+        height: in pixels.
+        width: in pixels.
+        ratio: of width to height, within bounds, for the layout.
+        parts: colour and share of each class in it.
+    """
+
+    name: str
+    alt: str
+    photo: str
+    mask: str
+    height: int
+    width: int
+    ratio: float
+    parts: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A row of the table of classes.
+
+    Attributes:
+        name: of the class.
+        colour: as style sheets write it.
+        share: of the pixels measured, in words.
+        bar: length of the bar, from 0 to 1.
+        images: number of images in which the class appears.
+        examples: addresses of pictures, and what each shows.
+    """
+
+    name: str
+    colour: str
+    share: str
+    bar: float
+    images: int
+    examples: list[tuple[str, str]]
+
+
+def write_report(
+    path: Path,
+    segmenter: Segmenter,
+    files: Sequence[ImageFile],
+    *,
+    history: Sequence[StepRecord],
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    progress: bool = False,
+) -> None:
+    """Write one HTML file that needs no other file and no network.
+
+    Args:
+        path: of the file; the run is named after its folder.
+        segmenter: what the fit gave.
+        files: the images it learned from; a few dozen of them are segmented for the report.
+        history: losses of every step; empty where nothing was trained.
+        settings: of the fit, nested, as plain values.
+        facts: what happened: ``images``, ``skipped``, ``seconds``, ``shifts`` and
+            ``maps_not_stored``.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    samples = segment_samples(segmenter, evenly_spread(files, MEASURED_IMAGES), progress=progress)
+    pixels = class_pixels([sample.mask for sample in samples], len(segmenter.classes))
+    run = path.parent
+    page = render(
+        {
+            "title": run.resolve().name or "run",
+            "run": shlex.quote(str(run)),
+            "summary": summary(segmenter, settings, facts),
+            "opacity": OPACITY_PERCENT,
+            "measured": len(samples),
+            "appears": wording.percent(APPEARS_SHARE),
+            "images": shown_images(samples, pixels, segmenter.classes),
+            "classes": class_rows(samples, pixels, segmenter.classes),
+            "curves": curves.curves_of(history),
+            "drawing": curves,
+            "trained": settings.get("method") != "kmeans",
+            **made_how(segmenter, settings, facts),
+            **left_out(facts),
+        }
+    )
+    write_text_atomically(path, page)
+
+
+def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Say in one sentence what was done."""
+    method = str(settings.get("method", "stego"))
+    seconds = sum(facts.get("seconds", {}).values())
+    images = wording.counted(int(facts.get("images", 0)), "image")
+    classes = wording.counted(len(segmenter.classes), "class", "classes")
+    return (
+        f"{images} without labels, sorted into {classes} by {METHODS.get(method, method)} with the"
+        f" backbone {segmenter.backbone.name}, in {wording.duration(seconds)}."
+    )
+
+
+def shown_images(
+    samples: Sequence[Sample], pixels: NDArray[np.int64], classes: Sequence[SegmentClass]
+) -> list[ShownImage]:
+    """Prepare the gallery.
+
+    Args:
+        samples: all that were segmented; a spread of them is shown.
+        pixels: of each class in each sample, shape (samples, classes).
+        classes: in the order of their indices.
+    """
+    shown = []
+    for sample, shares in evenly_spread(
+        list(zip(samples, shares_of(pixels).tolist(), strict=True)), SHOWN_IMAGES
+    ):
+        name = sample.file.name.as_posix()
+        named = [(each.name, share) for each, share in zip(classes, shares, strict=True)]
+        height, width = sample.mask.shape
+        shown.append(
+            ShownImage(
+                name=name,
+                alt=wording.description_of_shares(name, named),
+                photo=image_uri(sample.image),
+                mask=mask_uri(sample.mask, classes),
+                height=height,
+                width=width,
+                ratio=round(min(max(width / height, NARROWEST), WIDEST), 4),
+                parts=[
+                    (css_colour(each), round(share * 100, 2))
+                    for each, share in zip(classes, shares, strict=True)
+                    if share > 0
+                ],
+            )
+        )
+    return shown
+
+
+def class_rows(
+    samples: Sequence[Sample], pixels: NDArray[np.int64], classes: Sequence[SegmentClass]
+) -> list[ClassRow]:
+    """Prepare the table of classes.
+
+    Args:
+        samples: on which shares are measured.
+        pixels: of each class in each sample, shape (samples, classes).
+        classes: in the order of their indices.
+    """
+    shares = shares_of(pixels.sum(axis=0))
+    appears = (shares_of(pixels) >= APPEARS_SHARE).sum(axis=0)
+    masks = [sample.mask for sample in samples]
+    rows = []
+    for each, share, images in zip(classes, shares.tolist(), appears.tolist(), strict=True):
+        examples = [
+            (
+                image_uri(example_picture(samples[window.sample], window, each.index)),
+                f"{each.name} in {samples[window.sample].file.name.as_posix()}",
+            )
+            for window in choose_examples(masks, pixels, each.index)
+        ]
+        bar = share / max(shares.max(), 1e-9)
+        rows.append(
+            ClassRow(
+                each.name, css_colour(each), wording.percent(share), round(bar, 4), images, examples
+            )
+        )
+    return rows
+
+
+def made_how(
+    segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Prepare the section that says how the model was made."""
+    seconds: Mapping[str, float] = facts.get("seconds", {})
+    shifts: Mapping[str, float] = facts.get("shifts") or {}
+    return {
+        "key_facts": [
+            ("Images", f"{int(facts.get('images', 0)):,}"),
+            ("Classes", str(len(segmenter.classes))),
+            ("Seen at", f"{segmenter.settings.resolution} pixels (shorter side)"),
+            ("Backbone", segmenter.backbone.name),
+            ("Licence of its weights", segmenter.backbone.licence),
+            ("segdistill", __version__),
+            ("PyTorch", torch.__version__),
+            ("Python", platform.python_version()),
+        ],
+        "timings": [(STAGES.get(key, key), wording.duration(s)) for key, s in seconds.items()],
+        "total_time": wording.duration(sum(seconds.values())),
+        "shifts": [(SHIFTS.get(key, key), wording.number(v)) for key, v in shifts.items()],
+        "settings": wording.flattened(settings),
+    }
+
+
+def left_out(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Prepare what is said on images skipped and on the feature store."""
+    skipped = facts.get("skipped", [])
+    listed = [
+        # Reasons begin with the file, as errors do; once is enough here.
+        (str(each["file"]), str(each["reason"]).removeprefix(f"{each['file']}: "))
+        for each in skipped[:LISTED_SKIPS]
+    ]
+    return {
+        "skipped": listed,
+        "skipped_count": len(skipped),
+        "not_listed": len(skipped) - len(listed),
+        "maps_not_stored": int(facts.get("maps_not_stored", 0)),
+    }
+
+
+def css_colour(each: SegmentClass) -> str:
+    """Return the colour of a class as style sheets write it.
+
+    Example:
+        >>> css_colour(SegmentClass(0, "sky", (0, 128, 255)))
+        '#0080ff'
+    """
+    red, green, blue = each.colour
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """Fill the template; everything in ``context`` is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["counted"] = wording.counted
+    script = _part("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    page = environment.from_string(_part("report.html.j2")).render(
+        context,
+        # Both are this package's own files.
+        style=Markup(_part("style.css")),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        # The page's policy allows this one script and nothing from outside.
+        script_digest=digest,
+    )
+    # File names may hold bytes that are no text; they must not cost a run its report.
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def _part(name: str) -> str:
+    return resources.files("segdistill.report").joinpath(name).read_text(encoding="utf-8")

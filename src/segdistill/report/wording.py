@@ -1,0 +1,113 @@
+"""Numbers, times and settings in words for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def percent(share: float) -> str:
+    """Write a share from 0 to 1 as a percentage.
+
+    Example:
+        >>> [percent(share).replace(NO_BREAK_SPACE, " ") for share in (0.0, 0.0004, 0.01, 0.024, 0.62)]
+        ['0 %', '< 0.1 %', '1 %', '2.4 %', '62 %']
+    """
+    value = share * 100
+    if value == 0:
+        text = "0"
+    elif value < 0.1:
+        text = f"<{NO_BREAK_SPACE}0.1"
+    else:
+        text = f"{value:.0f}" if value >= 9.95 else f"{round(value, 1):g}"
+    return f"{text}{NO_BREAK_SPACE}%"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span in the two largest units that matter.
+
+    Example:
+        >>> [duration(span).replace(NO_BREAK_SPACE, " ") for span in (0.42, 42.4, 85.7, 7512)]
+        ['0.4 s', '42 s', '1 min 26 s', '2 h 5 min']
+    """
+    if seconds < 10:
+        return f"{seconds:.1f}{NO_BREAK_SPACE}s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        parts = [f"{hours} h", f"{minutes} min"]
+    elif minutes:
+        parts = [f"{minutes} min", f"{rest} s"]
+    else:
+        parts = [f"{rest} s"]
+    return " ".join(parts).replace(" ", NO_BREAK_SPACE)
+
+
+def number(value: float) -> str:
+    """Write a number with four significant digits and a true minus sign.
+
+    Example:
+        >>> number(-0.123456), number(12.0)
+        ('−0.1235', '12')
+    """
+    return f"{value:.4g}".replace("-", "−")
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Write a count with its noun.
+
+    Example:
+        >>> counted(1, "image"), counted(1200, "image"), counted(2, "class", "classes")
+        ('1 image', '1,200 images', '2 classes')
+    """
+    noun = one if count == 1 else many or f"{one}s"
+    return f"{count:,} {noun}"
+
+
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """List nested settings by their full names, as the command line takes them.
+
+    Example:
+        >>> flattened({"classes": 8, "head": {"kind": "linear"}, "crops": None})
+        [('classes', '8'), ('head.kind', 'linear'), ('crops', 'not set')]
+    """
+    rows: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            rows += flattened(value, f"{name}.")
+        else:
+            rows.append((name, plain_value(value)))
+    return rows
+
+
+def plain_value(value: object) -> str:
+    """Write one setting as a person would type it.
+
+    Example:
+        >>> plain_value(True), plain_value(None), plain_value([1, 2])
+        ('true', 'not set', '1, 2')
+    """
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain_value, value))
+    return str(value)
+
+
+def description_of_shares(name: str, shares: Sequence[tuple[str, float]]) -> str:
+    """Say in one line which classes an image holds, the largest first.
+
+    Args:
+        name: of the image.
+        shares: names of classes with their shares of the pixels, from 0 to 1.
+
+    Example:
+        >>> text = description_of_shares("a.jpg", [("sky", 0.25), ("sea", 0.75), ("sand", 0.0)])
+        >>> text.replace(NO_BREAK_SPACE, " ")
+        'a.jpg: sea 75 %, sky 25 %'
+    """
+    held = sorted(((share, each) for each, share in shares if share > 0), key=lambda p: -p[0])
+    return f"{name}: " + ", ".join(f"{each} {percent(share)}" for share, each in held)

@@ -1,0 +1,1 @@
+"""A toy world: rendered outdoor scenes with exact labels and depth, for demos and tests."""

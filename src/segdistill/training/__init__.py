@@ -1,0 +1,1 @@
+"""Learning head and clusters from stored features."""

@@ -1,0 +1,231 @@
+"""The run folder: what a fit leaves behind, and what it needs to go on after a break.
+
+::
+
+    runs/photos/
+        segmenter.safetensors   the model
+        segmenter.json
+        settings.yaml           every setting, resolved
+        history.csv             the losses of every step
+        facts.json              images used and skipped, timings, shifts
+        log/                    TensorBoard
+        report.html
+        checkpoint/             only until the run is finished
+"""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from segdistill.config.settings import FitSettings
+from segdistill.errors import UserError
+from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
+from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
+from segdistill.training.loop import StepRecord, Trainee
+
+SETTINGS_FILE = "settings.yaml"
+HISTORY_FILE = "history.csv"
+FACTS_FILE = "facts.json"
+REPORT_FILE = "report.html"
+LOG_FOLDER = "log"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+# Settings that may differ when a run goes on: they change where and how fast, not what.
+FREE_SETTINGS = frozenset({"device", "precision", "cache", "strict"})
+
+
+class RunFolder:
+    """One run folder.
+
+    Args:
+        path: where it lies, or is to lie.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the folder holds a finished model."""
+        return (self.path / DESCRIPTION_FILE).exists()
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the folder holds a run, finished or not."""
+        return self.is_finished or (self.path / SETTINGS_FILE).exists()
+
+    def check(self, settings: FitSettings, *, overwrite: bool, resume: bool) -> None:
+        """Check, before any work, that a run can be written here.
+
+        Raises:
+            UserError: the folder holds a run and neither ``overwrite`` nor ``resume`` was asked
+                for; or holds something else; or cannot be written; or the run to go on with had
+                other settings.
+        """
+        if overwrite and resume:
+            raise UserError("--overwrite and --resume: choose one")
+        if self.is_run:
+            if resume:
+                self._check_same_settings(settings)
+            elif not overwrite:
+                state = "a finished" if self.is_finished else "an unfinished"
+                raise UserError(
+                    f"{self.path}: holds {state} run already;"
+                    " add --resume to go on with it, --overwrite to replace it,"
+                    " or choose another folder with --out"
+                )
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                f"{self.path}: exists and is not a run; choose another folder with --out"
+            )
+        # A first small write shows whether the place can be written, before hours of work.
+        with translate_os_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.path / ".writable"):
+            pass
+        (self.path / ".writable").unlink()
+
+    def begin(self, settings: FitSettings, *, resume: bool) -> None:
+        """Note the settings; without ``resume``, remove what an earlier run left here."""
+        if not (resume and self.is_run):
+            # The description goes first: a folder without one is not taken for a model.
+            names = (DESCRIPTION_FILE, WEIGHTS_FILE, CHECKPOINT_FILE, HISTORY_FILE, FACTS_FILE)
+            for name in (*names, REPORT_FILE):
+                (self.path / name).unlink(missing_ok=True)
+            for event_file in (self.path / LOG_FOLDER).glob("events.out.tfevents.*"):
+                event_file.unlink()
+        self.write_settings(settings)
+
+    def write_settings(self, settings: FitSettings) -> None:
+        """Write the settings, so that ``fit --config settings.yaml`` repeats the run."""
+        text = yaml.safe_dump(settings.as_plain(), sort_keys=False)
+        write_text_atomically(self.path / SETTINGS_FILE, text)
+
+    def read_settings(self) -> dict[str, Any]:
+        """Read the settings of the run as plain values."""
+        path = self.path / SETTINGS_FILE
+        try:
+            plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
+        return plain if isinstance(plain, dict) else {}
+
+    def write_history(self, history: Iterable[StepRecord]) -> None:
+        """Write the losses of every step, a row each."""
+        with (
+            atomic_path(self.path / HISTORY_FILE) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow([field.name for field in fields(StepRecord)])
+            writer.writerows(asdict(record).values() for record in history)
+
+    def read_history(self) -> list[StepRecord]:
+        """Read the losses of every step; nothing if none are kept."""
+        path = self.path / HISTORY_FILE
+        if not path.exists():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            StepRecord(
+                step=int(row["step"]),
+                **{key: float(value) for key, value in row.items() if key != "step"},
+            )
+            for row in rows
+        ]
+
+    def write_facts(self, facts: dict[str, Any]) -> None:
+        """Write what happened in the run."""
+        write_text_atomically(self.path / FACTS_FILE, json.dumps(facts, indent=2) + "\n")
+
+    def read_facts(self) -> dict[str, Any]:
+        """Read what happened in the run; nothing if it is not known."""
+        path = self.path / FACTS_FILE
+        if not path.exists():
+            return {}
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return facts
+
+    def write_checkpoint(
+        self,
+        trainee: Trainee,
+        optimiser: torch.optim.Adam,
+        history: list[StepRecord],
+        *,
+        images: str,
+    ) -> None:
+        """Write what is needed to go on after the last step of ``history``.
+
+        Args:
+            trainee: head and centres.
+            optimiser: its running averages.
+            history: the steps so far.
+            images: fingerprint of the images, to refuse going on with others.
+        """
+        tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
+        for number, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+        self.write_history(history)
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        with atomic_path(self.path / CHECKPOINT_FILE) as temporary:
+            save_file(plain, temporary, metadata={"step": str(history[-1].step), "images": images})
+
+    def read_checkpoint(
+        self, trainee: Trainee, optimiser: torch.optim.Adam, *, images: str
+    ) -> list[StepRecord]:
+        """Put the last checkpoint's state into head, centres and optimiser.
+
+        Returns:
+            The steps done so far; none if there is no checkpoint.
+
+        Raises:
+            UserError: the checkpoint is damaged, or of other images.
+        """
+        path = self.path / CHECKPOINT_FILE
+        if not path.exists():
+            return []
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
+        if metadata["images"] != images:
+            raise UserError(
+                f"{self.path}: the images have changed since the run was broken off;"
+                " put them back, or start anew with --overwrite"
+            )
+        trainee.load_state_dict(
+            {k.removeprefix("trainee."): v for k, v in tensors.items() if k.startswith("trainee.")}
+        )
+        state = optimiser.state_dict()
+        for name, value in tensors.items():
+            if name.startswith("adam."):
+                _, number, key = name.split(".")
+                state["state"].setdefault(int(number), {})[key] = value
+        optimiser.load_state_dict(state)
+        step = int(metadata["step"])
+        return [record for record in self.read_history() if record.step <= step]
+
+    def remove_checkpoint(self) -> None:
+        """Remove the checkpoint of a run that is finished."""
+        (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def _check_same_settings(self, settings: FitSettings) -> None:
+        before, now = self.read_settings(), settings.as_plain()
+        for key, value in now.items():
+            left_out = value is None  # then what the run was begun with holds
+            if key not in FREE_SETTINGS and not left_out and before.get(key) != value:
+                raise UserError(
+                    f"{self.path}: was begun with {key} = {before.get(key)}, not {value};"
+                    " --resume goes on with the same settings, --overwrite starts anew"
+                )
