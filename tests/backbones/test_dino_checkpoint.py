@@ -9,8 +9,8 @@ import torch
 
 from segdistill.backbones import load_backbone
 from segdistill.backbones.dino_checkpoint import load_dino_checkpoint, to_transformers
-from segdistill.backbones.huggingface import Features, TransformersBackbone
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from segdistill.backbones.vision_transformer import Features, TransformersBackbone
 from segdistill.errors import UserError
 
 State = dict[str, torch.Tensor]

@@ -6,13 +6,12 @@ from segdistill.backbones.protocol import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Backbone,
-    FrozenBackbone,
     normalise_images,
     weights_fingerprint,
 )
 
 
-class Enlarging(FrozenBackbone):
+class Enlarging(Backbone):
     """The least that a backbone must be."""
 
     name = "enlarging"

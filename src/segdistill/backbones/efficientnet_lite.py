@@ -14,7 +14,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segdistill.backbones.protocol import FrozenBackbone, normalise_images, weights_fingerprint
+from segdistill.backbones.protocol import Backbone, normalise_images, weights_fingerprint
 
 # Indices of the blocks whose outputs are joined, with their channels. Chosen by clustering
 # CamVid's training images (see docs/backbones.md for the figures of other choices).
@@ -24,7 +24,7 @@ MEAN = (0.5, 0.5, 0.5)
 STD = (0.5, 0.5, 0.5)
 
 
-class EfficientNetLite(FrozenBackbone):
+class EfficientNetLite(Backbone):
     """Three stages of EfficientNet-Lite0, joined at stride 16.
 
     Shapes: (batch, 3, height, width) in 0..1 to (batch, 472, height / 16, width / 16), with

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -11,9 +10,13 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-@runtime_checkable
-class Backbone(Protocol):
-    """A frozen network that turns images into feature maps.
+class Backbone(nn.Module):
+    """A frozen network that turns images into feature maps; the base of every backbone.
+
+    A subclass sets the attributes, defines ``forward`` and ends its ``__init__`` with
+    :meth:`freeze`. ``forward`` takes images of shape (batch, 3, height, width), in 0..1, sides
+    multiples of ``size_multiple``, and returns features of shape
+    (batch, sum(channel_groups), height / stride, width / stride).
 
     Attributes:
         name: what to give to ``--backbone`` to get this network again.
@@ -37,28 +40,12 @@ class Backbone(Protocol):
     resolution: int
     licence: str
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return features.
-
-        Args:
-            images: shape (batch, 3, height, width), in 0..1, sides multiples of
-                ``size_multiple``.
-
-        Returns:
-            Tensor of shape (batch, sum(channel_groups), height / stride, width / stride).
-        """
-        ...
-
-
-class FrozenBackbone(nn.Module):
-    """Base of the backbones here: no gradients, always in evaluation mode."""
-
     def freeze(self) -> None:
         """Stop gradients and training-time behaviour for good."""
         self.requires_grad_(requires_grad=False)
         self.eval()
 
-    def train(self, mode: bool = True) -> "FrozenBackbone":
+    def train(self, mode: bool = True) -> "Backbone":
         """Stay in evaluation mode, whatever the module around this one does."""
         del mode
         return super().train(mode=False)

@@ -15,7 +15,7 @@ from torch import nn
 from segdistill.backbones.protocol import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    FrozenBackbone,
+    Backbone,
     normalise_images,
     weights_fingerprint,
 )
@@ -56,7 +56,7 @@ ARCHITECTURES = {
 }
 
 
-class TransformersBackbone(FrozenBackbone):
+class TransformersBackbone(Backbone):
     """A vision transformer's last tokens, or the keys of its last block, as a feature map.
 
     Class and register tokens are dropped. Tokens are those after the final norm. Keys are the

@@ -1,9 +1,11 @@
 """``segdistill fit``."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from segdistill.cli.parser import CommandParser, common_options, flag
 from segdistill.config.settings import FitSettings
@@ -33,11 +35,8 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         UserError: something given cannot be used.
     """
-    command = parser()
-    options = command.parse_args(list(arguments))
-    given = command.instantiate_classes(options)
-    names = FitSettings.__dataclass_fields__
-    settings = FitSettings(**{name: given[name] for name in names}).validated()
+    options = parser().parse_args(list(arguments))
+    settings = settings_from(options).validated()
     out = Path(options.out or Path("runs") / Path(options.images).absolute().name)
 
     from segdistill.api import fit
@@ -53,3 +52,22 @@ def run(arguments: Sequence[str]) -> None:
     print(f"Run:    {out}")
     print(f"Report: {out / 'report.html'}")
     print(f"Next:   segdistill segment {out} IMAGES")
+
+
+def settings_from(options: Namespace) -> FitSettings:
+    """Return the settings among parsed options.
+
+    Args:
+        options: as the parser gives them, nested settings as nested name spaces.
+    """
+
+    def build(settings_class: Any, values: Namespace) -> Any:
+        given = {}
+        for field in fields(settings_class):
+            value = values[field.name]
+            nested = isinstance(value, Namespace)
+            given[field.name] = build(field.default_factory, value) if nested else value
+        return settings_class(**given)
+
+    settings: FitSettings = build(FitSettings, options)
+    return settings

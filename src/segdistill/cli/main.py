@@ -116,9 +116,14 @@ def _log_to_stderr(*, quiet: bool) -> None:
     logger = logging.getLogger("segdistill")
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(_StandardErrorHandler())
+
+
+class _StandardErrorHandler(logging.Handler):
+    """Print messages to standard error as it is at that moment, whoever has redirected it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ class FeatureMaps:
             kept: NDArray[np.float16] = self.store.read(self.folder, view.key)
             if list(kept.shape) == [*self.grid(index), self.channels]:
                 return kept
-        return self._work_out([view])[0]
+        features: NDArray[np.float16] = self._work_out([view])[0]
+        return features
 
     def fill_store(self, *, progress: bool = False) -> int:
         """Work out the maps that are missing, as far as the store has room.

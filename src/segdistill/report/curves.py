@@ -129,7 +129,7 @@ def draw_curve(
     lowest = int(values.argmin())
     named = (("First", 0), ("Lowest", lowest), ("Last", len(values) - 1))
     step_ticks = [tick for tick in round_ticks(first, last, 4) if tick == int(tick)]
-    value_ticks = round_ticks(low, high, 4)
+    value_ticks = round_ticks(low, high, 5)
     return Curve(
         title=title,
         meaning=meaning,
@@ -211,7 +211,7 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
         >>> tick_labels([-0.5, 0.0, 0.25])
         ['−0.50', '0.00', '0.25']
         >>> tick_labels([2e-9, 4e-9])
-        ['2e-09', '4e-09']
+        ['2e−09', '4e−09']
     """
     largest = max(map(abs, ticks), default=0.0)
     for decimals in range(5):

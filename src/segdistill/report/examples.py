@@ -28,7 +28,10 @@ EXAMPLES = 4
 WINDOW_SIDES = (0.5, 0.8, 1.2)
 """Sides of the windows tried, as multiples of the side of a square as large as the class."""
 
-SMALLEST_WINDOW = 96
+SMALLEST_WINDOW = 64
+
+SURROUNDINGS = 1.6
+"""How much larger than the chosen window the part shown is, to see where the class ends."""
 
 Item = TypeVar("Item")
 
@@ -136,8 +139,8 @@ def class_pixels(masks: Sequence[NDArray[np.uint8]], classes: int) -> NDArray[np
         [[1, 0, 2]]
     """
     counts = np.zeros((len(masks), classes), np.int64)
-    for row, mask in zip(counts, masks, strict=True):
-        row += np.bincount(mask.ravel(), minlength=classes)
+    for number, mask in enumerate(masks):
+        counts[number] = np.bincount(mask.ravel(), minlength=classes)
     return counts
 
 
@@ -149,7 +152,8 @@ def shares_of(pixels: NDArray[np.int64]) -> NDArray[np.float64]:
         [[0.25, 0.75], [0.0, 0.0]]
     """
     total = pixels.sum(axis=-1, keepdims=True)
-    return pixels / np.maximum(total, 1)
+    shares: NDArray[np.float64] = pixels / np.maximum(total, 1)
+    return shares
 
 
 def best_window(sums: NDArray[np.int64], side: int) -> tuple[slice, slice]:
@@ -194,6 +198,24 @@ def sums_from_corner(present: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.pad(counts, ((1, 0), (1, 0)))
 
 
+def widened(part: slice, size: int, length: int) -> slice:
+    """Grow a part of an axis on both sides, moved inwards where it would stick out.
+
+    Args:
+        part: of the axis.
+        size: wanted; a part that is larger stays as it is.
+        length: of the axis, at least ``size``.
+
+    Example:
+        >>> widened(slice(40, 50), 16, 100), widened(slice(0, 10), 16, 100)
+        (slice(37, 53, None), slice(0, 16, None))
+    """
+    size = max(size, part.stop - part.start)
+    start = part.start - (size - (part.stop - part.start)) // 2
+    start = min(max(start, 0), length - size)
+    return slice(start, start + size)
+
+
 def windows_in_mask(
     mask: NDArray[np.uint8], index: int, *, sample: int, count: int
 ) -> list[Window]:
@@ -217,13 +239,17 @@ def windows_in_mask(
         tried = []
         for side in sorted(sides):
             rows, columns = best_window(sums, side)
-            shown = present[rows, columns]
+            held = present[rows, columns]
             # Purity counts more than size: a pure part says better what the class is.
-            score = float(shown.mean()) ** 2 * math.sqrt(shown.sum() / mask.size)
-            tried.append(Window(sample, rows, columns, score))
-        best = max(tried, key=lambda window: window.score)
-        present[best.rows, best.columns] = False
-        windows.append(best)
+            score = float(held.mean()) ** 2 * math.sqrt(held.sum() / mask.size)
+            tried.append((score, rows, columns))
+        score, rows, columns = max(tried, key=lambda each: each[0])
+        present[rows, columns] = False
+        side = min(round((rows.stop - rows.start) * SURROUNDINGS), *mask.shape)
+        height, width = mask.shape
+        windows.append(
+            Window(sample, widened(rows, side, height), widened(columns, side, width), score)
+        )
     return windows
 
 

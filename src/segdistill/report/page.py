@@ -41,23 +41,6 @@ OPACITY_PERCENT = 55
 # How far from square a picture may be laid out; what is narrower still gets empty borders.
 NARROWEST, WIDEST = 0.5, 2.5
 
-METHODS = {
-    "stego": "distilling feature correspondences (STEGO)",
-    "kmeans": "clustering the backbone's features (k-means)",
-}
-STAGES = {
-    "features": "Features of the images",
-    "statistics": "Statistics of the features",
-    "neighbours": "Nearest neighbours",
-    "training": "Training",
-    "clustering": "Clustering",
-}
-SHIFTS = {
-    "self_pairs": "Within one image",
-    "neighbour_pairs": "With a neighbour",
-    "random_pairs": "With random images",
-}
-
 
 @dataclass(frozen=True)
 class ShownImage:
@@ -156,11 +139,12 @@ def write_report(
 def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """Say in one sentence what was done."""
     method = str(settings.get("method", "stego"))
+    way = wording.METHODS.get(method, method)
     seconds = sum(facts.get("seconds", {}).values())
     images = wording.counted(int(facts.get("images", 0)), "image")
     classes = wording.counted(len(segmenter.classes), "class", "classes")
     return (
-        f"{images} without labels, sorted into {classes} by {METHODS.get(method, method)} with the"
+        f"{images} without labels, sorted into {classes} by {way} with the"
         f" backbone {segmenter.backbone.name}, in {wording.duration(seconds)}."
     )
 
@@ -242,16 +226,18 @@ def made_how(
         "key_facts": [
             ("Images", f"{int(facts.get('images', 0)):,}"),
             ("Classes", str(len(segmenter.classes))),
-            ("Seen at", f"{segmenter.settings.resolution} pixels (shorter side)"),
+            ("Shorter side as seen", f"{segmenter.settings.resolution} pixels"),
             ("Backbone", segmenter.backbone.name),
             ("Licence of its weights", segmenter.backbone.licence),
             ("segdistill", __version__),
             ("PyTorch", torch.__version__),
             ("Python", platform.python_version()),
         ],
-        "timings": [(STAGES.get(key, key), wording.duration(s)) for key, s in seconds.items()],
+        "timings": [
+            (wording.STAGES.get(key, key), wording.duration(s)) for key, s in seconds.items()
+        ],
         "total_time": wording.duration(sum(seconds.values())),
-        "shifts": [(SHIFTS.get(key, key), wording.number(v)) for key, v in shifts.items()],
+        "shifts": [(wording.SHIFTS.get(key, key), wording.number(v)) for key, v in shifts.items()],
         "settings": wording.flattened(settings),
     }
 

@@ -5,12 +5,32 @@ from typing import Any
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
+METHODS = {
+    "stego": "distilling feature correspondences (STEGO)",
+    "kmeans": "clustering features as they are (k-means)",
+}
+STAGES = {
+    "features": "Features of the images",
+    "statistics": "Statistics of the features",
+    "neighbours": "Nearest neighbours",
+    "training": "Training",
+    "clustering": "Clustering",
+}
+SHIFTS = {
+    "self_pairs": "Within one image",
+    "neighbour_pairs": "With a neighbour",
+    "random_pairs": "With random images",
+}
+
 
 def percent(share: float) -> str:
     """Write a share from 0 to 1 as a percentage.
 
     Example:
-        >>> [percent(share).replace(NO_BREAK_SPACE, " ") for share in (0.0, 0.0004, 0.01, 0.024, 0.62)]
+        >>> [
+        ...     percent(share).replace(NO_BREAK_SPACE, " ")
+        ...     for share in (0.0, 0.0004, 0.01, 0.024, 0.62)
+        ... ]
         ['0 %', '< 0.1 %', '1 %', '2.4 %', '62 %']
     """
     value = share * 100

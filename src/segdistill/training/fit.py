@@ -86,8 +86,7 @@ def learn(
     clock = _Stopwatch()
     maps = feature_maps(images, backbone, settings, compute)
     check_enough(maps, settings)
-    if isinstance(backbone, nn.Module):
-        backbone.to(compute.device)
+    backbone.to(compute.device)
     streamed = maps.fill_store(progress=progress)
     clock.lap("features")
     preparation = prepare(maps, backbone, settings)

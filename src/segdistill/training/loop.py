@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import nn
@@ -116,13 +117,10 @@ def calibrate_shifts(
             measured_shifts(anchors, positives, negatives, batch.partners[0], settings.objective)
         )
 
-    def mean(values: list[float]) -> float:
-        return sum(values) / len(values)
-
     return Shifts(
-        self_pairs=mean([shifts.self_pairs for shifts in measured]),
-        neighbour_pairs=mean([shifts.neighbour_pairs for shifts in measured]),
-        random_pairs=mean([shifts.random_pairs for shifts in measured]),
+        self_pairs=fmean([shifts.self_pairs for shifts in measured]),
+        neighbour_pairs=fmean([shifts.neighbour_pairs for shifts in measured]),
+        random_pairs=fmean([shifts.random_pairs for shifts in measured]),
     )
 
 

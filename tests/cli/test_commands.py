@@ -1,0 +1,293 @@
+"""The commands as a user runs them."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tests.cli.conftest import QUICK, Run
+from tests.helpers import striped_image, striped_labels, write_striped_folder
+
+import segdistill as library
+from segdistill.training import loop
+from segdistill.training.loop import StepRecord
+
+
+def test_fit_writes_a_run(fitted: Path) -> None:
+    names = {path.name for path in fitted.iterdir()}
+    assert names == {
+        "segmenter.safetensors",
+        "segmenter.json",
+        "settings.yaml",
+        "history.csv",
+        "facts.json",
+        "log",
+        "report.html",
+    }
+    settings = yaml.safe_load((fitted / "settings.yaml").read_text())
+    assert settings["classes"] == 3
+    assert settings["resolution"] == 64
+    with (fitted / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 60
+    assert list((fitted / "log").glob("events.out.tfevents.*"))
+
+
+def test_segment_evaluate_and_load(tmp_path: Path, fitted: Path, segdistill: Run) -> None:
+    new = write_striped_folder(tmp_path / "new", 4)
+    status, out, _ = segdistill("segment", fitted, new, "--out", "masks", "--overlay", "--quiet")
+    assert status == 0
+    assert "4 written to masks" in out
+    assert len(list((tmp_path / "masks").rglob("*.overlay.jpg"))) == 4
+    for seed in range(4):
+        name = Path("more" if seed == 3 else "") / f"picture_{seed}.png"
+        (tmp_path / "labels" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(striped_labels(seed)).save(tmp_path / "labels" / name)
+    status, out, _ = segdistill(
+        "evaluate", fitted, "--images", new, "--labels", tmp_path / "labels", "--quiet"
+    )
+    assert status == 0
+    accuracy = float(out.split("Accuracy:")[1].split("%")[0])
+    # Three plain colours: anything that works at all finds them.
+    assert accuracy > 90
+    with Image.open(tmp_path / "masks/picture_0.png") as mask:
+        expected = np.array(mask)
+    np.testing.assert_array_equal(
+        library.Segmenter.load(fitted).segment(new / "picture_0.png"), expected
+    )
+
+
+def test_settings_of_a_run_repeat_it(photos: Path, fitted: Path, segdistill: Run) -> None:
+    status, _, error = segdistill(
+        "fit", photos, "--config", fitted / "settings.yaml", "--out", "again", "--quiet"
+    )
+    assert status == 0, error
+    weights = [
+        (folder / "segmenter.safetensors").read_bytes() for folder in (fitted, Path("again"))
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_kmeans_is_the_baseline(photos: Path, segdistill: Run) -> None:
+    status, _, error = segdistill(
+        "fit", photos, "--backbone", "tiny", "--classes", 3, "--method", "kmeans", "--quiet"
+    )
+    assert status == 0, error
+    description = json.loads(Path("runs/photos/segmenter.json").read_text())
+    assert description["head"] is None
+
+
+def test_stegos_own_form_runs(photos: Path, segdistill: Run) -> None:
+    status, _, error = segdistill(
+        *("fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK),
+        *("--components", 0, "--clustering", "probe", "--crops", "five", "--head.kind", "linear"),
+        *("--objective.shift_self", 0.18, "--objective.pointwise", "false"),
+    )
+    assert status == 0, error
+    facts = json.loads(Path("runs/photos/facts.json").read_text())
+    assert facts["shifts"]["self_pairs"] == 0.18
+
+
+def test_default_class_count_is_said(photos: Path, segdistill: Run) -> None:
+    status, _, error = segdistill("fit", photos, "--backbone", "tiny", *QUICK)
+    assert status == 0
+    assert "finding 8 classes" in error
+
+
+def test_broken_off_and_resumed_is_the_same_as_in_one_go(
+    photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--out", "broken", *QUICK]
+    arguments += ["--training.checkpoint_every", 20, "--quiet"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_record", interrupted_record(at=47))
+        status, _, error = segdistill(*arguments)
+    assert status == 130
+    assert "--resume" in error
+    status, _, error = segdistill(*arguments)
+    assert status == 2
+    assert "unfinished run" in error
+    status, _, error = segdistill(*arguments, "--resume")
+    assert status == 0, error
+    assert (fitted / "history.csv").read_text() == Path("broken/history.csv").read_text()
+    assert not Path("broken/checkpoint.safetensors").exists()
+
+
+def interrupted_record(at: int) -> Callable[..., StepRecord]:
+    """Press Ctrl-C in a certain step."""
+    original = loop._record
+
+    def record(step: int, *rest: Any) -> StepRecord:
+        if step == at:
+            raise KeyboardInterrupt
+        return original(step, *rest)
+
+    return record
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "none"], "none: no such file or folder"),
+        (["fit", "empty"], "no images found"),
+        (["fit", "photos", "--clases", "3"], "did you mean --classes?"),
+        (["fit", "photos", "--objective.sample", "3"], "did you mean --objective.samples?"),
+        (["fit", "photos", "--classes", "many"], "--classes many: must be"),
+        (["fit", "photos", "--classes", "1"], "--classes 1: must be from 2 to 255"),
+        (["fit", "photos", "--backbone", "dino-vits9"], "did you mean dino-vits8?"),
+        (["fit", "photos", "--config", "wrong.yaml"], "did you mean objective.samples?"),
+        (["fit", "photos", "--config", "none.yaml"], "none.yaml"),
+        (["fit", "photos", "--out", "photos"], "is not a run"),
+        (["fit", "photos", "--overwrite", "--resume"], "choose one"),
+        (["fit"], "images is missing"),
+        (["fit", "letters", "--strict"], "--strict"),
+        (["fit", "letters"], "none of 1 images can be read"),
+        (["segment", "photos", "photos"], "no segmenter.json"),
+        (["segment", "none", "none"], "none: no such file or folder"),
+        (["evaluate", "photos", "--images", "photos"], "labels is missing"),
+        (["sample", "photos"], "photos"),
+        (["sample", "new", "--train", "-1"], "train"),
+        (["fitt", "photos"], "did you mean fit?"),
+        (["paint"], "the commands are fit"),
+    ],
+)
+def test_mistakes_exit_2_and_name_the_mend(
+    photos: Path, segdistill: Run, arguments: list[str], message: str
+) -> None:
+    (photos.parent / "empty").mkdir()
+    (photos.parent / "letters").mkdir()
+    (photos.parent / "letters" / "a.jpg").write_text("dear")
+    (photos.parent / "wrong.yaml").write_text("objective:\n  sample: 3\n")
+    before = sorted(photos.parent.rglob("*"))
+    if arguments[0] == "fit" and "--backbone" not in arguments:
+        arguments = [*arguments, "--backbone", "tiny"]
+    status, out, error = segdistill(*arguments)
+    assert status == 2
+    assert message in error
+    assert "Traceback" not in error
+    assert len(error.splitlines()) <= 3
+    assert out == ""
+    left = {path for path in photos.parent.rglob("*") if path not in before}
+    assert {path.name for path in left} <= {"runs", "photos", "letters"}
+
+
+def test_a_second_fit_is_refused_unless_asked(photos: Path, fitted: Path, segdistill: Run) -> None:
+    arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK]
+    before = (fitted / "segmenter.json").read_bytes()
+    status, _, error = segdistill(*arguments)
+    assert status == 2
+    assert "finished run already" in error
+    assert (fitted / "segmenter.json").read_bytes() == before
+    assert segdistill(*arguments, "--overwrite")[0] == 0
+    status, _, _ = segdistill(*arguments, "--resume")
+    assert status == 0
+
+
+def test_damaged_images_are_skipped_counted_and_reported(photos: Path, segdistill: Run) -> None:
+    (photos / "bad<b>.jpg").write_text("dear")
+    status, _, error = segdistill("fit", photos, "--backbone", "tiny", "--classes", 3, *QUICK)
+    assert status == 0
+    assert "1 of 7 images skipped" in error
+    report = Path("runs/photos/report.html").read_text()
+    assert "bad&lt;b&gt;.jpg" in report
+
+
+def test_odd_images_fit_and_segment(tmp_path: Path, photos: Path, segdistill: Run) -> None:
+    image = Image.fromarray(striped_image(9))
+    image.convert("L").save(photos / "grey.png")
+    image.convert("RGBA").save(photos / "alpha.png")
+    image.convert("P").save(photos / "palette.png")
+    image.convert("CMYK").save(photos / "cmyk.jpg")
+    Image.fromarray(np.arange(4000, dtype=np.uint16).reshape(40, 100)).save(photos / "deep.tif")
+    image.crop((0, 0, 90, 1)).save(photos / "line.png")
+    image.crop((0, 0, 1, 1)).save(photos / "dot.png")
+    status, _, error = segdistill(
+        "fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK
+    )
+    assert status == 0, error
+    status, _, error = segdistill("segment", "runs/photos", photos, "--out", "m", "--quiet")
+    assert status == 0, error
+    for path in photos.rglob("*.*"):
+        with (
+            Image.open(path) as source,
+            Image.open(tmp_path / "m" / path.relative_to(photos).with_suffix(".png")) as mask,
+        ):
+            assert mask.size == source.size
+
+
+def test_cache_is_shown_and_cleared(fitted: Path, segdistill: Run) -> None:
+    status, out, _ = segdistill("cache")
+    assert status == 0
+    assert "tiny-0123456789abcdef: 6 maps" in out
+    status, out, _ = segdistill("cache", "--clear")
+    assert "Cleared" in out
+    assert "nothing is kept" in segdistill("cache")[1]
+
+
+def test_help_and_overview(segdistill: Run) -> None:
+    status, out, _ = segdistill("--help")
+    assert status == 0
+    for name in ("fit", "segment", "evaluate", "sample", "cache", "backbones"):
+        assert name in out
+        status, text, _ = segdistill(name, "--help")
+        assert status == 0
+        assert f"segdistill {name}" in text
+    assert segdistill("--version")[1] == f"segdistill {library.__version__}\n"
+    assert "dino-vits8" in segdistill("backbones")[1]
+
+
+def test_print_config_is_read_again(photos: Path, segdistill: Run) -> None:
+    status, out, _ = segdistill("fit", photos, "--classes", 5, "--print_config")
+    assert status == 0
+    assert yaml.safe_load(out)["classes"] == 5
+
+
+def test_python_api(photos: Path, tmp_path: Path) -> None:
+    segmenter = library.fit(
+        photos,
+        classes=3,
+        backbone="tiny",
+        settings=library.FitSettings(components=0),
+        method="kmeans",
+    )
+    mask = segmenter.segment(photos / "picture_0.png")
+    assert mask.shape == (64, 96)
+    segmenter.save(tmp_path / "kept")
+    loaded = library.Segmenter.load(tmp_path / "kept")
+    np.testing.assert_array_equal(loaded.segment(photos / "picture_0.png"), mask)
+    with pytest.raises(library.UserError, match="unknown setting 'clases'"):
+        library.fit(photos, clases=3)
+
+
+def test_the_installed_command_runs_the_embedded_backbone(tmp_path: Path) -> None:
+    """In a process of its own, as a user runs it, on the generated world."""
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "segdistill.cli.main", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("sample", "world", "--train", "6", "--val", "2", "--width", "96", "--height", "64")
+    run(
+        *("fit", "world", "--classes", "4", "--resolution", "128"),
+        *("--training.steps", "10", "--training.batch_size", "4", "--objective.samples", "5"),
+    )
+    assert "2 written" in run("segment", "runs/world", "world/imgs/val", "--out", "masks")
+    out = run(
+        *("evaluate", "runs/world", "--images", "world/imgs/val"),
+        *("--labels", "world/labels/val"),
+    )
+    assert "mIoU" in out

@@ -1,0 +1,21 @@
+"""Fixtures that several tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep features of tests out of the user's store."""
+    monkeypatch.setenv("SEGDISTILL_CACHE", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real images; skips where SEGDISTILL_DATA does not name one."""
+    named = os.environ.get("SEGDISTILL_DATA")
+    if not named or not Path(named).is_dir():
+        pytest.skip("SEGDISTILL_DATA does not name a folder of real images")
+    return Path(named)

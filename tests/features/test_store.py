@@ -1,0 +1,74 @@
+"""The feature store: what is kept, what goes, what is never touched."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segdistill.errors import UserError
+from segdistill.features.store import FeatureStore, default_store_folder
+
+MAP = np.arange(24, dtype=np.float16).reshape(2, 3, 4)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "store", max_bytes=10**6)
+    assert not store.has("tiny-0", "abcd")
+    assert store.write("tiny-0", "abcd", MAP)
+    assert store.has("tiny-0", "abcd")
+    np.testing.assert_array_equal(store.read("tiny-0", "abcd"), MAP)
+    assert isinstance(store.read("tiny-0", "abcd"), np.memmap)
+    [content] = store.contents()
+    assert (content.backbone, content.maps) == ("tiny-0", 1)
+
+
+def test_the_map_longest_unused_goes_first(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, max_bytes=10**6)
+    for number, key in enumerate(("aa", "bb", "cc")):
+        store.write("tiny-0", key, MAP)
+        os.utime(store.path("tiny-0", key), (number, number))
+    store.touch("tiny-0", "aa")
+    size = store.path("tiny-0", "aa").stat().st_size
+    small = FeatureStore(tmp_path, max_bytes=3 * size)
+    assert small.room_for_new(size, set()) == size
+    assert [small.has("tiny-0", key) for key in ("aa", "bb", "cc")] == [True, False, True]
+
+
+def test_maps_in_use_stay(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, max_bytes=10**6)
+    store.write("tiny-0", "aa", MAP)
+    full = FeatureStore(tmp_path, max_bytes=1)
+    assert full.room_for_new(1000, {full.path("tiny-0", "aa")}) == 0
+    assert full.has("tiny-0", "aa")
+
+
+def test_clearing_removes_maps_and_nothing_else(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, max_bytes=10**6)
+    store.write("tiny-0", "abcd", MAP)
+    (tmp_path / "letter.txt").write_text("mine")
+    (tmp_path / "tiny-0" / "ab" / "notes.txt").write_text("mine too")
+    assert store.clear() > 0
+    assert store.contents() == []
+    assert (tmp_path / "letter.txt").exists()
+    assert (tmp_path / "tiny-0" / "ab" / "notes.txt").exists()
+
+
+def test_a_place_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "tiny-0").write_text("in the way")
+    store = FeatureStore(tmp_path, max_bytes=10**6)
+    assert not store.write("tiny-0", "abcd", MAP)
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="must be a folder"):
+        FeatureStore(tmp_path / "file", max_bytes=1)
+
+
+def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGDISTILL_CACHE", "/somewhere")
+    assert default_store_folder() == Path("/somewhere")
+    monkeypatch.delenv("SEGDISTILL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert default_store_folder() == Path("/caches/segdistill")

@@ -1,0 +1,109 @@
+"""Segmenting files: names, trees, palettes, refusals, resuming."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.helpers import write_striped_folder
+from tests.model.test_segmenter import tiny_segmenter
+
+from segdistill.errors import UserError
+from segdistill.images.decode import UnreadableImageError
+from segdistill.images.folder import ImageFile, find_images
+from segdistill.inference.folder import (
+    MaskOptions,
+    check_masks_folder,
+    mask_names,
+    segment_files,
+)
+from segdistill.model.segmenter import Segmenter
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return write_striped_folder(tmp_path / "photos", 3)
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    return tiny_segmenter()
+
+
+def test_masks_mirror_the_tree_and_hold_indices(
+    tmp_path: Path, photos: Path, segmenter: Segmenter
+) -> None:
+    out = tmp_path / "masks"
+    done = segment_files(segmenter, find_images(photos), out, MaskOptions())
+    assert done.written == 3
+    found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert found == ["more/picture_2.png", "picture_0.png", "picture_1.png"]
+    with Image.open(out / "picture_0.png") as mask:
+        assert mask.mode == "P"
+        palette = mask.getpalette()
+        assert palette is not None
+        assert palette[:3] == list(segmenter.classes[0].colour)
+        expected = segmenter.segment(photos / "picture_0.png")
+        np.testing.assert_array_equal(np.array(mask), expected)
+    classes = json.loads((out / "classes.json").read_text())
+    assert sum(each["share"] for each in classes) == pytest.approx(1, abs=1e-5)
+    assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
+
+
+def test_overlay_and_scores(tmp_path: Path, photos: Path, segmenter: Segmenter) -> None:
+    options = MaskOptions(overlay=True, scores=True, mirror=True)
+    segment_files(segmenter, find_images(photos), tmp_path / "masks", options)
+    with Image.open(tmp_path / "masks/picture_0.overlay.jpg") as overlay:
+        assert overlay.size == (96, 64)
+    scores = np.load(tmp_path / "masks/picture_0.scores.npy")
+    assert scores.shape == (3, 64, 96)
+    with Image.open(tmp_path / "masks/picture_0.png") as mask:
+        agree = np.array(mask) == scores.argmax(axis=0)
+    assert agree.mean() > 0.99  # half precision ties a few
+
+
+def test_names_do_not_collide() -> None:
+    files = [ImageFile(Path(name), Path(name)) for name in ("a/x.jpg", "a/x.tif", "b/x.jpg")]
+    names = [name.as_posix() for name in mask_names(files)]
+    assert names == ["a/x.jpg.png", "a/x.tif.png", "b/x.png"]
+
+
+def test_masks_are_not_replaced_unasked(tmp_path: Path, photos: Path, segmenter: Segmenter) -> None:
+    files, out = find_images(photos), tmp_path / "masks"
+    segment_files(segmenter, files[:1], out, MaskOptions())
+    with pytest.raises(UserError, match="1 of 3 masks exist"):
+        check_masks_folder(files, out, MaskOptions())
+    check_masks_folder(files, out, MaskOptions(overwrite=True))
+    with pytest.raises(UserError, match="choose one"):
+        check_masks_folder(files, out, MaskOptions(overwrite=True, resume=True))
+
+
+def test_resuming_writes_only_what_is_missing(
+    tmp_path: Path, photos: Path, segmenter: Segmenter
+) -> None:
+    files, out = find_images(photos), tmp_path / "masks"
+    segment_files(segmenter, files[:1], out, MaskOptions())
+    before = (out / mask_names(files)[0]).stat().st_mtime_ns
+    done = segment_files(segmenter, files, out, MaskOptions(resume=True))
+    assert (done.kept, done.written) == (1, 2)
+    assert (out / mask_names(files)[0]).stat().st_mtime_ns == before
+    classes = json.loads((out / "classes.json").read_text())
+    assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
+
+
+def test_an_image_is_never_replaced_by_its_mask(photos: Path) -> None:
+    with pytest.raises(UserError, match="would replace the image"):
+        check_masks_folder(find_images(photos), photos, MaskOptions(overwrite=True))
+
+
+def test_damaged_images_are_skipped_unless_strict(
+    tmp_path: Path, photos: Path, segmenter: Segmenter
+) -> None:
+    (photos / "bad.jpg").write_text("a letter")
+    files = find_images(photos)
+    done = segment_files(segmenter, files, tmp_path / "masks", MaskOptions())
+    assert done.written == 3
+    assert "bad.jpg" in done.skipped[0].reason
+    with pytest.raises(UnreadableImageError):
+        segment_files(segmenter, files, tmp_path / "again", MaskOptions(strict=True))

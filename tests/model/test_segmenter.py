@@ -1,0 +1,144 @@
+"""The Segmenter: masks, and the files it is kept in."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.helpers import TinyBackbone, striped_image
+
+from segdistill.errors import UserError
+from segdistill.features.preparation import FeaturePreparation, fit_preparation
+from segdistill.model import files as model_files
+from segdistill.model.description import SegmenterSettings, numbered_classes
+from segdistill.model.head import SegmentationHead
+from segdistill.model.segmenter import Segmenter, mask_of
+
+
+def tiny_segmenter(*, head: bool = True, classes: int = 3) -> Segmenter:
+    torch.manual_seed(0)
+    preparation = fit_preparation(torch.rand(200, 6), (3, 3), standardise=True, components=4)
+    return Segmenter(
+        TinyBackbone(),
+        preparation,
+        SegmentationHead(4, 5) if head else None,
+        torch.randn(classes, 5 if head else 4),
+        SegmenterSettings(64, numbered_classes(classes)),
+    )
+
+
+@pytest.fixture
+def _tiny_from_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_files, "load_backbone", lambda _name: TinyBackbone())
+
+
+@pytest.mark.parametrize("size", [(64, 96), (1, 50), (50, 1), (301, 17), (7, 7)])
+def test_mask_has_the_images_own_size(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    mask = tiny_segmenter().segment(image)
+    assert mask.shape == size
+    assert mask.dtype == np.uint8
+    assert mask.max() < 3
+
+
+def test_files_arrays_and_pillow_images_give_one_mask(tmp_path: Path) -> None:
+    image = striped_image(0)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    segmenter = tiny_segmenter()
+    expected = segmenter.segment(image)
+    np.testing.assert_array_equal(segmenter.segment(tmp_path / "a.png"), expected)
+    np.testing.assert_array_equal(segmenter.segment(str(tmp_path / "a.png")), expected)
+    np.testing.assert_array_equal(segmenter.segment(Image.fromarray(image)), expected)
+
+
+def test_mask_is_upright_by_exif(tmp_path: Path) -> None:
+    upright = striped_image(0)
+    turned = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # 'turn by 90 degrees clockwise to see it upright'
+    turned.save(tmp_path / "turned.png", exif=exif)
+    segmenter = tiny_segmenter()
+    np.testing.assert_array_equal(
+        segmenter.segment(tmp_path / "turned.png"), segmenter.segment(upright)
+    )
+
+
+@pytest.mark.usefixtures("_tiny_from_hub")
+@pytest.mark.parametrize("head", [False, True])
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path, head: bool) -> None:
+    segmenter = tiny_segmenter(head=head)
+    segmenter.save(tmp_path / "run")
+    loaded = Segmenter.load(tmp_path / "run")
+    image = striped_image(3)
+    torch.testing.assert_close(loaded.grid_scores(image), segmenter.grid_scores(image))
+    assert loaded.classes == segmenter.classes
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["segmenter.json", "segmenter.safetensors"]
+
+
+@pytest.mark.usefixtures("_tiny_from_hub")
+def test_saving_does_not_overwrite_silently(tmp_path: Path) -> None:
+    segmenter = tiny_segmenter()
+    segmenter.save(tmp_path)
+    with pytest.raises(UserError, match="holds a model already"):
+        segmenter.save(tmp_path)
+    segmenter.save(tmp_path, overwrite=True)
+
+
+@pytest.mark.usefixtures("_tiny_from_hub")
+def test_damaged_models_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no segmenter\.json"):
+        Segmenter.load(tmp_path)
+    tiny_segmenter().save(tmp_path)
+    description = tmp_path / "segmenter.json"
+    text = description.read_text()
+    for damaged, message in [
+        ("{", "cannot be read"),
+        (text.replace('"format": 1', '"format": 9'), "format 9"),
+        (text.replace('"components": 4', '"components": 2'), "do not fit together"),
+        (text.replace("0123456789abcdef", "fedcba9876543210"), "fingerprint"),
+    ]:
+        description.write_text(damaged)
+        with pytest.raises(UserError, match=message):
+            Segmenter.load(tmp_path)
+    description.write_text(text)
+    (tmp_path / "segmenter.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(UserError, match="safetensors"):
+        Segmenter.load(tmp_path)
+
+
+def test_description_is_plain_json(tmp_path: Path) -> None:
+    tiny_segmenter().save(tmp_path)
+    description = json.loads((tmp_path / "segmenter.json").read_text())
+    assert description["backbone"] == {
+        "name": "tiny",
+        "fingerprint": "0123456789abcdef",
+        "licence": "none",
+    }
+    assert [each["index"] for each in description["classes"]] == [0, 1, 2]
+
+
+def test_it_is_a_module_that_scores_batches() -> None:
+    segmenter = tiny_segmenter()
+    scores = segmenter(torch.rand(2, 3, 32, 48))
+    assert scores.shape == (2, 3, 4, 6)
+    assert scores.abs().max() <= 1 + 1e-5
+    assert not any(p.requires_grad for p in segmenter.backbone.parameters())
+
+
+def test_centres_must_fit_classes() -> None:
+    with pytest.raises(ValueError, match="2 centres for 3 classes"):
+        Segmenter(
+            TinyBackbone(),
+            FeaturePreparation((3, 3)),
+            None,
+            torch.randn(2, 6),
+            SegmenterSettings(64, numbered_classes(3)),
+        )
+
+
+def test_mask_takes_the_best_class() -> None:
+    scores = torch.tensor([[0.1, 0.9], [0.5, 0.2]]).view(1, 2, 1, 2)
+    assert mask_of(scores, (1, 2)).tolist() == [[1, 0]]

@@ -1,0 +1,68 @@
+"""STEGO's whole objective, against a plain form that samples maps."""
+
+import pytest
+import torch
+
+from segdistill.config.settings import ObjectiveSettings
+from segdistill.objective.correspondence import correspondence, correspondence_loss
+from segdistill.objective.stego import (
+    SampledMaps,
+    Shifts,
+    measured_shifts,
+    stego_objective,
+)
+
+
+def sampled(seed: int, batch: int = 3, places: int = 9) -> SampledMaps:
+    generator = torch.Generator().manual_seed(seed)
+    return SampledMaps(
+        torch.randn(batch, places, 6, generator=generator),
+        torch.randn(batch, places, 4, generator=generator),
+    )
+
+
+def test_terms_pair_what_the_paper_pairs() -> None:
+    anchors, positives, negatives = sampled(0), sampled(1), sampled(2)
+    partners = [torch.tensor([1, 2, 0]), torch.tensor([2, 0, 1])]
+    settings = ObjectiveSettings()
+    shifts = Shifts(0.1, 0.2, 0.3)
+    terms = stego_objective(anchors, positives, negatives, partners, shifts, settings)
+
+    def loss(i: int, other: SampledMaps, j: int, shift: float) -> torch.Tensor:
+        return correspondence_loss(
+            correspondence(anchors.features[i : i + 1], other.features[j : j + 1]),
+            correspondence(anchors.codes[i : i + 1], other.codes[j : j + 1]),
+            shift,
+            pointwise=False,
+        ).mean()
+
+    plain = ObjectiveSettings(pointwise=False)
+    unpointed = stego_objective(anchors, positives, negatives, partners, shifts, plain)
+    assert unpointed.self_pairs.item() == pytest.approx(
+        sum(loss(i, anchors, i, 0.1).item() for i in range(3)) / 3, abs=1e-6
+    )
+    assert unpointed.neighbour_pairs.item() == pytest.approx(
+        sum(loss(i, positives, i, 0.2).item() for i in range(3)) / 3, abs=1e-6
+    )
+    expected = sum(
+        loss(i, negatives, int(draw[i]), 0.3).item() for draw in partners for i in range(3)
+    )
+    assert unpointed.random_pairs.item() == pytest.approx(expected / 6, abs=1e-6)
+    assert terms.total(settings).item() == pytest.approx(
+        0.67 * terms.self_pairs.item()
+        + 0.25 * terms.neighbour_pairs.item()
+        + 0.63 * terms.random_pairs.item(),
+        abs=1e-6,
+    )
+
+
+def test_measured_shifts_let_the_given_share_attract() -> None:
+    anchors, positives, negatives = (sampled(seed).features for seed in range(3))
+    partners = torch.tensor([1, 2, 0])
+    settings = ObjectiveSettings(
+        pointwise=False, attract_self=0.5, attract_neighbour=0.25, shift_random=0.42
+    )
+    shifts = measured_shifts(anchors, positives, negatives, partners, settings)
+    share = (correspondence(anchors, positives) > shifts.neighbour_pairs).double().mean()
+    assert share.item() == pytest.approx(0.25, abs=0.01)
+    assert shifts.random_pairs == 0.42

@@ -1,0 +1,315 @@
+import logging
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.helpers import TinyBackbone, striped_image, write_striped_folder
+
+from segdistill.config.settings import FitSettings
+from segdistill.errors import UserError
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.images.folder import ImageFile, find_images
+from segdistill.model.description import SegmentClass, SegmenterSettings
+from segdistill.model.segmenter import Segmenter
+from segdistill.report.page import LISTED_SKIPS, MEASURED_IMAGES, SHOWN_IMAGES, write_report
+from segdistill.training.loop import StepRecord
+
+VOID_TAGS = {"br", "hr", "img", "input", "link", "meta", "wbr"}
+NAMES = ("sky", "stone", "grass & <b>moss</b>", "nowhere")
+
+
+class PageReader(HTMLParser):
+    """Collects what the page holds and checks that its tags are balanced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs), f"an attribute twice in <{tag}>"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID_TAGS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+        if tag in {"td", "th"}:
+            self.text += " "
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+    def attributes(self, tag: str, name: str) -> list[str]:
+        return [found[name] or "" for each, found in self.tags if each == tag and name in found]
+
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", self.text)
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    # Blue, grey, green, and a fourth that no picture comes near to.
+    colours = torch.tensor([[70, 120, 220], [130, 130, 130], [60, 150, 50], [-1, -1, -1]])
+    centres = torch.cat([colours.float(), torch.zeros(4, 3)], dim=1)
+    classes = tuple(
+        SegmentClass(index, name, (40 * index, 90, 200)) for index, name in enumerate(NAMES)
+    )
+    backbone = TinyBackbone()
+    return Segmenter(
+        backbone, FeaturePreparation((3, 3)), None, centres, SegmenterSettings(64, classes)
+    )
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[ImageFile]:
+    return find_images(write_striped_folder(tmp_path / "pictures"))
+
+
+def some_history(steps: int = 30) -> list[StepRecord]:
+    return [StepRecord(s, 1 / s, -0.1 * s, 0.2, 0.3, -1 + 1 / s) for s in range(1, steps + 1)]
+
+
+def some_facts(**changes: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "images": 6,
+        "skipped": [],
+        "seconds": {"features": 2.0, "training": 80.0},
+        "shifts": {"self_pairs": 0.125, "neighbour_pairs": 0.0625, "random_pairs": 0.5},
+        "maps_not_stored": 0,
+    }
+    return facts | changes
+
+
+def report_on(
+    folder: Path,
+    segmenter: Segmenter,
+    files: Sequence[ImageFile],
+    *,
+    history: Sequence[StepRecord] | None = None,
+    method: str = "stego",
+    **facts: Any,
+) -> tuple[str, PageReader]:
+    path = folder / "my run" / "report.html"
+    write_report(
+        path,
+        segmenter,
+        files,
+        history=some_history() if history is None else history,
+        settings=FitSettings().as_plain() | {"method": method},
+        facts=some_facts(**facts),
+    )
+    page = path.read_text(encoding="utf-8")
+    reader = PageReader()
+    reader.feed(page)
+    reader.close()
+    assert not reader.open
+    assert list(path.parent.iterdir()) == [path]
+    return page, reader
+
+
+def test_page_needs_nothing_else(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    page, reader = report_on(tmp_path, segmenter, pictures)
+    outside = [url for url in re.findall(r"https?://[^\s\"'<>]+", page) if "www.w3.org" not in url]
+    assert not outside
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
+    assert not reader.attributes("script", "src")
+    assert all(url.startswith("data:image/") for url in reader.attributes("img", "src"))
+    assert all(url.startswith("#") for url in reader.attributes("a", "href"))
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_page_holds_every_class_and_file(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    _, reader = report_on(tmp_path, segmenter, pictures)
+    words = reader.words()
+    for name in NAMES:
+        assert name in words
+    for file in pictures:
+        assert file.name.as_posix() in words
+        alts = [alt for alt in reader.attributes("img", "alt") if alt.startswith(str(file.name))]
+        assert len(alts) == 1
+        assert re.search(r"sky \d+\s%", alts[0])
+        assert "nowhere" not in alts[0]
+    assert "Not found in these images" in words
+    assert "6 of 6" in words
+    assert "6 images without labels, sorted into 4 classes" in words
+    assert "1 min 22 s" in words.replace("\N{NO-BREAK SPACE}", " ")
+    assert "segdistill segment" in words
+    assert "my run' MORE_IMAGES" in words
+
+
+def test_page_can_be_used_without_seeing_or_pointing(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    page, reader = report_on(tmp_path, segmenter, pictures)
+    tags = [tag for tag, _ in reader.tags]
+    for landmark in ("header", "nav", "main", "footer"):
+        assert tags.count(landmark) == 1
+    levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    identities = [found["id"] for _, found in reader.tags if "id" in found]
+    assert len(set(identities)) == len(identities)
+    named = reader.attributes("label", "for") + [
+        address.removeprefix("#") for address in reader.attributes("a", "href")
+    ]
+    assert set(named) <= set(identities)
+    assert len(reader.attributes("img", "alt")) == tags.count("img")
+    assert ("html", {"lang": "en"}) in reader.tags
+    assert "prefers-color-scheme: dark" in page
+    assert "prefers-reduced-motion" in page
+
+
+def test_everything_given_is_escaped(tmp_path: Path, segmenter: Segmenter) -> None:
+    hostile = "<script>alert(1)<／script>\"'&<img src=x onerror=alert(2)>"
+    picture = tmp_path / "pictures" / f"{hostile}.png"
+    picture.parent.mkdir()
+    Image.fromarray(striped_image(0)).save(picture)
+    reason = "</td><script>alert(3)</script>"
+    page, reader = report_on(
+        tmp_path / "<b>run",
+        segmenter,
+        find_images(picture.parent),
+        skipped=[{"file": hostile, "reason": f"{hostile}: {reason}"}],
+    )
+    assert [tag for tag, _ in reader.tags].count("script") == 1
+    assert "b" not in [tag for tag, _ in reader.tags]
+    assert not [name for _, found in reader.tags for name in found if name.startswith("on")]
+    assert "<script>alert" not in page
+    assert hostile in reader.text
+    assert reason in reader.text
+
+
+def test_page_allows_its_own_script_only(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    _, reader = report_on(tmp_path, segmenter, pictures)
+    policy = next(text for text in reader.attributes("meta", "content") if "default-src" in text)
+    assert "default-src 'none'" in policy
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
+
+
+def test_names_that_are_no_text_do_not_cost_the_report(
+    tmp_path: Path, segmenter: Segmenter
+) -> None:
+    reader = report_on(
+        tmp_path, segmenter, [], skipped=[{"file": "caf\udce9.jpg", "reason": "no image"}]
+    )[1]
+    assert "caf?.jpg" in reader.text
+
+
+def test_training_is_shown(tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]) -> None:
+    _, reader = report_on(tmp_path, segmenter, pictures)
+    assert [tag for tag, _ in reader.tags].count("svg") == 5
+    words = reader.words()
+    for title in ("Total", "Self", "Neighbour", "Random", "Cluster probe"):
+        assert title in words
+    assert "0.0625" in words
+    assert "objective.weight_self" in words
+
+
+def test_kmeans_has_no_curves(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    _, reader = report_on(tmp_path, segmenter, pictures, history=[], method="kmeans", shifts=None)
+    assert "svg" not in [tag for tag, _ in reader.tags]
+    assert "no loss curves" in reader.words()
+    assert "Shifts" not in reader.words()
+
+
+def test_skipped_files_are_listed(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    many = [
+        {"file": f"/photos/{n}.jpg", "reason": f"/photos/{n}.jpg: the file is empty"}
+        for n in range(LISTED_SKIPS + 5)
+    ]
+    words = report_on(tmp_path, segmenter, pictures, skipped=many)[1].words()
+    assert f"{len(many)} images could not be read" in words
+    assert "/photos/0.jpg the file is empty" in words
+    assert "5 more files: see facts.json" in words
+    none = report_on(tmp_path, segmenter, pictures)[1].words()
+    assert "None: every image could be read" in none
+    assert "could not be read" not in none
+
+
+def test_a_full_store_is_told_with_the_mend(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    words = report_on(tmp_path, segmenter, pictures, maps_not_stored=3)[1].words()
+    assert "no room for 3 feature maps" in words
+    assert "--cache.max_gigabytes" in words
+    assert "feature store" not in report_on(tmp_path, segmenter, pictures)[1].words()
+
+
+@pytest.mark.parametrize("size", [(1, 900), (900, 1), (1, 1), (40, 2000)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA"])
+def test_odd_images(tmp_path: Path, segmenter: Segmenter, size: tuple[int, int], mode: str) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    picture = Image.fromarray(striped_image(0)).convert(mode).resize(size[::-1])
+    picture.save(folder / "odd.png")
+    _, reader = report_on(tmp_path, segmenter, find_images(folder))
+    assert "1 image, taken evenly" in reader.words()
+    assert len(reader.attributes("img", "src")) >= 3
+
+
+def test_images_that_have_gone_are_left_out(
+    tmp_path: Path,
+    segmenter: Segmenter,
+    pictures: list[ImageFile],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pictures[0].path.unlink()
+    with caplog.at_level(logging.WARNING, "segdistill"):
+        words = report_on(tmp_path, segmenter, pictures)[1].words()
+    assert "Measured on 5 images" in words
+    assert str(pictures[0].path) in caplog.text
+    for file in pictures[1:]:
+        file.path.unlink()
+    assert "None of the images" in report_on(tmp_path, segmenter, pictures)[1].words()
+
+
+def test_many_large_images_make_a_page_of_bounded_size(
+    tmp_path: Path, segmenter: Segmenter
+) -> None:
+    random = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    # Noise is hard on JPEG.
+    noise = random.integers(0, 256, (240, 320, 3), np.uint8)
+    Image.fromarray(noise).resize((660, 495)).save(folder / "0.jpg")
+    first = find_images(folder)[0]
+    files = [ImageFile(first.path, Path(f"{number}.jpg")) for number in range(60)]
+    page, reader = report_on(tmp_path, segmenter, files)
+    assert len(page.encode()) < 4_000_000
+    assert f"Measured on {MEASURED_IMAGES} images" in reader.words()
+    assert len(reader.attributes("figure", "style")) == SHOWN_IMAGES
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, segmenter: Segmenter
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+        report_on(tmp_path / "file", segmenter, [])
