@@ -37,6 +37,7 @@ def test_files_have_the_usual_rights(tmp_path: Path) -> None:
         (errno.EACCES, "cannot be written"),
         (errno.EROFS, "cannot be written"),
         (errno.ENOTDIR, "a file stands where a folder is needed"),
+        (errno.ENOENT, "cannot be made here"),
     ],
 )
 def test_what_a_user_can_mend_is_reworded(code: int, message: str) -> None:

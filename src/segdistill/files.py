@@ -76,6 +76,8 @@ def translate_os_errors(path: Path) -> Iterator[None]:
             raise UserError(
                 f"{path}: cannot be written ({error.strerror}); choose another place"
             ) from error
+        if error.errno == errno.ENOENT:
+            raise UserError(f"{path}: cannot be made here; choose another place") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
             raise UserError(f"{path}: a file stands where a folder is needed") from error
         raise

@@ -57,9 +57,9 @@ def test_overlay_and_scores(tmp_path: Path, photos: Path, segmenter: Segmenter) 
     with Image.open(tmp_path / "masks/picture_0.overlay.jpg") as overlay:
         assert overlay.size == (96, 64)
     scores = np.load(tmp_path / "masks/picture_0.scores.npy")
-    assert scores.shape == (3, 64, 96)
+    assert scores.shape == (64, 96, 3)
     with Image.open(tmp_path / "masks/picture_0.png") as mask:
-        agree = np.array(mask) == scores.argmax(axis=0)
+        agree = np.array(mask) == scores.argmax(axis=2)
     assert agree.mean() > 0.99  # half precision ties a few
 
 

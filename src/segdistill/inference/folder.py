@@ -32,8 +32,7 @@ class MaskOptions:
 
     Attributes:
         overlay: write ``NAME.overlay.jpg``, the mask's colours over the image.
-        scores: write ``NAME.scores.npy``, class scores at the image's size (float16: two bytes a
-            pixel and class).
+        scores: write ``NAME.scores.npy``, class scores of shape (height, width, classes), float16.
         mirror: average with the mirrored image: a little better, twice the time.
         resolution: shorter side at which the backbone sees images; by default as in training.
         strict: stop at the first image that cannot be read.

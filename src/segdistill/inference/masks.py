@@ -78,21 +78,23 @@ def write_overlay(
 def write_scores(path: Path, scores: torch.Tensor, size: tuple[int, int]) -> None:
     """Write class scores at the image's size, band by band, as NumPy float16.
 
-    The file holds cosine similarities with each cluster centre, in -1..1, of shape (classes,
-    height, width).
+    The file holds cosine similarities with each cluster centre, in -1..1, of shape (height,
+    width, classes).
 
     Args:
         path: where to.
         scores: on a grid, shape (1, classes, h, w).
         size: height and width of the image.
     """
-    with atomic_path(path) as temporary:
-        array = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float16, shape=(scores.shape[1], *size)
-        )
-        for rows, band in enlarged_bands(scores, size):
-            array[:, rows] = band.half().numpy()
-        array.flush()
+    header = {"descr": "<f2", "fortran_order": False, "shape": (*size, scores.shape[1])}
+    # Written in sequence, not by memory map: a full disk then is an error, not a crash.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for _, band in enlarged_bands(scores, size):
+            pixels = band.permute(
+                1, 2, 0
+            ).half()  # (classes, rows, width) -> (rows, width, classes)
+            file.write(pixels.contiguous().numpy().tobytes())
 
 
 def write_classes(folder: Path, classes: Sequence[SegmentClass], pixels: NDArray[np.int64]) -> None:

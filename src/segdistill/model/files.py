@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from segdistill.backbones import Backbone, load_backbone
 from segdistill.errors import UserError
@@ -51,7 +51,9 @@ def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False)
         if module is not None:
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
+        temporary.write_bytes(save(plain))
     # Written last: a folder with a description is a complete model.
     write_text_atomically(description_path, json.dumps(describe(parts), indent=2) + "\n")
 

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from segdistill.features.neighbours import nearest_neighbours
 from segdistill.features.places import spread_places
 from segdistill.features.preparation import FeaturePreparation, fit_preparation, mean_descriptor
 from segdistill.features.store import GIGABYTE, FeatureStore
+from segdistill.files import translate_os_errors
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import crops_of
 from segdistill.model.description import SegmenterSettings, numbered_classes
@@ -278,20 +280,22 @@ def train_and_log(
         if record.step % settings.training.checkpoint_every == 0:
             run.write_checkpoint(trainee, optimiser, history, images=images)
 
+    place = Path() if run is None else run.path
     try:
-        train(
-            trainee,
-            optimiser,
-            data,
-            settings,
-            compute,
-            first_step=first_step,
-            on_step=on_step,
-            progress=progress,
-        )
-        if run is not None and history:
-            # Clustering may be broken off, too.
-            run.write_checkpoint(trainee, optimiser, history, images=images)
+        with translate_os_errors(place):
+            train(
+                trainee,
+                optimiser,
+                data,
+                settings,
+                compute,
+                first_step=first_step,
+                on_step=on_step,
+                progress=progress,
+            )
+            if run is not None and history:
+                # Clustering may be broken off, too.
+                run.write_checkpoint(trainee, optimiser, history, images=images)
     finally:
         if writer is not None:
             writer.close()

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
@@ -177,7 +177,10 @@ class RunFolder:
         self.write_history(history)
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with atomic_path(self.path / CHECKPOINT_FILE) as temporary:
-            save_file(plain, temporary, metadata={"step": str(history[-1].step), "images": images})
+            # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
+            temporary.write_bytes(
+                save(plain, metadata={"step": str(history[-1].step), "images": images})
+            )
 
     def read_checkpoint(
         self, trainee: Trainee, optimiser: torch.optim.Adam, *, images: str
