@@ -18,10 +18,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed
-	rm -rf $(DEMO)
-	$(BIN)/segdistill sample $(DEMO)/world
-	$(BIN)/segdistill fit $(DEMO)/world --classes 6 --out $(DEMO)/run
-	$(BIN)/segdistill segment $(DEMO)/run $(DEMO)/world/imgs/val --out $(DEMO)/masks --overlay
+	test -d $(DEMO)/world || $(BIN)/segdistill sample $(DEMO)/world
+	$(BIN)/segdistill fit $(DEMO)/world --classes 6 --out $(DEMO)/run --overwrite
+	$(BIN)/segdistill segment $(DEMO)/run $(DEMO)/world/imgs/val --out $(DEMO)/masks --overlay \
+		--overwrite
 	$(BIN)/segdistill evaluate $(DEMO)/run --images $(DEMO)/world/imgs/val --labels $(DEMO)/world/labels/val
 	@echo "The report: $(DEMO)/run/report.html"
 
