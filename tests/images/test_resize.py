@@ -30,10 +30,9 @@ def test_the_shape_is_kept_within_a_cell() -> None:
 
 def test_five_crops_are_corners_and_centre() -> None:
     parts = [crop.pixels(100, 200) for crop in crops_of("five")]
-    assert parts[0] == (slice(0, 100), slice(0, 200))
-    assert parts[1] == (slice(0, 50), slice(0, 100))
-    assert parts[4] == (slice(50, 100), slice(100, 200))
-    assert parts[5] == (slice(25, 75), slice(50, 150))
+    assert parts[0] == (slice(0, 50), slice(0, 100))
+    assert parts[3] == (slice(50, 100), slice(100, 200))
+    assert parts[4] == (slice(25, 75), slice(50, 150))
 
 
 @given(height=st.integers(1, 50), width=st.integers(1, 50), crop=st.sampled_from(crops_of("five")))

@@ -116,7 +116,8 @@ class FitSettings:
         backbone: short name (``segdistill backbones`` lists them), hub id, local folder or .pth.
         resolution: shorter side, in pixels, of the image as the backbone sees it; by default
             what suits the backbone.
-        crops: ``five`` adds four corner crops and a centre crop of half the side to each image.
+        crops: ``five`` learns from four corner crops and a centre crop of half the side of each
+            image, each brought to the resolution, so that smaller things are seen.
         components: principal components of the features that are kept (0 keeps the features as
             they are, as STEGO does): it removes noise and makes training several times faster.
         method: ``stego`` distils correspondences into a head; ``kmeans`` clusters the backbone's

@@ -54,17 +54,17 @@ def crops_of(kind: Literal["none", "five"]) -> tuple[Crop, ...]:
     """Return the crops to take of each image.
 
     Args:
-        kind: ``none`` gives the whole image; ``five`` gives, besides it, the four corners and the
-            centre at half the side (STEGO, section 4.1, trains on these).
+        kind: ``none`` gives the whole image; ``five`` gives the four corners and the centre at
+            half the side, on which STEGO trains.
 
     Example:
         >>> len(crops_of("five"))
-        6
+        5
     """
     if kind == "none":
         return (Crop(),)
     corners = tuple(Crop(top, left, 0.5, 0.5) for top in (0.0, 0.5) for left in (0.0, 0.5))
-    return (Crop(), *corners, Crop(0.25, 0.25, 0.5, 0.5))
+    return (*corners, Crop(0.25, 0.25, 0.5, 0.5))
 
 
 def working_size(height: int, width: int, *, resolution: int, multiple: int) -> tuple[int, int]:
