@@ -10,14 +10,14 @@ from segdistill.devices import choose_compute
 from segdistill.features.extract import FeatureMaps, store_folder_name, views_of
 from segdistill.features.store import FeatureStore
 from segdistill.images.folder import CheckedImage, check_images, find_images
-from segdistill.images.resize import crops_of
+from segdistill.images.resize import Viewing, crops_of
 
 
 def maps_of(
     folder: Path, store: FeatureStore, backbone: TinyBackbone, *, crops: bool = False
 ) -> FeatureMaps:
     images, _ = check_images(find_images(folder))
-    views = views_of(images, crops_of("five" if crops else "none"), resolution=32, multiple=16)
+    views = views_of(images, crops_of("five" if crops else "none"), Viewing(32, 16))
     return FeatureMaps(views, backbone, store, choose_compute("cpu"))
 
 
@@ -77,7 +77,7 @@ def test_keys_tell_content_crop_and_size_apart(photos: Path) -> None:
     keys = {
         view.key
         for resolution in (32, 64)
-        for view in views_of(images, crops_of("five"), resolution=resolution, multiple=16)
+        for view in views_of(images, crops_of("five"), Viewing(resolution, 16))
     }
     assert len(keys) == 2 * 30
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdistill.images.resize import Crop, crops_of, resize_image, working_size
+from segdistill.images.resize import Crop, Viewing, centre_of, crops_of, resize_image
 
 
 @given(
@@ -16,7 +16,8 @@ from segdistill.images.resize import Crop, crops_of, resize_image, working_size
 def test_sides_are_multiples_and_bounded(
     height: int, width: int, resolution: int, multiple: int
 ) -> None:
-    rows, columns = working_size(height, width, resolution=resolution, multiple=multiple)
+    resized, (rows, columns) = Viewing(resolution, multiple).sizes(height, width)
+    assert resized == (rows, columns)
     assert rows % multiple == columns % multiple == 0
     assert min(rows, columns) >= multiple
     assert min(rows, columns) <= resolution + multiple
@@ -25,7 +26,7 @@ def test_sides_are_multiples_and_bounded(
 
 
 def test_the_shape_is_kept_within_a_cell() -> None:
-    assert working_size(1000, 2000, resolution=320, multiple=16) == (320, 640)
+    assert Viewing(320, 16).sizes(1000, 2000)[1] == (320, 640)
 
 
 def test_five_crops_are_corners_and_centre() -> None:
@@ -49,3 +50,23 @@ def test_resizing_is_antialiased() -> None:
     assert small.shape == (8, 8, 3)
     assert small[2:-2, 2:-2].min() > 100
     assert small[2:-2, 2:-2].max() < 155
+
+
+@given(height=st.integers(1, 300), width=st.integers(1, 300))
+def test_a_square_is_cut_from_the_middle(height: int, width: int) -> None:
+    viewing = Viewing(32, 8, square=True, resampling="nearest")
+    resized, size = viewing.sizes(height, width)
+    assert min(resized) == 32
+    assert size == (32, 32)
+    assert viewing.apply(np.zeros((height, width, 3), np.uint8)).shape == (32, 32, 3)
+
+
+def test_nearest_takes_single_pixels() -> None:
+    fine = np.zeros((64, 64, 3), np.uint8)
+    fine[:, ::2] = 255
+    small = resize_image(fine, (8, 8), resampling="nearest")
+    assert set(np.unique(small)) <= {0, 255}
+
+
+def test_the_middle_of_an_array() -> None:
+    assert centre_of(np.arange(12).reshape(3, 4), (1, 2)).tolist() == [[5, 6]]

@@ -13,7 +13,7 @@ from segdistill.features.places import spread_places
 from segdistill.features.preparation import fit_preparation
 from segdistill.features.store import FeatureStore
 from segdistill.images.folder import check_images, find_images
-from segdistill.images.resize import Crop
+from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.sampling import random_places, sample_map
 from segdistill.objective.stego import Shifts
 from segdistill.training.batches import draw_batch, read_neighbourhoods
@@ -37,7 +37,7 @@ SETTINGS = FitSettings(
 @pytest.fixture
 def data(tmp_path: Path) -> TrainingSet:
     images, _ = check_images(find_images(write_striped_folder(tmp_path / "photos")))
-    views = views_of(images, [Crop()], resolution=64, multiple=16)
+    views = views_of(images, [Crop()], Viewing(64, 16))
     store = FeatureStore(tmp_path / "store", max_bytes=10**8)
     maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu"))
     maps.fill_store()

@@ -116,6 +116,9 @@ class FitSettings:
         backbone: short name (``segdistill backbones`` lists them), hub id, local folder or .pth.
         resolution: shorter side, in pixels, of the image as the backbone sees it; by default
             what suits the backbone.
+        segment_resolution: the same when segmenting; by default as in training.
+        square: learn from the middle square of each image or crop, as STEGO does.
+        resampling: filter by which images are resized; ``nearest`` is what STEGO's code uses.
         crops: ``five`` learns from four corner crops and a centre crop of half the side of each
             image, each brought to the resolution, so that smaller things are seen.
         components: principal components of the features that are kept (0 keeps the features as
@@ -141,6 +144,9 @@ class FitSettings:
     classes: int | None = None
     backbone: str = "efficientnet-lite0"
     resolution: int | None = None
+    segment_resolution: int | None = None
+    square: bool = False
+    resampling: Literal["bicubic", "nearest"] = "bicubic"
     crops: Literal["none", "five"] = "none"
     components: int = 128
     method: Literal["stego", "kmeans"] = "stego"
@@ -165,6 +171,11 @@ class FitSettings:
             ("resolution", self.resolution is None or self.resolution >= 32, "at least 32"),
             ("head.channels", self.head.channels >= 2, "at least 2"),
             ("head.dropout", 0 <= self.head.dropout < 1, "from 0 to below 1"),
+            (
+                "segment_resolution",
+                self.segment_resolution is None or self.segment_resolution >= 32,
+                "at least 32",
+            ),
             ("components", self.components == 0 or self.components >= 2, "0 or at least 2"),
             ("objective.attract_self", 0 <= self.objective.attract_self <= 1, "from 0 to 1"),
             (

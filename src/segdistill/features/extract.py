@@ -17,7 +17,7 @@ from segdistill.devices import Compute
 from segdistill.features.store import FeatureStore
 from segdistill.images.decode import read_image
 from segdistill.images.folder import CheckedImage
-from segdistill.images.resize import Crop, resize_image, working_size
+from segdistill.images.resize import Crop, Viewing
 from segdistill.progress import Advance, progress_bar
 
 PIXELS_A_BATCH = {"cpu": 1_000_000, "cuda": 12_000_000, "mps": 4_000_000}
@@ -35,29 +35,36 @@ class View:
     Attributes:
         image: where it comes from.
         crop: the part of it.
-        size: height and width, in pixels, after resizing.
+        viewing: how the backbone sees that part.
     """
 
     image: CheckedImage
     crop: Crop
-    size: tuple[int, int]
+    viewing: Viewing
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, in pixels, as the backbone sees it."""
+        rows, columns = self.crop.pixels(self.image.height, self.image.width)
+        return self.viewing.sizes(rows.stop - rows.start, columns.stop - columns.start)[1]
 
     @property
     def key(self) -> str:
         """What the store keeps its features under: content, crop and size."""
-        text = f"{self.image.digest} {self.crop.key} {self.size[0]}x{self.size[1]}"
+        height, width = self.size
+        text = f"{self.image.digest} {self.crop.key} {height}x{width}"
+        if self.viewing.square or self.viewing.resampling != "bicubic":
+            text += f" {self.viewing.square} {self.viewing.resampling}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def load(self) -> NDArray[np.uint8]:
         """Decode, cut and resize; returns shape (*size, 3)."""
         image = read_image(self.image.file.path)
         rows, columns = self.crop.pixels(*image.shape[:2])
-        return resize_image(image[rows, columns], self.size)
+        return self.viewing.apply(image[rows, columns])
 
 
-def views_of(
-    images: Iterable[CheckedImage], crops: Sequence[Crop], *, resolution: int, multiple: int
-) -> list[View]:
+def views_of(images: Iterable[CheckedImage], crops: Sequence[Crop], viewing: Viewing) -> list[View]:
     """Return the views of all images, image by image.
 
     A crop is brought to the resolution of a whole image, so that it shows more detail.
@@ -65,21 +72,9 @@ def views_of(
     Args:
         images: what was checked.
         crops: to take of each image.
-        resolution: shorter side of a whole image, in pixels.
-        multiple: what sides must be a multiple of.
+        viewing: how the backbone sees each of them.
     """
-    views = []
-    for image in images:
-        for crop in crops:
-            rows, columns = crop.pixels(image.height, image.width)
-            size = working_size(
-                rows.stop - rows.start,
-                columns.stop - columns.start,
-                resolution=resolution,
-                multiple=multiple,
-            )
-            views.append(View(image, crop, size))
-    return views
+    return [View(image, crop, viewing) for image in images for crop in crops]
 
 
 class FeatureMaps:

@@ -1,13 +1,17 @@
 """Crops, and the size at which a network sees an image."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+
+Resampling = Literal["bicubic", "nearest"]
+Size = tuple[int, int]
+Value = TypeVar("Value", bound=np.generic)
 
 MAX_ENLARGEMENT = 4.0
 """Small images are not enlarged further than this: there is no more to see in them."""
@@ -67,42 +71,94 @@ def crops_of(kind: Literal["none", "five"]) -> tuple[Crop, ...]:
     return (*corners, Crop(0.25, 0.25, 0.5, 0.5))
 
 
-def working_size(height: int, width: int, *, resolution: int, multiple: int) -> tuple[int, int]:
-    """Return the height and width at which a network sees an image.
+@dataclass(frozen=True)
+class Viewing:
+    """How a network sees images.
 
-    The shorter side becomes ``resolution`` (at most :data:`MAX_ENLARGEMENT` times as large as it
-    is), then both sides are rounded to multiples of the network's stride.
-
-    Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        resolution: wanted shorter side, in pixels.
+    Attributes:
+        resolution: shorter side of an image after resizing, in pixels.
         multiple: what both sides must be a multiple of.
-
-    Example:
-        >>> working_size(360, 480, resolution=720, multiple=32)
-        (704, 960)
+        square: cut the middle square out after resizing, as STEGO does, and enlarge small images
+            as far as it takes; otherwise an image keeps its shape and is enlarged at most
+            :data:`MAX_ENLARGEMENT` times.
+        resampling: ``nearest`` is what STEGO's released code uses; it takes single pixels of fine
+            detail and is kept for comparison alone.
     """
-    scale = min(resolution / min(height, width), MAX_ENLARGEMENT)
-    sides = (max(1, round(side * scale / multiple)) * multiple for side in (height, width))
-    rows, columns = sides
-    return rows, columns
+
+    resolution: int
+    multiple: int
+    square: bool = False
+    resampling: Resampling = "bicubic"
+
+    def sizes(self, height: int, width: int) -> tuple[Size, Size]:
+        """Return the size to which an image is resized, and the size of what is cut out of it.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image, in pixels.
+
+        Example:
+            >>> Viewing(720, 32).sizes(360, 480)
+            ((704, 960), (704, 960))
+            >>> Viewing(224, 8, square=True).sizes(360, 480)
+            ((224, 298), (224, 224))
+        """
+        if self.square:
+            side = max(1, round(self.resolution / self.multiple)) * self.multiple
+            short = min(height, width)
+            return (height * side // short, width * side // short), (side, side)
+        scale = min(self.resolution / min(height, width), MAX_ENLARGEMENT)
+        rows, columns = (
+            max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width)
+        )
+        return (rows, columns), (rows, columns)
+
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bring an image to the size at which the network sees it.
+
+        Args:
+            image: shape (height, width, 3).
+
+        Returns:
+            Array of shape (rows, columns, 3).
+        """
+        resized, size = self.sizes(image.shape[0], image.shape[1])
+        return centre_of(resize_image(image, resized, resampling=self.resampling), size)
 
 
-def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize with an antialiased bicubic filter.
+def resize_image(
+    image: NDArray[np.uint8], size: Size, *, resampling: Resampling = "bicubic"
+) -> NDArray[np.uint8]:
+    """Resize with an antialiased bicubic filter, or by single pixels.
 
     Args:
         image: shape (height, width, 3).
         size: wanted height and width.
+        resampling: the filter.
 
     Returns:
         Array of shape (*size, 3).
     """
     if image.shape[:2] == size:
         return image
-    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.array(resized)
+    filters = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), filters[resampling]))
+
+
+def centre_of(array: NDArray[Value], size: Size) -> NDArray[Value]:
+    """Cut the middle out of an array.
+
+    Args:
+        array: shape (height, width, ...), at least as large as ``size``.
+        size: wanted height and width.
+
+    Example:
+        >>> centre_of(np.arange(5)[None], (1, 3)).tolist()
+        [[1, 2, 3]]
+    """
+    top = round((array.shape[0] - size[0]) / 2)
+    left = round((array.shape[1] - size[1]) / 2)
+    return array[top : top + size[0], left : left + size[1]]
 
 
 def enlarge(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

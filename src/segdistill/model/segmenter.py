@@ -15,7 +15,7 @@ from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.devices import Compute, choose_compute
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
-from segdistill.images.resize import resize_image, working_size
+from segdistill.images.resize import Viewing
 from segdistill.model.dense import bands_of, encode_image, enlarge_rows
 from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
@@ -109,11 +109,7 @@ class Segmenter(nn.Module):
         Returns:
             Cosine similarities of shape (1, classes, h, w), in -1..1, on the CPU.
         """
-        size = working_size(
-            *image.shape[:2],
-            resolution=resolution or self.settings.resolution,
-            multiple=self.backbone.size_multiple,
-        )
+        viewing = Viewing(resolution or self.settings.resolution, self.backbone.size_multiple)
 
         def encode(images: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
@@ -121,7 +117,7 @@ class Segmenter(nn.Module):
 
         with torch.inference_mode():
             codes = encode_image(
-                resize_image(image, size),
+                viewing.apply(image),
                 encode,
                 stride=self.backbone.stride,
                 multiple=self.backbone.size_multiple,

@@ -21,7 +21,7 @@ from segdistill.features.preparation import FeaturePreparation, fit_preparation,
 from segdistill.features.store import GIGABYTE, FeatureStore
 from segdistill.files import translate_os_errors
 from segdistill.images.folder import CheckedImage
-from segdistill.images.resize import crops_of
+from segdistill.images.resize import Viewing, crops_of
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
@@ -110,7 +110,7 @@ def learn(
     centres = cluster(maps, preparation.cpu(), head, probe, settings, progress=progress)
     clock.lap("clustering")
     segmenter_settings = SegmenterSettings(
-        resolution=settings.resolution or backbone.resolution,
+        resolution=settings.segment_resolution or settings.resolution or backbone.resolution,
         classes=numbered_classes(class_count(settings)),
         training={
             "images": len(images),
@@ -134,8 +134,12 @@ def feature_maps(
     views = views_of(
         images,
         crops_of(settings.crops),
-        resolution=settings.resolution or backbone.resolution,
-        multiple=backbone.size_multiple,
+        Viewing(
+            settings.resolution or backbone.resolution,
+            backbone.size_multiple,
+            square=settings.square,
+            resampling=settings.resampling,
+        ),
     )
     store = FeatureStore(
         settings.cache.folder, max_bytes=int(settings.cache.max_gigabytes * GIGABYTE)
