@@ -4,12 +4,19 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep features of tests out of the user's store."""
     monkeypatch.setenv("SEGDISTILL_CACHE", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Tests are many small steps, for which several threads cost more than they bring."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 from segdistill.version import __version__
 
 if TYPE_CHECKING:
-    from segdistill.api import Evaluation, evaluate, fit, segment
+    from segdistill.api import (
+        Evaluation,
+        evaluate,
+        fit,
+        labelled_dataset,
+        labelled_folders,
+        probe,
+        segment,
+    )
     from segdistill.config.settings import FitSettings
     from segdistill.errors import UserError
     from segdistill.inference.folder import MaskOptions
@@ -31,6 +39,9 @@ __all__ = [
     "__version__",
     "evaluate",
     "fit",
+    "labelled_dataset",
+    "labelled_folders",
+    "probe",
     "segment",
 ]
 
@@ -41,6 +52,9 @@ _HOMES = {
     "Segmenter": "segdistill.model.segmenter",
     "UserError": "segdistill.errors",
     "evaluate": "segdistill.api",
+    "labelled_dataset": "segdistill.api",
+    "labelled_folders": "segdistill.api",
+    "probe": "segdistill.api",
     "fit": "segdistill.api",
     "segment": "segdistill.api",
 }

@@ -151,7 +151,10 @@ def interrupted_record(at: int) -> Callable[..., StepRecord]:
         (["fit", "letters"], "none of 1 images can be read"),
         (["segment", "photos", "photos"], "no segmenter.json"),
         (["segment", "none", "none"], "none: no such file or folder"),
-        (["evaluate", "photos", "--images", "photos"], "labels is missing"),
+        (["evaluate", "photos", "--images", "photos"], "give --images and --labels"),
+        (["correspond", "none", "none.jpg"], "none.jpg"),
+        (["correspond", "none", "photos/picture_0.png", "--point", "7"], "must be x,y"),
+        (["correspond", "none", "photos/picture_0.png", "--point", "999,9"], "lies outside"),
         (["sample", "photos"], "photos"),
         (["sample", "new", "--train", "-1"], "train"),
         (["fitt", "photos"], "did you mean fit?"),
@@ -220,6 +223,24 @@ def test_odd_images_fit_and_segment(tmp_path: Path, photos: Path, segdistill: Ru
             Image.open(tmp_path / "m" / path.relative_to(photos).with_suffix(".png")) as mask,
         ):
             assert mask.size == source.size
+
+
+def test_crf_and_correspondences(photos: Path, fitted: Path, segdistill: Run) -> None:
+    status, _, error = segdistill(
+        "segment", fitted, photos / "picture_0.png", "--out", "m", "--crf", "--quiet"
+    )
+    assert status == 0, error
+    with Image.open("m/picture_0.png") as mask:
+        assert mask.size == (96, 64)
+    pictures = [photos / "picture_0.png", photos / "picture_1.png"]
+    arguments = ["correspond", fitted, *pictures, "--point", "10,5", "--animate"]
+    status, _, error = segdistill(*arguments)
+    assert status == 0, error
+    with Image.open("correspondences.gif") as animation:
+        assert getattr(animation, "n_frames", 1) > 10
+    status, _, error = segdistill(*arguments)
+    assert status == 2
+    assert "exists already" in error
 
 
 def test_cache_is_shown_and_cleared(fitted: Path, segdistill: Run) -> None:

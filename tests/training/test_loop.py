@@ -1,5 +1,6 @@
 """Training from stored features: exact, and the same whether broken off or not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from segdistill.images.folder import check_images, find_images
 from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.sampling import random_places, sample_map
 from segdistill.objective.stego import Shifts
-from segdistill.training.batches import draw_batch, read_neighbourhoods
+from segdistill.training.batches import draw_batch, read_guidance, read_neighbourhoods
 from segdistill.training.loop import (
     StepRecord,
     Trainee,
@@ -114,3 +115,28 @@ def test_shifts_are_measured_unless_given(data: TrainingSet) -> None:
     given = FitSettings(classes=3, objective=ObjectiveSettings(samples=4, shift_self=0.25))
     again = calibrate_shifts(data.maps, data.neighbours, data.preparation, given)
     assert again.self_pairs == 0.25
+
+
+@pytest.mark.parametrize("term", ["reconstruction", "contrastive_crf"])
+def test_optional_terms_fall_too(data: TrainingSet, term: str) -> None:
+    objective = ObjectiveSettings(
+        samples=4,
+        weight_reconstruction=1.0 if term == "reconstruction" else 0.0,
+        weight_crf=0.1 if term == "contrastive_crf" else 0.0,
+    )
+    settings = replace(SETTINGS, objective=objective)
+    with seeded(0):
+        trainee = Trainee(4, 3, settings)
+    records = run_steps(trainee, data, settings)
+    values = [getattr(record, term) for record in records]
+    assert sum(values[-5:]) < sum(values[:5])
+    plain = run_steps(fresh_trainee(), data, SETTINGS)
+    assert all(getattr(record, term) == 0 for record in plain)
+
+
+def test_guidance_reads_the_image_where_it_reads_the_features(data: TrainingSet) -> None:
+    """A backbone that averages colours: features and colours of a cell must agree."""
+    guidance = read_guidance(data.maps, [2, 5], torch.Generator().manual_seed(0))
+    features = interpolate(guidance.around.features.float(), guidance.around.weights)
+    blue = torch.stack([features[..., 2].flatten(), guidance.colours[..., 2].flatten()])
+    assert torch.corrcoef(blue)[0, 1] > 0.9

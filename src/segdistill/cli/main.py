@@ -30,8 +30,14 @@ COMMANDS = {
     "fit": CommandEntry("segdistill.cli.fit", "learn from a folder of images, without labels"),
     "segment": CommandEntry("segdistill.cli.segment", "write one mask for each image"),
     "evaluate": CommandEntry("segdistill.cli.evaluate", "score a run against labels"),
+    "correspond": CommandEntry(
+        "segdistill.cli.correspond", "draw what a point of an image corresponds to"
+    ),
+    "probe": CommandEntry("segdistill.cli.probe", "measure a run's codes with a linear probe"),
+    "convert": CommandEntry("segdistill.cli.convert", "make a run of a STEGO checkpoint"),
     "sample": CommandEntry("segdistill.cli.sample", "generate a small data set to try things on"),
     "backbones": CommandEntry("segdistill.cli.backbones", "list the backbones"),
+    "datasets": CommandEntry("segdistill.cli.datasets", "list the benchmark data sets"),
     "cache": CommandEntry("segdistill.cli.cache", "show or clear the kept features"),
 }
 

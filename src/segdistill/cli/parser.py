@@ -3,9 +3,15 @@
 import re
 import sys
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
+
+from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.errors import UserError
+
+if TYPE_CHECKING:
+    from segdistill.api import LabelledSet
 
 
 class CommandParser(ArgumentParser):
@@ -63,14 +69,13 @@ class CommandParser(ArgumentParser):
         ]
 
     def _reword_unknown(self, name: str) -> str:
-        if not name.startswith("-") and "." not in name and name not in self._known_options():
-            near = get_close_matches(name, self._known_options(), n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            return f"{name}: no such setting{hint}"
-        bare = name.removeprefix("--").split("=")[0]
-        near = get_close_matches(bare, self._known_options(), n=1, cutoff=0.5)
         dashes = "--" if name.startswith("--") else ""
-        hint = f"; did you mean {dashes}{near[0]}?" if near else ""
+        bare = name.removeprefix("--").split("=")[0]
+        # In a YAML file a nested setting is named without its group: sample, not objective.sample.
+        full_names = {option.rsplit(".")[-1]: option for option in self._known_options()}
+        full_names |= {option: option for option in self._known_options()}
+        near = get_close_matches(bare, full_names, n=1, cutoff=0.5)
+        hint = f"; did you mean {dashes}{full_names[near[0]]}?" if near else ""
         return f"{dashes}{bare}: no such {'option' if dashes else 'setting'}{hint}"
 
     def _reword_invalid(self, key: str, message: str) -> str:
@@ -103,6 +108,45 @@ def common_options(parser: CommandParser) -> None:
     flag(parser, "--quiet", "print nothing but errors and results")
 
 
-def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return a copy of a dictionary without some keys."""
-    return {key: value for key, value in values.items() if key not in names}
+def compute_options(parser: CommandParser) -> None:
+    """Add the options of commands that run a model."""
+    parser.add_argument("--backbone", type=str, help="where the backbone lies now, if it moved")
+    parser.add_argument("--device", type=DeviceName, default="auto", help="where to compute")
+    parser.add_argument(
+        "--precision", type=PrecisionName, default="auto", help="of matrix products"
+    )
+
+
+def labelled_options(parser: CommandParser, *, split: str) -> None:
+    """Add the options that name labelled images.
+
+    Args:
+        parser: to add them to.
+        split: taken of a benchmark data set unless another is named.
+    """
+    parser.add_argument("--images", type=str, help="folder of images")
+    parser.add_argument(
+        "--labels",
+        type=str,
+        help="folder of class-index PNGs of the same names; 255 means 'not labelled'",
+    )
+    parser.add_argument(
+        "--dataset", type=str, help="a benchmark instead (`segdistill datasets` lists them)"
+    )
+    parser.add_argument("--data-root", type=str, help="folder in which the benchmark lies")
+    parser.add_argument("--split", type=str, default=split, help="part of the benchmark")
+
+
+def labelled_set(options: Namespace) -> "LabelledSet":
+    """Return the labelled images that the options of :func:`labelled_options` name.
+
+    Raises:
+        UserError: neither two folders nor a benchmark and its folder are given.
+    """
+    from segdistill.api import labelled_dataset, labelled_folders
+
+    if options.dataset and options.data_root:
+        return labelled_dataset(options.dataset, options.data_root, options.split)
+    if options.images and options.labels:
+        return labelled_folders(options.images, options.labels)
+    raise UserError("give --images and --labels, or --dataset and --data-root")

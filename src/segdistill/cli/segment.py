@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, common_options, flag
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.cli.parser import CommandParser, common_options, compute_options, flag
 
 
 def parser() -> CommandParser:
@@ -20,6 +19,7 @@ def parser() -> CommandParser:
     flag(command, "--overlay", "also write NAME.overlay.jpg: the colours over the image")
     flag(command, "--scores", "also write NAME.scores.npy: similarity with each class, float16")
     flag(command, "--mirror", "average with the mirrored image: better, twice the time")
+    flag(command, "--crf", "refine with the fully connected CRF: sharper, several times the time")
     flag(command, "--strict", "stop at the first image that cannot be read")
     flag(command, "--overwrite", "replace masks that are there")
     flag(command, "--resume", "leave masks that are there, write those that are missing")
@@ -28,11 +28,7 @@ def parser() -> CommandParser:
         type=int,
         help="shorter side at which the backbone sees images (default: as in training)",
     )
-    command.add_argument("--backbone", type=str, help="where the backbone lies now, if it moved")
-    command.add_argument("--device", type=DeviceName, default="auto", help="where to compute")
-    command.add_argument(
-        "--precision", type=PrecisionName, default="auto", help="of matrix products"
-    )
+    compute_options(command)
     common_options(command)
     return command
 

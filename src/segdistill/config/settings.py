@@ -40,6 +40,9 @@ class ObjectiveSettings:
         weight_self: weight of pairs within one image.
         weight_neighbour: weight of pairs with a nearest neighbour.
         weight_random: weight of pairs with random other images.
+        weight_reconstruction: weight of telling the features from the code (0 leaves it out).
+        weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges (0
+            leaves it out; decoding an image in every step makes training slower).
         shift_self: feature correlation, from -1 to 1, above which codes of one image attract; left
             out, it is set from the images so that a share of ``attract_self`` of the pairs does.
         shift_neighbour: the same for pairs with a neighbour.
@@ -47,6 +50,8 @@ class ObjectiveSettings:
         attract_self: share of pairs within one image whose codes attract, from 0 to 1.
         attract_neighbour: the same for pairs with a neighbour.
         attract_random: the same for pairs with random images.
+        feature_dropout: share of feature channels that the loss does not see, drawn anew in each
+            step for each image, from 0 to below 1 (STEGO: 0.1).
         samples: places a side, so that ``samples ** 2`` places are drawn from each image.
         random_draws: random partners drawn for each image in a step.
         pointwise: centre the feature correlations over the partner's places.
@@ -57,12 +62,15 @@ class ObjectiveSettings:
     weight_self: float = 0.67
     weight_neighbour: float = 0.25
     weight_random: float = 0.63
+    weight_reconstruction: float = 0.0
+    weight_crf: float = 0.0
     shift_self: float | None = None
     shift_neighbour: float | None = None
     shift_random: float | None = None
     attract_self: float = 0.5
     attract_neighbour: float = 0.5
     attract_random: float = 0.05
+    feature_dropout: float = 0.0
     samples: int = 11
     random_draws: int = 5
     pointwise: bool = True
@@ -112,6 +120,7 @@ class FitSettings:
     """All settings of a fit.
 
     Attributes:
+        dataset: benchmark whose training images ``--data-root`` holds, instead of a folder.
         classes: number of kinds of things to find.
         backbone: short name (``segdistill backbones`` lists them), hub id, local folder or .pth.
         resolution: shorter side, in pixels, of the image as the backbone sees it; by default
@@ -141,6 +150,7 @@ class FitSettings:
         16
     """
 
+    dataset: str | None = None
     classes: int | None = None
     backbone: str = "efficientnet-lite0"
     resolution: int | None = None
@@ -184,6 +194,11 @@ class FitSettings:
                 "from 0 to 1",
             ),
             ("objective.attract_random", 0 <= self.objective.attract_random <= 1, "from 0 to 1"),
+            (
+                "objective.feature_dropout",
+                0 <= self.objective.feature_dropout < 1,
+                "from 0 to below 1",
+            ),
             ("objective.samples", self.objective.samples >= 2, "at least 2"),
             ("objective.random_draws", self.objective.random_draws >= 1, "at least 1"),
             ("training.steps", self.training.steps >= 1, "at least 1"),

@@ -75,7 +75,7 @@ class Scores:
     pixels: int
 
 
-def score(counts: NDArray[np.int64]) -> Scores:
+def score(counts: NDArray[np.int64], *, matched: bool = False) -> Scores:
     """Match clusters to label classes one to one, and score.
 
     The Hungarian method finds the matching with the most agreeing pixels over the whole set, as
@@ -84,6 +84,7 @@ def score(counts: NDArray[np.int64]) -> Scores:
 
     Args:
         counts: pixels by cluster and label class, shape (clusters, labels).
+        matched: predictions are label classes already, as those of a linear probe are.
 
     Raises:
         ValueError: no labelled pixel was counted.
@@ -96,7 +97,10 @@ def score(counts: NDArray[np.int64]) -> Scores:
     total = int(counts.sum())
     if total == 0:
         raise ValueError("no labelled pixels to score")
-    rows, columns = linear_sum_assignment(counts, maximize=True)
+    if matched:
+        rows = columns = np.arange(min(counts.shape))
+    else:
+        rows, columns = linear_sum_assignment(counts, maximize=True)
     match = np.full(counts.shape[0], -1)
     match[rows] = columns
     agreeing = np.zeros(counts.shape[1], np.int64)

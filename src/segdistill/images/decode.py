@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segdistill.errors import UserError
+from segdistill.images.matlab import MATLAB_START, MatlabFileError, read_matlab_array
+
+MATLAB_IMAGE_KEY = "img"
+"""Name of the array that is the image in a MATLAB file."""
 
 
 class UnreadableImageError(UserError):
@@ -20,7 +24,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read an image as it is meant to be seen.
 
     The EXIF orientation is applied, transparency is laid over white, and grey, palette, CMYK,
-    16-bit and floating-point images become 8-bit RGB.
+    16-bit and floating-point images become 8-bit RGB. Of a MATLAB file the array ``img`` is read,
+    height x width x 3 or 4, and of four channels (the fourth is infrared) the first three.
 
     Returns:
         Array of shape (height, width, 3).
@@ -49,6 +54,8 @@ def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
     """
     if not content:
         raise UnreadableImageError(f"{name}: the file is empty")
+    if content.startswith(MATLAB_START):
+        return _decode_matlab(content, name)
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
@@ -85,6 +92,21 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         flat.alpha_composite(rgba)
         image = flat
     return np.array(image.convert("RGB"))
+
+
+def _decode_matlab(content: bytes, name: str) -> NDArray[np.uint8]:
+    try:
+        values = read_matlab_array(content, MATLAB_IMAGE_KEY)
+    except MatlabFileError as error:
+        raise UnreadableImageError(f"{name}: {error}") from error
+    if values.ndim == 2:
+        values = np.repeat(values[:, :, None], 3, axis=2)  # (height, width) -> (height, width, 3)
+    if values.ndim != 3 or values.shape[2] not in {3, 4}:
+        raise UnreadableImageError(
+            f"{name}: {MATLAB_IMAGE_KEY} must be height x width x 3 or 4, not {values.shape}"
+        )
+    rgb = values[:, :, :3]
+    return np.ascontiguousarray(rgb if rgb.dtype == np.uint8 else _to_8_bit(rgb))
 
 
 def _to_8_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -27,7 +27,8 @@ class SegmenterParts:
     """All that a Segmenter is made of.
 
     Attributes:
-        backbone: frozen; only its name and fingerprint are written.
+        backbone: frozen; only its name and fingerprint are written, the name relative to the
+            run folder if the backbone lies inside.
         preparation: of the backbone's features.
         head: or ``None``.
         centres: of the clusters, shape (classes, code channels).
@@ -55,17 +56,22 @@ def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False)
         # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
         temporary.write_bytes(save(plain))
     # Written last: a folder with a description is a complete model.
-    write_text_atomically(description_path, json.dumps(describe(parts), indent=2) + "\n")
+    write_text_atomically(description_path, json.dumps(describe(parts, folder), indent=2) + "\n")
 
 
-def describe(parts: SegmenterParts) -> dict[str, Any]:
-    """Return all that a Segmenter is, except for its weights, as plain values."""
+def describe(parts: SegmenterParts, folder: Path) -> dict[str, Any]:
+    """Return all that a Segmenter is, except for its weights, as plain values.
+
+    Args:
+        parts: of the Segmenter.
+        folder: that it is written to.
+    """
     head = parts.head
     return {
         "format": FORMAT,
         "segdistill": __version__,
         "backbone": {
-            "name": parts.backbone.name,
+            "name": _name_from(folder, parts.backbone.name),
             "fingerprint": parts.backbone.fingerprint,
             "licence": parts.backbone.licence,
         },
@@ -126,8 +132,17 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
         raise UserError(f"{folder}: model files do not fit together ({error})") from error
 
 
+def _name_from(folder: Path, name: str) -> str:
+    """Return the name of a backbone; relative if it lies inside the run, so that both can move."""
+    root = folder.resolve()
+    inside = Path(name).is_absolute() and Path(name).is_relative_to(root)
+    return Path(name).relative_to(root).as_posix() if inside else name
+
+
 def _load_backbone(expected: dict[str, str], override: str | None, folder: Path) -> Backbone:
-    network = load_backbone(override or expected["name"])
+    inside = folder / expected["name"]
+    stored = str(inside) if (inside / "config.json").is_file() else expected["name"]
+    network = load_backbone(override or stored)
     if network.fingerprint != expected["fingerprint"]:
         raise UserError(
             f"{folder}: was trained with backbone {expected['name']} (fingerprint"

@@ -52,9 +52,24 @@ class SegmentationHead(nn.Module):
         return codes  # type: ignore[no-any-return]
 
     def _drop_channels(self, features: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.dropout == 0:
-            return features
-        # One decision for a whole channel of an image: neighbouring places are so alike that
-        # dropping single values would leave what they say intact.
-        shape = (features.shape[0], *([1] * (features.dim() - 2)), features.shape[-1])
-        return features * F.dropout(features.new_ones(shape), self.dropout)
+        return drop_channels(features, self.dropout) if self.training else features
+
+
+def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
+    """Set whole channels of an image to zero, and enlarge the others to make up for it.
+
+    Neighbouring places are so alike that dropping single values would leave what they say intact.
+
+    Args:
+        features: shape (batch, ..., channels).
+        share: of the channels dropped, from 0 to below 1.
+
+    Example:
+        >>> dropped = drop_channels(torch.ones(1, 5, 1000), 0.5)
+        >>> sorted(set(dropped.flatten().tolist()))
+        [0.0, 2.0]
+    """
+    if share == 0:
+        return features
+    shape = (features.shape[0], *([1] * (features.dim() - 2)), features.shape[-1])
+    return features * F.dropout(features.new_ones(shape), share)

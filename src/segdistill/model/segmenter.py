@@ -16,7 +16,7 @@ from segdistill.devices import Compute, choose_compute
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
-from segdistill.model.dense import bands_of, encode_image, enlarge_rows
+from segdistill.model.dense import Encode, bands_of, encode_image, enlarge_rows
 from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
@@ -76,6 +76,33 @@ class Segmenter(nn.Module):
         self.compute = choose_compute(device, precision)
         return self.to(self.compute.device)
 
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return prepared features.
+
+        Args:
+            images: shape (batch, 3, height, width), in 0..1.
+
+        Returns:
+            Tensor of shape (batch, channels, height / stride, width / stride).
+        """
+        raw = self.backbone(images).permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
+        prepared: torch.Tensor = self.preparation(raw.float())
+        return prepared.permute(0, 3, 1, 2)  # (b, h, w, c) -> (b, c, h, w)
+
+    def codes_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the codes of prepared features.
+
+        Args:
+            features: shape (batch, channels, h, w).
+
+        Returns:
+            Tensor of shape (batch, code channels, h, w).
+        """
+        if self.head is None:
+            return features
+        codes: torch.Tensor = self.head(features.permute(0, 2, 3, 1))
+        return codes.permute(0, 3, 1, 2)  # (b, h, w, d) -> (b, d, h, w)
+
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Return codes.
 
@@ -85,20 +112,31 @@ class Segmenter(nn.Module):
         Returns:
             Tensor of shape (batch, code channels, height / stride, width / stride).
         """
-        features = self.backbone(images).permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
-        codes: torch.Tensor = self.preparation(features.float())
-        if self.head is not None:
-            codes = self.head(codes)
-        return codes.permute(0, 3, 1, 2)  # (b, h, w, d) -> (b, d, h, w)
+        return self.codes_of(self.features(images))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class scores; see the class."""
         return cluster_similarity(self.encode(images), self.centres)
 
-    def grid_scores(
+    def grid_features(
+        self, image: NDArray[np.uint8], *, resolution: int | None = None
+    ) -> torch.Tensor:
+        """Return prepared features on the backbone's grid, for an image of any size.
+
+        Args:
+            image: shape (height, width, 3).
+            resolution: shorter side at which the backbone sees the image; by default as in
+                training.
+
+        Returns:
+            Tensor of shape (1, channels, h, w), on the CPU.
+        """
+        return self._dense(self._view(image, resolution), self.features, mirror=False)
+
+    def grid_codes(
         self, image: NDArray[np.uint8], *, mirror: bool = False, resolution: int | None = None
     ) -> torch.Tensor:
-        """Return class scores on the backbone's grid, for an image of any size.
+        """Return codes on the backbone's grid, for an image of any size.
 
         Args:
             image: shape (height, width, 3).
@@ -107,24 +145,51 @@ class Segmenter(nn.Module):
                 training. Images of more pixels than that show finer detail with a larger one.
 
         Returns:
-            Cosine similarities of shape (1, classes, h, w), in -1..1, on the CPU.
+            Tensor of shape (1, code channels, h, w), on the CPU.
         """
-        viewing = Viewing(resolution or self.settings.resolution, self.backbone.size_multiple)
+        return self.encode_viewed(self._view(image, resolution), mirror=mirror)
 
+    def encode_viewed(self, image: NDArray[np.uint8], *, mirror: bool = False) -> torch.Tensor:
+        """Return codes of an image that has been brought to its size already.
+
+        Args:
+            image: shape (rows, columns, 3), sides multiples of the backbone's ``size_multiple``.
+            mirror: average with the codes of the mirrored image.
+
+        Returns:
+            Tensor of shape (1, code channels, h, w), on the CPU.
+        """
+        return self._dense(image, self.encode, mirror=mirror)
+
+    def _view(self, image: NDArray[np.uint8], resolution: int | None) -> NDArray[np.uint8]:
+        chosen = resolution or self.settings.resolution
+        return Viewing(chosen, self.backbone.size_multiple).apply(image)
+
+    def _dense(self, image: NDArray[np.uint8], network: Encode, *, mirror: bool) -> torch.Tensor:
         def encode(images: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
-                return self.encode(images.to(self.compute.device))
+                return network(images.to(self.compute.device))
 
-        with torch.inference_mode():
-            codes = encode_image(
-                viewing.apply(image),
+        with torch.no_grad():
+            return encode_image(
+                image,
                 encode,
                 stride=self.backbone.stride,
                 multiple=self.backbone.size_multiple,
                 tile=TILE_SIDES * self.settings.resolution,
                 mirror=mirror,
             )
-            return cluster_similarity(codes, self.centres.cpu())
+
+    def grid_scores(
+        self, image: NDArray[np.uint8], *, mirror: bool = False, resolution: int | None = None
+    ) -> torch.Tensor:
+        """Return class scores on the backbone's grid; arguments as for :meth:`grid_codes`.
+
+        Returns:
+            Cosine similarities of shape (1, classes, h, w), in -1..1, on the CPU.
+        """
+        codes = self.grid_codes(image, mirror=mirror, resolution=resolution)
+        return cluster_similarity(codes, self.centres.cpu())
 
     def segment(
         self,

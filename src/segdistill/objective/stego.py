@@ -42,19 +42,26 @@ class Shifts:
 
 @dataclass(frozen=True)
 class ObjectiveTerms:
-    """The parts of the objective, unweighted, each a scalar."""
+    """The parts of the objective, unweighted, each a scalar; ``None`` where one is left out."""
 
     self_pairs: torch.Tensor
     neighbour_pairs: torch.Tensor
     random_pairs: torch.Tensor
+    reconstruction: torch.Tensor | None = None
+    contrastive_crf: torch.Tensor | None = None
 
     def total(self, settings: ObjectiveSettings) -> torch.Tensor:
         """Return the weighted sum."""
-        return (
+        total = (
             settings.weight_self * self.self_pairs
             + settings.weight_neighbour * self.neighbour_pairs
             + settings.weight_random * self.random_pairs
         )
+        if self.reconstruction is not None:
+            total = total + settings.weight_reconstruction * self.reconstruction
+        if self.contrastive_crf is not None:
+            total = total + settings.weight_crf * self.contrastive_crf
+        return total
 
 
 def stego_objective(

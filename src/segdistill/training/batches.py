@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 import torch
 
+from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise_images
 from segdistill.config.settings import FitSettings
 from segdistill.features.extract import FeatureMaps
+from segdistill.images.decode import to_tensor
+from segdistill.images.resize import resize_image
 from segdistill.objective.sampling import (
     bilinear_neighbours,
     permutation_without_fixed_points,
     random_places,
 )
+
+GUIDANCE_SIDE = 56
+GUIDANCE_PLACES = 1000
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,25 @@ class Neighbourhoods:
 
 
 @dataclass(frozen=True)
+class Guidance:
+    """What the contrastive CRF looks at: the images at 56 x 56, at random cells.
+
+    Attributes:
+        colours: normalised as for a network, shape (batch, places, 3).
+        cells: row and column of each place, shape (places, 2).
+        around: raw features around the places.
+    """
+
+    colours: torch.Tensor
+    cells: torch.Tensor
+    around: Neighbourhoods
+
+    def to(self, device: torch.device) -> "Guidance":
+        """Return a copy on a device."""
+        return Guidance(self.colours.to(device), self.cells.to(device), self.around.to(device))
+
+
+@dataclass(frozen=True)
 class Batch:
     """What one step looks at.
 
@@ -42,12 +67,14 @@ class Batch:
         positives: a neighbour of each image, at a second set of places.
         negatives: the images at the second set of places.
         partners: for each draw of random pairs, indices of shape (batch,).
+        guidance: for the contrastive CRF, or ``None`` where it is left out.
     """
 
     anchors: Neighbourhoods
     positives: Neighbourhoods
     negatives: Neighbourhoods
     partners: tuple[torch.Tensor, ...]
+    guidance: Guidance | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return a copy on a device."""
@@ -56,6 +83,7 @@ class Batch:
             self.positives.to(device),
             self.negatives.to(device),
             tuple(draw.to(device) for draw in self.partners),
+            None if self.guidance is None else self.guidance.to(device),
         )
 
 
@@ -89,6 +117,31 @@ def draw_batch(
             permutation_without_fixed_points(size, generator=generator)
             for _ in range(settings.objective.random_draws)
         ),
+        guidance=read_guidance(maps, images, generator) if settings.objective.weight_crf else None,
+    )
+
+
+def read_guidance(maps: FeatureMaps, images: list[int], generator: torch.Generator) -> Guidance:
+    """Read colours and features at random cells of the images at 56 x 56.
+
+    Args:
+        maps: raw feature maps.
+        images: one map for each entry of the batch.
+        generator: source of randomness.
+    """
+    drawn = torch.randperm(GUIDANCE_SIDE**2, generator=generator)[:GUIDANCE_PLACES]
+    cells = torch.stack([drawn // GUIDANCE_SIDE, drawn % GUIDANCE_SIDE], dim=1)
+    colours, places = [], []
+    for image in images:
+        small = resize_image(maps.views[image].load(), (GUIDANCE_SIDE, GUIDANCE_SIDE))
+        pixels = normalise_images(to_tensor(small), IMAGENET_MEAN, IMAGENET_STD)
+        colours.append(pixels[0].flatten(1).mT[drawn])  # (1, 3, h, w) -> (places, 3)
+        # Where a cell's centre lies in the feature map, whose outermost centres are -1 and 1.
+        sides = torch.tensor(maps.grid(image))
+        centres = (cells + 0.5) / GUIDANCE_SIDE * sides - 0.5
+        places.append((centres / (sides - 1).clamp_min(1) * 2 - 1).flip(dims=(1,)))
+    return Guidance(
+        torch.stack(colours), cells, read_neighbourhoods(maps, images, torch.stack(places))
     )
 
 

@@ -3,18 +3,21 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from segdistill.config.settings import FitSettings
 from segdistill.devices import Compute
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.model.head import SegmentationHead
+from segdistill.model.head import SegmentationHead, drop_channels
 from segdistill.objective.clusters import cluster_loss, cluster_similarity
+from segdistill.objective.contrastive_crf import contrastive_crf_loss
+from segdistill.objective.reconstruction import reconstruction_loss
 from segdistill.objective.stego import (
     ObjectiveTerms,
     SampledMaps,
@@ -63,12 +66,20 @@ class Trainee(nn.Module):
             dropout=settings.head.dropout,
         )
         self.centres = nn.Parameter(torch.randn(classes, settings.head.channels))
+        self.decoder = (
+            nn.Linear(settings.head.channels, features)
+            if settings.objective.weight_reconstruction
+            else None
+        )
 
     def optimiser(self, settings: FitSettings) -> torch.optim.Adam:
         """Return Adam with a learning rate each for head and centres."""
+        trained = list(self.head.parameters())
+        if self.decoder is not None:
+            trained += self.decoder.parameters()
         return torch.optim.Adam(
             [
-                {"params": list(self.head.parameters()), "lr": settings.training.learning_rate},
+                {"params": trained, "lr": settings.training.learning_rate},
                 {"params": [self.centres], "lr": settings.training.cluster_learning_rate},
             ]
         )
@@ -85,6 +96,8 @@ class StepRecord:
         neighbour_pairs: pairs with a neighbour.
         random_pairs: pairs with random images.
         clusters: the cluster probe's loss.
+        reconstruction: optional term, 0 where it is left out.
+        contrastive_crf: optional term, 0 where it is left out.
     """
 
     step: int
@@ -93,6 +106,8 @@ class StepRecord:
     neighbour_pairs: float
     random_pairs: float
     clusters: float
+    reconstruction: float = 0.0
+    contrastive_crf: float = 0.0
 
 
 OnStep = Callable[[StepRecord, Trainee, torch.optim.Adam], None]
@@ -194,12 +209,20 @@ def losses(
     running it on whole maps and sampling those.
     """
     anchors, positives, negatives = (
-        _sampled(part, trainee.head, preparation)
+        _sampled(part, trainee.head, preparation, settings.objective.feature_dropout)
         for part in (batch.anchors, batch.positives, batch.negatives)
     )
     terms = stego_objective(
         anchors, positives, negatives, batch.partners, shifts, settings.objective
     )
+    if trainee.decoder is not None:
+        decoded = trainee.decoder(anchors.codes)
+        terms = replace(terms, reconstruction=reconstruction_loss(decoded, anchors.features).mean())
+    if batch.guidance is not None:
+        guidance = batch.guidance
+        codes = _sampled(guidance.around, trainee.head, preparation, 0.0).codes
+        crf = contrastive_crf_loss(guidance.colours, F.normalize(codes, dim=2), guidance.cells)
+        terms = replace(terms, contrastive_crf=crf.mean())
     # The probe watches the codes without changing them.
     codes = anchors.codes.detach().mT.unsqueeze(-1)  # (b, places, d) -> (b, d, places, 1)
     clusters, _ = cluster_loss(cluster_similarity(codes, trainee.centres))
@@ -220,12 +243,15 @@ def interpolate(cells: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def _sampled(
-    part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
+    part: Neighbourhoods,
+    head: SegmentationHead,
+    preparation: FeaturePreparation,
+    feature_dropout: float,
 ) -> SampledMaps:
     with torch.no_grad():
         cells = preparation(part.features.float())
     return SampledMaps(
-        features=interpolate(cells, part.weights),
+        features=drop_channels(interpolate(cells, part.weights), feature_dropout),
         codes=interpolate(head(cells).float(), part.weights),
     )
 
@@ -233,7 +259,16 @@ def _sampled(
 def _record(
     step: int, total: torch.Tensor, terms: ObjectiveTerms, clusters: torch.Tensor
 ) -> StepRecord:
+    none = torch.zeros_like(total)
     values = torch.stack(
-        [total, terms.self_pairs, terms.neighbour_pairs, terms.random_pairs, clusters]
-    ).detach()
-    return StepRecord(step, *values.float().tolist())
+        [
+            total,
+            terms.self_pairs,
+            terms.neighbour_pairs,
+            terms.random_pairs,
+            clusters,
+            none if terms.reconstruction is None else terms.reconstruction,
+            none if terms.contrastive_crf is None else terms.contrastive_crf,
+        ]
+    )
+    return StepRecord(step, *values.detach().float().tolist())

@@ -29,6 +29,7 @@ from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
 from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
+from segdistill.model.linear_probe import PROBE_FILE
 from segdistill.training.loop import StepRecord, Trainee
 
 SETTINGS_FILE = "settings.yaml"
@@ -98,7 +99,8 @@ class RunFolder:
         if not (resume and self.is_run):
             # The description goes first: a folder without one is not taken for a model.
             names = (DESCRIPTION_FILE, WEIGHTS_FILE, CHECKPOINT_FILE, HISTORY_FILE, FACTS_FILE)
-            for name in (*names, REPORT_FILE):
+            # A probe measures the codes of one model; it means nothing for the next.
+            for name in (*names, PROBE_FILE, REPORT_FILE):
                 (self.path / name).unlink(missing_ok=True)
             for event_file in (self.path / LOG_FOLDER).glob("events.out.tfevents.*"):
                 event_file.unlink()

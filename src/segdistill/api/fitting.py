@@ -1,0 +1,134 @@
+"""Learning a model from images."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from segdistill.api.common import Source, known_only
+from segdistill.backbones import Backbone, check_backbone_name, load_backbone
+from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
+from segdistill.devices import choose_compute
+from segdistill.images.folder import (
+    CheckedImage,
+    ImageFile,
+    SkippedImage,
+    check_images,
+    find_images,
+)
+from segdistill.model.segmenter import Segmenter
+from segdistill.report.page import write_report
+from segdistill.training.fit import Learned, learn
+from segdistill.training.run_folder import REPORT_FILE, RunFolder
+
+logger = logging.getLogger("segdistill")
+
+
+def fit(
+    images: Source | Sequence[ImageFile],
+    *,
+    settings: FitSettings | None = None,
+    out: Source | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = False,
+    **changes: Any,
+) -> Segmenter:
+    """Learn to segment from a folder of images without labels.
+
+    Args:
+        images: a folder (searched through all its sub-folders), a glob pattern, or a folder in
+            STEGO's layout, of which ``imgs/train`` is taken; or a list of image files.
+        settings: all settings; by default those of :class:`FitSettings`.
+        out: the run folder to write; nothing but the feature store is written without it.
+        overwrite: replace the run in ``out``.
+        resume: go on with the run in ``out`` that was broken off.
+        progress: show progress bars.
+        **changes: single settings that differ from ``settings``, such as ``classes=8``.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: something given cannot be used; the message names it and the mend.
+    """
+    chosen = _settings(settings, changes)
+    check_backbone_name(chosen.backbone)
+    run = None
+    if out is not None:
+        run = RunFolder(Path(out))
+        if resume and run.is_finished:
+            logger.info("%s: the run is finished already", out)
+            return Segmenter.load(run.path, device=chosen.device, precision=chosen.precision)
+    files = find_images(images) if isinstance(images, str | Path) else list(images)
+    if run is not None:
+        run.check(chosen, overwrite=overwrite, resume=resume)
+    compute = choose_compute(chosen.device, chosen.precision)
+    checked, skipped = check_images(files, strict=chosen.strict, progress=progress)
+    if skipped:
+        logger.warning(
+            "%d of %d images skipped, the first: %s", len(skipped), len(files), skipped[0].reason
+        )
+    if chosen.classes is None:
+        logger.info("--classes is not given: finding %d classes", DEFAULT_CLASSES)
+    backbone = load_backbone(chosen.backbone)
+    resolved = _resolved(chosen, backbone)
+    if run is not None:
+        run.begin(resolved, resume=resume)
+    learned = learn(checked, backbone, resolved, compute, run=run, progress=progress)
+    segmenter = learned.segmenter.place(chosen.device, chosen.precision)
+    if learned.streamed:
+        logger.warning(
+            "the feature store had no room for %d feature maps; raise --cache.max_gigabytes to"
+            " make the next fit faster",
+            learned.streamed,
+        )
+    if run is not None:
+        _finish(run, segmenter, learned, resolved, checked, skipped, progress=progress)
+    return segmenter
+
+
+def _settings(settings: FitSettings | None, changes: dict[str, Any]) -> FitSettings:
+    return replace(settings or FitSettings(), **known_only(changes, FitSettings)).validated()
+
+
+def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
+    """Fill in what was left out, so that the run folder tells what was really used."""
+    return replace(
+        settings,
+        classes=settings.classes or DEFAULT_CLASSES,
+        resolution=settings.resolution or backbone.resolution,
+    )
+
+
+def _finish(
+    run: RunFolder,
+    segmenter: Segmenter,
+    learned: Learned,
+    settings: FitSettings,
+    checked: Sequence[CheckedImage],
+    skipped: Sequence[SkippedImage],
+    *,
+    progress: bool,
+) -> None:
+    run.write_history(learned.history)
+    facts = {
+        "images": len(checked),
+        "skipped": [{"file": str(s.file.path), "reason": s.reason} for s in skipped],
+        "seconds": learned.seconds,
+        "shifts": None if learned.shifts is None else asdict(learned.shifts),
+        "maps_not_stored": learned.streamed,
+    }
+    run.write_facts(facts)
+    write_report(
+        run.path / REPORT_FILE,
+        segmenter,
+        [image.file for image in checked],
+        history=learned.history,
+        settings=settings.as_plain(),
+        facts=facts,
+        progress=progress,
+    )
+    segmenter.save(run.path, overwrite=True)
+    run.remove_checkpoint()

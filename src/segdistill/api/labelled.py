@@ -1,0 +1,74 @@
+"""Labelled images, from two folders or from a benchmark data set."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.api.common import Source
+from segdistill.errors import UserError
+from segdistill.images.datasets import get_dataset
+from segdistill.images.folder import ImageFile, find_images
+from segdistill.images.labels import match_labels, read_labels
+
+logger = logging.getLogger("segdistill")
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images with label files.
+
+    Attributes:
+        pairs: images and their label files.
+        read: reads a label file as class indices, 255 for 'not labelled'.
+        names: of the label classes, as far as they are known.
+    """
+
+    pairs: list[tuple[ImageFile, Path]]
+    read: Callable[[Path], NDArray[np.int64]]
+    names: tuple[str, ...] = ()
+
+
+def labelled_folders(images: Source, labels: Source) -> LabelledSet:
+    """Pair the images of one folder with the label files of another, by name.
+
+    Class names are taken from ``classes.txt`` above the label folder, if there is one.
+
+    Raises:
+        UserError: a folder is missing or empty, or no names agree.
+    """
+    found = find_images(images)
+    pairs = match_labels(found, find_images(labels))
+    if len(pairs) < len(found):
+        logger.warning("%d of %d images have no labels", len(found) - len(pairs), len(found))
+    folder = Path(labels).absolute()
+    for above in list(folder.parents)[:2]:
+        listing = above / "classes.txt"
+        if listing.is_file():
+            names = tuple(line.strip() for line in listing.read_text().splitlines() if line.strip())
+            break
+    else:
+        names = ()
+    return LabelledSet([(image, label.path) for image, label in pairs], read_labels, names)
+
+
+def labelled_dataset(name: str, root: Source, split: str) -> LabelledSet:
+    """Return the labelled images of a benchmark data set.
+
+    Args:
+        name: of the data set.
+        root: folder in which its own folder lies.
+        split: ``train`` or ``val``.
+
+    Raises:
+        UserError: there is no such data set or split, or files are missing.
+    """
+    dataset = get_dataset(name)
+    items = dataset.items(Path(root), split)
+    pairs = [(item.image, item.labels) for item in items if item.labels is not None]
+    if not pairs:
+        raise UserError(f"{name}: no image of {split} is labelled")
+    return LabelledSet(pairs, dataset.read_labels, dataset.classes)

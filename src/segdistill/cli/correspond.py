@@ -1,0 +1,95 @@
+"""``segdistill correspond``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segdistill.cli.parser import CommandParser, common_options, compute_options, flag
+from segdistill.errors import UserError
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    command = CommandParser(
+        "correspond",
+        "Draw what a point of an image corresponds to, in that image and in another, by the"
+        " backbone's features and by the codes that were learned.",
+        "segdistill correspond runs/photos beach.jpg dunes.jpg --point 120,80",
+    )
+    command.add_argument("run", help="run folder that `segdistill fit` wrote")
+    command.add_argument("first", help="image that holds the point")
+    command.add_argument("second", nargs="?", help="image to look in (default: the first)")
+    command.add_argument(
+        "--point", type=str, help="x,y in pixels of the first image (default: its middle)"
+    )
+    command.add_argument("--out", type=str, default="correspondences.png", help="picture to write")
+    flag(command, "--animate", "also write a GIF in which the point moves")
+    flag(command, "--overwrite", "replace the pictures that are there")
+    compute_options(command)
+    common_options(command)
+    return command
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Raises:
+        UserError: something given cannot be used.
+    """
+    options = parser().parse_args(list(arguments))
+    out = Path(options.out)
+    if out.suffix.lower() != ".png":
+        raise UserError(f"--out {out}: must end with .png")
+    animation = out.with_suffix(".gif")
+    for path in [out, *([animation] if options.animate else [])]:
+        if path.exists() and not options.overwrite:
+            raise UserError(f"{path}: exists already; add --overwrite or choose another --out")
+
+    from segdistill.images.decode import read_image
+    from segdistill.inference.correspondences import (
+        draw_correspondences,
+        embed,
+        write_animation,
+        write_picture,
+    )
+    from segdistill.model.segmenter import Segmenter
+
+    images = [read_image(Path(options.first)), read_image(Path(options.second or options.first))]
+    point = share_of(options.point, images[0].shape[1], images[0].shape[0])
+    segmenter = Segmenter.load(
+        options.run,
+        backbone=options.backbone,
+        device=options.device,
+        precision=options.precision,
+    )
+    first, second = (embed(segmenter, image) for image in images)
+    write_picture(out, draw_correspondences(first, second, point))
+    print(f"Picture:   {out}")
+    if options.animate:
+        write_animation(animation, first, second)
+        print(f"Animation: {animation}")
+
+
+def share_of(text: str | None, width: int, height: int) -> tuple[float, float]:
+    """Return a point given in pixels as shares of width and height.
+
+    Args:
+        text: ``x,y``, or ``None`` for the middle.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+
+    Raises:
+        UserError: the text is no point, or lies outside the image.
+
+    Example:
+        >>> share_of("30,10", 120, 20)
+        (0.25, 0.5)
+    """
+    if text is None:
+        return 0.5, 0.5
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--point {text}: must be x,y in pixels, such as 120,80") from error
+    if not (0 <= x <= width and 0 <= y <= height):
+        raise UserError(f"--point {text}: lies outside the image of {width}x{height} pixels")
+    return x / width, y / height

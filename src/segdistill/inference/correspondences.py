@@ -1,0 +1,175 @@
+"""Heat maps of what a point corresponds to, in its own image and in another (STEGO, figure 2)."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from segdistill.files import atomic_path
+from segdistill.images.resize import enlarge, resize_image
+from segdistill.model.segmenter import Segmenter
+from segdistill.objective.correspondence import correspondence
+
+PANEL_HEIGHT = 300
+GAP = 8
+CAPTION = 22
+FRAMES = 48
+FRAME_MILLISECONDS = 80
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An image with its feature map and its code map.
+
+    Attributes:
+        image: shape (height, width, 3).
+        features: prepared, shape (1, channels, h, w).
+        codes: shape (1, code channels, h, w).
+    """
+
+    image: NDArray[np.uint8]
+    features: torch.Tensor
+    codes: torch.Tensor
+
+
+def embed(segmenter: Segmenter, image: NDArray[np.uint8]) -> Embedded:
+    """Return an image with its maps.
+
+    Args:
+        segmenter: the model.
+        image: shape (height, width, 3).
+    """
+    features = segmenter.grid_features(image)
+    with torch.no_grad():
+        codes = segmenter.codes_of(features.to(segmenter.compute.device)).float().cpu()
+    return Embedded(image, features, codes)
+
+
+def heat_map(
+    source: torch.Tensor, point: tuple[float, float], target: torch.Tensor
+) -> torch.Tensor:
+    """Return how much each place of a map corresponds to a point of another.
+
+    Args:
+        source: map that holds the point, shape (1, channels, h, w).
+        point: (x, y) as shares of width and height, from 0 to 1.
+        target: map to look in, shape (1, channels, rows, columns).
+
+    Returns:
+        Cosine similarities of shape (rows, columns), in -1..1.
+
+    Example:
+        >>> maps = torch.eye(2).view(1, 2, 1, 2)
+        >>> heat_map(maps, (0.25, 0.5), maps).tolist()
+        [[1.0, 0.0]]
+    """
+    place = torch.tensor(point, dtype=source.dtype) * 2 - 1
+    at_point = F.grid_sample(
+        source, place[None, None, None], padding_mode="border", align_corners=False
+    )
+    return correspondence(at_point.flatten(2).mT, target.flatten(2).mT).view(target.shape[2:])
+
+
+def draw_correspondences(
+    first: Embedded, second: Embedded, point: tuple[float, float]
+) -> Image.Image:
+    """Draw a point, and what it corresponds to by features and by codes, in both images.
+
+    Args:
+        first: image that holds the point.
+        second: image to look in.
+        point: (x, y) as shares of width and height, from 0 to 1.
+
+    Returns:
+        Two rows of panels (features, codes), each with the first and the second image.
+    """
+    rows = []
+    for caption, name in (("features", "features"), ("codes", "codes")):
+        source: torch.Tensor = getattr(first, name)
+        panels = []
+        for embedded, marked in ((first, point), (second, None)):
+            heat = heat_map(source, point, getattr(embedded, name))
+            panels.append(_panel(embedded.image, heat, marked))
+        rows.append(_captioned(_side_by_side(panels), caption))
+    return _stacked(rows)
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write one picture as PNG."""
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def write_animation(path: Path, first: Embedded, second: Embedded) -> None:
+    """Write a GIF in which the point moves once around an ellipse in the first image."""
+    frames = [
+        draw_correspondences(
+            first,
+            second,
+            (
+                0.5 + 0.38 * math.cos(2 * math.pi * number / FRAMES),
+                0.5 + 0.38 * math.sin(2 * math.pi * number / FRAMES),
+            ),
+        )
+        for number in range(FRAMES)
+    ]
+    with atomic_path(path) as temporary:
+        frames[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=frames[1:],
+            duration=FRAME_MILLISECONDS,
+            loop=0,
+        )
+
+
+def _panel(
+    image: NDArray[np.uint8], heat: torch.Tensor, point: tuple[float, float] | None
+) -> Image.Image:
+    width = max(1, round(image.shape[1] * PANEL_HEIGHT / image.shape[0]))
+    picture = resize_image(image, (PANEL_HEIGHT, width)).astype(np.float32)
+    strength = enlarge(heat[None, None], (PANEL_HEIGHT, width))[0, 0].clamp(0, 1).numpy()[..., None]
+    grey = picture.mean(axis=2, keepdims=True) * 0.55
+    # From the greyed image to a warm colour: where it is warm, it corresponds.
+    warm = np.array([255.0, 176.0, 32.0], np.float32)
+    mixed = grey * (1 - strength) + (0.45 * picture + 0.55 * warm) * strength
+    panel = Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+    if point is not None:
+        x, y = point[0] * width, point[1] * PANEL_HEIGHT
+        draw = ImageDraw.Draw(panel)
+        for radius, colour in ((8, "black"), (6, "white")):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=2)
+    return panel
+
+
+def _side_by_side(panels: list[Image.Image]) -> Image.Image:
+    width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
+    canvas = Image.new("RGB", (width, panels[0].height), "white")
+    left = 0
+    for panel in panels:
+        canvas.paste(panel, (left, 0))
+        left += panel.width + GAP
+    return canvas
+
+
+def _captioned(panel: Image.Image, caption: str) -> Image.Image:
+    canvas = Image.new("RGB", (panel.width, panel.height + CAPTION), "white")
+    ImageDraw.Draw(canvas).text((2, 4), caption, fill="black", font_size=14)
+    canvas.paste(panel, (0, CAPTION))
+    return canvas
+
+
+def _stacked(rows: list[Image.Image]) -> Image.Image:
+    height = sum(row.height for row in rows) + GAP * (len(rows) - 1)
+    canvas = Image.new("RGB", (rows[0].width, height), "white")
+    top = 0
+    for row in rows:
+        canvas.paste(row, (0, top))
+        top += row.height + GAP
+    return canvas

@@ -1,0 +1,53 @@
+"""Refining class scores by the image's own edges."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.images.resize import enlarge, resize_image
+from segdistill.inference.crf import dense_crf
+from segdistill.objective.clusters import cluster_log_probabilities
+
+MAX_VALUES = 2**29
+"""Bound on pixels times classes: beyond it the CRF would take more than about 10 GB."""
+
+
+def refined_mask(scores: torch.Tensor, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the best class of each pixel after the CRF.
+
+    Args:
+        scores: cosine similarities on a grid, shape (1, classes, h, w).
+        image: shape (height, width, 3).
+
+    Returns:
+        Class indices of shape (height, width).
+
+    Raises:
+        UserError: the image is too large.
+    """
+    height, width = image.shape[:2]
+    if height * width * scores.shape[1] > MAX_VALUES:
+        raise UserError(
+            f"--crf: an image of {width}x{height} pixels is too large for"
+            f" {scores.shape[1]} classes; leave --crf out"
+        )
+    marginals = refine(cluster_log_probabilities(enlarge(scores, (height, width))), image)
+    mask: NDArray[np.uint8] = marginals[0].argmax(dim=0).to(torch.uint8).numpy()
+    return mask
+
+
+def refine(log_probabilities: torch.Tensor, image: NDArray[np.uint8]) -> torch.Tensor:
+    """Refine class log-probabilities of an image with the fully connected CRF.
+
+    Args:
+        log_probabilities: shape (1, classes, height, width).
+        image: shape (height, width, 3), brought to the probabilities' size if it differs.
+
+    Returns:
+        Marginal probabilities in the shape of ``log_probabilities``.
+    """
+    height, width = log_probabilities.shape[2:]
+    pixels = torch.from_numpy(resize_image(image, (height, width)))
+    # (height, width, 3) -> (1, 3, height, width)
+    return dense_crf(log_probabilities, pixels.permute(2, 0, 1)[None])

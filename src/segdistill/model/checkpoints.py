@@ -1,0 +1,298 @@
+"""Turning a checkpoint of STEGO or DepthG into a run folder.
+
+Hamilton et al., STEGO (ICLR 2022); Sick et al., DepthG (CVPR 2024). Their checkpoints, written by
+PyTorch Lightning, hold all that a Segmenter needs, the backbone included. A run folder made from
+one holds, beside the model::
+
+    backbone/                   DINO's ViT in the hub's layout
+    linear_probe.safetensors    the linear classifier trained with labels, if there is one
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from safetensors.torch import save
+
+from segdistill.backbones.dino_checkpoint import backbone_state, to_transformers
+from segdistill.backbones.huggingface import quiet_from_pretrained
+from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD
+from segdistill.backbones.vision_transformer import TransformersBackbone
+from segdistill.errors import UserError
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
+from segdistill.model.description import SegmenterSettings, numbered_classes
+from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE, read_description
+from segdistill.model.head import SegmentationHead
+from segdistill.model.linear_probe import PROBE_FILE, LinearProbe, write_linear_probe
+from segdistill.model.safe_pickle import Inert
+from segdistill.model.segmenter import Segmenter
+from segdistill.model.torch_files import open_torch_file
+
+if TYPE_CHECKING:
+    from transformers import ViTConfig
+
+BACKBONE_FOLDER = "backbone"
+RESOLUTION = 320
+"""Shorter side at which STEGO evaluates."""
+
+MAX_CLASSES = 255
+MAX_NUMBER = 1e18
+HEADS = {"vit_tiny": 3, "vit_small": 6, "vit_base": 12}
+"""Attention heads of DINO's networks, by STEGO's name for them."""
+
+FACTS = (
+    *("dataset_name", "dir_dataset_name", "model_type", "dino_patch_size", "dino_feat_type"),
+    *("projection_type", "continuous", "dim", "dropout", "extra_clusters", "res", "batch_size"),
+    *("max_steps", "lr", "pointwise", "zero_clamp", "stabalize", "feature_samples"),
+    *("pos_intra_weight", "pos_inter_weight", "neg_inter_weight"),
+    *("pos_intra_shift", "pos_inter_shift", "neg_inter_shift"),
+)
+"""Settings that are kept for people to read, by STEGO's names ('stabalize' is its spelling)."""
+
+EXPECTED = (
+    "expected STEGO's layout: a state_dict with net.model.* (DINO's ViT), net.cluster1.0.*,"
+    " net.cluster2.{0,2}.* and cluster_probe.clusters"
+)
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is of use in a checkpoint.
+
+    Attributes:
+        weights: tensors by STEGO's names.
+        facts: what it was trained with, as far as the checkpoint tells.
+    """
+
+    weights: State
+    facts: dict[str, str | float | None]
+
+
+class _Network(NamedTuple):
+    """A backbone, and what is written of it."""
+
+    backbone: TransformersBackbone
+    config: "ViTConfig"
+    state: State
+
+
+@dataclass(frozen=True)
+class ConvertedRun:
+    """What a conversion made.
+
+    Attributes:
+        segmenter: the model.
+        num_heads: attention heads of its backbone.
+        probe: the linear classifier, if the checkpoint has one.
+    """
+
+    segmenter: Segmenter
+    num_heads: int
+    probe: LinearProbe | None
+
+
+def convert_checkpoint(
+    path: Path, out: Path, *, num_heads: int | None = None, overwrite: bool = False
+) -> ConvertedRun:
+    """Write the run folder of a checkpoint.
+
+    Args:
+        path: checkpoint of STEGO or DepthG.
+        out: the run folder.
+        num_heads: attention heads of the backbone, which its weights do not tell; by default
+            those of the network that the checkpoint names, else one for every 64 channels.
+        overwrite: replace what an earlier conversion wrote to ``out``.
+
+    Raises:
+        UserError: the checkpoint cannot be read, is refused, or is of another layout; or ``out``
+            holds something already, or cannot be written.
+    """
+    if num_heads is not None and num_heads < 1:
+        raise UserError(f"--num-heads {num_heads}: must be at least 1")
+    check_place(out, overwrite=overwrite)
+    checkpoint = read_checkpoint(path)
+    try:
+        network = _network(checkpoint, num_heads, out / BACKBONE_FOLDER)
+        segmenter = _segmenter(checkpoint, network.backbone)
+        probe = _probe(checkpoint.weights)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    # The description goes first and comes last: a folder without one is not taken for a model.
+    with translate_os_errors(out):
+        (out / DESCRIPTION_FILE).unlink(missing_ok=True)
+        (out / PROBE_FILE).unlink(missing_ok=True)
+    _write_network(network, out / BACKBONE_FOLDER)
+    if probe is not None:
+        write_linear_probe(probe, out)
+    segmenter.save(out)
+    return ConvertedRun(segmenter, network.config.num_attention_heads, probe)
+
+
+def check_place(out: Path, *, overwrite: bool) -> None:
+    """Check that a conversion may write to a folder.
+
+    Raises:
+        UserError: there is a run and ``overwrite`` is not set, or the run is one that was trained
+            here; or there is something else.
+    """
+    if (out / DESCRIPTION_FILE).exists():
+        if not overwrite:
+            raise UserError(
+                f"{out}: holds a run already; add --overwrite to replace it, or choose another"
+                " folder with --out"
+            )
+        if "converted_from" not in read_description(out).get("training", {}):
+            raise UserError(
+                f"{out}: holds a run that was trained, not converted, and is not overwritten;"
+                " choose another folder with --out"
+            )
+        return
+    # A conversion that was broken off leaves these.
+    own = {BACKBONE_FOLDER, PROBE_FILE, WEIGHTS_FILE}
+    if out.exists() and (not out.is_dir() or any(each.name not in own for each in out.iterdir())):
+        raise UserError(f"{out}: exists and is not a run; choose another folder with --out")
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint without running anything in it.
+
+    Raises:
+        UserError: it cannot be read, or is refused, or holds no weights.
+    """
+    with open_torch_file(path) as file:
+        content = _entries(file.content)
+        weights = file.tensors(content.get("state_dict"))
+        if not weights:
+            raise UserError(f"holds no state_dict; {EXPECTED}")
+        hyper_parameters = _entries(content.get("hyper_parameters"))
+        settings = {**hyper_parameters, **_entries(hyper_parameters.get("cfg"))}
+        facts = {name: _scalar(settings[name]) for name in FACTS if name in settings}
+        steps = _scalar(content.get("global_step"))
+    return Checkpoint(weights, {"converted_from": path.name, "steps": steps, **facts})
+
+
+def _entries(record: object) -> Mapping[Any, object]:
+    """Return what a dictionary holds, or the record of one of Lightning's or OmegaConf's."""
+    if isinstance(record, Inert):
+        state = record.state if isinstance(record.state, dict) else {}
+        held = state.get("_content")  # where OmegaConf's DictConfig keeps its entries
+        return held if isinstance(held, dict) else record.entries
+    return record if isinstance(record, dict) else {}
+
+
+def _scalar(record: object) -> str | float | None:
+    """Return a plain value, also out of OmegaConf's record of one; None for all else."""
+    if isinstance(record, Inert) and isinstance(record.state, dict):
+        record = record.state.get("_val")
+    if isinstance(record, str):
+        return record[:200]
+    # JSON has neither infinities nor integers of thousands of digits.
+    return record if isinstance(record, int | float) and abs(record) < MAX_NUMBER else None
+
+
+def _take(weights: State, name: str, *shape: int | None) -> torch.Tensor:
+    """Return the weight of a name, in float32 and without the sides of 1 of a 1x1 convolution.
+
+    Args:
+        weights: by name.
+        name: of the weight.
+        shape: that it must have; None for any length.
+    """
+    if name not in weights:
+        raise UserError(f"lacks {name}; {EXPECTED}")
+    weight = weights[name].float()
+    if weight.dim() == 4 and weight.shape[2:] == (1, 1):
+        weight = weight[:, :, 0, 0]
+    same = all(side in {None, length} for side, length in zip(shape, weight.shape, strict=False))
+    if weight.dim() != len(shape) or not same or 0 in weight.shape:
+        raise UserError(
+            f"{name} is of shape {tuple(weights[name].shape)}, which does not fit; {EXPECTED}"
+        )
+    return weight
+
+
+def _network(checkpoint: Checkpoint, num_heads: int | None, folder: Path) -> _Network:
+    """Make the backbone, which is to lie in ``folder``."""
+    from transformers import ViTModel  # noqa: PLC0415 - takes seconds
+
+    kind = checkpoint.facts.get("dino_feat_type", "feat")
+    if kind != "feat":
+        raise UserError(f"its features are {kind!r}; only 'feat', the last tokens, is supported")
+    prefix = "net.model."
+    below = {
+        name.removeprefix(prefix): weight
+        for name, weight in checkpoint.weights.items()
+        if name.startswith(prefix)
+    }
+    if not below:
+        raise UserError(f"lacks {prefix}*; {EXPECTED}")
+    heads = num_heads or HEADS.get(str(checkpoint.facts.get("model_type")))
+    try:
+        config, state = to_transformers(backbone_state(below), heads)
+        model, account = quiet_from_pretrained(
+            ViTModel, None, config=config, state_dict=state, add_pooling_layer=False
+        )
+    except (RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise UserError(f"{prefix}* has weights of other shapes than a ViT; {EXPECTED}") from error
+    # A weight that was not loaded would be random and every result silently wrong.
+    for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if account[trouble]:
+            raise RuntimeError(f"{trouble} in transformers' ViT: {sorted(account[trouble])}")
+    backbone = TransformersBackbone(model, name=str(folder.resolve()), licence="unknown")
+    return _Network(backbone, config, state)
+
+
+def _write_network(network: _Network, folder: Path) -> None:
+    """Write the backbone in the hub's layout."""
+    write_text_atomically(folder / "config.json", network.config.to_json_string())
+    preprocessing = {"do_normalize": True, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
+    write_text_atomically(folder / "preprocessor_config.json", json.dumps(preprocessing) + "\n")
+    with atomic_path(folder / "model.safetensors") as temporary:
+        plain = {name: weight.contiguous() for name, weight in network.state.items()}
+        temporary.write_bytes(save(plain, metadata={"format": "pt"}))
+
+
+def _segmenter(checkpoint: Checkpoint, backbone: TransformersBackbone) -> Segmenter:
+    features = sum(backbone.channel_groups)
+    centres = _take(checkpoint.weights, "cluster_probe.clusters", None, None)
+    if len(centres) > MAX_CLASSES:
+        raise UserError(f"has {len(centres)} classes; masks hold at most {MAX_CLASSES}")
+    return Segmenter(
+        backbone,
+        FeaturePreparation((features,)),
+        _head(checkpoint, features, channels=centres.shape[1]),
+        centres,
+        SegmenterSettings(RESOLUTION, numbered_classes(len(centres)), checkpoint.facts),
+    )
+
+
+def _head(checkpoint: Checkpoint, features: int, *, channels: int) -> SegmentationHead:
+    layers = {"linear": ("net.cluster1.0", channels)}
+    nonlinear = any(name.startswith("net.cluster2.") for name in checkpoint.weights)
+    if nonlinear:
+        layers["nonlinear.0"] = ("net.cluster2.0", features)
+        layers["nonlinear.2"] = ("net.cluster2.2", channels)
+    state = {}
+    for ours, (theirs, rows) in layers.items():
+        state[f"{ours}.weight"] = _take(checkpoint.weights, f"{theirs}.weight", rows, features)
+        state[f"{ours}.bias"] = _take(checkpoint.weights, f"{theirs}.bias", rows)
+    head = SegmentationHead(features, channels, kind="nonlinear" if nonlinear else "linear")
+    head.load_state_dict(state)
+    return head
+
+
+def _probe(weights: State) -> LinearProbe | None:
+    if "linear_probe.weight" not in weights:
+        return None
+    channels = weights["cluster_probe.clusters"].shape[1]
+    weight = _take(weights, "linear_probe.weight", None, channels)
+    probe = LinearProbe(channels, len(weight))
+    bias = _take(weights, "linear_probe.bias", len(weight))
+    probe.load_state_dict({"weight": weight, "bias": bias})
+    return probe

@@ -1,0 +1,288 @@
+"""Reading a pickle as data: a small interpreter that cannot import or call what a file names.
+
+Python's own unpickler imports and calls whatever a pickle asks for, so a file can do anything its
+author wants. This one follows the same instructions, but in place of every object it makes an
+:class:`Inert` record of what the object's class would have been given. A pickle that names
+anything but classes that checkpoints do hold is refused.
+"""
+
+import pickletools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, NamedTuple
+
+from segdistill.errors import UserError
+
+
+class Global(NamedTuple):
+    """The name of something that Python's own unpickler would import."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(eq=False)
+class Inert:
+    """Stands in for an object.
+
+    Attributes:
+        made_by: name of its class.
+        arguments: that the class would have been called with.
+        state: what the object would have been given afterwards.
+        entries: what it would hold, if it is a kind of dictionary.
+    """
+
+    made_by: Global
+    arguments: tuple[object, ...]
+    state: object = None
+    entries: dict[object, object] = field(default_factory=dict)
+
+
+class RefusedPickleError(UserError):
+    """A pickle asks for something that a file of plain data has no use for."""
+
+
+Rebuild = Callable[..., object]
+
+# Every class of these libraries is recorded; by convention, classes have a capital letter.
+CLASS_LIBRARIES = frozenset(
+    {"omegaconf", "pytorch_lightning", "lightning", "lightning_fabric", "torchmetrics", "typing"}
+)
+PLAIN_TYPES = (
+    *("dict", "list", "set", "frozenset", "tuple", "int", "float", "complex", "str", "bool"),
+    *("bytes", "bytearray", "object", "slice", "type", "long", "unicode"),
+)
+TORCH_TYPES = {
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "FloatStorage": "float32",
+    "DoubleStorage": "float64",
+    "BoolStorage": "bool",
+    "ByteStorage": "uint8",
+    "CharStorage": "int8",
+    "ShortStorage": "int16",
+    "IntStorage": "int32",
+    "LongStorage": "int64",
+}
+SINGLE_NAMES = frozenset(
+    {
+        *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in PLAIN_TYPES),
+        *("collections.OrderedDict", "collections.defaultdict", "argparse.Namespace"),
+        *("operator.getitem", "_operator.getitem", "enum.Enum"),  # in the names of types
+        *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath"),
+        *("_codecs.encode", "numpy.dtype", "numpy.ndarray"),
+        *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
+        *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
+        *("torch.Size", "torch.device"),
+        *(f"torch.{name}" for pair in TORCH_TYPES.items() for name in pair),
+    }
+)
+DICTIONARIES = frozenset(
+    {"builtins.dict", "__builtin__.dict", "collections.OrderedDict", "collections.defaultdict"}
+)
+
+LITERALS = frozenset(
+    {
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BYTEARRAY8"),
+    }
+)
+FRESH: dict[str, Callable[[], object]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_LIST": list,
+    "EMPTY_SET": list,
+    "EMPTY_DICT": dict,
+}
+SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+MEMO_WRITES = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
+MEMO_READS = frozenset({"GET", "BINGET", "LONG_BINGET"})
+SIMPLE_KEYS = (str, int, float, bytes, type(None), Global)
+
+
+def read_pickle(
+    stream: BinaryIO, *, rebuild: Mapping[str, Rebuild], persistent: Callable[[Any], object]
+) -> object:
+    """Read one pickle as data, and leave the stream behind it.
+
+    Sets become lists, and dictionaries of every kind plain ones; their entries with keys other
+    than simple values are left out.
+
+    Args:
+        stream: at the start of the pickle.
+        rebuild: the caller's own functions, to call where the pickle calls something by one of
+            these names. They must bear with arguments of any kind.
+        persistent: makes a value of what the pickle says of an object outside it.
+
+    Raises:
+        RefusedPickleError: it asks for something that is not plain data.
+        Exception: of many classes, if it is damaged.
+    """
+    machine = _Machine(rebuild, persistent)
+    for instruction, argument, _position in pickletools.genops(stream):
+        machine.step(instruction.name, argument)
+    return machine.result
+
+
+def is_recorded(named: Global) -> bool:
+    """Tell whether a name is one that checkpoints do hold.
+
+    Example:
+        >>> is_recorded(Global("omegaconf.nodes", "AnyNode")), is_recorded(Global("os", "system"))
+        (True, False)
+    """
+    library = named.module.split(".")[0]
+    is_class = all(part[:1].isupper() for part in named.name.split("."))
+    return str(named) in SINGLE_NAMES or (library in CLASS_LIBRARIES and is_class)
+
+
+class _Machine:
+    """The pickle machine: a stack with marks, and a memo.
+
+    On the stack are only plain values, names, records, and what ``rebuild`` and ``persistent``
+    returned.
+    """
+
+    def __init__(self, rebuild: Mapping[str, Rebuild], persistent: Callable[[Any], object]) -> None:
+        self.result: object = None
+        self._rebuild = rebuild
+        self._persistent = persistent
+        self._stack: list[Any] = []
+        self._below_marks: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        self._actions: dict[str, Callable[[], None]] = {
+            "PROTO": lambda: None,
+            "FRAME": lambda: None,
+            "STOP": self._stop,
+            "MARK": self._mark,
+            "POP": self._drop,
+            "POP_MARK": self._drop_to_mark,
+            "MEMOIZE": self._memoize,
+            "TUPLE": lambda: self._push(tuple(self._to_mark())),
+            "LIST": lambda: self._push(self._to_mark()),
+            "FROZENSET": lambda: self._push(self._to_mark()),
+            "DICT": lambda: self._push(_filled({}, self._to_mark())),
+            "APPEND": lambda: self._extend([self._pop()]),
+            "APPENDS": lambda: self._extend(self._to_mark()),
+            "ADDITEMS": lambda: self._extend(self._to_mark()),
+            "SETITEM": lambda: self._set_items(self._pop_tuple(2)),
+            "SETITEMS": lambda: self._set_items(self._to_mark()),
+            "STACK_GLOBAL": lambda: self._name(*self._pop_tuple(2)),
+            "REDUCE": lambda: self._call(*self._pop_tuple(2)),
+            "NEWOBJ": lambda: self._call(*self._pop_tuple(2)),
+            "NEWOBJ_EX": lambda: self._call(*self._pop_tuple(3)),
+            "BUILD": self._build,
+            "BINPERSID": lambda: self._push(self._persistent(self._pop())),
+        }
+
+    def step(self, instruction: str, argument: Any) -> None:
+        """Follow one instruction.
+
+        Args:
+            instruction: by its name in ``pickletools``.
+            argument: that it carries, if any.
+        """
+        if instruction in LITERALS:
+            self._push(argument)
+        elif instruction in FRESH:
+            self._push(FRESH[instruction]())
+        elif instruction in SHORT_TUPLES:
+            self._push(self._pop_tuple(SHORT_TUPLES[instruction]))
+        elif instruction in MEMO_WRITES:
+            self._memo[argument] = self._stack[-1]
+        elif instruction in MEMO_READS:
+            self._push(self._memo[argument])
+        elif instruction == "GLOBAL":
+            self._name(*argument.split(" ", 1))
+        elif instruction in self._actions:
+            self._actions[instruction]()
+        else:
+            raise RefusedPickleError(f"uses the pickle instruction {instruction}")
+
+    def _push(self, value: object) -> None:
+        self._stack.append(value)
+
+    def _pop(self) -> Any:
+        return self._stack.pop()
+
+    def _pop_tuple(self, count: int) -> tuple[Any, ...]:
+        return tuple(reversed([self._pop() for _ in range(count)]))
+
+    def _stop(self) -> None:
+        self.result = self._pop()
+
+    def _mark(self) -> None:
+        self._below_marks.append(self._stack)
+        self._stack = []
+
+    def _to_mark(self) -> list[Any]:
+        above = self._stack
+        self._stack = self._below_marks.pop()
+        return above
+
+    def _drop(self) -> None:
+        # A mark counts as a value here, as in Python's own unpickler.
+        if self._stack:
+            self._pop()
+        else:
+            self._to_mark()
+
+    def _drop_to_mark(self) -> None:
+        self._to_mark()
+
+    def _memoize(self) -> None:
+        self._memo[len(self._memo)] = self._stack[-1]
+
+    def _extend(self, values: list[Any]) -> None:
+        target = self._stack[-1]
+        if isinstance(target, list):
+            target.extend(values)
+        elif not isinstance(target, Inert):  # nobody asks for what a foreign list holds
+            raise RefusedPickleError("adds values to something that is not a list")
+
+    def _set_items(self, flat: Sequence[Any]) -> None:
+        target = self._stack[-1]
+        entries = target.entries if isinstance(target, Inert) else target
+        if not isinstance(entries, dict):
+            raise RefusedPickleError("sets entries of something that has none")
+        _filled(entries, flat)
+
+    def _name(self, module: object, name: object) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise RefusedPickleError("names something by a value that is not text")
+        named = Global(module, name)
+        if str(named) not in self._rebuild and not is_recorded(named):
+            # As repr: the name may hold line breaks and what a terminal would obey.
+            raise RefusedPickleError(f"names {str(named)[:80]!r}")
+        self._push(named)
+
+    def _call(self, called: object, arguments: object, keywords: object = None) -> None:
+        if not isinstance(called, Global) or not isinstance(arguments, tuple):
+            raise RefusedPickleError("calls something that is not a class")
+        if str(called) in self._rebuild and not keywords:
+            self._push(self._rebuild[str(called)](*arguments))
+        elif str(called) in DICTIONARIES:
+            self._push({})
+        else:
+            self._push(Inert(called, arguments))
+
+    def _build(self) -> None:
+        state = self._pop()
+        target = self._stack[-1]
+        if isinstance(target, Inert):
+            target.state = state
+        elif not isinstance(target, dict):  # torch's state dictionaries carry notes on versions
+            raise RefusedPickleError("sets the state of something that has none")
+
+
+def _filled(entries: dict[object, object], flat: Sequence[Any]) -> dict[object, object]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    # Hashing a deeply nested tuple would overflow the stack.
+    entries.update((key, value) for key, value in pairs if isinstance(key, SIMPLE_KEYS))
+    return entries

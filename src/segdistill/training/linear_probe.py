@@ -1,0 +1,121 @@
+"""Training the linear probe on the codes of a finished model."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.images.decode import read_image
+from segdistill.images.folder import ImageFile
+from segdistill.images.labels import VOID
+from segdistill.model.linear_probe import LinearProbe
+from segdistill.model.segmenter import Segmenter
+from segdistill.progress import progress_bar
+from segdistill.training.loop import seeded
+
+PIXELS_AN_IMAGE = 400
+STEPS = 1000
+BATCH = 4096
+LEARNING_RATE = 5e-3
+
+ReadLabels = Callable[[Path], NDArray[np.int64]]
+
+
+def fit_linear_probe(
+    segmenter: Segmenter,
+    pairs: Iterable[tuple[ImageFile, Path]],
+    read_labels: ReadLabels,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> LinearProbe:
+    """Train a linear classifier on codes, by cross entropy over labelled pixels.
+
+    Codes are read at random labelled pixels of each image, bilinearly. A linear map commutes with
+    bilinear interpolation, so this is STEGO's probe, whose logits are enlarged to the labels.
+
+    Args:
+        segmenter: whose codes are measured; it does not change.
+        pairs: images and their label files.
+        read_labels: reads a label file as class indices, 255 for 'not labelled'.
+        seed: of the choice of pixels and of the start.
+        progress: show progress bars.
+
+    Raises:
+        UserError: no pixel is labelled.
+    """
+    pairs = list(pairs)
+    random = np.random.default_rng(seed)
+    all_codes, all_labels = [], []
+    with progress_bar("Reading labels", len(pairs), shown=progress) as advance:
+        for image_file, label_path in pairs:
+            labels = read_labels(label_path)
+            pixels = labelled_pixels(labels, PIXELS_AN_IMAGE, random)
+            if len(pixels):
+                codes = segmenter.grid_codes(read_image(image_file.path))
+                all_codes.append(codes_at(codes, pixels, (labels.shape[0], labels.shape[1])))
+                all_labels.append(torch.from_numpy(labels[pixels[:, 0], pixels[:, 1]]))
+            advance(1)
+    if not all_codes:
+        raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
+    return _classify(torch.cat(all_codes), torch.cat(all_labels), seed=seed, progress=progress)
+
+
+def labelled_pixels(
+    labels: NDArray[np.int64], count: int, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw labelled pixels without repetition.
+
+    Args:
+        labels: shape (height, width).
+        count: pixels wanted; there may be fewer.
+        random: source of randomness.
+
+    Returns:
+        Rows and columns, shape (pixels, 2).
+    """
+    labelled = np.flatnonzero((labels >= 0) & (labels != VOID))
+    drawn = random.permutation(labelled)[:count]
+    return np.stack(np.divmod(drawn, labels.shape[1]), axis=1)
+
+
+def codes_at(codes: torch.Tensor, pixels: NDArray[np.int64], size: tuple[int, int]) -> torch.Tensor:
+    """Read codes at the centres of pixels, bilinearly.
+
+    Args:
+        codes: shape (1, channels, h, w).
+        pixels: rows and columns, shape (pixels, 2).
+        size: height and width of the image in pixels.
+
+    Returns:
+        Tensor of shape (pixels, channels).
+    """
+    places = (torch.from_numpy(pixels) + 0.5) / torch.tensor(size) * 2 - 1
+    read = F.grid_sample(
+        codes,
+        places.flip(dims=(1,)).float()[None, None],  # (row, column) -> (x, y)
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return read[0, :, 0].mT  # (1, channels, 1, pixels) -> (pixels, channels)
+
+
+def _classify(
+    codes: torch.Tensor, labels: torch.Tensor, *, seed: int, progress: bool
+) -> LinearProbe:
+    with seeded(seed), progress_bar("Training the probe", STEPS, shown=progress) as advance:
+        probe = LinearProbe(codes.shape[1], int(labels.max()) + 1)
+        optimiser = torch.optim.Adam(probe.parameters(), lr=LEARNING_RATE)
+        for _ in range(STEPS):
+            chosen = torch.randint(len(codes), (min(BATCH, len(codes)),))
+            loss = F.cross_entropy(probe(codes[chosen]), labels[chosen])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            advance(1)
+    return probe.eval()

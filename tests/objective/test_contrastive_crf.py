@@ -1,0 +1,48 @@
+"""The contrastive CRF, against golden values."""
+
+import torch
+from tests.helpers import golden
+
+from segdistill.objective.contrastive_crf import contrastive_crf_loss, squared_differences
+
+
+def test_loss_is_golden() -> None:
+    values = golden("contrastive_crf")
+    rows, columns = values["rows"], values["cols"]
+    loss = contrastive_crf_loss(
+        values["guidance"][:, :, rows, columns].mT,
+        values["code"][:, :, rows, columns].mT,
+        torch.stack([rows, columns], dim=1),
+        alpha=values["alpha"],
+        beta=values["beta"],
+        gamma=values["gamma"],
+        appearance_weight=values["w1"],
+        smoothness_weight=values["w2"],
+        shift=values["shift"],
+    )
+    torch.testing.assert_close(loss, values["loss"], atol=1e-5, rtol=1e-5)
+
+
+def test_close_and_alike_places_attract_more() -> None:
+    codes = torch.ones(1, 3, 1)
+    cells = torch.tensor([[0, 0], [0, 1], [0, 9]])
+    alike = contrastive_crf_loss(torch.zeros(1, 3, 3), codes, cells)
+    assert alike[0, 0, 1] < alike[0, 0, 2]
+    unlike = contrastive_crf_loss(torch.eye(3)[None] * 3, codes, cells)
+    assert alike[0, 0, 1] < unlike[0, 0, 1]
+
+
+def test_gradient_agrees_with_finite_differences() -> None:
+    codes = torch.randn(1, 4, 3, dtype=torch.double, requires_grad=True)
+    colours = torch.rand(1, 4, 3, dtype=torch.double)
+    cells = torch.tensor([[0, 0], [1, 0], [0, 2], [3, 3]])
+    assert torch.autograd.gradcheck(
+        lambda codes: contrastive_crf_loss(colours, codes, cells), (codes,)
+    )
+
+
+def test_squared_differences() -> None:
+    vectors = torch.randn(2, 5, 3)
+    torch.testing.assert_close(
+        squared_differences(vectors), torch.cdist(vectors, vectors).square(), atol=1e-4, rtol=1e-4
+    )

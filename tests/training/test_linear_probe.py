@@ -1,0 +1,70 @@
+"""The linear probe: what it learns, and that it touches nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.helpers import striped_labels, write_striped_folder
+from tests.model.test_segmenter import tiny_segmenter
+
+from segdistill.errors import UserError
+from segdistill.images.folder import find_images
+from segdistill.images.labels import read_labels
+from segdistill.images.resize import enlarge
+from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe
+from segdistill.training.linear_probe import codes_at, fit_linear_probe, labelled_pixels
+
+
+def test_it_learns_what_the_codes_hold(tmp_path: Path) -> None:
+    files = find_images(write_striped_folder(tmp_path / "photos", 4))
+    pairs = []
+    for file in files:
+        path = tmp_path / file.name.name
+        Image.fromarray(striped_labels(int(file.path.stem[-1]))).save(path)
+        pairs.append((file, path))
+    segmenter = tiny_segmenter()
+    before = {key: value.clone() for key, value in segmenter.state_dict().items()}
+    probe = fit_linear_probe(segmenter, pairs, read_labels)
+    assert probe.out_features == 3
+    for key, value in segmenter.state_dict().items():
+        torch.testing.assert_close(value, before[key])
+    codes = segmenter.grid_codes(np.array(Image.open(files[0].path)))
+    predicted = enlarge(probe.scores(codes), (64, 96))[0].argmax(dim=0).numpy()
+    assert (predicted == striped_labels(0)).mean() > 0.85
+
+
+def test_codes_are_read_where_enlarging_would_put_them() -> None:
+    codes = torch.randn(1, 5, 4, 6)
+    pixels = np.array([[0, 0], [10, 20], [31, 47]])
+    enlarged = enlarge(codes, (32, 48))
+    expected = torch.stack([enlarged[0, :, row, column] for row, column in pixels])
+    torch.testing.assert_close(codes_at(codes, pixels, (32, 48)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_only_labelled_pixels_are_drawn() -> None:
+    labels = np.full((5, 7), 255)
+    labels[2, 3], labels[4, 6], labels[0, 0] = 1, 0, -1
+    drawn = labelled_pixels(labels, 10, np.random.default_rng(0))
+    assert sorted(map(tuple, drawn.tolist())) == [(2, 3), (4, 6)]
+
+
+def test_without_labels_it_says_so(tmp_path: Path) -> None:
+    [file, *_] = find_images(write_striped_folder(tmp_path / "photos", 2))
+    Image.fromarray(np.full((64, 96), 255, np.uint8)).save(tmp_path / "void.png")
+    with pytest.raises(UserError, match="no labelled pixel"):
+        fit_linear_probe(tiny_segmenter(), [(file, tmp_path / "void.png")], read_labels)
+
+
+def test_it_is_kept_beside_the_model(tmp_path: Path) -> None:
+    assert read_linear_probe(tmp_path) is None
+    probe = LinearProbe(5, 3)
+    write_linear_probe(probe, tmp_path)
+    kept = read_linear_probe(tmp_path)
+    assert kept is not None
+    codes = torch.randn(2, 5, 3, 4)
+    torch.testing.assert_close(kept.scores(codes), probe.scores(codes))
+    (tmp_path / "linear_probe.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="cannot be read as a linear probe"):
+        read_linear_probe(tmp_path)
