@@ -77,7 +77,7 @@ def fit(
     if run is not None:
         run.begin(resolved, resume=resume)
     learned = learn(checked, backbone, resolved, compute, run=run, progress=progress)
-    segmenter = learned.segmenter.place(chosen.device, chosen.precision)
+    segmenter = learned.segmenter
     if learned.streamed:
         logger.warning(
             "the feature store had no room for %d feature maps; raise --cache.max_gigabytes to"

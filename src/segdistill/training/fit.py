@@ -119,6 +119,7 @@ def learn(
         },
     )
     segmenter = Segmenter(backbone, preparation, head, centres, segmenter_settings)
+    segmenter.place(settings.device, settings.precision)
     return Learned(segmenter, history, shifts, clock.seconds, streamed)
 
 
