@@ -9,7 +9,6 @@ their ratio, and how far their marginals differ. Without pydensecrf2 its columns
 
 import importlib
 import platform
-import resource
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -24,17 +23,22 @@ from segdistill.inference.permutohedral import build_lattice
 
 RUNS = 5
 GRID = 40
-PICTURES = {"smooth": 1.0, "grainy": 3.0, "rough": 8.0}
-"""Deviation of the noise: the rougher a picture, the more vertices its lattice has."""
+PICTURES = {"smooth": 1.0, "usual": 4.0, "rough": 10.0}
+"""Deviation of the noise: the rougher a picture, the more vertices its lattice has.
+
+Sixty web photos at 320x320 had 0.1 to 3.2 vertices a pixel, 0.8 in the middle.
+"""
 SIZES = [(320, 27), (320, 11), (224, 27), (480, 27)]
 
 
 def made_image(side: int, noise: float) -> NDArray[np.uint8]:
-    """Soft blobs of colour with noise on them, shape (side, side, 3)."""
+    """Patches of colour under uneven light, with noise; shape (side, side, 3)."""
     generator = torch.Generator().manual_seed(0)
-    blobs = torch.rand(1, 3, 9, 9, generator=generator) * 255
-    image = F.interpolate(blobs, size=(side, side), mode="bicubic", align_corners=False)
-    image += torch.randn(image.shape, generator=generator) * noise
+    patches = F.interpolate(torch.rand(1, 3, 6, 6, generator=generator), size=(side, side))
+    corners = torch.rand(1, 1, 5, 5, generator=generator)
+    light = F.interpolate(corners, size=(side, side), mode="bilinear", align_corners=False)
+    grain = torch.randn(patches.shape, generator=generator) * noise
+    image = 40 + 120 * patches + 60 * light + grain
     pixels: NDArray[np.uint8] = image[0].permute(1, 2, 0).clamp(0, 255).byte().numpy()
     return np.ascontiguousarray(pixels)
 
@@ -109,8 +113,6 @@ def main() -> None:
     for side, classes in SIZES:
         for name in PICTURES:
             print(row(package, side, classes, name), flush=True)
-    # ru_maxrss is in KiB on Linux.
-    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":

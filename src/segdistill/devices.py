@@ -20,6 +20,11 @@ class Compute:
     fabric: Fabric
 
     @property
+    def precision(self) -> str:
+        """Name of the precision, such as ``32-true``."""
+        return str(self.fabric._precision.precision)  # noqa: SLF001 - no public name
+
+    @property
     def device(self) -> torch.device:
         """Where modules and tensors are to be moved."""
         return self.fabric.device

@@ -34,7 +34,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent
+            prefix=f".{path.stem[:40]}-", suffix=f".part{path.suffix}", dir=path.parent
         )
         os.close(descriptor)
         temporary = Path(name)
@@ -76,6 +76,10 @@ def translate_os_errors(path: Path) -> Iterator[None]:
             raise UserError(
                 f"{path}: cannot be written ({error.strerror}); choose another place"
             ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{path}: the name is too long; shorten it") from error
+        if error.errno == errno.EISDIR:
+            raise UserError(f"{path}: a folder stands where a file is to be written") from error
         if error.errno == errno.ENOENT:
             raise UserError(f"{path}: cannot be made here; choose another place") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:

@@ -121,14 +121,15 @@ def test_fit_probe_and_evaluate(
 
 
 def test_what_is_missing_is_named(tmp_path: Path, segdistill: Run) -> None:
-    for arguments, message in [
+    cases: list[tuple[list[object], str]] = [
         (["--preset", "stego-potsdam3-vits8"], "images is missing"),
         (["--preset", "stego-potsdam3-vits8", "--data-root", tmp_path], "potsdam"),
         (["--data-root", tmp_path], "--data-root needs --dataset"),
         (["--dataset", "potsdm3", "--data-root", tmp_path], "potsdam3"),
         (["photos", "--data-root", tmp_path], "give one or the other"),
         (["--preset", "stego"], "no such preset"),
-    ]:
+    ]
+    for arguments, message in cases:
         status, _, error = segdistill("fit", *arguments)
         assert status == 2
         assert message in error

@@ -120,6 +120,50 @@ def test_broken_off_and_resumed_is_the_same_as_in_one_go(
     assert not Path("broken/checkpoint.safetensors").exists()
 
 
+def test_resuming_keeps_what_the_run_was_begun_with(
+    photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["fit", photos, "--backbone", "tiny", "--out", "broken", "--quiet", *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_record", interrupted_record(at=55))
+        assert segdistill(*arguments, "--classes", 4, "--resolution", 48)[0] == 130
+    before = Path("broken/settings.yaml").read_text()
+    status, _, error = segdistill(*arguments, "--resume", "--classes", 5)
+    assert status == 2
+    assert "classes = 4" in error
+    status, _, error = segdistill(*arguments, "--resume")
+    assert status == 0, error
+    assert Path("broken/settings.yaml").read_text() == before
+    assert len(library.Segmenter.load("broken").classes) == 4
+    assert segdistill(*arguments, "--resume", "--classes", 5)[0] == 2
+
+
+def test_a_fit_that_cannot_begin_leaves_the_old_run(
+    photos: Path, fitted: Path, segdistill: Run
+) -> None:
+    before = (fitted / "segmenter.json").read_bytes()
+    status, _, error = segdistill(
+        *("fit", photos / "picture_0.png", "--backbone", "tiny", "--out", fitted, "--overwrite")
+    )
+    assert status == 2
+    assert "one image is too few" in error
+    assert (fitted / "segmenter.json").read_bytes() == before
+
+
+def test_what_segdistill_wrote_is_not_taken_for_images(
+    photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    fit = ["fit", ".", "--backbone", "tiny", "--classes", 3, *QUICK]
+    assert segdistill(*fit)[0] == 0
+    assert segdistill("segment", "runs/photos", ".", "--overlay")[0] == 0
+    assert segdistill(*fit, "--overwrite")[0] == 0
+    assert json.loads(Path("runs/photos/facts.json").read_text())["images"] == 6
+    status, _, error = segdistill("segment", "runs/photos", ".", "--overlay")
+    assert status == 2
+    assert "exist already" in error
+
+
 def interrupted_record(at: int) -> Callable[..., StepRecord]:
     """Press Ctrl-C in a certain step."""
     original = loop._record
@@ -246,7 +290,7 @@ def test_crf_and_correspondences(photos: Path, fitted: Path, segdistill: Run) ->
 def test_cache_is_shown_and_cleared(fitted: Path, segdistill: Run) -> None:
     status, out, _ = segdistill("cache")
     assert status == 0
-    assert "tiny-0123456789abcdef: 6 maps" in out
+    assert "tiny-0123456789abcdef-32-true-v1: 6 maps" in out
     status, out, _ = segdistill("cache", "--clear")
     assert "Cleared" in out
     assert "nothing is kept" in segdistill("cache")[1]

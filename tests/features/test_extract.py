@@ -85,9 +85,13 @@ def test_keys_tell_content_crop_and_size_apart(photos: Path) -> None:
 def test_weights_tell_folders_apart() -> None:
     first, second = TinyBackbone(), TinyBackbone()
     second.fingerprint = "other"
-    assert store_folder_name(first) != store_folder_name(second)
+    compute = choose_compute("cpu")
+    assert store_folder_name(first, compute) != store_folder_name(second, compute)
+    # Features in another precision are other features.
+    half = choose_compute("cpu", "bf16-mixed")
+    assert store_folder_name(first, compute) != store_folder_name(first, half)
     first.name = "some/odd name"
-    assert "/" not in store_folder_name(first)
+    assert "/" not in store_folder_name(first, compute)
 
 
 def test_checked_image_is_hashable(photos: Path) -> None:

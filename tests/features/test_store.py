@@ -9,55 +9,61 @@ import pytest
 from segdistill.errors import UserError
 from segdistill.features.store import FeatureStore, default_store_folder
 
+TINY = "tiny-0123456789abcdef-32-true-v1"
 MAP = np.arange(24, dtype=np.float16).reshape(2, 3, 4)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "store", max_bytes=10**6)
-    assert not store.has("tiny-0", "abcd")
-    assert store.write("tiny-0", "abcd", MAP)
-    assert store.has("tiny-0", "abcd")
-    np.testing.assert_array_equal(store.read("tiny-0", "abcd"), MAP)
-    assert isinstance(store.read("tiny-0", "abcd"), np.memmap)
+    assert not store.has(TINY, "abcd")
+    assert store.write(TINY, "abcd", MAP)
+    assert store.has(TINY, "abcd")
+    np.testing.assert_array_equal(store.read(TINY, "abcd"), MAP)
+    assert isinstance(store.read(TINY, "abcd"), np.memmap)
     [content] = store.contents()
-    assert (content.backbone, content.maps) == ("tiny-0", 1)
+    assert (content.backbone, content.maps) == (TINY, 1)
 
 
 def test_the_map_longest_unused_goes_first(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, max_bytes=10**6)
-    for number, key in enumerate(("aa", "bb", "cc")):
-        store.write("tiny-0", key, MAP)
-        os.utime(store.path("tiny-0", key), (number, number))
-    store.touch("tiny-0", "aa")
-    size = store.path("tiny-0", "aa").stat().st_size
+    for number, key in enumerate(("aaaa", "bbbb", "cccc")):
+        store.write(TINY, key, MAP)
+        os.utime(store.path(TINY, key), (number, number))
+    store.touch(TINY, "aaaa")
+    size = store.path(TINY, "aaaa").stat().st_size
     small = FeatureStore(tmp_path, max_bytes=3 * size)
     assert small.room_for_new(size, set()) == size
-    assert [small.has("tiny-0", key) for key in ("aa", "bb", "cc")] == [True, False, True]
+    assert [small.has(TINY, key) for key in ("aaaa", "bbbb", "cccc")] == [True, False, True]
 
 
 def test_maps_in_use_stay(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, max_bytes=10**6)
-    store.write("tiny-0", "aa", MAP)
+    store.write(TINY, "aaaa", MAP)
     full = FeatureStore(tmp_path, max_bytes=1)
-    assert full.room_for_new(1000, {full.path("tiny-0", "aa")}) == 0
-    assert full.has("tiny-0", "aa")
+    assert full.room_for_new(1000, {full.path(TINY, "aaaa")}) == 0
+    assert full.has(TINY, "aaaa")
 
 
 def test_clearing_removes_maps_and_nothing_else(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, max_bytes=10**6)
-    store.write("tiny-0", "abcd", MAP)
+    store.write(TINY, "abcd", MAP)
     (tmp_path / "letter.txt").write_text("mine")
-    (tmp_path / "tiny-0" / "ab" / "notes.txt").write_text("mine too")
+    (tmp_path / "scene" / "01").mkdir(parents=True)
+    (tmp_path / "scene" / "01" / "mine.npy").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / TINY / "ab" / "notes.txt").write_text("mine too")
     assert store.clear() > 0
     assert store.contents() == []
     assert (tmp_path / "letter.txt").exists()
-    assert (tmp_path / "tiny-0" / "ab" / "notes.txt").exists()
+    assert (tmp_path / "scene" / "01" / "mine.npy").exists()
+    assert (tmp_path / "empty").exists()
+    assert (tmp_path / TINY / "ab" / "notes.txt").exists()
 
 
 def test_a_place_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
-    (tmp_path / "tiny-0").write_text("in the way")
+    (tmp_path / TINY).write_text("in the way")
     store = FeatureStore(tmp_path, max_bytes=10**6)
-    assert not store.write("tiny-0", "abcd", MAP)
+    assert not store.write(TINY, "abcd", MAP)
 
 
 def test_a_file_is_no_store(tmp_path: Path) -> None:

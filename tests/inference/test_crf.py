@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 from tests.helpers import golden, striped_image
 
 from segdistill.inference import permutohedral
-from segdistill.inference.crf import CrfSettings, dense_crf, refine_scores
+from segdistill.inference.crf import (
+    CrfSettings,
+    dense_crf,
+    gaussian_filter,
+    pixel_positions,
+    refine_scores,
+    weighted_lattice,
+)
 from segdistill.inference.permutohedral import build_lattice, elevate, enclosing_simplices
 
 WIDE = CrfSettings(bilateral_sxy=8, bilateral_srgb=40)
@@ -81,6 +88,21 @@ def test_filter_near_gaussian_sums(dimensions: int) -> None:
     exact = (kernel @ values) / (kernel @ ones)
     found = lattice.filter(values) / lattice.filter(ones)
     assert (found - exact).abs().mean() < 0.4 * (values.mean(0) - exact).abs().mean()
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (21, 8), (22, 8), (60, 33)])
+def test_repeated_rows_equal_the_whole_lattice(height: int, width: int) -> None:
+    device = torch.device("cpu")
+    values = torch.rand(height * width, 3, generator=torch.Generator().manual_seed(0))
+    whole = weighted_lattice(build_lattice(pixel_positions(height, width, device)), 3.0)
+    repeated = gaussian_filter(height, width, 1.0, 3.0, device)
+    assert torch.allclose(repeated(values), whole.filter(values), atol=1e-5)
+
+
+def test_other_deviations_take_the_lattice() -> None:
+    values = torch.rand(90, 3, generator=torch.Generator().manual_seed(0))
+    found = gaussian_filter(9, 10, 2.0, 1.0, torch.device("cpu"))(values)
+    assert found.std(0).max() < 0.5 * values.std(0).min()
 
 
 def test_simplices_enclose_their_points() -> None:

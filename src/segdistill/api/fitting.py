@@ -19,7 +19,7 @@ from segdistill.images.folder import (
 )
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
-from segdistill.training.fit import Learned, learn
+from segdistill.training.fit import Learned, check_enough, feature_maps, learn
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
 
 logger = logging.getLogger("segdistill")
@@ -58,7 +58,10 @@ def fit(
     run = None
     if out is not None:
         run = RunFolder(Path(out))
+        if resume and run.is_run:
+            chosen = run.continued(chosen)
         if resume and run.is_finished:
+            run.check(chosen, overwrite=False, resume=True)
             logger.info("%s: the run is finished already", out)
             return Segmenter.load(run.path, device=chosen.device, precision=chosen.precision)
     files = find_images(images) if isinstance(images, str | Path) else list(images)
@@ -74,6 +77,8 @@ def fit(
         logger.info("--classes is not given: finding %d classes", DEFAULT_CLASSES)
     backbone = load_backbone(chosen.backbone)
     resolved = _resolved(chosen, backbone)
+    # Before an earlier run is removed: it stays if there is not enough to learn from.
+    check_enough(feature_maps(checked, backbone, resolved, compute), resolved)
     if run is not None:
         run.begin(resolved, resume=resume)
     learned = learn(checked, backbone, resolved, compute, run=run, progress=progress)

@@ -45,7 +45,7 @@ class EfficientNetLite(Backbone):
     stride = 16
     size_multiple = 32
     standardise = True
-    resolution = 704
+    resolution = 480
     licence = "apache-2.0"
 
     def __init__(self, tapped_blocks: tuple[int, ...] = TAPPED_BLOCKS) -> None:

@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
     options = parser().parse_args(with_preset_file(arguments))
     settings = settings_from(options).validated()
     name = options.preset or options.images or settings.dataset or ""
-    out = Path(options.out or Path("runs") / Path(name).absolute().name)
+    out = Path(options.out or Path("runs") / (Path(name).resolve().name or "images"))
 
     from segdistill.api import fit
 

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> None:
         UserError: something given cannot be used.
     """
     options = parser().parse_args(list(arguments))
-    name = Path(options.sources[0]).absolute().name if len(options.sources) == 1 else "images"
+    name = Path(options.sources[0]).resolve().name if len(options.sources) == 1 else "images"
     out = Path(options.out or Path("masks") / Path(name).stem.replace("*", "images"))
 
     from segdistill.api import segment

@@ -25,6 +25,8 @@ PIXELS_A_BATCH = {"cpu": 1_000_000, "cuda": 12_000_000, "mps": 4_000_000}
 
 LOADING_THREADS = 2
 BATCHES_AHEAD = 2
+FEATURES_VERSION = 1
+"""To be raised whenever decoding, resizing or a backbone's code changes what features come out."""
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
@@ -94,7 +96,7 @@ class FeatureMaps:
         self.backbone = backbone
         self.store = store
         self.compute = compute
-        self.folder = store_folder_name(backbone)
+        self.folder = store_folder_name(backbone, compute)
         self.channels = sum(backbone.channel_groups)
 
     def __len__(self) -> int:
@@ -108,7 +110,7 @@ class FeatureMaps:
     def __getitem__(self, index: int) -> NDArray[np.float16]:
         """Return a raw map of shape (height, width, channels)."""
         view = self.views[index]
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        with contextlib.suppress(OSError, EOFError, ValueError):
             # Not kept for want of room, cleared by another process, or damaged.
             kept: NDArray[np.float16] = self.store.read(self.folder, view.key)
             if list(kept.shape) == [*self.grid(index), self.channels]:
@@ -185,10 +187,14 @@ class FeatureMaps:
         return array
 
 
-def store_folder_name(backbone: Backbone) -> str:
-    """Return the store's folder for a backbone: its name, made fit for a path, and fingerprint."""
+def store_folder_name(backbone: Backbone, compute: Compute) -> str:
+    """Return the store's folder for a backbone and a precision.
+
+    It holds the backbone's name, made fit for a path, its fingerprint, the precision, and the
+    version of the steps from file to features.
+    """
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", backbone.name.strip("/").split("/")[-1])
-    return f"{readable}-{backbone.fingerprint}"
+    return f"{readable}-{backbone.fingerprint}-{compute.precision}-v{FEATURES_VERSION}"
 
 
 def _loaded_ahead(

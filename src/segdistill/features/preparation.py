@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 STANDARD_DEVIATION_FLOOR = 1e-4
-"""Channels that never change would otherwise be divided by zero."""
+"""Channels that change less count as constant."""
 
 
 class FeaturePreparation(nn.Module):
@@ -87,8 +87,10 @@ def fit_preparation(
     preparation = FeaturePreparation(groups, components)
     if standardise:
         preparation.mean.copy_(places.mean(dim=0))
-        deviation = places.std(dim=0, correction=0).clamp_min(STANDARD_DEVIATION_FLOOR)
-        preparation.scale.copy_(1 / deviation)
+        deviation = places.std(dim=0, correction=0)
+        # A channel that never changes tells nothing, and would be blown up if it once did.
+        changes = deviation > STANDARD_DEVIATION_FLOOR
+        preparation.scale.copy_(torch.where(changes, 1 / deviation, 0.0))
     if preparation.components is not None:
         normalised = preparation.normalise(places)
         preparation.centre.copy_(normalised.mean(dim=0))
@@ -109,7 +111,7 @@ def principal_components(centred: torch.Tensor, count: int) -> torch.Tensor:
         Tensor of shape (channels, count) with orthonormal columns; each column's largest entry is
         positive, so that the result does not depend on the machine.
     """
-    covariance = (centred.mT @ centred).double()
+    covariance = centred.double().mT @ centred.double()
     _, vectors = torch.linalg.eigh(covariance)  # ascending
     leading = vectors[:, -count:].flip(dims=(1,))
     largest = leading.abs().argmax(dim=0)

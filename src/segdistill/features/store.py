@@ -5,7 +5,9 @@ tells the image's content, the crop and the size at which the backbone saw it, s
 under another name, or in another folder, is found again, and nothing stale ever is.
 """
 
+import contextlib
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from segdistill.files import atomic_path
 
 GIGABYTE = 10**9
 FREE_DISK_SHARE = 0.8
+OWN_FILE = re.compile(r"[^/]+-[0-9a-f]{16}[^/]*/[0-9a-f]{2}/\.?[0-9a-f]{4,32}[^/]*\.npy")
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class FeatureStore:
 
     def touch(self, backbone: str, key: str) -> None:
         """Note that a map was used, so that others go before it."""
-        os.utime(self.path(backbone, key))
+        with contextlib.suppress(OSError):  # removed by another process, or not ours to change
+            os.utime(self.path(backbone, key))
 
     def room_for_new(self, wanted: int, keep: set[Path]) -> int:
         """Make room for new maps and return how many bytes may be written.
@@ -149,10 +153,12 @@ class FeatureStore:
             Bytes freed.
         """
         freed = 0
+        folders: set[Path] = set()
         for path, size, _ in self._files():
+            folders |= {path.parent, path.parent.parent}
             path.unlink(missing_ok=True)
             freed += size
-        for folder in [*self.folder.glob("*/??"), *self.folder.glob("*")]:
+        for folder in sorted(folders, reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         return freed
@@ -160,8 +166,12 @@ class FeatureStore:
     def _files(self) -> list[tuple[Path, int, float]]:
         found = []
         for path in self.folder.glob("*/??/*.npy"):
-            status = path.stat()
-            found.append((path, status.st_size, status.st_mtime))
+            # Only files that bear a name of this store: the folder may hold others, too.
+            if not OWN_FILE.fullmatch(path.relative_to(self.folder).as_posix()):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # another process may have removed it
+                status = path.stat()
+                found.append((path, status.st_size, status.st_mtime))
         return found
 
     def _limit(self, used: int) -> int:

@@ -59,14 +59,24 @@ def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(upright(image))
     except UnidentifiedImageError as error:
         raise UnreadableImageError(f"{name}: not an image that can be decoded") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"{name}: more than 178 million pixels; cut it up") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        # Pillow's decoders report damage with any of these.
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Pillow's decoders report damage with errors of many classes.
         raise UnreadableImageError(f"{name}: damaged or truncated ({error})") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turn an image by its EXIF orientation; one whose EXIF is damaged stays as it is."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - Pillow's EXIF reader fails in many ways, and pixels are fine
+        return image
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:

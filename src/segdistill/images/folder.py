@@ -116,8 +116,8 @@ def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:
     by_name: dict[Path, Path] = {}
     for source in sources:
         for image in find_images(source):
-            resolved = image.path.resolve()
-            if resolved in by_path:
+            absolute = image.path.absolute()
+            if absolute in by_path:
                 continue
             other = by_name.setdefault(image.name, image.path)
             if other != image.path:
@@ -125,7 +125,7 @@ def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:
                     f"{image.path} and {other}: both would be written as {image.name};"
                     " give the folder above them both instead"
                 )
-            by_path[resolved] = image
+            by_path[absolute] = image
     return list(by_path.values())
 
 
@@ -171,8 +171,12 @@ def check_images(
 
 
 def _images_under(root: Path) -> list[ImageFile]:
+    outputs = output_folders(root)
+
     def is_hidden(relative: Path) -> bool:
-        return any(part.startswith(".") for part in relative.parts)
+        return any(part.startswith(".") for part in relative.parts) or any(
+            above in outputs for above in relative.parents
+        )
 
     found = (
         ImageFile(path, path.relative_to(root))
@@ -180,6 +184,20 @@ def _images_under(root: Path) -> list[ImageFile]:
         if path.suffix.lower() in SUFFIXES and path.is_file()
     )
     return sorted((f for f in found if not is_hidden(f.name)), key=lambda f: f.name.as_posix())
+
+
+def output_folders(root: Path) -> set[Path]:
+    """Return the folders under a root, relative to it, that segdistill itself wrote.
+
+    Run folders and folders of masks hold pictures, too, which are nothing to learn from. The root
+    itself is never among them.
+    """
+    found = set()
+    for name, mark in (("segmenter.json", '"segdistill"'), ("classes.json", '"colour"')):
+        for path in root.rglob(name):
+            if path.parent != root and mark in path.read_text(encoding="utf-8", errors="replace"):
+                found.add(path.parent.relative_to(root))
+    return found
 
 
 def _images_of_pattern(pattern: str) -> list[ImageFile]:

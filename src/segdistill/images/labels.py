@@ -33,11 +33,17 @@ def read_labels(path: Path) -> NDArray[np.int64]:
                     f"{path}: labels must be one channel of class indices, not {image.mode};"
                     " save them as an 8-bit grey or palette PNG"
                 )
-            return np.array(image).astype(np.int64)
+            labels = np.array(image).astype(np.int64)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such label file") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise UserError(f"{path}: cannot be read as labels ({error})") from error
+    if labels.size and labels.max() > VOID:
+        raise UserError(
+            f"{path}: holds the value {labels.max()}; labels are class indices from 0 to 254,"
+            " with 255 for 'not labelled'"
+        )
+    return labels
 
 
 def match_labels(

@@ -15,6 +15,7 @@ from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import read_labels
 from segdistill.inference.masks import (
+    CLASSES_FILE,
     write_classes,
     write_mask,
     write_overlay,
@@ -103,12 +104,23 @@ def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOp
     for mask in masks:
         if mask.resolve() in sources:
             raise UserError(f"{mask}: the mask would replace the image; choose another --out")
+    beside = [path for mask in masks for path in files_beside(mask, options)]
+    if not (options.overwrite or options.resume):
+        for path in [*beside, folder / CLASSES_FILE]:
+            if path.exists() and not any(mask.exists() for mask in masks):
+                raise UserError(f"{path}: exists already; add --overwrite or choose another --out")
     existing = sum(mask.exists() for mask in masks)
     if existing and not (options.overwrite or options.resume):
         raise UserError(
             f"{folder}: {existing} of {len(masks)} masks exist already; add --resume to write"
             " the others, --overwrite to replace them, or choose another --out"
         )
+
+
+def files_beside(mask: Path, options: MaskOptions) -> list[Path]:
+    """Return what is written beside a mask."""
+    suffixes = [(options.overlay, ".overlay.jpg"), (options.scores, ".scores.npy")]
+    return [mask.with_suffix(suffix) for wanted, suffix in suffixes if wanted]
 
 
 def segment_files(
@@ -137,7 +149,14 @@ def segment_files(
     names = dict(zip(files, mask_names(files), strict=True))
     wanted = list(files)
     if options.resume:
-        kept = {file for file in files if (folder / names[file]).exists()}
+        kept = {
+            file
+            for file in files
+            if all(
+                path.exists()
+                for path in (folder / names[file], *files_beside(folder / names[file], options))
+            )
+        }
         wanted = [file for file in files if file not in kept]
         done.kept = len(kept)
         pixels += _pixels_of_masks((folder / names[file] for file in kept), len(pixels))

@@ -170,6 +170,7 @@ class Segmenter(nn.Module):
             with self.compute.autocast():
                 return network(images.to(self.compute.device))
 
+        self.eval()  # dropout has no place here, whoever trained this module on
         with torch.no_grad():
             return encode_image(
                 image,

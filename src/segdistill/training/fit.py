@@ -87,7 +87,6 @@ def learn(
     """
     clock = _Stopwatch()
     maps = feature_maps(images, backbone, settings, compute)
-    check_enough(maps, settings)
     backbone.to(compute.device)
     streamed = maps.fill_store(progress=progress)
     clock.lap("features")

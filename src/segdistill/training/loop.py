@@ -169,7 +169,9 @@ def train(
         advance(first_step)
         drawn = batches(data.maps, data.neighbours, settings, first_step=first_step)
         for step, batch in enumerate(drawn, start=first_step):
-            with seeded(settings.seed, step), compute.autocast():
+            # In full precision: head and loss cost little beside the backbone, and differences of
+            # correlations are small numbers.
+            with seeded(settings.seed, step, device=compute.device):
                 terms, clusters = losses(
                     trainee, batch.to(compute.device), data.preparation, data.shifts, settings
                 )
@@ -184,14 +186,16 @@ def train(
 
 
 @contextlib.contextmanager
-def seeded(*numbers: int) -> Iterator[None]:
+def seeded(*numbers: int, device: torch.device | None = None) -> Iterator[None]:
     """Draw the same random numbers in the block each time, and leave the caller's alone.
 
     Args:
         numbers: what the draws depend on, such as seed and step; so a run that is resumed draws
             what it would have drawn.
+        device: where numbers are drawn, beside the CPU.
     """
-    with torch.random.fork_rng():
+    on_gpu = device is not None and device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
         torch.manual_seed(random.Random(repr(numbers)).getrandbits(62))  # noqa: S311
         yield
 

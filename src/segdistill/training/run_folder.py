@@ -10,13 +10,13 @@
         facts.json              images used and skipped, timings, shifts
         log/                    TensorBoard
         report.html
-        checkpoint/             only until the run is finished
+        checkpoint.safetensors  only until the run is finished
 """
 
 import csv
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,21 @@ class RunFolder:
             pass
         (self.path / ".writable").unlink()
 
+    def continued(self, settings: FitSettings) -> FitSettings:
+        """Return the settings with what was left out as the run was begun with."""
+        before = self.read_settings()
+        left_out: dict[str, Any] = {
+            name: before.get(name)
+            for name in ("classes", "resolution", "segment_resolution", "dataset")
+            if getattr(settings, name) is None
+        }
+        return replace(settings, **left_out)
+
     def begin(self, settings: FitSettings, *, resume: bool) -> None:
         """Note the settings; without ``resume``, remove what an earlier run left here."""
-        if not (resume and self.is_run):
+        if resume and self.is_run:
+            return
+        if self.is_run:
             # The description goes first: a folder without one is not taken for a model.
             names = (DESCRIPTION_FILE, WEIGHTS_FILE, CHECKPOINT_FILE, HISTORY_FILE, FACTS_FILE)
             # A probe measures the codes of one model; it means nothing for the next.
@@ -135,15 +147,18 @@ class RunFolder:
         path = self.path / HISTORY_FILE
         if not path.exists():
             return []
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [
-            StepRecord(
-                step=int(row["step"]),
-                **{key: float(value) for key, value in row.items() if key != "step"},
-            )
-            for row in rows
-        ]
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return [
+                StepRecord(
+                    step=int(row["step"]),
+                    **{key: float(value) for key, value in row.items() if key != "step"},
+                )
+                for row in rows
+            ]
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
 
     def write_facts(self, facts: dict[str, Any]) -> None:
         """Write what happened in the run."""
@@ -219,7 +234,12 @@ class RunFolder:
                 state["state"].setdefault(int(number), {})[key] = value
         optimiser.load_state_dict(state)
         step = int(metadata["step"])
-        return [record for record in self.read_history() if record.step <= step]
+        history = [record for record in self.read_history() if record.step <= step]
+        if len(history) != step:
+            raise UserError(
+                f"{self.path / HISTORY_FILE}: does not go with the checkpoint; use --overwrite"
+            )
+        return history
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoint of a run that is finished."""
