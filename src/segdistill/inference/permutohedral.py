@@ -10,8 +10,10 @@ a product with a matrix of few entries a row, as weighted sums of gathered rows.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_array
 
 GROUP_BYTES = 24 * 2**20
 """Columns are filtered in groups whose values at the vertices take at most about this much."""
@@ -23,6 +25,8 @@ TOO_FAR = "points are not finite or lie too many deviations apart: use larger de
 
 KEY_MARGIN = 2
 """Steps beyond the outermost enclosing points: 1 to a simplex's vertices, 1 to a neighbour."""
+
+Steps = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,17 @@ class SparseRows:
             include_last_offset=True,
         )
 
+    def matrix(self, columns: int) -> csr_array:
+        """Return the matrix in SciPy's form."""
+        parts = (each.cpu().numpy() for each in (self.weights, self.indices, self.offsets))
+        return csr_array(tuple(parts), shape=(len(self.offsets) - 1, columns))
+
+    @classmethod
+    def from_matrix(cls, matrix: csr_array, device: torch.device) -> "SparseRows":
+        """Return a matrix given in SciPy's form."""
+        parts = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32), matrix.data
+        return cls(*(torch.from_numpy(part).to(device) for part in parts))
+
 
 @dataclass(frozen=True)
 class Lattice:
@@ -78,8 +93,7 @@ class Lattice:
     def filter(self, values: torch.Tensor) -> torch.Tensor:
         """Return for each point the sum of all points' values, weighted by a unit Gaussian.
 
-        Args:
-            values: float32 of shape (points, channels), as is the result.
+        Values and result are float32 of shape (points, channels).
         """
         channels = values.shape[1]
         bytes_on_vertices = len(self.splat.offsets) * channels * values.element_size()
@@ -100,10 +114,7 @@ def elevate(positions: torch.Tensor) -> torch.Tensor:
     blurring and slicing together have unit variance along each axis.
 
     Args:
-        positions: shape (d, points), in deviations.
-
-    Returns:
-        Tensor of shape (d + 1, points); each column sums to 0.
+        positions: in deviations, shape (d, points); the result's is (d + 1, points).
 
     Example:
         >>> elevate(torch.tensor([[1.0]])).flatten().tolist()
@@ -125,10 +136,7 @@ def rank_descending(values: torch.Tensor) -> torch.Tensor:
     """Return the place of each entry in its column's descending order; ties keep their order.
 
     Args:
-        values: shape (rows, columns), at most 127 rows.
-
-    Returns:
-        int8 tensor of shape (rows, columns), a permutation of 0..rows - 1 in each column.
+        values: shape (rows, columns), at most 127 rows; the result is int8 of the same shape.
 
     Example:
         >>> rank_descending(torch.tensor([[2.0], [7.0], [2.0]])).flatten().tolist()
@@ -142,9 +150,7 @@ def rank_descending(values: torch.Tensor) -> torch.Tensor:
     return ranks
 
 
-def enclosing_simplices(
-    elevated: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
+def enclosing_simplices(elevated: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Steps]:
     """Find the simplex around each point, by Conway and Sloane's rounding.
 
     Args:
@@ -180,9 +186,7 @@ def enclosing_simplices(
     return keys, weights, steps
 
 
-def number_vertices(
-    quotients: torch.Tensor, places: torch.Tensor
-) -> tuple[torch.Tensor, tuple[int, ...]]:
+def number_vertices(quotients: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, Steps]:
     """Number the vertices so that a step along a direction adds a constant.
 
     Differences of successive coordinates, divided by ``d + 1``, are whole at lattice points and
@@ -195,7 +199,9 @@ def number_vertices(
 
     Returns:
         Keys of shape (d + 1, points), int32 where they fit, else int64; and the ``d + 1`` steps.
-        ValueError where 62 bits are too few.
+
+    Raises:
+        ValueError: 62 bits are too few.
     """
     dimensions = len(quotients) - 1
     differences = quotients[:-1] - quotients[1:]  # (d + 1, points) -> (d, points)
@@ -213,9 +219,8 @@ def number_vertices(
     keys = torch.zeros(quotients.shape, dtype=dtype, device=quotients.device)
     for difference, low, stride in zip(differences, lowest, strides, strict=True):
         keys[0] += (difference - low).to(dtype) * stride
-    step_at_place = torch.empty_like(keys).scatter_(
-        0, places, keys.new_tensor(steps)[:, None].expand_as(keys)
-    )
+    step_of_row = keys.new_tensor(steps)[:, None].expand_as(keys)
+    step_at_place = torch.empty_like(keys).scatter_(0, places, step_of_row)
     # Vertex k + 1 is vertex k less the direction whose coordinate stands at place d - k.
     for vertex in range(dimensions):
         torch.sub(keys[vertex], step_at_place[dimensions - vertex], out=keys[vertex + 1])
@@ -246,7 +251,7 @@ def neighbour_rows(keys: torch.Tensor, step: int) -> SparseRows:
     after = torch.where(found, places, itself[:-1])
     before = itself.clone()
     before.scatter_(0, torch.where(found, places, vertices).long(), itself[:-1])
-    kernel = torch.ones(vertices, 3, device=keys.device)
+    kernel = torch.ones(vertices, 3, dtype=torch.float32, device=keys.device)
     torch.mul(after != itself[:-1], 0.5, out=kernel[:, 1])
     torch.mul((before != itself)[:-1], 0.5, out=kernel[:, 2])
     columns = torch.stack([itself[:-1], after, before[:-1]], dim=1)  # (vertices, 3)
@@ -255,8 +260,6 @@ def neighbour_rows(keys: torch.Tensor, step: int) -> SparseRows:
 
 def build_lattice(positions: torch.Tensor) -> Lattice:
     """Build the filter between points for a Gaussian of deviation 1 on every axis.
-
-    The lattice's approximation depends a little on the order of the axes.
 
     Args:
         positions: shape (d, points), in deviations; float32.
@@ -282,16 +285,15 @@ def build_lattice(positions: torch.Tensor) -> Lattice:
     splat = SparseRows(
         (order % points).int(),
         F.pad(starts, (0, 1), value=len(ordered)).int(),
-        weights.flatten()[order],
+        weights.flatten().index_select(0, order),
     )
     vertex_of = torch.empty(len(order), dtype=torch.int32, device=order.device)
-    vertex_of[order] = first.cumsum(0, dtype=torch.int32) - 1
-    entries = torch.arange(points + 1, dtype=torch.int32, device=order.device)
+    vertex_of.scatter_(0, order, first.cumsum(0, dtype=torch.int32) - 1)
     # Along all d + 1 directions in turn, 2^-d of a value comes back to its vertex besides itself.
     gain = 1 / (1 + 2.0**-dimensions)
     sliced = SparseRows(
         vertex_of.view(dimensions + 1, points).T.flatten(),  # (d + 1, points) -> point by point
-        entries * (dimensions + 1),
+        torch.arange(points + 1, dtype=torch.int32, device=order.device) * (dimensions + 1),
         weights.T.flatten() * gain,
     )
     return Lattice(splat, tuple(neighbour_rows(vertices, step) for step in steps), sliced)

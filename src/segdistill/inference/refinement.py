@@ -9,7 +9,7 @@ from segdistill.images.resize import enlarge, resize_image
 from segdistill.inference.crf import dense_crf
 from segdistill.objective.clusters import cluster_log_probabilities
 
-MAX_VALUES = 2**29
+MAX_VALUES = 2**28
 """Bound on pixels times classes: beyond it the CRF would take more than about 10 GB."""
 
 
