@@ -1,6 +1,7 @@
 """Scores from one confusion matrix, against a plain form."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import golden
 
-from segdistill.evaluation.confusion import ConfusionMatrix, score
+from segdistill.evaluation.confusion import ConfusionMatrix, Scores, score, score_as_released
 
 
 def plain_best_match(counts: np.ndarray) -> int:
@@ -32,14 +33,53 @@ def test_matching_is_the_best_there_is(clusters: int, labels: int, seed: int) ->
     assert 0 <= scores.mean_iou <= scores.accuracy + 1
 
 
-def test_without_extra_clusters_it_is_golden() -> None:
+def golden_counts(extra: int) -> np.ndarray:
     values = golden("unsupervised_metrics")
-    matrix = ConfusionMatrix(5)
-    for predicted, labels in zip(values["preds_extra0"], values["target_extra0"], strict=True):
+    matrix = ConfusionMatrix(5 + extra)
+    pairs = zip(values[f"preds_extra{extra}"], values[f"target_extra{extra}"], strict=True)
+    for predicted, labels in pairs:
         matrix.update(predicted.numpy().astype(np.uint8), labels.numpy())
-    scores = score(matrix.counts)
-    assert 100 * scores.accuracy == pytest.approx(values["accuracy_extra0"], abs=1e-4)
-    assert 100 * scores.mean_iou == pytest.approx(values["miou_extra0"], abs=1e-4)
+    return matrix.counts
+
+
+def test_without_extra_clusters_both_ways_are_golden() -> None:
+    values, counts = golden("unsupervised_metrics"), golden_counts(0)
+    np.testing.assert_array_equal(counts, values["stats_extra0"].numpy())
+    for scores in (score(counts), score_as_released(counts)):
+        assert 100 * scores.accuracy == pytest.approx(values["accuracy_extra0"], abs=1e-4)
+        assert 100 * scores.mean_iou == pytest.approx(values["miou_extra0"], abs=1e-4)
+        assert scores.match == tuple(values["assign_cols_extra0"].tolist())
+
+
+def test_with_extra_clusters_the_released_way_is_golden() -> None:
+    values, counts = golden("unsupervised_metrics"), golden_counts(2)
+    # The released code counts nothing of the clusters beyond the classes.
+    np.testing.assert_array_equal(counts[:5], values["stats_extra2"].numpy()[:5])
+    assert not values["stats_extra2"][5:].any()
+    assert counts[5:].all()
+    scores = score_as_released(counts)
+    assert 100 * scores.accuracy == pytest.approx(values["accuracy_extra2"], abs=1e-4)
+    assert 100 * scores.mean_iou == pytest.approx(values["miou_extra2"], abs=1e-4)
+    assert scores.match == (*values["assign_cols_extra2"].tolist(), -1, -1)
+
+
+def test_with_extra_clusters_unmatched_pixels_are_wrong() -> None:
+    values, counts = golden("unsupervised_metrics"), golden_counts(2)
+    pairs = list(zip(*(values[f"assign_{axis}_extra2"] for axis in ("rows", "cols")), strict=True))
+    agreeing = {int(column): int(counts[row, column]) for row, column in pairs}
+    predicted = {int(column): int(counts[row].sum()) for row, column in pairs}
+    scores = score(counts)
+    assert scores.match == (*values["assign_cols_extra2"].tolist(), -1, -1)
+    assert scores.pixels == int((values["target_extra2"] >= 0).sum())
+    assert scores.accuracy == pytest.approx(sum(agreeing.values()) / counts.sum())
+    assert scores.iou == pytest.approx(
+        [
+            agreeing[label] / (predicted[label] + counts[:, label].sum() - agreeing[label])
+            for label in range(5)
+        ]
+    )
+    assert scores.accuracy < score_as_released(counts).accuracy
+    assert scores.mean_iou < score_as_released(counts).mean_iou
 
 
 def test_unmatched_clusters_are_wrong_and_unmatched_labels_score_0() -> None:
@@ -62,12 +102,35 @@ def test_void_counts_for_nothing_and_labels_may_come_late() -> None:
         matrix.update(np.zeros((1, 2), np.uint8), np.zeros((2, 1), np.int64))
 
 
-def test_a_label_that_never_occurs_is_left_out_of_the_mean() -> None:
-    scores = score(np.array([[5, 0, 0], [0, 0, 5]]))
-    assert scores.mean_iou == 1
+def test_a_label_that_never_occurs_is_matched_to_nothing() -> None:
+    scores = score(np.array([[5, 0, 0], [0, 0, 5], [0, 0, 1]]))
+    assert scores.match == (0, 2, -1)
+    assert scores.predictions == (0, None, 1)
     assert np.isnan(scores.iou[1])
+    assert scores.mean_iou == pytest.approx((1 + 5 / 6) / 2)
 
 
-def test_no_labelled_pixel_is_an_error() -> None:
+def test_a_linear_probe_is_taken_at_its_word() -> None:
+    counts = np.array([[1, 4, 0], [3, 1, 0], [1, 0, 0], [1, 0, 0]])
+    scores = score(counts, matched=True)
+    assert scores.match == (0, 1, 2, -1)
+    assert scores.accuracy == pytest.approx(2 / 11)
+    # Predicting a class that does not occur is a mistake.
+    assert scores.iou == pytest.approx((1 / 10, 1 / 8, 0.0))
+
+
+@pytest.mark.parametrize("way", [score, score_as_released])
+def test_no_labelled_pixel_is_an_error(way: Callable[[np.ndarray], Scores]) -> None:
     with pytest.raises(ValueError, match="no labelled pixels"):
-        score(np.zeros((2, 0), np.int64))
+        way(np.zeros((2, 0), np.int64))
+
+
+@settings(max_examples=30, deadline=None)
+@given(order=st.permutations(range(6)), seed=st.integers(0, 999))
+def test_the_numbering_of_clusters_does_not_matter(order: list[int], seed: int) -> None:
+    counts = np.random.default_rng(seed).integers(0, 1000, (6, 4))
+    counts[:4] += 2000 * np.eye(4, dtype=np.int64)
+    one, other = score(counts), score(counts[order])
+    assert other.accuracy == one.accuracy
+    assert other.iou == pytest.approx(one.iou)
+    assert [other.match[order.index(cluster)] for cluster in range(6)] == list(one.match)

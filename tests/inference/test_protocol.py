@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.helpers import striped_image, striped_labels
+from tests.helpers import TinyBackbone, striped_image, striped_labels
 from tests.model.test_segmenter import tiny_segmenter
 
+from segdistill.errors import UserError
 from segdistill.inference.protocol import STEGO_2022, Protocol
 from segdistill.model.linear_probe import LinearProbe
 
@@ -41,10 +42,58 @@ def test_stegos_way_scores_middle_squares() -> None:
 def test_all_ways_give_masks_of_the_size(crf: bool, enlarge_codes: bool) -> None:
     segmenter, image = tiny_segmenter(), striped_image(1)
     way = replace(Protocol(), crf=crf, enlarge_codes=enlarge_codes, mirror=True)
-    masks = way.predict(segmenter, LinearProbe(5, 4), image, (64, 96))
-    assert set(masks) == {"cluster", "linear"}
+    probe = LinearProbe(5, 4)
+    masks = way.predict(segmenter, probe, image, (64, 96))
+    classes = {"cluster": 3, "cluster_crf": 3, "linear": 4, "linear_crf": 4}
+    expected = {name: n for name, n in classes.items() if crf or not name.endswith("_crf")}
+    assert way.predictions(segmenter, probe) == expected
+    assert list(masks) == list(expected)
     for name, mask in masks.items():
         assert mask.shape == (64, 96)
-        assert mask.max() < (3 if name == "cluster" else 4)
+        assert mask.max() < expected[name]
     plain = Protocol(mirror=True).predict(segmenter, None, image, (64, 96))["cluster"]
     assert (plain == masks["cluster"]).mean() > 0.8
+
+
+def test_the_crf_is_reported_beside_what_it_refines() -> None:
+    segmenter, image, probe = tiny_segmenter(), striped_image(2), LinearProbe(5, 4)
+    plain = Protocol().predict(segmenter, probe, image, (64, 96))
+    both = Protocol(crf=True).predict(segmenter, probe, image, (64, 96))
+    for name in ("cluster", "linear"):
+        np.testing.assert_array_equal(both[name], plain[name])
+    assert (both["cluster_crf"] == both["cluster"]).mean() > 0.5
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_codes_are_computed_once(mirror: bool) -> None:
+    segmenter, image = tiny_segmenter(), striped_image(1)
+    backbone = segmenter.backbone
+    assert isinstance(backbone, TinyBackbone)
+    Protocol(mirror=mirror).predict(segmenter, None, image, (64, 96))
+    passes = backbone.passes
+    Protocol(mirror=mirror, crf=True).predict(segmenter, LinearProbe(5, 4), image, (64, 96))
+    assert backbone.passes == 2 * passes
+
+
+@pytest.mark.parametrize("resolution", [0, -5, 31])
+def test_a_resolution_too_small_is_refused(resolution: int) -> None:
+    with pytest.raises(UserError, match=f"--resolution {resolution}: must be at least 32"):
+        Protocol(resolution=resolution)
+
+
+def test_plain_values_say_the_resolution_that_holds() -> None:
+    segmenter = tiny_segmenter()
+    assert Protocol().as_plain(segmenter)["resolution"] == segmenter.settings.resolution
+    assert STEGO_2022.as_plain(segmenter) == {
+        "resolution": 320,
+        "square": True,
+        "resampling": "nearest",
+        "mirror": True,
+        "crf": True,
+        "enlarge_codes": True,
+    }
+
+
+def test_an_image_too_large_for_the_crf_is_refused_before_memory_is_taken() -> None:
+    with pytest.raises(UserError, match="too large for 3 classes"):
+        Protocol(crf=True).predict(tiny_segmenter(), None, striped_image(0), (20_000, 20_000))

@@ -14,7 +14,7 @@ from segdistill.images.folder import find_images
 from segdistill.images.labels import read_labels
 from segdistill.images.resize import enlarge
 from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe
-from segdistill.training.linear_probe import codes_at, fit_linear_probe, labelled_pixels
+from segdistill.training.linear_probe import fit_linear_probe
 
 
 def test_it_learns_what_the_codes_hold(tmp_path: Path) -> None:
@@ -33,21 +33,6 @@ def test_it_learns_what_the_codes_hold(tmp_path: Path) -> None:
     codes = segmenter.grid_codes(np.array(Image.open(files[0].path)))
     predicted = enlarge(probe.scores(codes), (64, 96))[0].argmax(dim=0).numpy()
     assert (predicted == striped_labels(0)).mean() > 0.85
-
-
-def test_codes_are_read_where_enlarging_would_put_them() -> None:
-    codes = torch.randn(1, 5, 4, 6)
-    pixels = np.array([[0, 0], [10, 20], [31, 47]])
-    enlarged = enlarge(codes, (32, 48))
-    expected = torch.stack([enlarged[0, :, row, column] for row, column in pixels])
-    torch.testing.assert_close(codes_at(codes, pixels, (32, 48)), expected, atol=1e-5, rtol=1e-5)
-
-
-def test_only_labelled_pixels_are_drawn() -> None:
-    labels = np.full((5, 7), 255)
-    labels[2, 3], labels[4, 6], labels[0, 0] = 1, 0, -1
-    drawn = labelled_pixels(labels, 10, np.random.default_rng(0))
-    assert sorted(map(tuple, drawn.tolist())) == [(2, 3), (4, 6)]
 
 
 def test_without_labels_it_says_so(tmp_path: Path) -> None:

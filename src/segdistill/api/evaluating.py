@@ -1,45 +1,28 @@
 """Scoring a model against labels."""
 
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from segdistill.api.common import Source, loaded
 from segdistill.api.labelled import LabelledSet, labelled_folders
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.evaluation.confusion import Scores, score
+from segdistill.evaluation.confusion import score
 from segdistill.evaluation.folder import confusion_over_files
 from segdistill.evaluation.output import (
+    PAGE_FILE,
     SCORES_FILE,
-    plain_scores,
+    check_output_folder,
+    confusion_file,
+    output_files,
     write_confusion_csv,
     write_scores_json,
 )
+from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
+from segdistill.files import translate_os_errors
 from segdistill.inference.protocol import Protocol
 from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe
 from segdistill.model.segmenter import Segmenter
+from segdistill.report.evaluation_page import write_evaluation_page
 from segdistill.training.linear_probe import fit_linear_probe
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of a model on a labelled set.
-
-    Attributes:
-        scores: of the clusters, after matching them to label classes.
-        linear: of the linear probe, if the run has one.
-        counts: confusion matrices by name, shape (predictions, label classes).
-        names: of the label classes, as far as they are known.
-        images: number of images scored.
-    """
-
-    scores: Scores
-    linear: Scores | None
-    counts: dict[str, NDArray[np.int64]]
-    names: tuple[str, ...]
-    images: int
 
 
 def evaluate(
@@ -48,6 +31,7 @@ def evaluate(
     labels: Source,
     *,
     protocol: Protocol | None = None,
+    strict: bool = False,
     progress: bool = False,
 ) -> Evaluation:
     """Score a model against the label files of a folder; see :func:`evaluate_set`.
@@ -57,13 +41,14 @@ def evaluate(
         images: a folder or pattern.
         labels: a folder of class-index images of the same names; 255 means 'not labelled'.
         protocol: how masks are made; by default the product's way, at full size.
+        strict: stop at the first image or label file that cannot be read, instead of skipping it.
         progress: show a progress bar.
 
     Raises:
         UserError: something given cannot be used; the message names it and the mend.
     """
     labelled = labelled_folders(images, labels)
-    return evaluate_set(run, labelled, protocol=protocol, progress=progress)
+    return evaluate_set(run, labelled, protocol=protocol, strict=strict, progress=progress)
 
 
 def evaluate_set(
@@ -74,6 +59,7 @@ def evaluate_set(
     backbone: str | None = None,
     device: DeviceName = "auto",
     precision: PrecisionName = "auto",
+    strict: bool = False,
     progress: bool = False,
 ) -> Evaluation:
     """Score a model, and the linear probe of its run folder, against labels.
@@ -85,6 +71,7 @@ def evaluate_set(
         backbone: where the backbone of a run folder lies now, if it has moved.
         device: where to compute, for a run folder.
         precision: of matrix products, for a run folder.
+        strict: stop at the first image or label file that cannot be read, instead of skipping it.
         progress: show a progress bar.
 
     Raises:
@@ -93,43 +80,65 @@ def evaluate_set(
     way = protocol or Protocol()
     segmenter = loaded(run, backbone, device, precision)
     probe = None if isinstance(run, Segmenter) else read_linear_probe(Path(run))
-    clusters = {"cluster": len(segmenter.classes)}
-    if probe is not None:
-        clusters["linear"] = probe.out_features
-    matrices = confusion_over_files(
+    counted = confusion_over_files(
         labelled.pairs,
         labelled.read,
         lambda image, labels: way.view(image, labels, segmenter),
         lambda image, size: way.predict(segmenter, probe, image, size),
-        clusters,
+        way.predictions(segmenter, probe),
+        label_classes=len(labelled.names),
+        strict=strict,
         progress=progress,
     )
-    counts = {name: matrix.counts for name, matrix in matrices.items()}
+    counts = {kind: matrix.counts for kind, matrix in counted.matrices.items()}
     return Evaluation(
-        scores=score(counts["cluster"]),
-        linear=None if probe is None else score(counts["linear"], matched=True),
+        scores={kind: score(each, matched=is_label_class(kind)) for kind, each in counts.items()},
         counts=counts,
+        clusters=tuple(each.name for each in segmenter.classes),
         names=labelled.names,
-        images=len(labelled.pairs),
+        images=counted.images,
+        skipped=tuple(counted.skipped),
+        protocol=way.as_plain(segmenter),
+        run="" if isinstance(run, Segmenter) else Path(run).resolve().name,
     )
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write ``evaluation.json`` and a confusion matrix as CSV for each kind of prediction.
+def write_evaluation(
+    evaluation: Evaluation,
+    folder: Source,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write an evaluation as ``evaluation.json`` and, for people, ``evaluation.html``.
+
+    For each kind of prediction there is a confusion matrix beside them, as CSV in pixels and as
+    PNG in shares of each label class.
+
+    Args:
+        evaluation: what :func:`evaluate` gave.
+        folder: where to.
+        overwrite: replace an earlier evaluation.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: an earlier evaluation is there, or the folder cannot be written.
     """
-    content = {
-        "images": evaluation.images,
-        "cluster": plain_scores(evaluation.scores, evaluation.names),
-        "linear": None
-        if evaluation.linear is None
-        else plain_scores(evaluation.linear, evaluation.names),
-    }
-    write_scores_json(folder / SCORES_FILE, content)
-    for name, counts in evaluation.counts.items():
-        write_confusion_csv(folder / f"confusion_{name}.csv", counts, evaluation.names)
+    # matplotlib takes its time and keeps a cache of fonts: only where figures are wanted.
+    from segdistill.report.confusion_figure import write_confusion_png  # noqa: PLC0415
+
+    target = Path(folder)
+    check_output_folder(target, overwrite=overwrite)
+    with translate_os_errors(target):
+        for path in output_files(target):
+            # What an earlier evaluation had and this one has not must not be taken for its own.
+            path.unlink(missing_ok=True)
+    for kind in evaluation.scores:
+        table = evaluation.table(kind)
+        write_confusion_csv(target / confusion_file(kind, ".csv"), table)
+        title = TITLES.get(kind, kind)
+        write_confusion_png(target / confusion_file(kind, ".png"), table, title=title)
+    write_evaluation_page(target / PAGE_FILE, evaluation, curves=evaluation.curves)
+    # Last: where it is, all else is.
+    write_scores_json(target / SCORES_FILE, evaluation)
 
 
 def probe(

@@ -3,16 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from jsonargparse import Namespace
 
 from segdistill.cli.parser import (
     CommandParser,
     common_options,
+    compute_choice,
     compute_options,
     flag,
     labelled_options,
     labelled_set,
+    resolution_option,
+    run_argument,
 )
+
+if TYPE_CHECKING:
+    from segdistill.api import Evaluation, LabelledSet
 
 
 def parser() -> CommandParser:
@@ -22,7 +30,7 @@ def parser() -> CommandParser:
         "Score a run against labels: Hungarian matching over one confusion matrix.",
         "segdistill evaluate runs/photos --images val/imgs --labels val/labels",
     )
-    command.add_argument("run", help="run folder that `segdistill fit` wrote")
+    run_argument(command)
     labelled_options(command, split="val")
     command.add_argument(
         "--protocol",
@@ -32,15 +40,21 @@ def parser() -> CommandParser:
         " 320 pixels, nearest-neighbour resizing, mirror averaging, CRF)",
     )
     flag(command, "--mirror", "average with the mirrored image: better, twice the time")
-    flag(command, "--crf", "refine with the fully connected CRF: sharper, slower")
+    flag(command, "--crf", "also score masks refined by the fully connected CRF: sharper, slower")
+    resolution_option(command)
     command.add_argument(
-        "--resolution",
-        type=int,
-        help="shorter side at which the backbone sees images (default: as in training)",
+        "--out",
+        type=str,
+        help="folder for evaluation.html, evaluation.json and the confusion matrices (CSV, PNG)",
     )
-    command.add_argument(
-        "--out", type=str, help="folder for evaluation.json and the confusion matrices as CSV"
+    flag(
+        command,
+        "--curves",
+        "also tell how well features, codes and the CRF's kernel predict that two pixels share a"
+        " label: average precision, and curves on the page of --out",
     )
+    flag(command, "--overwrite", "replace an earlier evaluation in --out")
+    flag(command, "--strict", "stop at the first image or label file that cannot be read")
     compute_options(command)
     common_options(command)
     return command
@@ -54,39 +68,64 @@ def run(arguments: Sequence[str]) -> None:
     """
     options = parser().parse_args(list(arguments))
 
-    from segdistill.api import Evaluation, evaluate_set, write_evaluation
-    from segdistill.evaluation.confusion import Scores
-    from segdistill.evaluation.output import score_table
+    from segdistill.api import evaluate_set, write_evaluation
+    from segdistill.evaluation.output import check_output_folder, scores_text
     from segdistill.inference.protocol import STEGO_2022, Protocol
 
     base = STEGO_2022 if options.protocol == "stego-2022" else Protocol()
     protocol = replace(
         base,
-        resolution=options.resolution or base.resolution,
+        resolution=base.resolution if options.resolution is None else options.resolution,
         mirror=options.mirror or base.mirror,
         crf=options.crf or base.crf,
     )
-    result: Evaluation = evaluate_set(
+    out = Path(options.out) if options.out else None
+    if out is not None:
+        check_output_folder(out, overwrite=options.overwrite)
+    labelled = labelled_set(options)
+    result = evaluate_set(
         options.run,
-        labelled_set(options),
+        labelled,
         protocol=protocol,
-        backbone=options.backbone,
-        device=options.device,
-        precision=options.precision,
+        **compute_choice(options),
+        strict=options.strict,
         progress=not options.quiet,
     )
+    print(f"Images:   {result.images}{_of_skipped(len(result.skipped))}")
+    print(scores_text(result))
+    if options.curves:
+        result = with_curves(result, options, labelled)
+    if out is not None:
+        write_evaluation(result, out, overwrite=options.overwrite)
+        print(f"Written:  {out / 'evaluation.html'} and, beside it, JSON, CSV and PNG")
+    elif not options.quiet:
+        print("Nothing was written: --out FOLDER writes a page, JSON, CSV and PNG.")
 
-    def show(title: str, scores: Scores) -> None:
-        print(f"{title}")
-        print(f"Accuracy: {100 * scores.accuracy:.1f} %")
-        print(f"mIoU:     {100 * scores.mean_iou:.1f} %")
-        print("IoU of each label class, and what is matched to it:")
-        print(score_table(scores, result.names))
 
-    print(f"Images:   {result.images}")
-    show("Clusters, matched to label classes:", result.scores)
-    if result.linear is not None:
-        show("Linear probe:", result.linear)
-    if options.out:
-        write_evaluation(result, Path(options.out))
-        print(f"Written:  {options.out}")
+def with_curves(result: "Evaluation", options: Namespace, labelled: "LabelledSet") -> "Evaluation":
+    """Measure correspondences on the images that could be scored, print and return them.
+
+    Args:
+        result: of the scoring.
+        options: of the command.
+        labelled: images with labels.
+    """
+    from segdistill.api import correspondence_curves
+    from segdistill.model.segmenter import Segmenter
+
+    skipped = {each.file.path for each in result.skipped}
+    pairs = [pair for pair in labelled.pairs if pair[0].path not in skipped]
+    curves = correspondence_curves(
+        Segmenter.load(options.run, **compute_choice(options)),
+        replace(labelled, pairs=pairs),
+        progress=not options.quiet,
+    )
+    print("Average precision of correspondences, in brackets that of chance:")
+    for curve in curves:
+        precision, chance = 100 * curve.average_precision, 100 * curve.positive_share
+        print(f"  {curve.name:24} {precision:5.1f} % ({chance:.1f} %)")
+    return replace(result, curves=curves)
+
+
+def _of_skipped(count: int) -> str:
+    return f" ({count} skipped)" if count else ""

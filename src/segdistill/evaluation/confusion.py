@@ -1,6 +1,6 @@
 """Scores from one confusion matrix over a whole set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,14 +57,14 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True)
 class Scores:
-    """How well clusters agree with labels, after matching.
+    """How well predictions agree with labels, after matching.
 
     Attributes:
-        accuracy: share of labelled pixels whose cluster is matched to their label, 0..1.
-        mean_iou: mean of ``iou`` over the label classes that occur, 0..1.
+        accuracy: share of labelled pixels whose prediction is matched to their label, 0..1.
+        mean_iou: mean of ``iou`` over the label classes that have one, 0..1.
         iou: intersection over union of each label class, 0..1; NaN where a class occurs in
             neither labels nor matched predictions.
-        match: for each cluster the label class it is matched to, or -1.
+        match: for each prediction the label class it is matched to, or -1.
         pixels: number of labelled pixels.
     """
 
@@ -74,13 +74,20 @@ class Scores:
     match: tuple[int, ...]
     pixels: int
 
+    @property
+    def predictions(self) -> tuple[int | None, ...]:
+        """For each label class the prediction matched to it, or ``None``."""
+        of_label = {label: prediction for prediction, label in enumerate(self.match)}
+        return tuple(of_label.get(label) for label in range(len(self.iou)))
+
 
 def score(counts: NDArray[np.int64], *, matched: bool = False) -> Scores:
     """Match clusters to label classes one to one, and score.
 
     The Hungarian method finds the matching with the most agreeing pixels over the whole set, as
     the field does. Pixels of unmatched clusters are wrong; label classes without a cluster score
-    an IoU of 0.
+    an IoU of 0. Classes without a labelled pixel are matched to nothing and have no IoU: all
+    matches with them are equally good, and scores should not depend on chance.
 
     Args:
         counts: pixels by cluster and label class, shape (clusters, labels).
@@ -94,13 +101,44 @@ def score(counts: NDArray[np.int64], *, matched: bool = False) -> Scores:
         >>> scores.match, scores.accuracy
         ((1, 0), 0.9)
     """
-    total = int(counts.sum())
-    if total == 0:
-        raise ValueError("no labelled pixels to score")
     if matched:
         rows = columns = np.arange(min(counts.shape))
     else:
-        rows, columns = linear_sum_assignment(counts, maximize=True)
+        occurring = np.flatnonzero(counts.sum(axis=0))
+        rows, found = linear_sum_assignment(counts[:, occurring], maximize=True)
+        columns = occurring[found]
+    return _scored(counts, rows, columns)
+
+
+def score_as_released(counts: NDArray[np.int64]) -> Scores:
+    """Score as STEGO's released code does where there are more clusters than label classes.
+
+    That code leaves every pixel out whose cluster's index is beyond the number of label classes,
+    so that neither accuracy nor IoU counts them as wrong. Published numbers of runs with extra
+    clusters are comparable with these scores alone; :func:`score` is what tells the truth.
+
+    Args:
+        counts: pixels by cluster and label class, shape (clusters, labels), with a column for
+            each class of the data set.
+
+    Raises:
+        ValueError: no labelled pixel is left.
+
+    Example:
+        >>> counts = np.array([[8, 0], [0, 8], [4, 0]])
+        >>> score_as_released(counts).accuracy, score(counts).accuracy
+        (1.0, 0.8)
+    """
+    kept = counts[: counts.shape[1]]
+    rows, columns = linear_sum_assignment(kept, maximize=True)
+    scores = _scored(kept, rows, columns)
+    return replace(scores, match=scores.match + (-1,) * (len(counts) - len(kept)))
+
+
+def _scored(counts: NDArray[np.int64], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Scores:
+    total = int(counts.sum())
+    if total == 0:
+        raise ValueError("no labelled pixels to score")
     match = np.full(counts.shape[0], -1)
     match[rows] = columns
     agreeing = np.zeros(counts.shape[1], np.int64)

@@ -1,6 +1,8 @@
 """Scoring masks against label files, in memory that does not grow with the set."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,11 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.images.decode import read_image
-from segdistill.images.folder import ImageFile
+from segdistill.images.folder import ImageFile, SkippedImage
+from segdistill.images.labels import VOID
 from segdistill.progress import progress_bar
+
+logger = logging.getLogger("segdistill")
 
 Picture = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -20,6 +25,53 @@ Predict = Callable[[Picture, tuple[int, int]], Mapping[str, Picture]]
 """Image and size to masks of that size, by name."""
 
 
+@dataclass
+class CountedFiles:
+    """What was counted over a set.
+
+    Attributes:
+        matrices: a confusion matrix for each kind of mask.
+        images: number of images counted.
+        skipped: images that could not be used, or their labels, and why.
+    """
+
+    matrices: dict[str, ConfusionMatrix]
+    images: int = 0
+    skipped: list[SkippedImage] = field(default_factory=list)
+
+
+@dataclass
+class BinaryCheck:
+    """Notices labels of 0 and 255 alone, which are mostly meant as two classes.
+
+    Example:
+        >>> check = BinaryCheck()
+        >>> check.update(np.array([[0, 255]]))
+        >>> check.looks_binary
+        True
+        >>> check.update(np.array([[1]]))
+        >>> check.looks_binary
+        False
+    """
+
+    has_zero: bool = False
+    has_void: bool = False
+    has_others: bool = False
+
+    def update(self, labels: Labels) -> None:
+        """Add a label file, shape (height, width)."""
+        if not self.has_others:
+            zero, void = labels == 0, labels == VOID
+            self.has_zero |= bool(zero.any())
+            self.has_void |= bool(void.any())
+            self.has_others = not bool((zero | void).all())
+
+    @property
+    def looks_binary(self) -> bool:
+        """Whether 0 and 255 have occurred, and nothing else."""
+        return self.has_zero and self.has_void and not self.has_others
+
+
 def confusion_over_files(
     pairs: Sequence[tuple[ImageFile, Path]],
     read_labels: Callable[[Path], Labels],
@@ -27,9 +79,13 @@ def confusion_over_files(
     predict: Predict,
     clusters: Mapping[str, int],
     *,
+    label_classes: int = 0,
+    strict: bool = False,
     progress: bool = False,
-) -> dict[str, ConfusionMatrix]:
-    """Count pixels by prediction and label over a set.
+) -> CountedFiles:
+    """Count pixels by prediction and label over a set, of which nothing but the counts is kept.
+
+    Images that cannot be read, or whose labels cannot, are skipped with a warning.
 
     Args:
         pairs: images and their label files.
@@ -37,28 +93,64 @@ def confusion_over_files(
         view: chooses the part that is scored.
         predict: makes masks of that part.
         clusters: number of values in each kind of mask, by name.
+        label_classes: number of label classes, if it is known.
+        strict: stop at the first file that cannot be read.
         progress: show a progress bar.
 
-    Returns:
-        A confusion matrix for each name.
-
     Raises:
-        UserError: a file cannot be read, labels are of another shape than their image, or no
-            pixel is labelled.
+        UserError: no pair can be read or, with ``strict``, one cannot; labels are of another
+            shape than their image; no pixel is labelled; masks cannot be made.
     """
-    matrices = {name: ConfusionMatrix(count) for name, count in clusters.items()}
+    done = CountedFiles(
+        {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()}
+    )
+    binary = BinaryCheck()
     with progress_bar("Evaluating", len(pairs), shown=progress) as advance:
         for image_file, label_path in pairs:
-            image, labels = read_image(image_file.path), read_labels(label_path)
-            _check_same_aspect(image, labels, image_file.path, label_path)
-            image, labels = view(image, labels)
-            masks = predict(image, (labels.shape[0], labels.shape[1]))
-            for name, matrix in matrices.items():
-                matrix.update(masks[name], labels)
+            try:
+                image, labels = read_image(image_file.path), read_labels(label_path)
+            except UserError as error:
+                if strict:
+                    raise UserError(
+                        f"{error}; mend or remove it, or leave --strict out to skip it"
+                    ) from error
+                logger.warning("skipped: %s", error)
+                done.skipped.append(SkippedImage(image_file, str(error)))
+            else:
+                _check_same_aspect(image, labels, image_file.path, label_path)
+                binary.update(labels)
+                _count(image_file.path, *view(image, labels), predict, done.matrices)
+                done.images += 1
             advance(1)
-    if not any(matrix.counts.any() for matrix in matrices.values()):
+    if not done.images:
+        raise UserError(
+            f"none of {len(pairs)} images can be scored; the first: {done.skipped[0].reason}"
+            if done.skipped
+            else "there are no images to score"
+        )
+    if not any(matrix.counts.any() for matrix in done.matrices.values()):
         raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
-    return matrices
+    if binary.looks_binary:
+        logger.warning(
+            "the label files hold 0 and 255 alone, and 255 means 'not labelled', so that only 0 was"
+            " scored; if 255 stands for a class, save the labels with 1 in its place"
+        )
+    return done
+
+
+def _count(
+    path: Path,
+    image: Picture,
+    labels: Labels,
+    predict: Predict,
+    matrices: Mapping[str, ConfusionMatrix],
+) -> None:
+    try:
+        masks = predict(image, (labels.shape[0], labels.shape[1]))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    for name, matrix in matrices.items():
+        matrix.update(masks[name], labels)
 
 
 def _check_same_aspect(image: Picture, labels: Labels, image_path: Path, label_path: Path) -> None:

@@ -6,66 +6,173 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from segdistill.evaluation.confusion import Scores
+from segdistill.errors import UserError
+from segdistill.evaluation.confusion import score_as_released
+from segdistill.evaluation.confusion_table import ConfusionTable
+from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.files import atomic_path, write_text_atomically
+from segdistill.version import __version__
 
 SCORES_FILE = "evaluation.json"
+PAGE_FILE = "evaluation.html"
 
 
-def plain_scores(scores: Scores, names: tuple[str, ...]) -> dict[str, Any]:
+def confusion_file(kind: str, suffix: str) -> str:
+    """Return the name of a confusion matrix's file.
+
+    Example:
+        >>> confusion_file("cluster", ".csv")
+        'confusion_cluster.csv'
+    """
+    return f"confusion_{kind}{suffix}"
+
+
+def output_files(folder: Path) -> list[Path]:
+    """Return all files that an evaluation may write into a folder."""
+    matrices = [confusion_file(kind, suffix) for kind in TITLES for suffix in (".csv", ".png")]
+    return [folder / name for name in (SCORES_FILE, PAGE_FILE, *matrices)]
+
+
+def check_output_folder(folder: Path, *, overwrite: bool) -> None:
+    """Check, before a model loads, that an evaluation can be written.
+
+    Raises:
+        UserError: a file stands where the folder should be, or an earlier evaluation is there and
+            ``overwrite`` is not set.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: a file stands where a folder is needed; choose another --out")
+    there = [path for path in output_files(folder) if path.exists()]
+    if there and not overwrite:
+        raise UserError(
+            f"{there[0]}: exists already; add --overwrite to replace the evaluation, or choose"
+            " another --out"
+        )
+
+
+def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as plain values, fit for JSON."""
+    return {
+        "segdistill": __version__,
+        "run": evaluation.run,
+        "images": evaluation.images,
+        "skipped": [
+            {"file": str(skipped.file.path), "reason": skipped.reason}
+            for skipped in evaluation.skipped
+        ],
+        "protocol": dict(evaluation.protocol),
+        "scores": {kind: plain_scores(evaluation, kind) for kind in evaluation.scores},
+        "correspondences": [
+            {
+                "name": curve.name,
+                "average_precision": curve.average_precision,
+                "chance": curve.positive_share,
+                "pairs": curve.pairs,
+            }
+            for curve in evaluation.curves
+        ],
+    }
+
+
+def plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
     """Return scores as plain values, shares from 0 to 1, ``None`` where there is none.
 
+    Where there are more clusters than label classes, ``as_released`` holds what STEGO's released
+    metric would say; see :func:`segdistill.evaluation.confusion.score_as_released`.
+
     Args:
-        scores: of one kind of prediction.
-        names: of the label classes; those beyond get a number.
+        evaluation: holds the scores.
+        kind: of prediction.
     """
-    return {
+    scores, counts = evaluation.scores[kind], evaluation.counts[kind]
+    pixels = counts.sum(axis=0).tolist()
+    content: dict[str, Any] = {
         "accuracy": scores.accuracy,
         "mean_iou": scores.mean_iou,
         "pixels": scores.pixels,
         "classes": [
             {
                 "index": index,
-                "name": label_name(index, names),
-                "iou": None if math.isnan(iou) else iou,
-                "cluster": scores.match.index(index) if index in scores.match else None,
+                "name": name,
+                "pixels": pixels[index],
+                "iou": None if math.isnan(scores.iou[index]) else scores.iou[index],
+                "matched": scores.predictions[index],
             }
-            for index, iou in enumerate(scores.iou)
+            for index, name in enumerate(evaluation.labels)
         ],
-        "unmatched_clusters": [cluster for cluster, label in enumerate(scores.match) if label < 0],
+        "unmatched": [index for index, label in enumerate(scores.match) if label < 0],
     }
+    clusters, labels = counts.shape
+    if clusters > labels and not is_label_class(kind) and counts[:labels].any():
+        released = score_as_released(counts)
+        content["as_released"] = {"accuracy": released.accuracy, "mean_iou": released.mean_iou}
+    return content
 
 
-def label_name(index: int, names: tuple[str, ...]) -> str:
-    """Return the name of a label class, or a number where it has none."""
-    return names[index] if index < len(names) else f"label {index}"
+def write_scores_json(path: Path, evaluation: Evaluation) -> None:
+    """Write an evaluation as JSON.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    write_text_atomically(path, json.dumps(evaluation_content(evaluation), indent=2) + "\n")
 
 
-def write_scores_json(path: Path, content: dict[str, Any]) -> None:
-    """Write scores as JSON."""
-    write_text_atomically(path, json.dumps(content, indent=2) + "\n")
+def write_confusion_csv(path: Path, table: ConfusionTable) -> None:
+    """Write a confusion matrix in pixels: a row for each label class, a column for a prediction.
 
+    Columns stand in the order of the label classes they are matched to, the unmatched last.
 
-def write_confusion_csv(path: Path, counts: NDArray[np.int64], names: tuple[str, ...]) -> None:
-    """Write a confusion matrix: a row for each cluster, a column for each label class."""
+    Raises:
+        UserError: the file cannot be written.
+    """
     with (
         atomic_path(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["cluster", *(label_name(i, names) for i in range(counts.shape[1]))])
-        writer.writerows([row, *map(int, values)] for row, values in enumerate(counts))
+        writer.writerow(["label", *table.columns])
+        for name, counts in zip(table.rows, table.counts.tolist(), strict=True):
+            writer.writerow([name, *counts])
 
 
-def score_table(scores: Scores, names: tuple[str, ...]) -> str:
-    """Return IoU by label class as aligned text."""
-    width = max((len(label_name(i, names)) for i in range(len(scores.iou))), default=0)
-    lines = []
-    for index, iou in enumerate(scores.iou):
-        value = "     -" if math.isnan(iou) else f"{100 * iou:5.1f} %"
-        cluster = f"class {scores.match.index(index)}" if index in scores.match else "none"
-        lines.append(f"  {label_name(index, names):<{width}}  {value}  {cluster}")
-    return "\n".join(lines)
+def scores_text(evaluation: Evaluation) -> str:
+    """Return accuracy, mIoU and IoU by label class as aligned text, a column for each kind."""
+    kinds = list(evaluation.scores)
+    titles = [TITLES.get(kind, kind) for kind in kinds]
+    values = list(evaluation.scores.values())
+    lines = [
+        ("", *titles, ""),
+        ("Accuracy:", *(_percent(scores.accuracy) for scores in values), ""),
+        ("mIoU:", *(_percent(scores.mean_iou) for scores in values), ""),
+        ("IoU:", *("" for _ in kinds), "matched"),
+    ]
+    matched, predictions = values[0].predictions, evaluation.predictions(kinds[0])
+    for index, name in enumerate(evaluation.labels):
+        prediction = matched[index]
+        lines.append(
+            (
+                f"  {name}",
+                *(_percent(scores.iou[index]) for scores in values),
+                "none" if prediction is None else predictions[prediction],
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = "\n".join(_aligned(line, widths) for line in lines)
+    unmatched = values[0].match.count(-1)
+    if unmatched:
+        text += (
+            f"\n{unmatched} of {len(predictions)} clusters match no label class:"
+            " their pixels count as wrong."
+        )
+    return text
+
+
+def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
+    first, *middle, last = cells
+    numbers = [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:-1], strict=True)]
+    return "  ".join([f"{first:<{widths[0]}}", *numbers, last]).rstrip()
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -12,10 +12,13 @@ from PIL import Image, ImageDraw
 
 from segdistill.files import atomic_path
 from segdistill.images.resize import enlarge, resize_image
+from segdistill.inference.animation import write_frames
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.correspondence import correspondence
 
 PANEL_HEIGHT = 300
+# Two of the widest panels side by side are no wider than a screen.
+PANEL_WIDTH = 900
 GAP = 8
 CAPTION = 22
 FRAMES = 48
@@ -106,7 +109,17 @@ def write_picture(path: Path, picture: Image.Image) -> None:
 
 
 def write_animation(path: Path, first: Embedded, second: Embedded) -> None:
-    """Write a GIF in which the point moves once around an ellipse in the first image."""
+    """Write an animation in which the point moves once around an ellipse in the first image.
+
+    Args:
+        path: ends with ``.gif`` or ``.mp4``.
+        first: image that holds the point.
+        second: image to look in.
+
+    Raises:
+        UserError: the ending is another, MP4 needs what is not installed, or the file cannot be
+            written.
+    """
     frames = [
         draw_correspondences(
             first,
@@ -118,30 +131,33 @@ def write_animation(path: Path, first: Embedded, second: Embedded) -> None:
         )
         for number in range(FRAMES)
     ]
-    with atomic_path(path) as temporary:
-        frames[0].save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=frames[1:],
-            duration=FRAME_MILLISECONDS,
-            loop=0,
-        )
+    write_frames(path, frames, FRAME_MILLISECONDS)
+
+
+def panel_size(height: int, width: int) -> tuple[int, int]:
+    """Return the (height, width) at which an image is drawn.
+
+    Example:
+        >>> panel_size(1000, 2000), panel_size(1000, 20000)
+        ((300, 600), (45, 900))
+    """
+    scale = min(PANEL_HEIGHT / height, PANEL_WIDTH / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _panel(
     image: NDArray[np.uint8], heat: torch.Tensor, point: tuple[float, float] | None
 ) -> Image.Image:
-    width = max(1, round(image.shape[1] * PANEL_HEIGHT / image.shape[0]))
-    picture = resize_image(image, (PANEL_HEIGHT, width)).astype(np.float32)
-    strength = enlarge(heat[None, None], (PANEL_HEIGHT, width))[0, 0].clamp(0, 1).numpy()[..., None]
+    height, width = panel_size(image.shape[0], image.shape[1])
+    picture = resize_image(image, (height, width)).astype(np.float32)
+    strength = enlarge(heat[None, None], (height, width))[0, 0].clamp(0, 1).numpy()[..., None]
     grey = picture.mean(axis=2, keepdims=True) * 0.55
     # From the greyed image to a warm colour: where it is warm, it corresponds.
     warm = np.array([255.0, 176.0, 32.0], np.float32)
     mixed = grey * (1 - strength) + (0.45 * picture + 0.55 * warm) * strength
     panel = Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
     if point is not None:
-        x, y = point[0] * width, point[1] * PANEL_HEIGHT
+        x, y = point[0] * width, point[1] * height
         draw = ImageDraw.Draw(panel)
         for radius, colour in ((8, "black"), (6, "white")):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=2)
@@ -150,7 +166,7 @@ def _panel(
 
 def _side_by_side(panels: list[Image.Image]) -> Image.Image:
     width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
-    canvas = Image.new("RGB", (width, panels[0].height), "white")
+    canvas = Image.new("RGB", (width, max(panel.height for panel in panels)), "white")
     left = 0
     for panel in panels:
         canvas.paste(panel, (left, 0))

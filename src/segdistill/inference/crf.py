@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from segdistill.inference.permutohedral import Lattice, SparseRows, build_lattice
@@ -254,35 +252,3 @@ def dense_crf(
         refined = mean_field(pixels, filters, settings.iterations)
         result.copy_(refined.T.view(classes, height, width))
     return marginals
-
-
-def refine_scores(
-    scores: torch.Tensor, image: NDArray[np.uint8], settings: CrfSettings = STEGO_SETTINGS
-) -> torch.Tensor:
-    """Enlarge class scores to their image and refine them by it.
-
-    Args:
-        scores: log-probabilities on a grid, shape (1, classes, h, w).
-        image: shape (height, width, 3).
-        settings: by default STEGO's.
-
-    Returns:
-        Marginals of shape (classes, height, width); see :func:`dense_crf`.
-
-    Raises:
-        ValueError: shapes are not these.
-
-    Example:
-        >>> refine_scores(torch.zeros(1, 2, 3, 3), np.zeros((6, 8, 3), np.uint8)).shape
-        torch.Size([2, 6, 8])
-    """
-    if image.ndim != 3:
-        raise ValueError(f"image {image.shape}: give an image of shape (height, width, 3)")
-    if scores.ndim != 4 or len(scores) != 1:
-        raise ValueError(f"scores {tuple(scores.shape)}: give scores of shape (1, classes, h, w)")
-    height, width = image.shape[:2]
-    enlarged = F.interpolate(
-        scores.float(), size=(height, width), mode="bilinear", align_corners=False
-    )
-    picture = torch.tensor(image, device=scores.device).permute(2, 0, 1)[None]
-    return dense_crf(enlarged, picture, settings)[0]

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.config.validation import Range, check_ranges, typed
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import read_labels
+from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.masks import (
     CLASSES_FILE,
     write_classes,
@@ -26,6 +28,7 @@ from segdistill.model.segmenter import Segmenter, mask_of
 from segdistill.progress import progress_bar
 
 IMAGES_AHEAD = 3
+RANGES = (Range("at least 32", lambda value: value >= 32, ("resolution",)),)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ class MaskOptions:
     strict: bool = False
     overwrite: bool = False
     resume: bool = False
+
+    def validated(self) -> "MaskOptions":
+        """Return the options, with every value of its type and in its range.
+
+        Raises:
+            UserError: a value is not; the message names the option and what it may be.
+        """
+        options = typed(self)
+        check_ranges(options, RANGES)
+        return options
 
 
 @dataclass
@@ -131,7 +144,7 @@ def segment_files(
     *,
     progress: bool = False,
 ) -> SegmentedFiles:
-    """Segment files and write their masks, and ``classes.json``.
+    """Segment files and write their masks, and, if there are any, ``classes.json``.
 
     Args:
         segmenter: on its device.
@@ -171,7 +184,8 @@ def segment_files(
                 pixels += np.bincount(mask.ravel(), minlength=len(pixels))
                 done.written += 1
             advance(1)
-    write_classes(folder, segmenter.classes, pixels)
+    if done.written or done.kept:
+        write_classes(folder, segmenter.classes, pixels)
     return done
 
 
@@ -196,6 +210,8 @@ def _decoded_ahead(
     """Decode the next few images while one is segmented."""
 
     def decode(file: ImageFile) -> NDArray[np.uint8] | UnreadableImageError:
+        if leads_nowhere(file.path):
+            return UnreadableImageError(f"{file.path}: {LEADS_NOWHERE}")
         try:
             return read_image(file.path)
         except UnreadableImageError as error:

@@ -1,20 +1,39 @@
 """How masks are made for scoring: the product's way, and that of STEGO's paper."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.errors import UserError
 from segdistill.images.resize import Resampling, Viewing, centre_of, enlarge
-from segdistill.inference.refinement import refine
+from segdistill.inference.refinement import check_size, refine
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.segmenter import Segmenter, mask_of
 from segdistill.objective.clusters import cluster_log_probabilities, cluster_similarity
 
-Scorer = Callable[[torch.Tensor], torch.Tensor]
-"""Codes (batch, channels, h, w) to scores (batch, classes, h, w)."""
+CRF_SUFFIX = "_crf"
+MIN_RESOLUTION = 32
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What gives each place of a map of codes a class.
+
+    Attributes:
+        name: short.
+        classes: number of them.
+        scores: codes (1, channels, h, w) to class scores (1, classes, h, w).
+        log_probabilities: those scores to log-probabilities, for the CRF.
+    """
+
+    name: str
+    classes: int
+    scores: Callable[[torch.Tensor], torch.Tensor]
+    log_probabilities: Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,9 +46,12 @@ class Protocol:
             images at full size.
         resampling: filter by which images are resized.
         mirror: average with mirrored images.
-        crf: refine with the fully connected CRF.
+        crf: also make masks refined by the fully connected CRF.
         enlarge_codes: enlarge codes to pixels and compare them with the centres there, instead of
             enlarging similarities: nearly the same, and many times the memory.
+
+    Raises:
+        UserError: the resolution is below :data:`MIN_RESOLUTION`.
     """
 
     resolution: int | None = None
@@ -38,6 +60,14 @@ class Protocol:
     mirror: bool = False
     crf: bool = False
     enlarge_codes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resolution is not None and self.resolution < MIN_RESOLUTION:
+            raise UserError(f"--resolution {self.resolution}: must be at least {MIN_RESOLUTION}")
+
+    def as_plain(self, segmenter: Segmenter) -> dict[str, Any]:
+        """Return how masks of a model are made as plain values, fit for JSON."""
+        return asdict(self) | {"resolution": self.resolution or segmenter.settings.resolution}
 
     def view(
         self, image: NDArray[np.uint8], labels: NDArray[np.int64], segmenter: Segmenter
@@ -60,6 +90,19 @@ class Protocol:
         columns = np.arange(resized[1]) * labels.shape[1] // resized[1]
         return viewing.apply(image), centre_of(labels[np.ix_(rows, columns)], size)
 
+    def predictions(self, segmenter: Segmenter, probe: LinearProbe | None) -> dict[str, int]:
+        """Return the names of the masks that :meth:`predict` gives, and how many classes each has.
+
+        Args:
+            segmenter: the model.
+            probe: linear probe, or ``None``.
+        """
+        return {
+            name: classifier.classes
+            for classifier in classifiers(segmenter, probe)
+            for name in self._names(classifier)
+        }
+
     def predict(
         self,
         segmenter: Segmenter,
@@ -76,37 +119,45 @@ class Protocol:
             size: height and width of the masks.
 
         Returns:
-            ``cluster`` and, with a probe, ``linear``: class indices of shape ``size``.
+            ``cluster`` and, with a probe, ``linear``: class indices of shape ``size``. With the
+            CRF also ``cluster_crf`` and ``linear_crf``, from the same codes.
+
+        Raises:
+            UserError: the image is too large for the CRF.
         """
         viewed = image if self.square else self._viewing(segmenter).apply(image)
         codes = segmenter.encode_viewed(viewed, mirror=self.mirror)
-        centres = segmenter.centres.cpu()
-        scorers: dict[str, Scorer] = {"cluster": lambda maps: cluster_similarity(maps, centres)}
-        if probe is not None:
-            scorers["linear"] = probe.scores
+        masks: dict[str, NDArray[np.uint8]] = {}
         with torch.inference_mode():
-            return {
-                name: self._mask(name, scorer, codes, image, size)
-                for name, scorer in scorers.items()
-            }
+            for classifier in classifiers(segmenter, probe):
+                found = self._masks(classifier, codes, image, size)
+                masks |= dict(zip(self._names(classifier), found, strict=True))
+        return masks
 
-    def _mask(
+    def _names(self, classifier: Classifier) -> list[str]:
+        refined = [f"{classifier.name}{CRF_SUFFIX}"] if self.crf else []
+        return [classifier.name, *refined]
+
+    def _masks(
         self,
-        name: str,
-        scorer: Scorer,
+        classifier: Classifier,
         codes: torch.Tensor,
         image: NDArray[np.uint8],
         size: tuple[int, int],
-    ) -> NDArray[np.uint8]:
+    ) -> list[NDArray[np.uint8]]:
         if not (self.crf or self.enlarge_codes):
-            return mask_of(scorer(codes), size)
-        scores = (
-            scorer(enlarge(codes, size)) if self.enlarge_codes else enlarge(scorer(codes), size)
-        )
+            return [mask_of(classifier.scores(codes), size)]
         if self.crf:
-            scores = refine(class_log_probabilities(name, scores), image)
-        mask: NDArray[np.uint8] = scores[0].argmax(dim=0).to(torch.uint8).numpy()
-        return mask
+            check_size(*size, classifier.classes)
+        scores = (
+            classifier.scores(enlarge(codes, size))
+            if self.enlarge_codes
+            else enlarge(classifier.scores(codes), size)
+        )
+        masks = [_best_class(scores)]
+        if self.crf:
+            masks.append(_best_class(refine(classifier.log_probabilities(scores), image)))
+        return masks
 
     def _viewing(self, segmenter: Segmenter) -> Viewing:
         return Viewing(
@@ -117,11 +168,38 @@ class Protocol:
         )
 
 
-def class_log_probabilities(name: str, scores: torch.Tensor) -> torch.Tensor:
-    """Return log-probabilities of cosine similarities (``cluster``) or of logits (``linear``)."""
-    if name == "cluster":
-        return cluster_log_probabilities(scores)
-    return scores.log_softmax(dim=1)
+def classifiers(segmenter: Segmenter, probe: LinearProbe | None) -> list[Classifier]:
+    """Return what turns a model's codes into classes: its clusters and, if given, a probe.
+
+    Args:
+        segmenter: the model.
+        probe: linear probe, or ``None``.
+    """
+    centres = segmenter.centres.cpu()
+    found = [
+        Classifier(
+            name="cluster",
+            classes=len(centres),
+            scores=lambda codes: cluster_similarity(codes, centres),
+            log_probabilities=cluster_log_probabilities,
+        )
+    ]
+    if probe is not None:
+        found.append(
+            Classifier(
+                name="linear",
+                classes=probe.out_features,
+                scores=probe.scores,
+                log_probabilities=lambda logits: logits.log_softmax(dim=1),
+            )
+        )
+    return found
+
+
+def _best_class(scores: torch.Tensor) -> NDArray[np.uint8]:
+    # (1, classes, height, width) -> (height, width)
+    mask: NDArray[np.uint8] = scores[0].argmax(dim=0).to(torch.uint8).numpy()
+    return mask
 
 
 STEGO_2022 = Protocol(

@@ -27,14 +27,28 @@ def refined_mask(scores: torch.Tensor, image: NDArray[np.uint8]) -> NDArray[np.u
         UserError: the image is too large.
     """
     height, width = image.shape[:2]
-    if height * width * scores.shape[1] > MAX_VALUES:
-        raise UserError(
-            f"--crf: an image of {width}x{height} pixels is too large for"
-            f" {scores.shape[1]} classes; leave --crf out"
-        )
+    check_size(height, width, scores.shape[1])
     marginals = refine(cluster_log_probabilities(enlarge(scores, (height, width))), image)
     mask: NDArray[np.uint8] = marginals[0].argmax(dim=0).to(torch.uint8).numpy()
     return mask
+
+
+def check_size(height: int, width: int, classes: int) -> None:
+    """Refuse images for which the CRF would take more memory than machines have.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        classes: number of them.
+
+    Raises:
+        UserError: the image is too large.
+    """
+    if height * width * classes > MAX_VALUES:
+        raise UserError(
+            f"--crf: an image of {width}x{height} pixels is too large for {classes} classes;"
+            " leave --crf out"
+        )
 
 
 def refine(log_probabilities: torch.Tensor, image: NDArray[np.uint8]) -> torch.Tensor:
@@ -46,7 +60,20 @@ def refine(log_probabilities: torch.Tensor, image: NDArray[np.uint8]) -> torch.T
 
     Returns:
         Marginal probabilities in the shape of ``log_probabilities``.
+
+    Raises:
+        ValueError: the shapes are not these.
+
+    Example:
+        >>> refine(torch.zeros(1, 2, 6, 8), np.zeros((3, 4, 3), np.uint8)).shape
+        torch.Size([1, 2, 6, 8])
     """
+    if image.ndim != 3:
+        raise ValueError(f"image {image.shape}: give an image of shape (height, width, 3)")
+    if log_probabilities.ndim != 4 or len(log_probabilities) != 1:
+        raise ValueError(
+            f"scores {tuple(log_probabilities.shape)}: give scores of shape (1, classes, h, w)"
+        )
     height, width = log_probabilities.shape[2:]
     pixels = torch.from_numpy(resize_image(image, (height, width)))
     # (height, width, 3) -> (1, 3, height, width)

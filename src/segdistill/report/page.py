@@ -1,19 +1,14 @@
 """The self-contained page that shows what a fit found and how it came to be."""
 
-import base64
-import hashlib
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import torch
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from segdistill.files import write_text_atomically
@@ -31,6 +26,7 @@ from segdistill.report.examples import (
     shares_of,
 )
 from segdistill.report.figures import example_picture, image_uri, mask_uri
+from segdistill.report.rendering import render, skipped_files
 from segdistill.training.loop import StepRecord
 from segdistill.version import __version__
 
@@ -117,7 +113,9 @@ def write_report(
     pixels = class_pixels([sample.mask for sample in samples], len(segmenter.classes))
     run = path.parent
     page = render(
+        "report.html.j2",
         {
+            "page": "report",
             "title": run.resolve().name or "run",
             "run": shlex.quote(str(run)),
             "summary": summary(segmenter, settings, facts),
@@ -131,7 +129,8 @@ def write_report(
             "trained": settings.get("method") != "kmeans",
             **made_how(segmenter, settings, facts),
             **left_out(facts),
-        }
+        },
+        script="page.js",
     )
     write_text_atomically(path, page)
 
@@ -244,16 +243,9 @@ def made_how(
 
 def left_out(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Prepare what is said on images skipped and on the feature store."""
-    skipped = facts.get("skipped", [])
-    listed = [
-        # Reasons begin with the file, as errors do; once is enough here.
-        (str(each["file"]), str(each["reason"]).removeprefix(f"{each['file']}: "))
-        for each in skipped[:LISTED_SKIPS]
-    ]
+    skipped = [(str(each["file"]), str(each["reason"])) for each in facts.get("skipped", [])]
     return {
-        "skipped": listed,
-        "skipped_count": len(skipped),
-        "not_listed": len(skipped) - len(listed),
+        **skipped_files(skipped, LISTED_SKIPS),
         "maps_not_stored": int(facts.get("maps_not_stored", 0)),
     }
 
@@ -267,27 +259,3 @@ def css_colour(each: SegmentClass) -> str:
     """
     red, green, blue = each.colour
     return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def render(context: Mapping[str, Any]) -> str:
-    """Fill the template; everything in ``context`` is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals["counted"] = wording.counted
-    script = _part("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    page = environment.from_string(_part("report.html.j2")).render(
-        context,
-        # Both are this package's own files.
-        style=Markup(_part("style.css")),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        # The page's policy allows this one script and nothing from outside.
-        script_digest=digest,
-    )
-    # File names may hold bytes that are no text; they must not cost a run its report.
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-def _part(name: str) -> str:
-    return resources.files("segdistill.report").joinpath(name).read_text(encoding="utf-8")

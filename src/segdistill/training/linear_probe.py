@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.images.decode import read_image
 from segdistill.images.folder import ImageFile
-from segdistill.images.labels import VOID
 from segdistill.model.linear_probe import LinearProbe
+from segdistill.model.pixels import labelled_pixels, sample_at_pixels
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 from segdistill.training.loop import seeded
@@ -57,52 +57,13 @@ def fit_linear_probe(
             pixels = labelled_pixels(labels, PIXELS_AN_IMAGE, random)
             if len(pixels):
                 codes = segmenter.grid_codes(read_image(image_file.path))
-                all_codes.append(codes_at(codes, pixels, (labels.shape[0], labels.shape[1])))
+                size = (labels.shape[0], labels.shape[1])
+                all_codes.append(sample_at_pixels(codes, pixels, size))
                 all_labels.append(torch.from_numpy(labels[pixels[:, 0], pixels[:, 1]]))
             advance(1)
     if not all_codes:
         raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
     return _classify(torch.cat(all_codes), torch.cat(all_labels), seed=seed, progress=progress)
-
-
-def labelled_pixels(
-    labels: NDArray[np.int64], count: int, random: np.random.Generator
-) -> NDArray[np.int64]:
-    """Draw labelled pixels without repetition.
-
-    Args:
-        labels: shape (height, width).
-        count: pixels wanted; there may be fewer.
-        random: source of randomness.
-
-    Returns:
-        Rows and columns, shape (pixels, 2).
-    """
-    labelled = np.flatnonzero((labels >= 0) & (labels != VOID))
-    drawn = random.permutation(labelled)[:count]
-    return np.stack(np.divmod(drawn, labels.shape[1]), axis=1)
-
-
-def codes_at(codes: torch.Tensor, pixels: NDArray[np.int64], size: tuple[int, int]) -> torch.Tensor:
-    """Read codes at the centres of pixels, bilinearly.
-
-    Args:
-        codes: shape (1, channels, h, w).
-        pixels: rows and columns, shape (pixels, 2).
-        size: height and width of the image in pixels.
-
-    Returns:
-        Tensor of shape (pixels, channels).
-    """
-    places = (torch.from_numpy(pixels) + 0.5) / torch.tensor(size) * 2 - 1
-    read = F.grid_sample(
-        codes,
-        places.flip(dims=(1,)).float()[None, None],  # (row, column) -> (x, y)
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )
-    return read[0, :, 0].mT  # (1, channels, 1, pixels) -> (pixels, channels)
 
 
 def _classify(

@@ -1,0 +1,109 @@
+"""A confusion matrix arranged for people: label classes down, predictions across."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ConfusionTable:
+    """A confusion matrix with a row for each label class and a column for each prediction.
+
+    Columns stand in the order of the label classes they are matched to, the unmatched last, so
+    that what agrees lies on the diagonal as far as every class has a match.
+
+    Attributes:
+        counts: pixels, shape (label classes, predictions).
+        rows: names of the label classes.
+        columns: names of the predictions.
+        matched: for each row the column matched to it, or ``None``.
+    """
+
+    counts: NDArray[np.int64]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    matched: tuple[int | None, ...]
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Share of each row's pixels, 0..1; NaN in rows without a pixel."""
+        total = self.counts.sum(axis=1, keepdims=True)
+        shares: NDArray[np.float64] = np.divide(
+            self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0
+        )
+        return shares
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Names of the columns with the label classes that they are matched to.
+
+        Example:
+            >>> counts = np.array([[1, 2], [3, 0], [0, 0]])
+            >>> names = ("class 0", "class 1", "class 2")
+            >>> confusion_table(counts, (1, 0, -1), ("sky", "sea"), names).headings
+            ('class 1 → sky', 'class 0 → sea', 'class 2, unmatched')
+        """
+        of_column = {column: row for row, column in enumerate(self.matched) if column is not None}
+        return tuple(
+            _heading(name, self.rows[of_column[column]] if column in of_column else None)
+            for column, name in enumerate(self.columns)
+        )
+
+
+def confusion_table(
+    counts: NDArray[np.int64],
+    match: Sequence[int],
+    labels: Sequence[str],
+    predictions: Sequence[str],
+) -> ConfusionTable:
+    """Arrange a confusion matrix for people.
+
+    Args:
+        counts: pixels by prediction and label class, shape (predictions, labels).
+        match: for each prediction the label class it is matched to, or -1.
+        labels: names of the label classes.
+        predictions: names of the predictions.
+
+    Raises:
+        ValueError: names are missing or left over.
+
+    Example:
+        >>> table = confusion_table(np.array([[0, 6], [3, 1]]), (1, 0), ("a", "b"), ("0", "1"))
+        >>> table.columns, table.counts.tolist(), table.matched
+        (('1', '0'), [[3, 0], [1, 6]], (0, 1))
+    """
+    if counts.shape != (len(predictions), len(labels)) or len(match) != len(predictions):
+        raise ValueError(
+            f"{len(predictions)} predictions and {len(labels)} labels for counts {counts.shape}"
+        )
+    order = sorted(range(len(match)), key=lambda index: (match[index] < 0, match[index], index))
+    column_of = {match[index]: column for column, index in enumerate(order)}
+    return ConfusionTable(
+        counts=counts[order].T,
+        rows=tuple(labels),
+        columns=tuple(predictions[index] for index in order),
+        matched=tuple(column_of.get(label) for label in range(len(labels))),
+    )
+
+
+def label_names(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return names of label classes, a number where one has no name.
+
+    Args:
+        names: as far as they are known.
+        count: of the label classes.
+
+    Example:
+        >>> label_names(("sky",), 2)
+        ('sky', 'label 1')
+    """
+    return tuple(names[index] if index < len(names) else f"label {index}" for index in range(count))
+
+
+def _heading(prediction: str, label: str | None) -> str:
+    if label is None:
+        return f"{prediction}, unmatched"
+    # The predictions of a linear probe are label classes already.
+    return label if label == prediction else f"{prediction} → {label}"

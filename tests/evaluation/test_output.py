@@ -1,0 +1,120 @@
+"""Scores as JSON, CSV and text."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.evaluation.confusion import score, score_as_released
+from segdistill.evaluation.output import (
+    check_output_folder,
+    evaluation_content,
+    output_files,
+    scores_text,
+    write_confusion_csv,
+    write_scores_json,
+)
+from segdistill.evaluation.result import Evaluation, is_label_class
+from segdistill.images.folder import ImageFile, SkippedImage
+
+
+def evaluation(**counts: NDArray[np.int64]) -> Evaluation:
+    return Evaluation(
+        scores={kind: score(each, matched=is_label_class(kind)) for kind, each in counts.items()},
+        counts=counts,
+        clusters=("class 0", "class 1", "class 2"),
+        names=("sky", "sea"),
+        images=4,
+        skipped=(SkippedImage(ImageFile(Path("a.png"), Path("a.png")), "a.png: empty"),),
+        protocol={"resolution": 64, "crf": False},
+        run="photos",
+    )
+
+
+CLUSTER = np.array([[0, 60], [30, 0], [5, 5]])
+LINEAR = np.array([[35, 5], [0, 60]])
+
+
+def test_json_holds_all_kinds(tmp_path: Path) -> None:
+    write_scores_json(tmp_path / "evaluation.json", evaluation(cluster=CLUSTER, linear=LINEAR))
+    content = json.loads((tmp_path / "evaluation.json").read_text())
+    assert content["images"] == 4
+    assert content["run"] == "photos"
+    assert content["skipped"] == [{"file": "a.png", "reason": "a.png: empty"}]
+    assert content["protocol"] == {"resolution": 64, "crf": False}
+    cluster, linear = content["scores"]["cluster"], content["scores"]["linear"]
+    assert cluster["accuracy"] == pytest.approx(0.9)
+    assert cluster["pixels"] == 100
+    assert cluster["unmatched"] == [2]
+    assert cluster["classes"] == [
+        {"index": 0, "name": "sky", "pixels": 35, "iou": 30 / 35, "matched": 1},
+        {"index": 1, "name": "sea", "pixels": 65, "iou": 60 / 65, "matched": 0},
+    ]
+    assert linear["accuracy"] == pytest.approx(0.95)
+    assert linear["classes"][1]["matched"] == 1
+
+
+def test_the_released_numbers_come_with_extra_clusters_alone() -> None:
+    scores = evaluation_content(evaluation(cluster=CLUSTER, linear=LINEAR))["scores"]
+    released = score_as_released(CLUSTER)
+    assert scores["cluster"]["as_released"] == {
+        "accuracy": released.accuracy,
+        "mean_iou": released.mean_iou,
+    }
+    assert scores["cluster"]["as_released"]["accuracy"] > scores["cluster"]["accuracy"]
+    assert "as_released" not in scores["linear"]
+    plain = evaluation(cluster=np.array([[9, 0, 0], [0, 9, 0], [0, 0, 1]]))
+    assert "as_released" not in evaluation_content(plain)["scores"]["cluster"]
+
+
+def test_released_numbers_are_left_out_where_nothing_would_be_left() -> None:
+    content = evaluation_content(evaluation(cluster=np.array([[0, 0], [0, 0], [5, 0]])))
+    assert "as_released" not in content["scores"]["cluster"]
+
+
+def test_a_class_without_iou_is_null() -> None:
+    content = evaluation_content(evaluation(cluster=np.array([[9, 0], [1, 0], [0, 0]])))
+    classes = content["scores"]["cluster"]["classes"]
+    assert classes[1] == {"index": 1, "name": "sea", "pixels": 0, "iou": None, "matched": None}
+    assert "NaN" not in json.dumps(content)
+
+
+def test_csv_has_a_row_for_each_label_class(tmp_path: Path) -> None:
+    write_confusion_csv(tmp_path / "a.csv", evaluation(cluster=CLUSTER).table("cluster"))
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["label", "class 1", "class 0", "class 2"],
+        ["sky", "30", "0", "5"],
+        ["sea", "0", "60", "5"],
+    ]
+
+
+def test_text_has_a_column_for_each_kind() -> None:
+    text = scores_text(evaluation(cluster=CLUSTER, linear=LINEAR))
+    lines = text.splitlines()
+    assert lines[0].split() == ["Clusters", "Linear", "probe"]
+    assert lines[1].split() == ["Accuracy:", "90.0", "%", "95.0", "%"]
+    assert lines[4].split() == ["sky", "85.7", "%", "87.5", "%", "class", "1"]
+    assert lines[-1] == "1 of 3 clusters match no label class: their pixels count as wrong."
+    all_matched = evaluation(cluster=np.diag([3, 4, 5]))
+    assert "match no label class" not in scores_text(all_matched)
+    assert "label 2" in scores_text(all_matched)
+
+
+def test_an_earlier_evaluation_is_refused_unless_asked(tmp_path: Path) -> None:
+    check_output_folder(tmp_path / "new", overwrite=False)
+    (tmp_path / "notes.txt").write_text("mine")
+    check_output_folder(tmp_path, overwrite=False)
+    for path in output_files(tmp_path):
+        path.write_text("")
+        with pytest.raises(UserError, match=f"{path.name}: exists already; add --overwrite"):
+            check_output_folder(tmp_path, overwrite=False)
+        check_output_folder(tmp_path, overwrite=True)
+        path.unlink()
+    with pytest.raises(UserError, match=r"notes\.txt: a file stands where a folder is needed"):
+        check_output_folder(tmp_path / "notes.txt", overwrite=True)
