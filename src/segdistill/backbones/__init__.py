@@ -4,10 +4,13 @@ A new backbone is one module that offers ``Backbone`` and one ``register`` call 
 this package imports neither transformers nor any network: a backbone's loader does.
 """
 
+from functools import partial
+
 from segdistill.backbones.huggingface import SHORT_NAMES, load_from_hub
 from segdistill.backbones.protocol import Backbone
 from segdistill.backbones.registry import (
     DEFAULT_BACKBONE,
+    KEYS,
     BackboneEntry,
     backbone_entries,
     check_backbone_name,
@@ -17,6 +20,7 @@ from segdistill.backbones.registry import (
 
 __all__ = [
     "DEFAULT_BACKBONE",
+    "KEYS",
     "Backbone",
     "BackboneEntry",
     "backbone_entries",
@@ -42,5 +46,11 @@ register(
 )
 for _name, _model in SHORT_NAMES.items():
     register(
-        BackboneEntry(name=_name, source=_model.hub_id, summary=_model.summary, load=load_from_hub)
+        BackboneEntry(
+            name=_name,
+            source=_model.hub_id,
+            summary=_model.summary,
+            load=load_from_hub,
+            keys=partial(load_from_hub, features="keys"),
+        )
     )

@@ -109,7 +109,7 @@ def quiet_from_pretrained(
     Returns:
         The model, in float32, and transformers' account of missing and unexpected weights.
     """
-    with _quiet_transformers():
+    with quiet_transformers():
         model, account = model_class.from_pretrained(
             source,
             dtype=torch.float32,
@@ -127,7 +127,7 @@ def _load(folder: Path, name: str, features: Features) -> Backbone:
             f"--backbone {name}: no config.json; the hub's layout has config.json and"
             " model.safetensors"
         )
-    model_type = str(_read_json(folder / "config.json").get("model_type"))
+    model_type = str(read_json(folder / "config.json").get("model_type"))
     if model_type not in ARCHITECTURES:
         raise UserError(
             f"--backbone {name}: config.json states model_type {model_type!r};"
@@ -136,7 +136,7 @@ def _load(folder: Path, name: str, features: Features) -> Backbone:
     if name == str(folder):
         _check_weights(folder)
     # Without a copy of the weights, transformers finds the hub's own conversion to safetensors.
-    weights = folder if _has_weights(folder) else name
+    weights = folder if has_weights(folder) else name
     mean, std = _read_normalisation(folder)
     return TransformersBackbone(
         _load_model(folder, str(weights), name, ARCHITECTURES[model_type]),
@@ -193,17 +193,18 @@ def _download(hub_id: str) -> Path:
 
 def _weights_message(name: str, error: Exception) -> str:
     if Path(name).is_dir():
-        return f"--backbone {name}: the weights cannot be read: {_first_line(error)}"
+        return f"--backbone {name}: the weights cannot be read: {first_line(error)}"
     short = next((short for short, model in SHORT_NAMES.items() if model.hub_id == name), None)
     asked = f"{short} ({name})" if short else name
     return (
-        f"--backbone {asked}: no weights from the Hugging Face hub: {_hub_reason(name, error)}.\n"
+        f"--backbone {asked}: no weights from the Hugging Face hub: {hub_reason(name, error)}.\n"
         "Ways on: a local folder in the hub's layout (--backbone FOLDER), one of DINO's .pth files"
         " (--backbone FILE.pth), or the embedded default (--backbone efficientnet-lite0)."
     )
 
 
-def _hub_reason(hub_id: str, error: Exception) -> str:
+def hub_reason(hub_id: str, error: Exception) -> str:
+    """Return in words why weights could not be had from the hub."""
     from huggingface_hub import errors  # noqa: PLC0415 - only failures need it
 
     gated = isinstance(error, errors.GatedRepoError)
@@ -216,7 +217,7 @@ def _hub_reason(hub_id: str, error: Exception) -> str:
     elif isinstance(error, errors.LocalEntryNotFoundError):
         reason = "it cannot be reached and the local cache does not hold them"
     else:
-        reason = _first_line(error)
+        reason = first_line(error)
     if gated or hub_id.startswith("facebook/dinov3"):
         reason += (
             f"; these weights are gated: ask for access on the hub's page of {hub_id},"
@@ -225,17 +226,19 @@ def _hub_reason(hub_id: str, error: Exception) -> str:
     return reason
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return an error's class and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
-def _has_weights(folder: Path) -> bool:
+def has_weights(folder: Path) -> bool:
+    """Return whether a folder holds weights as safetensors."""
     return any((folder / name).is_file() for name in WEIGHT_FILES)
 
 
 def _check_weights(folder: Path) -> None:
-    if _has_weights(folder):
+    if has_weights(folder):
         return
     if (folder / "pytorch_model.bin").is_file():
         raise UserError(
@@ -247,11 +250,16 @@ def _check_weights(folder: Path) -> None:
     raise UserError(f"--backbone {folder}: no weights; model.safetensors is missing")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UserError: the file cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON: {_first_line(error)}") from error
+        raise UserError(f"{path}: cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no JSON object")
     return content
@@ -262,7 +270,7 @@ def _read_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, .
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return IMAGENET_MEAN, IMAGENET_STD
-    settings = _read_json(path)
+    settings = read_json(path)
     if settings.get("do_normalize") is False:
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     try:
@@ -286,7 +294,7 @@ def _licence(name: str, model_type: str) -> str:
 
 
 @contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Turn off transformers' messages and progress bars, and restore the user's choices."""
     import huggingface_hub.utils  # noqa: PLC0415 - takes seconds
     import transformers.utils  # noqa: PLC0415 - takes seconds

@@ -1,10 +1,13 @@
 """What every backbone offers."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import nn
+
+from segdistill.errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -49,6 +52,46 @@ class Backbone(nn.Module):
         """Stay in evaluation mode, whatever the module around this one does."""
         del mode
         return super().train(mode=False)
+
+
+class AttentionBackbone(Backbone, ABC):
+    """A backbone that can also tell how much each place attends to each other one.
+
+    Ask with ``isinstance(backbone, AttentionBackbone)``, or with :func:`require_attention` where
+    there is no way on without it.
+    """
+
+    @abstractmethod
+    def attention(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the self-attention between the places of the feature map.
+
+        The result is large: heads * places^2 values an image. For a ViT-S/8 at 320x320 (6 heads,
+        1600 places) this is 61 MB in float32, for a ViT-B/8 123 MB, and twice the side takes 16
+        times as much. Pass few images at a time, and reduce what comes back (for example to its
+        mean over heads, or to the places that are sampled) before asking for more.
+
+        Args:
+            images: as for ``forward``: shape (batch, 3, height, width), in 0..1.
+
+        Returns:
+            Tensor of shape (batch, heads, places, places), without a gradient: from the place of
+            the row to the place of the column, in 0..1. Places are those of the feature map, row
+            by row. A row sums to 1 at most: attention to tokens that are no places is left out.
+        """
+
+
+def require_attention(backbone: Backbone) -> AttentionBackbone:
+    """Return the backbone as one that has attention between places.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not isinstance(backbone, AttentionBackbone):
+        raise UserError(
+            f"--backbone {backbone.name}: has no attention between places;"
+            " take a vision transformer, such as dino-vits8"
+        )
+    return backbone
 
 
 def normalise_images(

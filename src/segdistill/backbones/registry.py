@@ -8,11 +8,13 @@ from pathlib import Path
 from segdistill.backbones.dino_checkpoint import load_dino_checkpoint
 from segdistill.backbones.huggingface import load_from_hub
 from segdistill.backbones.protocol import Backbone
+from segdistill.backbones.vision_transformer import Features
 from segdistill.errors import UserError
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
-Loader = Callable[[str], Backbone]
+KEYS = ":keys"
+"""What is put after a backbone's name to take the keys of its last block."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class BackboneEntry:
         source: hub id, or ``embedded``.
         summary: one line for people.
         load: makes the backbone from ``source``.
+        keys: makes it give the keys of its last block; ``None`` where it has none.
     """
 
     name: str
     source: str
     summary: str
-    load: Loader
+    load: Callable[[str], Backbone]
+    keys: Callable[[str], Backbone] | None = None
 
 
 _ENTRIES: dict[str, BackboneEntry] = {}
@@ -55,11 +59,13 @@ def check_backbone_name(name: str) -> None:
     """Check that a name could be a backbone, without loading anything.
 
     Args:
-        name: a short name, a hub id with a slash in it, a local folder or a ``.pth`` file.
+        name: a short name, a hub id with a slash in it, a local folder or a ``.pth`` file, each
+            with ``:keys`` after it or not.
 
     Raises:
         UserError: it is none of these; the message offers the nearest short name.
     """
+    name = name.removesuffix(KEYS)
     path = Path(name)
     if name in _ENTRIES or path.exists():
         return
@@ -80,21 +86,30 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
 
     Args:
         name: a short name, a hub id, a local folder in the hub's layout, or one of DINO's own
-            ``.pth`` files.
+            ``.pth`` files. With ``:keys`` after it a vision transformer gives the keys of its last
+            block, heads side by side ('KK' in STEGO), instead of its last tokens.
 
     Raises:
-        UserError: there is no such backbone, or its weights cannot be had.
+        UserError: there is no such backbone, or its weights cannot be had, or it has no keys.
 
     Example:
         >>> load_backbone("efficientnet-lite0").stride
         16
     """
     check_backbone_name(name)
-    if name in _ENTRIES:
-        entry = _ENTRIES[name]
-        backbone = entry.load(entry.source)
-        backbone.name = name
-        return backbone
-    if name.endswith(".pth"):
-        return load_dino_checkpoint(Path(name))
-    return load_from_hub(name)
+    bare = name.removesuffix(KEYS)
+    features: Features = "keys" if name.endswith(KEYS) else "tokens"
+    if bare in _ENTRIES:
+        entry = _ENTRIES[bare]
+        load = entry.load if features == "tokens" else entry.keys
+        if load is None:
+            raise UserError(f"--backbone {name}: {bare} is not a vision transformer: no keys")
+        backbone = load(entry.source)
+        backbone.name = bare
+    elif bare.endswith(".pth"):
+        backbone = load_dino_checkpoint(Path(bare), features=features)
+    else:
+        backbone = load_from_hub(bare, features=features)
+    if features == "keys":
+        backbone.name += KEYS
+    return backbone

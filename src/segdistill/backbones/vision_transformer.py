@@ -7,15 +7,17 @@ et al., DINOv3 (2025).
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
+from segdistill.backbones.attention import RotaryEmbedding, patch_attention
 from segdistill.backbones.protocol import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    Backbone,
+    AttentionBackbone,
     normalise_images,
     weights_fingerprint,
 )
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 Features = Literal["tokens", "keys"]
 
 
-# What the key projection of an attention block is called, in transformers 4 and 5.
+# What the projections of an attention block are called, in transformers 4 and 5.
 KEY_PROJECTIONS = {"k_proj", "key"}
+QUERY_PROJECTIONS = {"q_proj", "query"}
 
 
 class Architecture(NamedTuple):
@@ -38,11 +41,14 @@ class Architecture(NamedTuple):
         model_class: its name in transformers.
         load_options: more arguments to ``from_pretrained``.
         call_options: more arguments to the model's forward pass.
+        rotary_module: what the model calls the part that gives cosines and sines of its rotary
+            position embedding; ``None`` where it has none.
     """
 
     model_class: str
     load_options: dict[str, bool]
     call_options: dict[str, bool]
+    rotary_module: str | None = None
 
 
 # By the model_type that config.json states.
@@ -52,11 +58,11 @@ ARCHITECTURES = {
     ),
     "dinov2": Architecture("Dinov2Model", {}, {}),
     "dinov2_with_registers": Architecture("Dinov2WithRegistersModel", {}, {}),
-    "dinov3_vit": Architecture("DINOv3ViTModel", {}, {}),
+    "dinov3_vit": Architecture("DINOv3ViTModel", {}, {}, rotary_module="rope_embeddings"),
 }
 
 
-class TransformersBackbone(Backbone):
+class TransformersBackbone(AttentionBackbone):
     """A vision transformer's last tokens, or the keys of its last block, as a feature map.
 
     Class and register tokens are dropped. Tokens are those after the final norm. Keys are the
@@ -105,7 +111,8 @@ class TransformersBackbone(Backbone):
         self.fingerprint = _fingerprint(model, mean, std, features)
         self._mean, self._std = tuple(mean), tuple(std)
         self._first_patch = 1 + getattr(config, "num_register_tokens", 0)
-        self._call_options = ARCHITECTURES[config.model_type].call_options
+        self._heads = int(config.num_attention_heads)
+        self._architecture = ARCHITECTURES[config.model_type]
         if config.model_type == "vit":
             embeddings: Any = model.embeddings
             embeddings.interpolate_pos_encoding = _DinoPositions(embeddings, self.stride)
@@ -122,19 +129,50 @@ class TransformersBackbone(Backbone):
         patches = places[:, self._first_patch :].transpose(1, 2)
         return patches.reshape(len(images), *self.channel_groups, *grid)
 
+    def attention(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the attention between places; see :class:`AttentionBackbone`.
+
+        It is that of the last block, with any rotary position embedding. The softmax is over all
+        tokens; class and register tokens are dropped after it. ``features`` makes no difference.
+        """
+        projections = [
+            _last_module(self.model, QUERY_PROJECTIONS),
+            _last_module(self.model, KEY_PROJECTIONS),
+        ]
+        rotary_module = self._architecture.rotary_module
+        rotary_modules = [self.model.get_submodule(rotary_module)] if rotary_module else []
+        with torch.no_grad():
+            inputs = normalise_images(images, self._mean, self._std)
+            queries, keys, *angles = self._outputs(projections + rotary_modules, inputs)
+            return patch_attention(
+                queries,
+                keys,
+                heads=self._heads,
+                patches=queries.shape[1] - self._first_patch,
+                rotary=RotaryEmbedding(*angles[0]) if angles else None,
+            )
+
     def _tokens(self, inputs: torch.Tensor) -> torch.Tensor:
-        output = self.model(pixel_values=inputs, **self._call_options)
+        output = self.model(pixel_values=inputs, **self._architecture.call_options)
         tokens: torch.Tensor = output.last_hidden_state
         return tokens
 
     def _keys(self, inputs: torch.Tensor) -> torch.Tensor:
-        caught: list[torch.Tensor] = []
-        hook = _last_key_projection(self.model).register_forward_hook(
-            lambda _module, _inputs, keys: caught.append(keys)
-        )
-        with hook:  # a hook that stayed would hold on to the keys of every later image
+        keys: torch.Tensor = self._outputs([_last_module(self.model, KEY_PROJECTIONS)], inputs)[0]
+        return keys
+
+    def _outputs(self, modules: Sequence[nn.Module], inputs: torch.Tensor) -> list[Any]:
+        """Run the network once and return what these parts of it gave."""
+        caught: dict[nn.Module, Any] = {}
+        with ExitStack() as hooks:  # a hook that stayed would hold on to outputs of later images
+            for module in modules:
+                hooks.enter_context(
+                    module.register_forward_hook(
+                        lambda module, _inputs, output: caught.update({module: output})
+                    )
+                )
             self._tokens(inputs)
-        return caught[0]
+        return [caught[module] for module in modules]
 
 
 def dino_position_embedding(
@@ -206,13 +244,12 @@ def _fingerprint(
     return weights_fingerprint(nn.Identity(), tensors, shape, tuple(mean), tuple(std), features)
 
 
-def _last_key_projection(model: nn.Module) -> nn.Module:
-    projections: list[nn.Module] = [
-        module
-        for name, module in model.named_modules()
-        if name.rpartition(".")[2] in KEY_PROJECTIONS
+def _last_module(model: nn.Module, names: set[str]) -> nn.Module:
+    """Return the last of the modules that go by one of these names."""
+    modules: list[nn.Module] = [
+        module for name, module in model.named_modules() if name.rpartition(".")[2] in names
     ]
-    return projections[-1]
+    return modules[-1]
 
 
 class _DinoPositions:

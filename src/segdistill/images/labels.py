@@ -36,7 +36,13 @@ def read_labels(path: Path) -> NDArray[np.int64]:
             labels = np.array(image).astype(np.int64)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such label file") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:
         raise UserError(f"{path}: cannot be read as labels ({error})") from error
     if labels.size and labels.max() > VOID:
         raise UserError(
@@ -47,12 +53,17 @@ def read_labels(path: Path) -> NDArray[np.int64]:
 
 
 def match_labels(
-    images: Sequence[ImageFile], labels: Sequence[ImageFile]
+    images: Sequence[ImageFile], labels: Sequence[ImageFile], *, kind: str = "label file"
 ) -> list[tuple[ImageFile, ImageFile]]:
     """Pair images with the label files of the same relative name, whatever their endings.
 
+    Args:
+        images: to find files for.
+        labels: the files.
+        kind: what the files are, in words.
+
     Raises:
-        UserError: no image has a label file.
+        UserError: no image has one.
     """
     by_stem = {label.name.with_suffix(""): label for label in labels}
     pairs = [
@@ -62,7 +73,7 @@ def match_labels(
     ]
     if not pairs:
         raise UserError(
-            f"none of {len(images)} images (such as {images[0].name}) has a label file of the same"
+            f"none of {len(images)} images (such as {images[0].name}) has a {kind} of the same"
             f" name (such as {labels[0].name}); give the two folders that correspond"
         )
     return pairs

@@ -1,5 +1,6 @@
 """Crops, and the size at which a network sees an image."""
 
+import random
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -51,24 +52,39 @@ class Crop:
         """A short name, for use in file names."""
         if self == Crop():
             return "whole"
-        return f"{self.top:.3f}-{self.left:.3f}-{self.height:.3f}-{self.width:.3f}"
+        return f"{self.top:.6g}-{self.left:.6g}-{self.height:.6g}-{self.width:.6g}"
 
 
-def crops_of(kind: Literal["none", "five"]) -> tuple[Crop, ...]:
-    """Return the crops to take of each image.
+CropKind = Literal["none", "five", "random"]
+RANDOM_CROPS = 5
+
+
+def crops_of(kind: CropKind, ratio: float = 0.5, *, seed: str = "") -> tuple[Crop, ...]:
+    """Return the crops to take of an image.
 
     Args:
-        kind: ``none`` gives the whole image; ``five`` gives the four corners and the centre at
-            half the side, on which STEGO trains.
+        kind: ``none`` gives the whole image; ``five`` the four corners and the centre, on which
+            STEGO trains; ``random`` five crops anywhere.
+        ratio: side of a crop, as a share of the image's.
+        seed: of random crops: what they depend on, and all that they depend on.
 
     Example:
         >>> len(crops_of("five"))
         5
+        >>> crops_of("random", 0.25, seed="one") == crops_of("random", 0.25, seed="two")
+        False
     """
     if kind == "none":
         return (Crop(),)
-    corners = tuple(Crop(top, left, 0.5, 0.5) for top in (0.0, 0.5) for left in (0.0, 0.5))
-    return (*corners, Crop(0.25, 0.25, 0.5, 0.5))
+    rest = 1 - ratio
+    if kind == "random":
+        draw = random.Random(seed)  # noqa: S311 - nothing secret
+        return tuple(
+            Crop(draw.uniform(0, rest), draw.uniform(0, rest), ratio, ratio)
+            for _ in range(RANDOM_CROPS)
+        )
+    corners = tuple(Crop(top, left, ratio, ratio) for top in (0.0, rest) for left in (0.0, rest))
+    return (*corners, Crop(rest / 2, rest / 2, ratio, ratio))
 
 
 @dataclass(frozen=True)

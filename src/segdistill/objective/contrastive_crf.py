@@ -4,6 +4,8 @@ An optional term of STEGO's code; the kernel is that of Krähenbühl and Koltun 
 equation 3), taken at sampled places.
 """
 
+import math
+
 import torch
 
 ALPHA = 0.5
@@ -11,6 +13,9 @@ BETA = 0.15
 GAMMA = 0.05
 APPEARANCE_WEIGHT = 10.0
 SMOOTHNESS_WEIGHT = 3.0
+
+GUIDANCE_SIDE = 56
+"""Cells a side of the grid to which images are brought for this kernel."""
 
 
 def contrastive_crf_loss(
@@ -27,9 +32,7 @@ def contrastive_crf_loss(
 ) -> torch.Tensor:
     """Return the loss of every pair of places.
 
-    ``L[p, q] = - c[p] . c[q] (w1 exp(-|x|^2 / 2 alpha - |i|^2 / 2 beta)
-    + w2 exp(-|x|^2 / 2 gamma) - b)``, where x is the difference of the places, in cells, and i
-    that of their colours.
+    ``L[p, q] = - c[p] . c[q] (k[p, q] - b)``, where k is :func:`pairwise_kernel`.
 
     Args:
         colours: of the image at the places, shape (batch, places, colour channels).
@@ -50,14 +53,99 @@ def contrastive_crf_loss(
         >>> contrastive_crf_loss(*place).item()  # a place with itself: -(w1 + w2)
         -13.0
     """
+    kernel = pairwise_kernel(
+        colours,
+        cells,
+        alpha=alpha,
+        beta=beta,
+        gamma=gamma,
+        appearance_weight=appearance_weight,
+        smoothness_weight=smoothness_weight,
+    )
+    return -(codes @ codes.mT) * (kernel - shift)
+
+
+def pairwise_kernel(
+    colours: torch.Tensor,
+    cells: torch.Tensor,
+    *,
+    alpha: float = ALPHA,
+    beta: float = BETA,
+    gamma: float = GAMMA,
+    appearance_weight: float = APPEARANCE_WEIGHT,
+    smoothness_weight: float = SMOOTHNESS_WEIGHT,
+) -> torch.Tensor:
+    """Return the CRF's affinity of every pair of places (Krähenbühl and Koltun, equation 3).
+
+    ``k[p, q] = w1 exp(-|x|^2 / 2 alpha - |i|^2 / 2 beta) + w2 exp(-|x|^2 / 2 gamma)``, where x is
+    the difference of the places, in cells, and i that of their colours.
+
+    Args:
+        colours: of the image at the places, shape (batch, places, colour channels).
+        cells: row and column of each place, the same for all images, shape (places, 2).
+        alpha: variance of distance in the appearance kernel, in cells squared.
+        beta: variance of colour in the appearance kernel.
+        gamma: variance of distance in the smoothness kernel, in cells squared.
+        appearance_weight: w1.
+        smoothness_weight: w2.
+
+    Returns:
+        Tensor of shape (batch, places, places), from 0 to w1 + w2.
+
+    Example:
+        >>> pairwise_kernel(torch.zeros(1, 1, 3), torch.zeros(1, 2)).item()  # w1 + w2
+        13.0
+    """
+    appearance, smoothness = _exponents(colours, cells, alpha, beta, gamma)
+    return appearance_weight * appearance.exp() + smoothness_weight * smoothness.exp()
+
+
+def log_pairwise_kernel(
+    colours: torch.Tensor,
+    cells: torch.Tensor,
+    *,
+    alpha: float = ALPHA,
+    beta: float = BETA,
+    gamma: float = GAMMA,
+    appearance_weight: float = APPEARANCE_WEIGHT,
+    smoothness_weight: float = SMOOTHNESS_WEIGHT,
+) -> torch.Tensor:
+    """Return the logarithm of :func:`pairwise_kernel`, which still ranks distant pairs.
+
+    The kernel itself is 0 in single precision for places a dozen cells apart.
+
+    Args:
+        colours: as for :func:`pairwise_kernel`, and so are the rest.
+        cells: row and column of each place.
+        alpha: variance of distance in the appearance kernel.
+        beta: variance of colour in the appearance kernel.
+        gamma: variance of distance in the smoothness kernel.
+        appearance_weight: w1, above 0.
+        smoothness_weight: w2, above 0.
+
+    Returns:
+        Tensor of shape (batch, places, places), at most log(w1 + w2).
+
+    Example:
+        >>> apart = torch.zeros(1, 2, 3), torch.tensor([[0, 0], [0, 20]])
+        >>> pairwise_kernel(*apart)[0, 0, 1].item()
+        0.0
+        >>> round(log_pairwise_kernel(*apart)[0, 0, 1].item(), 2)  # log(10) - 20^2
+        -397.7
+    """
+    appearance, smoothness = _exponents(colours, cells, alpha, beta, gamma)
+    return torch.logaddexp(
+        appearance + math.log(appearance_weight), smoothness + math.log(smoothness_weight)
+    )
+
+
+def _exponents(
+    colours: torch.Tensor, cells: torch.Tensor, alpha: float, beta: float, gamma: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the exponents of the appearance and the smoothness kernel."""
     distance = squared_differences(cells.to(colours)[None])
     difference = squared_differences(colours)
-    kernel = (
-        appearance_weight * torch.exp(-distance / (2 * alpha) - difference / (2 * beta))
-        + smoothness_weight * torch.exp(-distance / (2 * gamma))
-        - shift
-    )
-    return -(codes @ codes.mT) * kernel
+    return -distance / (2 * alpha) - difference / (2 * beta), -distance / (2 * gamma)
 
 
 def squared_differences(vectors: torch.Tensor) -> torch.Tensor:

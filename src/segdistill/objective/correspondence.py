@@ -91,9 +91,9 @@ def correspondence_loss(
         >>> round(attract.mean().item(), 4)
         -0.4
     """
-    with torch.no_grad():
-        if pointwise:
-            feature_correlation = centre_pointwise(feature_correlation)
+    feature_correlation = feature_correlation.detach()
+    if pointwise:
+        feature_correlation = centre_pointwise(feature_correlation)
     limited = clamp_code_correlation(code_correlation, zero_clamp=zero_clamp, stabilize=stabilize)
     return -limited * (feature_correlation - shift)
 

@@ -77,6 +77,48 @@ def bilinear_neighbours(
     return cells, weights
 
 
+def shares_of_places(places: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return where places lie in the image, whatever its size.
+
+    Args:
+        places: (x, y) in -1..1, where -1 and 1 are the centres of the outermost cells of a map,
+            shape (..., 2).
+        height: of the map, in cells.
+        width: of the map, in cells.
+
+    Returns:
+        Shares of width and height, from 0 at the left or upper edge to 1, shape (..., 2).
+
+    Example:
+        >>> shares_of_places(torch.tensor([-1.0, 0.0]), 3, 4).tolist()
+        [0.125, 0.5]
+    """
+    cells = places.new_tensor([width, height])
+    return ((places + 1) / 2 * (cells - 1) + 0.5) / cells
+
+
+def places_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return the places of a map that lie at given shares of an image.
+
+    The inverse of :func:`shares_of_places`; the outermost half cells have no place of their own
+    and come out below -1 or above 1.
+
+    Args:
+        shares: of width and height, from 0 to 1, shape (..., 2).
+        height: of the map, in cells.
+        width: of the map, in cells.
+
+    Returns:
+        (x, y), shape (..., 2).
+
+    Example:
+        >>> places_of_shares(torch.tensor([0.125, 0.5]), 3, 4).tolist()
+        [-1.0, 0.0]
+    """
+    cells = shares.new_tensor([width, height])
+    return (shares * cells - 0.5) / (cells - 1).clamp_min(1) * 2 - 1
+
+
 def permutation_without_fixed_points(
     count: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:

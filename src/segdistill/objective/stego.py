@@ -38,6 +38,7 @@ class Shifts:
     self_pairs: float
     neighbour_pairs: float
     random_pairs: float
+    depth_pairs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,24 @@ class ObjectiveTerms:
     random_pairs: torch.Tensor
     reconstruction: torch.Tensor | None = None
     contrastive_crf: torch.Tensor | None = None
+    alignment: torch.Tensor | None = None
+    depth: torch.Tensor | None = None
+    hidden_positives: torch.Tensor | None = None
 
-    def total(self, settings: ObjectiveSettings) -> torch.Tensor:
-        """Return the weighted sum."""
+    def total(
+        self,
+        settings: ObjectiveSettings,
+        *,
+        weight_depth: float = 0.0,
+        weight_hidden_positives: float = 0.0,
+    ) -> torch.Tensor:
+        """Return the weighted sum.
+
+        Args:
+            settings: weights of STEGO's terms.
+            weight_depth: of DepthG's depth term, which may change from step to step.
+            weight_hidden_positives: of DepthG's local hidden positives.
+        """
         total = (
             settings.weight_self * self.self_pairs
             + settings.weight_neighbour * self.neighbour_pairs
@@ -61,6 +77,12 @@ class ObjectiveTerms:
             total = total + settings.weight_reconstruction * self.reconstruction
         if self.contrastive_crf is not None:
             total = total + settings.weight_crf * self.contrastive_crf
+        if self.alignment is not None:
+            total = total + settings.weight_alignment * self.alignment
+        if self.depth is not None:
+            total = total + weight_depth * self.depth
+        if self.hidden_positives is not None:
+            total = total + weight_hidden_positives * self.hidden_positives
         return total
 
 

@@ -1,0 +1,59 @@
+"""Estimating the depth of images with a network."""
+
+from pathlib import Path
+
+from segdistill.api.common import Source
+from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.depth.estimator import EstimateKind, load_depth_estimator
+from segdistill.depth.folder import EstimatedDepth, estimate_files
+from segdistill.depth.names import DEFAULT_DEPTH_MODEL, depth_model_source
+from segdistill.depth.outputs import DepthOptions, plan_outputs
+from segdistill.devices import choose_compute
+from segdistill.images.depth_files import depth_folder_beside
+from segdistill.images.folder import find_images
+
+
+def estimate_depth(
+    images: Source,
+    model: str = DEFAULT_DEPTH_MODEL,
+    out: Source | None = None,
+    *,
+    kind: EstimateKind | None = None,
+    options: DepthOptions | None = None,
+    device: DeviceName = "auto",
+    precision: PrecisionName = "32-true",
+    progress: bool = False,
+) -> EstimatedDepth:
+    """Estimate the depth of images and write it as 16-bit PNGs, in the same tree.
+
+    What was estimated before by the same model is kept, so that a call that was interrupted can
+    be repeated. Nothing that segdistill did not make is ever replaced.
+
+    Args:
+        images: a folder, a file or a glob pattern; of a folder in STEGO's layout, ``imgs/train``.
+        model: short name, hub id or local folder of a depth network.
+        out: folder for the maps; by default ``depth/train`` for ``imgs/train`` and the like,
+            otherwise a folder beside the images' of the same name with ``_depth`` after it.
+        kind: what the network gives, where its config.json does not tell: ``inverse``, known up
+            to scale and shift, or ``depth`` in metres.
+        options: how, and what to write beside the maps.
+        device: where to compute.
+        precision: of matrix products; bfloat16 has too few digits for smooth depth.
+        progress: show a progress bar.
+
+    Returns:
+        What was written and what was skipped.
+
+    Raises:
+        UserError: something given cannot be used; the message names it and the mend.
+    """
+    options = options or DepthOptions()
+    source = depth_model_source(model)
+    files = find_images(images)
+    folder = Path(out) if out is not None else depth_folder_beside(images)
+    outputs = plan_outputs(files, folder, source, options, kind)
+    estimator = None
+    if not all(output.kept for output in outputs):
+        compute = choose_compute(device, precision)
+        estimator = load_depth_estimator(model, kind=kind, compute=compute)
+    return estimate_files(estimator, outputs, folder, options, progress=progress)

@@ -1,0 +1,163 @@
+"""Depth at the features' grid: worked out once for each view, and kept in the feature store."""
+
+import contextlib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.features.store import FeatureStore
+from segdistill.features.views import View
+from segdistill.images.depth import DepthSettings, check_depth_size, normalise_depth, read_depth
+from segdistill.images.depth_view import depth_for_view
+from segdistill.images.resize import Size
+from segdistill.progress import progress_bar
+
+DEPTH_VERSION = 1
+"""To be raised whenever what comes out of a depth map changes."""
+
+RELATIVE_NEAREST = 0.1
+"""Depth of the nearest place, with that of the farthest as 1, where only relative inverse depth or
+height is known: without a place for the camera there is no scene in space."""
+
+
+class DepthGrid(NamedTuple):
+    """Depth of a view at its features' grid, NaN where nothing is known.
+
+    Attributes:
+        share: from 0, the nearest place of the image, to 1, the farthest, shape (h, w).
+        distance: along the viewing axis, in any unit, shape (h, w).
+    """
+
+    share: NDArray[np.float32]
+    distance: NDArray[np.float32]
+
+
+class DepthMaps:
+    """The depth of views.
+
+    Args:
+        views: whose depth is asked for.
+        grids: height and width of each view's feature map.
+        of_image: depth map of each image file that has one.
+        settings: what the numbers in the maps mean.
+        store: where grids are kept.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        grids: Sequence[Size],
+        of_image: Mapping[Path, Path],
+        settings: DepthSettings,
+        store: FeatureStore,
+    ) -> None:
+        self.views = views
+        self.grids = grids
+        self.of_image = of_image
+        self.settings = settings
+        self.store = store
+        described = hashlib.blake2b(repr(settings).encode(), digest_size=8).hexdigest()
+        self.folder = f"depth-{described}-v{DEPTH_VERSION}"
+        self._keys: dict[int, str] = {}
+
+    def fill_store(self, *, progress: bool = False) -> int:
+        """Work out the grids that are missing, as far as the store has room.
+
+        Returns:
+            The number of views without a depth map.
+
+        Raises:
+            UserError: a map cannot be read, or does not have its image's shape.
+        """
+        paths = [self.of_image.get(view.image.file.path) for view in self.views]
+        digests: dict[Path, str] = {}
+        with progress_bar("Reading depth", 2 * len(paths), shown=progress) as advance:
+            for index, path in enumerate(paths):
+                if path is not None:
+                    if path not in digests:
+                        digests[path] = hashlib.blake2b(path.read_bytes()).hexdigest()
+                    self._keys[index] = self._key(index, digests[path])
+                advance(1)
+            keep = {self.store.path(self.folder, key) for key in self._keys.values()}
+            missing = [n for n, key in self._keys.items() if not self.store.has(self.folder, key)]
+            room = self.store.room_for_new(sum(map(self._bytes, missing)), keep)
+            advance(len(paths) - len(missing))
+            for index in missing:
+                room -= self._bytes(index)
+                # Worked out even without room: a damaged map must show before training.
+                path = paths[index]
+                grid = None if path is None else self._work_out(index, path)
+                if grid is not None and room >= 0:
+                    self.store.write(self.folder, self._keys[index], grid)
+                advance(1)
+        return paths.count(None)
+
+    def __getitem__(self, index: int) -> DepthGrid | None:
+        """Return the depth of a view, or ``None`` if its image has no map."""
+        view = self.views[index]
+        path = self.of_image.get(view.image.file.path)
+        if path is None:
+            return None
+        both: NDArray[np.float32] | None = None
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            both = np.array(self.store.read(self.folder, self._keys.get(index, "")), np.float32)
+        if both is None or both.shape != (*self.grids[index], 2):
+            both = self._work_out(index, path)
+        return DepthGrid(both[:, :, 0], both[:, :, 1])
+
+    def _key(self, index: int, digest: str) -> str:
+        text = f"{self.views[index].key} {digest} {self.grids[index]}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def _bytes(self, index: int) -> int:
+        header = 128
+        return 2 * 4 * self.grids[index][0] * self.grids[index][1] + header
+
+    def _work_out(self, index: int, path: Path) -> NDArray[np.float32]:
+        view = self.views[index]
+        share, distance = image_depth(path, self.settings)
+        size = (view.image.height, view.image.width)
+        check_depth_size(path, (share.shape[0], share.shape[1]), size)
+        augmentation = view.augmentation
+        if augmentation is not None:
+            raise ValueError(f"{path}: augmented copies have no depth")
+        grids = [
+            depth_for_view(each, size, view.crop, view.viewing, self.grids[index])
+            for each in (share, distance)
+        ]
+        return np.stack(grids, axis=2)  # (h, w) twice -> (h, w, 2)
+
+
+def image_depth(path: Path, settings: DepthSettings) -> DepthGrid:
+    """Read the depth of a whole image, as shares and as distances.
+
+    Relative inverse depth is known up to a factor and an offset, and height up to where the camera
+    is: the nearest place is then taken to be at :data:`RELATIVE_NEAREST` of the distance of the
+    farthest.
+
+    Args:
+        path: of the depth map.
+        settings: what its numbers mean; the normalisation is ignored.
+
+    Returns:
+        Both of the map's own size.
+
+    Raises:
+        UnreadableDepthError: the file cannot be read as depth.
+    """
+    if settings.kind == "depth":
+        metric = read_depth(path, replace(settings, normalisation="metric"))
+        return DepthGrid(normalise_depth(metric), metric)
+    share = read_depth(path, replace(settings, normalisation="min-max"))
+    distance: NDArray[np.floating[Any]]
+    if settings.kind == "inverse":
+        # 1 at the farthest place, and RELATIVE_NEAREST at the nearest.
+        distance = np.float32(1) / (1 + (1 / RELATIVE_NEAREST - 1) * (1 - share))
+    else:
+        distance = RELATIVE_NEAREST + (1 - RELATIVE_NEAREST) * share
+    return DepthGrid(share, distance.astype(np.float32))

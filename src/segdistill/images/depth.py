@@ -1,0 +1,253 @@
+"""Depth maps that are given: reading them, and what their values mean."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdistill.errors import UserError
+from segdistill.images.decode import upright
+
+DepthKind = Literal["depth", "inverse", "height"]
+DepthNormalisation = Literal["min-max", "metric"]
+Number = TypeVar("Number", bound=np.generic)
+
+CONSTANT_DEPTH = 0.5
+"""What a map without any difference in depth becomes when normalised."""
+
+# Below this share of the values themselves a difference is rounding.
+CONSTANT_SPREAD = 1e-6
+# Stored numbers that are meant to be equal differ by rounding to float32 at most.
+EQUAL = 1e-7
+SIZE_TOLERANCE = 0.1
+GREY_MODES = frozenset(["L", "I", "F"])
+NO_DATA_TAG = 42113  # GDAL's, of GeoTIFF
+SAMPLE_FORMAT_TAG = 339
+UNSIGNED, SIGNED = 1, 2
+
+
+class UnreadableDepthError(UserError):
+    """A file that bears a depth map's name but cannot be read as one."""
+
+
+@dataclass(frozen=True)
+class DepthSettings:
+    """What the numbers of a depth map mean, and what is to become of them.
+
+    Attributes:
+        kind: ``depth``: larger is farther; ``inverse``: larger is nearer, as in disparity and what
+            relative depth networks give; ``height``: larger is higher, seen from above.
+        normalisation: ``min-max`` brings each map to 0 (nearest) to 1 (farthest), as DepthG does;
+            ``metric`` keeps it in its unit.
+        scale: for ``metric``: units for each step of the stored values (for ``inverse``: the
+            depth is the scale divided by the value), above 0.
+        max_depth: for ``metric``: what is farther is taken to be as far as this, in units. For
+            ``height`` it is needed: the height of the camera, from which depth is counted.
+        invalid: stored values that stand for 'not measured', such as 0 in maps of most sensors.
+            NaN and infinity always do, and negative numbers except in height maps.
+
+    Raises:
+        UserError: a number is out of its range, or the height of the camera is missing.
+    """
+
+    kind: DepthKind = "depth"
+    normalisation: DepthNormalisation = "min-max"
+    scale: float = 1.0
+    max_depth: float | None = None
+    invalid: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < float("inf"):
+            raise UserError(f"depth scale {self.scale}: must be above 0")
+        if self.max_depth is not None and not 0 < self.max_depth < float("inf"):
+            raise UserError(f"depth maximum {self.max_depth}: must be above 0")
+        if self.kind == "height" and self.normalisation == "metric" and self.max_depth is None:
+            raise UserError(
+                "height maps have a metric depth only below a camera of known height; give it as"
+                " the maximum, or choose min-max"
+            )
+
+
+def read_depth(path: Path, settings: DepthSettings | None = None) -> NDArray[np.float32]:
+    """Read a depth map: larger is farther, NaN where nothing is known.
+
+    Args:
+        path: an 8- or 16-bit PNG, a TIFF of integers or floats, or a ``.npy`` file.
+        settings: what the numbers mean; by default larger is farther.
+
+    Returns:
+        Array of shape (height, width), which need not be the size of the image.
+
+    Raises:
+        UnreadableDepthError: the file is missing, damaged, or no depth map.
+    """
+    return depth_from_values(read_depth_values(path), settings or DepthSettings())
+
+
+def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> NDArray[np.float32]:
+    """Turn stored values into depth: larger is farther, NaN where nothing is known.
+
+    Args:
+        values: as stored, shape (height, width).
+        settings: what they mean.
+
+    Returns:
+        Array of the same shape.
+
+    Example:
+        >>> disparity = np.array([[0, 2], [4, 6]])
+        >>> depth_from_values(disparity, DepthSettings("inverse", invalid=(0,))).tolist()
+        [[nan, 1.0], [0.5, 0.0]]
+        >>> metres = DepthSettings("inverse", "metric", scale=12, max_depth=100)
+        >>> depth_from_values(disparity, metres).tolist()
+        [[100.0, 6.0], [3.0, 2.0]]
+    """
+    numbers = values.astype(np.float64)
+    known = np.isfinite(numbers)
+    if settings.kind != "height":
+        known &= numbers >= 0
+    for invalid in settings.invalid:
+        known &= ~np.isclose(numbers, invalid, rtol=EQUAL, atol=0)
+    numbers[~known] = np.nan
+    if settings.normalisation == "metric":
+        return _metric_depth(numbers, settings).astype(np.float32)
+    # Inverse depth of a relative network is known up to a shift, so its inverse means nothing.
+    return normalise_depth(numbers if settings.kind == "depth" else -numbers)
+
+
+def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Bring a depth map to 0 (its least value) to 1 (its greatest), as DepthG does.
+
+    A map without any difference becomes :data:`CONSTANT_DEPTH` throughout: it tells nothing, and
+    the middle favours neither end.
+
+    Args:
+        depth: any shape; NaN and infinity count as unknown.
+
+    Returns:
+        Array of the same shape, NaN where nothing is known.
+
+    Example:
+        >>> normalise_depth(np.array([[3.0, np.nan, 5.0, 4.0]])).tolist()
+        [[0.0, nan, 1.0, 0.5]]
+    """
+    numbers = depth.astype(np.float64)
+    known = np.isfinite(numbers)
+    result = np.full(numbers.shape, np.nan, np.float32)
+    if not known.any():
+        return result
+    low, high = numbers[known].min(), numbers[known].max()
+    if high - low <= CONSTANT_SPREAD * max(abs(low), abs(high)):
+        result[known] = CONSTANT_DEPTH
+    else:
+        result[known] = (numbers[known] - low) / (high - low)
+    return result
+
+
+def check_depth_size(path: Path, depth: tuple[int, int], image: tuple[int, int]) -> None:
+    """Check that a depth map can show the same ground as its image: that their shapes agree.
+
+    Args:
+        path: of the depth map, for the message.
+        depth: its height and width.
+        image: height and width of the image, upright.
+
+    Raises:
+        UserError: one is wider for its height than the other by more than a tenth.
+    """
+    ratio = (depth[1] / depth[0]) / (image[1] / image[0])
+    if not 1 - SIZE_TOLERANCE <= ratio <= 1 / (1 - SIZE_TOLERANCE):
+        raise UserError(
+            f"{path}: {depth[1]} x {depth[0]} pixels, but its image has {image[1]} x {image[0]};"
+            " a depth map must show what its image shows, whole and upright"
+        )
+
+
+def read_depth_values(path: Path) -> NDArray[np.float64]:
+    """Read the numbers of a depth map as they are stored; see :func:`read_depth`.
+
+    Returns:
+        Array of shape (height, width), NaN where a GeoTIFF says that it has no data.
+
+    Raises:
+        UnreadableDepthError: the file is missing, damaged, or no depth map.
+    """
+    try:
+        values = _read_npy(path) if path.suffix.lower() == ".npy" else _read_picture(path)
+    except FileNotFoundError as error:
+        raise UnreadableDepthError(f"{path}: no such depth map") from error
+    except (UnreadableDepthError, MemoryError):
+        raise
+    except Exception as error:
+        # Pillow's and NumPy's readers report damage with errors of many classes.
+        raise UnreadableDepthError(f"{path}: cannot be read as depth ({error})") from error
+    if values.ndim != 2 or values.size == 0:
+        raise UnreadableDepthError(
+            f"{path}: a depth map has one number a pixel, but this is of shape {values.shape}"
+        )
+    return values.astype(np.float64)
+
+
+def _metric_depth(values: NDArray[np.float64], settings: DepthSettings) -> NDArray[np.float64]:
+    limit = np.inf if settings.max_depth is None else settings.max_depth
+    if settings.kind == "depth":
+        depth = values * settings.scale
+    elif settings.kind == "inverse":
+        with np.errstate(divide="ignore"):
+            depth = settings.scale / values
+    else:
+        depth = limit - values * settings.scale
+    depth = depth.clip(0, limit)  # NaN stays
+    depth[np.isinf(depth)] = np.nan
+    return depth
+
+
+def _read_npy(path: Path) -> NDArray[np.generic]:
+    # Mapped, not read: a damaged header can claim any size.
+    values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+    if values.dtype.kind not in "iuf":
+        raise UnreadableDepthError(f"{path}: must hold integers or floats, not {values.dtype}")
+    # One channel may be said outright: (1, height, width) or (height, width, 1).
+    if values.ndim == 3 and 1 in {values.shape[0], values.shape[2]}:
+        values = values[0] if values.shape[0] == 1 else values[:, :, 0]
+    return np.array(values)
+
+
+def _read_picture(path: Path) -> NDArray[np.generic]:
+    with Image.open(path) as image:
+        image.load()
+        values = np.array(upright(image))
+        if image.mode in GREY_MODES or image.mode.startswith("I;16"):
+            tags = getattr(image, "tag_v2", {})
+            return _without_no_data(_stored_type(values, tags), tags)
+        if image.mode in {"RGB", "RGBA"} and (values[:, :, :3] == values[:, :, :1]).all():
+            grey: NDArray[np.generic] = values[:, :, 0]
+            return grey
+        raise UnreadableDepthError(
+            f"{path}: a picture in colours ({image.mode}); a depth map has one number a pixel"
+        )
+
+
+def _stored_type(values: NDArray[Number], tags: Any) -> NDArray[np.generic]:
+    """Undo Pillow's reading of some TIFFs as numbers of the other sign."""
+    sample_format = tags.get(SAMPLE_FORMAT_TAG, UNSIGNED)
+    sample_format = sample_format[0] if isinstance(sample_format, tuple) else sample_format
+    if values.dtype == np.int32 and sample_format == UNSIGNED:
+        return values.view(np.uint32)
+    if values.dtype == np.uint8 and sample_format == SIGNED:
+        return values.view(np.int8)
+    return values
+
+
+def _without_no_data(values: NDArray[np.generic], tags: Any) -> NDArray[np.generic]:
+    text = str(tags.get(NO_DATA_TAG, "")).strip("\0 ")
+    try:
+        no_data = float(text)
+    except ValueError:
+        return values
+    numbers = values.astype(np.float64)
+    numbers[np.isclose(numbers, no_data, rtol=EQUAL, atol=0)] = np.nan
+    return numbers

@@ -1,0 +1,170 @@
+"""Where depth maps lie: finding those of images, and what is said of them beside them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from segdistill.errors import UserError
+from segdistill.images.depth import DepthSettings
+from segdistill.images.finding import split_pattern
+from segdistill.images.folder import ImageFile
+
+DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy"])
+"""Endings, in lower case, by which depth maps are recognised."""
+
+DEPTH_FILE = "depth.json"
+"""Beside depth maps that were estimated: what made them and what their values mean."""
+
+PROGRAM = "segdistill"
+
+
+def depth_folder_beside(source: str | Path) -> Path:
+    """Return where the depth of images lies by custom, whether it is there or not.
+
+    In STEGO's layout, ``root/depth/train`` for ``root/imgs/train`` or ``root`` itself; otherwise
+    a folder of the same name with ``_depth`` after it.
+
+    Args:
+        source: a folder, a file or a glob pattern.
+
+    Raises:
+        UserError: the source is the root of the disk, beside which there is nothing.
+
+    Example:
+        >>> depth_folder_beside("world/imgs/val").as_posix(), depth_folder_beside("a/b").as_posix()
+        ('world/depth/val', 'a/b_depth')
+    """
+    path = Path(source)
+    if path.is_file():
+        path = path.parent
+    elif not path.exists():
+        folder, pattern = split_pattern(str(source))
+        path = folder if pattern else path
+    if (path / "imgs" / "train").is_dir():
+        return path / "depth" / "train"
+    if path.name in {"", ".."}:  # the folder one is in, or the one above: both have a name
+        path = path.resolve()
+    if not path.name:
+        raise UserError(f"{source}: has no folder beside it; choose one for the depth")
+    if path.name == "imgs":
+        return path.with_name("depth")
+    above = path.absolute().parent
+    if above.name == "imgs":
+        return (path.parent if path.parent.name else above).with_name("depth") / path.name
+    return path.with_name(f"{path.name}_depth")
+
+
+def find_depth_maps(folder: Path) -> list[ImageFile]:
+    """List the depth maps under a folder, sorted by name; hidden ones are passed over.
+
+    Raises:
+        UserError: there is no such folder, or it holds none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of depth maps; check the path")
+    found = (
+        ImageFile(path, path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.suffix.lower() in DEPTH_SUFFIXES and path.is_file()
+    )
+    shown = [f for f in found if not any(part.startswith(".") for part in f.name.parts)]
+    if not shown:
+        raise UserError(
+            f"{folder}: no depth maps found; they end in {', '.join(sorted(DEPTH_SUFFIXES))}"
+        )
+    return sorted(shown, key=lambda each: each.name.as_posix())
+
+
+def match_depth(
+    images: Sequence[ImageFile], maps: Iterable[ImageFile]
+) -> dict[ImageFile, ImageFile]:
+    """Find the depth map of each image: the one of the same relative name, whatever its ending.
+
+    A map may also bear the image's whole name before its ending, such as ``a.jpg.png``.
+
+    Args:
+        images: to find maps for.
+        maps: what :func:`find_depth_maps` found.
+
+    Returns:
+        The images that have a map, in their order, with their maps.
+
+    Raises:
+        UserError: no image has a map, or one has several.
+    """
+    by_stem: dict[Path, list[ImageFile]] = {}
+    for each in maps:
+        by_stem.setdefault(each.name.with_suffix(""), []).append(each)
+    matched = {}
+    for image in images:
+        found = by_stem.get(image.name) or by_stem.get(image.name.with_suffix("")) or []
+        if len(found) > 1:
+            raise UserError(
+                f"{found[0].path} and {found[1].path}: both are depth maps of {image.name};"
+                " remove one"
+            )
+        if found:
+            matched[image] = found[0]
+    if not matched:
+        shown = next((str(each[0].name) for each in by_stem.values()), "none")
+        raise UserError(
+            f"none of {len(images)} images (such as {images[0].name}) has a depth map of the same"
+            f" name (such as {shown}); give the two folders that correspond"
+        )
+    return matched
+
+
+def depth_names(files: Sequence[ImageFile]) -> list[Path]:
+    """Return the relative path of each image's depth map when it is to be written.
+
+    A map bears its image's name with the ending ``.png``; where two images of a folder differ
+    only in their endings, the whole names are kept before it.
+
+    Example:
+        >>> names = depth_names([ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")])
+        >>> [name.as_posix() for name in names]
+        ['a.png', 'b.jpg.png', 'b.tif.png']
+    """
+    stems = Counter(file.name.with_suffix("") for file in files)
+    return [
+        file.name.with_suffix(".png")
+        if stems[file.name.with_suffix("")] == 1
+        else file.name.with_name(f"{file.name.name}.png")
+        for file in files
+    ]
+
+
+def settings_beside(folder: Path) -> DepthSettings | None:
+    """Return what ``depth.json`` says of the maps of a folder, or ``None`` without one.
+
+    The file lies in the folder or, for ``depth/train`` and the like, in the one above.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    for path in (folder / DEPTH_FILE, folder.parent / DEPTH_FILE):
+        content = read_depth_file(path)
+        if content is None:
+            continue
+        try:
+            return DepthSettings(
+                kind="inverse" if content["kind"] == "inverse" else "depth",
+                scale=float(content["scale"] or 1.0),
+                invalid=(float(content["invalid"]),),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: damaged ({error!r}); estimate the depth anew") from error
+    return None
+
+
+def read_depth_file(path: Path) -> dict[str, Any] | None:
+    """Return the content of a ``depth.json`` that segdistill wrote, or ``None`` of any other."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.get("program") != PROGRAM:
+        return None
+    return content

@@ -1,0 +1,171 @@
+"""DepthG's depth term (Sick et al., CVPR 2024): codes agree where depths do, as pure functions.
+
+Depth guides training alone: no gradient flows into it, and a learned model never sees it.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from segdistill.objective.correspondence import clamp_code_correlation
+
+SimilarityKind = Literal["product", "difference", "distance"]
+
+
+def depth_similarity(
+    depth: torch.Tensor,
+    points: torch.Tensor | None = None,
+    *,
+    kind: SimilarityKind = "product",
+    reach: float = 1.0,
+) -> torch.Tensor:
+    """Compare the depths of every two places of an image.
+
+    - ``product``: ``D[p, q] = d[p] d[q]``, DepthG's own form. Two far places are alike and two near
+      ones are not, so it pulls at what is far.
+    - ``difference``: ``exp(- |d[p] - d[q]| / s)``.
+    - ``distance``: ``exp(- |X[p] - X[q]|^2 / (2 s^2))`` between the places in space, so that two
+      things equally far, but apart, differ.
+
+    The scale s is the image's own (:func:`typical_distance`) times ``reach``: units and scale of
+    the depths don't matter, and outliers hardly do.
+
+    Args:
+        depth: at the places, shape (batch, places); for ``product`` in 0..1, as
+            :func:`~segdistill.objective.scene_geometry.normalise_depth` returns it.
+        points: the same places in space, shape (batch, places, 3); only ``distance`` needs them.
+        kind: which of the forms.
+        reach: larger makes places farther apart count as alike; ``product`` has none.
+
+    Returns:
+        Tensor of shape (batch, places, places), symmetric, in 0..1; NaN for pairs with a place of
+        unknown (not finite) depth.
+
+    Raises:
+        ValueError: ``distance`` without points.
+
+    Example:
+        >>> depth_similarity(torch.tensor([[0.0, 0.5, 1.0]]), kind="product")[0, 2].tolist()
+        [0.0, 0.5, 1.0]
+        >>> similar = depth_similarity(torch.tensor([[2.0, 2.0, 4.0]]), kind="difference")
+        >>> [round(value, 2) for value in similar[0, 0].tolist()]
+        [1.0, 1.0, 0.37]
+    """
+    with torch.no_grad():
+        if kind == "product":
+            known = depth.where(depth.isfinite(), torch.nan)
+            return known[:, :, None] * known[:, None]
+        if kind == "difference":
+            apart = pairwise_distances(depth[:, :, None])
+            return torch.exp(-apart / (reach * typical_distance(apart)))
+        if points is None:
+            raise ValueError("similarity by distance takes the places in space: give points")
+        apart = pairwise_distances(points)
+        return torch.exp(-(apart / (reach * typical_distance(apart))).square() / 2)
+
+
+def pairwise_distances(points: torch.Tensor) -> torch.Tensor:
+    """Return the distances of all pairs.
+
+    Args:
+        points: shape (batch, places, dimensions).
+
+    Returns:
+        Tensor of shape (batch, places, places); NaN beside a point that is not finite.
+
+    Example:
+        >>> pairwise_distances(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
+        tensor([[[0., 5.],
+                 [5., 0.]]])
+    """
+    known = points.where(points.isfinite(), torch.nan)
+    # By differences: the matrix product that torch.cdist takes by itself loses small distances.
+    return torch.cdist(known, known, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def typical_distance(distances: torch.Tensor) -> torch.Tensor:
+    """Return the median distance of each image's pairs of different places.
+
+    At least a hundredth of the largest: where most of an image is one plane at one depth, the
+    median is 0.
+
+    Args:
+        distances: shape (batch, places, places), symmetric; NaN where unknown.
+
+    Returns:
+        Tensor of shape (batch, 1, 1), greater than 0; NaN where no pair is known.
+
+    Example:
+        >>> typical_distance(torch.tensor([[[0.0, 3.0], [3.0, 0.0]]])).item()
+        3.0
+    """
+    places = distances.shape[1]
+    if places < 2:
+        return distances.new_ones(len(distances), 1, 1)
+    first, second = torch.triu_indices(places, places, offset=1, device=distances.device)
+    pairs = distances[:, first, second]  # (batch, places * (places - 1) / 2)
+    largest = pairs.nan_to_num(nan=0.0).amax(dim=1)
+    scale = torch.maximum(pairs.nanmedian(dim=1).values, largest / 100)
+    return scale.where(scale != 0, 1.0)[:, None, None]
+
+
+def depth_correlation_loss(
+    similarity: torch.Tensor,
+    code_correlation: torch.Tensor,
+    shift: torch.Tensor | float,
+    *,
+    zero_clamp: bool = True,
+    stabilize: bool = False,
+) -> torch.Tensor:
+    """Return the depth term of every pair of places; its mean is DepthG's depth loss.
+
+    ``L[p, q] = - max(S[p, q], 0) * (D[p, q] - b)``, where S are correlations of the codes of an
+    image with themselves, D similarities of depth and b the shift.
+
+    Args:
+        similarity: of depth, shape (batch, places, places); no gradient flows into it.
+        code_correlation: the same shape; see
+            :func:`~segdistill.objective.correspondence.correspondence`.
+        shift: b; larger means that fewer pairs attract.
+            :func:`~segdistill.objective.correspondence.quantile_shift` sets it from a share.
+        zero_clamp: see :func:`~segdistill.objective.correspondence.clamp_code_correlation`.
+        stabilize: as above.
+
+    Returns:
+        Tensor of shape (batch, places, places); 0 where the similarity is NaN, so an unknown depth
+        neither attracts nor repels.
+
+    Example:
+        >>> one = torch.ones(1, 2, 2)
+        >>> round(depth_correlation_loss(one, 0.5 * one, 0.2).mean().item(), 4)
+        -0.4
+    """
+    attraction = similarity.detach() - shift
+    attraction = attraction.where(~similarity.isnan(), 0.0)
+    limited = clamp_code_correlation(code_correlation, zero_clamp=zero_clamp, stabilize=stabilize)
+    return -limited * attraction
+
+
+def released_depth_correlation(depth: torch.Tensor, side: int) -> torch.Tensor:
+    """Compare depths as DepthG's released code does: everything is alike.
+
+    The depth map is brought to a grid of its own, whatever places the codes come from, and
+    normalised over its one channel: every depth becomes 1, and so does every product. The term
+    then pulls all codes of an image together.
+
+    Args:
+        depth: in 0..1, shape (batch, height, width).
+        side: S; the grid has S x S places.
+
+    Returns:
+        Tensor of shape (batch, S * S, S * S): 1, but 0 beside a place of depth 0.
+
+    Example:
+        >>> released_depth_correlation(torch.rand(1, 9, 9) + 0.1, 2).unique().tolist()
+        [1.0]
+    """
+    with torch.no_grad():
+        small = F.interpolate(depth[:, None], (side, side), mode="bilinear", align_corners=False)
+        known = F.normalize(small, dim=1, eps=1e-10).flatten(1)  # (batch, 1, S, S) -> (batch, S^2)
+        return known[:, :, None] * known[:, None]

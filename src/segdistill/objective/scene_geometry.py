@@ -1,0 +1,97 @@
+"""From depth maps to points in space, and depth maps made comparable.
+
+Depth here is distance along the viewing axis, in any unit. A cell of unknown depth holds NaN (or
+infinity) and stays unknown.
+"""
+
+import math
+
+import torch
+
+DEFAULT_FIELD_OF_VIEW = 60.0
+"""Horizontal, in degrees: between a phone's main camera (about 69) and a 35 mm lens (about 54)."""
+
+_RELEASED_STRETCH = 5.0
+
+
+def normalise_depth(depth: torch.Tensor) -> torch.Tensor:
+    """Bring each depth map to 0..1: nearest 0, farthest 1 (DepthG's min-max normalisation).
+
+    Args:
+        depth: shape (batch, height, width).
+
+    Returns:
+        Tensor of the same shape; 0 throughout where a map is constant, NaN where depth is unknown.
+
+    Example:
+        >>> normalise_depth(torch.tensor([[[2.0, 3.0, 4.0]]]))
+        tensor([[[0.0000, 0.5000, 1.0000]]])
+    """
+    known = depth.isfinite()
+    nearest = depth.where(known, math.inf).amin(dim=(1, 2), keepdim=True)
+    farthest = depth.where(known, -math.inf).amax(dim=(1, 2), keepdim=True)
+    spread = farthest - nearest
+    scaled = (depth - nearest) / spread.where(spread > 0, 1.0)
+    return scaled.where(known, math.nan)
+
+
+def unproject(depth: torch.Tensor, *, field_of_view: float = DEFAULT_FIELD_OF_VIEW) -> torch.Tensor:
+    """Return the point in space behind each cell's centre, through a pinhole camera.
+
+    The camera's middle is the map's, its cells are square, x points right, y down and z forward.
+
+    Args:
+        depth: along the viewing axis, proportional to metres (not inverted), shape
+            (batch, height, width). Depth brought to 0..1 by :func:`normalise_depth` puts the
+            nearest cells into the camera itself; better give it as estimated.
+        field_of_view: horizontal, in degrees, between 0 and 180.
+
+    Returns:
+        Tensor of shape (batch, height * width, 3) of (x, y, z), row by row, in units of the depth;
+        NaN where depth is unknown or negative.
+
+    Raises:
+        ValueError: a field of view that no such camera has.
+
+    Example:
+        >>> unproject(torch.full((1, 1, 2), 2.0), field_of_view=90).round(decimals=4)
+        tensor([[[-1.,  0.,  2.],
+                 [ 1.,  0.,  2.]]])
+    """
+    if not 0 < field_of_view < 180:
+        raise ValueError(f"field_of_view is {field_of_view}: it must lie between 0 and 180 degrees")
+    height, width = depth.shape[1:]
+    known = depth.where(depth.isfinite() & (depth >= 0), math.nan)
+    slope = math.tan(math.radians(field_of_view) / 2) / (width / 2)  # of a ray, for each cell
+    across = (torch.arange(width, device=depth.device) + 0.5 - width / 2) * slope
+    down = (torch.arange(height, device=depth.device) + 0.5 - height / 2) * slope
+    return _points(known * across, known * down[:, None], known)
+
+
+def released_unprojection(depth: torch.Tensor, *, field_of_view: float = 90.0) -> torch.Tensor:
+    """Return points as DepthG's released code places them.
+
+    Half of 90 goes to the tangent as 45 radians, rays pass through the cells' corners and not their
+    centres, and z points backward, stretched fivefold.
+
+    Args:
+        depth: in 0..1, shape (batch, height, width).
+        field_of_view: named degrees, used as radians; of both axes, whatever the map's shape.
+
+    Returns:
+        Tensor of shape (batch, height * width, 3) of (x, y, z), row by row.
+
+    Example:
+        >>> released_unprojection(torch.ones(1, 2, 2))[0, 0].round(decimals=4)
+        tensor([-1.6198, -1.6198, -5.0000])
+    """
+    height, width = depth.shape[1:]
+    slope = math.tan(field_of_view / 2)
+    across = (torch.arange(width, device=depth.device) / (width / 2) - 1) * slope
+    down = (torch.arange(height, device=depth.device) / (height / 2) - 1) * slope
+    return _points(depth * across, depth * down[:, None], -_RELEASED_STRETCH * depth)
+
+
+def _points(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Join coordinates, each of shape (batch, height, width), into (batch, height * width, 3)."""
+    return torch.stack([x, y, z], dim=3).flatten(1, 2)

@@ -1,0 +1,117 @@
+"""Local hidden positives, against golden values and plain forms."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.helpers import golden
+
+from segdistill.objective.local_hidden_positives import (
+    attention_weights,
+    average_codes,
+    near_weights,
+    released_attention_weights,
+    released_near_weights,
+)
+from segdistill.objective.scene_geometry import released_unprojection
+
+
+def projected(codes: torch.Tensor, values: dict[str, Any]) -> torch.Tensor:
+    """The released program's second head, as (batch, channels, 8, 8)."""
+    hidden = F.linear(codes, values["w/0.weight"][:, :, 0, 0], values["w/0.bias"]).relu()
+    result = F.linear(hidden, values["w/2.weight"][:, :, 0, 0], values["w/2.bias"])
+    return result.mT.reshape(*result.mT.shape[:2], 8, 8)
+
+
+def test_the_released_forms_are_golden() -> None:
+    values = golden("local_hidden_positives")
+    codes = values["code"].flatten(2).mT  # (batch, channels, 8, 8) -> (batch, places, channels)
+    by_attention = released_attention_weights(values["attention"][:, :, 1:, 1:])  # no class token
+    points = released_unprojection(F.adaptive_avg_pool2d(values["depth"][:, 0], (8, 8)))
+    for weights, expected in (
+        (by_attention, values["out_attention"]),
+        (released_near_weights(points), values["out_depth"]),
+    ):
+        result = projected(average_codes(codes, weights), values)
+        torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+
+
+def test_released_nearness_counts_all_within_reach_alike() -> None:
+    points = torch.tensor([[[0.0, 0, 1], [0, 0, 2], [0, 0, 9]]])
+    expected = torch.tensor([[[1.0, 1, 0], [1, 1, 0], [0, 0, 1]]]) / 3
+    torch.testing.assert_close(released_near_weights(points, reach=1.0), expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**16), places=st.integers(2, 8), reach=st.floats(0.05, 3))
+def test_near_weights_are_the_plain_form(seed: int, places: int, reach: float) -> None:
+    points = torch.randn(2, places, 3, generator=torch.Generator().manual_seed(seed))
+    weights = near_weights(points, reach=reach)
+    for image in range(2):
+        apart = [[math.dist(p, q) for q in points[image].tolist()] for p in points[image].tolist()]
+        pairs = sorted(apart[p][q] for p in range(places) for q in range(p))
+        scale = reach * pairs[(len(pairs) - 1) // 2]
+        kernel = torch.tensor([[math.exp(-((d / scale) ** 2) / 2) for d in row] for row in apart])
+        expected = kernel / kernel.sum(dim=1, keepdim=True)
+        torch.testing.assert_close(weights[image], expected, atol=1e-4, rtol=1e-3)
+
+
+def test_units_and_camera_do_not_matter() -> None:
+    points = torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(0))
+    moved = 100 * points.flip(dims=(2,)) - 7
+    torch.testing.assert_close(near_weights(moved), near_weights(points), atol=1e-4, rtol=1e-3)
+
+
+def test_reach_goes_from_the_place_itself_to_all() -> None:
+    points = torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(near_weights(points, reach=1e-3), torch.eye(9)[None])
+    torch.testing.assert_close(near_weights(points, reach=1e4), torch.full((1, 9, 9), 1 / 9))
+
+
+@pytest.mark.parametrize("places", [1, 4])
+def test_places_of_unknown_position_count_for_themselves(places: int) -> None:
+    weights = near_weights(torch.full((1, places, 3), math.nan))
+    assert weights.equal(torch.eye(places)[None])
+
+
+def test_a_place_of_unknown_position_leaves_the_others_alone() -> None:
+    points = torch.randn(1, 6, 3, generator=torch.Generator().manual_seed(0))
+    points[0, 5, 2] = math.inf
+    weights = near_weights(points, reach=1)
+    torch.testing.assert_close(weights[:, :5, :5], near_weights(points[:, :5], reach=1))
+    assert weights[0, 5].tolist() == [0, 0, 0, 0, 0, 1]
+    assert (weights[0, :5, 5] == 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**16), places=st.integers(1, 8), heads=st.integers(1, 4))
+def test_attention_weights_are_the_plain_form(seed: int, places: int, heads: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    attention = torch.randn(2, heads, places, places, generator=generator).softmax(dim=3)
+    weights = attention_weights(attention)
+    torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, places))
+    for image in range(2):
+        for place in range(places):
+            row = [attention[image, :, place, q].mean().item() for q in range(places)]
+            mean = sum(row) / places
+            if min(abs(value - mean) for value in row) < 1e-6:
+                continue  # which side of the mean is a matter of rounding
+            kept = [value if value > mean else 0.0 for value in row]
+            expected = [value / sum(kept) for value in kept]
+            assert weights[image, place].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("weigh", [attention_weights, released_attention_weights])
+def test_even_attention_is_no_trouble(weigh: Any) -> None:
+    assert weigh(torch.full((1, 2, 5, 5), 0.2)).isfinite().all()
+
+
+def test_gradient_agrees_with_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(1)
+    codes = torch.randn(2, 4, 3, dtype=torch.double, generator=generator, requires_grad=True)
+    weights = near_weights(torch.randn(2, 4, 3, dtype=torch.double, generator=generator), reach=1)
+    assert torch.autograd.gradcheck(lambda c: average_codes(c, weights), (codes,))

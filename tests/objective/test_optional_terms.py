@@ -1,0 +1,45 @@
+"""Augmentation alignment and ground-truth correlations."""
+
+import pytest
+import torch
+
+from segdistill.images.labels import VOID
+from segdistill.objective.alignment import alignment_loss
+from segdistill.objective.correspondence import correspondence
+from segdistill.objective.label_correspondence import label_features
+
+
+def test_alignment_is_the_negative_cosine() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(2, 5, 7, generator=generator)
+    copies = torch.randn(2, 5, 7, generator=generator)
+    loss = alignment_loss(codes, copies)
+    for image in range(2):
+        for place in range(5):
+            a, b = codes[image, place], copies[image, place]
+            expected = -(a @ b) / (a.norm() * b.norm())
+            torch.testing.assert_close(loss[image, place], expected)
+
+
+def test_alignment_gradient() -> None:
+    generator = torch.Generator().manual_seed(1)
+    pair = [
+        torch.randn(1, 3, 4, dtype=torch.float64, generator=generator, requires_grad=True)
+        for _ in range(2)
+    ]
+    assert torch.autograd.gradcheck(alignment_loss, pair)
+
+
+def test_label_features_correspond_where_labels_agree() -> None:
+    labels = torch.tensor([[0, 1, 1, VOID], [2, 2, VOID, 0]])
+    features = label_features(labels, 3)
+    assert features.shape == (2, 4, 4)
+    agreement = correspondence(features, features)
+    expected = (labels[:, :, None] == labels[:, None]).float()
+    torch.testing.assert_close(agreement, expected)
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 254])
+def test_labels_out_of_range_are_refused(wrong: int) -> None:
+    with pytest.raises(ValueError, match="must lie in"):
+        label_features(torch.tensor([[0, wrong]]), 3)
