@@ -46,7 +46,8 @@ def main() -> None:
             settings = FitSettings(classes=CLASSES, resolution=resolution, method=method)
             backbone = EfficientNetLite(blocks)
             segmenter = learn(images, backbone, settings, choose_compute()).segmenter
-            scores = evaluate(segmenter, root / "imgs/val", root / "labels/val").scores
+            result = evaluate(segmenter, root / "imgs/val", root / "labels/val")
+            scores = result.scores["cluster"]
             cells.append(f"{100 * scores.accuracy:.1f} / {100 * scores.mean_iou:.1f}")
         seconds = time.perf_counter() - start
         print(f"| {blocks} | {resolution} | {' | '.join(cells)} | {seconds:.0f} |", flush=True)

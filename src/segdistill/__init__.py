@@ -18,12 +18,15 @@ from segdistill.version import __version__
 if TYPE_CHECKING:
     from segdistill.api import (
         Evaluation,
+        correspondence_curves,
+        estimate_depth,
         evaluate,
         fit,
         labelled_dataset,
         labelled_folders,
         probe,
         segment,
+        write_evaluation,
     )
     from segdistill.config.settings import FitSettings
     from segdistill.errors import UserError
@@ -37,12 +40,15 @@ __all__ = [
     "Segmenter",
     "UserError",
     "__version__",
+    "correspondence_curves",
+    "estimate_depth",
     "evaluate",
     "fit",
     "labelled_dataset",
     "labelled_folders",
     "probe",
     "segment",
+    "write_evaluation",
 ]
 
 _HOMES = {
@@ -51,12 +57,15 @@ _HOMES = {
     "MaskOptions": "segdistill.inference.folder",
     "Segmenter": "segdistill.model.segmenter",
     "UserError": "segdistill.errors",
+    "correspondence_curves": "segdistill.api",
+    "estimate_depth": "segdistill.api",
     "evaluate": "segdistill.api",
     "labelled_dataset": "segdistill.api",
     "labelled_folders": "segdistill.api",
     "probe": "segdistill.api",
     "fit": "segdistill.api",
     "segment": "segdistill.api",
+    "write_evaluation": "segdistill.api",
 }
 
 

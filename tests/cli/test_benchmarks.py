@@ -112,9 +112,9 @@ def test_fit_probe_and_evaluate(
     content = json.loads(Path("scores/evaluation.json").read_text())
     assert content["images"] == 2
     # Three plain stripes: a classifier that works at all tells them apart.
-    assert content["linear"]["accuracy"] > 0.8
+    assert content["scores"]["linear"]["accuracy"] > 0.8
     with Path("scores/confusion_cluster.csv").open() as file:
-        assert len(list(csv.reader(file))) == 1 + 3
+        assert len(next(csv.reader(file))) == 1 + 3
     status, out, error = segdistill("evaluate", "run", *labelled, "--protocol", "stego-2022")
     assert status == 0, error
     assert "mIoU" in out

@@ -7,17 +7,18 @@ import pytest
 from tests.helpers import TinyBackbone, write_striped_folder
 
 from segdistill.devices import choose_compute
-from segdistill.features.extract import FeatureMaps, store_folder_name, views_of
+from segdistill.features.extract import FeatureMaps, store_folder_name
 from segdistill.features.store import FeatureStore
+from segdistill.features.views import views_of
 from segdistill.images.folder import CheckedImage, check_images, find_images
-from segdistill.images.resize import Viewing, crops_of
+from segdistill.images.resize import Viewing
 
 
 def maps_of(
     folder: Path, store: FeatureStore, backbone: TinyBackbone, *, crops: bool = False
 ) -> FeatureMaps:
     images, _ = check_images(find_images(folder))
-    views = views_of(images, crops_of("five" if crops else "none"), Viewing(32, 16))
+    views = views_of(images, Viewing(32, 16), crops="five" if crops else "none")
     return FeatureMaps(views, backbone, store, choose_compute("cpu"))
 
 
@@ -77,7 +78,7 @@ def test_keys_tell_content_crop_and_size_apart(photos: Path) -> None:
     keys = {
         view.key
         for resolution in (32, 64)
-        for view in views_of(images, crops_of("five"), Viewing(resolution, 16))
+        for view in views_of(images, Viewing(resolution, 16), crops="five")
     }
     assert len(keys) == 2 * 30
 

@@ -209,9 +209,20 @@ def _without(state: State, name: str) -> State:
     return {key: value for key, value in state.items() if key != name}
 
 
-def test_features_that_are_keys_are_refused(save: Save, weights: State) -> None:
-    with pytest.raises(UserError, match="features are 'KK'; only 'feat'"):
-        convert_checkpoint(save(weights, dino_feat_type="KK"), Path("run"))
+def test_features_that_are_keys_stay_keys(save: Save, weights: State, tmp_path: Path) -> None:
+    converted = convert_checkpoint(save(weights, dino_feat_type="KK"), tmp_path / "run")
+    again = Segmenter.load(tmp_path / "run", device="cpu")
+    tokens = convert_checkpoint(save(weights), tmp_path / "tokens").segmenter
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        codes = again.encode(images)
+        torch.testing.assert_close(codes, converted.segmenter.encode(images))
+        assert not torch.allclose(codes, tokens.encode(images), atol=1e-3)
+
+
+def test_features_of_another_kind_are_refused(save: Save, weights: State, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="features are 'logits'"):
+        convert_checkpoint(save(weights, dino_feat_type="logits"), tmp_path / "run")
 
 
 def test_only_what_a_conversion_wrote_is_overwritten(run: Path, tmp_path: Path) -> None:

@@ -1,33 +1,46 @@
 """Training from stored features: exact, and the same whether broken off or not."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.helpers import TinyBackbone, write_striped_folder
 
-from segdistill.config.settings import FitSettings, ObjectiveSettings, TrainingSettings
+from segdistill.config.settings import (
+    FitSettings,
+    HeadSettings,
+    ObjectiveSettings,
+    TrainingSettings,
+)
 from segdistill.devices import choose_compute
-from segdistill.features.extract import FeatureMaps, views_of
+from segdistill.features.extract import FeatureMaps
 from segdistill.features.places import spread_places
 from segdistill.features.preparation import fit_preparation
 from segdistill.features.store import FeatureStore
+from segdistill.features.views import augmented_views, views_of
+from segdistill.images.augmentation import Augmentation
 from segdistill.images.folder import check_images, find_images
 from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.sampling import random_places, sample_map
 from segdistill.objective.stego import Shifts
-from segdistill.training.batches import draw_batch, read_guidance, read_neighbourhoods
-from segdistill.training.loop import (
-    StepRecord,
-    Trainee,
-    TrainingSet,
-    calibrate_shifts,
-    interpolate,
-    seeded,
-    train,
+from segdistill.training.batches import (
+    draw_batch,
+    draw_places,
+    read_copies,
+    read_guidance,
+    read_neighbourhoods,
 )
+from segdistill.training.calibration import calibrate_shifts
+from segdistill.training.loop import StepRecord, seeded, train
+from segdistill.training.losses import codes_at, interpolate
+from segdistill.training.trainee import Trainee
+from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
+SHIFTS = Shifts(0.1, 0.1, 0.3)
 SETTINGS = FitSettings(
     classes=3,
     objective=ObjectiveSettings(samples=4),
@@ -38,7 +51,7 @@ SETTINGS = FitSettings(
 @pytest.fixture
 def data(tmp_path: Path) -> TrainingSet:
     images, _ = check_images(find_images(write_striped_folder(tmp_path / "photos")))
-    views = views_of(images, [Crop()], Viewing(64, 16))
+    views = views_of(images, Viewing(64, 16))
     store = FeatureStore(tmp_path / "store", max_bytes=10**8)
     maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu"))
     maps.fill_store()
@@ -48,7 +61,6 @@ def data(tmp_path: Path) -> TrainingSet:
         maps,
         neighbours,
         fit_preparation(places, (3, 3), standardise=True, components=4),
-        Shifts(0.1, 0.1, 0.3),
     )
 
 
@@ -63,9 +75,10 @@ def run_steps(trainee: Trainee, data: TrainingSet, settings: FitSettings) -> lis
         trainee,
         trainee.optimiser(settings),
         data,
+        SHIFTS,
         settings,
         choose_compute("cpu"),
-        on_step=lambda record, _trainee, _optimiser: records.append(record),
+        on_step=lambda step: records.append(step.record),
     )
     return records
 
@@ -91,10 +104,10 @@ def test_the_head_at_neighbours_gives_the_codes_of_the_whole_map(data: TrainingS
 
 
 def test_a_batch_depends_on_seed_and_step_alone(data: TrainingSet) -> None:
-    first = draw_batch(data.maps, data.neighbours, SETTINGS, step=7)
+    first = draw_batch(data, SETTINGS, step=7)
     torch.rand(5)
-    again = draw_batch(data.maps, data.neighbours, SETTINGS, step=7)
-    other = draw_batch(data.maps, data.neighbours, SETTINGS, step=8)
+    again = draw_batch(data, SETTINGS, step=7)
+    other = draw_batch(data, SETTINGS, step=8)
     torch.testing.assert_close(first.anchors.features, again.anchors.features)
     assert not torch.equal(first.anchors.weights, other.anchors.weights)
     assert len(first.partners) == SETTINGS.objective.random_draws
@@ -109,11 +122,11 @@ def test_training_leaves_the_callers_randomness_alone(data: TrainingSet) -> None
 
 
 def test_shifts_are_measured_unless_given(data: TrainingSet) -> None:
-    shifts = calibrate_shifts(data.maps, data.neighbours, data.preparation, SETTINGS)
+    shifts = calibrate_shifts(data, SETTINGS)
     assert -1 < shifts.self_pairs < 1
     assert shifts.random_pairs > shifts.self_pairs
     given = FitSettings(classes=3, objective=ObjectiveSettings(samples=4, shift_self=0.25))
-    again = calibrate_shifts(data.maps, data.neighbours, data.preparation, given)
+    again = calibrate_shifts(data, given)
     assert again.self_pairs == 0.25
 
 
@@ -140,3 +153,143 @@ def test_guidance_reads_the_image_where_it_reads_the_features(data: TrainingSet)
     features = interpolate(guidance.around.features.float(), guidance.around.weights)
     blue = torch.stack([features[..., 2].flatten(), guidance.colours[..., 2].flatten()])
     assert torch.corrcoef(blue)[0, 1] > 0.9
+
+
+def with_copies(data: TrainingSet, count: int) -> TrainingSet:
+    maps = data.maps
+    views = augmented_views(maps.views, count)
+    return replace(data, copies=FeatureMaps(views, maps.backbone, maps.store, maps.compute))
+
+
+def with_labels(data: TrainingSet, folder: Path) -> TrainingSet:
+    """Label files that say which third of the picture a pixel lies in, from top to bottom."""
+    labels = np.repeat([0, 1, 2], 10)[:, None] * np.ones((1, 40), np.int64)
+    of_image = {view.image.file.path: folder for view in data.maps.views[:-1]}
+    files = LabelFiles(of_image, lambda _path: labels, 3)
+    return replace(data, labels=ViewLabels(data.maps.views, files))
+
+
+def test_alignment_reads_a_copy_where_it_shows_the_same(data: TrainingSet) -> None:
+    """A backbone of average colours: a copy that is only mirrored and cropped agrees."""
+    maps = data.maps
+    moved = [
+        replace(view, augmentation=Augmentation(Crop(0.1, 0.05, 0.85, 0.9), mirrored=True))
+        for view in maps.views
+    ]
+    copies = FeatureMaps(moved, maps.backbone, maps.store, maps.compute)
+    settings = replace(SETTINGS, objective=replace(SETTINGS.objective, augmentations=1, samples=8))
+    generator = torch.Generator().manual_seed(0)
+    aligned = read_copies(maps, copies, [0, 2, 4], settings, generator)
+    there = interpolate(aligned.originals.features.float(), aligned.originals.weights)[..., :3]
+    here = interpolate(aligned.copies.features.float(), aligned.copies.weights)[..., :3]
+    # The three stripes differ by up to 0.6; a wrong place would land in another.
+    assert (there - here).abs().mean() < 0.02
+
+
+def test_alignment_falls_and_needs_copies(data: TrainingSet) -> None:
+    objective = replace(SETTINGS.objective, weight_alignment=1.0, augmentations=2)
+    settings = replace(SETTINGS, objective=objective)
+    with seeded(0):
+        trainee = Trainee(4, 3, settings)
+    records = run_steps(trainee, with_copies(data, 2), settings)
+    values = [record.alignment for record in records]
+    assert sum(values[-5:]) < sum(values[:5])
+
+
+def test_places_are_drawn_where_images_are_salient(data: TrainingSet, tmp_path: Path) -> None:
+    picture = np.zeros((64, 96), np.uint8)
+    picture[:16, 48:] = 255  # the upper right corner
+    Image.fromarray(picture).save(tmp_path / "salient.png")
+    Image.fromarray(np.zeros_like(picture)).save(tmp_path / "nothing.png")
+    paths = [view.image.file.path for view in data.maps.views]
+    of_image = {paths[0]: tmp_path / "salient.png", paths[1]: tmp_path / "nothing.png"}
+    guided = replace(data, saliency=ViewSaliency(data.maps.views, of_image))
+    places = draw_places(guided, [0, 1, 2], 400, torch.Generator().manual_seed(0))
+    corner = (places[..., 0] > -0.1) & (places[..., 1] < -0.4)
+    assert 0.85 < corner[0].float().mean() < 1.0
+    for anywhere in (corner[1], corner[2]):
+        assert anywhere.float().mean() < 0.3
+
+
+def test_labels_are_read_where_features_are(data: TrainingSet, tmp_path: Path) -> None:
+    labelled = with_labels(data, tmp_path)
+    batch = draw_batch(labelled, SETTINGS, step=3)
+    assert batch.labels is not None
+    labels = labelled.labels
+    assert labels is not None
+    shares = torch.tensor([[0.5, 0.1], [0.2, 0.5], [0.9, 0.99]])
+    assert labels.at(0, shares).tolist() == [0, 1, 2]
+    assert labels.at(5, shares).tolist() == [255, 255, 255]  # the picture without labels
+    square = replace(data.maps.views[0], viewing=Viewing(64, 16, square=True))
+    assert square.cut(np.arange(96)[None].repeat(64, 0)).shape == (64, 64)
+    assert square.cut(np.arange(96)[None].repeat(64, 0))[0, 0] == 16
+
+
+def test_the_linear_probe_learns_and_leaves_the_head_alone(
+    data: TrainingSet, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, training=replace(SETTINGS.training, linear_probe=True))
+    plain = fresh_trainee()
+    run_steps(plain, data, SETTINGS)
+    with seeded(0):
+        watched = Trainee(4, 3, settings, label_classes=3)
+    records = run_steps(watched, with_labels(data, tmp_path), settings)
+    assert records[-1].linear < records[0].linear
+    assert records[-1].linear_accuracy > 0.5
+    for one, other in zip(plain.head.parameters(), watched.head.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_batch_without_labels_gives_no_nan(data: TrainingSet) -> None:
+    settings = replace(SETTINGS, training=replace(SETTINGS.training, linear_probe=True, steps=2))
+    with seeded(0):
+        trainee = Trainee(4, 3, settings, label_classes=3)
+    nothing = LabelFiles({}, lambda _path: np.zeros((1, 1), np.int64), 3)
+    unlabelled = replace(data, labels=ViewLabels(data.maps.views, nothing))
+    records = run_steps(trainee, unlabelled, settings)
+    assert all(np.isfinite(list(asdict(record).values())).all() for record in records)
+
+
+def test_labels_as_correlations_pull_codes_of_a_label_together(
+    data: TrainingSet, tmp_path: Path
+) -> None:
+    objective = replace(SETTINGS.objective, correlations="labels")
+    settings = replace(SETTINGS, objective=objective)
+    labelled = with_labels(data, tmp_path)
+    trainee = fresh_trainee()
+    records = run_steps(trainee, labelled, settings)
+    totals = [record.total for record in records]
+    assert sum(totals[-5:]) < sum(totals[:5])
+    with pytest.raises(ValueError, match="no labels"):
+        run_steps(fresh_trainee(), data, settings)
+
+
+def test_probes_start_anew_when_asked(data: TrainingSet) -> None:
+    training = replace(SETTINGS.training, steps=6, reset_probes_every=3)
+    settings = replace(SETTINGS, training=training)
+    trainee, plain = fresh_trainee(), fresh_trainee()
+    optimiser = trainee.optimiser(settings)
+    before: list[torch.Tensor] = []
+    train(
+        trainee,
+        optimiser,
+        data,
+        SHIFTS,
+        settings,
+        choose_compute("cpu"),
+        on_step=lambda _step: before.append(trainee.centres.detach().clone()),
+    )
+    moved = [(b - a).abs().mean().item() for a, b in pairwise(before)]
+    assert moved[2] > 10 * max(moved[:2] + moved[3:])
+    assert optimiser.state[trainee.centres]["step"] == 3
+    run_steps(plain, data, replace(SETTINGS, training=replace(SETTINGS.training, steps=6)))
+    for one, other in zip(plain.head.parameters(), trainee.head.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_code_that_is_not_continuous_has_a_channel_a_class(data: TrainingSet) -> None:
+    settings = replace(SETTINGS, head=HeadSettings(continuous=False))
+    trainee = Trainee(4, 3, settings)
+    part = draw_batch(data, settings, step=0).anchors
+    assert codes_at(part, trainee.head, data.preparation).shape[-1] == 3
+    assert trainee.centres.shape == (3, 3)

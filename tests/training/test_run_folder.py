@@ -8,8 +8,9 @@ import torch
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
-from segdistill.training.loop import StepRecord, Trainee
+from segdistill.training.loop import StepRecord
 from segdistill.training.run_folder import RunFolder
+from segdistill.training.trainee import Trainee
 
 SETTINGS = FitSettings(classes=3)
 

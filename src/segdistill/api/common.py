@@ -1,14 +1,18 @@
 """What the verbs of the library share."""
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.validation import unknown_setting
 from segdistill.errors import UserError
+from segdistill.images.folder import ImageFile, find_all, find_images
 from segdistill.model.segmenter import Segmenter
 
 Source = str | Path
+Settings = TypeVar("Settings")
 
 
 def loaded(
@@ -30,16 +34,39 @@ def loaded(
     return Segmenter.load(run, backbone=backbone, device=device, precision=precision)
 
 
-def known_only(changes: dict[str, Any], settings_class: type) -> dict[str, Any]:
-    """Return the changes unchanged if each names a field of a settings class.
+def changed(
+    settings: Settings | None, changes: dict[str, Any], settings_class: type[Settings]
+) -> Settings:
+    """Return settings with some of them changed; their values are not checked yet.
+
+    Args:
+        settings: to begin with; by default those of the class.
+        changes: new values by name.
+        settings_class: a dataclass.
 
     Raises:
-        UserError: one does not.
+        UserError: there is no such setting, or the settings are of another class.
     """
-    names = {field.name for field in fields(settings_class)}
+    base = settings_class() if settings is None else settings
+    if not isinstance(base, settings_class):
+        raise UserError(
+            f"settings of type {type(base).__name__}: must be {settings_class.__name__}"
+        )
+    known = [field.name for field in fields(settings_class)]  # type: ignore[arg-type]
     for name in changes:
-        if name not in names:
-            raise UserError(
-                f"unknown setting {name!r}; the settings are {', '.join(sorted(names))}"
-            )
-    return changes
+        if name not in known:
+            raise unknown_setting(name, known)
+    return replace(base, **changes)  # type: ignore[type-var]
+
+
+def image_files(images: Source | Sequence[Source] | Sequence[ImageFile]) -> list[ImageFile]:
+    """Return the images of one source or several; files that were found already stay as they are.
+
+    Raises:
+        UserError: no image is there.
+    """
+    if isinstance(images, str | Path):
+        return find_images(images)
+    if images and all(isinstance(each, ImageFile) for each in images):
+        return list(cast("Sequence[ImageFile]", images))
+    return find_all(cast("Sequence[Source]", images))

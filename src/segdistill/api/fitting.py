@@ -1,12 +1,14 @@
 """Learning a model from images."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.common import Source, known_only
+from segdistill.api.common import Source, changed, image_files
+from segdistill.api.company import company_of
+from segdistill.api.labelled import LabelledSet
 from segdistill.backbones import Backbone, check_backbone_name, load_backbone
 from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
 from segdistill.devices import choose_compute
@@ -15,20 +17,23 @@ from segdistill.images.folder import (
     ImageFile,
     SkippedImage,
     check_images,
-    find_images,
 )
+from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
-from segdistill.training.fit import Learned, check_enough, feature_maps, learn
+from segdistill.training.fit import Learned, learn
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
+from segdistill.training.stages import check_enough, feature_maps
 
 logger = logging.getLogger("segdistill")
 
 
 def fit(
-    images: Source | Sequence[ImageFile],
+    images: Source | Sequence[Source] | Sequence[ImageFile],
     *,
     settings: FitSettings | None = None,
+    labelled: LabelledSet | None = None,
+    depth_maps: Mapping[Path, Path] | None = None,
     out: Source | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -39,8 +44,11 @@ def fit(
 
     Args:
         images: a folder (searched through all its sub-folders), a glob pattern, or a folder in
-            STEGO's layout, of which ``imgs/train`` is taken; or a list of image files.
+            STEGO's layout, of which ``imgs/train`` is taken; or a list of these, or of image files.
         settings: all settings; by default those of :class:`FitSettings`.
+        labelled: the images with labels, for what needs labels, in place of the setting
+            ``labels``; without such a setting labels are never read.
+        depth_maps: depth map of each image file that has one, in place of ``depth.folder``.
         out: the run folder to write; nothing but the feature store is written without it.
         overwrite: replace the run in ``out``.
         resume: go on with the run in ``out`` that was broken off.
@@ -53,21 +61,22 @@ def fit(
     Raises:
         UserError: something given cannot be used; the message names it and the mend.
     """
-    chosen = _settings(settings, changes)
+    chosen = changed(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)
     run = None
     if out is not None:
         run = RunFolder(Path(out))
         if resume and run.is_run:
-            chosen = run.continued(chosen)
+            chosen = run.continued(chosen).validated()
         if resume and run.is_finished:
             run.check(chosen, overwrite=False, resume=True)
             logger.info("%s: the run is finished already", out)
             return Segmenter.load(run.path, device=chosen.device, precision=chosen.precision)
-    files = find_images(images) if isinstance(images, str | Path) else list(images)
+    files = image_files(images)
     if run is not None:
         run.check(chosen, overwrite=overwrite, resume=resume)
     compute = choose_compute(chosen.device, chosen.precision)
+    company = company_of(files, chosen, labelled, depth_maps, progress=progress)
     checked, skipped = check_images(files, strict=chosen.strict, progress=progress)
     if skipped:
         logger.warning(
@@ -81,7 +90,9 @@ def fit(
     check_enough(feature_maps(checked, backbone, resolved, compute), resolved)
     if run is not None:
         run.begin(resolved, resume=resume)
-    learned = learn(checked, backbone, resolved, compute, run=run, progress=progress)
+    learned = learn(
+        checked, backbone, resolved, compute, company=company, run=run, progress=progress
+    )
     segmenter = learned.segmenter
     if learned.streamed:
         logger.warning(
@@ -92,10 +103,6 @@ def fit(
     if run is not None:
         _finish(run, segmenter, learned, resolved, checked, skipped, progress=progress)
     return segmenter
-
-
-def _settings(settings: FitSettings | None, changes: dict[str, Any]) -> FitSettings:
-    return replace(settings or FitSettings(), **known_only(changes, FitSettings)).validated()
 
 
 def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
@@ -136,4 +143,6 @@ def _finish(
         progress=progress,
     )
     segmenter.save(run.path, overwrite=True)
+    if learned.linear_probe is not None:
+        write_linear_probe(learned.linear_probe, run.path)
     run.remove_checkpoint()

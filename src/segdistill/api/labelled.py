@@ -1,7 +1,7 @@
 """Labelled images, from two folders or from a benchmark data set."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,19 +40,30 @@ def labelled_folders(images: Source, labels: Source) -> LabelledSet:
     Raises:
         UserError: a folder is missing or empty, or no names agree.
     """
-    found = find_images(images)
-    pairs = match_labels(found, find_images(labels))
-    if len(pairs) < len(found):
-        logger.warning("%d of %d images have no labels", len(found) - len(pairs), len(found))
-    folder = Path(labels).absolute()
-    for above in list(folder.parents)[:2]:
+    return labelled_files(find_images(images), labels)
+
+
+def labelled_files(images: Sequence[ImageFile], labels: Source) -> LabelledSet:
+    """Pair images with the label files of a folder; see :func:`labelled_folders`.
+
+    Raises:
+        UserError: the folder is missing or empty, or no names agree.
+    """
+    pairs = match_labels(images, find_images(labels))
+    if len(pairs) < len(images):
+        logger.warning("%d of %d images have no labels", len(images) - len(pairs), len(images))
+    return LabelledSet(
+        [(image, label.path) for image, label in pairs], read_labels, _class_names(Path(labels))
+    )
+
+
+def _class_names(labels: Path) -> tuple[str, ...]:
+    for above in list(labels.absolute().parents)[:2]:
         listing = above / "classes.txt"
         if listing.is_file():
-            names = tuple(line.strip() for line in listing.read_text().splitlines() if line.strip())
-            break
-    else:
-        names = ()
-    return LabelledSet([(image, label.path) for image, label in pairs], read_labels, names)
+            lines = listing.read_text(encoding="utf-8").splitlines()
+            return tuple(line.strip() for line in lines if line.strip())
+    return ()
 
 
 def labelled_dataset(name: str, root: Source, split: str) -> LabelledSet:

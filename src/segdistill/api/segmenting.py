@@ -1,11 +1,10 @@
 """Segmenting images with a model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.common import Source, known_only, loaded
+from segdistill.api.common import Source, changed, loaded
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.images.folder import find_all
 from segdistill.inference.folder import (
@@ -48,7 +47,7 @@ def segment(
     Raises:
         UserError: something given cannot be used; the message names it and the mend.
     """
-    chosen = replace(options or MaskOptions(), **known_only(changes, MaskOptions))
+    chosen = changed(options, changes, MaskOptions).validated()
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     files = find_all(several)
     check_masks_folder(files, Path(out), chosen)

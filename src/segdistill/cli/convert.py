@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, common_options, flag
+from segdistill.cli.parser import CommandParser, command_line, common_options, flag
 
 
 def parser() -> CommandParser:
@@ -50,4 +50,4 @@ def run(arguments: Sequence[str]) -> None:
         print(
             f"Probe:    {out / PROBE_FILE} (linear, {converted.probe.out_features} label classes)"
         )
-    print(f"Next:     segdistill segment {out} IMAGES")
+    print(f"Next:     {command_line('segment', out, 'IMAGES')}")

@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, common_options, compute_options, flag
+from segdistill.cli.parser import (
+    CommandParser,
+    common_options,
+    compute_choice,
+    compute_options,
+    flag,
+    run_argument,
+)
 from segdistill.errors import UserError
+from segdistill.images.finding import check_exists
 
 
 def parser() -> CommandParser:
@@ -15,14 +23,18 @@ def parser() -> CommandParser:
         " backbone's features and by the codes that were learned.",
         "segdistill correspond runs/photos beach.jpg dunes.jpg --point 120,80",
     )
-    command.add_argument("run", help="run folder that `segdistill fit` wrote")
+    run_argument(command)
     command.add_argument("first", help="image that holds the point")
     command.add_argument("second", nargs="?", help="image to look in (default: the first)")
     command.add_argument(
         "--point", type=str, help="x,y in pixels of the first image (default: its middle)"
     )
     command.add_argument("--out", type=str, default="correspondences.png", help="picture to write")
-    flag(command, "--animate", "also write a GIF in which the point moves")
+    command.add_argument(
+        "--animation",
+        type=str,
+        help="also write this file, .gif or .mp4, in which the point moves",
+    )
     flag(command, "--overwrite", "replace the pictures that are there")
     compute_options(command)
     common_options(command)
@@ -39,10 +51,17 @@ def run(arguments: Sequence[str]) -> None:
     out = Path(options.out)
     if out.suffix.lower() != ".png":
         raise UserError(f"--out {out}: must end with .png")
-    animation = out.with_suffix(".gif")
-    for path in [out, *([animation] if options.animate else [])]:
-        if path.exists() and not options.overwrite:
-            raise UserError(f"{path}: exists already; add --overwrite or choose another --out")
+    animation = Path(options.animation) if options.animation else None
+    for path, option in ((out, "--out"), (animation, "--animation")):
+        if path is not None and path.exists() and not options.overwrite:
+            raise UserError(f"{path}: exists already; add --overwrite or choose another {option}")
+    for image in (options.first, options.second or options.first):
+        check_exists(image)
+
+    from segdistill.inference.animation import check_animation
+
+    if animation is not None:
+        check_animation(animation)
 
     from segdistill.images.decode import read_image
     from segdistill.inference.correspondences import (
@@ -57,14 +76,12 @@ def run(arguments: Sequence[str]) -> None:
     point = share_of(options.point, images[0].shape[1], images[0].shape[0])
     segmenter = Segmenter.load(
         options.run,
-        backbone=options.backbone,
-        device=options.device,
-        precision=options.precision,
+        **compute_choice(options),
     )
     first, second = (embed(segmenter, image) for image in images)
     write_picture(out, draw_correspondences(first, second, point))
     print(f"Picture:   {out}")
-    if options.animate:
+    if animation is not None:
         write_animation(animation, first, second)
         print(f"Animation: {animation}")
 

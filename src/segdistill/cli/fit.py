@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
-from segdistill.cli.parser import CommandParser, common_options, flag
+from segdistill.cli.parser import CommandParser, command_line, common_options, flag
+from segdistill.cli.settings_file import check_settings_file, values_of
 from segdistill.config.presets import preset_names, preset_path
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
+from segdistill.images.finding import find_images, source_name
 
 if TYPE_CHECKING:
-    from segdistill.images.folder import ImageFile
+    from segdistill.api import LabelledSet
+    from segdistill.images.finding import ImageFile
 
 
 def parser() -> CommandParser:
@@ -48,16 +51,22 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         UserError: something given cannot be used.
     """
+    for path in values_of("--config", arguments):
+        check_settings_file(path, parser(), settings_from)
     options = parser().parse_args(with_preset_file(arguments))
     settings = settings_from(options).validated()
-    name = options.preset or options.images or settings.dataset or ""
-    out = Path(options.out or Path("runs") / (Path(name).resolve().name or "images"))
+    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    images = training_images(options, settings)
+    source = source_name(options.images or settings.dataset or "")
+    out = Path(options.out or Path("runs") / (options.preset or source))
 
     from segdistill.api import fit
 
     fit(
-        training_images(options, settings),
+        images,
         settings=settings,
+        labelled=training_labels(options, settings),
+        depth_maps=training_depth(options, settings),
         out=out,
         overwrite=options.overwrite,
         resume=options.resume,
@@ -65,7 +74,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     print(f"Run:    {out}")
     print(f"Report: {out / 'report.html'}")
-    print(f"Next:   segdistill segment {out} IMAGES")
+    print(f"Next:   {command_line('segment', out, 'IMAGES')}")
 
 
 def with_preset_file(arguments: Sequence[str]) -> list[str]:
@@ -76,17 +85,12 @@ def with_preset_file(arguments: Sequence[str]) -> list[str]:
     Raises:
         UserError: there is no such preset.
     """
-    given = list(arguments)
-    for index, argument in enumerate(given):
-        if argument == "--preset" and index + 1 < len(given):
-            return ["--config", str(preset_path(given[index + 1])), *given]
-        if argument.startswith("--preset="):
-            return ["--config", str(preset_path(argument.removeprefix("--preset="))), *given]
-    return given
+    presets = values_of("--preset", arguments)[:1]
+    return [*(f"--config={preset_path(preset)}" for preset in presets), *arguments]
 
 
-def training_images(options: Namespace, settings: FitSettings) -> "str | list[ImageFile]":
-    """Return the folder given, or the training images of a benchmark.
+def training_images(options: Namespace, settings: FitSettings) -> "list[ImageFile]":
+    """Return the images of the folder given, or the training images of a benchmark.
 
     Raises:
         UserError: neither is given, or both are, or files are missing.
@@ -94,7 +98,7 @@ def training_images(options: Namespace, settings: FitSettings) -> "str | list[Im
     if options.data_root is None:
         if options.images is None:
             raise UserError("images is missing: give a folder, or --dataset and --data-root")
-        return str(options.images)
+        return find_images(options.images)
     if options.images is not None:
         raise UserError(f"{options.images} and --data-root: give one or the other")
     if settings.dataset is None:
@@ -104,6 +108,42 @@ def training_images(options: Namespace, settings: FitSettings) -> "str | list[Im
 
     dataset = get_dataset(settings.dataset)
     return [item.image for item in dataset.items(Path(options.data_root), "train")]
+
+
+def training_labels(options: Namespace, settings: FitSettings) -> "LabelledSet | None":
+    """Return the labels of a benchmark's training images, only if the settings need them.
+
+    Raises:
+        UserError: files are missing, or no image is labelled.
+    """
+    if not settings.needs_labels or settings.dataset is None or options.data_root is None:
+        return None
+
+    from segdistill.api import labelled_dataset
+
+    return labelled_dataset(settings.dataset, options.data_root, "train")
+
+
+def training_depth(options: Namespace, settings: FitSettings) -> dict[Path, Path]:
+    """Return depth maps that lie where depth lies by custom, if the settings name no folder.
+
+    Raises:
+        UserError: files of the benchmark are missing.
+    """
+    if not settings.wants_depth or settings.depth.folder is not None:
+        return {}
+
+    from segdistill.images.datasets import get_dataset
+    from segdistill.images.depth_files import depth_folder_beside, find_depth_maps, match_depth
+
+    if settings.dataset is not None and options.data_root is not None:
+        items = get_dataset(settings.dataset).items(Path(options.data_root), "train")
+        return {item.image.path: item.depth for item in items if item.depth is not None}
+    folder = depth_folder_beside(options.images)
+    if not folder.is_dir():
+        return {}
+    matched = match_depth(find_images(options.images), find_depth_maps(folder))
+    return {image.path: depth.path for image, depth in matched.items()}
 
 
 def settings_from(options: Namespace) -> FitSettings:

@@ -10,7 +10,7 @@ from importlib import import_module
 from segdistill.errors import UserError
 from segdistill.version import __version__
 
-Command = Callable[[Sequence[str]], None]
+Command = Callable[[Sequence[str]], int | None]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ COMMANDS = {
     ),
     "probe": CommandEntry("segdistill.cli.probe", "measure a run's codes with a linear probe"),
     "convert": CommandEntry("segdistill.cli.convert", "make a run of a STEGO checkpoint"),
+    "depth": CommandEntry("segdistill.cli.depth", "estimate the depth of images with a network"),
     "sample": CommandEntry("segdistill.cli.sample", "generate a small data set to try things on"),
     "backbones": CommandEntry("segdistill.cli.backbones", "list the backbones"),
     "datasets": CommandEntry("segdistill.cli.datasets", "list the benchmark data sets"),
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows ``segdistill``; by default the process's own.
 
     Returns:
-        Exit status: 0, 2 for a mistake of the user, 130 if interrupted.
+        Exit status: 0, 1 if nothing could be done, 2 for a mistake of the user, 130 if
+        interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"-h", "--help"}:
@@ -77,19 +79,33 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     """
     try:
         command: Command = import_module(COMMANDS[name].module).run
-        command(arguments)
+        status = command(arguments)
     except UserError as error:
         print(f"segdistill {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        hint = "; the same command with --resume goes on" if name in {"fit", "segment"} else ""
-        print(f"\nsegdistill {name}: interrupted{hint}", file=sys.stderr)
+        print(f"\nsegdistill {name}: interrupted{how_to_go_on(name, arguments)}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read the output has gone, as `| head` does.
         sys.stderr.close()
         return 141
-    return 0
+    return status or 0
+
+
+def how_to_go_on(name: str, arguments: Sequence[str]) -> str:
+    """Return what to say to whoever interrupted a command.
+
+    Example:
+        >>> how_to_go_on("fit", ["photos"])
+        '; the same command with --resume goes on'
+    """
+    if name not in {"fit", "segment"}:
+        return ""
+    if "--resume" in arguments:
+        return "; the same command goes on"
+    # Where --overwrite got to is not known here: what --resume met could be the old run or masks.
+    return "" if "--overwrite" in arguments else "; the same command with --resume goes on"
 
 
 def overview() -> str:

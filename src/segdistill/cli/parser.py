@@ -1,9 +1,10 @@
 """A command's parser: typed settings, YAML files, and errors that name the mend."""
 
 import re
+import shlex
 import sys
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -13,6 +14,14 @@ from segdistill.errors import UserError
 if TYPE_CHECKING:
     from segdistill.api import LabelledSet
 
+TYPE_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "null",
+}
+
 
 class CommandParser(ArgumentParser):
     """An argument parser whose errors are one line and offer the nearest option.
@@ -21,6 +30,9 @@ class CommandParser(ArgumentParser):
         command: what the user types after ``segdistill``.
         description: shown at the head of the help.
         example: a command line to copy.
+
+    Attributes:
+        file: settings file that is being read, named in errors; none for the command line.
     """
 
     def __init__(self, command: str, description: str, example: str) -> None:
@@ -30,10 +42,16 @@ class CommandParser(ArgumentParser):
             usage=f"segdistill {command} [options] ...",
             allow_abbrev=False,
         )
+        self.file: str | None = None
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print one line that says what is wrong and the mend, and exit with status 2."""
-        del ex
+        """Print one line that says what is wrong and the mend, and exit with status 2.
+
+        Raises:
+            UserError: instead, for a mistake in a settings file.
+        """
+        if self.file is not None:
+            raise UserError(f"{self.file}: {self.reword(message).removeprefix('--')}") from ex
         sys.stderr.write(f"{self.prog}: {self.reword(message)}\n")
         sys.stderr.write(f"See `{self.prog} --help`.\n")
         sys.exit(2)
@@ -57,7 +75,20 @@ class CommandParser(ArgumentParser):
         missing = re.search(r'(?:Key "(\w+)" is required|arguments are required: (.+))', message)
         if missing:
             return f"{missing.group(1) or missing.group(2)} is missing"
-        return " ".join(message.split())
+        return self._reword_usage(" ".join(message.split()))
+
+    def _reword_usage(self, message: str) -> str:
+        group = re.search(r"[\"']?(\w+)[\"']?: ?Unable to load config '(.*?)'", message)
+        if group:
+            name = group.group(1)
+            return f"--{name} {group.group(2)}: no settings file; set one by one, as --{name}.NAME"
+        no_value = re.search(r"argument (--\S+): expected one argument", message)
+        if no_value:
+            return f"{no_value.group(1)} needs a value"
+        flagged = re.search(r"argument (--\S+): ignored explicit argument", message)
+        if flagged:
+            return f"{flagged.group(1)} takes no value"
+        return message
 
     def _known_options(self) -> list[str]:
         # The prefix actions --head, --objective and so on take whole YAML files.
@@ -79,17 +110,19 @@ class CommandParser(ArgumentParser):
         return f"{dashes}{bare}: no such {'option' if dashes else 'setting'}{hint}"
 
     def _reword_invalid(self, key: str, message: str) -> str:
-        value = re.search(r"Given value: (.*)", message)
+        given = re.search(r"(?:Given|Got) value: (.*)", message)
+        value = given.group(1).strip() if given else ""
         choices = re.search(r"typing\.Literal\[(.*?)\]", message)
-        types = sorted(set(re.findall(r"Expected an? <class '(\w+)'>", message)))
+        types = set(re.findall(r"Expected an? <class '(\w+)'>", message))
         if choices:
             expected = f"one of {choices.group(1)}"
         elif types:
-            names = {"int": "a whole number", "float": "a number", "NoneType": "null"}
-            expected = " or ".join(names.get(each, each) for each in types)
+            # What it may be first, and that it may be left out last.
+            ordered = sorted(types, key=lambda each: (each == "NoneType", each))
+            expected = " or ".join(TYPE_NAMES.get(each, each) for each in ordered)
         else:
             expected = "of another form"
-        return f"--{key} {value.group(1) if value else ''}: must be {expected}"
+        return f"--{key} {value or repr('')}: must be {expected}"
 
 
 def flag(parser: CommandParser, name: str, text: str) -> None:
@@ -108,6 +141,20 @@ def common_options(parser: CommandParser) -> None:
     flag(parser, "--quiet", "print nothing but errors and results")
 
 
+def run_argument(parser: CommandParser) -> None:
+    """Add the run folder that a command works with."""
+    parser.add_argument("run", help="run folder that `segdistill fit` wrote")
+
+
+def resolution_option(parser: CommandParser) -> None:
+    """Add the size at which images are seen."""
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        help="shorter side at which the backbone sees images (default: as in training)",
+    )
+
+
 def compute_options(parser: CommandParser) -> None:
     """Add the options of commands that run a model."""
     parser.add_argument("--backbone", type=str, help="where the backbone lies now, if it moved")
@@ -115,6 +162,11 @@ def compute_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--precision", type=PrecisionName, default="auto", help="of matrix products"
     )
+
+
+def compute_choice(options: Namespace) -> dict[str, Any]:
+    """Return what the options of :func:`compute_options` say, as arguments of the library."""
+    return {name: options[name] for name in ("backbone", "device", "precision")}
 
 
 def labelled_options(parser: CommandParser, *, split: str) -> None:
@@ -150,3 +202,13 @@ def labelled_set(options: Namespace) -> "LabelledSet":
     if options.images and options.labels:
         return labelled_folders(options.images, options.labels)
     raise UserError("give --images and --labels, or --dataset and --data-root")
+
+
+def command_line(*words: object) -> str:
+    """Return a command to copy into a shell, quoted where a name needs it.
+
+    Example:
+        >>> command_line("segment", "runs/my photos", "IMAGES")
+        "segdistill segment 'runs/my photos' IMAGES"
+    """
+    return shlex.join(["segdistill", *map(str, words)])

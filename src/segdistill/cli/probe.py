@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 from segdistill.cli.parser import (
     CommandParser,
+    command_line,
     common_options,
+    compute_choice,
     compute_options,
     labelled_options,
     labelled_set,
+    run_argument,
 )
 
 
@@ -19,7 +22,7 @@ def parser() -> CommandParser:
         " `segdistill evaluate` then scores it beside the clusters. Masks never depend on it.",
         "segdistill probe runs/photos --images train/imgs --labels train/labels",
     )
-    command.add_argument("run", help="run folder that `segdistill fit` wrote")
+    run_argument(command)
     labelled_options(command, split="train")
     command.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
     compute_options(command)
@@ -41,10 +44,9 @@ def run(arguments: Sequence[str]) -> None:
         options.run,
         labelled_set(options),
         seed=options.seed,
-        backbone=options.backbone,
-        device=options.device,
-        precision=options.precision,
+        **compute_choice(options),
         progress=not options.quiet,
     )
     print(f"Probe: {trained.out_features} label classes, kept in {options.run}")
-    print(f"Next:  segdistill evaluate {options.run} --images IMAGES --labels LABELS")
+    following = command_line("evaluate", options.run, "--images", "IMAGES", "--labels", "LABELS")
+    print(f"Next:  {following}")

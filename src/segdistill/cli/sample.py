@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, common_options
+from segdistill.cli.parser import CommandParser, command_line, common_options
 from segdistill.errors import UserError
 
 
@@ -52,4 +52,4 @@ def run(arguments: Sequence[str]) -> None:
     print(f"Images: {root / 'imgs'}")
     print(f"Labels: {root / 'labels'}")
     print(f"Depth:  {root / 'depth'}")
-    print(f"Next:   segdistill fit {root} --classes 6")
+    print(f"Next:   {command_line('fit', root, '--classes', 6)}")

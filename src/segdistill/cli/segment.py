@@ -1,9 +1,19 @@
 """``segdistill segment``."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, common_options, compute_options, flag
+from segdistill.cli.parser import (
+    CommandParser,
+    common_options,
+    compute_choice,
+    compute_options,
+    flag,
+    resolution_option,
+    run_argument,
+)
+from segdistill.images.finding import check_exists, source_name
 
 
 def parser() -> CommandParser:
@@ -13,7 +23,7 @@ def parser() -> CommandParser:
         "Write one mask for each image: same tree, same names, the image's own size, upright.",
         "segdistill segment runs/photos more_photos --overlay",
     )
-    command.add_argument("run", help="run folder that `segdistill fit` wrote")
+    run_argument(command)
     command.add_argument("sources", nargs="+", help="folders, files or quoted glob patterns")
     command.add_argument("--out", type=str, help="folder for the masks (default: masks/NAME)")
     flag(command, "--overlay", "also write NAME.overlay.jpg: the colours over the image")
@@ -23,25 +33,27 @@ def parser() -> CommandParser:
     flag(command, "--strict", "stop at the first image that cannot be read")
     flag(command, "--overwrite", "replace masks that are there")
     flag(command, "--resume", "leave masks that are there, write those that are missing")
-    command.add_argument(
-        "--resolution",
-        type=int,
-        help="shorter side at which the backbone sees images (default: as in training)",
-    )
+    resolution_option(command)
     compute_options(command)
     common_options(command)
     return command
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str]) -> int:
     """Run the command.
+
+    Returns:
+        Exit status: 1 if none of the images could be segmented.
 
     Raises:
         UserError: something given cannot be used.
     """
     options = parser().parse_args(list(arguments))
-    name = Path(options.sources[0]).resolve().name if len(options.sources) == 1 else "images"
-    out = Path(options.out or Path("masks") / Path(name).stem.replace("*", "images"))
+    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    for source in options.sources:
+        check_exists(source)
+    name = source_name(options.sources[0]) if len(options.sources) == 1 else "images"
+    out = Path(options.out or Path("masks") / name)
 
     from segdistill.api import segment
     from segdistill.inference.folder import MaskOptions
@@ -52,13 +64,19 @@ def run(arguments: Sequence[str]) -> None:
         options.sources,
         out,
         options=MaskOptions(**{name: options[name] for name in names}),
-        backbone=options.backbone,
-        device=options.device,
-        precision=options.precision,
+        **compute_choice(options),
         progress=not options.quiet,
     )
+    for skipped in done.skipped:
+        print(f"Skipped: {skipped.reason}")
+    if not done.written and not done.kept:
+        print(
+            f"segdistill segment: none of {len(done.skipped)} images can be read;"
+            " nothing was written",
+            file=sys.stderr,
+        )
+        return 1
     kept = f", {done.kept} were there already" if done.kept else ""
     print(f"Masks:   {done.written} written to {done.folder}{kept}")
     print(f"Classes: {done.folder / 'classes.json'}")
-    for skipped in done.skipped:
-        print(f"Skipped: {skipped.reason}")
+    return 0

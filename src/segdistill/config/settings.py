@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from segdistill.errors import UserError
+from segdistill.config.validation import FIT_RANGES, check_ranges, refuse, typed
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "32-true", "bf16-mixed"]
@@ -25,11 +25,14 @@ class HeadSettings:
         channels: channels of the code.
         kind: ``nonlinear`` adds a hidden layer beside the linear one (STEGO, section 3.2).
         dropout: share of feature channels dropped while training, from 0 to below 1.
+        continuous: ``false`` gives the code one channel a class, whatever ``channels`` says (an
+            ablation of STEGO's).
     """
 
     channels: int = 70
     kind: Literal["nonlinear", "linear"] = "nonlinear"
     dropout: float = 0.1
+    continuous: bool = True
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class ObjectiveSettings:
         weight_reconstruction: weight of telling the features from the code (0 leaves it out).
         weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges (0
             leaves it out; decoding an image in every step makes training slower).
+        weight_alignment: weight of giving an image and its augmented copy (mirrored, cropped, in
+            other colours, blurred) the same codes (0 leaves it out).
+        augmentations: augmented copies kept of each image for that; a step takes one of them.
+        correlations: ``labels`` puts the agreement of labels in the place of the features': an
+            oracle that shows what the loss could reach at best. It needs labels.
         shift_self: feature correlation, from -1 to 1, above which codes of one image attract; left
             out, it is set from the images so that a share of ``attract_self`` of the pairs does.
         shift_neighbour: the same for pairs with a neighbour.
@@ -64,6 +72,9 @@ class ObjectiveSettings:
     weight_random: float = 0.63
     weight_reconstruction: float = 0.0
     weight_crf: float = 0.0
+    weight_alignment: float = 0.0
+    augmentations: int = 4
+    correlations: Literal["features", "labels"] = "features"
     shift_self: float | None = None
     shift_neighbour: float | None = None
     shift_random: float | None = None
@@ -79,6 +90,67 @@ class ObjectiveSettings:
 
 
 @dataclass(frozen=True)
+class DepthSettings:
+    """Depth as a guide while training (Sick et al., DepthG, CVPR 2024); segmenting never needs it.
+
+    Attributes:
+        folder: depth maps of the images' names; a folder given turns the guide on.
+        guide: ``auto`` guides if ``folder`` is given; ``on`` also takes a benchmark's own depth and
+            stops where there is none; ``off`` never guides.
+        kind: what larger numbers in depth maps mean: ``depth`` farther, ``inverse`` nearer,
+            ``height`` higher, seen from above. Left out: as ``depth.json`` beside the maps says,
+            else ``depth``.
+        invalid: number in depth maps that means 'not measured', such as 0.
+        field_of_view: of the camera, from left to right, in degrees.
+        similarity: of the depths of two places: ``product`` as in DepthG, by ``difference`` of
+            depth, or by ``distance`` in space.
+        weight: of pairs within one image whose depths, not features, say which codes attract.
+        shift: depth similarity, from 0 to 1, above which codes attract. Left out, it is 0.03 for
+            ``product``, as in DepthG, and else what half of the pairs exceed.
+        sampling: where places are drawn: ``farthest`` from each other in space, ``farthest-mixed``
+            in space and features, evenly over the ``histogram`` of depth, or at ``random``.
+        hidden_positives: a second head learns from codes averaged over places near in space
+            (``depth``) or of like features (``features``).
+        weight_hidden_positives: of the losses of that second head.
+        schedule: how weight, shift and samples change: ``exponential`` multiplies by a factor after
+            each period, ``linear`` goes to the start times the factor within one period.
+        weight_factor: of ``weight``; 1 leaves it as it is.
+        weight_every: steps of a period of ``weight``.
+        weight_minimum: below which ``weight`` does not fall.
+        shift_factor: of ``shift``.
+        shift_every: steps of a period of ``shift``.
+        shift_minimum: below which ``shift`` does not fall.
+        samples_factor: of ``objective.samples``.
+        samples_every: steps of a period of ``objective.samples``.
+        samples_minimum: below which ``objective.samples`` does not fall.
+        as_released: do all that DepthG's released code does otherwise than its paper, to compare.
+    """
+
+    folder: Path | None = None
+    guide: Literal["auto", "on", "off"] = "auto"
+    kind: Literal["depth", "inverse", "height"] | None = None
+    invalid: float | None = None
+    field_of_view: float = 60.0
+    similarity: Literal["product", "difference", "distance"] = "product"
+    weight: float = 0.16
+    shift: float | None = None
+    sampling: Literal["random", "farthest", "farthest-mixed", "histogram"] = "farthest"
+    hidden_positives: Literal["none", "depth", "features"] = "none"
+    weight_hidden_positives: float = 0.3
+    schedule: Literal["exponential", "linear"] = "exponential"
+    weight_factor: float = 1.0
+    weight_every: int = 300
+    weight_minimum: float = 0.0
+    shift_factor: float = 1.0
+    shift_every: int = 300
+    shift_minimum: float = 0.0
+    samples_factor: float = 1.0
+    samples_every: int = 1000
+    samples_minimum: int = 4
+    as_released: bool = False
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """The training loop.
 
@@ -89,6 +161,10 @@ class TrainingSettings:
         cluster_learning_rate: of the cluster centres (Adam).
         neighbours: a positive is drawn from this many nearest neighbours of an image.
         checkpoint_every: steps between checkpoints, from which ``--resume`` goes on.
+        reset_probes_every: steps after which the cluster centres and the linear probe start anew,
+            so that they follow codes that have changed (left out: never).
+        linear_probe: also train a linear probe beside the head, as STEGO does; it needs labels,
+            and changes nothing but what is reported.
     """
 
     steps: int = 400
@@ -97,6 +173,8 @@ class TrainingSettings:
     cluster_learning_rate: float = 5e-3
     neighbours: int = 7
     checkpoint_every: int = 50
+    reset_probes_every: int | None = None
+    linear_probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,14 +200,22 @@ class FitSettings:
     Attributes:
         dataset: benchmark whose training images ``--data-root`` holds, instead of a folder.
         classes: number of kinds of things to find.
+        extra_clusters: clusters beside those; when scored, those that match no label class count
+            as wrong.
         backbone: short name (``segdistill backbones`` lists them), hub id, local folder or .pth.
         resolution: shorter side, in pixels, of the image as the backbone sees it; by default
             what suits the backbone.
         segment_resolution: the same when segmenting; by default as in training.
         square: learn from the middle square of each image or crop, as STEGO does.
         resampling: filter by which images are resized; ``nearest`` is what STEGO's code uses.
-        crops: ``five`` learns from four corner crops and a centre crop of half the side of each
-            image, each brought to the resolution, so that smaller things are seen.
+        crops: ``five`` learns from four corner crops and a centre crop of each image, ``random``
+            from five crops anywhere, each brought to the resolution, so that smaller things are
+            seen.
+        crop_ratio: side of a crop, as a share of the image's, above 0, at most 1.
+        labels: folder of label files, for what needs labels (``training.linear_probe``,
+            ``objective.correlations``); otherwise labels are never read.
+        saliency: folder of grey images of the images' names; nine places in ten are drawn where
+            they are not black.
         components: principal components of the features that are kept (0 keeps the features as
             they are, as STEGO does): it removes noise and makes training several times faster.
         method: ``stego`` distils correspondences into a head; ``kmeans`` clusters the backbone's
@@ -142,6 +228,7 @@ class FitSettings:
         precision: of matrix products.
         head: the segmentation head.
         objective: the correspondence loss.
+        depth: depth as a guide.
         training: the training loop.
         cache: the feature store.
 
@@ -152,12 +239,16 @@ class FitSettings:
 
     dataset: str | None = None
     classes: int | None = None
+    extra_clusters: int = 0
     backbone: str = "efficientnet-lite0"
     resolution: int | None = None
     segment_resolution: int | None = None
     square: bool = False
     resampling: Literal["bicubic", "nearest"] = "bicubic"
-    crops: Literal["none", "five"] = "none"
+    crops: Literal["none", "five", "random"] = "none"
+    crop_ratio: float = 0.5
+    labels: Path | None = None
+    saliency: Path | None = None
     components: int = 128
     method: Literal["stego", "kmeans"] = "stego"
     clustering: Literal["kmeans", "probe"] = "kmeans"
@@ -167,59 +258,46 @@ class FitSettings:
     precision: PrecisionName = "auto"
     head: HeadSettings = field(default_factory=HeadSettings)
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+    depth: DepthSettings = field(default_factory=DepthSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether anything in the fit looks at labels."""
+        return self.training.linear_probe or self.objective.correlations == "labels"
+
+    @property
+    def wants_depth(self) -> bool:
+        """Whether depth guides the fit."""
+        given = self.depth.guide == "on" or self.depth.folder is not None
+        return given and self.depth.guide != "off" and self.method == "stego"
+
     def validated(self) -> "FitSettings":
-        """Return the settings unchanged if every number lies in its range.
+        """Return the settings, with every value of its type and every number in its range.
+
+        Returns:
+            The same settings; numbers and paths of other kinds (numpy's, text) as plain ones.
 
         Raises:
-            UserError: a number is out of its range; the message names the setting and the range.
+            UserError: a value is of another type or out of its range; the message names the
+                setting and what it may be.
         """
-        rules = [
-            ("classes", self.classes is None or 2 <= self.classes <= 255, "from 2 to 255"),
-            ("resolution", self.resolution is None or self.resolution >= 32, "at least 32"),
-            ("head.channels", self.head.channels >= 2, "at least 2"),
-            ("head.dropout", 0 <= self.head.dropout < 1, "from 0 to below 1"),
-            (
-                "segment_resolution",
-                self.segment_resolution is None or self.segment_resolution >= 32,
-                "at least 32",
-            ),
-            ("components", self.components == 0 or self.components >= 2, "0 or at least 2"),
-            ("objective.attract_self", 0 <= self.objective.attract_self <= 1, "from 0 to 1"),
-            (
-                "objective.attract_neighbour",
-                0 <= self.objective.attract_neighbour <= 1,
-                "from 0 to 1",
-            ),
-            ("objective.attract_random", 0 <= self.objective.attract_random <= 1, "from 0 to 1"),
-            (
-                "objective.feature_dropout",
-                0 <= self.objective.feature_dropout < 1,
-                "from 0 to below 1",
-            ),
-            ("objective.samples", self.objective.samples >= 2, "at least 2"),
-            ("objective.random_draws", self.objective.random_draws >= 1, "at least 1"),
-            ("training.steps", self.training.steps >= 1, "at least 1"),
-            ("training.batch_size", self.training.batch_size >= 2, "at least 2"),
-            ("training.learning_rate", self.training.learning_rate > 0, "above 0"),
-            ("training.cluster_learning_rate", self.training.cluster_learning_rate > 0, "above 0"),
-            ("training.neighbours", self.training.neighbours >= 1, "at least 1"),
-            ("training.checkpoint_every", self.training.checkpoint_every >= 1, "at least 1"),
-            ("cache.max_gigabytes", self.cache.max_gigabytes >= 0, "at least 0"),
-            ("seed", 0 <= self.seed < 2**31, "from 0 to 2147483647"),
-        ]
-        for name, holds, allowed in rules:
-            if not holds:
-                value: Any = self
-                for part in name.split("."):
-                    value = getattr(value, part)
-                raise UserError(f"--{name} {value}: must be {allowed}")
-        return self
+        settings = typed(self)
+        check_ranges(settings, FIT_RANGES)
+        if (settings.classes or DEFAULT_CLASSES) + settings.extra_clusters > 255:
+            value = str(settings.extra_clusters)
+            refuse("extra_clusters", value, "at least 0 and, with the classes, at most 255")
+        return settings
 
     def as_plain(self) -> dict[str, Any]:
         """Return nested dictionaries of plain values, fit for YAML and JSON."""
         plain = asdict(self)
-        plain["cache"]["folder"] = None if self.cache.folder is None else str(self.cache.folder)
+        for group, name in (
+            (plain["cache"], "folder"),
+            (plain["depth"], "folder"),
+            (plain, "labels"),
+            (plain, "saliency"),
+        ):
+            group[name] = None if group[name] is None else str(group[name])
         return plain

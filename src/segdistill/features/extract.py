@@ -1,11 +1,9 @@
 """Working out feature maps once, and handing them out from then on."""
 
 import contextlib
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import groupby, islice
 
 import numpy as np
@@ -15,9 +13,7 @@ from numpy.typing import NDArray
 from segdistill.backbones import Backbone
 from segdistill.devices import Compute
 from segdistill.features.store import FeatureStore
-from segdistill.images.decode import read_image
-from segdistill.images.folder import CheckedImage
-from segdistill.images.resize import Crop, Viewing
+from segdistill.features.views import View
 from segdistill.progress import Advance, progress_bar
 
 PIXELS_A_BATCH = {"cpu": 1_000_000, "cuda": 12_000_000, "mps": 4_000_000}
@@ -28,55 +24,6 @@ BATCHES_AHEAD = 2
 FEATURES_VERSION = 1
 """To be raised whenever decoding, resizing or a backbone's code changes what features come out."""
 FLOAT16_MAX = float(np.finfo(np.float16).max)
-
-
-@dataclass(frozen=True)
-class View:
-    """An image, or a crop of one, at the size at which the backbone sees it.
-
-    Attributes:
-        image: where it comes from.
-        crop: the part of it.
-        viewing: how the backbone sees that part.
-    """
-
-    image: CheckedImage
-    crop: Crop
-    viewing: Viewing
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, in pixels, as the backbone sees it."""
-        rows, columns = self.crop.pixels(self.image.height, self.image.width)
-        return self.viewing.sizes(rows.stop - rows.start, columns.stop - columns.start)[1]
-
-    @property
-    def key(self) -> str:
-        """What the store keeps its features under: content, crop and size."""
-        height, width = self.size
-        text = f"{self.image.digest} {self.crop.key} {height}x{width}"
-        if self.viewing.square or self.viewing.resampling != "bicubic":
-            text += f" {self.viewing.square} {self.viewing.resampling}"
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-    def load(self) -> NDArray[np.uint8]:
-        """Decode, cut and resize; returns shape (*size, 3)."""
-        image = read_image(self.image.file.path)
-        rows, columns = self.crop.pixels(*image.shape[:2])
-        return self.viewing.apply(image[rows, columns])
-
-
-def views_of(images: Iterable[CheckedImage], crops: Sequence[Crop], viewing: Viewing) -> list[View]:
-    """Return the views of all images, image by image.
-
-    A crop is brought to the resolution of a whole image, so that it shows more detail.
-
-    Args:
-        images: what was checked.
-        crops: to take of each image.
-        viewing: how the backbone sees each of them.
-    """
-    return [View(image, crop, viewing) for image in images for crop in crops]
 
 
 class FeatureMaps:

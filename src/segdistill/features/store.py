@@ -11,6 +11,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +93,7 @@ class FeatureStore:
         array: NDArray[np.float16] = np.load(self.path(backbone, key), mmap_mode="r")
         return array
 
-    def write(self, backbone: str, key: str, features: NDArray[np.float16]) -> bool:
+    def write(self, backbone: str, key: str, features: NDArray[np.floating[Any]]) -> bool:
         """Keep a map, if the disk has room for it.
 
         Args:

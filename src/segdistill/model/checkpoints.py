@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from safetensors.torch import save
 
+from segdistill.backbones import KEYS
 from segdistill.backbones.dino_checkpoint import backbone_state, to_transformers
 from segdistill.backbones.huggingface import quiet_from_pretrained
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD
@@ -222,8 +223,10 @@ def _network(checkpoint: Checkpoint, num_heads: int | None, folder: Path) -> _Ne
     from transformers import ViTModel  # noqa: PLC0415 - takes seconds
 
     kind = checkpoint.facts.get("dino_feat_type", "feat")
-    if kind != "feat":
-        raise UserError(f"its features are {kind!r}; only 'feat', the last tokens, is supported")
+    if kind not in {"feat", "KK"}:
+        raise UserError(
+            f"its features are {kind!r}; supported are 'feat', the last tokens, and 'KK', the keys"
+        )
     prefix = "net.model."
     below = {
         name.removeprefix(prefix): weight
@@ -244,7 +247,13 @@ def _network(checkpoint: Checkpoint, num_heads: int | None, folder: Path) -> _Ne
     for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if account[trouble]:
             raise RuntimeError(f"{trouble} in transformers' ViT: {sorted(account[trouble])}")
-    backbone = TransformersBackbone(model, name=str(folder.resolve()), licence="unknown")
+    keys = kind == "KK"
+    backbone = TransformersBackbone(
+        model,
+        name=str(folder.resolve()) + (KEYS if keys else ""),
+        licence="unknown",
+        features="keys" if keys else "tokens",
+    )
     return _Network(backbone, config, state)
 
 

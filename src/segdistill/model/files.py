@@ -9,10 +9,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from segdistill.backbones import Backbone, load_backbone
+from segdistill.backbones import KEYS, Backbone, load_backbone
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, write_text_atomically
+from segdistill.images.labels import Colour
 from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.head import SegmentationHead
 from segdistill.version import __version__
@@ -20,6 +21,7 @@ from segdistill.version import __version__
 WEIGHTS_FILE = "segmenter.safetensors"
 DESCRIPTION_FILE = "segmenter.json"
 FORMAT = 1
+MEND = "restore it from a copy, or fit again"
 
 
 @dataclass(frozen=True)
@@ -108,28 +110,47 @@ def read_description(folder: Path) -> dict[str, Any]:
             " finished"
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    if description.get("format") != FORMAT:
+        raise UserError(f"{path}: cannot be read ({error}); {MEND}") from error
+    if not isinstance(description, dict) or "format" not in description:
+        raise UserError(f"{path}: does not describe a model; {MEND}")
+    if description["format"] != FORMAT:
         raise UserError(
-            f"{path}: format {description.get('format')}, but this version reads format {FORMAT};"
+            f"{path}: format {description['format']}, but this version reads format {FORMAT};"
             f" it was written by segdistill {description.get('segdistill')}: install that version"
         )
     return description
 
 
 def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
-    """Read the parts of a Segmenter; see :meth:`Segmenter.load`."""
+    """Read the parts of a Segmenter; see :meth:`Segmenter.load`.
+
+    Raises:
+        UserError: a file is missing or damaged, they do not fit together, or the backbone is not
+            the one that the model was trained with.
+    """
     description = read_description(folder)
+    try:
+        expected = {key: str(description["backbone"][key]) for key in ("name", "fingerprint")}
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / DESCRIPTION_FILE}: does not say which backbone it needs; {MEND}"
+        ) from error
     weights_path = folder / WEIGHTS_FILE
     try:
         tensors = load_file(weights_path)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{weights_path}: cannot be read ({error})") from error
-    network = _load_backbone(description["backbone"], backbone, folder)
+        raise UserError(f"{weights_path}: cannot be read ({error}); {MEND}") from error
+    network = _load_backbone(expected, backbone, folder)
     try:
         return _assemble(description, tensors, network)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder}: model files do not fit together ({error})") from error
+    except KeyError as error:
+        raise UserError(f"{folder}: the model lacks {error}; {MEND}") from error
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        # torch lists what does not fit on lines of their own.
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder}: the model's files do not fit together ({reason}); {MEND}"
+        ) from error
 
 
 def _name_from(folder: Path, name: str) -> str:
@@ -141,7 +162,8 @@ def _name_from(folder: Path, name: str) -> str:
 
 def _load_backbone(expected: dict[str, str], override: str | None, folder: Path) -> Backbone:
     inside = folder / expected["name"]
-    stored = str(inside) if (inside / "config.json").is_file() else expected["name"]
+    bare = folder / expected["name"].removesuffix(KEYS)
+    stored = str(inside) if (bare / "config.json").is_file() else expected["name"]
     network = load_backbone(override or stored)
     if network.fingerprint != expected["fingerprint"]:
         raise UserError(
@@ -164,11 +186,19 @@ def _assemble(
         head = SegmentationHead(**description["head"])
         head.load_state_dict(_below("head.", tensors))
     classes = tuple(
-        SegmentClass(each["index"], each["name"], tuple(each["colour"]))
+        SegmentClass(int(each["index"]), str(each["name"]), _colour(*each["colour"]))
         for each in description["classes"]
     )
-    settings = SegmenterSettings(description["resolution"], classes, description["training"])
-    return SegmenterParts(backbone, preparation, head, tensors["centres"], settings)
+    centres = tensors["centres"]
+    if len(classes) != len(centres):
+        raise ValueError(f"{len(classes)} classes, but {len(centres)} cluster centres")
+    resolution = int(description["resolution"])
+    settings = SegmenterSettings(resolution, classes, description["training"])
+    return SegmenterParts(backbone, preparation, head, centres, settings)
+
+
+def _colour(red: float, green: float, blue: float) -> Colour:
+    return int(red), int(green), int(blue)
 
 
 def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -45,7 +48,8 @@ def write_sample(
     ``labels/{train,val}/scene_0000.png`` (the pixel's value is its class, an index into
     ``classes.txt``) and ``depth/{train,val}/scene_0000.png`` (16-bit; the value is the depth along
     the viewing axis in 1/256 m, sky at 200 m), and ``README.txt``. A scene depends on the seed,
-    its split and its number alone: a larger set begins with the smaller one.
+    its split and its number alone: a larger set begins with the smaller one. Nothing is left in
+    ``root`` until all is written, so that a set that was broken off is never taken for whole.
 
     Args:
         root: folder to write; made if missing.
@@ -73,21 +77,19 @@ def write_sample(
     """
     _check_arguments(train=train, val=val, width=width, height=height, seed=seed)
     _check_root(root)
-    with translate_os_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
+    readme = _readme(train=train, val=val, width=width, height=height, seed=seed)
     counts = {"train": train, "val": val}
     done = 0
-    for split in _SPLITS:
-        for index, scene_seed in enumerate(scene_seeds(seed, split, counts[split])):
-            scene = render_scene(scene_seed, width, height)
-            _write_scene(root, split, f"scene_{index:04d}", scene)
-            done += 1
-            if progress is not None:
-                progress(done, train + val)
-    write_text_atomically(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
-    write_text_atomically(
-        root / "README.txt", _readme(train=train, val=val, width=width, height=height, seed=seed)
-    )
+    with _whole_folder(root) as folder:
+        for split in _SPLITS:
+            for index, scene_seed in enumerate(scene_seeds(seed, split, counts[split])):
+                scene = render_scene(scene_seed, width, height)
+                _write_scene(folder, split, f"scene_{index:04d}", scene)
+                done += 1
+                if progress is not None:
+                    progress(done, train + val)
+        write_text_atomically(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
+        write_text_atomically(folder / "README.txt", readme)
     return root
 
 
@@ -133,6 +135,31 @@ def _check_root(root: Path) -> None:
         raise FileExistsError(
             f"{root}: exists and is not an empty folder; name a new folder or empty this one first"
         )
+
+
+@contextlib.contextmanager
+def _whole_folder(root: Path) -> Iterator[Path]:
+    """Yield a folder to write in; what it holds is moved to ``root`` if the block succeeds.
+
+    Whatever happens, the folder is gone afterwards. A new ``root`` appears in one step; one that
+    is there, empty, stays the folder that it is (somebody may stand in it), and is filled.
+    """
+    with translate_os_errors(root):
+        root.parent.mkdir(parents=True, exist_ok=True)
+        home = root if root.exists() else root.parent
+        holder = Path(tempfile.mkdtemp(prefix=f".{root.name[:40]}-", suffix=".part", dir=home))
+        try:
+            folder = holder / "whole"
+            folder.mkdir()
+            yield folder
+            if home == root:
+                for entry in folder.iterdir():
+                    entry.rename(root / entry.name)
+            else:
+                _check_root(root)
+                folder.rename(root)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
 
 
 def _write_scene(root: Path, split: str, name: str, scene: Scene) -> None:

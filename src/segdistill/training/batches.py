@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -12,112 +12,215 @@ from segdistill.config.settings import FitSettings
 from segdistill.features.extract import FeatureMaps
 from segdistill.images.decode import to_tensor
 from segdistill.images.resize import resize_image
+from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
 from segdistill.objective.sampling import (
     bilinear_neighbours,
     permutation_without_fixed_points,
+    places_of_shares,
     random_places,
+    shares_of_places,
 )
+from segdistill.objective.schedules import count_at
+from segdistill.training.batch import (
+    AlignedCopies,
+    Batch,
+    BatchDepth,
+    Guidance,
+    Neighbourhoods,
+    SampledDepth,
+    SampledLabels,
+)
+from segdistill.training.scenes import Scene, read_scenes, sample_scenes, scene_places, schedules
+from segdistill.training.training_set import TrainingSet, ViewLabels
 
-GUIDANCE_SIDE = 56
 GUIDANCE_PLACES = 1000
+ANYWHERE_SHARE = 0.1
+"""Share of places drawn anywhere when the others are drawn where images are salient."""
 
 
-@dataclass(frozen=True)
-class Neighbourhoods:
-    """Raw features around sampled places.
-
-    Attributes:
-        features: of the four cells around each place, shape (batch, places, 4, channels).
-        weights: bilinear weights, shape (batch, places, 4).
-    """
-
-    features: torch.Tensor
-    weights: torch.Tensor
-
-    def to(self, device: torch.device) -> "Neighbourhoods":
-        """Return a copy on a device."""
-        return Neighbourhoods(self.features.to(device), self.weights.to(device))
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """What the contrastive CRF looks at: the images at 56 x 56, at random cells.
-
-    Attributes:
-        colours: normalised as for a network, shape (batch, places, 3).
-        cells: row and column of each place, shape (places, 2).
-        around: raw features around the places.
-    """
-
-    colours: torch.Tensor
-    cells: torch.Tensor
-    around: Neighbourhoods
-
-    def to(self, device: torch.device) -> "Guidance":
-        """Return a copy on a device."""
-        return Guidance(self.colours.to(device), self.cells.to(device), self.around.to(device))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step looks at.
-
-    Attributes:
-        anchors: images at a first set of places.
-        positives: a neighbour of each image, at a second set of places.
-        negatives: the images at the second set of places.
-        partners: for each draw of random pairs, indices of shape (batch,).
-        guidance: for the contrastive CRF, or ``None`` where it is left out.
-    """
-
-    anchors: Neighbourhoods
-    positives: Neighbourhoods
-    negatives: Neighbourhoods
-    partners: tuple[torch.Tensor, ...]
-    guidance: Guidance | None = None
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return a copy on a device."""
-        return Batch(
-            self.anchors.to(device),
-            self.positives.to(device),
-            self.negatives.to(device),
-            tuple(draw.to(device) for draw in self.partners),
-            None if self.guidance is None else self.guidance.to(device),
-        )
-
-
-def draw_batch(
-    maps: FeatureMaps, neighbours: torch.Tensor, settings: FitSettings, *, step: int
-) -> Batch:
+def draw_batch(data: TrainingSet, settings: FitSettings, *, step: int) -> Batch:
     """Draw the batch of a step.
 
     The draw depends on the seed and the step alone, so a run that is resumed sees the batches that
     it would have seen.
 
     Args:
-        maps: raw feature maps.
-        neighbours: of each map, shape (maps, count).
+        data: what to draw from.
         settings: of the fit.
         step: number of the step.
     """
+    maps = data.maps
     chooser = random.Random(f"{settings.seed} {step}")  # noqa: S311 - nothing secret
     generator = torch.Generator().manual_seed(chooser.getrandbits(62))
     size = min(settings.training.batch_size, len(maps))
     images = chooser.sample(range(len(maps)), size)
-    partners_of = [int(neighbours[i, chooser.randrange(neighbours.shape[1])]) for i in images]
-    samples = settings.objective.samples**2
-    first = random_places(size, samples, generator=generator)
-    second = random_places(size, samples, generator=generator)
+    count = data.neighbours.shape[1]
+    partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
+    places, depth = draw_guided_places(data, images, partners_of, settings, generator, step=step)
     return Batch(
-        anchors=read_neighbourhoods(maps, images, first),
-        positives=read_neighbourhoods(maps, partners_of, second),
-        negatives=read_neighbourhoods(maps, images, second),
+        anchors=read_neighbourhoods(maps, images, places.anchors),
+        positives=read_neighbourhoods(maps, partners_of, places.positives),
+        negatives=read_neighbourhoods(maps, images, places.negatives),
         partners=tuple(
             permutation_without_fixed_points(size, generator=generator)
             for _ in range(settings.objective.random_draws)
         ),
         guidance=read_guidance(maps, images, generator) if settings.objective.weight_crf else None,
+        aligned=None
+        if data.copies is None
+        else read_copies(maps, data.copies, images, settings, generator),
+        labels=None
+        if data.labels is None
+        else SampledLabels(
+            anchors=read_labels(data.labels, maps, images, places.anchors),
+            positives=read_labels(data.labels, maps, partners_of, places.positives),
+            negatives=read_labels(data.labels, maps, images, places.negatives),
+        ),
+        depth=depth,
+    )
+
+
+class BatchPlaces(NamedTuple):
+    """Places of the three parts of a batch, each of shape (batch, places, 2)."""
+
+    anchors: torch.Tensor
+    positives: torch.Tensor
+    negatives: torch.Tensor
+
+
+def draw_guided_places(
+    data: TrainingSet,
+    images: list[int],
+    partners_of: list[int],
+    settings: FitSettings,
+    generator: torch.Generator,
+    *,
+    step: int,
+) -> tuple[BatchPlaces, BatchDepth | None]:
+    """Draw all places of a batch, by depth if it guides, and read depth there.
+
+    Args:
+        data: what to draw from.
+        images: one map for each entry of the batch.
+        partners_of: a neighbour of each.
+        settings: of the fit.
+        generator: source of randomness.
+        step: number of the step, on which the number of places may depend.
+    """
+    side = settings.objective.samples
+    if data.depth is not None:
+        early = settings.depth.as_released
+        side = max(2, count_at(schedules(settings)["samples"], max(step, 0), early=early))
+    first = draw_places(data, images, side**2, generator)
+    second = draw_places(data, images, side**2, generator)
+    if data.depth is None:
+        return BatchPlaces(first, second, second), None
+    scenes = read_scenes(data.depth, images, settings)
+    partner_scenes = read_scenes(data.depth, partners_of, settings)
+
+    def drawn(
+        scenes: list[Scene | None], images: list[int], places: torch.Tensor
+    ) -> tuple[torch.Tensor, SampledDepth]:
+        guided = scene_places(
+            scenes,
+            places,
+            settings.depth,
+            generator,
+            maps=data.maps,
+            images=images,
+            preparation=data.preparation,
+        )
+        return guided, sample_scenes(scenes, guided, settings.depth)
+
+    anchors, anchor_depth = drawn(scenes, images, first)
+    positives, positive_depth = drawn(partner_scenes, partners_of, second)
+    negatives, negative_depth = drawn(scenes, images, second)
+    return (
+        BatchPlaces(anchors, positives, negatives),
+        BatchDepth(anchor_depth, positive_depth, negative_depth),
+    )
+
+
+def draw_places(
+    data: TrainingSet, images: list[int], count: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw places anywhere, or nine in ten where images are salient.
+
+    Args:
+        data: what to draw from.
+        images: one map for each entry of the batch.
+        count: places an image.
+        generator: source of randomness.
+
+    Returns:
+        (x, y) in -1..1, shape (batch, places, 2).
+    """
+    places = random_places(len(images), count, generator=generator)
+    if data.saliency is None:
+        return places
+    for entry, image in enumerate(images):
+        shares = data.saliency.draw(image, count, generator)
+        if shares is not None:
+            anywhere = torch.rand(count, 1, generator=generator) < ANYWHERE_SHARE
+            salient = places_of_shares(shares, *data.maps.grid(image))
+            places[entry] = torch.where(anywhere, places[entry], salient)
+    return places
+
+
+def read_labels(
+    labels: ViewLabels, maps: FeatureMaps, images: list[int], places: torch.Tensor
+) -> torch.Tensor:
+    """Read labels at places.
+
+    Args:
+        labels: of the views of ``maps``.
+        maps: raw feature maps.
+        images: one map for each entry of the batch.
+        places: (x, y) in -1..1, shape (batch, places, 2).
+
+    Returns:
+        Class indices of shape (batch, places), 255 for 'not labelled'.
+    """
+    return torch.stack(
+        [
+            labels.at(image, shares_of_places(image_places, *maps.grid(image)))
+            for image, image_places in zip(images, places, strict=True)
+        ]
+    )
+
+
+def read_copies(
+    maps: FeatureMaps,
+    copies: FeatureMaps,
+    images: list[int],
+    settings: FitSettings,
+    generator: torch.Generator,
+) -> AlignedCopies:
+    """Read features of images and of one augmented copy each, at random places of the copy.
+
+    Args:
+        maps: raw feature maps.
+        copies: of augmented copies, ``objective.augmentations`` of each map in turn.
+        images: one map for each entry of the batch.
+        settings: of the fit.
+        generator: source of randomness.
+    """
+    each = settings.objective.augmentations
+    numbers = torch.randint(each, (len(images),), generator=generator).tolist()
+    chosen = [image * each + number for image, number in zip(images, numbers, strict=True)]
+    places = random_places(len(images), settings.objective.samples**2, generator=generator)
+    sources = []
+    for copy, copy_places in zip(chosen, places, strict=True):
+        augmentation = copies.views[copy].augmentation
+        if augmentation is None:
+            raise ValueError(f"copies holds a view that is not augmented, number {copy}")
+        grid = copies.grid(copy)
+        shares = shares_of_places(copy_places, *grid)
+        x, y = augmentation.source(*shares.unbind(1))
+        sources.append(places_of_shares(torch.stack([x, y], dim=1), *grid))
+    return AlignedCopies(
+        originals=read_neighbourhoods(maps, images, torch.stack(sources)),
+        copies=read_neighbourhoods(copies, chosen, places),
     )
 
 
@@ -131,15 +234,13 @@ def read_guidance(maps: FeatureMaps, images: list[int], generator: torch.Generat
     """
     drawn = torch.randperm(GUIDANCE_SIDE**2, generator=generator)[:GUIDANCE_PLACES]
     cells = torch.stack([drawn // GUIDANCE_SIDE, drawn % GUIDANCE_SIDE], dim=1)
+    shares = (cells.flip(dims=(1,)) + 0.5) / GUIDANCE_SIDE  # (row, column) -> (x, y)
     colours, places = [], []
     for image in images:
         small = resize_image(maps.views[image].load(), (GUIDANCE_SIDE, GUIDANCE_SIDE))
         pixels = normalise_images(to_tensor(small), IMAGENET_MEAN, IMAGENET_STD)
         colours.append(pixels[0].flatten(1).mT[drawn])  # (1, 3, h, w) -> (places, 3)
-        # Where a cell's centre lies in the feature map, whose outermost centres are -1 and 1.
-        sides = torch.tensor(maps.grid(image))
-        centres = (cells + 0.5) / GUIDANCE_SIDE * sides - 0.5
-        places.append((centres / (sides - 1).clamp_min(1) * 2 - 1).flip(dims=(1,)))
+        places.append(places_of_shares(shares, *maps.grid(image)))
     return Guidance(
         torch.stack(colours), cells, read_neighbourhoods(maps, images, torch.stack(places))
     )
@@ -165,13 +266,11 @@ def read_neighbourhoods(
     return Neighbourhoods(torch.stack(features), torch.stack(weights))
 
 
-def batches(
-    maps: FeatureMaps, neighbours: torch.Tensor, settings: FitSettings, *, first_step: int
-) -> Iterator[Batch]:
+def batches(data: TrainingSet, settings: FitSettings, *, first_step: int) -> Iterator[Batch]:
     """Yield the batches from a step to the last, each read while the one before is used."""
 
     def draw(step: int) -> Batch:
-        return draw_batch(maps, neighbours, settings, step=step)
+        return draw_batch(data, settings, step=step)
 
     last_step = settings.training.steps
     with ThreadPoolExecutor(1) as reader:

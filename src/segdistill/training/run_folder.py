@@ -30,7 +30,8 @@ from segdistill.errors import UserError
 from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
 from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.linear_probe import PROBE_FILE
-from segdistill.training.loop import StepRecord, Trainee
+from segdistill.training.loop import StepRecord
+from segdistill.training.trainee import Trainee
 
 SETTINGS_FILE = "settings.yaml"
 HISTORY_FILE = "history.csv"
@@ -40,7 +41,10 @@ LOG_FOLDER = "log"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
 # Settings that may differ when a run goes on: they change where and how fast, not what.
-FREE_SETTINGS = frozenset({"device", "precision", "cache", "strict"})
+FREE_SETTINGS = frozenset({"device", "precision", "cache", "strict", "training.checkpoint_every"})
+
+# Settings that are as the run was begun with if they are left out when it goes on.
+CONTINUED_SETTINGS = ("classes", "resolution", "segment_resolution", "dataset")
 
 
 class RunFolder:
@@ -98,9 +102,7 @@ class RunFolder:
         """Return the settings with what was left out as the run was begun with."""
         before = self.read_settings()
         left_out: dict[str, Any] = {
-            name: before.get(name)
-            for name in ("classes", "resolution", "segment_resolution", "dataset")
-            if getattr(settings, name) is None
+            name: before.get(name) for name in CONTINUED_SETTINGS if getattr(settings, name) is None
         }
         return replace(settings, **left_out)
 
@@ -246,11 +248,26 @@ class RunFolder:
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def _check_same_settings(self, settings: FitSettings) -> None:
-        before, now = self.read_settings(), settings.as_plain()
-        for key, value in now.items():
-            left_out = value is None  # then what the run was begun with holds
-            if key not in FREE_SETTINGS and not left_out and before.get(key) != value:
-                raise UserError(
-                    f"{self.path}: was begun with {key} = {before.get(key)}, not {value};"
-                    " --resume goes on with the same settings, --overwrite starts anew"
-                )
+        # A setting that a run of an older version does not know had the effect of its default.
+        before = _by_name(FitSettings().as_plain()) | _by_name(self.read_settings())
+        differing = [
+            f"{name} = {before[name]}, not {value}"
+            for name, value in _by_name(settings.as_plain()).items()
+            if before[name] != value
+            and not FREE_SETTINGS & {name, name.split(".")[0]}
+            and not (value is None and name in CONTINUED_SETTINGS)
+        ]
+        if differing:
+            raise UserError(
+                f"{self.path}: was begun with {', and '.join(differing)};"
+                " --resume goes on with the same settings, --overwrite starts anew"
+            )
+
+
+def _by_name(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return nested settings as one dictionary with names such as ``training.steps``."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        nested = _by_name(value) if isinstance(value, dict) else {"": value}
+        flat |= {f"{name}.{below}".rstrip("."): each for below, each in nested.items()}
+    return flat

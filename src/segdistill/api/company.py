@@ -1,0 +1,109 @@
+"""What comes with training images, found where the settings say."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from segdistill.api.labelled import LabelledSet, labelled_files
+from segdistill.config.settings import FitSettings
+from segdistill.errors import UserError
+from segdistill.images.depth import DepthSettings
+from segdistill.images.depth_files import find_depth_maps, match_depth, settings_beside
+from segdistill.images.folder import ImageFile, find_images
+from segdistill.images.labels import VOID, match_labels
+from segdistill.progress import progress_bar
+from segdistill.training.stages import Company
+from segdistill.training.training_set import LabelFiles
+
+logger = logging.getLogger("segdistill")
+
+
+def company_of(
+    files: Sequence[ImageFile],
+    settings: FitSettings,
+    labelled: LabelledSet | None,
+    depth_maps: Mapping[Path, Path] | None = None,
+    *,
+    progress: bool = False,
+) -> Company:
+    """Find what comes with images: labels only where the settings need them.
+
+    Args:
+        files: the images.
+        settings: of the fit.
+        labelled: images with labels, in place of the folder that the settings name.
+        depth_maps: depth map of each image file, where the settings name no folder.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: labels or depth are needed and there are none, or a folder holds nothing that
+            fits.
+    """
+    labels = None
+    if settings.needs_labels:
+        labels = _label_files(files, settings, labelled, progress=progress)
+    saliency = None
+    if settings.saliency is not None:
+        pairs = match_labels(files, find_images(settings.saliency), kind="saliency picture")
+        saliency = {image.path: picture.path for image, picture in pairs}
+    depth = _depth_files(files, settings, depth_maps or {}) if settings.wants_depth else None
+    return Company(labels, saliency, depth, _depth_meaning(settings))
+
+
+def _depth_files(
+    files: Sequence[ImageFile], settings: FitSettings, known: Mapping[Path, Path]
+) -> Mapping[Path, Path]:
+    if settings.depth.folder is not None:
+        matched = match_depth(files, find_depth_maps(settings.depth.folder))
+        known = {image.path: depth.path for image, depth in matched.items()}
+    if not known:
+        raise UserError(
+            "--depth.guide on: there is no depth; give --depth.folder FOLDER, or estimate it with"
+            " `segdistill depth IMAGES`"
+        )
+    without = sum(file.path not in known for file in files)
+    if without:
+        logger.warning("%d of %d images have no depth map", without, len(files))
+    return known
+
+
+def _depth_meaning(settings: FitSettings) -> DepthSettings:
+    """Return what the numbers in depth maps mean; settings count over ``depth.json``."""
+    folder = settings.depth.folder
+    found = (None if folder is None else settings_beside(folder)) or DepthSettings()
+    invalid = settings.depth.invalid
+    return replace(
+        found,
+        kind=settings.depth.kind or found.kind,
+        invalid=found.invalid if invalid is None else (invalid,),
+    )
+
+
+def _label_files(
+    files: Sequence[ImageFile],
+    settings: FitSettings,
+    labelled: LabelledSet | None,
+    *,
+    progress: bool,
+) -> LabelFiles:
+    found = labelled
+    if found is None and settings.labels is not None:
+        found = labelled_files(files, settings.labels)
+    if found is None:
+        raise UserError(
+            "--training.linear_probe and --objective.correlations labels need labels: give"
+            " --labels FOLDER, or a benchmark by --dataset and --data-root"
+        )
+    classes = len(found.names)
+    if not classes:
+        with progress_bar("Reading labels", len(found.pairs), shown=progress) as advance:
+            for _, path in found.pairs:
+                labels = found.read(path)
+                known = labels[labels != VOID]
+                classes = max(classes, int(known.max(initial=-1)) + 1)
+                advance(1)
+    if not classes:
+        where = Path(settings.labels) if settings.labels else "the data set"
+        raise UserError(f"{where}: holds no labelled pixel (255 means 'not labelled')")
+    return LabelFiles({image.path: path for image, path in found.pairs}, found.read, classes)

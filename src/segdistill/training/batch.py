@@ -1,0 +1,143 @@
+"""What a training step looks at."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Raw features around sampled places.
+
+    Attributes:
+        features: of the four cells around each place, shape (batch, places, 4, channels).
+        weights: bilinear weights, shape (batch, places, 4).
+    """
+
+    features: torch.Tensor
+    weights: torch.Tensor
+
+    def to(self, device: torch.device) -> "Neighbourhoods":
+        """Return a copy on a device."""
+        return Neighbourhoods(self.features.to(device), self.weights.to(device))
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What the contrastive CRF looks at: the images at 56 x 56, at random cells.
+
+    Attributes:
+        colours: normalised as for a network, shape (batch, places, 3).
+        cells: row and column of each place, shape (places, 2).
+        around: raw features around the places.
+    """
+
+    colours: torch.Tensor
+    cells: torch.Tensor
+    around: Neighbourhoods
+
+    def to(self, device: torch.device) -> "Guidance":
+        """Return a copy on a device."""
+        return Guidance(self.colours.to(device), self.cells.to(device), self.around.to(device))
+
+
+@dataclass(frozen=True)
+class AlignedCopies:
+    """Images and augmented copies of them, at places that show the same.
+
+    Attributes:
+        originals: raw features of the images.
+        copies: raw features of their copies, in the same order.
+    """
+
+    originals: Neighbourhoods
+    copies: Neighbourhoods
+
+    def to(self, device: torch.device) -> "AlignedCopies":
+        """Return a copy on a device."""
+        return AlignedCopies(self.originals.to(device), self.copies.to(device))
+
+
+@dataclass(frozen=True)
+class SampledLabels:
+    """Labels at the sampled places, each of shape (batch, places); 255 is 'not labelled'."""
+
+    anchors: torch.Tensor
+    positives: torch.Tensor
+    negatives: torch.Tensor
+
+    def to(self, device: torch.device) -> "SampledLabels":
+        """Return a copy on a device."""
+        return SampledLabels(
+            self.anchors.to(device), self.positives.to(device), self.negatives.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class SampledDepth:
+    """Depth at sampled places of some images; NaN where it is unknown.
+
+    Attributes:
+        shares: from 0, the nearest place of the image, to 1, shape (batch, places).
+        points: in space, shape (batch, places, 3).
+    """
+
+    shares: torch.Tensor
+    points: torch.Tensor
+
+    def to(self, device: torch.device) -> "SampledDepth":
+        """Return a copy on a device."""
+        return SampledDepth(self.shares.to(device), self.points.to(device))
+
+
+@dataclass(frozen=True)
+class BatchDepth:
+    """Depth at the places of a batch; attributes as for :class:`Batch`."""
+
+    anchors: SampledDepth
+    positives: SampledDepth
+    negatives: SampledDepth
+
+    def to(self, device: torch.device) -> "BatchDepth":
+        """Return a copy on a device."""
+        return BatchDepth(
+            self.anchors.to(device), self.positives.to(device), self.negatives.to(device)
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step looks at.
+
+    Attributes:
+        anchors: images at a first set of places.
+        positives: a neighbour of each image, at a second set of places.
+        negatives: the images at the second set of places.
+        partners: for each draw of random pairs, indices of shape (batch,).
+        guidance: for the contrastive CRF, or ``None`` where it is left out.
+        aligned: for augmentation alignment, or ``None`` where it is left out.
+        labels: at the places, or ``None`` where nothing needs them.
+        depth: at the places, or ``None`` where no depth guides the fit.
+    """
+
+    anchors: Neighbourhoods
+    positives: Neighbourhoods
+    negatives: Neighbourhoods
+    partners: tuple[torch.Tensor, ...]
+    guidance: Guidance | None = None
+    aligned: AlignedCopies | None = None
+    labels: SampledLabels | None = None
+    depth: BatchDepth | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return a copy on a device."""
+        return Batch(
+            self.anchors.to(device),
+            self.positives.to(device),
+            self.negatives.to(device),
+            tuple(draw.to(device) for draw in self.partners),
+            None if self.guidance is None else self.guidance.to(device),
+            None if self.aligned is None else self.aligned.to(device),
+            None if self.labels is None else self.labels.to(device),
+            None if self.depth is None else self.depth.to(device),
+        )

@@ -1,0 +1,273 @@
+"""The losses of one training step, from raw features at sampled places."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+
+from segdistill.config.settings import FitSettings
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.images.labels import VOID
+from segdistill.model.head import SegmentationHead, drop_channels
+from segdistill.objective.alignment import alignment_loss
+from segdistill.objective.clusters import cluster_loss, cluster_similarity
+from segdistill.objective.contrastive_crf import contrastive_crf_loss
+from segdistill.objective.correspondence import correspondence
+from segdistill.objective.label_correspondence import label_features
+from segdistill.objective.local_hidden_positives import (
+    attention_weights,
+    average_codes,
+    near_weights,
+    released_near_weights,
+)
+from segdistill.objective.reconstruction import reconstruction_loss
+from segdistill.objective.stego import (
+    ObjectiveTerms,
+    SampledMaps,
+    Shifts,
+    stego_objective,
+)
+from segdistill.training.batch import Batch, Neighbourhoods
+from segdistill.training.depth_losses import depth_term
+from segdistill.training.trainee import Trainee
+from segdistill.training.training_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class LinearProbeLoss:
+    """What the linear probe gives in one step.
+
+    Attributes:
+        cross_entropy: over the labelled places.
+        accuracy: share of the labelled places that it tells, from 0 to 1.
+    """
+
+    cross_entropy: torch.Tensor
+    accuracy: torch.Tensor
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """What one step gives.
+
+    Attributes:
+        terms: of the objective, unweighted.
+        clusters: the cluster probe's loss.
+        linear: of the linear probe; ``None`` where there is none, or nothing in the batch is
+            labelled.
+    """
+
+    terms: ObjectiveTerms
+    clusters: torch.Tensor
+    linear: LinearProbeLoss | None = None
+
+
+@dataclass(frozen=True)
+class SampledBatch:
+    """The three parts of a batch at their places.
+
+    Attributes:
+        anchors: what is compared, and codes; see :class:`Batch`.
+        positives: the same.
+        negatives: the same.
+        features: of the anchors, as the loss sees them, shape (batch, places, channels).
+    """
+
+    anchors: SampledMaps
+    positives: SampledMaps
+    negatives: SampledMaps
+    features: torch.Tensor
+
+
+def losses(
+    trainee: Trainee,
+    batch: Batch,
+    data: TrainingSet,
+    shifts: Shifts,
+    settings: FitSettings,
+    *,
+    step: int = 0,
+) -> StepLosses:
+    """Return all losses of a batch.
+
+    Args:
+        trainee: in training mode.
+        batch: on the trainee's device.
+        data: what the batch was drawn from.
+        shifts: of the correspondence loss.
+        settings: of the fit.
+        step: counted from 0; schedules depend on it.
+    """
+    parts = sample_batch(trainee.head, batch, data, settings)
+    terms = stego_objective(
+        parts.anchors, parts.positives, parts.negatives, batch.partners, shifts, settings.objective
+    )
+    if trainee.decoder is not None:
+        decoded = trainee.decoder(parts.anchors.codes)
+        terms = replace(terms, reconstruction=reconstruction_loss(decoded, parts.features).mean())
+    if batch.depth is not None:
+        terms = replace(
+            terms,
+            depth=depth_term(parts.anchors.codes, batch.depth.anchors, shifts, settings, step=step),
+            hidden_positives=hidden_positives_term(trainee, parts, batch, shifts, settings),
+        )
+    if batch.guidance is not None:
+        guidance = batch.guidance
+        codes = codes_at(guidance.around, trainee.head, data.preparation)
+        crf = contrastive_crf_loss(guidance.colours, F.normalize(codes, dim=2), guidance.cells)
+        terms = replace(terms, contrastive_crf=crf.mean())
+    if batch.aligned is not None:
+        originals, copies = (
+            codes_at(part, trainee.head, data.preparation)
+            for part in (batch.aligned.originals, batch.aligned.copies)
+        )
+        terms = replace(terms, alignment=alignment_loss(originals, copies).mean())
+    # The probes watch the codes without changing them.
+    watched = parts.anchors.codes.detach()
+    # (b, places, d) -> (b, d, places, 1)
+    clusters, _ = cluster_loss(cluster_similarity(watched.mT.unsqueeze(-1), trainee.centres))
+    return StepLosses(terms, clusters, linear_probe_loss(trainee, watched, batch))
+
+
+def hidden_positives_term(
+    trainee: Trainee, parts: SampledBatch, batch: Batch, shifts: Shifts, settings: FitSettings
+) -> torch.Tensor | None:
+    """Return STEGO's objective for the second head's codes, or ``None`` where there is none.
+
+    The second head learns from codes averaged over places that belong together, by depth or by
+    features, and hands what it learns on to the first.
+
+    Args:
+        trainee: holds the second head.
+        parts: features and codes of the batch.
+        batch: holds the depth.
+        shifts: of the correspondence loss.
+        settings: of the fit.
+    """
+    if trainee.second_head is None or batch.depth is None:
+        return None
+    depth = batch.depth
+    anchors, positives, negatives = (
+        SampledMaps(
+            part.features,
+            trainee.second_head(average_codes(part.codes, _weights(part, points, settings))),
+        )
+        for part, points in (
+            (parts.anchors, depth.anchors.points),
+            (parts.positives, depth.positives.points),
+            (parts.negatives, depth.negatives.points),
+        )
+    )
+    terms = stego_objective(
+        anchors, positives, negatives, batch.partners, shifts, settings.objective
+    )
+    return terms.total(settings.objective)
+
+
+def _weights(part: SampledMaps, points: torch.Tensor, settings: FitSettings) -> torch.Tensor:
+    if settings.depth.hidden_positives == "features":
+        affinity = correspondence(part.features, part.features).clamp_min(0)
+        return attention_weights(affinity[:, None])
+    if settings.depth.as_released:
+        return released_near_weights(points)
+    return near_weights(points)
+
+
+def linear_probe_loss(
+    trainee: Trainee, codes: torch.Tensor, batch: Batch
+) -> LinearProbeLoss | None:
+    """Return the linear probe's loss, or ``None`` where nothing is to be learned.
+
+    Args:
+        trainee: holds the probe.
+        codes: of the anchors, without a gradient, shape (batch, places, channels).
+        batch: holds the labels.
+    """
+    if trainee.linear is None or batch.labels is None:
+        return None
+    labels = batch.labels.anchors
+    labelled = labels != VOID
+    if not labelled.any():
+        return None  # the mean over nothing is NaN
+    logits, wanted = trainee.linear(codes[labelled]), labels[labelled]
+    with torch.no_grad():
+        accuracy = (logits.argmax(dim=1) == wanted).float().mean()
+    return LinearProbeLoss(F.cross_entropy(logits, wanted), accuracy)
+
+
+def sample_batch(
+    head: SegmentationHead, batch: Batch, data: TrainingSet, settings: FitSettings
+) -> SampledBatch:
+    """Return what the correspondence loss compares, at the places of a batch.
+
+    The head runs only on the cells around sampled places, which gives the same codes there as
+    running it on whole maps and sampling those.
+
+    Args:
+        head: from features to codes.
+        batch: on the head's device.
+        data: what the batch was drawn from.
+        settings: of the fit.
+    """
+    maps = []
+    for part in (batch.anchors, batch.positives, batch.negatives):
+        cells = prepared_cells(part, data.preparation)
+        features = drop_channels(
+            interpolate(cells, part.weights), settings.objective.feature_dropout
+        )
+        maps.append(SampledMaps(features, interpolate(head(cells).float(), part.weights)))
+    compared = compared_features([each.features for each in maps], batch, data, settings)
+    anchors, positives, negatives = (
+        SampledMaps(features, each.codes) for features, each in zip(compared, maps, strict=True)
+    )
+    return SampledBatch(anchors, positives, negatives, features=maps[0].features)
+
+
+def compared_features(
+    features: Sequence[torch.Tensor], batch: Batch, data: TrainingSet, settings: FitSettings
+) -> Sequence[torch.Tensor]:
+    """Return what says which places correspond: the features, or labels in the oracle.
+
+    Args:
+        features: of anchors, positives and negatives, each (batch, places, channels).
+        batch: holds the labels.
+        data: says how many classes there are.
+        settings: of the fit.
+    """
+    if settings.objective.correlations == "features":
+        return features
+    if batch.labels is None or data.labels is None:
+        raise ValueError("objective.correlations is 'labels', but there are no labels")
+    labels = batch.labels
+    return [
+        label_features(each, data.labels.classes)
+        for each in (labels.anchors, labels.positives, labels.negatives)
+    ]
+
+
+def prepared_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
+    """Return prepared features around places, shape (batch, places, 4, channels)."""
+    with torch.no_grad():
+        cells: torch.Tensor = preparation(part.features.float())
+    return cells
+
+
+def codes_at(
+    part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
+) -> torch.Tensor:
+    """Return codes at places, shape (batch, places, code channels)."""
+    return interpolate(head(prepared_cells(part, preparation)).float(), part.weights)
+
+
+def interpolate(cells: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weigh the four cells around each place.
+
+    Args:
+        cells: shape (batch, places, 4, channels).
+        weights: shape (batch, places, 4).
+
+    Returns:
+        Tensor of shape (batch, places, channels).
+    """
+    return torch.einsum("bpnc,bpn->bpc", cells, weights)

@@ -1,0 +1,190 @@
+"""What depth tells of the images of a batch: where to look, and how places lie in space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from segdistill.config.settings import DepthSettings, FitSettings
+from segdistill.features.depth_maps import DepthMaps
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.objective.depth_sampling import depth_and_feature_cells, depth_histogram_cells
+from segdistill.objective.farthest_points import (
+    farthest_points,
+    places_of_cells,
+    released_places_of_cells,
+)
+from segdistill.objective.sampling import bilinear_neighbours
+from segdistill.objective.scene_geometry import released_unprojection, unproject
+from segdistill.objective.schedules import Schedule
+from segdistill.training.batch import SampledDepth
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image in space, at the grid of its features.
+
+    Attributes:
+        share: depth from 0, nearest, to 1, farthest; NaN where unknown, shape (h, w).
+        points: of the cells, row by row, shape (h * w, 3); NaN where unknown.
+    """
+
+    share: torch.Tensor
+    points: torch.Tensor
+
+
+def read_scenes(
+    depth: DepthMaps, images: Sequence[int], settings: FitSettings
+) -> list[Scene | None]:
+    """Read the scenes of a batch; ``None`` for an image without any known depth.
+
+    Args:
+        depth: of all views.
+        images: one view for each entry of the batch.
+        settings: of the fit.
+    """
+    scenes: list[Scene | None] = []
+    for image in images:
+        grid = depth[image]
+        share = None if grid is None else torch.from_numpy(grid.share.copy())
+        if grid is None or share is None or not share.isfinite().any():
+            scenes.append(None)
+        elif settings.depth.as_released:
+            if (settings.dataset or "").startswith("potsdam"):
+                share = share.floor()  # the released loader casts 0..1 to whole numbers
+            scenes.append(Scene(share, released_unprojection(share[None])[0]))
+        else:
+            distance = torch.from_numpy(grid.distance.copy())
+            points = unproject(distance[None], field_of_view=settings.depth.field_of_view)
+            scenes.append(Scene(share, points[0]))
+    return scenes
+
+
+def scene_places(
+    scenes: Sequence[Scene | None],
+    places: torch.Tensor,
+    settings: DepthSettings,
+    generator: torch.Generator,
+    *,
+    maps: FeatureMaps,
+    images: Sequence[int],
+    preparation: FeaturePreparation,
+) -> torch.Tensor:
+    """Draw places by depth; images without depth keep the places that they have.
+
+    Args:
+        scenes: of a batch.
+        places: drawn without depth, shape (batch, places, 2).
+        settings: say how places are drawn.
+        generator: source of randomness.
+        maps: raw feature maps, for places far apart in features too.
+        images: one map for each entry of the batch.
+        preparation: of the features.
+
+    Returns:
+        (x, y) in -1..1, shape (batch, places, 2).
+    """
+    if settings.sampling == "random":
+        return places
+    known = [(entry, scene) for entry, scene in enumerate(scenes) if scene is not None]
+    if not known:
+        return places
+    count = places.shape[1]
+    if settings.sampling == "histogram":
+        chosen = [
+            depth_histogram_cells(scene.share[None], count, generator=generator)[0]
+            for _, scene in known
+        ]
+    elif settings.sampling == "farthest":
+        points = _padded([scene.points for _, scene in known])
+        chosen = list(farthest_points(points, count, generator=generator))
+    else:
+        points = _padded([scene.points for _, scene in known])
+        features = _padded(
+            [_prepared(maps, images[entry], preparation) for entry, _ in known], fill=0.0
+        )
+        chosen = list(depth_and_feature_cells(points, features, count, generator=generator))
+    to_places = released_places_of_cells if settings.as_released else places_of_cells
+    drawn = places.clone()
+    for (entry, scene), cells in zip(known, chosen, strict=True):
+        drawn[entry] = to_places(cells[None], *scene.share.shape)[0]
+    return drawn
+
+
+def sample_scenes(
+    scenes: Sequence[Scene | None], places: torch.Tensor, settings: DepthSettings
+) -> SampledDepth:
+    """Read depth and points at places, bilinearly; NaN where they are unknown.
+
+    Args:
+        scenes: of a batch.
+        places: (x, y) in -1..1, shape (batch, places, 2).
+        settings: as released, depth is brought to a grid of its own, whatever the places.
+    """
+    count = places.shape[1]
+    shares, points = [], []
+    for scene, image_places in zip(scenes, places, strict=True):
+        if scene is None:
+            shares.append(torch.full((count,), torch.nan))
+            points.append(torch.full((count, 3), torch.nan))
+            continue
+        cells, weights = bilinear_neighbours(image_places, *scene.share.shape)
+        points.append(_interpolate(scene.points[cells], weights[:, :, None]))
+        if settings.as_released:
+            side = round(count**0.5)
+            small = F.interpolate(scene.share[None, None], (side, side), mode="bilinear")
+            shares.append(small.flatten())
+        else:
+            shares.append(_interpolate(scene.share.flatten()[cells], weights))
+    return SampledDepth(torch.stack(shares), torch.stack(points))
+
+
+def schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
+    """Return how the weight and shift of the depth term and the number of places change.
+
+    Args:
+        settings: of the fit.
+        shift: of the depth term, at the start.
+    """
+    depth = settings.depth
+    starts = {
+        "weight": (depth.weight, depth.weight_factor, depth.weight_every, depth.weight_minimum),
+        "shift": (shift, depth.shift_factor, depth.shift_every, depth.shift_minimum),
+        "samples": (
+            float(settings.objective.samples),
+            depth.samples_factor,
+            depth.samples_every,
+            float(depth.samples_minimum),
+        ),
+    }
+    return {
+        name: Schedule(
+            start,
+            depth.schedule if factor != 1 else "constant",
+            factor=factor,
+            target=start * factor,
+            every=every,
+            minimum=min(minimum, start),
+        )
+        for name, (start, factor, every, minimum) in starts.items()
+    }
+
+
+def _interpolate(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    # A cell of weight 0 must not pass on its NaN.
+    return torch.where(weights > 0, values * weights, 0.0).sum(dim=1)
+
+
+def _padded(parts: Sequence[torch.Tensor], fill: float = torch.nan) -> torch.Tensor:
+    """Stack what differs in the number of cells, as cells that are never taken."""
+    most = max(map(len, parts))
+    return torch.stack([F.pad(part, (0, 0, 0, most - len(part)), value=fill) for part in parts])
+
+
+def _prepared(maps: FeatureMaps, image: int, preparation: FeaturePreparation) -> torch.Tensor:
+    raw = torch.from_numpy(maps[image].copy()).float().flatten(0, 1)  # (h, w, c) -> (cells, c)
+    with torch.no_grad():
+        prepared: torch.Tensor = preparation(raw.to(preparation.mean.device))
+    return prepared.cpu()

@@ -1,0 +1,218 @@
+"""The stages of a fit before and after training: features, statistics, neighbours, clusters."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from segdistill.backbones import Backbone
+from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
+from segdistill.devices import Compute
+from segdistill.errors import UserError
+from segdistill.features.depth_maps import DepthMaps
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.neighbours import nearest_neighbours
+from segdistill.features.places import spread_places
+from segdistill.features.preparation import FeaturePreparation, fit_preparation, mean_descriptor
+from segdistill.features.store import GIGABYTE, FeatureStore
+from segdistill.features.views import augmented_views, views_of
+from segdistill.images.depth import DepthSettings
+from segdistill.images.folder import CheckedImage
+from segdistill.images.resize import Viewing
+from segdistill.model.head import SegmentationHead
+from segdistill.progress import progress_bar
+from segdistill.training.clustering import order_by_share, spherical_kmeans
+from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
+
+STATISTICS_PLACES = 100_000
+STATISTICS_MAPS = 1_000
+CLUSTERING_PLACES = 100_000
+CLUSTERING_MAPS = 4_000
+
+
+DEPTH_AS_IT_IS = DepthSettings()
+
+
+@dataclass(frozen=True)
+class Company:
+    """What comes with the training images, where the settings ask for it.
+
+    Attributes:
+        labels: for what needs labels.
+        saliency: grey picture of each image file that has one.
+        depth: depth map of each image file that has one.
+        depth_settings: what the numbers in depth maps mean.
+    """
+
+    labels: LabelFiles | None = None
+    saliency: Mapping[Path, Path] | None = None
+    depth: Mapping[Path, Path] | None = None
+    depth_settings: DepthSettings = DEPTH_AS_IT_IS
+
+
+ALONE = Company()
+
+
+def cluster_count(settings: FitSettings) -> int:
+    """Return the number of clusters to find: classes and extra clusters."""
+    classes = DEFAULT_CLASSES if settings.classes is None else settings.classes
+    return classes + settings.extra_clusters
+
+
+def training_set(
+    maps: FeatureMaps,
+    neighbours: torch.Tensor,
+    preparation: FeaturePreparation,
+    company: Company,
+    settings: FitSettings,
+) -> TrainingSet:
+    """Put together what is learned from.
+
+    Args:
+        maps: raw feature maps.
+        neighbours: of each map, shape (maps, count).
+        preparation: of the features.
+        company: what comes with the images.
+        settings: of the fit.
+    """
+    copies = None
+    if settings.objective.weight_alignment:
+        views = augmented_views(maps.views, settings.objective.augmentations)
+        copies = FeatureMaps(views, maps.backbone, maps.store, maps.compute)
+    return TrainingSet(
+        maps,
+        neighbours,
+        preparation,
+        copies=copies,
+        labels=None if company.labels is None else ViewLabels(maps.views, company.labels),
+        saliency=None if company.saliency is None else ViewSaliency(maps.views, company.saliency),
+        depth=None
+        if company.depth is None
+        else DepthMaps(
+            maps.views,
+            [maps.grid(index) for index in range(len(maps))],
+            company.depth,
+            company.depth_settings,
+            maps.store,
+        ),
+    )
+
+
+def feature_maps(
+    images: Sequence[CheckedImage], backbone: Backbone, settings: FitSettings, compute: Compute
+) -> FeatureMaps:
+    """Return the feature maps of all views of the images, none worked out yet."""
+    views = views_of(
+        images,
+        Viewing(
+            settings.resolution or backbone.resolution,
+            backbone.size_multiple,
+            square=settings.square,
+            resampling=settings.resampling,
+        ),
+        crops=settings.crops,
+        crop_ratio=settings.crop_ratio,
+        seed=settings.seed,
+    )
+    store = FeatureStore(
+        settings.cache.folder, max_bytes=int(settings.cache.max_gigabytes * GIGABYTE)
+    )
+    return FeatureMaps(views, backbone, store, compute)
+
+
+def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
+    """Check that there is enough to learn from.
+
+    Raises:
+        UserError: fewer than two views, or fewer places than classes.
+    """
+    if len(maps) < 2 and settings.method == "stego":
+        raise UserError("one image is too few to compare; give more, or add --crops five")
+    places = sum(height * width for height, width in map(maps.grid, range(len(maps))))
+    clusters = cluster_count(settings)
+    if places < clusters:
+        raise UserError(
+            f"--classes {clusters}: the images have only {places} places to tell apart;"
+            " give more images or ask for fewer classes"
+        )
+
+
+def prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> FeaturePreparation:
+    """Fit the preparation of features to places spread over the data set."""
+    places = spread_places(maps, STATISTICS_PLACES, seed=settings.seed, max_maps=STATISTICS_MAPS)
+    return fit_preparation(
+        places,
+        backbone.channel_groups,
+        standardise=backbone.standardise,
+        components=settings.components or None,
+    )
+
+
+def find_neighbours(
+    maps: FeatureMaps,
+    preparation: FeaturePreparation,
+    settings: FitSettings,
+    *,
+    progress: bool = False,
+) -> torch.Tensor:
+    """Return the nearest neighbours of every view, shape (views, count)."""
+    descriptors = []
+    with progress_bar("Finding neighbours", len(maps), shown=progress) as advance:
+        for index in range(len(maps)):
+            raw = torch.from_numpy(maps[index].copy()).float()
+            # Without rotation: neighbours are found as STEGO does, by the features themselves.
+            descriptors.append(mean_descriptor([preparation.normalise(raw)]))
+            advance(1)
+    return nearest_neighbours(torch.cat(descriptors), settings.training.neighbours)
+
+
+def cluster(
+    maps: FeatureMaps,
+    preparation: FeaturePreparation,
+    head: SegmentationHead | None,
+    probe: torch.Tensor | None,
+    settings: FitSettings,
+    *,
+    progress: bool = False,
+) -> torch.Tensor:
+    """Return cluster centres, the largest cluster first.
+
+    Args:
+        maps: raw feature maps.
+        preparation: of the features.
+        head: trained, or ``None`` to cluster prepared features.
+        probe: centres learned by gradient, or ``None``.
+        settings: of the fit.
+        progress: show a progress bar.
+
+    Returns:
+        Unit vectors of shape (classes, code channels).
+    """
+
+    def encode(places: torch.Tensor) -> torch.Tensor:
+        codes: torch.Tensor = preparation(places)
+        return codes if head is None else head(codes)
+
+    with torch.inference_mode():
+        codes = spread_places(
+            maps,
+            CLUSTERING_PLACES,
+            seed=settings.seed + 1,
+            max_maps=CLUSTERING_MAPS,
+            function=encode,
+            description="Clustering",
+            progress=progress,
+        )
+        if settings.clustering == "probe" and probe is not None:
+            unit = nn.functional.normalize(probe, dim=1)
+            return order_by_share(unit, codes)
+        return spherical_kmeans(codes, cluster_count(settings), seed=settings.seed)
+
+
+def data_fingerprint(maps: FeatureMaps) -> str:
+    """Return a fingerprint of the images, their order and the size at which they are seen."""
+    text = " ".join(view.key for view in maps.views)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

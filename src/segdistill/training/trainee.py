@@ -1,0 +1,76 @@
+"""What is learned: the head, and the probes that watch its codes."""
+
+import torch
+from torch import nn
+
+from segdistill.config.settings import FitSettings
+from segdistill.model.head import SegmentationHead
+from segdistill.model.linear_probe import LinearProbe
+
+
+class Trainee(nn.Module):
+    """The head, the centres of the cluster probe, and what optional terms need.
+
+    Args:
+        features: channels of prepared features.
+        clusters: number of clusters.
+        settings: of the fit.
+        label_classes: of the linear probe; needed only where it is trained.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        clusters: int,
+        settings: FitSettings,
+        *,
+        label_classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        channels = settings.head.channels if settings.head.continuous else clusters
+        self.head = SegmentationHead(
+            features, channels, kind=settings.head.kind, dropout=settings.head.dropout
+        )
+        self.centres = nn.Parameter(torch.randn(clusters, channels))
+        self.decoder = (
+            nn.Linear(channels, features) if settings.objective.weight_reconstruction else None
+        )
+        # DepthG's second head, which learns from averaged codes and is not kept.
+        self.second_head = (
+            nn.Linear(channels, channels) if settings.depth.hidden_positives != "none" else None
+        )
+        self.linear = (
+            LinearProbe(channels, label_classes)
+            if settings.training.linear_probe and label_classes is not None
+            else None
+        )
+
+    def optimiser(self, settings: FitSettings) -> torch.optim.Adam:
+        """Return Adam with a learning rate each for what makes codes and what watches them."""
+        trained = list(self.head.parameters())
+        for module in (self.decoder, self.second_head):
+            if module is not None:
+                trained += module.parameters()
+        return torch.optim.Adam(
+            [
+                {"params": trained, "lr": settings.training.learning_rate},
+                {"params": self.probe_parameters(), "lr": settings.training.cluster_learning_rate},
+            ]
+        )
+
+    def probe_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the cluster probe and the linear probe."""
+        return [self.centres, *([] if self.linear is None else self.linear.parameters())]
+
+    def reset_probes(self, optimiser: torch.optim.Adam) -> None:
+        """Draw new probes, and forget what the optimiser knows of the old ones.
+
+        Args:
+            optimiser: from :meth:`optimiser`.
+        """
+        with torch.no_grad():
+            self.centres.normal_()
+            if self.linear is not None:
+                self.linear.reset_parameters()
+        for parameter in self.probe_parameters():
+            optimiser.state.pop(parameter, None)

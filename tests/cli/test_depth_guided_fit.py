@@ -1,0 +1,112 @@
+"""Fits that depth guides, as a user asks for them."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import QUICK, Run
+from tests.helpers import striped_labels
+
+from segdistill.config.presets import preset_names
+from segdistill.model.segmenter import Segmenter
+
+TINY = ["--backbone", "tiny", "--classes", "3", "--quiet", *QUICK]
+
+
+@pytest.fixture
+def depth(photos: Path) -> Path:
+    """Depth beside the striped pictures: the sky far, the ground near, some not measured."""
+    folder = photos.parent / "photos_depth"
+    (folder / "more").mkdir(parents=True)
+    for seed in range(6):
+        values = np.array([9000, 5000, 1000], np.uint16)[striped_labels(seed)]
+        values[:, :8] = 0
+        place = folder / "more" if seed == 5 else folder
+        Image.fromarray(values).save(place / f"picture_{seed}.png")
+    return folder
+
+
+def history(run: Path) -> list[dict[str, float]]:
+    with (run / "history.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("sampling", ["farthest", "farthest-mixed", "histogram", "random"])
+@pytest.mark.parametrize("similarity", ["product", "difference", "distance"])
+def test_depth_guides_a_fit(
+    photos: Path, depth: Path, segdistill: Run, sampling: str, similarity: str
+) -> None:
+    run = photos.parent / "run"
+    status, _, error = segdistill(
+        *("fit", photos, *TINY, "--training.steps", 4, "--out", run),
+        *("--depth.folder", depth, "--depth.invalid", 0),
+        *("--depth.sampling", sampling, "--depth.similarity", similarity),
+    )
+    assert status == 0, error
+    assert all(record["depth"] != 0 for record in history(run))
+    assert all(np.isfinite(list(record.values())).all() for record in history(run))
+    # Depth is a guide in training: segmenting never asks for it.
+    mask = Segmenter.load(run).segment(photos / "picture_0.png")
+    assert mask.shape == (64, 96)
+
+
+def test_every_setting_of_the_guide_at_once(photos: Path, depth: Path, segdistill: Run) -> None:
+    run = photos.parent / "run"
+    status, _, error = segdistill(
+        *("fit", photos, *TINY, "--training.steps", 12, "--out", run, "--crops", "five"),
+        *("--depth.guide", "on", "--depth.hidden_positives", "depth"),
+        *("--depth.weight_factor", 0.5, "--depth.weight_every", 4, "--depth.weight_minimum", 0.02),
+        *("--depth.shift_factor", 2.0, "--depth.shift_every", 4, "--depth.schedule", "linear"),
+        *("--depth.samples_factor", 0.5, "--depth.samples_every", 6, "--depth.samples_minimum", 3),
+    )
+    assert status == 0, error
+    assert all(record["hidden_positives"] != 0 for record in history(run))
+
+
+def test_as_released_pulls_all_codes_of_an_image_together(
+    photos: Path, depth: Path, segdistill: Run
+) -> None:
+    run = photos.parent / "run"
+    status, _, error = segdistill(
+        *("fit", photos, *TINY, "--training.steps", 3, "--out", run, "--depth.guide", "on"),
+        *("--depth.as_released", "true"),
+    )
+    assert status == 0, error
+    # The similarity is 1 almost everywhere, so the term is nearly all attraction.
+    assert all(record["depth"] < 0 for record in history(run))
+
+
+def test_a_guide_without_depth_says_what_to_give(photos: Path, segdistill: Run) -> None:
+    status, _, error = segdistill("fit", photos, *TINY, "--depth.guide", "on")
+    assert status == 2
+    assert "--depth.folder" in error
+    assert "segdistill depth" in error
+
+
+def test_a_damaged_depth_map_is_named_before_training(
+    photos: Path, depth: Path, segdistill: Run
+) -> None:
+    (depth / "picture_2.png").write_bytes(b"no depth")
+    status, _, error = segdistill("fit", photos, *TINY, "--depth.folder", depth)
+    assert status == 2
+    assert "picture_2.png" in error
+
+
+def test_images_without_depth_still_take_part(photos: Path, depth: Path, segdistill: Run) -> None:
+    (depth / "picture_2.png").unlink()
+    status, _, error = segdistill(
+        "fit", photos, *TINY, "--training.steps", 6, "--depth.folder", depth
+    )
+    assert status == 0
+    assert "1 of 6 images have no depth map" in error
+
+
+def test_the_papers_presets_are_there() -> None:
+    assert {name for name in preset_names() if name.startswith("depthg")} == {
+        "depthg-cocostuff27-vits8",
+        "depthg-cocostuff27-vitb8",
+        "depthg-cityscapes27-vitb8",
+        "depthg-potsdam3-vits8",
+    }

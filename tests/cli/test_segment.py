@@ -1,0 +1,112 @@
+"""``segdistill segment`` where something is amiss."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Run
+
+import segdistill as library
+from segdistill.inference import folder as inference_folder
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize("resolution", ["0", "-5", "31"])
+def test_a_resolution_without_sense_is_refused(
+    photos: Path, segdistill: Run, resolution: str
+) -> None:
+    status, out, error = segdistill("segment", "run", photos, "--resolution", resolution)
+    assert (status, out) == (2, "")
+    assert error == f"segdistill segment: --resolution {resolution}: must be at least 32\n"
+
+
+def test_nothing_written_is_a_failure(photos: Path, fitted: Path, segdistill: Run) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (photos.parent / "letters").mkdir(exist_ok=True)
+        (photos.parent / "letters" / name).write_text("dear")
+    status, out, error = segdistill("segment", fitted, "letters", "--quiet")
+    assert status == 1
+    assert "Skipped: letters/a.jpg: not an image that can be decoded\n" in out
+    assert error == ("segdistill segment: none of 2 images can be read; nothing was written\n")
+    assert not Path("masks").exists()
+    (photos.parent / "letters" / "c.png").write_bytes((photos / "picture_0.png").read_bytes())
+    assert segdistill("segment", fitted, "letters", "--quiet")[0] == 0
+    # What was there already is something.
+    status, out, _ = segdistill("segment", fitted, "letters", "--quiet", "--resume")
+    assert status == 0
+    assert "0 written to masks/letters, 1 were there already" in out
+
+
+def test_the_hint_after_an_interruption_is_a_command_that_works(
+    photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert segdistill("segment", fitted, photos / "picture_0.png", "--out", "begun")[0] == 0
+
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference_folder, "_segment_one", interrupted)
+    for out, flags, hint in [
+        ("new", [], "interrupted; the same command with --resume goes on\n"),
+        ("begun", ["--resume"], "interrupted; the same command goes on\n"),
+        # With --resume in its place, the masks of before would be kept.
+        ("begun", ["--overwrite"], "interrupted\n"),
+    ]:
+        status, _, error = segdistill("segment", fitted, photos, "--out", out, "--quiet", *flags)
+        assert status == 130
+        assert error.endswith(hint)
+
+
+DAMAGES: list[tuple[Change, str]] = [
+    (lambda content: content.pop("backbone"), "does not say which backbone it needs"),
+    (lambda content: content.update(backbone="tiny"), "does not say which backbone it needs"),
+    (lambda content: content.pop("format"), "does not describe a model"),
+    (lambda content: content.update(format=0), "format 0, but this version reads format 1"),
+    (lambda content: content.pop("preparation"), "lacks 'preparation'"),
+    (lambda content: content.pop("training"), "lacks 'training'"),
+    (lambda content: content["classes"].pop(), "2 classes, but 3 cluster centres"),
+    (lambda content: content["classes"][0].pop("colour"), "lacks 'colour'"),
+    (lambda content: content.update(classes=3), "do not fit together"),
+    (lambda content: content.update(resolution="large"), "do not fit together"),
+    (lambda content: content.update(head=[]), "do not fit together"),
+    (lambda content: content["head"].update(channels=7), "do not fit together"),
+]
+
+
+def test_a_damaged_description_is_named(photos: Path, fitted: Path, segdistill: Run) -> None:
+    path = fitted / "segmenter.json"
+    whole = path.read_text()
+    for damage, message in DAMAGES:
+        content = json.loads(whole)
+        damage(content)
+        path.write_text(json.dumps(content))
+        status, out, error = segdistill("segment", fitted, photos)
+        assert (status, out) == (2, "")
+        assert str(fitted) in error
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_a_description_that_is_a_list(photos: Path, fitted: Path) -> None:
+    (fitted / "segmenter.json").write_text("[]")
+    with pytest.raises(library.UserError, match="does not describe a model"):
+        library.Segmenter.load(fitted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"overlays": True}, "unknown setting 'overlays'; did you mean 'overlay'"),
+        ({"overlay": 1}, "--overlay 1: must be true or false"),
+        ({"resolution": 320.5}, r"--resolution 320\.5: must be a whole number or None"),
+        ({"options": {"overlay": True}}, "settings of type dict: must be MaskOptions"),
+    ],
+)
+def test_mistakes_in_python_are_named(photos: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(library.UserError, match=message):
+        library.segment("run", photos, "masks", **changes)
+    with pytest.raises(library.UserError, match="5: must be a path or a pattern"):
+        library.segment("run", [5], "masks")  # type: ignore[list-item]

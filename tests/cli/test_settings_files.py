@@ -1,0 +1,93 @@
+"""``--config`` with files that are not what they should be, and odd values of options."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import QUICK, Run
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"training: 5", "training: must be a group of indented lines such as `steps: ...`"),
+        (b"training:\n", "training: must be a group of indented lines"),
+        (b"- 1\n- 2\n", "holds a list, not settings by name; give lines such as `classes: 8`"),
+        (b"some words\n", "holds text alone"),
+        (b"", "holds nothing"),
+        (b"\x00\x01\x02", "not YAML"),
+        (b"\x89PNG\r\n\x1a\n", "not text in UTF-8; save it as UTF-8"),
+        ("backbone: café\n".encode("cp1252"), "not text in UTF-8; save it as UTF-8"),
+        (b"a: b: c\n", "not YAML in line 1, column 5: mapping values are not allowed here"),
+        (
+            b"objective:\n  weight_self: .inf\n",
+            "objective.weight_self inf: must be a finite number",
+        ),
+        (b"objective:\n  shift_self: .nan\n", "objective.shift_self nan: must be a finite number"),
+        (b"classes: .nan\n", "classes nan: must be a whole number or null"),
+        (b"classes: many\n", "classes many: must be a whole number or null"),
+        (b"classes: 1\n", "classes 1: must be from 2 to 255"),
+        (b"method: foo\n", "method foo: must be one of 'stego', 'kmeans'"),
+        (b"head:\n  channels: [1, 2]\n", "head.channels [1, 2]: must be a whole number"),
+        (b"objective:\n  sample: 3\n", "sample: no such setting; did you mean objective.samples?"),
+        (b"config: other.yaml\n", "a settings file cannot name another"),
+        (b"3: 4\n", "must be a string"),
+    ],
+)
+def test_a_settings_file_that_cannot_be_used(
+    photos: Path, segdistill: Run, content: bytes, message: str
+) -> None:
+    Path("odd.yaml").write_bytes(content)
+    for form in (["--config", "odd.yaml"], ["--config=odd.yaml"]):
+        status, out, error = segdistill("fit", photos, *form)
+        assert (status, out) == (2, "")
+        assert error.startswith("segdistill fit: odd.yaml: ")
+        assert message in error
+        assert error.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_a_settings_file_that_is_not_there(photos: Path, segdistill: Run) -> None:
+    for given, message in [
+        ("none.yaml", "none.yaml: no such file; check the path of --config"),
+        (photos, f"{photos}: a folder; give a YAML file of settings"),
+        ("x" * 300, "cannot be read"),
+    ]:
+        status, _, error = segdistill("fit", photos, "--config", given)
+        assert status == 2
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_files_of_part_of_the_settings_add_up(photos: Path, segdistill: Run) -> None:
+    Path("one.yaml").write_text("classes: 4\ntraining:\n  learning_rate: 1e-3\n")
+    # As some editors save it: with a byte-order mark and carriage returns.
+    Path("two.yaml").write_bytes(b"\xef\xbb\xbfbackbone: tiny\r\nclasses: 3\r\n")
+    arguments = ["fit", photos, "--config", "one.yaml", "--config", "two.yaml", "--quiet", *QUICK]
+    status, _, error = segdistill(*arguments)
+    assert status == 0, error
+    settings = Path("runs/photos/settings.yaml").read_text()
+    assert "classes: 3" in settings
+    assert "learning_rate: 0.001" in settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--head.channels="], "--head.channels '': must be a whole number"),
+        (["--classes="], "--classes '': must be a whole number or null"),
+        (["--head.kind="], "--head.kind '': must be one of 'nonlinear', 'linear'"),
+        (["--method", "foo"], "--method foo: must be one of 'stego', 'kmeans'"),
+        (["--objective.pointwise", "maybe"], "--objective.pointwise maybe: must be true or false"),
+        (["--training.learning_rate", "nan"], "--training.learning_rate nan: must be a number"),
+        (["--training.learning_rate", ".inf"], "--training.learning_rate inf: must be a finite"),
+        (["--head", "5"], "--head 5: no settings file; set one by one, as --head.NAME"),
+        (["--seed"], "--seed needs a value"),
+        (["--overwrite=yes"], "--overwrite takes no value"),
+    ],
+)
+def test_odd_values_are_named(
+    photos: Path, segdistill: Run, arguments: list[str], message: str
+) -> None:
+    status, _, error = segdistill("fit", photos, *arguments)
+    assert status == 2
+    assert error.startswith(f"segdistill fit: {message}")
