@@ -1,10 +1,10 @@
 """STEGO, DepthG as released, and DepthG with each form of its loss, side by side.
 
-Fits every variant with several seeds on the toy world (exact depth) and, where SEGDISTILL_DATA names
-a folder that holds `camvid` with imgs, labels and depth, on CamVid. Scores are counted on the
-validation images; no label is touched before. Prints a Markdown table of accuracy and mIoU, mean
-and standard deviation over the seeds, in percent. What is done is kept in --out, so that a run that
-was broken off goes on.
+Fits every variant with several seeds on the toy world (exact depth) and, where SEGDISTILL_DATA
+names a folder that holds `camvid` with imgs, labels and depth, on CamVid. Scores are counted on
+the validation images; no label is touched before. Prints a Markdown table of accuracy and mIoU,
+mean and standard deviation over the seeds, in percent. What is done is kept in --out, so that a run
+that was broken off goes on.
 
     python benchmarks/depth_guidance.py --out depth_guidance.jsonl
 """

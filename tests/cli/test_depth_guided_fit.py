@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.cli.conftest import QUICK, Run
 from tests.helpers import striped_labels
+from transformers import ViTConfig, ViTModel
 
 from segdistill.config.presets import preset_names
 from segdistill.model.segmenter import Segmenter
@@ -76,6 +78,39 @@ def test_as_released_pulls_all_codes_of_an_image_together(
     assert status == 0, error
     # The similarity is 1 almost everywhere, so the term is nearly all attraction.
     assert all(record["depth"] < 0 for record in history(run))
+
+
+@pytest.mark.parametrize("kind", ["features", "attention"])
+def test_hidden_positives_of_a_vision_transformer(
+    photos: Path, depth: Path, segdistill: Run, kind: str
+) -> None:
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=64,
+        patch_size=8,
+    )
+    ViTModel(config, add_pooling_layer=False).save_pretrained(photos.parent / "vit")
+    run = photos.parent / "run"
+    status, _, error = segdistill(
+        *("fit", photos, *TINY, "--training.steps", 2, "--out", run, "--resolution", 64),
+        *("--backbone", photos.parent / "vit", "--components", 0),
+        *("--depth.folder", depth, "--depth.hidden_positives", kind),
+    )
+    assert status == 0, error
+    assert all(record["hidden_positives"] != 0 for record in history(run))
+
+
+def test_attention_needs_a_vision_transformer(photos: Path, depth: Path, segdistill: Run) -> None:
+    status, _, error = segdistill(
+        *("fit", photos, *TINY, "--depth.folder", depth),
+        *("--depth.hidden_positives", "attention"),
+    )
+    assert status == 2
+    assert "has no attention" in error
 
 
 def test_a_guide_without_depth_says_what_to_give(photos: Path, segdistill: Run) -> None:

@@ -9,7 +9,12 @@ from typing import Any
 from segdistill.api.common import Source, changed, image_files
 from segdistill.api.company import company_of
 from segdistill.api.labelled import LabelledSet
-from segdistill.backbones import Backbone, check_backbone_name, load_backbone
+from segdistill.backbones import (
+    Backbone,
+    check_backbone_name,
+    load_backbone,
+    require_attention,
+)
 from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
 from segdistill.devices import choose_compute
 from segdistill.images.folder import (
@@ -84,7 +89,7 @@ def fit(
         )
     if chosen.classes is None:
         logger.info("--classes is not given: finding %d classes", DEFAULT_CLASSES)
-    backbone = load_backbone(chosen.backbone)
+    backbone = _loaded(chosen)
     resolved = _resolved(chosen, backbone)
     # Before an earlier run is removed: it stays if there is not enough to learn from.
     check_enough(feature_maps(checked, backbone, resolved, compute), resolved)
@@ -103,6 +108,13 @@ def fit(
     if run is not None:
         _finish(run, segmenter, learned, resolved, checked, skipped, progress=progress)
     return segmenter
+
+
+def _loaded(settings: FitSettings) -> Backbone:
+    backbone = load_backbone(settings.backbone)
+    if settings.wants_depth and settings.depth.hidden_positives == "attention":
+        return require_attention(backbone)
+    return backbone
 
 
 def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:

@@ -7,7 +7,7 @@ this package imports neither transformers nor any network: a backbone's loader d
 from functools import partial
 
 from segdistill.backbones.huggingface import SHORT_NAMES, load_from_hub
-from segdistill.backbones.protocol import Backbone
+from segdistill.backbones.protocol import AttentionBackbone, Backbone, require_attention
 from segdistill.backbones.registry import (
     DEFAULT_BACKBONE,
     KEYS,
@@ -21,12 +21,14 @@ from segdistill.backbones.registry import (
 __all__ = [
     "DEFAULT_BACKBONE",
     "KEYS",
+    "AttentionBackbone",
     "Backbone",
     "BackboneEntry",
     "backbone_entries",
     "check_backbone_name",
     "load_backbone",
     "register",
+    "require_attention",
 ]
 
 

@@ -110,7 +110,8 @@ class DepthSettings:
         sampling: where places are drawn: ``farthest`` from each other in space, ``farthest-mixed``
             in space and features, evenly over the ``histogram`` of depth, or at ``random``.
         hidden_positives: a second head learns from codes averaged over places near in space
-            (``depth``) or of like features (``features``).
+            (``depth``), of like features (``features``), or that the backbone's last block attends
+            to (``attention``; only a vision transformer, which then runs in every step).
         weight_hidden_positives: of the losses of that second head.
         schedule: how weight, shift and samples change: ``exponential`` multiplies by a factor after
             each period, ``linear`` goes to the start times the factor within one period.
@@ -135,7 +136,7 @@ class DepthSettings:
     weight: float = 0.16
     shift: float | None = None
     sampling: Literal["random", "farthest", "farthest-mixed", "histogram"] = "farthest"
-    hidden_positives: Literal["none", "depth", "features"] = "none"
+    hidden_positives: Literal["none", "depth", "features", "attention"] = "none"
     weight_hidden_positives: float = 0.3
     schedule: Literal["exponential", "linear"] = "exponential"
     weight_factor: float = 1.0

@@ -80,14 +80,21 @@ class SampledDepth:
     Attributes:
         shares: from 0, the nearest place of the image, to 1, shape (batch, places).
         points: in space, shape (batch, places, 3).
+        attention: of the backbone between places, shape (batch, heads, places, places), where
+            hidden positives need it.
     """
 
     shares: torch.Tensor
     points: torch.Tensor
+    attention: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> "SampledDepth":
         """Return a copy on a device."""
-        return SampledDepth(self.shares.to(device), self.points.to(device))
+        return SampledDepth(
+            self.shares.to(device),
+            self.points.to(device),
+            None if self.attention is None else self.attention.to(device),
+        )
 
 
 @dataclass(frozen=True)

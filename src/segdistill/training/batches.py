@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -30,7 +31,14 @@ from segdistill.training.batch import (
     SampledDepth,
     SampledLabels,
 )
-from segdistill.training.scenes import Scene, read_scenes, sample_scenes, scene_places, schedules
+from segdistill.training.scenes import (
+    Scene,
+    attention_between,
+    read_scenes,
+    sample_scenes,
+    scene_places,
+    schedules,
+)
 from segdistill.training.training_set import TrainingSet, ViewLabels
 
 GUIDANCE_PLACES = 1000
@@ -130,7 +138,10 @@ def draw_guided_places(
             images=images,
             preparation=data.preparation,
         )
-        return guided, sample_scenes(scenes, guided, settings.depth)
+        sampled = sample_scenes(scenes, guided, settings.depth)
+        if settings.depth.hidden_positives == "attention":
+            sampled = replace(sampled, attention=attention_between(data.maps, images, guided))
+        return guided, sampled
 
     anchors, anchor_depth = drawn(scenes, images, first)
     positives, positive_depth = drawn(partner_scenes, partners_of, second)

@@ -19,6 +19,7 @@ from segdistill.objective.local_hidden_positives import (
     attention_weights,
     average_codes,
     near_weights,
+    released_attention_weights,
     released_near_weights,
 )
 from segdistill.objective.reconstruction import reconstruction_loss
@@ -28,7 +29,7 @@ from segdistill.objective.stego import (
     Shifts,
     stego_objective,
 )
-from segdistill.training.batch import Batch, Neighbourhoods
+from segdistill.training.batch import Batch, Neighbourhoods, SampledDepth
 from segdistill.training.depth_losses import depth_term
 from segdistill.training.trainee import Trainee
 from segdistill.training.training_set import TrainingSet
@@ -151,12 +152,12 @@ def hidden_positives_term(
     anchors, positives, negatives = (
         SampledMaps(
             part.features,
-            trainee.second_head(average_codes(part.codes, _weights(part, points, settings))),
+            trainee.second_head(average_codes(part.codes, _weights(part, sampled, settings))),
         )
-        for part, points in (
-            (parts.anchors, depth.anchors.points),
-            (parts.positives, depth.positives.points),
-            (parts.negatives, depth.negatives.points),
+        for part, sampled in (
+            (parts.anchors, depth.anchors),
+            (parts.positives, depth.positives),
+            (parts.negatives, depth.negatives),
         )
     )
     terms = stego_objective(
@@ -165,13 +166,15 @@ def hidden_positives_term(
     return terms.total(settings.objective)
 
 
-def _weights(part: SampledMaps, points: torch.Tensor, settings: FitSettings) -> torch.Tensor:
-    if settings.depth.hidden_positives == "features":
-        affinity = correspondence(part.features, part.features).clamp_min(0)
-        return attention_weights(affinity[:, None])
-    if settings.depth.as_released:
-        return released_near_weights(points)
-    return near_weights(points)
+def _weights(part: SampledMaps, depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
+    released = settings.depth.as_released
+    if settings.depth.hidden_positives == "depth":
+        return (released_near_weights if released else near_weights)(depth.points)
+    if depth.attention is not None:
+        attention = depth.attention
+    else:
+        attention = correspondence(part.features, part.features).clamp_min(0)[:, None]
+    return (released_attention_weights if released else attention_weights)(attention)
 
 
 def linear_probe_loss(

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from segdistill.backbones import require_attention
 from segdistill.config.settings import DepthSettings, FitSettings
 from segdistill.features.depth_maps import DepthMaps
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
+from segdistill.images.decode import to_tensor
 from segdistill.objective.depth_sampling import depth_and_feature_cells, depth_histogram_cells
 from segdistill.objective.farthest_points import (
     farthest_points,
     places_of_cells,
     released_places_of_cells,
 )
-from segdistill.objective.sampling import bilinear_neighbours
+from segdistill.objective.sampling import bilinear_neighbours, shares_of_places
 from segdistill.objective.scene_geometry import released_unprojection, unproject
 from segdistill.objective.schedules import Schedule
 from segdistill.training.batch import SampledDepth
@@ -139,6 +141,37 @@ def sample_scenes(
         else:
             shares.append(_interpolate(scene.share.flatten()[cells], weights))
     return SampledDepth(torch.stack(shares), torch.stack(points))
+
+
+def attention_between(
+    maps: FeatureMaps, images: Sequence[int], places: torch.Tensor
+) -> torch.Tensor:
+    """Return how much the backbone's last block attends from place to place.
+
+    Args:
+        maps: whose views the backbone sees again: attention is too large to be kept.
+        images: one view for each entry of the batch.
+        places: (x, y) in -1..1, shape (batch, places, 2); the nearest cell stands for each.
+
+    Returns:
+        Tensor of shape (batch, heads, places, places), on the CPU.
+
+    Raises:
+        UserError: the backbone has no attention.
+    """
+    backbone = require_attention(maps.backbone)
+    found = []
+    for image, image_places in zip(images, places, strict=True):
+        height, width = maps.grid(image)
+        pixels = to_tensor(maps.views[image].load()).to(maps.compute.device)
+        with torch.no_grad(), maps.compute.autocast():
+            attention = backbone.attention(pixels)[0].float()  # (1, heads, n, n) -> (heads, n, n)
+        shares = shares_of_places(image_places, height, width)
+        columns = (shares[:, 0] * width).long().clamp(0, width - 1)
+        rows = (shares[:, 1] * height).long().clamp(0, height - 1)
+        cells = (rows * width + columns).to(attention.device)
+        found.append(attention[:, cells][:, :, cells].cpu())
+    return torch.stack(found)
 
 
 def schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:

@@ -1,0 +1,109 @@
+"""Depth at the features' grid."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.helpers import write_striped_folder
+
+from segdistill.errors import UserError
+from segdistill.features.depth_maps import RELATIVE_NEAREST, DepthMaps, image_depth
+from segdistill.features.store import FeatureStore
+from segdistill.features.views import View, views_of
+from segdistill.images.depth import DepthSettings
+from segdistill.images.folder import check_images, find_images
+from segdistill.images.resize import Viewing
+
+GRID = (8, 12)
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> list[View]:
+    images, _ = check_images(find_images(write_striped_folder(tmp_path / "photos", 3)))
+    return views_of(images, Viewing(64, 16))
+
+
+def ramp(path: Path) -> Path:
+    """Depth that grows by 100 from each column to the next, from 100 at the left."""
+    values = np.tile(np.arange(1, 97, dtype=np.uint16) * 100, (64, 1))
+    Image.fromarray(values).save(path)
+    return path
+
+
+def maps_of(views: list[View], tmp_path: Path, settings: DepthSettings | None = None) -> DepthMaps:
+    path = ramp(tmp_path / "ramp.png")
+    store = FeatureStore(tmp_path / "store", max_bytes=10**7)
+    of_image = {view.image.file.path: path for view in views[:2]}
+    return DepthMaps(views, [GRID] * len(views), of_image, settings or DepthSettings(), store)
+
+
+def test_a_ramp_comes_out_as_a_ramp(views: list[View], tmp_path: Path) -> None:
+    maps = maps_of(views, tmp_path)
+    assert maps.fill_store() == 1  # one view has no depth
+    grid = maps[0]
+    assert grid is not None
+    centres = (np.arange(12) * 8 + 4.5) * 100
+    np.testing.assert_allclose(grid.distance[3], centres, rtol=1e-6)
+    np.testing.assert_allclose(grid.share[3], (centres - 100) / 9500, rtol=1e-5)
+    assert maps[2] is None
+
+
+def test_what_is_kept_is_what_is_worked_out(views: list[View], tmp_path: Path) -> None:
+    fresh, kept = maps_of(views, tmp_path), maps_of(views, tmp_path)
+    before = fresh[1]
+    kept.fill_store()
+    after = kept[1]
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(before.share, after.share)
+    np.testing.assert_array_equal(before.distance, after.distance)
+    assert [content.maps for content in kept.store.contents()] == [2]
+    again = maps_of(views, tmp_path)
+    (tmp_path / "ramp.png").unlink()
+    ramp(tmp_path / "ramp.png")  # the same content, at another time
+    again.fill_store()
+    assert [content.maps for content in again.store.contents()] == [2]
+
+
+def test_crops_carry_their_depth(views: list[View], tmp_path: Path) -> None:
+    images = [view.image for view in views]
+    crops = views_of(images, Viewing(64, 16), crops="five")
+    maps = maps_of(views, tmp_path)
+    cut = DepthMaps(crops, [GRID] * len(crops), maps.of_image, DepthSettings(), maps.store)
+    grid = cut[1]  # the upper right quarter
+    assert grid is not None
+    np.testing.assert_allclose(grid.distance[0], (48 + np.arange(12) * 4 + 2.5) * 100, rtol=1e-6)
+    # The nearest place of the image, not of the crop, has share 0.
+    assert grid.share.min() > 0.5
+
+
+def test_a_map_of_another_shape_is_refused(views: list[View], tmp_path: Path) -> None:
+    maps = maps_of(views, tmp_path)
+    Image.fromarray(np.ones((64, 64), np.uint16)).save(tmp_path / "ramp.png")
+    with pytest.raises(UserError, match=r"ramp\.png"):
+        maps.fill_store()
+
+
+def test_no_room_gives_the_same_depth(views: list[View], tmp_path: Path) -> None:
+    roomy, full = maps_of(views, tmp_path), maps_of(views, tmp_path)
+    full.store = FeatureStore(tmp_path / "full", max_bytes=0)
+    roomy.fill_store()
+    full.fill_store()
+    one, other = roomy[0], full[0]
+    assert one is not None
+    assert other is not None
+    np.testing.assert_array_equal(one.share, other.share)
+    assert full.store.contents() == []
+
+
+@pytest.mark.parametrize("kind", ["inverse", "height"])
+def test_relative_kinds_have_a_camera_before_the_nearest(kind: str, tmp_path: Path) -> None:
+    path = ramp(tmp_path / "ramp.png")
+    share, distance = image_depth(path, replace(DepthSettings(), kind=kind))  # type: ignore[arg-type]
+    assert share[0, 0] == 1  # the smallest number is the farthest
+    assert share[0, -1] == 0
+    assert distance[0, 0] == pytest.approx(1)
+    assert distance[0, -1] == pytest.approx(RELATIVE_NEAREST)
+    assert (np.diff(distance[0]) < 0).all()

@@ -1,0 +1,119 @@
+"""Places drawn by depth, and depth read there."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from segdistill.config.settings import DepthSettings, FitSettings, ObjectiveSettings
+from segdistill.objective.scene_geometry import unproject
+from segdistill.objective.schedules import count_at, value_at
+from segdistill.objective.stego import Shifts
+from segdistill.training.batch import SampledDepth
+from segdistill.training.depth_losses import PRODUCT_SHIFT, depth_shift, depth_term
+from segdistill.training.scenes import Scene, sample_scenes, scene_places, schedules
+
+SHIFTS = Shifts(0.1, 0.1, 0.1, 0.03)
+
+
+def scene(height: int, width: int, seed: int = 0) -> Scene:
+    share = torch.rand(height, width, generator=torch.Generator().manual_seed(seed))
+    return Scene(share, unproject(1 + share[None])[0])
+
+
+def drawn(scenes: list[Scene | None], depth: DepthSettings, count: int = 9) -> torch.Tensor:
+    before = torch.full((len(scenes), count, 2), 0.123)
+    return scene_places(
+        scenes,
+        before,
+        depth,
+        torch.Generator().manual_seed(0),
+        maps=None,  # type: ignore[arg-type]
+        images=range(len(scenes)),
+        preparation=None,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("sampling", ["farthest", "histogram"])
+def test_places_are_centres_of_cells_with_depth(sampling: str) -> None:
+    part = scene(4, 6)
+    part.share[:, :3] = torch.nan
+    known = Scene(part.share, unproject(1 + part.share[None])[0])
+    settings = DepthSettings(sampling=sampling)  # type: ignore[arg-type]
+    places = drawn([known, None, scene(3, 5, 1)], settings)
+    columns = (places[0, :, 0] + 1) / 2 * 5
+    rows = (places[0, :, 1] + 1) / 2 * 3
+    torch.testing.assert_close(columns, columns.round(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(rows, rows.round(), atol=1e-5, rtol=0)
+    assert (columns.round() >= 3).all()
+    assert (places[1] == 0.123).all()  # no depth: the places drawn without it
+    cells = {tuple(place.tolist()) for place in places[0]}
+    assert len(cells) == 9 if sampling == "farthest" else len(cells) > 4
+
+
+def test_random_sampling_leaves_places_alone() -> None:
+    assert (drawn([scene(4, 6)], DepthSettings(sampling="random")) == 0.123).all()
+
+
+def test_as_released_places_are_transposed() -> None:
+    right = drawn([scene(4, 6)], DepthSettings())
+    released = drawn([scene(4, 6)], DepthSettings(as_released=True))
+    rows = ((right[0, :, 1] + 1) / 2 * 3).round()
+    torch.testing.assert_close(released[0, :, 0], rows / 4 * 2 - 1)
+
+
+def test_depth_is_read_where_codes_are() -> None:
+    share = torch.arange(6.0).expand(4, 6) / 5
+    ramp = Scene(share, unproject(1 + share[None])[0])
+    places = torch.tensor([[[-1.0, 0.0], [0.0, 0.5], [1.0, 1.0], [0.2, -0.4]]])
+    sampled = sample_scenes([ramp], places, DepthSettings())
+    torch.testing.assert_close(sampled.shares[0], (places[0, :, 0] + 1) / 2)
+    missing = sample_scenes([None], places, DepthSettings())
+    assert missing.shares.isnan().all()
+    assert missing.points.isnan().all()
+
+
+def test_a_neighbour_of_weight_zero_passes_nothing_on() -> None:
+    share = torch.tensor([[0.25, torch.nan]])
+    lonely = Scene(share, unproject(share[None])[0])
+    sampled = sample_scenes([lonely], torch.tensor([[[-1.0, 0.0], [0.0, 0.0]]]), DepthSettings())
+    assert sampled.shares[0, 0] == 0.25
+    assert sampled.shares[0, 1].isnan()
+
+
+def test_schedules_follow_the_settings() -> None:
+    depth = DepthSettings(
+        weight=0.2, weight_factor=0.5, weight_every=10, samples_factor=0.9, samples_every=100
+    )
+    plan = schedules(FitSettings(depth=depth, objective=ObjectiveSettings(samples=11)), shift=0.4)
+    assert [value_at(plan["weight"], step) for step in (0, 9, 10, 20)] == [0.2, 0.2, 0.1, 0.05]
+    assert value_at(plan["shift"], 1000) == 0.4
+    assert [count_at(plan["samples"], step) for step in (0, 100)] == [11, 9]
+    assert count_at(plan["samples"], 0, early=True) == 9
+    negative = schedules(FitSettings(depth=replace(depth, shift_factor=0.5)), shift=-0.2)
+    assert value_at(negative["shift"], 0) == -0.2  # a minimum of 0 is no rule for it
+
+
+def test_the_shift_is_given_or_depthgs_or_measured() -> None:
+    sampled = SampledDepth(torch.rand(2, 16), torch.rand(2, 16, 3))
+    settings = FitSettings()
+    assert depth_shift(sampled, settings) == PRODUCT_SHIFT
+    given = replace(settings, depth=DepthSettings(shift=0.5))
+    assert depth_shift(sampled, given) == 0.5
+    distance = replace(settings, depth=DepthSettings(similarity="distance"))
+    measured = depth_shift(sampled, distance)
+    codes = torch.rand(2, 16, 4)
+    assert 0 < measured < 1
+    loss = depth_term(codes, sampled, replace(SHIFTS, depth_pairs=measured), distance, step=0)
+    assert loss.isfinite()
+
+
+def test_unknown_depth_neither_attracts_nor_repels() -> None:
+    nothing = SampledDepth(torch.full((1, 9), torch.nan), torch.full((1, 9, 3), torch.nan))
+    codes = torch.rand(1, 9, 4, requires_grad=True)
+    for similarity in ("product", "difference", "distance"):
+        settings = FitSettings(depth=DepthSettings(similarity=similarity))
+        loss = depth_term(codes, nothing, SHIFTS, settings, step=0)
+        (gradient,) = torch.autograd.grad(loss, codes)
+        assert loss == 0
+        assert (gradient == 0).all()
