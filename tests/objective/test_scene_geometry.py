@@ -10,6 +10,7 @@ from tests.helpers import golden
 
 from segdistill.objective.scene_geometry import (
     normalise_depth,
+    perspective_points,
     released_unprojection,
     unproject,
 )
@@ -86,3 +87,24 @@ def test_normalised_depth_fills_its_range_and_keeps_its_order(
 def test_each_image_is_normalised_by_itself() -> None:
     depth = torch.tensor([[[1.0, 2.0]], [[10.0, 30.0]], [[5.0, 5.0]]])
     assert normalise_depth(depth)[:, 0].tolist() == [[0, 1], [0, 1], [0, 0]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**16), unit=st.floats(0.01, 100), width=SIDES)
+def test_perspective_distances_do_not_depend_on_the_unit(
+    seed: int, unit: float, width: int
+) -> None:
+    depth = depths(seed, 3, width)
+    first, second = (
+        torch.cdist(points, points) for points in map(perspective_points, (depth, unit * depth))
+    )
+    torch.testing.assert_close(first, second, atol=1e-4, rtol=1e-4)
+
+
+def test_perspective_points_are_the_unprojected_ones_by_direction() -> None:
+    depth = depths(3, 4, 5)
+    depth[0, 0, 0] = 0
+    points, scene = perspective_points(depth), unproject(depth)
+    assert points[0, 0].isnan().all()
+    torch.testing.assert_close(points[0, 1:, :2], scene[0, 1:, :2] / scene[0, 1:, 2:])
+    torch.testing.assert_close(points[1, :, 2].exp(), depth[1].flatten())

@@ -6,12 +6,17 @@ import pytest
 import torch
 
 from segdistill.config.settings import DepthSettings, FitSettings, ObjectiveSettings
-from segdistill.objective.scene_geometry import unproject
+from segdistill.objective.scene_geometry import perspective_points, unproject
 from segdistill.objective.schedules import count_at, value_at
 from segdistill.objective.stego import Shifts
 from segdistill.training.batch import SampledDepth
 from segdistill.training.depth_losses import PRODUCT_SHIFT, depth_shift, depth_term
-from segdistill.training.scenes import Scene, sample_scenes, scene_places, schedules
+from segdistill.training.scenes import (
+    Scene,
+    sample_scenes,
+    scene_places,
+    schedules,
+)
 
 SHIFTS = Shifts(0.1, 0.1, 0.1, 0.03)
 
@@ -36,19 +41,36 @@ def drawn(scenes: list[Scene | None], depth: DepthSettings, count: int = 9) -> t
 
 @pytest.mark.parametrize("sampling", ["farthest", "histogram"])
 def test_places_are_centres_of_cells_with_depth(sampling: str) -> None:
-    part = scene(4, 6)
-    part.share[:, :3] = torch.nan
-    known = Scene(part.share, unproject(1 + part.share[None])[0])
+    known = scene(4, 6)
     settings = DepthSettings(sampling=sampling)  # type: ignore[arg-type]
     places = drawn([known, None, scene(3, 5, 1)], settings)
     columns = (places[0, :, 0] + 1) / 2 * 5
     rows = (places[0, :, 1] + 1) / 2 * 3
     torch.testing.assert_close(columns, columns.round(), atol=1e-5, rtol=0)
     torch.testing.assert_close(rows, rows.round(), atol=1e-5, rtol=0)
-    assert (columns.round() >= 3).all()
     assert (places[1] == 0.123).all()  # no depth: the places drawn without it
     cells = {tuple(place.tolist()) for place in places[0]}
     assert len(cells) == 9 if sampling == "farthest" else len(cells) > 4
+
+
+def test_cells_without_depth_get_their_share() -> None:
+    share = scene(4, 6).share
+    share[:, :3] = torch.nan  # half of the image, such as a sky that no sensor measures
+    half = Scene(share, unproject(1 + share[None])[0])
+    places = drawn([half], DepthSettings(), count=10)
+    columns = ((places[0, :, 0] + 1) / 2 * 5).round()
+    assert (columns >= 3).sum() == 5
+
+
+def test_a_far_sky_does_not_draw_nearly_all_places() -> None:
+    distance = torch.cat([torch.full((12, 24), 200.0), torch.rand(12, 24) * 20 + 2])
+    shares = {}
+    for name, to_points in (("metric", unproject), ("perspective", perspective_points)):
+        whole = Scene(distance / 200, to_points(distance[None])[0])
+        places = drawn([whole], DepthSettings(), count=60)
+        shares[name] = (places[0, :, 1] < 0).float().mean().item()
+    assert shares["metric"] > 0.85
+    assert 0.1 < shares["perspective"] < 0.6
 
 
 def test_random_sampling_leaves_places_alone() -> None:

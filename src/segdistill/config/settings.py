@@ -102,6 +102,8 @@ class DepthSettings:
             else ``depth``.
         invalid: number in depth maps that means 'not measured', such as 0.
         field_of_view: of the camera, from left to right, in degrees.
+        space: in which places are near or far: ``metric`` as in DepthG, or ``perspective``, by
+            direction and ratio of depths, in which a far sky does not draw nearly all places.
         similarity: of the depths of two places: ``product`` as in DepthG, by ``difference`` of
             depth, or by ``distance`` in space.
         weight: of pairs within one image whose depths, not features, say which codes attract.
@@ -132,6 +134,7 @@ class DepthSettings:
     kind: Literal["depth", "inverse", "height"] | None = None
     invalid: float | None = None
     field_of_view: float = 60.0
+    space: Literal["metric", "perspective"] = "perspective"
     similarity: Literal["product", "difference", "distance"] = "product"
     weight: float = 0.16
     shift: float | None = None

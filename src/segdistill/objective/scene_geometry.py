@@ -68,6 +68,38 @@ def unproject(depth: torch.Tensor, *, field_of_view: float = DEFAULT_FIELD_OF_VI
     return _points(known * across, known * down[:, None], known)
 
 
+def perspective_points(
+    depth: torch.Tensor, *, field_of_view: float = DEFAULT_FIELD_OF_VIEW
+) -> torch.Tensor:
+    """Return where each cell's centre lies as the camera sees it: direction, and depth by ratio.
+
+    ``(x / z, y / z, log z)`` of the point that :func:`unproject` gives. Twice as far is as far
+    apart at 2 m as at 100 m, and neither a far sky nor a near wall fills the scene, so places that
+    are far apart here cover both the picture and the range of depths. A change of unit moves all
+    points alike and leaves their distances as they are.
+
+    Args:
+        depth: along the viewing axis, in any unit, shape (batch, height, width).
+        field_of_view: horizontal, in degrees, between 0 and 180.
+
+    Returns:
+        Tensor of shape (batch, height * width, 3), row by row; NaN where depth is unknown or not
+        above 0.
+
+    Raises:
+        ValueError: a field of view that no such camera has.
+
+    Example:
+        >>> perspective_points(torch.tensor([[[1.0, 10.0]]]), field_of_view=90).round(decimals=4)
+        tensor([[[-0.5000,  0.0000,  0.0000],
+                 [ 0.5000,  0.0000,  2.3026]]])
+    """
+    rays = unproject(torch.ones_like(depth), field_of_view=field_of_view)
+    logarithms = depth.where(depth.isfinite() & (depth > 0), math.nan).log().flatten(1)
+    points = torch.stack([rays[..., 0], rays[..., 1], logarithms], dim=2)
+    return points.where(logarithms.isfinite()[..., None], math.nan)
+
+
 def released_unprojection(depth: torch.Tensor, *, field_of_view: float = 90.0) -> torch.Tensor:
     """Return points as DepthG's released code places them.
 

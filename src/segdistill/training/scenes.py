@@ -19,7 +19,11 @@ from segdistill.objective.farthest_points import (
     released_places_of_cells,
 )
 from segdistill.objective.sampling import bilinear_neighbours, shares_of_places
-from segdistill.objective.scene_geometry import released_unprojection, unproject
+from segdistill.objective.scene_geometry import (
+    perspective_points,
+    released_unprojection,
+    unproject,
+)
 from segdistill.objective.schedules import Schedule
 from segdistill.training.batch import SampledDepth
 
@@ -59,7 +63,8 @@ def read_scenes(
             scenes.append(Scene(share, released_unprojection(share[None])[0]))
         else:
             distance = torch.from_numpy(grid.distance.copy())
-            points = unproject(distance[None], field_of_view=settings.depth.field_of_view)
+            to_points = unproject if settings.depth.space == "metric" else perspective_points
+            points = to_points(distance[None], field_of_view=settings.depth.field_of_view)
             scenes.append(Scene(share, points[0]))
     return scenes
 
@@ -108,11 +113,34 @@ def scene_places(
             [_prepared(maps, images[entry], preparation) for entry, _ in known], fill=0.0
         )
         chosen = list(depth_and_feature_cells(points, features, count, generator=generator))
+    chosen = [
+        with_unknown(cells, scene, generator)
+        for cells, (_, scene) in zip(chosen, known, strict=True)
+    ]
     to_places = released_places_of_cells if settings.as_released else places_of_cells
     drawn = places.clone()
     for (entry, scene), cells in zip(known, chosen, strict=True):
         drawn[entry] = to_places(cells[None], *scene.share.shape)[0]
     return drawn
+
+
+def with_unknown(cells: torch.Tensor, scene: Scene, generator: torch.Generator) -> torch.Tensor:
+    """Give cells without depth their share of the places: they belong to the image, too.
+
+    Args:
+        cells: with depth, in the order taken, shape (places,); the last make room.
+        scene: of the image.
+        generator: source of randomness.
+
+    Returns:
+        Indices of shape (places,).
+    """
+    unknown = (~scene.share.flatten().isfinite()).nonzero()[:, 0]
+    count = round(len(cells) * len(unknown) / scene.share.numel())
+    if not count:
+        return cells
+    drawn = unknown[torch.randint(len(unknown), (count,), generator=generator)]
+    return torch.cat([cells[: len(cells) - count], drawn])
 
 
 def sample_scenes(
