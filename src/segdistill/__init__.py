@@ -28,16 +28,28 @@ if TYPE_CHECKING:
         segment,
         write_evaluation,
     )
-    from segdistill.config.settings import FitSettings
+    from segdistill.config.settings import (
+        CacheSettings,
+        DepthSettings,
+        FitSettings,
+        HeadSettings,
+        ObjectiveSettings,
+        TrainingSettings,
+    )
     from segdistill.errors import UserError
     from segdistill.inference.folder import MaskOptions
     from segdistill.model.segmenter import Segmenter
 
 __all__ = [
+    "CacheSettings",
+    "DepthSettings",
     "Evaluation",
     "FitSettings",
+    "HeadSettings",
     "MaskOptions",
+    "ObjectiveSettings",
     "Segmenter",
+    "TrainingSettings",
     "UserError",
     "__version__",
     "correspondence_curves",
@@ -52,8 +64,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CacheSettings": "segdistill.config.settings",
+    "DepthSettings": "segdistill.config.settings",
     "Evaluation": "segdistill.api",
     "FitSettings": "segdistill.config.settings",
+    "HeadSettings": "segdistill.config.settings",
+    "ObjectiveSettings": "segdistill.config.settings",
+    "TrainingSettings": "segdistill.config.settings",
     "MaskOptions": "segdistill.inference.folder",
     "Segmenter": "segdistill.model.segmenter",
     "UserError": "segdistill.errors",
