@@ -11,11 +11,11 @@ from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
+from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.inference.folder import (
     MaskOptions,
     check_masks_folder,
-    mask_names,
     segment_files,
 )
 from segdistill.model.segmenter import Segmenter
@@ -65,7 +65,7 @@ def test_overlay_and_scores(tmp_path: Path, photos: Path, segmenter: Segmenter) 
 
 def test_names_do_not_collide() -> None:
     files = [ImageFile(Path(name), Path(name)) for name in ("a/x.jpg", "a/x.tif", "b/x.jpg")]
-    names = [name.as_posix() for name in mask_names(files)]
+    names = [name.as_posix() for name in picture_names(files)]
     assert names == ["a/x.jpg.png", "a/x.tif.png", "b/x.png"]
 
 
@@ -84,10 +84,10 @@ def test_resuming_writes_only_what_is_missing(
 ) -> None:
     files, out = find_images(photos), tmp_path / "masks"
     segment_files(segmenter, files[:1], out, MaskOptions())
-    before = (out / mask_names(files)[0]).stat().st_mtime_ns
+    before = (out / picture_names(files)[0]).stat().st_mtime_ns
     done = segment_files(segmenter, files, out, MaskOptions(resume=True))
     assert (done.kept, done.written) == (1, 2)
-    assert (out / mask_names(files)[0]).stat().st_mtime_ns == before
+    assert (out / picture_names(files)[0]).stat().st_mtime_ns == before
     classes = json.loads((out / "classes.json").read_text())
     assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
 

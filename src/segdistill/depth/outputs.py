@@ -7,7 +7,8 @@ from pathlib import Path
 from segdistill.depth.estimator import EstimateKind
 from segdistill.depth.writing import DepthDescription, maker_of
 from segdistill.errors import UserError
-from segdistill.images.depth_files import DEPTH_FILE, depth_names, read_depth_file
+from segdistill.images.depth_files import DEPTH_FILE, read_depth_file
+from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile
 
 
@@ -93,7 +94,7 @@ def plan_outputs(
             _check_apart(files, each)
             _check_made_by(each, model, options, kind)
     outputs = []
-    for file, name in zip(files, depth_names(files), strict=True):
+    for file, name in zip(files, picture_names(files), strict=True):
         path = folder / name
         preview = previews / name.with_suffix(".jpg") if previews else None
         for each in (path, preview):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from segdistill.images.augmentation import Augmentation, drawn_augmentation
 from segdistill.images.decode import read_image
+from segdistill.images.depth_view import seen_region
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Crop, CropKind, Viewing, crops_of
 
@@ -55,16 +56,9 @@ class View:
         Args:
             array: shape (height, width, ...), of any size, covering the same ground as the image.
         """
-        rows, columns = self.crop.pixels(*array.shape[:2])
-        part = array[rows, columns]
-        if not self.viewing.square:
-            return part
-        pixels = self.crop.pixels(self.image.height, self.image.width)
-        whole, seen = self.viewing.sizes(*(each.stop - each.start for each in pixels))
-        top, left = ((a - b) / 2 / a for a, b in zip(whole, seen, strict=True))
-        middle = Crop(top, left, seen[0] / whole[0], seen[1] / whole[1])
-        rows, columns = middle.pixels(*part.shape[:2])
-        return part[rows, columns]
+        size = (self.image.height, self.image.width)
+        rows, columns = seen_region(size, self.crop, self.viewing).pixels(*array.shape[:2])
+        return array[rows, columns]
 
     def load(self) -> NDArray[np.uint8]:
         """Decode, cut, resize and change; returns shape (*size, 3)."""

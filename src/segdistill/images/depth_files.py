@@ -1,7 +1,6 @@
 """Where depth maps lie: finding those of images, and what is said of them beside them."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,26 +113,6 @@ def match_depth(
             f" name (such as {shown}); give the two folders that correspond"
         )
     return matched
-
-
-def depth_names(files: Sequence[ImageFile]) -> list[Path]:
-    """Return the relative path of each image's depth map when it is to be written.
-
-    A map bears its image's name with the ending ``.png``; where two images of a folder differ
-    only in their endings, the whole names are kept before it.
-
-    Example:
-        >>> names = depth_names([ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")])
-        >>> [name.as_posix() for name in names]
-        ['a.png', 'b.jpg.png', 'b.tif.png']
-    """
-    stems = Counter(file.name.with_suffix("") for file in files)
-    return [
-        file.name.with_suffix(".png")
-        if stems[file.name.with_suffix("")] == 1
-        else file.name.with_name(f"{file.name.name}.png")
-        for file in files
-    ]
 
 
 def settings_beside(folder: Path) -> DepthSettings | None:

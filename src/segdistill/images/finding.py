@@ -159,6 +159,26 @@ def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:
     return list(by_path.values())
 
 
+def picture_names(files: Sequence[ImageFile]) -> list[Path]:
+    """Return relative paths for the pictures made of images, one each: masks, depth maps.
+
+    A picture bears its image's name with the ending ``.png``; where two images of a folder differ
+    only in their endings, the whole names are kept before it.
+
+    Example:
+        >>> files = [ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")]
+        >>> [name.as_posix() for name in picture_names(files)]
+        ['a.png', 'b.jpg.png', 'b.tif.png']
+    """
+    stems = Counter(file.name.with_suffix("") for file in files)
+    return [
+        file.name.with_suffix(".png")
+        if stems[file.name.with_suffix("")] == 1
+        else file.name.with_name(f"{file.name.name}.png")
+        for file in files
+    ]
+
+
 def check_exists(source: str | Path) -> None:
     """Check that a source is a file, a folder or a pattern, without looking into it.
 

@@ -1,6 +1,5 @@
 """Segmenting files: one mask an image, in the same tree, under the same names."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from segdistill.config.validation import Range, check_ranges, typed
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError, read_image
+from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import read_labels
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
@@ -83,26 +83,6 @@ class SegmentedFiles:
     skipped: list[SkippedImage] = field(default_factory=list)
 
 
-def mask_names(files: Sequence[ImageFile]) -> list[Path]:
-    """Return the relative path of each image's mask.
-
-    A mask bears its image's name with the ending ``.png``; where two images of a folder differ
-    only in their endings, the whole names are kept before it.
-
-    Example:
-        >>> names = mask_names([ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")])
-        >>> [name.as_posix() for name in names]
-        ['a.png', 'b.jpg.png', 'b.tif.png']
-    """
-    stems = Counter(file.name.with_suffix("") for file in files)
-    return [
-        file.name.with_suffix(".png")
-        if stems[file.name.with_suffix("")] == 1
-        else file.name.with_name(f"{file.name.name}.png")
-        for file in files
-    ]
-
-
 def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOptions) -> None:
     """Check, before a model loads, that masks can be written.
 
@@ -112,7 +92,7 @@ def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOp
     """
     if options.overwrite and options.resume:
         raise UserError("--overwrite and --resume: choose one")
-    masks = [folder / name for name in mask_names(files)]
+    masks = [folder / name for name in picture_names(files)]
     sources = {file.path.resolve() for file in files}
     for mask in masks:
         if mask.resolve() in sources:
@@ -159,7 +139,7 @@ def segment_files(
     """
     done = SegmentedFiles(folder)
     pixels = np.zeros(len(segmenter.classes), np.int64)
-    names = dict(zip(files, mask_names(files), strict=True))
+    names = dict(zip(files, picture_names(files), strict=True))
     wanted = list(files)
     if options.resume:
         kept = {
