@@ -25,13 +25,11 @@ from segdistill.sample.dataset import write_sample
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "STEGO": None,
     "DepthG as released": {"as_released": True},
-    "DepthG": {},
-    "DepthG, product, random places": {"sampling": "random"},
-    "DepthG, difference": {"similarity": "difference"},
-    "DepthG, distance": {"similarity": "distance"},
-    "farthest places alone": {"weight": 0.0},
-    "DepthG, difference, random places": {"similarity": "difference", "sampling": "random"},
-    "DepthG, distance, random places": {"similarity": "distance", "sampling": "random"},
+    "DepthG: product, farthest places": {"sampling": "farthest", "space": "metric"},
+    "product, farthest by perspective": {"sampling": "farthest", "space": "perspective"},
+    "product, random places": {"sampling": "random"},
+    "difference, random places": {"sampling": "random", "similarity": "difference"},
+    "distance, random places": {"sampling": "random", "similarity": "distance"},
 }
 
 
@@ -72,6 +70,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("depth_guidance.jsonl"))
     parser.add_argument("--world", type=Path, default=Path("toy_world"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=["toy world", "CamVid"], help="one of the data sets")
     options = parser.parse_args()
     done: dict[tuple[str, str, int], tuple[float, float]] = {}
     if options.out.exists():
@@ -80,6 +79,8 @@ def main() -> None:
             done[row["data"], row["variant"], row["seed"]] = (row["accuracy"], row["mean_iou"])
     names = []
     for scene in scenes(options.world):
+        if options.only not in {None, scene.name}:
+            continue
         names.append(scene.name)
         for seed in range(options.seeds):
             for variant, depth in VARIANTS.items():
@@ -91,7 +92,10 @@ def main() -> None:
                 with options.out.open("a") as file:
                     file.write(json.dumps({**row, "accuracy": accuracy, "mean_iou": mean_iou}))
                     file.write("\n")
-                print(f"{scene.name}, {variant}, seed {seed}: {accuracy:.1f} / {mean_iou:.1f}")
+                print(
+                    f"{scene.name}, {variant}, seed {seed}: {accuracy:.1f} / {mean_iou:.1f}",
+                    flush=True,
+                )
     print(f"\n| accuracy / mIoU, % | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
     for variant in VARIANTS:
         cells = []

@@ -101,7 +101,12 @@ def scene_places(
     count = places.shape[1]
     if settings.sampling == "histogram":
         chosen = [
-            depth_histogram_cells(scene.share[None], count, generator=generator)[0]
+            depth_histogram_cells(
+                # On the scale of the scene's space: by ratio, or as it is.
+                scene.points[:, 2].view(1, *scene.share.shape),
+                count,
+                generator=generator,
+            )[0]
             for _, scene in known
         ]
     elif settings.sampling == "farthest":
