@@ -24,12 +24,12 @@ from segdistill.sample.dataset import write_sample
 
 VARIANTS: dict[str, dict[str, Any] | None] = {
     "STEGO": None,
-    "DepthG as released": {"as_released": True},
+    "DepthG as released": {"as_released": True, "sampling": "farthest"},
+    "DepthG: product, random places": {"similarity": "product", "sampling": "random"},
     "DepthG: product, farthest places": {"sampling": "farthest", "space": "metric"},
     "product, farthest by perspective": {"sampling": "farthest", "space": "perspective"},
-    "product, random places": {"sampling": "random"},
-    "difference, random places": {"sampling": "random", "similarity": "difference"},
-    "distance, random places": {"sampling": "random", "similarity": "distance"},
+    "difference, random places": {"similarity": "difference", "sampling": "random"},
+    "distance, random places": {"similarity": "distance", "sampling": "random"},
 }
 
 
@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("depth_guidance.jsonl"))
     parser.add_argument("--world", type=Path, default=Path("toy_world"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", type=int, default=len(VARIANTS), help="the first so many")
     parser.add_argument("--only", choices=["toy world", "CamVid"], help="one of the data sets")
     options = parser.parse_args()
     done: dict[tuple[str, str, int], tuple[float, float]] = {}
@@ -83,7 +84,7 @@ def main() -> None:
             continue
         names.append(scene.name)
         for seed in range(options.seeds):
-            for variant, depth in VARIANTS.items():
+            for variant, depth in list(VARIANTS.items())[: options.variants]:
                 if (scene.name, variant, seed) in done:
                     continue
                 accuracy, mean_iou = scored(scene, depth, seed)
@@ -100,9 +101,11 @@ def main() -> None:
     for variant in VARIANTS:
         cells = []
         for name in names:
-            pairs = [done[name, variant, seed] for seed in range(options.seeds)]
+            seeds = [seed for seed in range(options.seeds) if (name, variant, seed) in done]
+            pairs = [done[name, variant, seed] for seed in seeds]
             columns = [
-                f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+                f"{statistics.mean(values):.1f}"
+                + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else " (one seed)")
                 for values in zip(*pairs, strict=True)
             ]
             cells.append(" / ".join(columns))

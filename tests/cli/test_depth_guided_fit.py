@@ -73,7 +73,7 @@ def test_as_released_pulls_all_codes_of_an_image_together(
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--training.steps", 3, "--out", run, "--depth.guide", "on"),
-        *("--depth.as_released", "true"),
+        *("--depth.as_released", "true", "--depth.sampling", "farthest"),
     )
     assert status == 0, error
     # The similarity is 1 almost everywhere, so the term is nearly all attraction.

@@ -57,7 +57,7 @@ def test_cells_without_depth_get_their_share() -> None:
     share = scene(4, 6).share
     share[:, :3] = torch.nan  # half of the image, such as a sky that no sensor measures
     half = Scene(share, unproject(1 + share[None])[0])
-    places = drawn([half], DepthSettings(), count=10)
+    places = drawn([half], DepthSettings(sampling="farthest"), count=10)
     columns = ((places[0, :, 0] + 1) / 2 * 5).round()
     assert (columns >= 3).sum() == 5
 
@@ -67,7 +67,7 @@ def test_a_far_sky_does_not_draw_nearly_all_places() -> None:
     shares = {}
     for name, to_points in (("metric", unproject), ("perspective", perspective_points)):
         whole = Scene(distance / 200, to_points(distance[None])[0])
-        places = drawn([whole], DepthSettings(), count=60)
+        places = drawn([whole], DepthSettings(sampling="farthest"), count=60)
         shares[name] = (places[0, :, 1] < 0).float().mean().item()
     assert shares["metric"] > 0.85
     assert 0.1 < shares["perspective"] < 0.6
@@ -78,8 +78,8 @@ def test_random_sampling_leaves_places_alone() -> None:
 
 
 def test_as_released_places_are_transposed() -> None:
-    right = drawn([scene(4, 6)], DepthSettings())
-    released = drawn([scene(4, 6)], DepthSettings(as_released=True))
+    right = drawn([scene(4, 6)], DepthSettings(sampling="farthest"))
+    released = drawn([scene(4, 6)], DepthSettings(sampling="farthest", as_released=True))
     rows = ((right[0, :, 1] + 1) / 2 * 3).round()
     torch.testing.assert_close(released[0, :, 0], rows / 4 * 2 - 1)
 

@@ -109,8 +109,9 @@ class DepthSettings:
         weight: of pairs within one image whose depths, not features, say which codes attract.
         shift: depth similarity, from 0 to 1, above which codes attract. Left out, it is 0.03 for
             ``product``, as in DepthG, and else what half of the pairs exceed.
-        sampling: where places are drawn: ``farthest`` from each other in space, ``farthest-mixed``
-            in space and features, evenly over the ``histogram`` of depth, or at ``random``.
+        sampling: where places are drawn: at ``random``; ``farthest`` from each other in space, as
+            in DepthG; ``farthest-mixed`` in space and features; or evenly over the ``histogram``
+            of depth.
         hidden_positives: a second head learns from codes averaged over places near in space
             (``depth``), of like features (``features``), or that the backbone's last block attends
             to (``attention``; only a vision transformer, which then runs in every step).
@@ -134,11 +135,11 @@ class DepthSettings:
     kind: Literal["depth", "inverse", "height"] | None = None
     invalid: float | None = None
     field_of_view: float = 60.0
-    space: Literal["metric", "perspective"] = "perspective"
+    space: Literal["metric", "perspective"] = "metric"
     similarity: Literal["product", "difference", "distance"] = "product"
     weight: float = 0.16
     shift: float | None = None
-    sampling: Literal["random", "farthest", "farthest-mixed", "histogram"] = "farthest"
+    sampling: Literal["random", "farthest", "farthest-mixed", "histogram"] = "random"
     hidden_positives: Literal["none", "depth", "features", "attention"] = "none"
     weight_hidden_positives: float = 0.3
     schedule: Literal["exponential", "linear"] = "exponential"
