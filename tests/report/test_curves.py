@@ -95,3 +95,8 @@ def test_ticks_lie_between_the_bounds(low: float, spread: float, about: int) -> 
     assert min(ticks) >= low - spread * 1e-6
     assert max(ticks) <= low + spread * (1 + 1e-6)
     assert ticks == pytest.approx(sorted(set(ticks)))
+
+
+def test_optional_parts_are_shown_where_they_are_used() -> None:
+    history = [StepRecord(step, 1.0, 1.0, 1.0, 1.0, 1.0, depth=-0.1 * step) for step in (1, 2)]
+    assert [curve.title for curve in curves_of(history)][5:] == ["Depth"]

@@ -32,7 +32,7 @@ class Kind:
 
 
 KINDS = (
-    Kind("Total", "The weighted sum of the three losses that train the head.", lambda r: r.total),
+    Kind("Total", "The weighted sum of the losses that train the head.", lambda r: r.total),
     Kind("Self", "Pairs of places within one image.", lambda r: r.self_pairs),
     Kind(
         "Neighbour",
@@ -44,6 +44,31 @@ KINDS = (
         "Cluster probe",
         "How far codes are from the nearest cluster centre; −1 is closest.",
         lambda r: r.clusters,
+    ),
+)
+# Shown only where a fit has them: a record holds 0 in each step where a part is left out.
+OPTIONAL_KINDS = (
+    Kind("Depth", "Pairs of places within one image, by depth.", lambda r: r.depth),
+    Kind(
+        "Hidden positives",
+        "The losses of the second head, on averaged codes.",
+        lambda r: r.hidden_positives,
+    ),
+    Kind(
+        "Reconstruction",
+        "How well features can be told from codes; −1 is best.",
+        lambda r: r.reconstruction,
+    ),
+    Kind("Contrastive CRF", "Codes against the image's edges.", lambda r: r.contrastive_crf),
+    Kind(
+        "Alignment",
+        "Codes of an image against those of its augmented copy; −1 is alike.",
+        lambda r: r.alignment,
+    ),
+    Kind(
+        "Linear probe",
+        "Share of labelled places that the linear probe tells.",
+        lambda r: r.linear_accuracy,
     ),
 )
 
@@ -91,9 +116,10 @@ class Curve:
 
 
 def curves_of(history: Sequence[StepRecord]) -> list[Curve]:
-    """Return a curve for each loss that has a finite value."""
+    """Return a curve for each loss that has a finite value; optional ones where they are used."""
+    used = [kind for kind in OPTIONAL_KINDS if any(kind.read(record) != 0 for record in history)]
     curves = []
-    for kind in KINDS:
+    for kind in (*KINDS, *used):
         pairs = [(record.step, kind.read(record)) for record in history]
         finite = [(step, value) for step, value in pairs if math.isfinite(value)]
         if finite:
