@@ -6,6 +6,7 @@ import torch
 from segdistill.config.settings import ObjectiveSettings
 from segdistill.objective.correspondence import correspondence, correspondence_loss
 from segdistill.objective.stego import (
+    ObjectiveTerms,
     SampledMaps,
     Shifts,
     measured_shifts,
@@ -53,6 +54,53 @@ def test_terms_pair_what_the_paper_pairs() -> None:
         + 0.25 * terms.neighbour_pairs.item()
         + 0.63 * terms.random_pairs.item(),
         abs=1e-6,
+    )
+
+
+@pytest.mark.parametrize("pointwise", [False, True])
+@pytest.mark.parametrize("zero_clamp", [False, True])
+@pytest.mark.parametrize("stabilize", [False, True])
+def test_terms_and_gradients_are_those_of_the_plain_functions(
+    pointwise: bool, zero_clamp: bool, stabilize: bool
+) -> None:
+    parts = [sampled(seed, places=16) for seed in range(3)]
+    codes = [part.codes.requires_grad_() for part in parts]
+    partners = [torch.tensor([1, 2, 0]), torch.tensor([1, 0, 0])]
+    switches = {"pointwise": pointwise, "zero_clamp": zero_clamp, "stabilize": stabilize}
+    settings = ObjectiveSettings(
+        pointwise=pointwise, zero_clamp=zero_clamp, stabilize=stabilize, random_draws=2
+    )
+    shifts = Shifts(0.1, 0.2, 0.3)
+    terms = stego_objective(parts[0], parts[1], parts[2], partners, shifts, settings)
+
+    def plain(other: SampledMaps, shift: float) -> torch.Tensor:
+        return correspondence_loss(
+            correspondence(parts[0].features, other.features),
+            correspondence(parts[0].codes, other.codes),
+            shift,
+            **switches,
+        ).mean()
+
+    expected = ObjectiveTerms(
+        plain(parts[0], 0.1),
+        plain(parts[1], 0.2),
+        torch.stack([plain(parts[2].paired(draw), 0.3) for draw in partners]).mean(),
+    )
+    for name in ("self_pairs", "neighbour_pairs", "random_pairs"):
+        torch.testing.assert_close(getattr(terms, name), getattr(expected, name))
+    torch.testing.assert_close(
+        torch.autograd.grad(terms.total(settings), codes),
+        torch.autograd.grad(expected.total(settings), codes),
+        atol=1e-6,
+        rtol=1e-5,
+    )
+
+
+def test_halves_split_the_places() -> None:
+    first, second = sampled(0, places=8).halves()
+    assert first.codes.shape == second.codes.shape == (3, 4, 4)
+    torch.testing.assert_close(
+        torch.cat([first.features, second.features], dim=1), sampled(0, places=8).features
     )
 
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from segdistill.objective.fused_interpolation import interpolate_cells, interpolated_hidden_layer
+
 
 class SegmentationHead(nn.Module):
     """A linear branch and, beside it, a branch with one hidden layer (STEGO, section 3.2).
@@ -46,13 +48,40 @@ class SegmentationHead(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return codes; see the class."""
-        codes = self.linear(self._drop_channels(features))
+        codes = self.linear(drop_channels(features, self._dropped_share))
         if self.nonlinear is not None:
-            codes = codes + self.nonlinear(self._drop_channels(features))
+            codes = codes + self.nonlinear(drop_channels(features, self._dropped_share))
         return codes  # type: ignore[no-any-return]
 
-    def _drop_channels(self, features: torch.Tensor) -> torch.Tensor:
-        return drop_channels(features, self.dropout) if self.training else features
+    def at_places(
+        self, cells: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Return codes at places between cells: ``interpolate(head(cells))``, for less.
+
+        Interpolation changes places with all that is linear, so the cells, of which there are
+        several to a place, go through the hidden layer alone.
+
+        Args:
+            cells: features, shape (batch, cells, features); no gradient flows into them.
+            nearest: the cells around each place, shape (batch, places, 4), int64.
+            weights: of those cells, which sum to 1, shape (batch, places, 4).
+
+        Returns:
+            Tensor of shape (batch, places, channels).
+        """
+        places = interpolate_cells(cells, nearest, weights)  # (b, cells, f) -> (b, places, f)
+        codes = self.linear(drop_channels(places, self._dropped_share))
+        if self.nonlinear is not None:
+            first, _, last = self.nonlinear
+            weight, bias = first.parameters()
+            kept = kept_channels(cells, self._dropped_share)
+            hidden = interpolated_hidden_layer(cells, kept, weight, bias, nearest, weights)
+            codes = codes + last(hidden)
+        return codes  # type: ignore[no-any-return]
+
+    @property
+    def _dropped_share(self) -> float:
+        return self.dropout if self.training else 0.0
 
 
 def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
@@ -69,7 +98,21 @@ def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
         >>> sorted(set(dropped.flatten().tolist()))
         [0.0, 2.0]
     """
+    kept = kept_channels(features, share)
+    return features if kept is None else features * kept
+
+
+def kept_channels(features: torch.Tensor, share: float) -> torch.Tensor | None:
+    """Draw what :func:`drop_channels` multiplies features by.
+
+    Args:
+        features: shape (batch, ..., channels).
+        share: of the channels dropped, from 0 to below 1.
+
+    Returns:
+        Tensor of shape (batch, 1, ..., channels), or ``None`` where nothing is dropped.
+    """
     if share == 0:
-        return features
+        return None
     shape = (features.shape[0], *([1] * (features.dim() - 2)), features.shape[-1])
-    return features * F.dropout(features.new_ones(shape), share)
+    return F.dropout(features.new_ones(shape), share)

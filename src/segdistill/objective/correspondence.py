@@ -23,8 +23,21 @@ def correspondence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         >>> correspondence(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 2.0], [3.0, 0.0]]]))
         tensor([[[0., 1.]]])
     """
+    return unit_vectors(first) @ unit_vectors(second).mT
+
+
+def unit_vectors(values: torch.Tensor) -> torch.Tensor:
+    """Bring the vector at each place to length 1, or leave it at 0.
+
+    Args:
+        values: shape (batch, places, channels).
+
+    Example:
+        >>> unit_vectors(torch.tensor([[[3.0, 4.0]]]))
+        tensor([[[0.6000, 0.8000]]])
+    """
     # 1e-10 as in the released code, so that results agree even for nearly empty features.
-    return F.normalize(first, dim=2, eps=1e-10) @ F.normalize(second, dim=2, eps=1e-10).mT
+    return F.normalize(values, dim=2, eps=1e-10)
 
 
 def centre_pointwise(correlation: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,10 @@ from segdistill.config.settings import ObjectiveSettings
 from segdistill.objective.correspondence import (
     centre_pointwise,
     correspondence,
-    correspondence_loss,
     quantile_shift,
+    unit_vectors,
 )
+from segdistill.objective.fused_correspondence import mean_correspondence_loss
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class SampledMaps:
     def paired(self, partners: torch.Tensor) -> "SampledMaps":
         """Return the maps of the images named by index, shape (batch,)."""
         return SampledMaps(self.features[partners], self.codes[partners])
+
+    def halves(self) -> tuple["SampledMaps", "SampledMaps"]:
+        """Split the places into the first half and the second."""
+        places = self.features.shape[1] // 2
+        return (
+            SampledMaps(self.features[:, :places], self.codes[:, :places]),
+            SampledMaps(self.features[:, places:], self.codes[:, places:]),
+        )
+
+    def normalised(self) -> "SampledMaps":
+        """Return the same directions as unit vectors; no gradient flows into the features."""
+        return SampledMaps(unit_vectors(self.features.detach()), unit_vectors(self.codes))
 
 
 @dataclass(frozen=True)
@@ -106,25 +119,30 @@ def stego_objective(
         settings: switches of the loss.
 
     Returns:
-        The unweighted terms. An image is compared with itself at the first set of places.
+        The unweighted terms. An image is compared with itself at the first set of places. No
+        gradient flows into features.
     """
+    own, neighbours, others = (part.normalised() for part in (anchors, positives, negatives))
 
-    def loss(other: SampledMaps, shift: float) -> torch.Tensor:
-        with torch.no_grad():
-            feature_correlation = correspondence(anchors.features, other.features)
-        return correspondence_loss(
-            feature_correlation,
-            correspondence(anchors.codes, other.codes),
+    def loss(
+        second: SampledMaps, shift: float, partners: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return mean_correspondence_loss(
+            own.features,
+            second.features,
+            own.codes,
+            second.codes,
             shift,
+            partners=partners,
             pointwise=settings.pointwise,
             zero_clamp=settings.zero_clamp,
             stabilize=settings.stabilize,
-        ).mean()
+        )
 
-    random_terms = [loss(negatives.paired(draw), shifts.random_pairs) for draw in partners]
+    random_terms = [loss(others, shifts.random_pairs, draw) for draw in partners]
     return ObjectiveTerms(
-        self_pairs=loss(anchors, shifts.self_pairs),
-        neighbour_pairs=loss(positives, shifts.neighbour_pairs),
+        self_pairs=loss(own, shifts.self_pairs),
+        neighbour_pairs=loss(neighbours, shifts.neighbour_pairs),
         random_pairs=torch.stack(random_terms).mean(),
     )
 

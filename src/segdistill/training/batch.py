@@ -4,22 +4,38 @@ from dataclasses import dataclass
 
 import torch
 
+from segdistill.objective.fused_interpolation import around
+
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Raw features around sampled places.
+    """Raw features around sampled places; a cell that several places need is held once.
 
     Attributes:
-        features: of the four cells around each place, shape (batch, places, 4, channels).
+        cells: features of every cell needed, shape (batch, cells, channels). Images whose places
+            need fewer cells than others' are filled up with cells that no place needs.
+        nearest: which four of them lie around each place, shape (batch, places, 4), int64.
         weights: bilinear weights, shape (batch, places, 4).
     """
 
-    features: torch.Tensor
+    cells: torch.Tensor
+    nearest: torch.Tensor
     weights: torch.Tensor
 
     def to(self, device: torch.device) -> "Neighbourhoods":
         """Return a copy on a device."""
-        return Neighbourhoods(self.features.to(device), self.weights.to(device))
+        return Neighbourhoods(
+            self.cells.to(device), self.nearest.to(device), self.weights.to(device)
+        )
+
+    def of_places(self, chosen: slice) -> "Neighbourhoods":
+        """Return the part around some of the places; the cells are shared."""
+        return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
+
+    @property
+    def features(self) -> torch.Tensor:
+        """Features of the four cells around each place, shape (batch, places, 4, channels)."""
+        return around(self.cells, self.nearest)
 
 
 @dataclass(frozen=True)
@@ -117,9 +133,8 @@ class Batch:
     """What one step looks at.
 
     Attributes:
-        anchors: images at a first set of places.
+        images: at a first set of places, and after them as many of a second.
         positives: a neighbour of each image, at a second set of places.
-        negatives: the images at the second set of places.
         partners: for each draw of random pairs, indices of shape (batch,).
         guidance: for the contrastive CRF, or ``None`` where it is left out.
         aligned: for augmentation alignment, or ``None`` where it is left out.
@@ -127,21 +142,34 @@ class Batch:
         depth: at the places, or ``None`` where no depth guides the fit.
     """
 
-    anchors: Neighbourhoods
+    images: Neighbourhoods
     positives: Neighbourhoods
-    negatives: Neighbourhoods
     partners: tuple[torch.Tensor, ...]
     guidance: Guidance | None = None
     aligned: AlignedCopies | None = None
     labels: SampledLabels | None = None
     depth: BatchDepth | None = None
 
+    @property
+    def places(self) -> int:
+        """Number of places in a set."""
+        return self.images.nearest.shape[1] // 2
+
+    @property
+    def anchors(self) -> Neighbourhoods:
+        """The images at the first set of places."""
+        return self.images.of_places(slice(self.places))
+
+    @property
+    def negatives(self) -> Neighbourhoods:
+        """The images at the second set of places."""
+        return self.images.of_places(slice(self.places, None))
+
     def to(self, device: torch.device) -> "Batch":
         """Return a copy on a device."""
         return Batch(
-            self.anchors.to(device),
+            self.images.to(device),
             self.positives.to(device),
-            self.negatives.to(device),
             tuple(draw.to(device) for draw in self.partners),
             None if self.guidance is None else self.guidance.to(device),
             None if self.aligned is None else self.aligned.to(device),

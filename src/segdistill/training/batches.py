@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise_images
 from segdistill.config.settings import FitSettings
@@ -66,9 +68,10 @@ def draw_batch(data: TrainingSet, settings: FitSettings, *, step: int) -> Batch:
     partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
     places, depth = draw_guided_places(data, images, partners_of, settings, generator, step=step)
     return Batch(
-        anchors=read_neighbourhoods(maps, images, places.anchors),
+        images=read_neighbourhoods(
+            maps, images, torch.cat([places.anchors, places.negatives], dim=1)
+        ),
         positives=read_neighbourhoods(maps, partners_of, places.positives),
-        negatives=read_neighbourhoods(maps, images, places.negatives),
         partners=tuple(
             permutation_without_fixed_points(size, generator=generator)
             for _ in range(settings.objective.random_draws)
@@ -260,21 +263,24 @@ def read_guidance(maps: FeatureMaps, images: list[int], generator: torch.Generat
 def read_neighbourhoods(
     maps: FeatureMaps, images: list[int], places: torch.Tensor
 ) -> Neighbourhoods:
-    """Read the cells around places.
+    """Read the cells around places, each once.
 
     Args:
         maps: raw feature maps, which may differ in size.
         images: one map for each entry of the batch.
         places: (x, y) in -1..1, shape (batch, places, 2).
     """
-    features, weights = [], []
+    read, nearest, weights = [], [], []
     for image, image_places in zip(images, places, strict=True):
         height, width = maps.grid(image)
         cells, cell_weights = bilinear_neighbours(image_places, height, width)
-        rows = maps[image].reshape(height * width, -1)[cells.flatten().numpy()]
-        features.append(torch.from_numpy(rows).view(*cells.shape, -1))
+        needed, rows = np.unique(cells.flatten().numpy(), return_inverse=True)
+        read.append(torch.from_numpy(maps[image].reshape(height * width, -1)[needed]))
+        nearest.append(torch.from_numpy(rows).view(cells.shape))
         weights.append(cell_weights)
-    return Neighbourhoods(torch.stack(features), torch.stack(weights))
+    return Neighbourhoods(
+        pad_sequence(read, batch_first=True), torch.stack(nearest), torch.stack(weights)
+    )
 
 
 def batches(data: TrainingSet, settings: FitSettings, *, first_step: int) -> Iterator[Batch]:

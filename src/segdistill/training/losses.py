@@ -14,6 +14,7 @@ from segdistill.objective.alignment import alignment_loss
 from segdistill.objective.clusters import cluster_loss, cluster_similarity
 from segdistill.objective.contrastive_crf import contrastive_crf_loss
 from segdistill.objective.correspondence import correspondence
+from segdistill.objective.fused_interpolation import interpolate_cells, portions
 from segdistill.objective.label_correspondence import label_features
 from segdistill.objective.local_hidden_positives import (
     attention_weights,
@@ -204,8 +205,9 @@ def sample_batch(
 ) -> SampledBatch:
     """Return what the correspondence loss compares, at the places of a batch.
 
-    The head runs only on the cells around sampled places, which gives the same codes there as
-    running it on whole maps and sampling those.
+    The head runs only on the cells around sampled places, each once, which gives the same codes
+    there as running it on whole maps and sampling those. As in STEGO's code, both sets of places of
+    an image see the same channels dropped.
 
     Args:
         head: from features to codes.
@@ -214,17 +216,19 @@ def sample_batch(
         settings: of the fit.
     """
     maps = []
-    for part in (batch.anchors, batch.positives, batch.negatives):
-        cells = prepared_cells(part, data.preparation)
-        features = drop_channels(
-            interpolate(cells, part.weights), settings.objective.feature_dropout
-        )
-        maps.append(SampledMaps(features, interpolate(head(cells).float(), part.weights)))
-    compared = compared_features([each.features for each in maps], batch, data, settings)
+    for part in (batch.images, batch.positives):
+        cells = prepared(part, data.preparation)
+        codes = head.at_places(cells, part.nearest, part.weights)
+        places = interpolate_cells(cells, part.nearest, part.weights)
+        features = drop_channels(places, settings.objective.feature_dropout)
+        maps.append(SampledMaps(features, codes))
+    first, second = maps[0].halves()
+    sampled = (first, maps[1], second)
+    compared = compared_features([each.features for each in sampled], batch, data, settings)
     anchors, positives, negatives = (
-        SampledMaps(features, each.codes) for features, each in zip(compared, maps, strict=True)
+        SampledMaps(features, each.codes) for features, each in zip(compared, sampled, strict=True)
     )
-    return SampledBatch(anchors, positives, negatives, features=maps[0].features)
+    return SampledBatch(anchors, positives, negatives, features=first.features)
 
 
 def compared_features(
@@ -249,6 +253,16 @@ def compared_features(
     ]
 
 
+def prepared(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
+    """Return prepared features of the cells of a part, shape (batch, cells, channels)."""
+    cells = part.cells
+    result = torch.empty((*cells.shape[:2], preparation.channels), device=cells.device)
+    with torch.no_grad():
+        for images in portions(cells):
+            result[images] = preparation(cells[images].float())
+    return result
+
+
 def prepared_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
     """Return prepared features around places, shape (batch, places, 4, channels)."""
     with torch.no_grad():
@@ -260,7 +274,7 @@ def codes_at(
     part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
 ) -> torch.Tensor:
     """Return codes at places, shape (batch, places, code channels)."""
-    return interpolate(head(prepared_cells(part, preparation)).float(), part.weights)
+    return head.at_places(prepared(part, preparation), part.nearest, part.weights)
 
 
 def interpolate(cells: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -13,17 +13,17 @@ from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
 from segdistill.devices import Compute
 from segdistill.errors import UserError
 from segdistill.features.depth_maps import DepthMaps
+from segdistill.features.descriptors import mean_descriptors
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.neighbours import nearest_neighbours
 from segdistill.features.places import spread_places
-from segdistill.features.preparation import FeaturePreparation, fit_preparation, mean_descriptor
+from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import GIGABYTE, FeatureStore
 from segdistill.features.views import augmented_views, views_of
 from segdistill.images.depth import DepthSettings
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Viewing
 from segdistill.model.head import SegmentationHead
-from segdistill.progress import progress_bar
 from segdistill.training.clustering import order_by_share, spherical_kmeans
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
@@ -159,14 +159,9 @@ def find_neighbours(
     progress: bool = False,
 ) -> torch.Tensor:
     """Return the nearest neighbours of every view, shape (views, count)."""
-    descriptors = []
-    with progress_bar("Finding neighbours", len(maps), shown=progress) as advance:
-        for index in range(len(maps)):
-            raw = torch.from_numpy(maps[index].copy()).float()
-            # Without rotation: neighbours are found as STEGO does, by the features themselves.
-            descriptors.append(mean_descriptor([preparation.normalise(raw)]))
-            advance(1)
-    return nearest_neighbours(torch.cat(descriptors), settings.training.neighbours)
+    descriptors = mean_descriptors(maps, preparation, progress=progress)
+    count = settings.training.neighbours
+    return nearest_neighbours(descriptors, count, seed=settings.seed, progress=progress)
 
 
 def cluster(

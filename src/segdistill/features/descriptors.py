@@ -1,0 +1,78 @@
+"""One vector for each image: the mean of its features."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.progress import progress_bar
+
+MAPS_AHEAD = 4
+PLACES_AT_ONCE = 512
+"""Places whose features fit into a processor's cache: whole maps take about twice as long."""
+
+
+def mean_descriptors(
+    maps: FeatureMaps, preparation: FeaturePreparation, *, progress: bool = False
+) -> torch.Tensor:
+    """Return the mean of the normalised features of each map, brought to unit length.
+
+    Without rotation: images are compared as STEGO does it (Hamilton et al., ICLR 2022), by the
+    features themselves. Each map is read once, the next ones while it is worked on.
+
+    Args:
+        maps: raw features.
+        preparation: of which the first two steps are taken.
+        progress: show a progress bar.
+
+    Returns:
+        Tensor of shape (maps, channels), float32.
+    """
+    descriptors = torch.empty(len(maps), maps.channels)
+    with progress_bar("Finding neighbours", len(maps), shown=progress) as advance:
+        for index, raw in enumerate(_read_ahead(maps)):
+            descriptors[index] = mean_feature(raw, preparation)
+            advance(1)
+    return descriptors
+
+
+def mean_feature(raw: torch.Tensor, preparation: FeaturePreparation) -> torch.Tensor:
+    """Return the mean of the normalised features of one map, brought to unit length.
+
+    Args:
+        raw: features of shape (height, width, channels), of any floating type.
+        preparation: of which the first two steps are taken.
+
+    Returns:
+        Tensor of shape (channels,), float32.
+
+    Example:
+        >>> mean_feature(torch.tensor([[[0.0, 3.0], [4.0, 1.0]]]), FeaturePreparation((2,)))
+        tensor([0.7071, 0.7071])
+    """
+    places = raw.flatten(0, 1)  # (height, width, channels) -> (places, channels)
+    total = torch.zeros(places.shape[1])
+    for part in torch.split(places, PLACES_AT_ONCE):
+        total += preparation.normalise(part.float()).sum(dim=0)
+    return F.normalize(total, dim=0)
+
+
+def _read_ahead(maps: FeatureMaps) -> Iterator[torch.Tensor]:
+    """Read maps in another thread, a few ahead of the one that is asked for."""
+
+    def read(index: int) -> torch.Tensor:
+        return torch.from_numpy(np.array(maps[index]))  # out of the file, all at once
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting: deque[Future[torch.Tensor]] = deque()
+        for index in range(len(maps)):
+            waiting.append(reader.submit(read, index))
+            if len(waiting) > MAPS_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,165 @@
+"""Bilinear interpolation between cells, and a hidden layer under it, without large temporaries.
+
+A place needs four cells, and places share cells. Interpolation is then a product with a sparse
+matrix that holds four weights in each row, and its gradient the product with the transpose.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
+
+VALUES_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 24, "mps": 1 << 24}
+"""Bounds the temporaries of a portion of a batch: on the CPU to 2 MiB each, so that they stay in
+the cache; elsewhere to 64 MiB, since many small portions would keep the device waiting."""
+
+
+def interpolate_cells(
+    values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Bring what is known at cells to places.
+
+    Args:
+        values: shape (batch, cells, channels).
+        nearest: which cells lie around each place, shape (batch, places, 4), int64.
+        weights: of those cells, shape (batch, places, 4).
+
+    Returns:
+        Tensor of shape (batch, places, channels).
+
+    Example:
+        >>> cells = torch.tensor([[[1.0], [3.0]]])
+        >>> nearest, weights = torch.tensor([[[0, 1, 0, 1]]]), torch.full((1, 1, 4), 0.25)
+        >>> interpolate_cells(cells, nearest, weights).item()
+        2.0
+    """
+    if values.device.type == "mps":  # which has no embedding_bag before torch 2.10
+        return torch.einsum("bpnc,bpn->bpc", around(values, nearest), weights)
+    weighed = F.embedding_bag(
+        _rows(nearest, values.shape[1]).flatten(0, 1),  # (b, places, 4) -> (b * places, 4)
+        values.flatten(0, 1),  # (b, cells, c) -> (b * cells, c)
+        per_sample_weights=weights.flatten(0, 1).to(values.dtype),
+        mode="sum",
+    )
+    return weighed.view(*nearest.shape[:2], -1)
+
+
+def around(values: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
+    """Lay out what is known at cells place by place, shape (batch, places, 4, channels)."""
+    return values.flatten(0, 1)[_rows(nearest, values.shape[1])]
+
+
+def interpolated_hidden_layer(
+    cells: torch.Tensor,
+    kept: torch.Tensor | None,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    nearest: torch.Tensor,
+    weights: torch.Tensor,
+) -> torch.Tensor:
+    """Return ``interpolate_cells(relu(linear(cells * kept)))``, a few images at a time.
+
+    Of the hidden layer at the cells, only its signs are kept for the backward pass.
+
+    Args:
+        cells: features, shape (batch, cells, features); no gradient flows into them.
+        kept: factor of each channel of an image, shape (batch, 1, features); ``None`` stands for 1.
+        weight: of the layer, shape (hidden channels, features).
+        bias: of the layer, shape (hidden channels,).
+        nearest: as for :func:`interpolate_cells`.
+        weights: as for :func:`interpolate_cells`.
+
+    Returns:
+        Tensor of shape (batch, places, hidden channels). It can be differentiated once.
+
+    Example:
+        >>> cells, places = torch.tensor([[[-1.0], [3.0]]]), torch.tensor([[[0, 1, 0, 1]]])
+        >>> layer = torch.ones(1, 1), torch.zeros(1)
+        >>> interpolated_hidden_layer(
+        ...     cells, None, *layer, places, torch.full((1, 1, 4), 0.25)
+        ... ).item()
+        1.5
+    """
+    hidden: torch.Tensor = _InterpolatedHiddenLayer.apply(
+        cells, kept, weight, bias, nearest, weights
+    )  # type: ignore[no-untyped-call]
+    return hidden
+
+
+class _InterpolatedHiddenLayer(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        cells: torch.Tensor,
+        kept: torch.Tensor | None,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        nearest: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        positive = torch.empty(
+            (*cells.shape[:2], len(weight)), dtype=torch.bool, device=cells.device
+        )
+        places = cells.new_empty(*nearest.shape[:2], len(weight))
+        for images in portions(cells):
+            hidden = F.linear(_masked(cells, kept, images), weight, bias).relu_()
+            torch.gt(hidden, 0, out=positive[images])
+            places[images] = interpolate_cells(hidden, nearest[images], weights[images])
+        ctx.save_for_backward(cells, kept, positive, nearest, weights)
+        return places
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        cells, kept, positive, nearest, weights = ctx.saved_tensors
+        by_weight = cells.new_zeros(positive.shape[2], cells.shape[2])
+        by_bias = cells.new_zeros(positive.shape[2])
+        for images in portions(cells):
+            slope = _spread(upstream[images], nearest[images], weights[images], cells.shape[1])
+            slope.mul_(positive[images])  # (images, cells, hidden channels)
+            rows = slope.flatten(0, 1)
+            by_weight.addmm_(rows.mT, _masked(cells, kept, images).flatten(0, 1))
+            by_bias += rows.sum(dim=0)
+        return None, None, by_weight, by_bias, None, None
+
+
+def portions(values: torch.Tensor) -> Iterator[slice]:
+    """Split a batch into so many images at a time as :data:`VALUES_AT_ONCE` allows."""
+    bound = VALUES_AT_ONCE.get(values.device.type, VALUES_AT_ONCE["cpu"])
+    images = max(1, bound // max(values[0].numel(), 1))
+    for start in range(0, len(values), images):
+        yield slice(start, min(start + images, len(values)))
+
+
+def _masked(cells: torch.Tensor, kept: torch.Tensor | None, images: slice) -> torch.Tensor:
+    return cells[images] if kept is None else cells[images] * kept[images]
+
+
+def _spread(
+    values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor, cells: int
+) -> torch.Tensor:
+    """Bring values at places, (batch, places, channels), back to cells: the transpose."""
+    batch, _, channels = values.shape
+    rows, shares = _rows(nearest, cells).flatten(), weights.flatten().to(values.dtype)
+    if values.device.type == "mps":
+        weighed = (values[:, :, None] * weights[..., None]).flatten(0, 2)
+        spread = values.new_zeros(batch * cells, channels).index_add_(0, rows, weighed)
+        return spread.view(batch, cells, channels)
+    order = rows.argsort(stable=True)
+    starts = torch.searchsorted(rows[order], torch.arange(batch * cells, device=rows.device))
+    spread = F.embedding_bag(
+        order // nearest.shape[2],  # the places that each cell lies around, cell by cell
+        values.flatten(0, 1),
+        starts,
+        per_sample_weights=shares[order],
+        mode="sum",
+    )
+    return spread.view(batch, cells, channels)
+
+
+def _rows(nearest: torch.Tensor, cells: int) -> torch.Tensor:
+    """Number the cells of a whole batch."""
+    images = torch.arange(len(nearest), device=nearest.device)
+    return nearest + cells * images[:, None, None]

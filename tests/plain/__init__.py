@@ -1,0 +1,1 @@
+"""Plain forms: each computes what its text says, step by step, for tests and benchmarks."""

@@ -1,0 +1,150 @@
+"""One training step twice, from the same stored features, places and pairs: plain, and as it is."""
+
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segdistill.config.settings import FitSettings, HeadSettings, ObjectiveSettings
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.preparation import FeaturePreparation, fit_preparation
+from segdistill.model.head import SegmentationHead
+from segdistill.objective.sampling import permutation_without_fixed_points, random_places
+from segdistill.objective.stego import Shifts, stego_objective
+from segdistill.training.batch import Batch
+from segdistill.training.batches import read_neighbourhoods
+from segdistill.training.losses import sample_batch
+from segdistill.training.training_set import TrainingSet
+from tests.plain.stego_step import PlainPlaces, draw_masks, plain_maps, plain_terms
+
+SHIFTS = Shifts(0.18, 0.12, 0.46)
+
+
+class StoredMaps:
+    """Raw feature maps in memory, in the place of the store's files."""
+
+    def __init__(self, maps: NDArray[np.float16]) -> None:
+        self.maps: list[NDArray[np.float16]] = list(maps)
+
+    def grid(self, index: int) -> tuple[int, int]:
+        height, width, _ = self.maps[index].shape
+        return height, width
+
+    def __getitem__(self, index: int) -> NDArray[np.float16]:
+        return self.maps[index]
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """What a step looks at: images of cells, and the groups of channels of a cell."""
+
+    height: int
+    width: int
+    groups: tuple[int, ...]
+    components: int | None = None
+    code_channels: int = 70
+    batch: int = 16
+    kind: Literal["nonlinear", "linear"] = "nonlinear"
+    dropout: float = 0.1
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+
+
+@dataclass(frozen=True)
+class StepCase:
+    """What both forms are given: maps of the images, then of a neighbour of each."""
+
+    maps: NDArray[np.float16]
+    preparation: FeaturePreparation
+    head: SegmentationHead
+    places: PlainPlaces
+    partners: tuple[torch.Tensor, ...]
+    settings: FitSettings
+
+
+def made_case(shape: StepShape, *, seed: int = 0) -> StepCase:
+    """Make features and draw places and pairs."""
+    generator = torch.Generator().manual_seed(seed)
+    raw = torch.randn(
+        2 * shape.batch, shape.height, shape.width, sum(shape.groups), generator=generator
+    ).half()
+    preparation = fit_preparation(
+        raw.flatten(0, 2)[:5000].float(),
+        shape.groups,
+        standardise=shape.components is not None,
+        components=shape.components,
+    )
+    side = shape.objective.samples
+
+    def places() -> torch.Tensor:
+        drawn = random_places(shape.batch, side**2, generator=generator)
+        return drawn.view(shape.batch, side, side, 2)
+
+    torch.manual_seed(seed)
+    return StepCase(
+        raw.numpy(),
+        preparation,
+        SegmentationHead(
+            preparation.channels, shape.code_channels, kind=shape.kind, dropout=shape.dropout
+        ),
+        PlainPlaces(places(), places(), places()),
+        tuple(
+            permutation_without_fixed_points(shape.batch, generator=generator)
+            for _ in range(shape.objective.random_draws)
+        ),
+        FitSettings(head=HeadSettings(kind=shape.kind), objective=shape.objective),
+    )
+
+
+def plain_step(case: StepCase) -> torch.Tensor:
+    """Return the loss, and leave the gradient in the head: everything on whole maps."""
+    objective, batch = case.settings.objective, len(case.partners[0])
+    raw = torch.from_numpy(case.maps)
+    images, neighbours = (plain_maps(part, case.preparation) for part in (raw[:batch], raw[batch:]))
+    masks = [draw_masks(case.head, batch, objective.feature_dropout) for _ in range(2)]
+    terms = plain_terms(
+        case.head,
+        images,
+        neighbours,
+        case.places,
+        case.partners,
+        SHIFTS,
+        objective,
+        (masks[0], masks[1]),
+    )
+    return _differentiated(case, terms.total(objective))
+
+
+def read_batch(case: StepCase) -> Batch:
+    """Read what the library looks at in a step."""
+    maps, batch = cast("FeatureMaps", StoredMaps(case.maps)), len(case.partners[0])
+    # (b, side, side, 2) -> (b, places, 2)
+    first, second, third = (
+        places.flatten(1, 2)
+        for places in (case.places.anchors, case.places.positives, case.places.negatives)
+    )
+    images = list(range(batch))
+    return Batch(
+        read_neighbourhoods(maps, images, torch.cat([first, third], dim=1)),
+        read_neighbourhoods(maps, [image + batch for image in images], second),
+        case.partners,
+    )
+
+
+def this_step(case: StepCase) -> torch.Tensor:
+    """Return the loss, and leave the gradient in the head: as the library does it."""
+    batch, objective = read_batch(case), case.settings.objective
+    nothing = cast("FeatureMaps", None)
+    data = TrainingSet(nothing, torch.empty(0), case.preparation)
+    parts = sample_batch(case.head, batch, data, case.settings)
+    terms = stego_objective(
+        parts.anchors, parts.positives, parts.negatives, batch.partners, SHIFTS, objective
+    )
+    return _differentiated(case, terms.total(objective))
+
+
+def _differentiated(case: StepCase, loss: torch.Tensor) -> torch.Tensor:
+    case.head.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()

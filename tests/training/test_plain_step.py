@@ -1,0 +1,142 @@
+"""A training step, against its plain form: the head on whole maps, every kind of pair by itself."""
+
+import runpy
+import sys
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.plain.step_case import (
+    StepCase,
+    StepShape,
+    StoredMaps,
+    made_case,
+    plain_step,
+    read_batch,
+    this_step,
+)
+
+from segdistill.config.settings import ObjectiveSettings
+from segdistill.features.extract import FeatureMaps
+from segdistill.objective.sampling import bilinear_neighbours, random_places
+from segdistill.training.batches import read_neighbourhoods
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "training_step.py"
+
+
+def loss_and_gradients(form: str, case: StepCase) -> tuple[float, list[torch.Tensor]]:
+    torch.manual_seed(3)  # both forms draw the same channels to drop
+    loss = (plain_step if form == "plain" else this_step)(case)
+    gradients = [parameter.grad for parameter in case.head.parameters()]
+    return loss.item(), [gradient for gradient in gradients if gradient is not None]
+
+
+def check(shape: StepShape, *, seed: int = 0) -> None:
+    case = made_case(shape, seed=seed)
+    expected, plain = loss_and_gradients("plain", case)
+    loss, gradients = loss_and_gradients("this", case)
+    assert loss == pytest.approx(expected, abs=1e-5)
+    assert len(gradients) == len(plain)
+    for gradient, other in zip(gradients, plain, strict=True):
+        assert (gradient - other).abs().max() <= 1e-5 * other.abs().max() + 1e-9
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_the_step_of_the_embedded_default(dropout: float) -> None:
+    objective = ObjectiveSettings(feature_dropout=dropout)
+    check(
+        StepShape(14, 18, (20, 56, 160), 64, batch=4, dropout=dropout, objective=objective), seed=1
+    )
+
+
+OBJECTIVES = st.builds(
+    ObjectiveSettings,
+    samples=st.integers(1, 4),
+    random_draws=st.integers(1, 3),
+    feature_dropout=st.sampled_from([0.0, 0.3]),
+    pointwise=st.booleans(),
+    zero_clamp=st.booleans(),
+    stabilize=st.booleans(),
+)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**16),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    batch=st.integers(2, 4),
+    components=st.sampled_from([None, 5]),
+    dropout=st.sampled_from([0.0, 0.3]),
+    kind=st.sampled_from(["nonlinear", "linear"]),
+    objective=OBJECTIVES,
+)
+def test_any_step(
+    seed: int,
+    height: int,
+    width: int,
+    batch: int,
+    components: int | None,
+    dropout: float,
+    kind: Literal["nonlinear", "linear"],
+    objective: ObjectiveSettings,
+) -> None:
+    groups = (12,) if components is None else (4, 8)
+    check(
+        StepShape(height, width, groups, components, 6, batch, kind, dropout, objective), seed=seed
+    )
+
+
+def test_codes_at_places_are_those_of_the_whole_map() -> None:
+    case = made_case(StepShape(5, 7, (6,), None, 4, batch=2))
+    head, batch = case.head.eval(), read_batch(case)
+    part = batch.images
+    codes = head.at_places(part.cells.float(), part.nearest, part.weights)
+    plain = torch.einsum("bpnc,bpn->bpc", head(part.features.float()), part.weights)
+    torch.testing.assert_close(codes, plain, atol=1e-5, rtol=1e-5)
+
+
+def test_each_cell_is_read_once_from_maps_of_any_size() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = [
+        np.random.default_rng(number).random((height, width, 3)).astype(np.float16)
+        for number, (height, width) in enumerate([(4, 5), (12, 20), (1, 1)])
+    ]
+    stored = StoredMaps(np.empty((0, 1, 1, 3), np.float16))
+    stored.maps = maps
+    places = random_places(3, 40, generator=generator)
+    part = read_neighbourhoods(cast("FeatureMaps", stored), [0, 1, 2], places)
+    assert part.cells.dtype == torch.float16
+    for image, grid in enumerate(maps):
+        cells, weights = bilinear_neighbours(places[image], *grid.shape[:2])
+        rows = torch.from_numpy(grid.reshape(-1, 3))
+        assert torch.equal(part.features[image], rows[cells])
+        assert torch.equal(part.weights[image], weights)
+        needed = int(part.nearest[image].max()) + 1
+        assert needed == len(set(cells.flatten().tolist()))
+        assert not part.cells[image, needed:].any()
+
+
+def test_anchors_and_negatives_share_their_cells() -> None:
+    case = made_case(StepShape(6, 6, (5,), None, 4, batch=3))
+    batch = read_batch(case)
+    assert batch.anchors.cells is batch.negatives.cells
+    assert batch.anchors.nearest.shape == batch.positives.nearest.shape
+    assert torch.equal(
+        torch.cat([batch.anchors.nearest, batch.negatives.nearest], dim=1), batch.images.nearest
+    )
+
+
+def test_the_benchmark_prints_its_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["training_step", "--smallest"])
+    runpy.run_path(str(BENCHMARK), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "| smallest |" in printed
+    difference = printed.strip().rsplit("|", 2)[1]
+    assert float(difference) < 1e-5
