@@ -42,6 +42,7 @@ def test_one_pass_gives_all_kinds_and_files(
     assert len(out.splitlines()) < 15
     for words in ("Images:   6", "Clusters + CRF", "Linear probe + CRF", "Accuracy:", "mIoU:"):
         assert words in out
+    assert "Boundary F:" in out
     kinds = ("cluster", "cluster_crf", "linear", "linear_crf")
     matrices = {f"confusion_{kind}{suffix}" for kind in kinds for suffix in (".csv", ".png")}
     assert names_in(Path("scores")) == {"evaluation.json", "evaluation.html"} | matrices
@@ -54,6 +55,7 @@ def test_one_pass_gives_all_kinds_and_files(
         # Three plain stripes: anything that works at all tells them apart.
         assert scores["accuracy"] > 0.8
         assert scores["pixels"] == 6 * 64 * 96
+        assert 0 < scores["boundary_f"] <= 1
         assert [each["name"] for each in scores["classes"]] == ["sky", "stone", "grass"]
     with Path("scores/confusion_linear_crf.csv").open() as file:
         rows = list(csv.reader(file))

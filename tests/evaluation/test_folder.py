@@ -13,6 +13,7 @@ from PIL import Image
 from tests.helpers import striped_image, striped_labels
 
 from segdistill.errors import UserError
+from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts
 from segdistill.evaluation.folder import CountedFiles, confusion_over_files
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import read_labels
@@ -58,6 +59,20 @@ def test_counts_add_up_over_files(tmp_path: Path) -> None:
     assert counts.sum() == 3 * 64 * 96
     assert counts[1, 0] > 0.9 * counts[:, 0].sum()
     assert count(pairs, label_classes=5).matrices["cluster"].counts.shape == (2, 5)
+
+
+def test_boundaries_are_counted_beside_pixels(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path, 3)
+    # A class that is nowhere has a place in both counts, so that any matching can be scored.
+    done = count(pairs, label_classes=5)
+    expected = BoundaryCounts.none(2, 5)
+    for seed in range(3):
+        mask = blueness(striped_image(seed), (64, 96))["cluster"]
+        expected += boundary_counts(mask, striped_labels(seed).astype(np.int64), 2)
+    found = done.boundaries["cluster"]
+    assert found.labelled[:3].all()
+    for name in ("predicted", "labelled", "predicted_hits", "labelled_hits"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_only_counts_are_kept(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
+from segdistill.evaluation.boundary import BoundaryCounts
 from segdistill.evaluation.confusion import score, score_as_released
 from segdistill.evaluation.output import (
     check_output_folder,
@@ -81,6 +83,32 @@ def test_a_class_without_iou_is_null() -> None:
     classes = content["scores"]["cluster"]["classes"]
     assert classes[1] == {"index": 1, "name": "sea", "pixels": 0, "iou": None, "matched": None}
     assert "NaN" not in json.dumps(content)
+
+
+def with_boundaries() -> Evaluation:
+    """Cluster 1 is sky, and finds half of its boundary; the sea has none."""
+    pairs = np.array([[0, 0], [4, 0], [9, 0]])
+    counts = BoundaryCounts(np.array([0, 4, 9]), np.array([8, 0]), pairs, pairs)
+    return replace(
+        evaluation(cluster=CLUSTER, linear=LINEAR),
+        boundaries={"cluster": counts, "linear": BoundaryCounts.none(2, 2)},
+    )
+
+
+def test_boundary_f_where_it_was_counted() -> None:
+    scores = evaluation_content(with_boundaries())["scores"]
+    assert scores["cluster"]["boundary_f"] == pytest.approx(2 / 3)
+    assert [each["boundary_f"] for each in scores["cluster"]["classes"]] == [
+        pytest.approx(2 / 3),
+        None,
+    ]
+    assert scores["linear"]["boundary_f"] is None
+    assert "NaN" not in json.dumps(scores)
+    lines = scores_text(with_boundaries()).splitlines()
+    assert lines[3].split() == ["Boundary", "F:", "66.7", "%", "-"]
+    plain = evaluation(cluster=CLUSTER)
+    assert "boundary" not in json.dumps(evaluation_content(plain)["scores"])
+    assert "Boundary" not in scores_text(plain)
 
 
 def test_csv_has_a_row_for_each_label_class(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.report.test_page import PageReader
 from tests.report.test_recall_curves import Curve
 
 from segdistill.errors import UserError
+from segdistill.evaluation.boundary import BoundaryCounts
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.images.folder import ImageFile, SkippedImage
@@ -92,6 +93,19 @@ def test_page_holds_all_numbers(tmp_path: Path) -> None:
     assert "the middle square" in words
     assert "None: every image could be scored" in words
     assert "Correspondences" not in words
+
+
+def test_page_holds_boundary_f_where_it_was_counted(tmp_path: Path) -> None:
+    hits = np.zeros((5, 4), np.int64)
+    hits[1, 0] = 30  # of 40 predicted, and of 50 in the labels
+    counts = BoundaryCounts(np.array([7, 40, 0, 0, 0]), np.array([50, 20, 0, 0]), hits, hits)
+    _, reader = page_of(tmp_path, evaluation(boundaries={"cluster": counts}))
+    words = reader.words().replace("\N{NO-BREAK SPACE}", " ")
+    # Two thirds for sky, nothing for the sea; the others have no boundary.
+    assert words.count("Boundary F33.3 %") == 1
+    assert "outlines agree" in words
+    _, reader = page_of(tmp_path, evaluation())
+    assert "Boundary F" not in reader.words()
 
 
 def test_confusion_matrices_are_tables(tmp_path: Path) -> None:

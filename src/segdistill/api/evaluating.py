@@ -100,6 +100,7 @@ def evaluate_set(
         skipped=tuple(counted.skipped),
         protocol=way.as_plain(segmenter),
         run="" if isinstance(run, Segmenter) else Path(run).resolve().name,
+        boundaries=counted.boundaries,
     )
 
 

@@ -9,6 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
+from segdistill.evaluation.boundary import (
+    BoundaryCounts,
+    boundary_map,
+    compare_boundaries,
+    labelled_places,
+)
 from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.images.decode import read_image
 from segdistill.images.folder import ImageFile, SkippedImage
@@ -31,11 +37,13 @@ class CountedFiles:
 
     Attributes:
         matrices: a confusion matrix for each kind of mask.
+        boundaries: boundary pixels for each kind of mask.
         images: number of images counted.
         skipped: images that could not be used, or their labels, and why.
     """
 
     matrices: dict[str, ConfusionMatrix]
+    boundaries: dict[str, BoundaryCounts]
     images: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
 
@@ -85,6 +93,8 @@ def confusion_over_files(
 ) -> CountedFiles:
     """Count pixels by prediction and label over a set, of which nothing but the counts is kept.
 
+    Pixels on boundaries are counted besides; see :mod:`segdistill.evaluation.boundary`.
+
     Images that cannot be read, or whose labels cannot, are skipped with a warning.
 
     Args:
@@ -102,7 +112,8 @@ def confusion_over_files(
             shape than their image; no pixel is labelled; masks cannot be made.
     """
     done = CountedFiles(
-        {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()}
+        {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()},
+        {name: BoundaryCounts.none(count, label_classes) for name, count in clusters.items()},
     )
     binary = BinaryCheck()
     with progress_bar("Evaluating", len(pairs), shown=progress) as advance:
@@ -119,7 +130,7 @@ def confusion_over_files(
             else:
                 _check_same_aspect(image, labels, image_file.path, label_path)
                 binary.update(labels)
-                _count(image_file.path, *view(image, labels), predict, done.matrices)
+                _count(image_file.path, *view(image, labels), predict, done)
                 done.images += 1
             advance(1)
     if not done.images:
@@ -143,14 +154,18 @@ def _count(
     image: Picture,
     labels: Labels,
     predict: Predict,
-    matrices: Mapping[str, ConfusionMatrix],
+    done: CountedFiles,
 ) -> None:
     try:
         masks = predict(image, (labels.shape[0], labels.shape[1]))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    for name, matrix in matrices.items():
+    valid = labelled_places(labels)
+    of_labels = boundary_map(labels, valid)
+    for name, matrix in done.matrices.items():
         matrix.update(masks[name], labels)
+        of_mask = boundary_map(masks[name], valid)
+        done.boundaries[name] += compare_boundaries(of_mask, of_labels, *matrix.counts.shape)
 
 
 def _check_same_aspect(image: Picture, labels: Labels, image_path: Path, label_path: Path) -> None:

@@ -85,17 +85,20 @@ def plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
         kind: of prediction.
     """
     scores, counts = evaluation.scores[kind], evaluation.counts[kind]
+    boundary = evaluation.boundary_scores(kind)
     pixels = counts.sum(axis=0).tolist()
     content: dict[str, Any] = {
         "accuracy": scores.accuracy,
         "mean_iou": scores.mean_iou,
+        **({} if boundary is None else {"boundary_f": _or_none(boundary.mean_f)}),
         "pixels": scores.pixels,
         "classes": [
             {
                 "index": index,
                 "name": name,
                 "pixels": pixels[index],
-                "iou": None if math.isnan(scores.iou[index]) else scores.iou[index],
+                "iou": _or_none(scores.iou[index]),
+                **({} if boundary is None else {"boundary_f": _or_none(boundary.f[index])}),
                 "matched": scores.predictions[index],
             }
             for index, name in enumerate(evaluation.labels)
@@ -137,7 +140,7 @@ def write_confusion_csv(path: Path, table: ConfusionTable) -> None:
 
 
 def scores_text(evaluation: Evaluation) -> str:
-    """Return accuracy, mIoU and IoU by label class as aligned text, a column for each kind."""
+    """Return accuracy, mIoU, boundary F and IoU by label class as text, a column for each kind."""
     kinds = list(evaluation.scores)
     titles = [TITLES.get(kind, kind) for kind in kinds]
     values = list(evaluation.scores.values())
@@ -145,8 +148,12 @@ def scores_text(evaluation: Evaluation) -> str:
         ("", *titles, ""),
         ("Accuracy:", *(_percent(scores.accuracy) for scores in values), ""),
         ("mIoU:", *(_percent(scores.mean_iou) for scores in values), ""),
-        ("IoU:", *("" for _ in kinds), "matched"),
     ]
+    boundaries = [evaluation.boundary_scores(kind) for kind in kinds]
+    if any(boundaries):
+        means = (math.nan if each is None else each.mean_f for each in boundaries)
+        lines.append(("Boundary F:", *map(_percent, means), ""))
+    lines.append(("IoU:", *("" for _ in kinds), "matched"))
     matched, predictions = values[0].predictions, evaluation.predictions(kinds[0])
     for index, name in enumerate(evaluation.labels):
         prediction = matched[index]
@@ -172,6 +179,10 @@ def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
     first, *middle, last = cells
     numbers = [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:-1], strict=True)]
     return "  ".join([f"{first:<{widths[0]}}", *numbers, last]).rstrip()
+
+
+def _or_none(share: float) -> float | None:
+    return None if math.isnan(share) else share
 
 
 def _percent(share: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.evaluation.boundary import BoundaryCounts, BoundaryScores, boundary_scores
 from segdistill.evaluation.confusion import Scores
 from segdistill.evaluation.confusion_table import ConfusionTable, confusion_table, label_names
 from segdistill.evaluation.precision_recall import PrecisionRecall
@@ -39,6 +40,7 @@ class Evaluation:
         protocol: how masks were made, as plain values.
         run: name of the run folder; empty where a model was given.
         curves: how well scores of two pixels predict that they share a label, where measured.
+        boundaries: boundary pixels by kind of prediction, where counted.
     """
 
     scores: Mapping[str, Scores]
@@ -50,6 +52,7 @@ class Evaluation:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
     curves: tuple[PrecisionRecall, ...] = ()
+    boundaries: Mapping[str, BoundaryCounts] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,6 +65,14 @@ class Evaluation:
         if is_label_class(kind):
             return label_names(self.names, self.counts[kind].shape[0])
         return self.clusters
+
+    def boundary_scores(self, kind: str) -> BoundaryScores | None:
+        """Return how well the boundaries of a kind of prediction agree, where counted.
+
+        Predictions are matched to label classes as for the other scores.
+        """
+        counts = self.boundaries.get(kind)
+        return None if counts is None else boundary_scores(counts, self.scores[kind].match)
 
     def table(self, kind: str) -> ConfusionTable:
         """Return the confusion matrix of a kind of prediction, arranged for people."""

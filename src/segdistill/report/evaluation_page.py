@@ -36,11 +36,13 @@ class Headline:
         title: of the kind.
         accuracy: in words.
         mean_iou: in words.
+        boundary_f: in words; empty where it was not measured.
     """
 
     title: str
     accuracy: str
     mean_iou: str
+    boundary_f: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def write_evaluation_page(
         "summary": summary(evaluation),
         "headlines": headlines(evaluation),
         "titles": [TITLES.get(kind, kind) for kind in kinds],
+        "has_boundaries": any(map(evaluation.boundary_scores, kinds)),
         "has_clusters": not all(map(is_label_class, kinds)),
         "classes": class_rows(evaluation),
         "confusions": [confusions(evaluation, kind) for kind in kinds],
@@ -149,11 +152,19 @@ def summary(evaluation: Evaluation) -> str:
 
 
 def headlines(evaluation: Evaluation) -> list[Headline]:
-    """Prepare accuracy and mean IoU of each kind of prediction."""
-    return [
-        Headline(TITLES.get(kind, kind), tenths(scores.accuracy), tenths(scores.mean_iou))
-        for kind, scores in evaluation.scores.items()
-    ]
+    """Prepare accuracy, mean IoU and boundary F of each kind of prediction."""
+    found = []
+    for kind, scores in evaluation.scores.items():
+        boundary = evaluation.boundary_scores(kind)
+        found.append(
+            Headline(
+                TITLES.get(kind, kind),
+                tenths(scores.accuracy),
+                tenths(scores.mean_iou),
+                "" if boundary is None else tenths(boundary.mean_f),
+            )
+        )
+    return found
 
 
 def class_rows(evaluation: Evaluation) -> list[ClassRow]:
