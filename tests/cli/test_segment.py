@@ -9,7 +9,7 @@ import pytest
 from tests.cli.conftest import Run
 
 import segdistill as library
-from segdistill.inference import folder as inference_folder
+from segdistill.model.segmenter import Segmenter
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -45,10 +45,10 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
 ) -> None:
     assert segdistill("segment", fitted, photos / "picture_0.png", "--out", "begun")[0] == 0
 
-    def interrupted(*_arguments: object) -> None:
+    def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inference_folder, "_segment_one", interrupted)
+    monkeypatch.setattr(Segmenter, "scores_of_viewed", interrupted)
     for out, flags, hint in [
         ("new", [], "interrupted; the same command with --resume goes on\n"),
         ("begun", ["--resume"], "interrupted; the same command goes on\n"),

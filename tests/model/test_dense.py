@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segdistill.images.resize import enlarge
-from segdistill.model.dense import bands_of, encode_image, enlarge_rows, tiles_of
+from segdistill.model.dense import bands_of, encode_images, enlarge_rows, tiles_of
 
 
 @settings(max_examples=60, deadline=None)
@@ -22,20 +22,26 @@ def test_tiles_cover_the_image_and_overlap(height: int, width: int, tile: int) -
     assert covered.min() >= 1
 
 
+def made_images(count: int, height: int, width: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
 def test_tiled_codes_of_a_local_network_equal_those_of_the_whole() -> None:
-    image = np.random.default_rng(0).integers(0, 255, (160, 224, 3), np.uint8)
+    images = made_images(2, 160, 224)
 
     def encode(images: torch.Tensor) -> torch.Tensor:
         return F.avg_pool2d(images, 16)
 
-    whole = encode_image(image, encode, stride=16, multiple=16, tile=999)
-    tiled = encode_image(image, encode, stride=16, multiple=16, tile=64)
+    whole = encode_images(images, encode, stride=16, multiple=16, tile=999)
+    tiled = encode_images(images, encode, stride=16, multiple=16, tile=64)
     torch.testing.assert_close(tiled, whole)
+    torch.testing.assert_close(whole, F.avg_pool2d(images / 255, 16))
 
 
 def test_tiles_leave_no_seam_where_borders_are_wrong() -> None:
     """A network that is wrong at its borders, as zero padding makes them."""
-    image = np.full((64, 512, 3), 128, np.uint8)
+    images = torch.full((1, 3, 64, 512), 128, dtype=torch.uint8)
 
     def encode(images: torch.Tensor) -> torch.Tensor:
         codes = F.avg_pool2d(images[:, :1], 16)
@@ -43,19 +49,19 @@ def test_tiles_leave_no_seam_where_borders_are_wrong() -> None:
         codes[..., -1] = 0
         return codes
 
-    tiled = encode_image(image, encode, stride=16, multiple=16, tile=256)[0, 0, 0]
+    tiled = encode_images(images, encode, stride=16, multiple=16, tile=256)[0, 0, 0]
     inner = tiled[1:-1]
     assert (inner - 128 / 255).abs().max() < 0.03
 
 
 def test_mirroring_averages_both_views() -> None:
-    image = np.random.default_rng(1).integers(0, 255, (32, 48, 3), np.uint8)
+    images = made_images(1, 32, 48)
 
     def left_part(images: torch.Tensor) -> torch.Tensor:
         codes = F.avg_pool2d(images, 16)
         return codes * torch.tensor([1.0, 0.0, 0.0])
 
-    codes = encode_image(image, left_part, stride=16, multiple=16, tile=99, mirror=True)
+    codes = encode_images(images, left_part, stride=16, multiple=16, tile=99, mirror=True)
     assert codes[..., 0].any()
     assert not codes[..., 1].any()
     assert codes[..., 2].any()

@@ -237,6 +237,38 @@ def test_kmeans_has_no_curves(
     assert "Shifts" not in reader.words()
 
 
+def test_how_the_number_of_classes_was_found_is_shown(
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+) -> None:
+    count = {
+        "chosen": 3,
+        "stands_out": True,
+        "candidates": [2, 3, 4, 22],
+        "stability": [0.9, 0.95, 0.5, -0.1],
+        "silhouette": [0.6, 0.7, 0.65, 0.61],
+        "needed": 0.8,
+    }
+    _, reader = report_on(tmp_path, segmenter, pictures, class_count=count)
+    words = reader.words()
+    assert "The fit found 3, from the codes alone" in words
+    assert "3 (taken) 0.95 0.70" in words
+    assert "22 -0.10 0.61" in words
+    assert "How many classes?" in words
+    assert len(reader.attributes("circle", "cx")) == 1
+    heights = [
+        float(point.split(",")[1])
+        for points in reader.attributes("polyline", "points")[:2]
+        for point in points.split()
+    ]
+    assert all(0 <= height <= 200 for height in heights)
+    unsure = {**count, "chosen": 8, "stands_out": False}
+    words = report_on(tmp_path, segmenter, pictures, class_count=unsure)[1].words()
+    assert "none stands out" in words
+    assert "the default, 8" in words
+    given = report_on(tmp_path, segmenter, pictures, class_count=None)[1].words()
+    assert "How many classes?" not in given
+
+
 def test_skipped_files_are_listed(
     tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
 ) -> None:

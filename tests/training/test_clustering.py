@@ -1,10 +1,31 @@
-"""Spherical k-means."""
+"""Clustering codes: prototypes, and classes from them."""
 
+import faiss
 import pytest
 import torch
 import torch.nn.functional as F
 
-from segdistill.training.clustering import order_by_share, spherical_kmeans
+from segdistill.training.clustering import (
+    classes_of_prototypes,
+    cluster_prototypes,
+    finish,
+    gather,
+    mean_fit,
+    nearest_centres,
+    order_by_share,
+    renumbered,
+    spherical_kmeans,
+)
+
+
+def mixture(shares: list[float], places: int, *, spread: float = 0.25) -> torch.Tensor:
+    """Return codes of several kinds, around directions at right angles to each other."""
+    generator = torch.Generator().manual_seed(0)
+    middles = torch.eye(len(shares), 16)
+    counts = [max(1, round(share * places)) for share in shares]
+    kinds = torch.arange(len(shares)).repeat_interleave(torch.tensor(counts))
+    noise = torch.randn(len(kinds), 16, generator=generator) * spread
+    return middles[kinds] + noise
 
 
 def test_well_separated_directions_are_found() -> None:
@@ -42,3 +63,72 @@ def test_too_few_places() -> None:
 def test_order_by_share() -> None:
     codes = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
     assert order_by_share(torch.eye(2), codes).tolist() == [[0, 1], [1, 0]]
+
+
+def test_prototypes_account_for_all_codes() -> None:
+    codes = mixture([0.5, 0.3, 0.2], 4000) * 7
+    prototypes, owners = gather(codes, count=64, seed=0)
+    assert 48 <= len(prototypes.vectors) <= 80
+    assert owners.shape == (4000,)
+    counts = torch.bincount(owners, minlength=len(prototypes.shares))
+    assert counts.min() > 0
+    torch.testing.assert_close(prototypes.shares, counts / 4000)
+    units = F.normalize(codes, dim=1)
+    torch.testing.assert_close(prototypes.vectors.sum(dim=0), units.mean(dim=0))
+    for number in (0, 17, 40):
+        own = units[owners == number].sum(dim=0) / 4000
+        torch.testing.assert_close(prototypes.vectors[number], own)
+    again = gather(codes, count=64, seed=0)
+    torch.testing.assert_close(again.prototypes.vectors, prototypes.vectors, rtol=0, atol=0)
+
+
+def test_few_places_are_prototypes_of_their_own() -> None:
+    codes = torch.randn(30, 4)
+    prototypes, owners = gather(codes, seed=0)
+    assert owners.tolist() == list(range(30))
+    torch.testing.assert_close(prototypes.vectors, F.normalize(codes, dim=1) / 30)
+
+
+@pytest.mark.parametrize("clusters", [3, 7, 12])
+def test_it_fits_as_well_as_k_means_on_all_codes(clusters: int) -> None:
+    codes = mixture([0.1] * 10, 6000, spread=0.4)
+    directions = F.normalize(codes, dim=1)
+    plain = faiss.Kmeans(
+        16, clusters, niter=40, nredo=5, spherical=True, max_points_per_centroid=10**6
+    )
+    plain.train(directions.numpy())
+    ours = mean_fit(directions, spherical_kmeans(codes, clusters, seed=0))
+    # Both end in one of several clusterings that are as good as each other.
+    assert ours > 0.9995 * mean_fit(directions, torch.from_numpy(plain.centroids))
+
+
+def test_rare_kinds_survive() -> None:
+    shares = [0.5, 0.3, 0.15, 0.04, 0.006, 0.004]
+    codes = mixture(shares, 20_000, spread=0.1)
+    gathered = gather(codes, seed=0)
+    kinds = torch.eye(6, 16)
+    for centres in (
+        spherical_kmeans(codes, 6, seed=0),
+        classes_of_prototypes(gathered.prototypes, 6),
+    ):
+        torch.testing.assert_close(centres, kinds, atol=0.03, rtol=0)
+
+
+def test_more_classes_than_prototypes_or_kinds() -> None:
+    same = torch.ones(2000, 3)
+    prototypes, _ = gather(same, seed=0)
+    candidates = cluster_prototypes(prototypes, 4, seed=0)
+    centres = finish(same, candidates, seed=0)
+    assert centres.shape == (4, 3)
+    assert centres.isfinite().all()
+    assert spherical_kmeans(torch.zeros(50, 3), 2, seed=0).isfinite().all()
+
+
+def test_nearest_centres_do_not_mind_lengths() -> None:
+    prototypes, _ = gather(torch.eye(3), seed=0)
+    centres = torch.tensor([[0.0, 0, 9], [0.1, 0, 0], [0, 5, 0]])
+    assert nearest_centres(prototypes, centres).tolist() == [1, 2, 0]
+
+
+def test_renumbered() -> None:
+    assert renumbered(torch.tensor([5, 9, 5, 0])).tolist() == [1, 2, 1, 0]

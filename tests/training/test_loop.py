@@ -25,8 +25,10 @@ from segdistill.features.views import augmented_views, views_of
 from segdistill.images.augmentation import Augmentation
 from segdistill.images.folder import check_images, find_images
 from segdistill.images.resize import Crop, Viewing
+from segdistill.objective.fused_interpolation import interpolate_cells
 from segdistill.objective.sampling import random_places, sample_map
 from segdistill.objective.stego import Shifts
+from segdistill.training.batch import Neighbourhoods
 from segdistill.training.batches import (
     draw_batch,
     draw_places,
@@ -36,7 +38,7 @@ from segdistill.training.batches import (
 )
 from segdistill.training.calibration import calibrate_shifts
 from segdistill.training.loop import StepRecord, seeded, train
-from segdistill.training.losses import codes_at, interpolate
+from segdistill.training.losses import codes_at
 from segdistill.training.trainee import Trainee
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
@@ -83,6 +85,10 @@ def run_steps(trainee: Trainee, data: TrainingSet, settings: FitSettings) -> lis
     return records
 
 
+def raw_at_places(part: Neighbourhoods) -> torch.Tensor:
+    return interpolate_cells(part.cells.float(), part.nearest, part.weights)
+
+
 def test_the_loss_falls(data: TrainingSet) -> None:
     records = run_steps(fresh_trainee(), data, SETTINGS)
     assert [record.step for record in records] == list(range(1, 31))
@@ -96,7 +102,7 @@ def test_the_head_at_neighbours_gives_the_codes_of_the_whole_map(data: TrainingS
     head = fresh_trainee().head.eval()
     places = random_places(2, 16)
     part = read_neighbourhoods(data.maps, [0, 3], places)
-    codes = interpolate(head(data.preparation(part.features.float())), part.weights)
+    codes = codes_at(part, head, data.preparation)
     for number, image in enumerate([0, 3]):
         whole = head(data.preparation(torch.from_numpy(data.maps[image].copy()).float()[None]))
         expected = sample_map(whole.permute(0, 3, 1, 2), places[number][None, :, None])
@@ -150,7 +156,7 @@ def test_optional_terms_fall_too(data: TrainingSet, term: str) -> None:
 def test_guidance_reads_the_image_where_it_reads_the_features(data: TrainingSet) -> None:
     """A backbone that averages colours: features and colours of a cell must agree."""
     guidance = read_guidance(data.maps, [2, 5], torch.Generator().manual_seed(0))
-    features = interpolate(guidance.around.features.float(), guidance.around.weights)
+    features = raw_at_places(guidance.around)
     blue = torch.stack([features[..., 2].flatten(), guidance.colours[..., 2].flatten()])
     assert torch.corrcoef(blue)[0, 1] > 0.9
 
@@ -180,8 +186,8 @@ def test_alignment_reads_a_copy_where_it_shows_the_same(data: TrainingSet) -> No
     settings = replace(SETTINGS, objective=replace(SETTINGS.objective, augmentations=1, samples=8))
     generator = torch.Generator().manual_seed(0)
     aligned = read_copies(maps, copies, [0, 2, 4], settings, generator)
-    there = interpolate(aligned.originals.features.float(), aligned.originals.weights)[..., :3]
-    here = interpolate(aligned.copies.features.float(), aligned.copies.weights)[..., :3]
+    there = raw_at_places(aligned.originals)[..., :3]
+    here = raw_at_places(aligned.copies)[..., :3]
     # The three stripes differ by up to 0.6; a wrong place would land in another.
     assert (there - here).abs().mean() < 0.02
 

@@ -1,6 +1,7 @@
 """Learning a model from images."""
 
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from segdistill.images.folder import (
 from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
+from segdistill.training.class_count import ClassCount
 from segdistill.training.fit import Learned, learn
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
 from segdistill.training.stages import check_enough, feature_maps
@@ -87,8 +89,7 @@ def fit(
         logger.warning(
             "%d of %d images skipped, the first: %s", len(skipped), len(files), skipped[0].reason
         )
-    if chosen.classes is None:
-        logger.info("--classes is not given: finding %d classes", DEFAULT_CLASSES)
+    _announce_classes(chosen)
     backbone = _loaded(chosen)
     resolved = _resolved(chosen, backbone)
     # Before an earlier run is removed: it stays if there is not enough to learn from.
@@ -99,6 +100,7 @@ def fit(
         checked, backbone, resolved, compute, company=company, run=run, progress=progress
     )
     segmenter = learned.segmenter
+    resolved = _with_class_count(resolved, learned.class_count, run)
     if learned.streamed:
         logger.warning(
             "the feature store had no room for %d feature maps; raise --cache.max_gigabytes to"
@@ -119,11 +121,35 @@ def _loaded(settings: FitSettings) -> Backbone:
 
 def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
     """Fill in what was left out, so that the run folder tells what was really used."""
+    estimated = None if settings.estimates_classes else DEFAULT_CLASSES
     return replace(
         settings,
-        classes=settings.classes or DEFAULT_CLASSES,
+        classes=settings.classes or estimated,
         resolution=settings.resolution or backbone.resolution,
     )
+
+
+def _announce_classes(settings: FitSettings) -> None:
+    if settings.estimates_classes:
+        logger.info("--classes is not given: their number will be estimated from the codes")
+    elif settings.classes is None:
+        logger.info("--classes is not given: finding %d classes", DEFAULT_CLASSES)
+
+
+def _with_class_count(
+    settings: FitSettings, class_count: ClassCount | None, run: RunFolder | None
+) -> FitSettings:
+    """Say which number of classes was found, if it was not given, and fill it in."""
+    if class_count is None:
+        return settings
+    found = class_count.chosen
+    said = f"{found} classes found"
+    if not class_count.stands_out:
+        said = f"no number of classes stands out, so {found} are made"
+    command = ["segdistill", "recluster", "RUN" if run is None else str(run.path)]
+    change = shlex.join([*command, "--classes", "N"])
+    logger.info("%s; `%s` changes that without training again", said, change)
+    return replace(settings, classes=found)
 
 
 def _finish(
@@ -143,6 +169,7 @@ def _finish(
         "seconds": learned.seconds,
         "shifts": None if learned.shifts is None else asdict(learned.shifts),
         "maps_not_stored": learned.streamed,
+        "class_count": None if learned.class_count is None else asdict(learned.class_count),
     }
     run.write_facts(facts)
     write_report(
@@ -155,6 +182,8 @@ def _finish(
         progress=progress,
     )
     segmenter.save(run.path, overwrite=True)
+    # Only now: a run that goes on after a break must estimate the number of classes once more.
+    run.write_settings(settings)
     if learned.linear_probe is not None:
         write_linear_probe(learned.linear_probe, run.path)
     run.remove_checkpoint()

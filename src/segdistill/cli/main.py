@@ -30,6 +30,9 @@ COMMANDS = {
     "fit": CommandEntry("segdistill.cli.fit", "learn from a folder of images, without labels"),
     "segment": CommandEntry("segdistill.cli.segment", "write one mask for each image"),
     "evaluate": CommandEntry("segdistill.cli.evaluate", "score a run against labels"),
+    "recluster": CommandEntry(
+        "segdistill.cli.recluster", "change a run's number of classes without training again"
+    ),
     "correspond": CommandEntry(
         "segdistill.cli.correspond", "draw what a point of an image corresponds to"
     ),

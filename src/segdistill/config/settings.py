@@ -14,7 +14,7 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "32-true", "bf16-mixed"]
 
 DEFAULT_CLASSES = 8
-"""The number of classes when none is given; said plainly whenever it is used."""
+"""The number of classes when none is given and none is found; said plainly whenever it is used."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class FitSettings:
 
     Attributes:
         dataset: benchmark whose training images ``--data-root`` holds, instead of a folder.
-        classes: number of kinds of things to find.
+        classes: number of kinds of things to find; left out, it is estimated from the codes.
         extra_clusters: clusters beside those; when scored, those that match no label class count
             as wrong.
         backbone: short name (``segdistill backbones`` lists them), hub id, local folder or .pth.
@@ -271,6 +271,15 @@ class FitSettings:
     def needs_labels(self) -> bool:
         """Whether anything in the fit looks at labels."""
         return self.training.linear_probe or self.objective.correlations == "labels"
+
+    @property
+    def estimates_classes(self) -> bool:
+        """Whether the number of classes is to be estimated once codes are learned.
+
+        The cluster probe, and a code with one channel a class, need a number before that.
+        """
+        needed_before = self.clustering == "probe" or not self.head.continuous
+        return self.classes is None and not (self.method == "stego" and needed_before)
 
     @property
     def wants_depth(self) -> bool:

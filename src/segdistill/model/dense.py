@@ -8,18 +8,14 @@ memory is bounded by one tile and the grid.
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-
-from segdistill.images.decode import to_tensor
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 """Images (batch, 3, height, width) in 0..1 to codes (batch, channels, h, w)."""
 
 
-def encode_image(
-    image: NDArray[np.uint8],
+def encode_images(
+    images: torch.Tensor,
     encode: Encode,
     *,
     stride: int,
@@ -27,42 +23,43 @@ def encode_image(
     tile: int,
     mirror: bool = False,
 ) -> torch.Tensor:
-    """Encode an image, in tiles if a side is longer than a tile.
+    """Encode images of one size, in tiles if a side is longer than a tile.
 
     Args:
-        image: shape (height, width, 3), sides multiples of ``multiple``.
+        images: 8-bit, shape (batch, 3, height, width), sides multiples of ``multiple``, on the
+            device of the network.
         encode: the network.
         stride: pixels a place of the code grid.
         multiple: what sides and positions of tiles are a multiple of (itself one of ``stride``).
         tile: longest side of a tile, in pixels.
-        mirror: average with the codes of the mirrored image.
+        mirror: average with the codes of the mirrored images.
 
     Returns:
-        Codes of shape (1, channels, height / stride, width / stride), on the CPU.
+        Codes of shape (batch, channels, height / stride, width / stride), float32.
     """
 
-    def encode_part(part: NDArray[np.uint8]) -> torch.Tensor:
-        pixels = to_tensor(part)
+    def encode_part(part: torch.Tensor) -> torch.Tensor:
+        pixels = part.float() / 255
         codes = encode(pixels)
         if mirror:
             codes = (codes + encode(pixels.flip(dims=(3,))).flip(dims=(3,))) / 2
-        return codes.float().cpu()
+        return codes.float()
 
-    height, width = image.shape[:2]
+    count, _, height, width = images.shape
     if height <= tile and width <= tile:
-        return encode_part(image)
+        return encode_part(images)
     total: torch.Tensor | None = None
-    weights = torch.zeros(1, 1, height // stride, width // stride)
+    weights = torch.zeros(1, 1, height // stride, width // stride, device=images.device)
     for rows, columns in tiles_of(height, width, tile=tile, multiple=multiple):
-        codes = encode_part(image[rows, columns])
-        window = fading_window(codes.shape[2], codes.shape[3])
+        codes = encode_part(images[..., rows, columns])
+        window = fading_window(codes.shape[2], codes.shape[3]).to(images.device)
         place = (
             ...,
             slice(rows.start // stride, rows.stop // stride),
             slice(columns.start // stride, columns.stop // stride),
         )
         if total is None:
-            total = torch.zeros(1, codes.shape[1], height // stride, width // stride)
+            total = codes.new_zeros(count, codes.shape[1], height // stride, width // stride)
         total[place] += codes * window
         weights[place] += window
     if total is None:
@@ -156,3 +153,19 @@ def bands_of(height: int, *, width: int, classes: int, max_values: int = 2**26) 
     rows = max(1, max_values // (width * classes))
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
+
+
+def enlarged_bands(
+    scores: torch.Tensor, size: tuple[int, int]
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Enlarge class scores to pixels, band by band.
+
+    Args:
+        scores: on a grid, shape (1, classes, h, w).
+        size: height and width, in pixels.
+
+    Yields:
+        Rows, and the scores there, of shape (classes, rows, width).
+    """
+    for rows in bands_of(size[0], width=size[1], classes=scores.shape[1]):
+        yield rows, enlarge_rows(scores, size, rows)[0]

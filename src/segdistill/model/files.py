@@ -1,6 +1,8 @@
 """Reading and writing a Segmenter: ``segmenter.safetensors`` and ``segmenter.json``, no pickle."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,13 @@ from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.labels import Colour
 from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.head import SegmentationHead
+from segdistill.model.prototypes import Prototypes
 from segdistill.version import __version__
 
 WEIGHTS_FILE = "segmenter.safetensors"
 DESCRIPTION_FILE = "segmenter.json"
+CENTRES = "centres"
+PROTOTYPES = "prototypes."
 FORMAT = 1
 MEND = "restore it from a copy, or fit again"
 
@@ -35,6 +40,7 @@ class SegmenterParts:
         head: or ``None``.
         centres: of the clusters, shape (classes, code channels).
         settings: resolution and classes.
+        prototypes: from which other numbers of classes can be made, or ``None``.
     """
 
     backbone: Backbone
@@ -42,6 +48,7 @@ class SegmenterParts:
     head: SegmentationHead | None
     centres: torch.Tensor
     settings: SegmenterSettings
+    prototypes: Prototypes | None = None
 
 
 def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False) -> None:
@@ -49,16 +56,28 @@ def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False)
     description_path = folder / DESCRIPTION_FILE
     if description_path.exists() and not overwrite:
         raise UserError(f"{folder}: holds a model already; choose another folder or overwrite it")
-    tensors = {"centres": parts.centres}
+    tensors = {CENTRES: parts.centres}
     for name, module in (("preparation", parts.preparation), ("head", parts.head)):
         if module is not None:
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    if parts.prototypes is not None:
+        for key, value in vars(parts.prototypes).items():
+            tensors[f"{PROTOTYPES}{key}"] = value
+    write_tensors(tensors, folder)
+    # Written last: a folder with a description is a complete model.
+    write_text_atomically(description_path, json.dumps(describe(parts, folder), indent=2) + "\n")
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write ``segmenter.safetensors``.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
         temporary.write_bytes(save(plain))
-    # Written last: a folder with a description is a complete model.
-    write_text_atomically(description_path, json.dumps(describe(parts, folder), indent=2) + "\n")
 
 
 def describe(parts: SegmenterParts, folder: Path) -> dict[str, Any]:
@@ -135,14 +154,35 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
         raise UserError(
             f"{folder / DESCRIPTION_FILE}: does not say which backbone it needs; {MEND}"
         ) from error
-    weights_path = folder / WEIGHTS_FILE
-    try:
-        tensors = load_file(weights_path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{weights_path}: cannot be read ({error}); {MEND}") from error
+    tensors = read_tensors(folder)
     network = _load_backbone(expected, backbone, folder)
-    try:
+    with translate_misfits(folder):
         return _assemble(description, tensors, network)
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Read ``segmenter.safetensors``.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    path = folder / WEIGHTS_FILE
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {MEND}") from error
+    return tensors
+
+
+@contextlib.contextmanager
+def translate_misfits(folder: Path) -> Iterator[None]:
+    """Reword what happens where the files of a model do not fit together.
+
+    Raises:
+        UserError: in place of the error.
+    """
+    try:
+        yield
     except KeyError as error:
         raise UserError(f"{folder}: the model lacks {error}; {MEND}") from error
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -151,6 +191,34 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
         raise UserError(
             f"{folder}: the model's files do not fit together ({reason}); {MEND}"
         ) from error
+
+
+def prototypes_among(tensors: dict[str, torch.Tensor]) -> Prototypes | None:
+    """Return the prototypes among the tensors of a model; older models have none.
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    parts = _below(PROTOTYPES, tensors)
+    return Prototypes(**parts) if parts else None
+
+
+def classes_from(rows: list[dict[str, Any]], centres: torch.Tensor) -> tuple[SegmentClass, ...]:
+    """Return classes of a description.
+
+    Args:
+        rows: plain values of the classes.
+        centres: of their clusters, shape (classes, code channels).
+
+    Raises:
+        ValueError: their numbers differ.
+    """
+    if len(rows) != len(centres):
+        raise ValueError(f"{len(rows)} classes, but {len(centres)} cluster centres")
+    return tuple(
+        SegmentClass(int(each["index"]), str(each["name"]), _colour(*each["colour"]))
+        for each in rows
+    )
 
 
 def _name_from(folder: Path, name: str) -> str:
@@ -185,16 +253,13 @@ def _assemble(
     if description["head"] is not None:
         head = SegmentationHead(**description["head"])
         head.load_state_dict(_below("head.", tensors))
-    classes = tuple(
-        SegmentClass(int(each["index"]), str(each["name"]), _colour(*each["colour"]))
-        for each in description["classes"]
-    )
-    centres = tensors["centres"]
-    if len(classes) != len(centres):
-        raise ValueError(f"{len(classes)} classes, but {len(centres)} cluster centres")
+    # A run folder whose number of classes was changed holds several sets of centres.
+    centres = tensors[description.get("centres", CENTRES)]
+    classes = classes_from(description["classes"], centres)
     resolution = int(description["resolution"])
     settings = SegmenterSettings(resolution, classes, description["training"])
-    return SegmenterParts(backbone, preparation, head, centres, settings)
+    prototypes = prototypes_among(tensors)
+    return SegmenterParts(backbone, preparation, head, centres, settings, prototypes)
 
 
 def _colour(red: float, green: float, blue: float) -> Colour:

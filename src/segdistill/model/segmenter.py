@@ -1,6 +1,7 @@
 """The Segmenter: a backbone, a head and clusters, from an image to a mask."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,19 @@ from torch import nn
 
 from segdistill.backbones import Backbone
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.devices import Compute, choose_compute
+from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
-from segdistill.model.dense import Encode, bands_of, encode_image, enlarge_rows
+from segdistill.model.best_class import mask_of
+from segdistill.model.dense import Encode, encode_images, enlarged_bands
 from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
+from segdistill.model.prototypes import Prototypes
 from segdistill.objective.clusters import cluster_similarity
+
+__all__ = ["Segmenter", "enlarged_bands", "mask_of"]
 
 TILE_SIDES = 2
 """A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
@@ -35,6 +40,7 @@ class Segmenter(nn.Module):
         head: from prepared features to codes, or ``None`` to cluster the features themselves.
         centres: of the clusters, shape (classes, code channels).
         settings: resolution and classes.
+        prototypes: from which other numbers of classes can be made, if they were kept.
 
     As a module it maps images (batch, 3, height, width) in 0..1, sides multiples of the
     backbone's ``size_multiple``, to class scores: cosine similarities of shape (batch, classes,
@@ -50,6 +56,7 @@ class Segmenter(nn.Module):
         head: SegmentationHead | None,
         centres: torch.Tensor,
         settings: SegmenterSettings,
+        prototypes: Prototypes | None = None,
     ) -> None:
         super().__init__()
         if len(centres) != len(settings.classes):
@@ -59,7 +66,9 @@ class Segmenter(nn.Module):
         self.head = head
         self.register_buffer("centres", F.normalize(centres, dim=1))
         self.settings = settings
+        self.prototypes = prototypes
         self.compute: Compute = choose_compute("cpu", "32-true")
+        self.budget = PixelBudget(self.compute.device)
         self.eval()
 
     @property
@@ -74,6 +83,7 @@ class Segmenter(nn.Module):
             UserError: the device is not present.
         """
         self.compute = choose_compute(device, precision)
+        self.budget = PixelBudget(self.compute.device)
         return self.to(self.compute.device)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -85,7 +95,10 @@ class Segmenter(nn.Module):
         Returns:
             Tensor of shape (batch, channels, height / stride, width / stride).
         """
-        raw = self.backbone(images).permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
+        return self._prepared(self.backbone(images))
+
+    def _prepared(self, maps: torch.Tensor) -> torch.Tensor:
+        raw = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
         prepared: torch.Tensor = self.preparation(raw.float())
         return prepared.permute(0, 3, 1, 2)  # (b, h, w, c) -> (b, c, h, w)
 
@@ -131,7 +144,8 @@ class Segmenter(nn.Module):
         Returns:
             Tensor of shape (1, channels, h, w), on the CPU.
         """
-        return self._dense(self._view(image, resolution), self.features, mirror=False)
+        viewed = self.viewed(image, resolution=resolution)
+        return self._dense([viewed], self._prepared, mirror=False).cpu()
 
     def grid_codes(
         self, image: NDArray[np.uint8], *, mirror: bool = False, resolution: int | None = None
@@ -147,7 +161,7 @@ class Segmenter(nn.Module):
         Returns:
             Tensor of shape (1, code channels, h, w), on the CPU.
         """
-        return self.encode_viewed(self._view(image, resolution), mirror=mirror)
+        return self.encode_viewed(self.viewed(image, resolution=resolution), mirror=mirror)
 
     def encode_viewed(self, image: NDArray[np.uint8], *, mirror: bool = False) -> torch.Tensor:
         """Return codes of an image that has been brought to its size already.
@@ -159,22 +173,33 @@ class Segmenter(nn.Module):
         Returns:
             Tensor of shape (1, code channels, h, w), on the CPU.
         """
-        return self._dense(image, self.encode, mirror=mirror)
+        return self._dense([image], self._codes_of_maps, mirror=mirror).cpu()
 
-    def _view(self, image: NDArray[np.uint8], resolution: int | None) -> NDArray[np.uint8]:
+    def viewed(
+        self, image: NDArray[np.uint8], *, resolution: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Bring an image of any size to that at which the backbone sees it."""
         chosen = resolution or self.settings.resolution
         return Viewing(chosen, self.backbone.size_multiple).apply(image)
 
-    def _dense(self, image: NDArray[np.uint8], network: Encode, *, mirror: bool) -> torch.Tensor:
+    def _codes_of_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        return self.codes_of(self._prepared(maps))
+
+    def _dense(
+        self, images: Sequence[NDArray[np.uint8]], finish: Encode, *, mirror: bool
+    ) -> torch.Tensor:
         def encode(images: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
-                return network(images.to(self.compute.device))
+                maps = self.backbone(images)
+            # In full precision, as in training: it costs little beside the backbone.
+            return finish(maps)
 
         self.eval()  # dropout has no place here, whoever trained this module on
         with torch.no_grad():
-            return encode_image(
-                image,
-                encode,
+            batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
+            return encode_images(
+                batch.permute(0, 3, 1, 2),  # (b, h, w, 3) -> (b, 3, h, w)
+                partial(self.budget.run, encode),
                 stride=self.backbone.stride,
                 multiple=self.backbone.size_multiple,
                 tile=TILE_SIDES * self.settings.resolution,
@@ -189,8 +214,22 @@ class Segmenter(nn.Module):
         Returns:
             Cosine similarities of shape (1, classes, h, w), in -1..1, on the CPU.
         """
-        codes = self.grid_codes(image, mirror=mirror, resolution=resolution)
-        return cluster_similarity(codes, self.centres.cpu())
+        return self.scores_of_viewed([self.viewed(image, resolution=resolution)], mirror=mirror)
+
+    def scores_of_viewed(
+        self, images: Sequence[NDArray[np.uint8]], *, mirror: bool = False
+    ) -> torch.Tensor:
+        """Return class scores of images that :meth:`viewed` brought to one size.
+
+        Args:
+            images: each of shape (rows, columns, 3).
+            mirror: average codes with those of the mirrored images.
+
+        Returns:
+            Cosine similarities of shape (images, classes, h, w), in -1..1, on the CPU.
+        """
+        codes = self._dense(images, self._codes_of_maps, mirror=mirror)
+        return cluster_similarity(codes, self.centres).cpu()
 
     def segment(
         self,
@@ -233,7 +272,12 @@ class Segmenter(nn.Module):
                 be written.
         """
         parts = SegmenterParts(
-            self.backbone, self.preparation, self.head, self.centres, self.settings
+            self.backbone,
+            self.preparation,
+            self.head,
+            self.centres,
+            self.settings,
+            self.prototypes,
         )
         write_parts(parts, Path(folder), overwrite=overwrite)
 
@@ -259,39 +303,4 @@ class Segmenter(nn.Module):
                 backbone is not the one it was trained with.
         """
         parts = read_parts(Path(folder), backbone=backbone)
-        segmenter = cls(
-            parts.backbone, parts.preparation, parts.head, parts.centres, parts.settings
-        )
-        return segmenter.place(device, precision)
-
-
-def mask_of(scores: torch.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the best class of each pixel, in bounded memory.
-
-    Args:
-        scores: on a grid, shape (1, classes, h, w).
-        size: height and width of the mask, in pixels.
-
-    Returns:
-        Class indices of shape ``size``.
-    """
-    mask = np.empty(size, np.uint8)
-    for rows, band in enlarged_bands(scores, size):
-        mask[rows] = band.argmax(dim=0).to(torch.uint8).numpy()
-    return mask
-
-
-def enlarged_bands(
-    scores: torch.Tensor, size: tuple[int, int]
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Enlarge class scores to pixels, band by band.
-
-    Args:
-        scores: on a grid, shape (1, classes, h, w).
-        size: height and width, in pixels.
-
-    Yields:
-        Rows, and the scores there, of shape (classes, rows, width).
-    """
-    for rows in bands_of(size[0], width=size[1], classes=scores.shape[1]):
-        yield rows, enlarge_rows(scores, size, rows)[0]
+        return cls(**vars(parts)).place(device, precision)

@@ -16,6 +16,7 @@ from segdistill.images.folder import ImageFile
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
 from segdistill.report import curves, wording
+from segdistill.report.class_count import count_section
 from segdistill.report.examples import (
     APPEARS_SHARE,
     Sample,
@@ -102,8 +103,8 @@ def write_report(
         files: the images it learned from; a few dozen of them are segmented for the report.
         history: losses of every step; empty where nothing was trained.
         settings: of the fit, nested, as plain values.
-        facts: what happened: ``images``, ``skipped``, ``seconds``, ``shifts`` and
-            ``maps_not_stored``.
+        facts: what happened: ``images``, ``skipped``, ``seconds``, ``shifts``,
+            ``maps_not_stored`` and ``class_count``.
         progress: show a progress bar.
 
     Raises:
@@ -126,6 +127,7 @@ def write_report(
             "classes": class_rows(samples, pixels, segmenter.classes),
             "curves": curves.curves_of(history),
             "drawing": curves,
+            "class_count": count_section(facts),
             "trained": settings.get("method") != "kmeans",
             **made_how(segmenter, settings, facts),
             **left_out(facts),

@@ -6,7 +6,7 @@ from segdistill.config.settings import FitSettings
 from segdistill.objective.stego import Shifts, measured_shifts
 from segdistill.training.batches import draw_batch
 from segdistill.training.depth_losses import depth_shift
-from segdistill.training.losses import compared_features, interpolate, prepared_cells
+from segdistill.training.losses import compared_features, features_at
 from segdistill.training.training_set import TrainingSet
 
 CALIBRATION_BATCHES = 8
@@ -24,7 +24,7 @@ def calibrate_shifts(data: TrainingSet, settings: FitSettings) -> Shifts:
         # Negative step numbers: batches that training never draws.
         batch = draw_batch(data, settings, step=-1 - number)
         features = [
-            interpolate(prepared_cells(part, data.preparation), part.weights)
+            features_at(part, data.preparation)
             for part in (batch.anchors, batch.positives, batch.negatives)
         ]
         anchors, positives, negatives = compared_features(features, batch, data, settings)

@@ -1,12 +1,41 @@
-"""Clustering codes once the head is trained."""
+"""Clustering codes once the head is trained: spherical k-means, by way of prototypes.
+
+Codes are first gathered into many prototypes. Any number of classes is then found among those in
+moments, with many starts, so that the number can be changed later without the images. The starts
+that fit best go on with the codes themselves.
+"""
+
+import math
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
-ITERATIONS = 40
-RESTARTS = 5
+from segdistill.model.prototypes import Prototypes
+from segdistill.objective.merge_tree import cut_tree, merge_tree
+from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
+
+PROTOTYPES = 1024
+RESTARTS = 40
+FINALISTS = 12
+COMPARED_PLACES = 20_000
+SPLIT_ITERATIONS = 10
+FINISH_ITERATIONS = 20
+
+
+class Gathered(NamedTuple):
+    """Codes in prototypes.
+
+    Attributes:
+        prototypes: directions, shares and tree.
+        owners: prototype of each code, shape (places,), int64.
+    """
+
+    prototypes: Prototypes
+    owners: torch.Tensor
 
 
 def spherical_kmeans(
@@ -35,21 +64,117 @@ def spherical_kmeans(
     """
     if len(codes) < clusters:
         raise ValueError(f"{len(codes)} places cannot make {clusters} clusters")
-    directions = np.ascontiguousarray(F.normalize(codes.float(), dim=1).numpy())
-    kmeans = faiss.Kmeans(
-        directions.shape[1],
-        clusters,
-        niter=ITERATIONS,
-        nredo=restarts,
-        seed=seed,
-        spherical=True,
-        # All places are used, however few or many there are a cluster.
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(directions),
-    )
-    kmeans.train(directions)
-    centres = torch.from_numpy(kmeans.centroids)
-    return order_by_share(centres, torch.from_numpy(directions))
+    prototypes = gather(codes, seed=seed).prototypes
+    candidates = cluster_prototypes(prototypes, clusters, seed=seed, restarts=restarts)
+    return finish(codes, candidates, seed=seed)
+
+
+def gather(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> Gathered:
+    """Gather codes into prototypes: k-means in two levels, and a tree of merges above it.
+
+    Args:
+        codes: shape (places, channels), of any length but zero.
+        count: prototypes wanted, about; with fewer places each is its own.
+        seed: of the starts.
+    """
+    directions = F.normalize(codes.float(), dim=1)
+    owners = _two_levels(directions, count, seed)
+    vectors = group_sums(directions, owners, int(owners.max()) + 1) / len(codes)
+    shares = torch.bincount(owners) / len(codes)
+    merges, heights = merge_tree(vectors)
+    return Gathered(Prototypes(vectors.float(), shares, merges, heights.float()), owners)
+
+
+def cluster_prototypes(
+    prototypes: Prototypes, clusters: int, *, seed: int, restarts: int = RESTARTS
+) -> torch.Tensor:
+    """Find clusters of prototypes, from a cut through their tree and from random starts.
+
+    Args:
+        prototypes: of codes.
+        clusters: number wanted.
+        seed: of the random starts.
+        restarts: number of random starts.
+
+    Returns:
+        Unit vectors of shape (starts, clusters, channels), as :func:`cluster_vectors` gives them.
+    """
+    vectors = prototypes.vectors.double()
+    if clusters > len(vectors):
+        return cluster_vectors(vectors, clusters, seed=seed, restarts=restarts)
+    groups = cut_tree(prototypes.merges, clusters)
+    cut = F.normalize(group_sums(vectors, groups, clusters), dim=1)
+    return cluster_vectors(vectors, clusters, seed=seed, restarts=restarts, start=cut)
+
+
+def classes_of_prototypes(prototypes: Prototypes, classes: int, *, seed: int = 0) -> torch.Tensor:
+    """Return the centres of any number of classes, from prototypes alone.
+
+    Args:
+        prototypes: of codes.
+        classes: number wanted.
+        seed: of the random starts.
+
+    Returns:
+        Unit vectors of shape (classes, channels), float32, the class of the largest share first.
+    """
+    centres = cluster_prototypes(prototypes, classes, seed=seed)[0].float()
+    shares = group_shares(prototypes, centres)
+    return centres[shares.argsort(descending=True, stable=True)]
+
+
+def group_shares(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tensor:
+    """Return the share of all codes that each cluster of prototypes holds.
+
+    Args:
+        prototypes: of codes.
+        centres: unit vectors of shape (clusters, channels).
+    """
+    shares = prototypes.shares[:, None].double()
+    return group_sums(shares, nearest_centres(prototypes, centres), len(centres))[:, 0]
+
+
+def nearest_centres(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tensor:
+    """Return the cluster of each prototype, shape (prototypes,).
+
+    Args:
+        prototypes: of codes.
+        centres: shape (clusters, channels).
+    """
+    nearest: torch.Tensor = (prototypes.vectors @ F.normalize(centres.float(), dim=1).mT).argmax(1)
+    return nearest
+
+
+def finish(codes: torch.Tensor, candidates: torch.Tensor, *, seed: int) -> torch.Tensor:
+    """Go on with the best clusterings of prototypes on the codes themselves, and keep the best.
+
+    What prototypes cannot tell apart, codes can: the best of the candidates are compared after a
+    few rounds on some of the codes, and the one that fits all codes best goes on with them.
+
+    Args:
+        codes: shape (places, channels), of any length but zero.
+        candidates: shape (starts, clusters, channels), best first, of :func:`cluster_prototypes`.
+        seed: of the choice of codes.
+
+    Returns:
+        Unit vectors of shape (clusters, channels), the cluster of most places first.
+    """
+    directions = F.normalize(codes.float(), dim=1)
+    order = torch.randperm(len(directions), generator=torch.Generator().manual_seed(seed))
+    some = directions[order[:COMPARED_PLACES]]
+    compared = [_kmeans_from(some, start.float()) for start in candidates[:FINALISTS]]
+    best = max(compared, key=lambda centres: mean_fit(directions, centres))
+    return order_by_share(_kmeans_from(directions, best), directions)
+
+
+def mean_fit(directions: torch.Tensor, centres: torch.Tensor) -> float:
+    """Return the mean cosine of codes with the nearest centre.
+
+    Args:
+        directions: unit vectors of shape (places, channels).
+        centres: unit vectors of shape (clusters, channels).
+    """
+    return float((directions @ centres.mT).amax(dim=1).double().mean())
 
 
 def order_by_share(centres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -62,3 +187,62 @@ def order_by_share(centres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     nearest = (codes @ F.normalize(centres, dim=1).mT).argmax(dim=1)
     counts = torch.bincount(nearest, minlength=len(centres))
     return centres[counts.argsort(descending=True, stable=True)]
+
+
+def renumbered(numbers: torch.Tensor) -> torch.Tensor:
+    """Return whole numbers as numbers from 0 without gaps, in the same order.
+
+    Example:
+        >>> renumbered(torch.tensor([7, 2, 7, 5])).tolist()
+        [2, 0, 2, 1]
+    """
+    return torch.from_numpy(np.unique(numbers.numpy(), return_inverse=True)[1])
+
+
+def _two_levels(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+    """Return the group of each place, about ``count`` groups: a few first, each then split."""
+    places = len(directions)
+    if places <= count:
+        return torch.arange(places)
+    first = _groups(directions, math.isqrt(count), seed)
+    owners = torch.empty(places, dtype=torch.int64)
+    used = 0
+    for group in range(int(first.max()) + 1):
+        members = (first == group).nonzero()[:, 0]
+        parts = max(1, round(count * len(members) / places))
+        owners[members] = used + _groups(directions[members], parts, seed)
+        used += parts
+    return renumbered(owners)
+
+
+def _groups(directions: torch.Tensor, clusters: int, seed: int) -> torch.Tensor:
+    """Return the cluster of each place by plain k-means with one start."""
+    if len(directions) <= clusters:
+        return torch.arange(len(directions))
+    kmeans = _faiss_kmeans(directions, clusters, iterations=SPLIT_ITERATIONS, seed=seed)
+    plain = directions.numpy()
+    kmeans.train(plain)
+    nearest: NDArray[np.int64] = kmeans.index.search(plain, 1)[1][:, 0]
+    return torch.from_numpy(nearest)
+
+
+def _kmeans_from(directions: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Move centres on the codes themselves."""
+    kmeans = _faiss_kmeans(directions, len(centres), iterations=FINISH_ITERATIONS)
+    kmeans.train(directions.numpy(), init_centroids=centres.numpy())
+    return F.normalize(torch.from_numpy(kmeans.centroids), dim=1)
+
+
+def _faiss_kmeans(
+    directions: torch.Tensor, clusters: int, *, iterations: int, seed: int = 0
+) -> Any:
+    return faiss.Kmeans(
+        directions.shape[1],
+        clusters,
+        niter=iterations,
+        seed=seed,
+        spherical=True,
+        # All places are used, however few or many there are a cluster.
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(directions),
+    )

@@ -18,6 +18,7 @@ from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.stego import Shifts
 from segdistill.training.calibration import calibrate_shifts
+from segdistill.training.class_count import ClassCount
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import Step, StepRecord, seeded, train
 from segdistill.training.run_folder import LOG_FOLDER, RunFolder
@@ -47,6 +48,7 @@ class Learned:
         seconds: time spent in each stage.
         streamed: feature maps that the store had no room for.
         linear_probe: trained beside the head, where it was asked for.
+        class_count: how the number of classes was estimated, where it was not given.
     """
 
     segmenter: Segmenter
@@ -55,6 +57,7 @@ class Learned:
     seconds: dict[str, float] = field(default_factory=dict)
     streamed: int = 0
     linear_probe: LinearProbe | None = None
+    class_count: ClassCount | None = None
 
 
 def learn(
@@ -117,20 +120,25 @@ def learn(
         trainee.cpu()
         head, probe, linear = trainee.head, trainee.centres.detach(), trainee.linear
         clock.lap("training")
-    centres = cluster(maps, preparation.cpu(), head, probe, settings, progress=progress)
+    clustering = cluster(maps, preparation.cpu(), head, probe, settings, progress=progress)
+    centres = clustering.centres
     clock.lap("clustering")
     segmenter_settings = SegmenterSettings(
         resolution=settings.segment_resolution or settings.resolution or backbone.resolution,
-        classes=numbered_classes(cluster_count(settings)),
+        classes=numbered_classes(len(centres)),
         training={
             "images": len(images),
             "method": settings.method,
             "shifts": None if shifts is None else asdict(shifts),
         },
     )
-    segmenter = Segmenter(backbone, preparation, head, centres, segmenter_settings)
+    segmenter = Segmenter(
+        backbone, preparation, head, centres, segmenter_settings, clustering.prototypes
+    )
     segmenter.place(settings.device, settings.precision)
-    return Learned(segmenter, history, shifts, clock.seconds, streamed, linear)
+    return Learned(
+        segmenter, history, shifts, clock.seconds, streamed, linear, clustering.class_count
+    )
 
 
 def train_and_log(

@@ -263,11 +263,9 @@ def prepared(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Ten
     return result
 
 
-def prepared_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
-    """Return prepared features around places, shape (batch, places, 4, channels)."""
-    with torch.no_grad():
-        cells: torch.Tensor = preparation(part.features.float())
-    return cells
+def features_at(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
+    """Return prepared features at places, shape (batch, places, channels)."""
+    return interpolate_cells(prepared(part, preparation), part.nearest, part.weights)
 
 
 def codes_at(
@@ -275,16 +273,3 @@ def codes_at(
 ) -> torch.Tensor:
     """Return codes at places, shape (batch, places, code channels)."""
     return head.at_places(prepared(part, preparation), part.nearest, part.weights)
-
-
-def interpolate(cells: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weigh the four cells around each place.
-
-    Args:
-        cells: shape (batch, places, 4, channels).
-        weights: shape (batch, places, 4).
-
-    Returns:
-        Tensor of shape (batch, places, channels).
-    """
-    return torch.einsum("bpnc,bpn->bpc", cells, weights)

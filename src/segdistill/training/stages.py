@@ -24,13 +24,16 @@ from segdistill.images.depth import DepthSettings
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Viewing
 from segdistill.model.head import SegmentationHead
-from segdistill.training.clustering import order_by_share, spherical_kmeans
+from segdistill.model.prototypes import Prototypes
+from segdistill.training.class_count import ClassCount, estimate_class_count
+from segdistill.training.clustering import cluster_prototypes, finish, gather, order_by_share
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
 STATISTICS_PLACES = 100_000
 STATISTICS_MAPS = 1_000
 CLUSTERING_PLACES = 100_000
 CLUSTERING_MAPS = 4_000
+FEWEST_CLASSES = 2
 
 
 DEPTH_AS_IT_IS = DepthSettings()
@@ -57,7 +60,11 @@ ALONE = Company()
 
 
 def cluster_count(settings: FitSettings) -> int:
-    """Return the number of clusters to find: classes and extra clusters."""
+    """Return the number of clusters to find, classes and extra clusters, as far as it is known.
+
+    Where the number of classes is yet to be estimated, the default stands in for it: training needs
+    a number for its cluster probe, on which nothing else depends.
+    """
     classes = DEFAULT_CLASSES if settings.classes is None else settings.classes
     return classes + settings.extra_clusters
 
@@ -132,7 +139,7 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
     if len(maps) < 2 and settings.method == "stego":
         raise UserError("one image is too few to compare; give more, or add --crops five")
     places = sum(height * width for height, width in map(maps.grid, range(len(maps))))
-    clusters = cluster_count(settings)
+    clusters = FEWEST_CLASSES if settings.estimates_classes else cluster_count(settings)
     if places < clusters:
         raise UserError(
             f"--classes {clusters}: the images have only {places} places to tell apart;"
@@ -164,6 +171,21 @@ def find_neighbours(
     return nearest_neighbours(descriptors, count, seed=settings.seed, progress=progress)
 
 
+@dataclass(frozen=True)
+class Clustering:
+    """What clustering gives.
+
+    Attributes:
+        centres: unit vectors of shape (classes, code channels), the largest class first.
+        prototypes: from which other numbers of classes can be made.
+        class_count: how the number of classes was estimated; ``None`` where it was given.
+    """
+
+    centres: torch.Tensor
+    prototypes: Prototypes
+    class_count: ClassCount | None = None
+
+
 def cluster(
     maps: FeatureMaps,
     preparation: FeaturePreparation,
@@ -172,8 +194,8 @@ def cluster(
     settings: FitSettings,
     *,
     progress: bool = False,
-) -> torch.Tensor:
-    """Return cluster centres, the largest cluster first.
+) -> Clustering:
+    """Cluster the codes of places spread over the data set.
 
     Args:
         maps: raw feature maps.
@@ -182,12 +204,11 @@ def cluster(
         probe: centres learned by gradient, or ``None``.
         settings: of the fit.
         progress: show a progress bar.
-
-    Returns:
-        Unit vectors of shape (classes, code channels).
     """
+    sizes: list[int] = []
 
     def encode(places: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(places))
         codes: torch.Tensor = preparation(places)
         return codes if head is None else head(codes)
 
@@ -201,10 +222,19 @@ def cluster(
             description="Clustering",
             progress=progress,
         )
+        gathered = gather(codes, seed=settings.seed)
+        prototypes = gathered.prototypes
         if settings.clustering == "probe" and probe is not None:
             unit = nn.functional.normalize(probe, dim=1)
-            return order_by_share(unit, codes)
-        return spherical_kmeans(codes, cluster_count(settings), seed=settings.seed)
+            return Clustering(order_by_share(unit, codes), prototypes)
+        class_count, classes = None, cluster_count(settings)
+        if settings.estimates_classes:
+            images = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+            class_count = estimate_class_count(codes, images, gathered, seed=settings.seed)
+            classes = class_count.chosen + settings.extra_clusters
+        candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
+        centres = finish(codes, candidates, seed=settings.seed)
+        return Clustering(centres, prototypes, class_count)
 
 
 def data_fingerprint(maps: FeatureMaps) -> str:

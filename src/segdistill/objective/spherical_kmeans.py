@@ -1,0 +1,133 @@
+"""Spherical k-means: clusters of directions, by cosine similarity, from many starts at once.
+
+Vectors may stand for many codes each: the length of a vector is its weight. The total length of the
+sums of the vectors of each cluster is what is made as large as can be; where vectors are sums of
+unit codes, it is the sum of the cosines of all codes with their centre. Up to constants that is the
+likelihood of von Mises-Fisher distributions of one common concentration (Banerjee et al., 2005).
+"""
+
+import torch
+import torch.nn.functional as F
+
+ITERATIONS = 100
+TRIALS = 4
+SAME_FIT = 1e-6
+
+
+def cluster_vectors(
+    vectors: torch.Tensor,
+    clusters: int,
+    *,
+    seed: int,
+    restarts: int,
+    start: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cluster directions by spherical k-means with many starts.
+
+    Args:
+        vectors: shape (prototypes, channels), float64; their lengths are their weights.
+        clusters: number wanted.
+        seed: of the random starts.
+        restarts: number of random starts.
+        start: one start more: unit vectors of shape (clusters, channels).
+
+    Returns:
+        Unit vectors of shape (starts, clusters, channels), float64: the centres that each start led
+        to, best fit first, repeated ones left out.
+
+    Example:
+        >>> vectors = torch.tensor([[3.0, 0.0], [2.0, 0.2], [0.0, 1.0]]).double()
+        >>> best = cluster_vectors(vectors, 2, seed=0, restarts=5)[0]
+        >>> (vectors @ best.mT).argmax(dim=1).unique().tolist()
+        [0, 1]
+    """
+    starts = spread_starts(vectors, clusters, restarts, seed=seed)
+    if start is not None:
+        starts = torch.cat([start[None], starts])
+    centres, fits = improve(vectors, starts)
+    order = fits.argsort(descending=True, stable=True)
+    falls = -fits[order].diff(prepend=fits.new_tensor([torch.inf]))
+    return centres[order[falls > SAME_FIT * fits.max()]]
+
+
+def spread_starts(vectors: torch.Tensor, clusters: int, starts: int, *, seed: int) -> torch.Tensor:
+    """Draw starts far apart: greedy k-means++ (Arthur and Vassilvitskii, 2007).
+
+    A vector is drawn as a centre with a chance that grows with its length and with how far, by
+    cosine, it lies from the centres so far; of a few drawn the best is kept.
+
+    Args:
+        vectors: shape (prototypes, channels); their lengths are their weights.
+        clusters: centres of a start.
+        starts: number of starts.
+        seed: of the draws.
+
+    Returns:
+        Unit vectors of shape (starts, clusters, channels), float64.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    # What has no length has no direction, either; where nothing has any, something is drawn.
+    weights = vectors.norm(dim=1).double().clamp_min(1e-30)
+    directions = F.normalize(vectors.double(), dim=1)
+    drawn = torch.multinomial(weights, starts, replacement=True, generator=generator)
+    chosen = [drawn]
+    farness = 1 - directions[drawn] @ directions.mT  # (starts, prototypes)
+    for _ in range(1, clusters):
+        # Where all lie on centres, any will do.
+        chances = (farness.clamp_min(0) + 1e-12) * weights
+        tried = torch.multinomial(chances, TRIALS, replacement=True, generator=generator)
+        with_each = torch.minimum(farness[:, None], 1 - directions[tried] @ directions.mT)
+        best = (with_each @ weights).argmin(dim=1, keepdim=True)  # (starts, 1)
+        chosen.append(tried.gather(1, best)[:, 0])
+        farness = with_each[torch.arange(starts), best[:, 0]]
+    return directions[torch.stack(chosen, dim=1)]
+
+
+def improve(
+    vectors: torch.Tensor, centres: torch.Tensor, *, iterations: int = ITERATIONS
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move centres until no vector changes its cluster, for several starts at once.
+
+    Args:
+        vectors: shape (prototypes, channels), float64; their lengths are their weights.
+        centres: unit vectors of shape (starts, clusters, channels).
+        iterations: the most that are made.
+
+    Returns:
+        Centres in the shape of ``centres``; and the total length of the sums of the vectors of each
+        cluster, shape (starts,): where vectors are sums of codes, the sum of the cosines of all
+        codes with their centre.
+    """
+    starts, clusters, channels = centres.shape
+    rows = torch.arange(starts) * clusters
+    before = torch.empty(0)
+    for _ in range(iterations):
+        similarity = vectors @ centres.flatten(0, 1).mT  # (prototypes, starts * clusters)
+        nearest = similarity.view(-1, starts, clusters).argmax(dim=2) + rows
+        if torch.equal(nearest, before):
+            break
+        before = nearest
+        sums = group_sums(
+            vectors[:, None].expand(-1, starts, -1).reshape(-1, channels),
+            nearest.flatten(),
+            starts * clusters,
+        ).view_as(centres)
+        lengths = sums.norm(dim=2, keepdim=True)
+        # A cluster that has lost all its vectors stays where it is.
+        centres = torch.where(lengths > 0, sums / lengths.clamp_min(1e-300), centres)
+    return centres, lengths.sum(dim=(1, 2))
+
+
+def group_sums(vectors: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
+    """Add up the vectors of each group.
+
+    Args:
+        vectors: shape (places, channels).
+        groups: of each vector, shape (places,), int64.
+        count: number of groups.
+
+    Returns:
+        Tensor of shape (count, channels), float64.
+    """
+    sums = torch.zeros(count, vectors.shape[1], dtype=torch.float64)
+    return sums.index_add_(0, groups, vectors.double())

@@ -1,0 +1,164 @@
+"""The number of classes: estimated, and changed afterwards, as a user does it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tests.cli.conftest import QUICK, Run
+
+from segdistill.model.segmenter import Segmenter
+
+
+def names_of(run: Path) -> list[str]:
+    return [each["name"] for each in json.loads((run / "segmenter.json").read_text())["classes"]]
+
+
+def test_the_number_is_estimated_where_it_is_left_out(photos: Path, segdistill: Run) -> None:
+    fit = ["fit", photos, "--backbone", "tiny", *QUICK]
+    status, _, error = segdistill(*fit)
+    assert status == 0, error
+    assert "will be estimated" in error
+    run = photos.parent / "runs" / "photos"
+    found = len(Segmenter.load(run).classes)
+    # Three colours, and the cells in which two of them meet.
+    assert 3 <= found <= 6
+    assert f"{found} classes found" in error
+    assert "segdistill recluster runs/photos --classes N" in error
+    assert yaml.safe_load((run / "settings.yaml").read_text())["classes"] == found
+    count = json.loads((run / "facts.json").read_text())["class_count"]
+    assert count["chosen"] == found
+    assert len(count["candidates"]) == len(count["stability"]) == len(count["silhouette"])
+    assert "How many classes?" in (run / "report.html").read_text()
+    # What the settings of the run say is what was used.
+    again = photos.parent / "again"
+    status, _, error = segdistill(
+        "fit", photos, "--config", run / "settings.yaml", "--out", again, "--quiet"
+    )
+    assert status == 0, error
+    np.testing.assert_allclose(
+        Segmenter.load(again).centres.numpy(), Segmenter.load(run).centres.numpy(), atol=1e-6
+    )
+    assert "How many classes?" not in (again / "report.html").read_text()
+    status, _, error = segdistill(*fit, "--resume")
+    assert status == 0
+    assert "finished already" in error
+
+
+@pytest.mark.parametrize(
+    "asked", [["--clustering", "probe"], ["--head.kind", "linear", "--head.continuous", "false"]]
+)
+def test_what_needs_the_number_before_training_takes_the_default(
+    photos: Path, segdistill: Run, asked: list[str]
+) -> None:
+    status, _, error = segdistill("fit", photos, "--backbone", "tiny", *QUICK, *asked)
+    assert status == 0, error
+    assert "finding 8 classes" in error
+    assert len(names_of(photos.parent / "runs" / "photos")) == 8
+
+
+def test_extra_clusters_come_on_top(photos: Path, segdistill: Run) -> None:
+    status, _, error = segdistill(
+        *("fit", photos, "--backbone", "tiny", "--method", "kmeans", "--extra_clusters", 2)
+    )
+    assert status == 0, error
+    run = photos.parent / "runs" / "photos"
+    settings = yaml.safe_load((run / "settings.yaml").read_text())
+    assert len(names_of(run)) == settings["classes"] + 2
+
+
+def test_classes_change_without_images_and_come_back(
+    photos: Path, fitted: Path, segdistill: Run
+) -> None:
+    before = Segmenter.load(fitted)
+    for path in photos.rglob("*.png"):
+        path.rename(path.with_suffix(".away"))
+    status, out, error = segdistill("recluster", fitted, "--classes", 5)
+    assert status == 0, error
+    assert "5 classes, 3 before" in out
+    assert "class 0 now: class" in out
+    assert "report" in out
+    assert len(Segmenter.load(fitted).classes) == 5
+    for path in photos.rglob("*.away"):
+        path.rename(path.with_suffix(".png"))
+    status, out, _ = segdistill("segment", fitted, photos, "--out", "masks", "--quiet")
+    assert status == 0
+    with Image.open("masks/picture_0.png") as mask:
+        assert len(np.unique(np.array(mask))) > 3
+    for back in (["--classes", 3], ["--undo"], ["--undo"]):
+        assert segdistill("recluster", fitted, *back)[0] == 0
+    after = Segmenter.load(fitted)
+    np.testing.assert_array_equal(after.centres.numpy(), before.centres.numpy())
+    assert after.classes == before.classes
+    assert "3 classes already" in segdistill("recluster", fitted, "--classes", 3)[1]
+
+
+def test_names_and_colours_stay_with_what_stays(fitted: Path, segdistill: Run) -> None:
+    path = fitted / "segmenter.json"
+    description = json.loads(path.read_text())
+    for number, name in enumerate(("water", "stone", "grass")):
+        description["classes"][number]["name"] = name
+    path.write_text(json.dumps(description))
+    assert segdistill("recluster", fitted, "--classes", 4, "--quiet")[0] == 0
+    kept = set(names_of(fitted)) & {"water", "stone", "grass"}
+    assert len(kept) >= 2
+    assert segdistill("recluster", fitted, "--classes", 3)[0] == 0
+    assert names_of(fitted) == ["water", "stone", "grass"]
+
+
+def test_the_report_is_written_anew(photos: Path, fitted: Path, segdistill: Run) -> None:
+    report = fitted / "report.html"
+    assert "sorted into 3 classes" in report.read_text()
+    assert segdistill("recluster", fitted, "--classes", 4)[0] == 0
+    assert "sorted into 3 classes" in report.read_text()
+    status, out, error = segdistill("recluster", fitted, "--classes", 4, "--images", photos)
+    assert status == 0, error
+    assert "report.html" in out
+    page = report.read_text()
+    assert "sorted into 4 classes" in page
+    assert "Neighbour" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--classes is missing"),
+        (["--classes", 1], "--classes 1: must be from 2 to 255"),
+        (["--classes", 256], "--classes 256: must be from 2 to 255"),
+        (["--classes", "many"], "--classes many: must be a whole number"),
+        (["--undo"], "nothing to undo"),
+        (["--undo", "--classes", 4], "give one or the other"),
+        (["--classes", 4, "--images", "none"], "none: no such file or folder"),
+        (["--clases", 4], "did you mean --classes?"),
+    ],
+)
+def test_mistakes_change_nothing(
+    fitted: Path, segdistill: Run, arguments: list[str], message: str
+) -> None:
+    before = {path: path.read_bytes() for path in fitted.glob("segmenter.*")}
+    status, out, error = segdistill("recluster", fitted, *arguments)
+    assert status == 2
+    assert message in error
+    assert "Traceback" not in error
+    assert out == ""
+    assert before == {path: path.read_bytes() for path in fitted.glob("segmenter.*")}
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_a_run_that_keeps_no_codes_says_why(fitted: Path, segdistill: Run, converted: bool) -> None:
+    weights = fitted / "segmenter.safetensors"
+    tensors = load_file(weights)
+    save_file({k: v for k, v in tensors.items() if not k.startswith("prototypes.")}, weights)
+    if converted:
+        path = fitted / "segmenter.json"
+        description = json.loads(path.read_text())
+        description["training"] = {"converted_from": "stego.ckpt"}
+        path.write_text(json.dumps(description))
+    status, _, error = segdistill("recluster", fitted, "--classes", 4)
+    assert status == 2
+    assert "keeps no codes" in error
+    assert ("converted from stego.ckpt" if converted else "older version") in error
+    assert segdistill("recluster", "nowhere", "--classes", 4)[0] == 2

@@ -1,0 +1,82 @@
+"""Spherical k-means over weighted vectors."""
+
+import torch
+import torch.nn.functional as F
+
+from segdistill.objective.spherical_kmeans import (
+    cluster_vectors,
+    group_sums,
+    improve,
+    spread_starts,
+)
+
+
+def unit(count: int, seed: int, channels: int = 6) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, channels, generator=generator).double(), dim=1)
+
+
+def plain_kmeans(vectors: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Move centres one by one."""
+    centres = centres.clone()
+    for _ in range(100):
+        nearest = [int((centres @ vector).argmax()) for vector in vectors]
+        for cluster in range(len(centres)):
+            members = [v for v, each in zip(vectors, nearest, strict=True) if each == cluster]
+            if members:
+                total = torch.stack(members).sum(dim=0)
+                centres[cluster] = total / total.norm()
+    return centres, float((vectors @ centres.mT).amax(dim=1).sum())
+
+
+def test_several_starts_move_as_each_would_alone() -> None:
+    vectors = unit(60, 0)
+    starts = torch.stack([unit(4, 1), unit(4, 2), unit(4, 3)])
+    centres, fits = improve(vectors, starts)
+    for start, moved, fit in zip(starts, centres, fits, strict=True):
+        expected, expected_fit = plain_kmeans(vectors, start)
+        torch.testing.assert_close(moved, expected)
+        assert abs(float(fit) - expected_fit) < 1e-9
+
+
+def test_a_long_vector_counts_as_many() -> None:
+    few = unit(20, 4)
+    weights = torch.arange(20) % 3 + 1
+    many = few.repeat_interleave(weights, dim=0)
+    starts = unit(3, 5)[None]
+    centres, fits = improve(few * weights[:, None], starts)
+    expected, expected_fits = improve(many, starts)
+    torch.testing.assert_close(centres, expected)
+    torch.testing.assert_close(fits, expected_fits)
+
+
+def test_the_best_comes_first_and_once() -> None:
+    vectors = unit(200, 6)
+    found = cluster_vectors(vectors, 5, seed=0, restarts=30)
+    fits = [float((vectors @ centres.mT).amax(dim=1).sum()) for centres in found]
+    assert fits == sorted(fits, reverse=True)
+    assert len({round(fit, 3) for fit in fits}) == len(fits)
+    again = cluster_vectors(vectors, 5, seed=0, restarts=30)
+    torch.testing.assert_close(again, found, rtol=0, atol=0)
+    given = improve(vectors, found[:1])[0][0]
+    kept = cluster_vectors(vectors, 5, seed=1, restarts=1, start=given)[0]
+    assert float((vectors @ kept.mT).amax(dim=1).sum()) >= fits[0] - 1e-9
+
+
+def test_starts_reach_rare_kinds() -> None:
+    kinds = torch.eye(6).double()
+    shares = torch.tensor([0.5, 0.3, 0.1, 0.08, 0.015, 0.005]).double()
+    starts = spread_starts(kinds * shares[:, None], 6, 10, seed=0)
+    assert (starts.sum(dim=1) == 1).all(), "each start has each kind once"
+
+
+def test_vectors_without_a_direction_or_alike() -> None:
+    for vectors in (torch.zeros(5, 3), torch.ones(5, 3)):
+        centres = cluster_vectors(vectors.double(), 3, seed=0, restarts=4)[0]
+        assert centres.shape == (3, 3)
+        assert centres.isfinite().all()
+
+
+def test_group_sums() -> None:
+    sums = group_sums(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([2, 0, 2]), 4)
+    assert sums.tolist() == [[2.0], [0.0], [5.0], [0.0]]

@@ -1,0 +1,115 @@
+"""Estimating the number of classes."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segdistill.config.settings import DEFAULT_CLASSES
+from segdistill.training.class_count import (
+    ClassCount,
+    adjusted_rand_index,
+    choose_count,
+    estimate_class_count,
+    halves_of,
+    mean_silhouette,
+)
+from segdistill.training.clustering import gather
+
+
+def estimated(codes: torch.Tensor, images: int = 20, seed: int = 0) -> ClassCount:
+    numbers = torch.arange(len(codes)) * images // len(codes)
+    # Each image holds a little of everything.
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(1))
+    return estimate_class_count(codes[order], numbers, gather(codes[order], seed=seed), seed=seed)
+
+
+def kinds(count: int, *, places: int = 3000, spread: float = 0.12) -> torch.Tensor:
+    """Return codes of some kinds whose shares fall from the first to the last."""
+    generator = torch.Generator().manual_seed(count)
+    shares = torch.linspace(3, 1, count)
+    owners = torch.multinomial(shares, places, replacement=True, generator=generator)
+    middles = F.normalize(torch.randn(count, 24, generator=generator), dim=1)
+    return middles[owners] + spread * torch.randn(places, 24, generator=generator)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8, 13])
+def test_the_number_of_kinds_is_found(count: int) -> None:
+    found = estimated(kinds(count))
+    assert found.chosen == count
+    assert found.stands_out
+    at = found.candidates.index(count)
+    assert found.stability[at] > 0.98
+    assert found.silhouette[at] == max(found.silhouette)
+    assert len(found.stability) == len(found.silhouette) == len(found.candidates)
+
+
+def test_where_nothing_stands_out_the_default_is_taken() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found = estimated(torch.randn(3000, 24, generator=generator))
+    assert not found.stands_out
+    assert found.chosen == DEFAULT_CLASSES
+    assert max(found.stability) < 0.5
+
+
+def test_the_same_seed_gives_the_same_curve() -> None:
+    assert estimated(kinds(4), seed=3) == estimated(kinds(4), seed=3)
+
+
+def test_few_places_and_a_single_image() -> None:
+    codes = kinds(3, places=60)
+    found = estimated(codes, images=1)
+    assert found.chosen == 3
+    assert estimated(codes[:5], images=2).candidates == (2, 3, 4)
+    assert estimated(codes[:2], images=2).candidates == (2,)
+    assert estimated(torch.ones(9, 3)).chosen in {2, DEFAULT_CLASSES}
+
+
+def test_images_are_halved_as_a_whole() -> None:
+    images = torch.arange(10).repeat_interleave(7)
+    halves = halves_of(images, seed=0)
+    for half in halves:
+        by_image = half.view(10, 7)
+        assert (by_image.all(dim=1) | ~by_image.any(dim=1)).all()
+        assert half.sum() == 35
+    assert len({tuple(half.tolist()) for half in halves}) > 1
+    for half in halves_of(torch.zeros(8, dtype=torch.int64), seed=0):
+        assert half.sum() == 4
+
+
+def test_adjusted_rand_index_against_pairs() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.integers(0, 3, 40), random.integers(0, 4, 40)
+    weights = random.random(40)
+    weights /= weights.sum()
+    pairs = list(product(range(40), repeat=2))
+
+    def total(mask: np.ndarray) -> float:
+        return float(sum(weights[i] * weights[j] for i, j in pairs if mask[i, j]))
+
+    same_one, same_other = one[:, None] == one, other[:, None] == other
+    together, first, second = map(total, (same_one & same_other, same_one, same_other))
+    expected = (together - first * second) / ((first + second) / 2 - first * second)
+    found = adjusted_rand_index(*map(torch.from_numpy, (one, other, weights)))
+    assert found == pytest.approx(expected)
+    assert adjusted_rand_index(torch.zeros(4).long(), torch.zeros(4).long(), torch.ones(4) / 4) == 1
+
+
+def test_silhouette_against_a_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.rand(30, 5, generator=generator).double()
+    shares = torch.rand(30, generator=generator)
+    shares /= shares.sum()
+    centres = F.normalize(torch.rand(4, 5, generator=generator), dim=1).double()
+    expected = 0.0
+    for vector, share in zip(vectors, shares, strict=True):
+        distances = sorted(1 - float(vector @ centre / vector.norm()) for centre in centres)
+        expected += float(share) * (1 - distances[0] / distances[1])
+    assert mean_silhouette(vectors, shares, centres) == pytest.approx(expected)
+    assert mean_silhouette(vectors, shares, centres[[0, 0]]) == 0
+
+
+def test_of_equal_ones_the_smaller_number_is_chosen() -> None:
+    assert choose_count([2, 3, 4], [0.9, 0.9, 0.9], [0.5, 0.6, 0.6]) == 3
