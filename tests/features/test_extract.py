@@ -1,15 +1,22 @@
 """Feature maps: worked out once, the same from the store as worked out anew."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.helpers import TinyBackbone, write_striped_folder
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tests.helpers import TinyBackbone, striped_image, write_striped_folder
 
 from segdistill.devices import choose_compute
+from segdistill.features import extract
 from segdistill.features.extract import FeatureMaps, store_folder_name
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import views_of
+from segdistill.images.decode import read_image, to_tensor
 from segdistill.images.folder import CheckedImage, check_images, find_images
 from segdistill.images.resize import Viewing
 
@@ -86,7 +93,7 @@ def test_keys_tell_content_crop_and_size_apart(photos: Path) -> None:
 def test_weights_tell_folders_apart() -> None:
     first, second = TinyBackbone(), TinyBackbone()
     second.fingerprint = "other"
-    compute = choose_compute("cpu")
+    compute = choose_compute("cpu", "32-true")
     assert store_folder_name(first, compute) != store_folder_name(second, compute)
     # Features in another precision are other features.
     half = choose_compute("cpu", "bf16-mixed")
@@ -99,3 +106,92 @@ def test_checked_image_is_hashable(photos: Path) -> None:
     images, _ = check_images(find_images(photos))
     assert len({*images, *images}) == 6
     assert isinstance(images[0], CheckedImage)
+
+
+def test_several_views_of_an_image_are_one_decoding(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+
+    def counted(path: Path) -> NDArray[np.uint8]:
+        decoded.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(extract, "read_image", counted)
+    store = FeatureStore(tmp_path / "a", max_bytes=10**8)
+    assert maps_of(photos, store, TinyBackbone(), crops=True).fill_store() == 0
+    assert len(decoded) == len(set(decoded)) == 6
+
+
+@pytest.mark.parametrize("pixels", [1, 4 * 32 * 48, 10**6])
+def test_batches_change_nothing(tmp_path: Path, photos: Path, pixels: int) -> None:
+    Image.fromarray(striped_image(9, 96, 64)).save(photos / "upright.png")
+    maps = maps_of(photos, FeatureStore(tmp_path / "a", max_bytes=10**8), TinyBackbone())
+    maps.budget.pixels = pixels
+    assert maps.fill_store() == 0
+    for index, view in enumerate(maps.views):
+        alone = maps.backbone(to_tensor(view.load()))[0].permute(1, 2, 0).half()
+        np.testing.assert_array_equal(maps[index], alone.numpy())
+
+
+def test_small_memory_takes_smaller_batches(tmp_path: Path, photos: Path) -> None:
+    class SmallMemory(TinyBackbone):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(images)
+
+    usual = maps_of(photos, FeatureStore(tmp_path / "a", max_bytes=10**8), TinyBackbone())
+    small = maps_of(photos, FeatureStore(tmp_path / "b", max_bytes=10**8), SmallMemory())
+    for maps in (usual, small):
+        maps.budget.pixels = 10**6
+        assert maps.fill_store() == 0
+    for index in range(6):
+        np.testing.assert_array_equal(usual[index], small[index])
+
+
+def test_huge_activations_stay_finite(tmp_path: Path, photos: Path) -> None:
+    class Loud(TinyBackbone):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return (super().forward(images) - 0.5) * 1e9
+
+    maps = maps_of(photos, FeatureStore(tmp_path / "a", max_bytes=10**8), Loud())
+    assert np.isfinite(maps[0]).all()
+    assert np.abs(maps[0]).max() == np.finfo(np.float16).max
+
+
+def test_a_slow_disk_holds_the_backbone_up(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Maps that wait to be written are few, however many there are in all."""
+    backbone = TinyBackbone()
+    maps = maps_of(photos, FeatureStore(tmp_path / "a", max_bytes=10**8), backbone, crops=True)
+    maps.budget.pixels = 1
+    written = 0
+    waiting: list[int] = []
+    write = FeatureStore.write
+
+    def slow(*arguments: Any) -> bool:
+        nonlocal written
+        time.sleep(0.005)
+        waiting.append(backbone.passes - written)
+        written += 1
+        return write(*arguments)
+
+    monkeypatch.setattr(FeatureStore, "write", slow)
+    assert maps.fill_store() == 0
+    assert written == 30
+    assert max(waiting) < 10
+
+
+def test_what_is_in_use_stays_in_a_store_that_is_full(tmp_path: Path, photos: Path) -> None:
+    store = FeatureStore(tmp_path / "a", max_bytes=10**8)
+    maps = maps_of(photos, store, TinyBackbone())
+    maps.fill_store()
+    other = "other-0123456789abcdef-32-true-v1"
+    assert store.write(other, "00ff", np.zeros((4, 4, 4), np.float16))
+    crops = maps_of(photos, FeatureStore(tmp_path / "a", max_bytes=1), TinyBackbone(), crops=True)
+    crops.views = [*maps.views, *crops.views]
+    assert crops.fill_store() == 30
+    assert not store.has(other, "00ff")
+    assert all(store.has(maps.folder, view.key) for view in maps.views)

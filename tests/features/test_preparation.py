@@ -5,7 +5,6 @@ import torch
 from segdistill.features.preparation import (
     FeaturePreparation,
     fit_preparation,
-    mean_descriptor,
     principal_components,
 )
 
@@ -52,8 +51,3 @@ def test_principal_components_are_orthonormal_and_do_not_flip() -> None:
 
 def test_more_components_than_channels_are_all_channels() -> None:
     assert FeaturePreparation((3, 4), 128).channels == 7
-
-
-def test_descriptors_are_unit_vectors() -> None:
-    descriptors = mean_descriptor([torch.rand(2, 3, 4), torch.rand(5, 1, 4)])
-    torch.testing.assert_close(descriptors.norm(dim=1), torch.ones(2))

@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from segdistill.errors import UserError
 from segdistill.features.store import FeatureStore, default_store_folder
@@ -78,3 +81,45 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEGDISTILL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert default_store_folder() == Path("/caches/segdistill")
+
+
+def test_touching_tells_whether_a_map_is_kept(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, max_bytes=10**6)
+    assert not store.touch(TINY, "abcd")
+    store.write(TINY, "abcd", MAP)
+    os.utime(store.path(TINY, "abcd"), (1, 1))
+    assert store.touch(TINY, "abcd")
+    assert store.path(TINY, "abcd").stat().st_mtime > 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    ages=st.lists(st.integers(0, 99), min_size=1, max_size=12, unique=True),
+    kept=st.sets(st.integers(0, 11)),
+    files_wanted=st.integers(0, 12),
+    data=st.data(),
+)
+def test_the_oldest_go_and_no_more_than_must(
+    ages: list[int], kept: set[int], files_wanted: int, data: st.DataObject
+) -> None:
+    with TemporaryDirectory() as folder:
+        store = FeatureStore(Path(folder), max_bytes=10**6)
+        keys = [f"{number:02x}{number:02x}" for number in range(len(ages))]
+        sizes = []
+        for key, age in zip(keys, ages, strict=True):
+            rows = data.draw(st.integers(1, 40))
+            store.write(TINY, key, np.zeros((rows, 8, 8), np.float16))
+            os.utime(store.path(TINY, key), (age, age))
+            sizes.append(store.path(TINY, key).stat().st_size)
+        bound = data.draw(st.integers(0, sum(sizes)))
+        wanted = files_wanted * 200
+        # As plainly as can be: from the oldest on, until it fits.
+        left = dict(zip(keys, sizes, strict=True))
+        in_use = {key for number, key in enumerate(keys) if number in kept}
+        for _, key in sorted(zip(ages, keys, strict=True)):
+            if sum(left.values()) + wanted > bound and key not in in_use:
+                del left[key]
+        small = FeatureStore(Path(folder), max_bytes=bound)
+        room = small.room_for_new(wanted, {small.path(TINY, key) for key in in_use})
+        assert [key for key in keys if small.has(TINY, key)] == list(left)
+        assert room == max(0, min(wanted, bound - sum(left.values())))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.helpers import write_striped_folder
+from tests.helpers import striped_image, write_striped_folder
 from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.errors import UserError
@@ -107,3 +107,35 @@ def test_damaged_images_are_skipped_unless_strict(
     assert "bad.jpg" in done.skipped[0].reason
     with pytest.raises(UnreadableImageError):
         segment_files(segmenter, files, tmp_path / "again", MaskOptions(strict=True))
+
+
+@pytest.mark.parametrize("pixels", [1, 10**6])
+def test_images_of_many_sizes_give_their_own_masks(
+    tmp_path: Path, photos: Path, segmenter: Segmenter, pixels: int
+) -> None:
+    for seed, size in enumerate([(64, 96), (96, 64), (96, 64), (301, 17), (64, 96)]):
+        Image.fromarray(striped_image(seed, *size)).save(photos / f"size_{seed}.png")
+    (photos / "size_2b.jpg").write_text("a letter")
+    segmenter.budget.pixels = pixels
+    files, out = find_images(photos), tmp_path / "masks"
+    done = segment_files(segmenter, files, out, MaskOptions())
+    assert (done.written, len(done.skipped)) == (8, 1)
+    counted = np.zeros(3, np.int64)
+    for file, name in zip(files, picture_names(files), strict=True):
+        if file.name.suffix == ".png":
+            mask = np.array(Image.open(out / name))
+            np.testing.assert_array_equal(mask, segmenter.segment(file.path))
+            counted += np.bincount(mask.ravel(), minlength=3)
+    classes = json.loads((out / "classes.json").read_text())
+    assert [each["pixels"] for each in classes] == counted.tolist()
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_a_mask_that_cannot_be_written_stops_it_all(
+    tmp_path: Path, photos: Path, segmenter: Segmenter, crf: bool
+) -> None:
+    out = tmp_path / "masks"
+    out.mkdir()
+    (out / "more").write_text("in the way")
+    with pytest.raises(UserError, match="more"):
+        segment_files(segmenter, find_images(photos), out, MaskOptions(crf=crf))

@@ -2,25 +2,27 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby, islice
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from segdistill.backbones import Backbone
-from segdistill.devices import Compute
+from segdistill.devices import Compute, PixelBudget
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
+from segdistill.images.decode import read_image
+from segdistill.overlap import in_threads, worker_threads
 from segdistill.progress import Advance, progress_bar
 
-PIXELS_A_BATCH = {"cpu": 1_000_000, "cuda": 12_000_000, "mps": 4_000_000}
-"""Bounds the memory of one pass through the backbone."""
+Pixels = NDArray[np.uint8]
+Features = NDArray[np.float16]
 
-LOADING_THREADS = 2
 BATCHES_AHEAD = 2
+WRITING_THREADS = 2
 FEATURES_VERSION = 1
 """To be raised whenever decoding, resizing or a backbone's code changes what features come out."""
 FLOAT16_MAX = float(np.finfo(np.float16).max)
@@ -43,6 +45,7 @@ class FeatureMaps:
         self.backbone = backbone
         self.store = store
         self.compute = compute
+        self.budget = PixelBudget(compute.device)
         self.folder = store_folder_name(backbone, compute)
         self.channels = sum(backbone.channel_groups)
 
@@ -54,15 +57,15 @@ class FeatureMaps:
         height, width = self.views[index].size
         return height // self.backbone.stride, width // self.backbone.stride
 
-    def __getitem__(self, index: int) -> NDArray[np.float16]:
+    def __getitem__(self, index: int) -> Features:
         """Return a raw map of shape (height, width, channels)."""
         view = self.views[index]
         with contextlib.suppress(OSError, EOFError, ValueError):
             # Not kept for want of room, cleared by another process, or damaged.
-            kept: NDArray[np.float16] = self.store.read(self.folder, view.key)
+            kept: Features = self.store.read(self.folder, view.key)
             if list(kept.shape) == [*self.grid(index), self.channels]:
                 return kept
-        features: NDArray[np.float16] = self._work_out([view])[0]
+        features: Features = self._pass([view.load()])[0]
         return features
 
     def fill_store(self, *, progress: bool = False) -> int:
@@ -74,16 +77,14 @@ class FeatureMaps:
             The number of maps that the store has no room for, which are worked out when needed.
         """
         missing = []
-        for view in dict.fromkeys(self.views):
-            if self.store.has(self.folder, view.key):
-                self.store.touch(self.folder, view.key)
-            else:
+        in_use = _InUse(self.folder)
+        for view in self.views:
+            key = view.key
+            if in_use.add(key) and not self.store.touch(self.folder, key):
                 missing.append(view)
         # Views seen at one size go through the backbone together.
         missing.sort(key=lambda view: view.size)
-        wanted = sum(self._bytes(view) for view in missing)
-        keep = {self.store.path(self.folder, view.key) for view in self.views}
-        room = self.store.room_for_new(wanted, keep)
+        room = self.store.room_for_new(sum(map(self._bytes, missing)), in_use)
         with progress_bar("Extracting features", len(missing), shown=progress) as advance:
             return self._extract(missing, room, advance)
 
@@ -97,41 +98,98 @@ class FeatureMaps:
             else:
                 left_out += 1
                 advance(1)
-        with ThreadPoolExecutor(LOADING_THREADS) as loaders, ThreadPoolExecutor(1) as writer:
-            writes: list[Future[bool]] = []
-            for batch, images in _loaded_ahead(self._batches(kept), loaders):
-                for view, features in zip(batch, self._pass(images), strict=True):
-                    writes.append(writer.submit(self.store.write, self.folder, view.key, features))
-                advance(len(batch))
-            left_out += sum(not write.result() for write in writes)
+
+        def write(job: tuple[View, Features]) -> bool:
+            view, features = job
+            return self.store.write(self.folder, view.key, features)
+
+        # Bounded, since a disk may be slower than the backbone.
+        written = in_threads(
+            write, self._features_of(kept), threads=WRITING_THREADS, ahead=2 * self._batch_of(kept)
+        )
+        for done in written:
+            left_out += not done
+            advance(1)
         return left_out
 
-    def _batches(self, views: list[View]) -> Iterator[list[View]]:
-        budget = PIXELS_A_BATCH.get(self.compute.device.type, PIXELS_A_BATCH["cpu"])
-        for (height, width), group in groupby(views, key=lambda view: view.size):
-            count = max(1, budget // (height * width))
-            same = iter(group)
-            while batch := list(islice(same, count)):
+    def _features_of(self, views: list[View]) -> Iterator[tuple[View, Features]]:
+        """Work out maps, the images decoded in threads while the backbone is busy."""
+        # Views of one image follow each other: it is decoded once for all of them.
+        of_image = (list(group) for _, group in groupby(views, key=lambda view: view.image))
+        threads = worker_threads()
+        loaded = in_threads(
+            _load, of_image, threads=threads, ahead=threads + BATCHES_AHEAD * self._batch_of(views)
+        )
+        for batch in self._batches(pair for pairs in loaded for pair in pairs):
+            maps = self._pass([pixels for _, pixels in batch])
+            yield from zip((view for view, _ in batch), maps, strict=True)
+
+    def _batch_of(self, views: list[View]) -> int:
+        """Return the size of a batch of the smallest views, which come first."""
+        return self.budget.images(*views[0].size) if views else 1
+
+    def _batches(
+        self, loaded: Iterable[tuple[View, Pixels]]
+    ) -> Iterator[list[tuple[View, Pixels]]]:
+        """Put views of one size together, as many as the device is given at a time."""
+        batch: list[tuple[View, Pixels]] = []
+        for view, pixels in loaded:
+            if batch and view.size != batch[0][0].size:
                 yield batch
+                batch = []
+            batch.append((view, pixels))
+            if len(batch) >= self.budget.images(*view.size):
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     def _bytes(self, view: View) -> int:
         header = 128
         places = (view.size[0] // self.backbone.stride) * (view.size[1] // self.backbone.stride)
         return places * self.channels * 2 + header
 
-    def _work_out(self, views: list[View]) -> NDArray[np.float16]:
-        return self._pass([view.load() for view in views])
-
-    def _pass(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
+    def _pass(self, images: list[Pixels]) -> Features:
         batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
-        pixels = batch.permute(0, 3, 1, 2).float() / 255  # (b, h, w, 3) -> (b, 3, h, w)
-        with torch.inference_mode(), self.compute.autocast():
-            maps = self.backbone(pixels).float()
-        # Some transformers have a few huge activations; half precision ends at 65504.
-        maps = maps.clamp(-FLOAT16_MAX, FLOAT16_MAX)
-        half = maps.permute(0, 2, 3, 1).half()  # (b, c, h, w) -> (b, h, w, c)
-        array: NDArray[np.float16] = half.contiguous().cpu().numpy()
+        with torch.inference_mode():
+            # (b, h, w, 3) -> (b, 3, h, w)
+            half = self.budget.run(self._half_maps, batch.permute(0, 3, 1, 2))
+            array: Features = half.cpu().numpy()
         return array
+
+    def _half_maps(self, images: torch.Tensor) -> torch.Tensor:
+        """Return maps of 8-bit images as the store keeps them; (b, 3, h, w) to (b, h, w, c)."""
+        with self.compute.autocast():
+            maps = self.backbone(images.float() / 255)
+        half: torch.Tensor = maps.permute(0, 2, 3, 1).half().contiguous()
+        # Some transformers have a few huge activations; half precision ends at 65504.
+        return half.clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+
+
+class _InUse(Container[Path]):
+    """The files of the store that a list of views needs, in a few bytes each.
+
+    Args:
+        folder: of the backbone, in the store.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._keys: set[bytes] = set()
+
+    def add(self, key: str) -> bool:
+        """Add what is kept under a key; returns whether it is new."""
+        before = len(self._keys)
+        self._keys.add(bytes.fromhex(key))
+        return len(self._keys) > before
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, Path) or path.parent.parent.name != self.folder:
+            return False
+        try:
+            return bytes.fromhex(path.stem) in self._keys
+        except ValueError:  # a file that was never finished
+            return False
 
 
 def store_folder_name(backbone: Backbone, compute: Compute) -> str:
@@ -144,15 +202,7 @@ def store_folder_name(backbone: Backbone, compute: Compute) -> str:
     return f"{readable}-{backbone.fingerprint}-{compute.precision}-v{FEATURES_VERSION}"
 
 
-def _loaded_ahead(
-    batches: Iterator[list[View]], loaders: ThreadPoolExecutor
-) -> Iterator[tuple[list[View], list[NDArray[np.uint8]]]]:
-    """Decode the next batches while the current one is in the backbone."""
-    waiting: list[tuple[list[View], list[Future[NDArray[np.uint8]]]]] = []
-    for batch in batches:
-        waiting.append((batch, [loaders.submit(view.load) for view in batch]))
-        if len(waiting) > BATCHES_AHEAD:
-            ready, images = waiting.pop(0)
-            yield ready, [image.result() for image in images]
-    for ready, images in waiting:
-        yield ready, [image.result() for image in images]
+def _load(views: Sequence[View]) -> list[tuple[View, Pixels]]:
+    """Decode an image once for several views of it."""
+    image = read_image(views[0].image.file.path)
+    return [(view, view.seen_in(image)) for view in views]

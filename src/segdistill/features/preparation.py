@@ -4,7 +4,7 @@ Raw activations differ in scale from channel to channel and from stage to stage;
 similarities of such features see only the loudest channels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -59,11 +59,14 @@ class FeaturePreparation(nn.Module):
         features = self.normalise(features)
         if self.components is None:
             return features
-        return (features - self.centre) @ self.rotation  # (..., sum(groups)) -> (..., components)
+        places = features.flatten(0, -2)  # (..., sum(groups)) -> (places, sum(groups))
+        rotated = torch.addmm(-(self.centre @ self.rotation), places, self.rotation)
+        return rotated.view(*features.shape[:-1], self.components)
 
     def normalise(self, features: torch.Tensor) -> torch.Tensor:
         """Return features after the first two steps, in the shape given."""
-        features = (features - self.mean) * self.scale
+        # Equal to (features - mean) * scale, with one pass over what is large in place of two.
+        features = torch.addcmul(-self.mean * self.scale, features, self.scale)
         if len(self.groups) == 1:
             return features
         parts = torch.split(features, list(self.groups), dim=-1)
@@ -118,16 +121,3 @@ def principal_components(centred: torch.Tensor, count: int) -> torch.Tensor:
     signs = leading[largest, torch.arange(count)].sign()
     oriented: torch.Tensor = (leading * signs).to(centred.dtype)
     return oriented
-
-
-def mean_descriptor(maps: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Return one unit vector for each map: the mean over its places.
-
-    Args:
-        maps: prepared features, each of shape (height, width, channels).
-
-    Returns:
-        Tensor of shape (maps, channels).
-    """
-    means = [prepared.flatten(0, 1).mean(dim=0) for prepared in maps]
-    return F.normalize(torch.stack(means), dim=1)

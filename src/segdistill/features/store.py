@@ -6,12 +6,14 @@ under another name, or in another folder, is found again, and nothing stale ever
 """
 
 import contextlib
+import heapq
 import os
 import re
 import shutil
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,14 @@ class StoreContent:
 
     backbone: str
     maps: int
+    size: int
+
+
+class _File(NamedTuple):
+    """A file of the store; plain text for the path, since there may be a million of them."""
+
+    used: float
+    path: str
     size: int
 
 
@@ -112,12 +122,19 @@ class FeatureStore:
             return False
         return True
 
-    def touch(self, backbone: str, key: str) -> None:
-        """Note that a map was used, so that others go before it."""
-        with contextlib.suppress(OSError):  # removed by another process, or not ours to change
-            os.utime(self.path(backbone, key))
+    def touch(self, backbone: str, key: str) -> bool:
+        """Note that a map was used, so that others go before it.
 
-    def room_for_new(self, wanted: int, keep: set[Path]) -> int:
+        Returns:
+            Whether it is kept.
+        """
+        try:
+            os.utime(self.path(backbone, key))
+        except OSError:  # not there, or not ours to change
+            return self.has(backbone, key)
+        return True
+
+    def room_for_new(self, wanted: int, keep: Container[Path]) -> int:
         """Make room for new maps and return how many bytes may be written.
 
         Args:
@@ -127,24 +144,38 @@ class FeatureStore:
         Returns:
             Bytes free within the bound, at most ``wanted``.
         """
-        files = self._files()
-        used = sum(size for _, size, _ in files)
+        used = sum(file.size for _, files in self._folders() for file in files)
         limit = self._limit(used)
-        for path, size, _ in sorted(files, key=lambda file: file[2]):
-            if used + wanted <= limit:
-                break
-            if path not in keep:
-                path.unlink(missing_ok=True)
-                used -= size
+        used -= self._remove_oldest(used + wanted - limit, keep)
         return max(0, min(wanted, limit - used))
+
+    def _remove_oldest(self, size: int, keep: Container[Path]) -> int:
+        """Remove the files longest unused, of so many bytes or a little more; returns how many."""
+        if size <= 0:
+            return 0
+        # The oldest so far, the newest of them first: no list of all files is made.
+        oldest: list[_File] = []
+        held = 0
+        for _, files in self._folders():
+            for file in files:
+                enough = held >= size and -file.used <= oldest[0].used
+                if enough or Path(file.path) in keep:
+                    continue
+                heapq.heappush(oldest, file._replace(used=-file.used))
+                held += file.size
+                while held - oldest[0].size >= size:
+                    held -= heapq.heappop(oldest).size
+        for file in oldest:
+            Path(file.path).unlink(missing_ok=True)
+        return held
 
     def contents(self) -> list[StoreContent]:
         """List what is kept, a line for each backbone."""
         totals: dict[str, tuple[int, int]] = {}
-        for path, size, _ in self._files():
-            backbone = path.parent.parent.name
+        for folder, files in self._folders():
+            backbone = folder.parent.name
             maps, total = totals.get(backbone, (0, 0))
-            totals[backbone] = (maps + 1, total + size)
+            totals[backbone] = (maps + len(files), total + sum(file.size for file in files))
         return [StoreContent(name, maps, size) for name, (maps, size) in sorted(totals.items())]
 
     def clear(self) -> int:
@@ -154,25 +185,33 @@ class FeatureStore:
             Bytes freed.
         """
         freed = 0
-        folders: set[Path] = set()
-        for path, size, _ in self._files():
-            folders |= {path.parent, path.parent.parent}
-            path.unlink(missing_ok=True)
-            freed += size
-        for folder in sorted(folders, reverse=True):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        for folder, files in self._folders():
+            for file in files:
+                Path(file.path).unlink(missing_ok=True)
+                freed += file.size
+            for empty in (folder, folder.parent):
+                if empty.is_dir() and not any(empty.iterdir()):
+                    empty.rmdir()
         return freed
 
-    def _files(self) -> list[tuple[Path, int, float]]:
+    def _folders(self) -> Iterator[tuple[Path, list[_File]]]:
+        """Yield each folder that holds maps, and the maps in it."""
+        for backbone in _sub_folders(self.folder):
+            for folder in _sub_folders(backbone):
+                if len(folder.name) == 2 and (files := self._files(folder)):
+                    yield folder, files
+
+    def _files(self, folder: Path) -> list[_File]:
         found = []
-        for path in self.folder.glob("*/??/*.npy"):
-            # Only files that bear a name of this store: the folder may hold others, too.
-            if not OWN_FILE.fullmatch(path.relative_to(self.folder).as_posix()):
-                continue
-            with contextlib.suppress(FileNotFoundError):  # another process may have removed it
-                status = path.stat()
-                found.append((path, status.st_size, status.st_mtime))
+        start = f"{folder.parent.name}/{folder.name}/"
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                # Only files that bear a name of this store: the folder may hold others, too.
+                if not OWN_FILE.fullmatch(start + entry.name):
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # another process may have removed it
+                    status = entry.stat()
+                    found.append(_File(status.st_mtime, entry.path, status.st_size))
         return found
 
     def _limit(self, used: int) -> int:
@@ -181,3 +220,11 @@ class FeatureStore:
             existing = existing.parent
         free = shutil.disk_usage(existing).free
         return min(self.max_bytes, used + int(free * FREE_DISK_SHARE))
+
+
+def _sub_folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir()]
+    except OSError:  # not there yet, removed by another process, or not ours to read
+        return []

@@ -62,7 +62,17 @@ class View:
 
     def load(self) -> NDArray[np.uint8]:
         """Decode, cut, resize and change; returns shape (*size, 3)."""
-        image = read_image(self.image.file.path)
+        return self.seen_in(read_image(self.image.file.path))
+
+    def seen_in(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut, resize and change what was decoded, of which several views may be taken.
+
+        Args:
+            image: the whole image, shape (height, width, 3).
+
+        Returns:
+            Array of shape (*size, 3).
+        """
         rows, columns = self.crop.pixels(*image.shape[:2])
         seen = self.viewing.apply(image[rows, columns])
         return seen if self.augmentation is None else self.augmentation.apply(seen)

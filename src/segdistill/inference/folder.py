@@ -1,13 +1,14 @@
 """Segmenting files: one mask an image, in the same tree, under the same names."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from segdistill.config.validation import Range, check_ranges, typed
 from segdistill.errors import UserError
@@ -24,10 +25,11 @@ from segdistill.inference.masks import (
     write_scores,
 )
 from segdistill.inference.refinement import refined_mask
+from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter, mask_of
+from segdistill.overlap import in_threads, worker_threads
 from segdistill.progress import progress_bar
 
-IMAGES_AHEAD = 3
 RANGES = (Range("at least 32", lambda value: value >= 32, ("resolution",)),)
 
 
@@ -154,58 +156,120 @@ def segment_files(
         done.kept = len(kept)
         pixels += _pixels_of_masks((folder / names[file] for file in kept), len(pixels))
     with progress_bar("Segmenting", len(wanted), shown=progress) as advance:
-        for file, image in _decoded_ahead(wanted):
-            if isinstance(image, UnreadableImageError):
-                if options.strict:
-                    raise image
-                done.skipped.append(SkippedImage(file, str(image)))
-            else:
-                mask = _segment_one(segmenter, image, folder / names[file], options)
-                pixels += np.bincount(mask.ravel(), minlength=len(pixels))
+        for result in _results(segmenter, wanted, names, folder, options):
+            if not isinstance(result, SkippedImage):
+                pixels += result
                 done.written += 1
+            elif options.strict:
+                raise UnreadableImageError(result.reason)
+            else:
+                done.skipped.append(result)
             advance(1)
     if done.written or done.kept:
         write_classes(folder, segmenter.classes, pixels)
     return done
 
 
-def _segment_one(
-    segmenter: Segmenter, image: NDArray[np.uint8], path: Path, options: MaskOptions
-) -> NDArray[np.uint8]:
-    scores = segmenter.grid_scores(image, mirror=options.mirror, resolution=options.resolution)
-    size = (image.shape[0], image.shape[1])
-    mask = refined_mask(scores, image) if options.crf else mask_of(scores, size)
-    if options.overlay:
-        write_overlay(path.with_suffix(".overlay.jpg"), image, mask, segmenter.classes)
-    if options.scores:
-        write_scores(path.with_suffix(".scores.npy"), scores, size)
-    # Last: where a mask exists, all that belongs to it does.
-    write_mask(path, mask, segmenter.classes)
-    return mask
+class _Viewed(NamedTuple):
+    """An image on its way to its mask.
+
+    Attributes:
+        file: where it comes from.
+        size: height and width, upright.
+        pixels: as the backbone sees it.
+        whole: the image itself, where more than the mask is made of it.
+    """
+
+    file: ImageFile
+    size: tuple[int, int]
+    pixels: NDArray[np.uint8]
+    whole: NDArray[np.uint8] | None
 
 
-def _decoded_ahead(
+_Scored = tuple[_Viewed, torch.Tensor]
+
+
+def _results(
+    segmenter: Segmenter,
     files: Iterable[ImageFile],
-) -> Iterator[tuple[ImageFile, NDArray[np.uint8] | UnreadableImageError]]:
-    """Decode the next few images while one is segmented."""
+    names: Mapping[ImageFile, Path],
+    folder: Path,
+    options: MaskOptions,
+) -> Iterator[NDArray[np.int64] | SkippedImage]:
+    """Write masks, and yield the pixels of each class, or why there is no mask, file by file.
 
-    def decode(file: ImageFile) -> NDArray[np.uint8] | UnreadableImageError:
+    Threads decode ahead of the backbone, and others write while it goes on.
+    """
+
+    def view(file: ImageFile) -> _Viewed | SkippedImage:
         if leads_nowhere(file.path):
-            return UnreadableImageError(f"{file.path}: {LEADS_NOWHERE}")
+            return SkippedImage(file, f"{file.path}: {LEADS_NOWHERE}")
         try:
-            return read_image(file.path)
+            image = read_image(file.path)
         except UnreadableImageError as error:
-            return error
+            return SkippedImage(file, str(error))
+        pixels = segmenter.viewed(image, resolution=options.resolution)
+        needed = options.overlay or options.crf
+        return _Viewed(file, (image.shape[0], image.shape[1]), pixels, image if needed else None)
 
-    remaining = iter(files)
-    with ThreadPoolExecutor(1) as loader:
-        waiting: list[tuple[ImageFile, Future[NDArray[np.uint8] | UnreadableImageError]]] = [
-            (file, loader.submit(decode, file)) for file in islice(remaining, IMAGES_AHEAD)
-        ]
-        while waiting:
-            file, image = waiting.pop(0)
-            yield file, image.result()
-            waiting += [(f, loader.submit(decode, f)) for f in islice(remaining, 1)]
+    def finish(each: _Scored | SkippedImage) -> NDArray[np.int64] | SkippedImage:
+        if isinstance(each, SkippedImage):
+            return each
+        path = folder / names[each[0].file]
+        return _write_results(*each, path, options, segmenter.classes)
+
+    threads = worker_threads()
+    viewed = in_threads(view, files, threads=threads, ahead=2 * threads)
+    scored = _scored(segmenter, viewed, mirror=options.mirror)
+    if options.crf:  # which keeps all cores busy by itself, and takes much memory
+        return map(finish, scored)
+    return in_threads(finish, scored, threads=threads, ahead=threads)
+
+
+def _scored(
+    segmenter: Segmenter, viewed: Iterable[_Viewed | SkippedImage], *, mirror: bool
+) -> Iterator[_Scored | SkippedImage]:
+    """Work out class scores, of neighbouring images of one size together."""
+
+    def scored(batch: list[_Viewed]) -> Iterator[_Scored]:
+        scores = segmenter.scores_of_viewed([each.pixels for each in batch], mirror=mirror)
+        return zip(batch, scores[:, None].unbind(), strict=True)  # (1, classes, h, w) each
+
+    batch: list[_Viewed] = []
+    for each in viewed:
+        if isinstance(each, SkippedImage):
+            yield each
+            continue
+        if batch and each.pixels.shape != batch[0].pixels.shape:
+            yield from scored(batch)
+            batch = []
+        batch.append(each)
+        if len(batch) >= segmenter.budget.images(*each.pixels.shape[:2]):
+            yield from scored(batch)
+            batch = []
+    if batch:
+        yield from scored(batch)
+
+
+def _write_results(
+    viewed: _Viewed,
+    scores: torch.Tensor,
+    path: Path,
+    options: MaskOptions,
+    classes: Sequence[SegmentClass],
+) -> NDArray[np.int64]:
+    if options.crf and viewed.whole is not None:
+        mask = refined_mask(scores, viewed.whole)
+    else:
+        mask = mask_of(scores, viewed.size)
+    if options.overlay and viewed.whole is not None:
+        write_overlay(path.with_suffix(".overlay.jpg"), viewed.whole, mask, classes)
+    if options.scores:
+        write_scores(path.with_suffix(".scores.npy"), scores, viewed.size)
+    # Last: where a mask exists, all that belongs to it does.
+    write_mask(path, mask, classes)
+    # Pillow counts without a copy in wider numbers, as numpy's bincount makes.
+    return np.array(Image.fromarray(mask).histogram()[: len(classes)], np.int64)
 
 
 def _pixels_of_masks(paths: Iterable[Path], classes: int) -> NDArray[np.int64]:
