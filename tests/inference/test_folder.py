@@ -63,6 +63,21 @@ def test_overlay_and_scores(tmp_path: Path, photos: Path, segmenter: Segmenter) 
     assert agree.mean() > 0.99  # half precision ties a few
 
 
+def test_upsampling_is_a_choice_and_large_images_are_not_held(
+    tmp_path: Path, photos: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def masks(name: str, options: MaskOptions) -> list[bytes]:
+        out = tmp_path / name
+        segment_files(segmenter, find_images(photos), out, options)
+        return [path.read_bytes() for path in sorted(out.rglob("*.png"))]
+
+    guided = masks("guided", MaskOptions())
+    bilinear = masks("bilinear", MaskOptions(upsampling="bilinear"))
+    assert all(one != other for one, other in zip(guided, bilinear, strict=True))
+    monkeypatch.setattr("segdistill.inference.folder.MOST_BYTES_HELD", 0)
+    assert masks("decoded twice", MaskOptions()) == guided
+
+
 def test_names_do_not_collide() -> None:
     files = [ImageFile(Path(name), Path(name)) for name in ("a/x.jpg", "a/x.tif", "b/x.jpg")]
     names = [name.as_posix() for name in picture_names(files)]

@@ -89,6 +89,7 @@ def test_plain_values_say_the_resolution_that_holds() -> None:
         "square": True,
         "resampling": "nearest",
         "mirror": True,
+        "upsampling": "bilinear",
         "crf": True,
         "enlarge_codes": True,
     }

@@ -12,9 +12,10 @@ from tests.helpers import TinyBackbone, striped_image
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model import files as model_files
+from segdistill.model.best_class import mask_of
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
-from segdistill.model.segmenter import Segmenter, mask_of
+from segdistill.model.segmenter import Segmenter
 
 
 def tiny_segmenter(*, head: bool = True, classes: int = 3) -> Segmenter:

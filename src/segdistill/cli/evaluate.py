@@ -17,6 +17,7 @@ from segdistill.cli.parser import (
     labelled_set,
     resolution_option,
     run_argument,
+    upsampling_option,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def parser() -> CommandParser:
         " 320 pixels, nearest-neighbour resizing, mirror averaging, CRF)",
     )
     flag(command, "--mirror", "average with the mirrored image: better, twice the time")
+    upsampling_option(command)
     flag(command, "--crf", "also score masks refined by the fully connected CRF: sharper, slower")
     resolution_option(command)
     command.add_argument(
@@ -78,6 +80,7 @@ def run(arguments: Sequence[str]) -> None:
         resolution=base.resolution if options.resolution is None else options.resolution,
         mirror=options.mirror or base.mirror,
         crf=options.crf or base.crf,
+        upsampling=options.upsampling if base.upsampling == "guided" else base.upsampling,
     )
     out = Path(options.out) if options.out else None
     if out is not None:

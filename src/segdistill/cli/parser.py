@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -144,6 +144,17 @@ def common_options(parser: CommandParser) -> None:
 def run_argument(parser: CommandParser) -> None:
     """Add the run folder that a command works with."""
     parser.add_argument("run", help="run folder that `segdistill fit` wrote")
+
+
+def upsampling_option(command: CommandParser) -> None:
+    """Add the choice of how scores come from the backbone's grid to pixels."""
+    command.add_argument(
+        "--upsampling",
+        type=Literal["guided", "bilinear"],
+        default="guided",
+        help="from the backbone's grid to pixels: along the image's edges, or without looking at"
+        " them",
+    )
 
 
 def resolution_option(parser: CommandParser) -> None:

@@ -12,6 +12,7 @@ from segdistill.cli.parser import (
     flag,
     resolution_option,
     run_argument,
+    upsampling_option,
 )
 from segdistill.images.finding import check_exists, source_name
 
@@ -29,7 +30,8 @@ def parser() -> CommandParser:
     flag(command, "--overlay", "also write NAME.overlay.jpg: the colours over the image")
     flag(command, "--scores", "also write NAME.scores.npy: similarity with each class, float16")
     flag(command, "--mirror", "average with the mirrored image: better, twice the time")
-    flag(command, "--crf", "refine with the fully connected CRF: sharper, several times the time")
+    upsampling_option(command)
+    flag(command, "--crf", "refine with the fully connected CRF instead: several times the time")
     flag(command, "--strict", "stop at the first image that cannot be read")
     flag(command, "--overwrite", "replace masks that are there")
     flag(command, "--resume", "leave masks that are there, write those that are missing")

@@ -26,9 +26,13 @@ from segdistill.inference.masks import (
 )
 from segdistill.inference.refinement import refined_mask
 from segdistill.model.description import SegmentClass
-from segdistill.model.segmenter import Segmenter, mask_of
+from segdistill.model.segmenter import Segmenter
+from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.overlap import in_threads, worker_threads
 from segdistill.progress import progress_bar
+
+MOST_BYTES_HELD = 2**26
+"""Images that take more are not held while they wait for the backbone, but decoded once more."""
 
 RANGES = (Range("at least 32", lambda value: value >= 32, ("resolution",)),)
 
@@ -41,7 +45,9 @@ class MaskOptions:
         overlay: write ``NAME.overlay.jpg``, the mask's colours over the image.
         scores: write ``NAME.scores.npy``, class scores of shape (height, width, classes), float16.
         mirror: average with the mirrored image: a little better, twice the time.
-        crf: refine with the fully connected CRF: sharper edges, several times the time.
+        upsampling: ``guided`` brings class scores from the backbone's grid to pixels along the
+            edges of the image, ``bilinear`` without looking at it.
+        crf: refine with the fully connected CRF instead: several times the time.
         resolution: shorter side at which the backbone sees images; by default as in training.
         strict: stop at the first image that cannot be read.
         overwrite: replace masks that are there already.
@@ -51,6 +57,7 @@ class MaskOptions:
     overlay: bool = False
     scores: bool = False
     mirror: bool = False
+    upsampling: Upsampling = "guided"
     crf: bool = False
     resolution: int | None = None
     strict: bool = False
@@ -175,13 +182,11 @@ class _Viewed(NamedTuple):
 
     Attributes:
         file: where it comes from.
-        size: height and width, upright.
         pixels: as the backbone sees it.
-        whole: the image itself, where more than the mask is made of it.
+        whole: the image itself, unless it is too large to be held.
     """
 
     file: ImageFile
-    size: tuple[int, int]
     pixels: NDArray[np.uint8]
     whole: NDArray[np.uint8] | None
 
@@ -209,8 +214,7 @@ def _results(
         except UnreadableImageError as error:
             return SkippedImage(file, str(error))
         pixels = segmenter.viewed(image, resolution=options.resolution)
-        needed = options.overlay or options.crf
-        return _Viewed(file, (image.shape[0], image.shape[1]), pixels, image if needed else None)
+        return _Viewed(file, pixels, image if image.nbytes <= MOST_BYTES_HELD else None)
 
     def finish(each: _Scored | SkippedImage) -> NDArray[np.int64] | SkippedImage:
         if isinstance(each, SkippedImage):
@@ -258,14 +262,16 @@ def _write_results(
     options: MaskOptions,
     classes: Sequence[SegmentClass],
 ) -> NDArray[np.int64]:
-    if options.crf and viewed.whole is not None:
-        mask = refined_mask(scores, viewed.whole)
+    image = read_image(viewed.file.path) if viewed.whole is None else viewed.whole
+    if options.crf:
+        mask = refined_mask(scores, image)
     else:
-        mask = mask_of(scores, viewed.size)
-    if options.overlay and viewed.whole is not None:
-        write_overlay(path.with_suffix(".overlay.jpg"), viewed.whole, mask, classes)
+        mask = upsampled_mask(scores, image, upsampling=options.upsampling)
+    if options.overlay:
+        write_overlay(path.with_suffix(".overlay.jpg"), image, mask, classes)
     if options.scores:
-        write_scores(path.with_suffix(".scores.npy"), scores, viewed.size)
+        scores_path = path.with_suffix(".scores.npy")
+        write_scores(scores_path, scores, image, upsampling=options.upsampling)
     # Last: where a mask exists, all that belongs to it does.
     write_mask(path, mask, classes)
     # Pillow counts without a copy in wider numbers, as numpy's bincount makes.

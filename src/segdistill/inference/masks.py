@@ -12,7 +12,7 @@ from PIL import Image
 
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.model.description import SegmentClass
-from segdistill.model.segmenter import enlarged_bands
+from segdistill.model.upsampling import Upsampling, upsampled_bands
 
 CLASSES_FILE = "classes.json"
 OVERLAY_OPACITY = 0.55
@@ -75,7 +75,13 @@ def write_overlay(
         )
 
 
-def write_scores(path: Path, scores: torch.Tensor, size: tuple[int, int]) -> None:
+def write_scores(
+    path: Path,
+    scores: torch.Tensor,
+    image: NDArray[np.uint8],
+    *,
+    upsampling: Upsampling = "guided",
+) -> None:
     """Write class scores at the image's size, band by band, as NumPy float16.
 
     The file holds cosine similarities with each cluster centre, in -1..1, of shape (height,
@@ -84,16 +90,17 @@ def write_scores(path: Path, scores: torch.Tensor, size: tuple[int, int]) -> Non
     Args:
         path: where to.
         scores: on a grid, shape (1, classes, h, w).
-        size: height and width of the image.
+        image: that the grid covers, shape (height, width, 3).
+        upsampling: how scores are brought to pixels.
     """
-    header = {"descr": "<f2", "fortran_order": False, "shape": (*size, scores.shape[1])}
+    shape = (*image.shape[:2], scores.shape[1])
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
     # Written in sequence, not by memory map: a full disk then is an error, not a crash.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for _, band in enlarged_bands(scores, size):
-            pixels = band.permute(
-                1, 2, 0
-            ).half()  # (classes, rows, width) -> (rows, width, classes)
+        for _, band in upsampled_bands(scores, image, upsampling=upsampling):
+            # (classes, rows, width) -> (rows, width, classes)
+            pixels = band.clamp(-1, 1).permute(1, 2, 0).half()
             file.write(pixels.contiguous().numpy().tobytes())
 
 

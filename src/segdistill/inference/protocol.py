@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
-from segdistill.images.resize import Resampling, Viewing, centre_of, enlarge
+from segdistill.images.resize import Resampling, Viewing, centre_of, enlarge, resize_image
 from segdistill.inference.refinement import check_size, refine
 from segdistill.model.linear_probe import LinearProbe
-from segdistill.model.segmenter import Segmenter, mask_of
+from segdistill.model.segmenter import Segmenter
+from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.objective.clusters import cluster_log_probabilities, cluster_similarity
 
 CRF_SUFFIX = "_crf"
@@ -46,9 +47,11 @@ class Protocol:
             images at full size.
         resampling: filter by which images are resized.
         mirror: average with mirrored images.
+        upsampling: how class scores are brought to pixels; see :mod:`segdistill.model.upsampling`.
         crf: also make masks refined by the fully connected CRF.
         enlarge_codes: enlarge codes to pixels and compare them with the centres there, instead of
-            enlarging similarities: nearly the same, and many times the memory.
+            enlarging similarities: nearly the same, and many times the memory. ``upsampling`` then
+            does not matter.
 
     Raises:
         UserError: the resolution is below :data:`MIN_RESOLUTION`.
@@ -58,6 +61,7 @@ class Protocol:
     square: bool = False
     resampling: Resampling = "bicubic"
     mirror: bool = False
+    upsampling: Upsampling = "guided"
     crf: bool = False
     enlarge_codes: bool = False
 
@@ -145,16 +149,16 @@ class Protocol:
         image: NDArray[np.uint8],
         size: tuple[int, int],
     ) -> list[NDArray[np.uint8]]:
-        if not (self.crf or self.enlarge_codes):
-            return [mask_of(classifier.scores(codes), size)]
         if self.crf:
             check_size(*size, classifier.classes)
-        scores = (
-            classifier.scores(enlarge(codes, size))
-            if self.enlarge_codes
-            else enlarge(classifier.scores(codes), size)
-        )
-        masks = [_best_class(scores)]
+        if self.enlarge_codes:
+            scores = classifier.scores(enlarge(codes, size))
+            masks = [_best_class(scores)]
+        else:
+            on_grid = classifier.scores(codes)
+            scores = enlarge(on_grid, size) if self.crf else on_grid
+            guide = image if image.shape[:2] == size else resize_image(image, size)
+            masks = [upsampled_mask(on_grid, guide, upsampling=self.upsampling)]
         if self.crf:
             masks.append(_best_class(refine(classifier.log_probabilities(scores), image)))
         return masks
@@ -207,6 +211,7 @@ STEGO_2022 = Protocol(
     square=True,
     resampling="nearest",
     mirror=True,
+    upsampling="bilinear",
     crf=True,
     enlarge_codes=True,
 )

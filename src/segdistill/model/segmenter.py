@@ -17,15 +17,13 @@ from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
-from segdistill.model.best_class import mask_of
-from segdistill.model.dense import Encode, encode_images, enlarged_bands
+from segdistill.model.dense import Encode, encode_images
 from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import Prototypes
+from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.objective.clusters import cluster_similarity
-
-__all__ = ["Segmenter", "enlarged_bands", "mask_of"]
 
 TILE_SIDES = 2
 """A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
@@ -237,6 +235,7 @@ class Segmenter(nn.Module):
         *,
         mirror: bool = False,
         resolution: int | None = None,
+        upsampling: Upsampling = "guided",
     ) -> NDArray[np.uint8]:
         """Segment an image of any size.
 
@@ -246,6 +245,7 @@ class Segmenter(nn.Module):
             mirror: average with the mirrored image: a little better, twice the time.
             resolution: shorter side at which the backbone sees the image; by default as in
                 training.
+            upsampling: ``guided`` follows the edges of the image, ``bilinear`` does not.
 
         Returns:
             Class indices of shape (height, width), the image's own size.
@@ -260,7 +260,7 @@ class Segmenter(nn.Module):
         else:
             pixels = image
         scores = self.grid_scores(pixels, mirror=mirror, resolution=resolution)
-        return mask_of(scores, (pixels.shape[0], pixels.shape[1]))
+        return upsampled_mask(scores, pixels, upsampling=upsampling)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model into a folder, as safetensors and JSON.

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
-from segdistill.model.segmenter import Segmenter, mask_of
+from segdistill.model.segmenter import Segmenter
+from segdistill.model.upsampling import upsampled_mask
 from segdistill.progress import progress_bar
 
 logger = logging.getLogger("segdistill")
@@ -118,8 +119,9 @@ def segment_samples(
                 logger.warning("the report leaves an image out: %s", error)
             else:
                 size = reduced_size(image.shape[0], image.shape[1], LONGEST_SIDE)
-                mask = mask_of(segmenter.grid_scores(image), size)
-                samples.append(Sample(file, resize_image(image, size), mask))
+                reduced = resize_image(image, size)
+                mask = upsampled_mask(segmenter.grid_scores(image), reduced)
+                samples.append(Sample(file, reduced, mask))
             advance(1)
     return samples
 

@@ -1,0 +1,131 @@
+"""The guided filter with a colour guide, from a grid to pixels.
+
+He, Sun and Tang, "Guided Image Filtering" (TPAMI 2013), in the form of He and Sun's "Fast Guided
+Filter" (arXiv 1505.00996): in a window around each cell scores are a linear function of colour,
+fitted on the grid, where the scores are known; the functions of all windows are averaged, enlarged
+and evaluated at the pixels.
+
+The papers' ``epsilon`` times the identity, by which slopes are held back, is here the covariance
+of the noise of colours: functions are fitted on the mean colours of cells, without noise, but meet
+it at the pixels, and ridge regression with that covariance is what allows for it. So nothing has
+to be tuned to an image, and lightness, which texture and shading change everywhere, counts for
+less than hue.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from segdistill.model.cell_colours import cell_colours, colour_noise, pixels_of
+from segdistill.model.dense import bands_of, enlarge_rows
+
+
+def guided_bands(
+    scores: torch.Tensor,
+    image: NDArray[np.uint8],
+    *,
+    radius: int = 2,
+    averaging: int = 1,
+    noise: float = 1.0,
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Bring scores to pixels by the guided filter, band by band.
+
+    Args:
+        scores: on a grid, shape (1, classes, h, w), float32.
+        image: that the grid covers, shape (height, width, 3).
+        radius: of the windows in which scores are a linear function of colour, in cells.
+        averaging: radius in which the functions are averaged, in cells. The papers take
+            ``radius``; less follows edges more closely.
+        noise: variance of the noise, as a multiple of that measured in the image.
+
+    Yields:
+        Rows, and the scores there, of shape (classes, rows, width).
+    """
+    classes, (height, width) = scores.shape[1], image.shape[:2]
+    functions = guided_functions(scores, image, radius=radius, averaging=averaging, noise=noise)
+    stacked = functions.flatten(0, 1)[None]  # (4, classes, h, w) -> (1, 4 * classes, h, w)
+    for rows in bands_of(height, width=width, classes=4 * classes):
+        with scores.device:  # where the places between cells are worked out
+            band = enlarge_rows(stacked, (height, width), rows)
+        *slopes, result = band.view(4, classes, -1, width)
+        for slope, colour in zip(slopes, pixels_of(image, rows, scores), strict=True):
+            result.addcmul_(slope, colour)
+        yield rows, result
+
+
+def guided_functions(
+    scores: torch.Tensor,
+    image: NDArray[np.uint8],
+    *,
+    radius: int = 2,
+    averaging: int = 1,
+    noise: float = 1.0,
+) -> torch.Tensor:
+    """Return the functions from colour to scores that hold in the middle of each cell.
+
+    Between the middles of cells they are enlarged bilinearly.
+
+    Args:
+        scores: as for :func:`guided_bands`.
+        image: the same.
+        radius: the same.
+        averaging: the same.
+        noise: the same.
+
+    Returns:
+        Slopes for red, green and blue in 0..1, and constants: shape (4, classes, h, w).
+    """
+    colours, covariances = cell_colours(image, scores)
+    ridge = noise * colour_noise(covariances)
+    return linear_functions(scores[0], colours, ridge, radius=radius, averaging=averaging)
+
+
+def linear_functions(
+    scores: torch.Tensor,
+    colours: torch.Tensor,
+    ridge: torch.Tensor,
+    *,
+    radius: int,
+    averaging: int,
+) -> torch.Tensor:
+    """Fit the scores around each cell as linear functions of colour, and average them.
+
+    In a window with mean colour ``m``, covariance ``S`` of colours and mean score ``p`` the slope
+    is ``a = (S + ridge)^-1 cov(colour, score)`` and the constant ``b = p - a m``.
+
+    Args:
+        scores: shape (classes, h, w).
+        colours: of the cells, shape (3, h, w).
+        ridge: symmetric, positive definite, shape (3, 3).
+        radius: of the windows, in cells; they end at the border of the grid.
+        averaging: radius in which functions are averaged, in cells.
+
+    Returns:
+        Slopes for red, green and blue, and constants: shape (4, classes, h, w).
+
+    Example:
+        >>> colours = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
+        >>> ridge = 1e-6 * torch.eye(3)
+        >>> found = linear_functions(colours[:1], colours, ridge, radius=2, averaging=1)
+        >>> torch.allclose(found[:, 0, 1, 1], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=0.01)
+        True
+    """
+    mean, mean_score = _window_means(colours, radius), _window_means(scores, radius)
+    squares = _window_means(colours[:, None] * colours, radius)  # (3, 3, h, w)
+    products = _window_means(colours[:, None] * scores, radius)  # (3, classes, h, w)
+    covariance = squares - mean[:, None] * mean + ridge[..., None, None]
+    with_score = products - mean[:, None] * mean_score
+    slopes = torch.linalg.solve(covariance.permute(2, 3, 0, 1), with_score.permute(2, 3, 0, 1))
+    slopes = slopes.permute(2, 3, 0, 1)  # (h, w, 3, classes) -> (3, classes, h, w)
+    constants = mean_score - (slopes * mean[:, None]).sum(dim=0)
+    return _window_means(torch.cat([slopes, constants[None]]), averaging)
+
+
+def _window_means(maps: torch.Tensor, radius: int) -> torch.Tensor:
+    # (..., h, w) -> the same
+    flat = maps.flatten(end_dim=-3)
+    means = F.avg_pool2d(flat, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return means.view(maps.shape)
