@@ -19,6 +19,7 @@ from segdistill.inference.folder import (
     segment_files,
 )
 from segdistill.model.segmenter import Segmenter
+from segdistill.model.upsampling import Upsampling
 
 
 @pytest.fixture
@@ -66,16 +67,15 @@ def test_overlay_and_scores(tmp_path: Path, photos: Path, segmenter: Segmenter) 
 def test_upsampling_is_a_choice_and_large_images_are_not_held(
     tmp_path: Path, photos: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def masks(name: str, options: MaskOptions) -> list[bytes]:
-        out = tmp_path / name
-        segment_files(segmenter, find_images(photos), out, options)
-        return [path.read_bytes() for path in sorted(out.rglob("*.png"))]
+    def written(name: str, upsampling: Upsampling) -> list[bytes]:
+        options = MaskOptions(scores=True, upsampling=upsampling)
+        segment_files(segmenter, find_images(photos), tmp_path / name, options)
+        return [path.read_bytes() for path in sorted((tmp_path / name).rglob("*.*"))]
 
-    guided = masks("guided", MaskOptions())
-    bilinear = masks("bilinear", MaskOptions(upsampling="bilinear"))
-    assert guided != bilinear
+    guided = written("guided", "guided")
+    assert guided != written("bilinear", "bilinear")
     monkeypatch.setattr("segdistill.inference.folder.MOST_BYTES_HELD", 0)
-    assert masks("decoded twice", MaskOptions()) == guided
+    assert written("decoded twice", "guided") == guided
 
 
 def test_names_do_not_collide() -> None:
