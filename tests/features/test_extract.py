@@ -150,6 +150,39 @@ def test_small_memory_takes_smaller_batches(tmp_path: Path, photos: Path) -> Non
         np.testing.assert_array_equal(usual[index], small[index])
 
 
+def test_what_is_missing_of_a_batch_goes_through_the_backbone_together(
+    tmp_path: Path, photos: Path
+) -> None:
+    class Noting(TinyBackbone):
+        def __init__(self) -> None:
+            super().__init__()
+            self.batches: list[tuple[int, ...]] = []
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.batches.append(tuple(images.shape))
+            return super().forward(images)
+
+    for number in (6, 7):
+        Image.fromarray(striped_image(number, 96, 64)).save(photos / f"upright_{number}.png")
+    stored = maps_of(photos, FeatureStore(tmp_path / "a", max_bytes=10**8), TinyBackbone())
+    stored.fill_store()
+    backbone = Noting()
+    maps = maps_of(photos, FeatureStore(tmp_path / "b", max_bytes=10**8), backbone)
+    maps.budget.pixels = 3 * 32 * 48
+    kept = 2
+    maps.store.write(maps.folder, maps.views[kept].key, stored[kept])
+    asked = [7, 0, kept, 5, 0, 4, 7, 1, 6]
+    for index, features in zip(asked, maps.read(asked), strict=True):
+        np.testing.assert_array_equal(features, stored[index])
+    assert isinstance(maps.read([0, kept])[1], np.memmap)
+    # Once each, by size, as many as are taken at a time; then number 0 alone.
+    sizes = [maps.views[index].size for index in {*asked} - {kept}]
+    wanted = [(min(3, sizes.count(size)), 3, *size) for size in sorted(set(sizes))]
+    assert backbone.batches[0] == wanted[0]
+    assert sum(batch[0] for batch in backbone.batches) == len(sizes) + 1
+    assert len(backbone.batches) == sum(-(-sizes.count(size) // 3) for size in set(sizes)) + 1
+
+
 def test_huge_activations_stay_finite(tmp_path: Path, photos: Path) -> None:
     class Loud(TinyBackbone):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

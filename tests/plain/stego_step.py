@@ -45,7 +45,7 @@ def draw_masks(head: SegmentationHead, batch: int, features: float) -> ChannelMa
     """
 
     def mask(share: float) -> torch.Tensor:
-        kept = torch.ones(batch, head.linear.in_features, 1, 1)
+        kept = head.linear.weight.new_ones(batch, head.linear.in_features, 1, 1)
         return F.dropout(kept, share) if share else kept
 
     linear = mask(head.dropout)

@@ -1,5 +1,6 @@
 """One training step twice, from the same stored features, places and pairs: plain, and as it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -20,20 +21,6 @@ from segdistill.training.training_set import TrainingSet
 from tests.plain.stego_step import PlainPlaces, draw_masks, plain_maps, plain_terms
 
 SHIFTS = Shifts(0.18, 0.12, 0.46)
-
-
-class StoredMaps:
-    """Raw feature maps in memory, in the place of the store's files."""
-
-    def __init__(self, maps: NDArray[np.float16]) -> None:
-        self.maps: list[NDArray[np.float16]] = list(maps)
-
-    def grid(self, index: int) -> tuple[int, int]:
-        height, width, _ = self.maps[index].shape
-        return height, width
-
-    def __getitem__(self, index: int) -> NDArray[np.float16]:
-        return self.maps[index]
 
 
 @dataclass(frozen=True)
@@ -62,8 +49,16 @@ class StepCase:
     partners: tuple[torch.Tensor, ...]
     settings: FitSettings
 
+    @property
+    def device(self) -> torch.device:
+        """Where both forms compute; maps, places and pairs lie on the CPU."""
+        return self.head.linear.weight.device
 
-def made_case(shape: StepShape, *, seed: int = 0) -> StepCase:
+
+CPU = torch.device("cpu")
+
+
+def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) -> StepCase:
     """Make features and draw places and pairs."""
     generator = torch.Generator().manual_seed(seed)
     raw = torch.randn(
@@ -84,10 +79,10 @@ def made_case(shape: StepShape, *, seed: int = 0) -> StepCase:
     torch.manual_seed(seed)
     return StepCase(
         raw.numpy(),
-        preparation,
+        preparation.to(device),
         SegmentationHead(
             preparation.channels, shape.code_channels, kind=shape.kind, dropout=shape.dropout
-        ),
+        ).to(device),
         PlainPlaces(places(), places(), places()),
         tuple(
             permutation_without_fixed_points(shape.batch, generator=generator)
@@ -99,42 +94,51 @@ def made_case(shape: StepShape, *, seed: int = 0) -> StepCase:
 
 def plain_step(case: StepCase) -> torch.Tensor:
     """Return the loss, and leave the gradient in the head: everything on whole maps."""
+    return _differentiated(case, plain_total(case, torch.from_numpy(case.maps).to(case.device)))
+
+
+def plain_total(case: StepCase, raw: torch.Tensor) -> torch.Tensor:
+    """Return the loss of whole raw maps, shape (2 * batch, height, width, channels)."""
     objective, batch = case.settings.objective, len(case.partners[0])
-    raw = torch.from_numpy(case.maps)
     images, neighbours = (plain_maps(part, case.preparation) for part in (raw[:batch], raw[batch:]))
     masks = [draw_masks(case.head, batch, objective.feature_dropout) for _ in range(2)]
+    places = (case.places.anchors, case.places.positives, case.places.negatives)
     terms = plain_terms(
         case.head,
         images,
         neighbours,
-        case.places,
-        case.partners,
+        PlainPlaces(*(part.to(raw.device) for part in places)),
+        [draw.to(raw.device) for draw in case.partners],
         SHIFTS,
         objective,
         (masks[0], masks[1]),
     )
-    return _differentiated(case, terms.total(objective))
+    return terms.total(objective)
 
 
-def read_batch(case: StepCase) -> Batch:
-    """Read what the library looks at in a step."""
-    maps, batch = cast("FeatureMaps", StoredMaps(case.maps)), len(case.partners[0])
+def read_batch(case: StepCase, maps: Sequence[NDArray[np.float16]] | None = None) -> Batch:
+    """Read what the library looks at in a step.
+
+    Args:
+        case: its maps are read if no others are given.
+        maps: of the images, then of a neighbour of each.
+    """
+    maps, batch = list(case.maps) if maps is None else maps, len(case.partners[0])
     # (b, side, side, 2) -> (b, places, 2)
     first, second, third = (
         places.flatten(1, 2)
         for places in (case.places.anchors, case.places.positives, case.places.negatives)
     )
-    images = list(range(batch))
     return Batch(
-        read_neighbourhoods(maps, images, torch.cat([first, third], dim=1)),
-        read_neighbourhoods(maps, [image + batch for image in images], second),
+        read_neighbourhoods(maps[:batch], torch.cat([first, third], dim=1)),
+        read_neighbourhoods(maps[batch:], second),
         case.partners,
     )
 
 
 def this_step(case: StepCase) -> torch.Tensor:
     """Return the loss, and leave the gradient in the head: as the library does it."""
-    batch, objective = read_batch(case), case.settings.objective
+    batch, objective = read_batch(case).to(case.device), case.settings.objective
     nothing = cast("FeatureMaps", None)
     data = TrainingSet(nothing, torch.empty(0), case.preparation)
     parts = sample_batch(case.head, batch, data, case.settings)

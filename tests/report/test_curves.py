@@ -9,6 +9,7 @@ from segdistill.report.curves import (
     HEIGHT,
     MOST_BINS,
     WIDTH,
+    agreement_curve,
     curves_of,
     draw_curve,
     extremes,
@@ -38,6 +39,18 @@ def test_losses_that_are_no_numbers_are_left_out() -> None:
         ("First", "3", 1),
         ("Lowest", "2", 3),
         ("Last", "2", 3),
+    ]
+
+
+def test_agreement_names_its_highest_value() -> None:
+    assert agreement_curve([]) is None
+    looks = [{"step": 50, "agreement": 0.5}, {"step": 75, "agreement": 0.7}]
+    curve = agreement_curve([*looks, {"step": 100, "agreement": 0.6}])
+    assert curve is not None
+    assert [(entry.name, entry.value, entry.step) for entry in curve.entries] == [
+        ("First", "0.5", 50),
+        ("Highest", "0.7", 75),
+        ("Last", "0.6", 100),
     ]
 
 

@@ -57,7 +57,7 @@ def data(tmp_path: Path) -> TrainingSet:
     store = FeatureStore(tmp_path / "store", max_bytes=10**8)
     maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu"))
     maps.fill_store()
-    places = spread_places(maps, 10_000, seed=0)
+    places = spread_places(maps, 10_000, seed=0).features
     neighbours = torch.tensor([[j for j in range(6) if j != i] for i in range(6)])
     return TrainingSet(
         maps,
@@ -101,7 +101,7 @@ def test_the_loss_falls(data: TrainingSet) -> None:
 def test_the_head_at_neighbours_gives_the_codes_of_the_whole_map(data: TrainingSet) -> None:
     head = fresh_trainee().head.eval()
     places = random_places(2, 16)
-    part = read_neighbourhoods(data.maps, [0, 3], places)
+    part = read_neighbourhoods(data.maps.read([0, 3]), places)
     codes = codes_at(part, head, data.preparation)
     for number, image in enumerate([0, 3]):
         whole = head(data.preparation(torch.from_numpy(data.maps[image].copy()).float()[None]))
@@ -117,6 +117,23 @@ def test_a_batch_depends_on_seed_and_step_alone(data: TrainingSet) -> None:
     torch.testing.assert_close(first.anchors.features, again.anchors.features)
     assert not torch.equal(first.anchors.weights, other.anchors.weights)
     assert len(first.partners) == SETTINGS.objective.random_draws
+
+
+def test_a_batch_without_a_store_is_the_same_and_sees_each_image_once(
+    data: TrainingSet, tmp_path: Path
+) -> None:
+    backbone = TinyBackbone()
+    empty = FeatureStore(tmp_path / "empty", max_bytes=0)
+    streamed = replace(data, maps=FeatureMaps(data.maps.views, backbone, empty, data.maps.compute))
+    settings = replace(SETTINGS, objective=replace(SETTINGS.objective, weight_crf=0.1))
+    batch, expected = (draw_batch(each, settings, step=2) for each in (streamed, data))
+    for part, other in ((batch.images, expected.images), (batch.positives, expected.positives)):
+        assert torch.equal(part.cells, other.cells)
+        assert torch.equal(part.nearest, other.nearest)
+    assert batch.guidance is not None
+    assert expected.guidance is not None
+    assert torch.equal(batch.guidance.around.cells, expected.guidance.around.cells)
+    assert backbone.passes <= len(data.maps)
 
 
 def test_training_leaves_the_callers_randomness_alone(data: TrainingSet) -> None:
@@ -155,7 +172,8 @@ def test_optional_terms_fall_too(data: TrainingSet, term: str) -> None:
 
 def test_guidance_reads_the_image_where_it_reads_the_features(data: TrainingSet) -> None:
     """A backbone that averages colours: features and colours of a cell must agree."""
-    guidance = read_guidance(data.maps, [2, 5], torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    guidance = read_guidance(data.maps, [2, 5], data.maps.read([2, 5]), generator)
     features = raw_at_places(guidance.around)
     blue = torch.stack([features[..., 2].flatten(), guidance.colours[..., 2].flatten()])
     assert torch.corrcoef(blue)[0, 1] > 0.9
@@ -185,7 +203,7 @@ def test_alignment_reads_a_copy_where_it_shows_the_same(data: TrainingSet) -> No
     copies = FeatureMaps(moved, maps.backbone, maps.store, maps.compute)
     settings = replace(SETTINGS, objective=replace(SETTINGS.objective, augmentations=1, samples=8))
     generator = torch.Generator().manual_seed(0)
-    aligned = read_copies(maps, copies, [0, 2, 4], settings, generator)
+    aligned = read_copies(maps.read([0, 2, 4]), copies, [0, 2, 4], settings, generator)
     there = raw_at_places(aligned.originals)[..., :3]
     here = raw_at_places(aligned.copies)[..., :3]
     # The three stripes differ by up to 0.6; a wrong place would land in another.

@@ -1,9 +1,6 @@
 """A training step, against its plain form: the head on whole maps, every kind of pair by itself."""
 
-import runpy
-import sys
-from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ from hypothesis import strategies as st
 from tests.plain.step_case import (
     StepCase,
     StepShape,
-    StoredMaps,
     made_case,
     plain_step,
     read_batch,
@@ -21,11 +17,8 @@ from tests.plain.step_case import (
 )
 
 from segdistill.config.settings import ObjectiveSettings
-from segdistill.features.extract import FeatureMaps
 from segdistill.objective.sampling import bilinear_neighbours, random_places
 from segdistill.training.batches import read_neighbourhoods
-
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "training_step.py"
 
 
 def loss_and_gradients(form: str, case: StepCase) -> tuple[float, list[torch.Tensor]]:
@@ -106,10 +99,8 @@ def test_each_cell_is_read_once_from_maps_of_any_size() -> None:
         np.random.default_rng(number).random((height, width, 3)).astype(np.float16)
         for number, (height, width) in enumerate([(4, 5), (12, 20), (1, 1)])
     ]
-    stored = StoredMaps(np.empty((0, 1, 1, 3), np.float16))
-    stored.maps = maps
     places = random_places(3, 40, generator=generator)
-    part = read_neighbourhoods(cast("FeatureMaps", stored), [0, 1, 2], places)
+    part = read_neighbourhoods(maps, places)
     assert part.cells.dtype == torch.float16
     for image, grid in enumerate(maps):
         cells, weights = bilinear_neighbours(places[image], *grid.shape[:2])
@@ -129,14 +120,3 @@ def test_anchors_and_negatives_share_their_cells() -> None:
     assert torch.equal(
         torch.cat([batch.anchors.nearest, batch.negatives.nearest], dim=1), batch.images.nearest
     )
-
-
-def test_the_benchmark_prints_its_table(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["training_step", "--smallest"])
-    runpy.run_path(str(BENCHMARK), run_name="__main__")
-    printed = capsys.readouterr().out
-    assert "| smallest |" in printed
-    difference = printed.strip().rsplit("|", 2)[1]
-    assert float(difference) < 1e-5

@@ -169,6 +169,8 @@ def _finish(
         "seconds": learned.seconds,
         "shifts": None if learned.shifts is None else asdict(learned.shifts),
         "maps_not_stored": learned.streamed,
+        "looks": [asdict(look) for look in learned.looks],
+        "kept_step": learned.kept_step,
         "class_count": None if learned.class_count is None else asdict(learned.class_count),
     }
     run.write_facts(facts)

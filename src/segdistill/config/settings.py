@@ -16,6 +16,9 @@ PrecisionName = Literal["auto", "32-true", "bf16-mixed"]
 DEFAULT_CLASSES = 8
 """The number of classes when none is given and none is found; said plainly whenever it is used."""
 
+MOST_STEPS = 1000
+"""The most steps of a training that ends by itself."""
+
 
 @dataclass(frozen=True)
 class HeadSettings:
@@ -160,7 +163,8 @@ class TrainingSettings:
     """The training loop.
 
     Attributes:
-        steps: optimiser steps.
+        steps: optimiser steps. Left out, training ends when codes no longer get better, which is
+            told from the images alone, after 1000 steps at the latest; the best codes are kept.
         batch_size: images a step.
         learning_rate: of the head (Adam).
         cluster_learning_rate: of the cluster centres (Adam).
@@ -172,7 +176,7 @@ class TrainingSettings:
             and changes nothing but what is reported.
     """
 
-    steps: int = 400
+    steps: int | None = None
     batch_size: int = 16
     learning_rate: float = 5e-4
     cluster_learning_rate: float = 5e-3
@@ -180,6 +184,11 @@ class TrainingSettings:
     checkpoint_every: int = 50
     reset_probes_every: int | None = None
     linear_probe: bool = False
+
+    @property
+    def most_steps(self) -> int:
+        """The number of steps after which training ends at the latest."""
+        return MOST_STEPS if self.steps is None else self.steps
 
 
 @dataclass(frozen=True)

@@ -59,14 +59,41 @@ class FeatureMaps:
 
     def __getitem__(self, index: int) -> Features:
         """Return a raw map of shape (height, width, channels)."""
-        view = self.views[index]
+        return self.read([index])[0]
+
+    def read(self, indices: Sequence[int]) -> list[Features]:
+        """Return several raw maps, each of shape (height, width, channels).
+
+        Kept maps are mapped into memory, not read yet. Those that the store does not hold go
+        through the backbone together, each once, their images decoded while it is busy.
+
+        Args:
+            indices: of the maps, in the order in which they are returned; one may come twice.
+        """
+        maps: dict[int, Features] = {}
+        missing = []
+        for index in dict.fromkeys(indices):
+            kept = self._kept(index)
+            if kept is None:
+                missing.append(index)
+            else:
+                maps[index] = kept
+        if missing:
+            # Views of one size go through together.
+            missing.sort(key=lambda index: self.views[index].size)
+            made = self._features_of([self.views[index] for index in missing])
+            for index, (_, features) in zip(missing, made, strict=True):
+                maps[index] = features
+        return [maps[index] for index in indices]
+
+    def _kept(self, index: int) -> Features | None:
+        """Return a map from the store; ``None`` where it is not kept, or not whole."""
+        # There may be no room for it, another process may have cleared it, or it is damaged.
         with contextlib.suppress(OSError, EOFError, ValueError):
-            # Not kept for want of room, cleared by another process, or damaged.
-            kept: Features = self.store.read(self.folder, view.key)
+            kept: Features = self.store.read(self.folder, self.views[index].key)
             if list(kept.shape) == [*self.grid(index), self.channels]:
                 return kept
-        features: Features = self._pass([view.load()])[0]
-        return features
+        return None
 
     def fill_store(self, *, progress: bool = False) -> int:
         """Work out the maps that are missing, as far as the store has room.

@@ -1,6 +1,7 @@
 """Features of places spread over the data set, for statistics and clustering."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +10,18 @@ from segdistill.features.extract import FeatureMaps
 from segdistill.progress import progress_bar
 
 MapFunction = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Places(NamedTuple):
+    """Places of several maps.
+
+    Attributes:
+        features: of each place, or what a function made of them, shape (places, channels).
+        maps: number of the map of each place, shape (places,), int64.
+    """
+
+    features: torch.Tensor
+    maps: torch.Tensor
 
 
 def spread_places(
@@ -20,7 +33,7 @@ def spread_places(
     function: MapFunction | None = None,
     description: str = "Reading features",
     progress: bool = False,
-) -> torch.Tensor:
+) -> Places:
     """Take the same number of random places of each map.
 
     Args:
@@ -33,7 +46,7 @@ def spread_places(
         progress: show a progress bar.
 
     Returns:
-        Tensor of shape (places, channels), float32, at least one place of each map read.
+        Features in float32, at least one place of each map read.
     """
     chosen = np.arange(len(maps))
     if max_maps is not None and len(maps) > max_maps:
@@ -49,4 +62,5 @@ def spread_places(
             places = torch.from_numpy(cells[rows]).float()
             taken.append(places if function is None else function(places))
             advance(1)
-    return torch.cat(taken)
+    sizes = torch.tensor([len(places) for places in taken])
+    return Places(torch.cat(taken), torch.from_numpy(chosen).repeat_interleave(sizes))

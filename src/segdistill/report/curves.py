@@ -1,7 +1,7 @@
 """Loss curves as points of a small SVG drawing, whose colours the page's style sheet chooses."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +102,7 @@ class Curve:
         dot: the only point, where there is a single step.
         across: marks on the axis of steps.
         up: marks on the axis of values.
-        entries: first, lowest and last value.
+        entries: first value, lowest (or highest, of what is to rise) and last.
     """
 
     title: str
@@ -128,8 +128,35 @@ def curves_of(history: Sequence[StepRecord]) -> list[Curve]:
     return curves
 
 
+def agreement_curve(looks: Sequence[Mapping[str, float]]) -> Curve | None:
+    """Return the curve by which a training ended by itself.
+
+    Args:
+        looks: of a fit, each with ``step`` and ``agreement``; see
+            :mod:`segdistill.training.early_stopping`.
+
+    Returns:
+        The curve, or ``None`` where there were no looks.
+    """
+    if not looks:
+        return None
+    return draw_curve(
+        "Agreement",
+        "How well clusters of codes keep places together whose features are alike: 1 is always, 0"
+        " is chance.",
+        np.array([look["step"] for look in looks], np.float64),
+        np.array([look["agreement"] for look in looks], np.float64),
+        rising=True,
+    )
+
+
 def draw_curve(
-    title: str, meaning: str, steps: NDArray[np.float64], values: NDArray[np.float64]
+    title: str,
+    meaning: str,
+    steps: NDArray[np.float64],
+    values: NDArray[np.float64],
+    *,
+    rising: bool = False,
 ) -> Curve:
     """Place a curve in the drawing.
 
@@ -138,6 +165,7 @@ def draw_curve(
         meaning: one sentence for people.
         steps: rising, shape (records,), at least one.
         values: finite, shape (records,).
+        rising: whether the highest value is worth naming, not the lowest.
     """
     low, high = _padded(float(values.min()), float(values.max()))
     first, last = float(steps[0]), float(max(steps[-1], steps[0] + 1))
@@ -152,8 +180,8 @@ def draw_curve(
         return " ".join(f"{x_of(steps[i])},{y_of(heights[i])}" for i in shown)
 
     mean = smoothed(values)
-    lowest = int(values.argmin())
-    named = (("First", 0), ("Lowest", lowest), ("Last", len(values) - 1))
+    best = ("Highest", int(values.argmax())) if rising else ("Lowest", int(values.argmin()))
+    named = (("First", 0), best, ("Last", len(values) - 1))
     step_ticks = [tick for tick in round_ticks(first, last, 4) if tick == int(tick)]
     value_ticks = round_ticks(low, high, 5)
     return Curve(

@@ -104,7 +104,7 @@ def write_report(
         history: losses of every step; empty where nothing was trained.
         settings: of the fit, nested, as plain values.
         facts: what happened: ``images``, ``skipped``, ``seconds``, ``shifts``,
-            ``maps_not_stored`` and ``class_count``.
+            ``maps_not_stored``, ``class_count``, ``looks`` and ``kept_step``.
         progress: show a progress bar.
 
     Raises:
@@ -126,6 +126,8 @@ def write_report(
             "images": shown_images(samples, pixels, segmenter.classes),
             "classes": class_rows(samples, pixels, segmenter.classes),
             "curves": curves.curves_of(history),
+            "agreement": curves.agreement_curve(facts.get("looks", [])),
+            "kept_step": facts.get("kept_step"),
             "drawing": curves,
             "class_count": count_section(facts),
             "trained": settings.get("method") != "kmeans",

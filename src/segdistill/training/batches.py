@@ -1,7 +1,7 @@
 """Drawing training batches from stored features: only the places that a step looks at."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise_images
 from segdistill.config.settings import FitSettings
-from segdistill.features.extract import FeatureMaps
+from segdistill.features.extract import FeatureMaps, Features
 from segdistill.images.decode import to_tensor
 from segdistill.images.resize import resize_image
 from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
@@ -67,19 +67,22 @@ def draw_batch(data: TrainingSet, settings: FitSettings, *, step: int) -> Batch:
     count = data.neighbours.shape[1]
     partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
     places, depth = draw_guided_places(data, images, partners_of, settings, generator, step=step)
+    # All at once: what the store does not hold goes through the backbone together.
+    features = maps.read([*images, *partners_of])
+    own, partners_own = features[:size], features[size:]
     return Batch(
-        images=read_neighbourhoods(
-            maps, images, torch.cat([places.anchors, places.negatives], dim=1)
-        ),
-        positives=read_neighbourhoods(maps, partners_of, places.positives),
+        images=read_neighbourhoods(own, torch.cat([places.anchors, places.negatives], dim=1)),
+        positives=read_neighbourhoods(partners_own, places.positives),
         partners=tuple(
             permutation_without_fixed_points(size, generator=generator)
             for _ in range(settings.objective.random_draws)
         ),
-        guidance=read_guidance(maps, images, generator) if settings.objective.weight_crf else None,
+        guidance=read_guidance(maps, images, own, generator)
+        if settings.objective.weight_crf
+        else None,
         aligned=None
         if data.copies is None
-        else read_copies(maps, data.copies, images, settings, generator),
+        else read_copies(own, data.copies, images, settings, generator),
         labels=None
         if data.labels is None
         else SampledLabels(
@@ -204,7 +207,7 @@ def read_labels(
 
 
 def read_copies(
-    maps: FeatureMaps,
+    features: Sequence[Features],
     copies: FeatureMaps,
     images: list[int],
     settings: FitSettings,
@@ -213,7 +216,7 @@ def read_copies(
     """Read features of images and of one augmented copy each, at random places of the copy.
 
     Args:
-        maps: raw feature maps.
+        features: raw maps of the images, each of shape (height, width, channels).
         copies: of augmented copies, ``objective.augmentations`` of each map in turn.
         images: one map for each entry of the batch.
         settings: of the fit.
@@ -233,17 +236,23 @@ def read_copies(
         x, y = augmentation.source(*shares.unbind(1))
         sources.append(places_of_shares(torch.stack([x, y], dim=1), *grid))
     return AlignedCopies(
-        originals=read_neighbourhoods(maps, images, torch.stack(sources)),
-        copies=read_neighbourhoods(copies, chosen, places),
+        originals=read_neighbourhoods(features, torch.stack(sources)),
+        copies=read_neighbourhoods(copies.read(chosen), places),
     )
 
 
-def read_guidance(maps: FeatureMaps, images: list[int], generator: torch.Generator) -> Guidance:
+def read_guidance(
+    maps: FeatureMaps,
+    images: list[int],
+    features: Sequence[Features],
+    generator: torch.Generator,
+) -> Guidance:
     """Read colours and features at random cells of the images at 56 x 56.
 
     Args:
-        maps: raw feature maps.
+        maps: whose views show the colours.
         images: one map for each entry of the batch.
+        features: raw maps of the images, each of shape (height, width, channels).
         generator: source of randomness.
     """
     drawn = torch.randperm(GUIDANCE_SIDE**2, generator=generator)[:GUIDANCE_PLACES]
@@ -255,27 +264,23 @@ def read_guidance(maps: FeatureMaps, images: list[int], generator: torch.Generat
         pixels = normalise_images(to_tensor(small), IMAGENET_MEAN, IMAGENET_STD)
         colours.append(pixels[0].flatten(1).mT[drawn])  # (1, 3, h, w) -> (places, 3)
         places.append(places_of_shares(shares, *maps.grid(image)))
-    return Guidance(
-        torch.stack(colours), cells, read_neighbourhoods(maps, images, torch.stack(places))
-    )
+    return Guidance(torch.stack(colours), cells, read_neighbourhoods(features, torch.stack(places)))
 
 
-def read_neighbourhoods(
-    maps: FeatureMaps, images: list[int], places: torch.Tensor
-) -> Neighbourhoods:
+def read_neighbourhoods(features: Sequence[Features], places: torch.Tensor) -> Neighbourhoods:
     """Read the cells around places, each once.
 
     Args:
-        maps: raw feature maps, which may differ in size.
-        images: one map for each entry of the batch.
+        features: a raw map for each entry of the batch, of shape (height, width, channels); they
+            may differ in size.
         places: (x, y) in -1..1, shape (batch, places, 2).
     """
     read, nearest, weights = [], [], []
-    for image, image_places in zip(images, places, strict=True):
-        height, width = maps.grid(image)
+    for raw, image_places in zip(features, places, strict=True):
+        height, width, channels = raw.shape
         cells, cell_weights = bilinear_neighbours(image_places, height, width)
         needed, rows = np.unique(cells.flatten().numpy(), return_inverse=True)
-        read.append(torch.from_numpy(maps[image].reshape(height * width, -1)[needed]))
+        read.append(torch.from_numpy(raw.reshape(height * width, channels)[needed]))
         nearest.append(torch.from_numpy(rows).view(cells.shape))
         weights.append(cell_weights)
     return Neighbourhoods(
@@ -289,7 +294,7 @@ def batches(data: TrainingSet, settings: FitSettings, *, first_step: int) -> Ite
     def draw(step: int) -> Batch:
         return draw_batch(data, settings, step=step)
 
-    last_step = settings.training.steps
+    last_step = settings.training.most_steps
     with ThreadPoolExecutor(1) as reader:
         if first_step >= last_step:
             return

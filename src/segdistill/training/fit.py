@@ -19,6 +19,12 @@ from segdistill.model.segmenter import Segmenter
 from segdistill.objective.stego import Shifts
 from segdistill.training.calibration import calibrate_shifts
 from segdistill.training.class_count import ClassCount
+from segdistill.training.early_stopping import (
+    CLUSTER_NUMBERS,
+    EarlyStopping,
+    Look,
+    watched_places,
+)
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import Step, StepRecord, seeded, train
 from segdistill.training.run_folder import LOG_FOLDER, RunFolder
@@ -49,6 +55,8 @@ class Learned:
         streamed: feature maps that the store had no room for.
         linear_probe: trained beside the head, where it was asked for.
         class_count: how the number of classes was estimated, where it was not given.
+        looks: how good codes were at some steps, where training ended by itself.
+        kept_step: the step whose codes were kept, where training ended by itself.
     """
 
     segmenter: Segmenter
@@ -58,6 +66,8 @@ class Learned:
     streamed: int = 0
     linear_probe: LinearProbe | None = None
     class_count: ClassCount | None = None
+    looks: Sequence[Look] = ()
+    kept_step: int | None = None
 
 
 def learn(
@@ -96,6 +106,7 @@ def learn(
     head: SegmentationHead | None = None
     probe: torch.Tensor | None = None
     linear: LinearProbe | None = None
+    stopping: EarlyStopping | None = None
     if settings.method == "stego":
         neighbours = find_neighbours(maps, preparation, settings, progress=progress)
         clock.lap("neighbours")
@@ -114,10 +125,16 @@ def learn(
                 settings,
                 label_classes=None if data.labels is None else data.labels.classes,
             )
+        if settings.training.steps is None:
+            places = watched_places(maps, preparation.cpu(), seed=settings.seed)
+            known = None if settings.estimates_classes else [cluster_count(settings)]
+            stopping = EarlyStopping(places, known or CLUSTER_NUMBERS)
         history = train_and_log(
-            trainee, data, shifts, settings, compute, run=run, progress=progress
+            trainee, data, shifts, settings, compute, stopping, run=run, progress=progress
         )
         trainee.cpu()
+        if stopping is not None:
+            stopping.restore_best(trainee)
         head, probe, linear = trainee.head, trainee.centres.detach(), trainee.linear
         clock.lap("training")
     clustering = cluster(maps, preparation.cpu(), head, probe, settings, progress=progress)
@@ -136,8 +153,17 @@ def learn(
         backbone, preparation, head, centres, segmenter_settings, clustering.prototypes
     )
     segmenter.place(settings.device, settings.precision)
+    best = None if stopping is None else stopping.best
     return Learned(
-        segmenter, history, shifts, clock.seconds, streamed, linear, clustering.class_count
+        segmenter,
+        history,
+        shifts,
+        clock.seconds,
+        streamed,
+        linear,
+        clustering.class_count,
+        looks=() if stopping is None else tuple(stopping.looks),
+        kept_step=None if best is None else best.step,
     )
 
 
@@ -147,6 +173,7 @@ def train_and_log(
     shifts: Shifts,
     settings: FitSettings,
     compute: Compute,
+    stopping: EarlyStopping | None = None,
     *,
     run: RunFolder | None,
     progress: bool = False,
@@ -159,6 +186,7 @@ def train_and_log(
         shifts: of the correspondence loss.
         settings: of the fit.
         compute: device and precision.
+        stopping: tells when to end; without it all steps are taken.
         run: where checkpoints and the log go; nothing is written without.
         progress: show a progress bar.
 
@@ -167,20 +195,28 @@ def train_and_log(
     """
     optimiser = trainee.to(compute.device).optimiser(settings)
     images = data_fingerprint(data.maps)
-    history = [] if run is None else run.read_checkpoint(trainee, optimiser, images=images)
+    history = []
+    if run is not None:
+        history = run.read_checkpoint(trainee, optimiser, images=images, stopping=stopping)
     first_step = len(history)
     log = None if run is None else TrainingLog(run.path / LOG_FOLDER, first_step=first_step)
 
     def on_step(step: Step) -> None:
         record = step.record
         history.append(record)
+        look = None if stopping is None else stopping.watch(record.step, trainee)
         if run is None or log is None:
             return
         log.losses(record)
+        if look is not None:
+            log.agreement(look)
         if record.step % settings.training.checkpoint_every == 0:
             log.correlations(record.step, trainee, step.batch, data, settings)
             log.panels(record.step, trainee, data)
-            run.write_checkpoint(trainee, optimiser, history, images=images)
+            write_checkpoint(run)
+
+    def write_checkpoint(run: RunFolder) -> None:
+        run.write_checkpoint(trainee, optimiser, history, images=images, stopping=stopping)
 
     try:
         with translate_os_errors(Path() if run is None else run.path):
@@ -193,11 +229,12 @@ def train_and_log(
                 compute,
                 first_step=first_step,
                 on_step=on_step,
+                is_over=lambda: stopping is not None and stopping.is_over,
                 progress=progress,
             )
             if run is not None and log is not None and history:
                 # Clustering may be broken off, too.
-                run.write_checkpoint(trainee, optimiser, history, images=images)
+                write_checkpoint(run)
                 log.settings(settings.as_plain(), history[-1])
     finally:
         if log is not None:

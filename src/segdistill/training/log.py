@@ -19,6 +19,7 @@ from segdistill.model.head import SegmentationHead
 from segdistill.objective.clusters import cluster_similarity
 from segdistill.objective.correspondence import correspondence
 from segdistill.training.batch import Batch
+from segdistill.training.early_stopping import Look
 from segdistill.training.loop import StepRecord
 from segdistill.training.losses import sample_batch
 from segdistill.training.trainee import Trainee
@@ -51,6 +52,10 @@ class TrainingLog:
             if name != "step":
                 group = "probe" if name in PROBE_METRICS else "loss"
                 self._writer.add_scalar(f"{group}/{name}", value, record.step)
+
+    def agreement(self, look: Look) -> None:
+        """Log how well the clusters of codes keep neighbours in the features together."""
+        self._writer.add_scalar("probe/neighbour_agreement", look.agreement, look.step)
 
     def correlations(
         self, step: int, trainee: Trainee, batch: Batch, data: TrainingSet, settings: FitSettings

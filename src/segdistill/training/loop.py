@@ -68,7 +68,7 @@ class Step:
     batch: Batch
 
 
-OnStep = Callable[[Step], None]
+OnStep = Callable[[Step], object]
 
 
 def train(
@@ -81,6 +81,7 @@ def train(
     *,
     first_step: int = 0,
     on_step: OnStep | None = None,
+    is_over: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
     """Train the head and the probes.
@@ -94,15 +95,20 @@ def train(
         compute: device and precision.
         first_step: where to go on, counted from 0.
         on_step: called after each step.
+        is_over: asked before each step; training ends once it says so.
         progress: show a progress bar.
     """
-    steps = settings.training.steps
+    steps = settings.training.most_steps
     trainee.to(compute.device).train()
     data.preparation.to(compute.device)
     with progress_bar("Training", steps, shown=progress) as advance:
         advance(first_step)
         drawn = batches(data, settings, first_step=first_step)
-        for step, drawn_batch in enumerate(drawn, start=first_step):
+        for step in range(first_step, steps):
+            if is_over():
+                advance(steps - step)
+                break
+            drawn_batch = next(drawn)
             batch = drawn_batch.to(compute.device)
             if step and _divides(settings.training.reset_probes_every, step):
                 with seeded(settings.seed, step, 1, device=compute.device):

@@ -30,6 +30,7 @@ from segdistill.errors import UserError
 from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
 from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.linear_probe import PROBE_FILE
+from segdistill.training.early_stopping import EarlyStopping
 from segdistill.training.loop import StepRecord
 from segdistill.training.trainee import Trainee
 
@@ -181,6 +182,7 @@ class RunFolder:
         history: list[StepRecord],
         *,
         images: str,
+        stopping: EarlyStopping | None = None,
     ) -> None:
         """Write what is needed to go on after the last step of ``history``.
 
@@ -189,22 +191,30 @@ class RunFolder:
             optimiser: its running averages.
             history: the steps so far.
             images: fingerprint of the images, to refuse going on with others.
+            stopping: what it has seen, and its best state.
         """
         tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
         for number, state in optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+        metadata = {"step": str(history[-1].step), "images": images}
+        if stopping is not None:
+            tensors |= {f"best.{name}": value for name, value in stopping.best_state.items()}
+            metadata["looks"] = stopping.notes()
         self.write_history(history)
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with atomic_path(self.path / CHECKPOINT_FILE) as temporary:
             # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
-            temporary.write_bytes(
-                save(plain, metadata={"step": str(history[-1].step), "images": images})
-            )
+            temporary.write_bytes(save(plain, metadata=metadata))
 
     def read_checkpoint(
-        self, trainee: Trainee, optimiser: torch.optim.Adam, *, images: str
+        self,
+        trainee: Trainee,
+        optimiser: torch.optim.Adam,
+        *,
+        images: str,
+        stopping: EarlyStopping | None = None,
     ) -> list[StepRecord]:
-        """Put the last checkpoint's state into head, centres and optimiser.
+        """Put the last checkpoint's state into head, centres, optimiser and early stopping.
 
         Returns:
             The steps done so far; none if there is no checkpoint.
@@ -226,9 +236,9 @@ class RunFolder:
                 f"{self.path}: the images have changed since the run was broken off;"
                 " put them back, or start anew with --overwrite"
             )
-        trainee.load_state_dict(
-            {k.removeprefix("trainee."): v for k, v in tensors.items() if k.startswith("trainee.")}
-        )
+        trainee.load_state_dict(_part(tensors, "trainee."))
+        if stopping is not None:
+            stopping.go_on(metadata.get("looks", "[]"), _part(tensors, "best."))
         state = optimiser.state_dict()
         for name, value in tensors.items():
             if name.startswith("adam."):
@@ -262,6 +272,10 @@ class RunFolder:
                 f"{self.path}: was begun with {', and '.join(differing)};"
                 " --resume goes on with the same settings, --overwrite starts anew"
             )
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _by_name(settings: dict[str, Any]) -> dict[str, Any]:

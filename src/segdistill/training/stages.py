@@ -151,7 +151,7 @@ def prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> Fea
     """Fit the preparation of features to places spread over the data set."""
     places = spread_places(maps, STATISTICS_PLACES, seed=settings.seed, max_maps=STATISTICS_MAPS)
     return fit_preparation(
-        places,
+        places.features,
         backbone.channel_groups,
         standardise=backbone.standardise,
         components=settings.components or None,
@@ -205,15 +205,13 @@ def cluster(
         settings: of the fit.
         progress: show a progress bar.
     """
-    sizes: list[int] = []
 
     def encode(places: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(places))
         codes: torch.Tensor = preparation(places)
         return codes if head is None else head(codes)
 
     with torch.inference_mode():
-        codes = spread_places(
+        codes, images = spread_places(
             maps,
             CLUSTERING_PLACES,
             seed=settings.seed + 1,
@@ -229,7 +227,6 @@ def cluster(
             return Clustering(order_by_share(unit, codes), prototypes)
         class_count, classes = None, cluster_count(settings)
         if settings.estimates_classes:
-            images = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
             class_count = estimate_class_count(codes, images, gathered, seed=settings.seed)
             classes = class_count.chosen + settings.extra_clusters
         candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)

@@ -1,0 +1,173 @@
+"""When to stop training, told from the images alone.
+
+The correspondence loss falls on long after the codes have begun to get worse: in the end they keep
+only a few of the differences that features tell. So some places are watched. Every few steps they
+are clustered by their codes, and :func:`~segdistill.objective.neighbour_agreement` tells how well
+the clusters keep together what the backbone's features say belongs together. Training ends when
+that has not risen for a while, and the head with the best is kept.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.places import spread_places
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.model.head import SegmentationHead
+from segdistill.objective.neighbour_agreement import nearest_in_other_images, neighbour_agreement
+from segdistill.training.clustering import cluster_prototypes, gather, nearest_centres
+from segdistill.training.trainee import Trainee
+
+WATCHED_PLACES = 8_000
+WATCHED_MAPS = 150
+NEIGHBOURS = 10
+PROTOTYPES = 256
+RESTARTS = 8
+LOOK_EVERY = 25
+FIRST_LOOK = 50
+PATIENCE = 200
+"""Steps without a better agreement after which training ends."""
+
+CLUSTER_NUMBERS = (6, 12, 24)
+"""Numbers of clusters looked at where the number of classes is not known yet."""
+
+
+@dataclass(frozen=True)
+class WatchedPlaces:
+    """Places that are looked at while training goes on.
+
+    Attributes:
+        features: prepared, shape (places, channels).
+        neighbours: most similar places in other images, shape (places, neighbours).
+    """
+
+    features: torch.Tensor
+    neighbours: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at a step.
+
+    Attributes:
+        step: counted from 1.
+        agreement: of the clusters of codes with neighbours in the features, at most 1.
+    """
+
+    step: int
+    agreement: float
+
+
+def watched_places(
+    maps: FeatureMaps, preparation: FeaturePreparation, *, seed: int
+) -> WatchedPlaces:
+    """Choose places spread over the data set, and find their neighbours by all channels.
+
+    Args:
+        maps: raw feature maps.
+        preparation: of the features, on the CPU.
+        seed: of the choice.
+    """
+    with torch.no_grad():
+        places = spread_places(maps, WATCHED_PLACES, seed=seed, max_maps=WATCHED_MAPS)
+        similar = nearest_in_other_images(
+            preparation.normalise(places.features), places.maps, NEIGHBOURS
+        )
+        return WatchedPlaces(preparation(places.features), similar)
+
+
+def agreement_of_codes(
+    codes: torch.Tensor, neighbours: torch.Tensor, clusters: Sequence[int], *, seed: int = 0
+) -> float:
+    """Cluster codes, and return how well neighbours in the features stay together.
+
+    Args:
+        codes: shape (places, channels).
+        neighbours: of each place, shape (places, count).
+        clusters: numbers of clusters to look at.
+        seed: of the clustering.
+
+    Returns:
+        Mean agreement over the numbers of clusters, at most 1.
+    """
+    prototypes, owners = gather(codes, count=PROTOTYPES, seed=seed)
+    agreements = []
+    for number in clusters:
+        possible = min(number, len(prototypes.shares))
+        starts = cluster_prototypes(prototypes, possible, seed=seed, restarts=RESTARTS)
+        groups = nearest_centres(prototypes, starts[0])
+        agreements.append(neighbour_agreement(groups[owners], neighbours))
+    return fmean(agreements)
+
+
+class EarlyStopping:
+    """Watches a head while it is trained, and keeps the best state of all that is trained.
+
+    Args:
+        places: to watch.
+        clusters: numbers of clusters to look at.
+    """
+
+    def __init__(self, places: WatchedPlaces, clusters: Sequence[int]) -> None:
+        self.places = places
+        self.clusters = tuple(clusters)
+        self.looks: list[Look] = []
+        self.best_state: dict[str, torch.Tensor] = {}
+
+    @property
+    def best(self) -> Look | None:
+        """The look with the best agreement, the first of several; ``None`` before any."""
+        return max(self.looks, key=lambda look: look.agreement, default=None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether agreement has not risen for :data:`PATIENCE` steps."""
+        best = self.best
+        return best is not None and self.looks[-1].step - best.step >= PATIENCE
+
+    def watch(self, step: int, trainee: Trainee) -> Look | None:
+        """Look at a step's codes, if it is time to.
+
+        Args:
+            step: that was just taken, counted from 1.
+            trainee: in training mode, as it is left.
+        """
+        if step < FIRST_LOOK or step % LOOK_EVERY:
+            return None
+        look = Look(step, self._agreement(trainee.head))
+        self.looks.append(look)
+        if self.best is look:
+            state = trainee.state_dict()
+            self.best_state = {name: value.cpu().clone() for name, value in state.items()}
+        return look
+
+    def restore_best(self, trainee: Trainee) -> None:
+        """Put the best state back into what was trained, if there was a look."""
+        if self.best_state:
+            trainee.load_state_dict(self.best_state)
+
+    def notes(self) -> str:
+        """Return what was seen, as text for a checkpoint; :meth:`go_on` reads it."""
+        return json.dumps([[look.step, look.agreement] for look in self.looks])
+
+    def go_on(self, notes: str, best_state: dict[str, torch.Tensor]) -> None:
+        """Go on where a run was broken off.
+
+        Args:
+            notes: of :meth:`notes`.
+            best_state: then.
+        """
+        self.looks = [Look(int(step), float(agreement)) for step, agreement in json.loads(notes)]
+        self.best_state = dict(best_state)
+
+    def _agreement(self, head: SegmentationHead) -> float:
+        training = head.training
+        device = next(head.parameters()).device
+        with torch.no_grad():
+            codes = head.eval()(self.places.features.to(device)).float().cpu()
+        head.train(training)
+        return agreement_of_codes(codes, self.places.neighbours, self.clusters)
