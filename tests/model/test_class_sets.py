@@ -12,7 +12,13 @@ from tests.helpers import TinyBackbone, striped_image
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.model import class_sets, files
-from segdistill.model.class_sets import ClassSet, read_class_sets, use_class_set
+from segdistill.model.class_sets import (
+    ClassSet,
+    change_classes,
+    read_class_sets,
+    step_back,
+    step_on,
+)
 from segdistill.model.description import SegmentClass, SegmenterSettings, numbered_classes
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
@@ -76,7 +82,7 @@ def test_classes_change_and_come_back(run: Path) -> None:
     first = read_class_sets(run)
     assert first.training == {"images": 6}
     assert not first.former
-    use_class_set(run, more_classes(3), [first.current])
+    change_classes(run, first, more_classes(3))
     second = read_class_sets(run)
     assert [each.name for each in second.current.classes] == ["kind 0", "kind 1", "kind 2"]
     loaded = Segmenter.load(run)
@@ -84,13 +90,35 @@ def test_classes_change_and_come_back(run: Path) -> None:
     torch.testing.assert_close(loaded.centres, torch.eye(3, 6))
     assert loaded.segment(striped_image(0)).max() < 3
     weights = (run / "segmenter.safetensors").read_bytes()
-    use_class_set(run, second.former[0], [second.current])
+    step_back(run, second)
     third = read_class_sets(run)
     assert third.current.classes == first.current.classes
     torch.testing.assert_close(third.current.centres, first.current.centres)
-    assert third.former[0].classes == second.current.classes
+    assert third.undone[0].classes == second.current.classes
+    assert not third.former
     assert (run / "segmenter.safetensors").read_bytes() == weights
     assert Segmenter.load(run).classes == first.current.classes
+    step_on(run, third)
+    fourth = read_class_sets(run)
+    assert fourth.current.classes == second.current.classes
+    assert fourth.former[0].classes == first.current.classes
+    assert not fourth.undone
+
+
+def test_what_was_undone_is_not_lost_when_something_else_is_done(run: Path) -> None:
+    change_classes(run, read_class_sets(run), more_classes(3))
+    step_back(run, read_class_sets(run))
+    change_classes(run, read_class_sets(run), more_classes(4))
+    sets = read_class_sets(run)
+    assert [len(each.classes) for each in sets.known] == [4, 2, 3]
+    assert not sets.undone
+    # A set that is taken again stands in one place only.
+    change_classes(run, sets, sets.others[0])
+    sets = read_class_sets(run)
+    assert [len(each.classes) for each in sets.known] == [3, 4, 2]
+    text = (run / "segmenter.json").read_text()
+    change_classes(run, sets, sets.current)
+    assert (run / "segmenter.json").read_text() == text
 
 
 def test_a_change_that_is_broken_off_leaves_the_model_as_it_was(
@@ -103,15 +131,15 @@ def test_a_change_that_is_broken_off_leaves_the_model_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(class_sets, "write_text_atomically", broken_off)
         with pytest.raises(KeyboardInterrupt):
-            use_class_set(run, more_classes(3), [before.current])
+            change_classes(run, before, more_classes(3))
     assert Segmenter.load(run).classes == before.current.classes
     # The next change does not touch what the one before has left.
-    use_class_set(run, more_classes(4), [before.current])
+    change_classes(run, before, more_classes(4))
     assert len(Segmenter.load(run).classes) == 4
 
 
 def test_a_run_that_was_changed_can_be_saved_elsewhere(run: Path, tmp_path: Path) -> None:
-    use_class_set(run, more_classes(3), [read_class_sets(run).current])
+    change_classes(run, read_class_sets(run), more_classes(3))
     Segmenter.load(run).save(tmp_path / "copy")
     copy = read_class_sets(tmp_path / "copy")
     assert len(copy.current.classes) == 3

@@ -130,7 +130,7 @@ def test_it_is_a_module_that_scores_batches() -> None:
 
 
 def test_centres_must_fit_classes() -> None:
-    with pytest.raises(ValueError, match="2 centres for 3 classes"):
+    with pytest.raises(ValueError, match="3 classes, but 2 cluster centres"):
         Segmenter(
             TinyBackbone(),
             FeaturePreparation((3, 3)),

@@ -1,17 +1,17 @@
 """Farthest point sampling, against golden values, a plain form and what it promises."""
 
 import math
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from tests.helpers import golden
+from tests.plain.farthest_points import plain_farthest_points
 
 from segdistill.objective.farthest_points import (
+    _order_on_any_device,
+    _order_on_cpu,
     farthest_points,
     places_of_cells,
     released_places_of_cells,
@@ -28,15 +28,6 @@ def lattice(seed: int, batch: int, count: int) -> torch.Tensor:
     return torch.stack([cells // 100, cells // 10 % 10, cells % 10], dim=2).float()
 
 
-def plain_order(points: NDArray[Any], count: int, first: int) -> list[int]:
-    order = [first]
-    nearest = np.full(len(points), np.inf)
-    while len(order) < count:
-        nearest = np.minimum(nearest, ((points - points[order[-1]]) ** 2).sum(axis=1))
-        order.append(int(nearest.argmax()))
-    return order
-
-
 def test_order_is_golden() -> None:
     values = golden("farthest_point_sampling")
     order = farthest_points(values["points"][None], int(values["n"]), first=torch.tensor([0]))
@@ -51,7 +42,7 @@ def test_order_is_the_plain_form(seed: int, batch: int, count: int, data: st.Dat
     first = torch.tensor([data.draw(st.integers(0, count - 1)) for _ in range(batch)])
     order = farthest_points(points, taken, first=first)
     for image in range(batch):
-        expected = plain_order(points[image].double().numpy(), taken, int(first[image]))
+        expected = plain_farthest_points(points[image].double().numpy(), taken, int(first[image]))
         assert order[image].tolist() == expected
 
 
@@ -61,7 +52,17 @@ def test_a_whole_grid_in_any_number_of_dimensions(dimensions: int) -> None:
     points = torch.randn(4, 784, dimensions, generator=generator)
     order = farthest_points(points, 121, first=torch.zeros(4, dtype=torch.long))
     for image in range(4):
-        assert order[image].tolist() == plain_order(points[image].numpy(), 121, 0)
+        assert order[image].tolist() == plain_farthest_points(points[image].numpy(), 121, 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, batch=st.integers(1, 3), count=st.integers(1, 30))
+def test_the_order_is_the_same_on_every_device(seed: int, batch: int, count: int) -> None:
+    axes = lattice(seed, batch, count).permute(2, 0, 1).contiguous()
+    nearest = torch.full(axes.shape[1:], torch.inf)
+    first = torch.arange(batch) % count
+    order = _order_on_cpu(axes, nearest.clone(), first, count)
+    assert _order_on_any_device(axes, nearest, first, count).equal(order)
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,12 +13,18 @@ from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.config.validation import refuse
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
-from segdistill.model.class_sets import ClassSet, ClassSets, read_class_sets, use_class_set
-from segdistill.model.description import SegmentClass, renamed_classes
+from segdistill.model.class_sets import (
+    ClassSet,
+    ClassSets,
+    change_classes,
+    read_class_sets,
+    step_back,
+)
+from segdistill.model.description import SegmentClass, numbered_classes, renamed_classes
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
-from segdistill.training.clustering import classes_of_prototypes, nearest_centres
+from segdistill.training.clustering import classes_of_codes, classes_of_prototypes
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
 
 MOST_CLASSES = 255
@@ -64,13 +70,12 @@ def recluster(run: Source, classes: int | None = None, *, undo: bool = False) ->
         if not sets.former:
             raise UserError(f"{folder}: its classes have never been changed; nothing to undo")
         chosen = sets.former[0]
+        step_back(folder, sets)
     elif classes is None:
         raise UserError("--classes is missing: give the number of classes, or --undo")
     else:
         chosen = _with_number(sets, classes, folder)
-    if chosen is not sets.current:
-        former = [each for each in (sets.current, *sets.former) if each is not chosen]
-        use_class_set(folder, chosen, former)
+        change_classes(folder, sets, chosen)
     return Reclustered(
         sets.current.classes, chosen.classes, _overlap(sets.prototypes, sets.current, chosen)
     )
@@ -141,7 +146,7 @@ def _with_number(sets: ClassSets, classes: int, folder: Path) -> ClassSet:
     """Return the set with a number of classes: one that was made before, or a new one."""
     if not 2 <= classes <= MOST_CLASSES:
         refuse("classes", str(classes), f"from 2 to {MOST_CLASSES}")
-    for known in (sets.current, *sets.former):
+    for known in sets.known:
         if len(known.classes) == classes:
             return known
     return _made(sets.prototypes, sets.current, classes, str(folder), sets.training)
@@ -166,7 +171,7 @@ def _made(
             f"--classes {classes}: {name} keeps codes of {len(prototypes.shares)} kinds only; ask"
             " for fewer classes"
         )
-    made = ClassSet((), classes_of_prototypes(prototypes, classes))
+    made = ClassSet(numbered_classes(classes), classes_of_prototypes(prototypes, classes))
     overlap = _overlap(prototypes, current, made)
     return replace(made, classes=renamed_classes(current.classes, overlap))
 
@@ -175,7 +180,7 @@ def _overlap(prototypes: Prototypes | None, one: ClassSet, other: ClassSet) -> A
     """Return the share of codes that classes of two sets have in common."""
     if prototypes is None:
         return None
-    table = np.zeros((len(one.centres), len(other.centres)))
-    pair = tuple(nearest_centres(prototypes, each.centres).numpy() for each in (one, other))
+    table = np.zeros((len(one.classes), len(other.classes)))
+    pair = tuple(classes_of_codes(prototypes, each) for each in (one, other))
     np.add.at(table, pair, prototypes.shares.double().numpy())
     return table

@@ -45,7 +45,7 @@ def overlay(
     Args:
         image: shape (height, width, 3).
         mask: class indices, shape (height, width).
-        classes: give the colours.
+        classes: give the colours; hidden ones leave the image as it is.
         opacity: of the colours, from 0 to 1.
 
     Returns:
@@ -58,7 +58,9 @@ def overlay(
         (4, 6, 3)
     """
     colours = np.array([each.colour for each in classes], np.float32)
-    mixed = image.astype(np.float32) * (1 - opacity) + colours[mask] * opacity
+    shown = np.array([opacity * (not each.hidden) for each in classes], np.float32)
+    weights = shown[mask][..., None]  # (height, width) -> (height, width, 1)
+    mixed = image.astype(np.float32) * (1 - weights) + colours[mask] * weights
     return np.round(mixed).astype(np.uint8)
 
 

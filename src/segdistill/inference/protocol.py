@@ -14,7 +14,7 @@ from segdistill.inference.refinement import check_size, refine
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import Upsampling, upsampled_mask
-from segdistill.objective.clusters import cluster_log_probabilities, cluster_similarity
+from segdistill.objective.clusters import cluster_log_probabilities
 
 CRF_SUFFIX = "_crf"
 MIN_RESOLUTION = 32
@@ -179,12 +179,11 @@ def classifiers(segmenter: Segmenter, probe: LinearProbe | None) -> list[Classif
         segmenter: the model.
         probe: linear probe, or ``None``.
     """
-    centres = segmenter.centres.cpu()
     found = [
         Classifier(
             name="cluster",
-            classes=len(centres),
-            scores=lambda codes: cluster_similarity(codes, centres),
+            classes=len(segmenter.classes),
+            scores=segmenter.scores_of_codes,
             log_probabilities=cluster_log_probabilities,
         )
     ]

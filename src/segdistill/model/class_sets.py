@@ -6,8 +6,7 @@ each moment the folder holds a whole model, and each change can be undone.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from segdistill.model.files import (
     write_tensors,
 )
 from segdistill.model.prototypes import Prototypes
+
+GROUPS = ("former", "undone", "others")
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,24 @@ class ClassSets:
 
     Attributes:
         current: those in use.
-        former: those that were in use before, the last first.
+        former: those that were in use before, the last first: what undoing leads to.
+        undone: those that were undone, the last first: what redoing leads to.
+        others: those to which neither leads, since something else was done after undoing.
         prototypes: from which other numbers of classes can be made; older models have none.
         training: facts on how the model came to be.
     """
 
     current: ClassSet
     former: tuple[ClassSet, ...]
+    undone: tuple[ClassSet, ...]
+    others: tuple[ClassSet, ...]
     prototypes: Prototypes | None
     training: dict[str, Any]
+
+    @property
+    def known(self) -> tuple[ClassSet, ...]:
+        """All of them, those in use first."""
+        return (self.current, *self.former, *self.undone, *self.others)
 
 
 def read_class_sets(folder: Path) -> ClassSets:
@@ -74,41 +84,86 @@ def read_class_sets(folder: Path) -> ClassSets:
         return ClassSet(classes_from(rows, centres), centres, tensor)
 
     with translate_misfits(folder):
+        former, undone, others = (
+            tuple(class_set(each["classes"], each["centres"]) for each in description.get(name, []))
+            for name in GROUPS
+        )
         return ClassSets(
-            class_set(description["classes"], description.get("centres", CENTRES)),
-            tuple(
-                class_set(each["classes"], each["centres"])
-                for each in description.get("former", [])
-            ),
-            prototypes_among(tensors),
-            dict(description["training"]),
+            current=class_set(description["classes"], description.get("centres", CENTRES)),
+            former=former,
+            undone=undone,
+            others=others,
+            prototypes=prototypes_among(tensors),
+            training=dict(description["training"]),
         )
 
 
-def use_class_set(folder: Path, chosen: ClassSet, former: Sequence[ClassSet]) -> None:
-    """Let a run folder use a set of classes.
+def change_classes(folder: Path, sets: ClassSets, chosen: ClassSet) -> None:
+    """Let a run folder use other classes; what was undone before can then not be done again.
 
     Args:
         folder: the run folder.
-        chosen: one of those it knows, or a new one.
-        former: all others that it knows, the last in use first.
+        sets: all that it knows now.
+        chosen: one of those, or a new one.
 
     Raises:
         UserError: the folder holds no model, or cannot be written.
     """
+    if chosen is sets.current:
+        return
+    # One that is taken again stays among the former, so that undoing goes back step by step.
+    former = (sets.current, *sets.former)
+    others = tuple(each for each in (*sets.undone, *sets.others) if each is not chosen)
+    _write(folder, replace(sets, current=chosen, former=former, undone=(), others=others))
+
+
+def step_back(folder: Path, sets: ClassSets) -> None:
+    """Let a run folder use the classes again that were in use before.
+
+    Args:
+        folder: the run folder.
+        sets: all that it knows now, at least one of them former.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    current, *former = sets.former
+    undone = (sets.current, *sets.undone)
+    _write(folder, replace(sets, current=current, former=tuple(former), undone=undone))
+
+
+def step_on(folder: Path, sets: ClassSets) -> None:
+    """Let a run folder use the classes again that were undone last.
+
+    Args:
+        folder: the run folder.
+        sets: all that it knows now, at least one of them undone.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    current, *undone = sets.undone
+    former = (sets.current, *sets.former)
+    _write(folder, replace(sets, current=current, former=former, undone=tuple(undone)))
+
+
+def _write(folder: Path, sets: ClassSets) -> None:
     description = read_description(folder)
-    tensor = chosen.tensor
-    if tensor is None:
+    current = sets.current
+    if current.tensor is None:
         tensors = read_tensors(folder)
-        tensor = next(
+        free = next(
             name
             for name in (f"{CENTRES}.{number}" for number in range(1, len(tensors) + 2))
             if name not in tensors
         )
-        write_tensors({**tensors, tensor: chosen.centres}, folder)
-    description["classes"] = _rows(chosen)
-    description["centres"] = tensor
-    description["former"] = [{"centres": each.tensor, "classes": _rows(each)} for each in former]
+        write_tensors({**tensors, free: current.centres}, folder)
+        current = replace(current, tensor=free)
+    description["classes"] = _rows(current)
+    description["centres"] = current.tensor
+    for name in GROUPS:
+        group: tuple[ClassSet, ...] = getattr(sets, name)
+        description[name] = [{"centres": each.tensor, "classes": _rows(each)} for each in group]
     write_text_atomically(folder / DESCRIPTION_FILE, json.dumps(description, indent=2) + "\n")
 
 

@@ -1,5 +1,6 @@
 """What a Segmenter is, beside its weights: its classes, its resolution, how it came to be."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,11 +19,30 @@ class SegmentClass:
         index: its value in masks.
         name: shown to people; ``class 3`` until somebody names it.
         colour: red, green, blue, 0..255.
+        clusters: the clusters of codes that it is made of, by their number; empty where it is the
+            cluster of its own index, as long as nobody has merged classes.
+        hidden: left out of overlays and exports; masks hold it all the same.
+
+    Example:
+        >>> SegmentClass(2, "road", (90, 90, 90)).members
+        (2,)
     """
 
     index: int
     name: str
     colour: Colour
+    clusters: tuple[int, ...] = ()
+    hidden: bool = False
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The clusters that it is made of, at least one."""
+        return self.clusters or (self.index,)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody has named it."""
+        return re.fullmatch(r"class \d+", self.name) is None
 
 
 def numbered_classes(count: int) -> tuple[SegmentClass, ...]:
@@ -66,10 +86,26 @@ def renamed_classes(
         if before is None:
             classes.append(SegmentClass(index, f"class {index}", free.pop(0)))
         else:
-            numbered = before.name == f"class {before.index}"
-            name = f"class {index}" if numbered else before.name
-            classes.append(SegmentClass(index, name, before.colour))
+            name = before.name if before.is_named else f"class {index}"
+            classes.append(SegmentClass(index, name, before.colour, hidden=before.hidden))
     return tuple(classes)
+
+
+def check_members(classes: Sequence[SegmentClass], clusters: int) -> None:
+    """Check that classes share out the clusters.
+
+    Args:
+        classes: in the order of their indices.
+        clusters: number of them.
+
+    Raises:
+        ValueError: indices are not 0, 1, 2 and so on, or a cluster is in no class, or in two.
+    """
+    if [each.index for each in classes] != list(range(len(classes))):
+        raise ValueError("the indices of classes are not 0, 1, 2 and so on")
+    members = sorted(cluster for each in classes for cluster in each.members)
+    if members != list(range(clusters)):
+        raise ValueError(f"{len(classes)} classes, but {clusters} cluster centres")
 
 
 @dataclass(frozen=True)

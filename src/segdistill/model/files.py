@@ -16,7 +16,7 @@ from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.labels import Colour
-from segdistill.model.description import SegmentClass, SegmenterSettings
+from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import Prototypes
 from segdistill.version import __version__
@@ -211,14 +211,20 @@ def classes_from(rows: list[dict[str, Any]], centres: torch.Tensor) -> tuple[Seg
         centres: of their clusters, shape (classes, code channels).
 
     Raises:
-        ValueError: their numbers differ.
+        ValueError: a cluster is in no class, or in two.
     """
-    if len(rows) != len(centres):
-        raise ValueError(f"{len(rows)} classes, but {len(centres)} cluster centres")
-    return tuple(
-        SegmentClass(int(each["index"]), str(each["name"]), _colour(*each["colour"]))
+    classes = tuple(
+        SegmentClass(
+            int(each["index"]),
+            str(each["name"]),
+            _colour(*each["colour"]),
+            tuple(map(int, each.get("clusters", ()))),
+            bool(each.get("hidden", False)),
+        )
         for each in rows
     )
+    check_members(classes, len(centres))
+    return classes
 
 
 def _name_from(folder: Path, name: str) -> str:

@@ -18,12 +18,12 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
 from segdistill.model.dense import Encode, encode_images
-from segdistill.model.description import SegmentClass, SegmenterSettings
+from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.upsampling import Upsampling, upsampled_mask
-from segdistill.objective.clusters import cluster_similarity
+from segdistill.objective.clusters import class_similarity, cluster_similarity
 
 TILE_SIDES = 2
 """A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
@@ -36,7 +36,7 @@ class Segmenter(nn.Module):
         backbone: frozen.
         preparation: of the backbone's features.
         head: from prepared features to codes, or ``None`` to cluster the features themselves.
-        centres: of the clusters, shape (classes, code channels).
+        centres: of the clusters, shape (clusters, code channels); a class is made of one or more.
         settings: resolution and classes.
         prototypes: from which other numbers of classes can be made, if they were kept.
 
@@ -57,8 +57,7 @@ class Segmenter(nn.Module):
         prototypes: Prototypes | None = None,
     ) -> None:
         super().__init__()
-        if len(centres) != len(settings.classes):
-            raise ValueError(f"{len(centres)} centres for {len(settings.classes)} classes")
+        check_members(settings.classes, len(centres))
         self.backbone = backbone
         self.preparation = preparation
         self.head = head
@@ -127,7 +126,20 @@ class Segmenter(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class scores; see the class."""
-        return cluster_similarity(self.encode(images), self.centres)
+        return self.scores_of_codes(self.encode(images))
+
+    def scores_of_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return class scores.
+
+        Args:
+            codes: shape (batch, code channels, h, w).
+
+        Returns:
+            Cosine similarities of shape (batch, classes, h, w), in -1..1: of a class that is made
+            of several clusters the largest.
+        """
+        similarity = cluster_similarity(codes, self.centres.to(codes.device))
+        return class_similarity(similarity, [each.members for each in self.classes])
 
     def grid_features(
         self, image: NDArray[np.uint8], *, resolution: int | None = None
@@ -227,7 +239,7 @@ class Segmenter(nn.Module):
             Cosine similarities of shape (images, classes, h, w), in -1..1, on the CPU.
         """
         codes = self._dense(images, self._codes_of_maps, mirror=mirror)
-        return cluster_similarity(codes, self.centres).cpu()
+        return self.scores_of_codes(codes).cpu()
 
     def segment(
         self,

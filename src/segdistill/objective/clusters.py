@@ -1,5 +1,7 @@
 """STEGO's cluster probe: cluster centres learned by gradient beside the head."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
@@ -17,6 +19,26 @@ def cluster_similarity(codes: torch.Tensor, centres: torch.Tensor) -> torch.Tens
     return torch.einsum(
         "bchw,nc->bnhw", F.normalize(codes, dim=1), F.normalize(centres, dim=1)
     )  # (b, c, h, w) -> (b, n, h, w)
+
+
+def class_similarity(similarity: torch.Tensor, members: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return the similarity of codes with classes made of one or several clusters.
+
+    Args:
+        similarity: with clusters, shape (batch, clusters, height, width).
+        members: clusters of each class, at least one each.
+
+    Returns:
+        The largest of a class's clusters, shape (batch, classes, height, width).
+
+    Example:
+        >>> similarity = torch.tensor([0.1, 0.9, 0.3]).view(1, 3, 1, 1)
+        >>> class_similarity(similarity, [(0, 2), (1,)]).flatten().tolist()
+        [0.30000001192092896, 0.8999999761581421]
+    """
+    if list(members) == [(index,) for index in range(similarity.shape[1])]:
+        return similarity
+    return torch.stack([similarity[:, list(own)].amax(dim=1) for own in members], dim=1)
 
 
 def cluster_loss(

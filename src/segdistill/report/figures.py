@@ -48,10 +48,12 @@ def mask_uri(mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> str:
 
     Args:
         mask: class indices, shape (height, width).
-        classes: give the colours.
+        classes: give the colours; hidden ones are transparent.
     """
     image = Image.fromarray(mask)
     image.putpalette([value for each in classes for value in each.colour])
+    if any(each.hidden for each in classes):
+        image.info["transparency"] = bytes(0 if each.hidden else 255 for each in classes)
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return data_uri(buffer.getvalue(), "image/png")

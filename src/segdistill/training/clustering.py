@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from segdistill.model.class_sets import ClassSet
 from segdistill.model.prototypes import Prototypes
 from segdistill.objective.merge_tree import cut_tree, merge_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
@@ -143,6 +144,23 @@ def nearest_centres(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tens
     """
     nearest: torch.Tensor = (prototypes.vectors @ F.normalize(centres.float(), dim=1).mT).argmax(1)
     return nearest
+
+
+def classes_of_codes(prototypes: Prototypes, classes: ClassSet) -> NDArray[np.int64]:
+    """Return the class of each prototype, that of the cluster it is nearest to.
+
+    Args:
+        prototypes: of codes.
+        classes: with their centres.
+
+    Returns:
+        Class indices of shape (prototypes,).
+    """
+    class_of = np.empty(len(classes.centres), np.int64)
+    for each in classes.classes:
+        class_of[list(each.members)] = each.index
+    found: NDArray[np.int64] = class_of[nearest_centres(prototypes, classes.centres).numpy()]
+    return found
 
 
 def finish(codes: torch.Tensor, candidates: torch.Tensor, *, seed: int) -> torch.Tensor:

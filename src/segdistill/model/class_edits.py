@@ -1,0 +1,120 @@
+"""What people do with classes: name them, merge them, hide them. Each makes new classes of old."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from segdistill.errors import UserError
+from segdistill.images.labels import Colour
+from segdistill.model.description import SegmentClass
+
+Classes = tuple[SegmentClass, ...]
+
+LONGEST_NAME = 80
+
+
+def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
+    """Give classes names.
+
+    Args:
+        classes: in the order of their indices.
+        names: by class index; an empty name takes the class's number for a name again.
+
+    Raises:
+        UserError: there is no such class, a name is of several lines or too long, or two classes
+            would have the same name.
+
+    Example:
+        >>> classes = [SegmentClass(0, "class 0", (9, 9, 9)), SegmentClass(1, "class 1", (0, 0, 9))]
+        >>> [each.name for each in named(classes, {1: " road "})]
+        ['class 0', 'road']
+    """
+    _check_indices(classes, names)
+    tidy = {index: " ".join(name.split()) or f"class {index}" for index, name in names.items()}
+    for name in tidy.values():
+        if len(name) > LONGEST_NAME:
+            raise UserError(f"{name[:20]}...: a name may have up to {LONGEST_NAME} letters")
+    renamed = tuple(replace(each, name=tidy.get(each.index, each.name)) for each in classes)
+    owners: dict[str, int] = {}
+    for each in renamed:
+        other = owners.setdefault(each.name, each.index)
+        if other != each.index:
+            raise UserError(
+                f"classes {other} and {each.index} would both be called {each.name!r};"
+                " merge them, or choose another name"
+            )
+    return renamed
+
+
+def coloured(classes: Sequence[SegmentClass], colours: Mapping[int, Colour]) -> Classes:
+    """Give classes colours.
+
+    Args:
+        classes: in the order of their indices.
+        colours: red, green, blue, 0..255, by class index.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    _check_indices(classes, colours)
+    return tuple(replace(each, colour=colours.get(each.index, each.colour)) for each in classes)
+
+
+def merged(classes: Sequence[SegmentClass], indices: Collection[int]) -> Classes:
+    """Make one class of several; those behind it move up, so that indices have no gaps.
+
+    The merged class has the name and the colour of the first that somebody has named, or else of
+    the first. Classes without a name are numbered anew.
+
+    Args:
+        classes: in the order of their indices.
+        indices: of the classes to merge, at least two.
+
+    Raises:
+        UserError: there is no such class, or fewer than two are given.
+
+    Example:
+        >>> classes = [SegmentClass(i, f"class {i}", (i, i, i)) for i in range(4)]
+        >>> [(each.name, each.members) for each in merged(classes, [0, 2])]
+        [('class 0', (0, 2)), ('class 1', (1,)), ('class 2', (3,))]
+    """
+    _check_indices(classes, indices)
+    together = sorted(set(indices))
+    if len(together) < 2:
+        raise UserError("give at least two classes to merge")
+    parts = [classes[index] for index in together]
+    lead = next((each for each in parts if each.is_named), parts[0])
+    union = replace(
+        lead,
+        clusters=tuple(sorted(cluster for each in parts for cluster in each.members)),
+        hidden=all(each.hidden for each in parts),
+    )
+    kept = [
+        union if each.index == together[0] else replace(each, clusters=each.members)
+        for each in classes
+        if each.index not in together[1:]
+    ]
+    return tuple(
+        replace(each, index=index, name=each.name if each.is_named else f"class {index}")
+        for index, each in enumerate(kept)
+    )
+
+
+def hidden(classes: Sequence[SegmentClass], indices: Collection[int], *, hide: bool) -> Classes:
+    """Hide classes, or show them again.
+
+    Args:
+        classes: in the order of their indices.
+        indices: of those that are meant.
+        hide: whether they are to be hidden.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    _check_indices(classes, indices)
+    return tuple(replace(each, hidden=hide) if each.index in indices else each for each in classes)
+
+
+def _check_indices(classes: Sequence[SegmentClass], indices: Collection[int]) -> None:
+    for index in indices:
+        if not 0 <= index < len(classes):
+            raise UserError(f"there is no class {index}; classes go from 0 to {len(classes) - 1}")

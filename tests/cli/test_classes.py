@@ -1,0 +1,79 @@
+"""Naming, merging, hiding, undoing: as a user does it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tests.cli.conftest import Run
+
+
+def mask_of(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def test_names_and_merges_reach_masks_and_can_be_undone(
+    photos: Path, fitted: Path, segdistill: Run
+) -> None:
+    picture = photos / "picture_0.png"
+    assert segdistill("segment", fitted, picture, "--out", "before", "--quiet")[0] == 0
+    status, out, error = segdistill("name", fitted, "0=road", "2=a tree")
+    assert status == 0, error
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["0", "1", "2"]
+    assert "road" in out
+    assert "%" in out
+    status, out, error = segdistill("classes", fitted, "--merge", 0, 2)
+    assert status == 0, error
+    assert "(clusters 0, 2)" in out
+    assert f"Undo:   segdistill classes {fitted} --undo" in out
+    status, out, error = segdistill("classes", fitted, "--hide", 1)
+    assert "hidden" in out
+    assert segdistill("segment", fitted, picture, "--out", "after", "--overlay", "--quiet")[0] == 0
+    rows = json.loads(Path("after/classes.json").read_text())
+    assert [(row["name"], row["hidden"]) for row in rows] == [("road", False), ("class 1", True)]
+    before, after = mask_of(Path("before/picture_0.png")), mask_of(Path("after/picture_0.png"))
+    assert (after == np.array([0, 1, 0])[before]).mean() > 0.97
+    overlay = mask_of(Path("after/picture_0.overlay.jpg")).astype(int)
+    untouched = np.abs(overlay - mask_of(picture)[..., :3]).max(axis=2) < 40
+    assert untouched[after == 1].mean() > 0.9
+    for names in (["road", "class 1"], ["road", "class 1", "a tree"], None):
+        assert segdistill("classes", fitted, "--undo", "--quiet")[0] == 0
+        if names:
+            text = (fitted / "segmenter.json").read_text()
+            assert [each["name"] for each in json.loads(text)["classes"]] == names
+    status, _, error = segdistill("classes", fitted, "--undo")
+    assert status == 2
+    assert "nothing to undo" in error
+    status, out, _ = segdistill("classes", fitted, "--redo")
+    assert "a tree" in out
+    assert segdistill("segment", fitted, picture, "--out", "again", "--quiet")[0] == 0
+    np.testing.assert_array_equal(mask_of(Path("again/picture_0.png")), before)
+
+
+def test_a_number_of_classes_made_before_comes_back_with_its_names(
+    fitted: Path, segdistill: Run
+) -> None:
+    assert segdistill("name", fitted, "0=road", "--quiet")[0] == 0
+    assert segdistill("recluster", fitted, "--classes", 5, "--quiet")[0] == 0
+    assert segdistill("recluster", fitted, "--classes", 3, "--quiet")[0] == 0
+    assert "road" in segdistill("classes", fitted)[1]
+    # A report can be written anew with merged classes, too.
+    assert segdistill("classes", fitted, "--merge", 1, 2, "--quiet")[0] == 0
+    assert segdistill("recluster", fitted, "--classes", 5, "--quiet")[0] == 0
+
+
+def test_mistakes_are_told(fitted: Path, segdistill: Run) -> None:
+    for arguments, said in [
+        (("name", fitted, "road"), "road: write NUMBER=NAME, such as 3=road"),
+        (("name", fitted, "0=a", "0=b"), "class 0 is named twice"),
+        (("name", fitted, "7=a"), "there is no class 7; classes go from 0 to 2"),
+        (("classes", fitted, "--merge", 1), "at least two"),
+        (("classes", fitted, "--merge", 0, 1, "--undo"), "--merge and --undo: one at a time"),
+        (("classes", fitted, "--redo"), "nothing to redo"),
+        (("classes", "nowhere"), "no segmenter.json there"),
+    ]:
+        status, _, error = segdistill(*arguments)
+        assert status == 2
+        assert said in error
+        assert "Traceback" not in error
