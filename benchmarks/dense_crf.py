@@ -1,16 +1,14 @@
-"""The fully connected CRF beside the C++ package pydensecrf2, on one thread.
+"""The fully connected CRF beside the C++ package pydensecrf2, which is its plain form here.
 
-Prints a Markdown table: seconds an image (the best of several runs, the two programs in turn),
-their ratio, and how far their marginals differ. Without pydensecrf2 its columns stay empty.
+Both run on the CPU, in one thread, whatever the device. A made picture is the rougher, the more
+vertices its lattice has; sixty web photos at 320x320 had 0.1 to 3.2 vertices a pixel, 0.8 in the
+middle.
 
     pip install pydensecrf2
-    python benchmarks/dense_crf.py
 """
 
 import importlib
-import platform
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -18,17 +16,57 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from benchmarks.table import Agreement, Conditions, Row, best_of
 from segdistill.inference.crf import STEGO_SETTINGS, bilateral_positions, dense_crf
 from segdistill.inference.permutohedral import build_lattice
 
+NAME = "crf"
 RUNS = 5
 GRID = 40
-PICTURES = {"smooth": 1.0, "usual": 4.0, "rough": 10.0}
-"""Deviation of the noise: the rougher a picture, the more vertices its lattice has.
+NOISE = {"smooth": 1.0, "usual": 4.0, "rough": 10.0}
+"""Deviation of the noise."""
 
-Sixty web photos at 320x320 had 0.1 to 3.2 vertices a pixel, 0.8 in the middle.
-"""
-SIZES = [(320, 27), (320, 11), (224, 27), (480, 27)]
+CASES = (
+    *((320, 27, "smooth"), (320, 27, "usual"), (320, 27, "rough")),
+    *((320, 11, "usual"), (224, 27, "usual"), (480, 27, "usual")),
+)
+SMALLEST = ((32, 3, "usual"),)
+MARGINAL_BOUND = 1e-5
+"""For the mean: rounding may put a pixel in ten thousand at another vertex, which counts there."""
+
+
+def rows(conditions: Conditions) -> Iterator[Row]:
+    package = compiled()
+    for side, classes, picture in SMALLEST if conditions.smallest else CASES:
+        yield row(package, side, classes, picture, conditions)
+
+
+def row(
+    package: ModuleType | None, side: int, classes: int, picture: str, conditions: Conditions
+) -> Row:
+    image, scores = made_image(side, NOISE[picture]), made_scores(side, classes)
+    images = torch.from_numpy(image).permute(2, 0, 1)[None]
+    settings = STEGO_SETTINGS
+    positions = bilateral_positions(images[0], settings.bilateral_sxy, settings.bilateral_srgb)
+    vertices = (len(build_lattice(positions).splat.offsets) - 1) / side**2
+    what = "fully connected CRF beside C++, on the CPU"
+    size = f"{side}x{side}, {classes} classes, {picture}: {vertices:.2f} vertices a pixel; an image"
+    runs = conditions.at_most(RUNS)
+
+    def this() -> torch.Tensor:
+        return dense_crf(scores, images)[0]
+
+    if package is None:
+        [time] = best_of(runs, this)
+        return Row(NAME, what, size, "pydensecrf2 is not installed", this=time)
+
+    def plain() -> torch.Tensor:
+        return compiled_marginals(package, scores, image)
+
+    difference = (this() - plain()).abs().mean().item()
+    times = best_of(runs, plain, this)
+    agreement = Agreement("mean difference of marginals", difference, MARGINAL_BOUND)
+    return Row(NAME, what, size, agreement, plain=times[0], this=times[1])
 
 
 def made_image(side: int, noise: float) -> NDArray[np.uint8]:
@@ -72,48 +110,3 @@ def compiled_marginals(
     )
     marginals = np.array(field.inference(settings.iterations))
     return torch.from_numpy(marginals).reshape(classes, height, width)
-
-
-def seconds(work: Callable[[], torch.Tensor]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def row(package: ModuleType | None, side: int, classes: int, name: str) -> str:
-    image, scores = made_image(side, PICTURES[name]), made_scores(side, classes)
-    images = torch.from_numpy(image).permute(2, 0, 1)[None]
-    settings = STEGO_SETTINGS
-    positions = bilateral_positions(images[0], settings.bilateral_sxy, settings.bilateral_srgb)
-    vertices = len(build_lattice(positions).splat.offsets) - 1
-
-    def ours() -> torch.Tensor:
-        return dense_crf(scores, images)[0]
-
-    cells = [f"{side}x{side}", str(classes), name, f"{vertices / side**2:.2f}"]
-    if package is None:
-        return f"| {' | '.join(cells)} | {min(seconds(ours) for _ in range(RUNS)):.2f} | | | |"
-
-    def theirs() -> torch.Tensor:
-        return compiled_marginals(package, scores, image)
-
-    difference = (ours() - theirs()).abs().max().item()
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(RUNS)]
-    mine, other = min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
-    cells += [f"{mine:.2f}", f"{other:.2f}", f"{mine / other:.2f}", f"{difference:.0e}"]
-    return f"| {' | '.join(cells)} |"
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    package = compiled()
-    print(f"torch {torch.__version__}, 1 thread, {platform.machine()}, best of {RUNS}\n")
-    print("| size | classes | image | vertices a pixel | segdistill s | C++ s | ratio | differ |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
-    for side, classes in SIZES:
-        for name in PICTURES:
-            print(row(package, side, classes, name), flush=True)
-
-
-if __name__ == "__main__":
-    main()

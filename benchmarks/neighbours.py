@@ -1,17 +1,19 @@
-"""Nearest neighbours of made descriptors, exact and approximate: seconds, memory, recall.
+"""Nearest neighbours of made descriptors: plain, exact in blocks, and by an index.
 
-Prints a Markdown table. Seconds are those of one processor, in one thread, so that other work on
-the machine spoils little. Memory is the most that a fresh process held beyond the descriptors and
-what Python, torch and faiss take by themselves. Recall is measured on images apart from those that
-the search itself looks at.
+The plain form makes the matrix of all similarities. Seconds are those of one processor, in one
+thread, so that other work on the machine spoils little. Memory is the most that a fresh process
+held beyond the descriptors and what Python, torch and faiss take by themselves. Recall is measured
+on images apart from those that the search itself looks at. Neighbours are found on the CPU,
+whatever the device.
 
 Descriptors are made so that the approximate search must look as far as on real features: of a
 hundred thousand it searches 37 of 632 lists, and searched 36 of 624 for as many means of 3x3 places
 of CamVid's feature maps.
 
-    python benchmarks/neighbours.py
-    python benchmarks/neighbours.py 1000 10000 100000 --channels 472
-    python benchmarks/neighbours.py 1000000 --channels 128 --skip-exact
+Other sizes than those of the common table have one of their own:
+
+    python -m benchmarks.neighbours 1000 10000 100000 --channels 472
+    python -m benchmarks.neighbours 1000000 --channels 128 --skip-exact
 """
 
 import argparse
@@ -20,17 +22,23 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from typing import Literal
 
 import faiss
 import numpy as np
 import torch
 
+from benchmarks.table import Agreement, Conditions, Row
 from segdistill.features.inverted_file import most_similar
-from segdistill.features.neighbours import nearest_neighbours, recall
+from segdistill.features.neighbours import MIN_RECALL, nearest_neighbours, recall
 
+Form = Literal["plain", "exact", "index"]
+
+NAME = "neighbours"
 COUNT = 7
 FRAMES = 20
 TRAITS = 12
@@ -41,6 +49,8 @@ CHANGE = 0.5
 
 JUDGED_IMAGES = 1_000
 BYTES_A_UNIT = 1 if sys.platform == "darwin" else 1024
+EXACT_RECALL = 0.999
+"""Rounding alone may exchange neighbours."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,45 @@ class Measured:
     seconds: float
     extra_megabytes: float
     recall: float
+
+
+def rows(conditions: Conditions) -> Iterator[Row]:
+    sizes = (200, 1_000, 16) if conditions.smallest else (10_000, 100_000, 472)
+    few, many, channels = sizes
+
+    def measured(images: int, form: Form) -> Measured:
+        if conditions.smallest:  # a fresh process takes seconds; here others' memory counts, too
+            return replace(measure(images, channels, form), extra_megabytes=0.0)
+        return in_fresh_process(images, channels, form)
+
+    yield row(
+        "exact neighbours in blocks, beside the matrix of all similarities",
+        f"{few:,} images, {channels} channels, all of them",
+        measured(few, "plain"),
+        measured(few, "exact"),
+        EXACT_RECALL,
+    )
+    yield row(
+        "neighbours by an index, beside exact ones",
+        f"{many:,} images, {channels} channels, all of them",
+        measured(many, "exact"),
+        measured(many, "index"),
+        MIN_RECALL,
+    )
+
+
+def row(what: str, size: str, plain: Measured, this: Measured, least_recall: float) -> Row:
+    missed = 1 - min(plain.recall, this.recall)
+    held = plain.extra_megabytes, this.extra_megabytes
+    return Row(
+        NAME,
+        f"{what}, on the CPU",
+        size,
+        Agreement("share of neighbours missed", missed, round(1 - least_recall, 6)),
+        plain=plain.seconds * 1000,
+        this=this.seconds * 1000,
+        memory=held if min(held) > 0 else None,
+    )
 
 
 def made_descriptors(images: int, channels: int) -> torch.Tensor:
@@ -63,18 +112,28 @@ def made_descriptors(images: int, channels: int) -> torch.Tensor:
     return descriptors
 
 
+def plain_neighbours(descriptors: torch.Tensor, count: int) -> torch.Tensor:
+    similarities = descriptors @ descriptors.mT
+    return similarities.fill_diagonal_(-torch.inf).topk(count).indices
+
+
+def found_neighbours(descriptors: torch.Tensor, form: Form) -> torch.Tensor:
+    if form == "plain":
+        return plain_neighbours(descriptors, COUNT)
+    exact_up_to = len(descriptors) if form == "exact" else 0
+    return nearest_neighbours(descriptors, COUNT, exact_up_to=exact_up_to)
+
+
 def megabytes_held() -> float:
     """The most that this process has held so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_A_UNIT / 1e6
 
 
-def measure(images: int, channels: int, *, exact: bool) -> Measured:
-    torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)
+def measure(images: int, channels: int, form: Form) -> Measured:
     descriptors = made_descriptors(images, channels)
     before = megabytes_held()
     start = time.process_time()
-    found = nearest_neighbours(descriptors, COUNT, exact_up_to=images if exact else 0)
+    found = found_neighbours(descriptors, form)
     seconds = time.process_time() - start
     extra = megabytes_held() - before
     judged = np.random.default_rng(1).choice(images, min(JUDGED_IMAGES, images), replace=False)
@@ -84,21 +143,29 @@ def measure(images: int, channels: int, *, exact: bool) -> Measured:
     return Measured(seconds, extra, recall(scores, true))
 
 
-def in_fresh_process(images: int, channels: int, *, exact: bool) -> Measured:
+def measure_in_one_thread(images: int, channels: int, form: Form) -> Measured:
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+    return measure(images, channels, form)
+
+
+def in_fresh_process(images: int, channels: int, form: Form) -> Measured:
+    # Read by the matrix products of the process that measures, when it starts.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(measure, images, channels, exact=exact).result()
+        return process.submit(measure_in_one_thread, images, channels, form).result()
 
 
-def row(images: int, channels: int, *, skip_exact: bool) -> str:
+def line(images: int, channels: int, *, skip_exact: bool) -> str:
     cells = [f"{images:,}", str(channels), f"{images * channels * 4 / 1e6:,.0f}"]
     if skip_exact:
         cells += ["", ""]
     else:
-        exact = in_fresh_process(images, channels, exact=True)
+        exact = in_fresh_process(images, channels, "exact")
         cells += [f"{exact.seconds:,.2f}", f"{exact.extra_megabytes:,.0f}"]
-    approximate = in_fresh_process(images, channels, exact=False)
-    cells += [f"{approximate.seconds:,.2f}", f"{approximate.extra_megabytes:,.0f}"]
-    return f"| {' | '.join([*cells, f'{approximate.recall:.4f}'])} |"
+    index = in_fresh_process(images, channels, "index")
+    cells += [f"{index.seconds:,.2f}", f"{index.extra_megabytes:,.0f}", f"{index.recall:.4f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -107,14 +174,12 @@ def main() -> None:
     parser.add_argument("--channels", type=int, nargs="+", default=[472])
     parser.add_argument("--skip-exact", action="store_true", help="it takes hours for a million")
     arguments = parser.parse_args()
-    # Read by the matrix products of the processes that measure.
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     print(f"faiss {faiss.__version__}, 1 thread, {platform.machine()}, {COUNT} neighbours\n")
-    print("| images | channels | descriptors MB | exact s | MB | approximate s | MB | recall |")
+    print("| images | channels | descriptors MB | exact s | MB | index s | MB | recall |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for channels in arguments.channels:
         for images in arguments.images:
-            print(row(images, channels, skip_exact=arguments.skip_exact), flush=True)
+            print(line(images, channels, skip_exact=arguments.skip_exact), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,217 +1,184 @@
-"""Images a second of extraction and of `segment`, beside those of the backbone alone.
+"""Extraction and `segment` beside the backbone alone, which is their floor.
 
 The backbone alone sees batches that lie in memory, at the best of several batch sizes. Extraction
-reads image files and fills an empty feature store; `segment` reads them and writes masks. The three
-are measured in turn, round by round, and the best round of each counts, so that other work on the
-machine spoils little. Prints a Markdown table; a ratio of 1 means that reading, resizing and
-writing are hidden behind the backbone.
-
-Images are those of CamVid if SEGDISTILL_DATA names a folder that holds camvid/, else made ones.
-Weights of the vision transformer are random: its speed does not depend on them.
-
-    OMP_NUM_THREADS=1 python benchmarks/throughput.py
+reads image files and fills an empty feature store; `segment` reads them and writes masks, in each
+of its ways from the network's grid to pixels. All are measured in turn and the best run of each
+counts, so that other work on the machine spoils little; by the clock on the wall, since reading and
+writing go on beside the network. A ratio of 1 means that they are hidden behind the backbone.
 """
 
-import argparse
-import os
-import platform
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
-from PIL import Image
+import torch.nn.functional as F
 
+from benchmarks import material
+from benchmarks.table import Agreement, Conditions, Row, best_of
 from segdistill.backbones import Backbone, load_backbone
-from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.devices import Compute, choose_compute
+from segdistill.devices import Compute, PixelBudget
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import views_of
-from segdistill.images.decode import read_image
-from segdistill.images.folder import CheckedImage, check_images, find_images
+from segdistill.images.decode import read_image, to_tensor
+from segdistill.images.folder import CheckedImage
+from segdistill.images.labels import read_labels
 from segdistill.images.resize import Viewing
 from segdistill.inference.folder import MaskOptions, segment_files
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
+from segdistill.model.upsampling import Upsampling
 from segdistill.training.clustering import spherical_kmeans
 
+NAME = "throughput"
 CLASSES = 27
 COMPONENTS = 128
 CODE_CHANNELS = 70
 BATCH_SIZES = {"cpu": (1, 2, 4), "cuda": (1, 4, 16, 64), "mps": (1, 4, 16)}
-MADE_SIZE = (480, 640)
+PHOTOS = {"cpu": 32, "cuda": 256, "mps": 64}
 STORE_BYTES = 10**11
+RUNS = 3
+CHECKED = 2
+"""Images whose features and masks are compared with those of one image alone."""
 
 
-def vision_transformer(folder: Path) -> Backbone:
-    """A ViT-S/8 with random weights, read from a local folder as a user's would be."""
-    from transformers import ViTConfig, ViTModel  # noqa: PLC0415 - takes seconds
+class Case(NamedTuple):
+    name: str
+    backbone: Backbone
+    resolution: int
+    images: list[CheckedImage]
 
-    config = ViTConfig(
-        hidden_size=384,
-        num_hidden_layers=12,
-        num_attention_heads=6,
-        intermediate_size=1536,
-        image_size=224,
-        patch_size=8,
+
+def rows(conditions: Conditions) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        for case in cases(scratch, conditions):
+            yield from rows_of(Bench(case, conditions, scratch))
+
+
+def cases(scratch: Path, conditions: Conditions) -> Iterator[Case]:
+    embedded = load_backbone()
+    if conditions.smallest:
+        images = material.made_photos(scratch / "photos", 3, (48, 64))
+        yield Case("EfficientNet-Lite0", embedded, 64, images)
+        return
+    images = material.photos(scratch / "photos", PHOTOS[conditions.device.type])
+    yield Case("EfficientNet-Lite0", embedded, embedded.resolution, images)
+    # Transformers are slower by far.
+    small = material.transformer(scratch / "vit", material.SMALL)
+    yield Case(material.SMALL.name, small, material.SMALL.side, images[: len(images) // 4])
+
+
+def rows_of(bench: "Bench") -> Iterator[Row]:
+    conditions, count = bench.conditions, len(bench.case.images)
+    sizes = (1,) if conditions.smallest else BATCH_SIZES[conditions.device.type]
+    sizes = tuple(size for size in sizes if size <= count)
+    ways = {"extraction": bench.extraction}
+    checks = {"extraction": bench.extraction_check()}
+    for upsampling in get_args(Upsampling):
+        way = f"`segment`, {upsampling}"
+        ways[way] = partial(bench.segment, upsampling)
+        checks[way] = bench.segment_check(upsampling)
+    times = best_of(
+        conditions.at_most(RUNS),
+        *(partial(bench.alone, bench.batch(size)) for size in sizes),
+        *ways.values(),
+        device=conditions.device,
+        overlapped=True,
     )
-    torch.manual_seed(0)
-    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return load_backbone(str(folder))
+    floor = min(time / (size * bench.turns(size)) for size, time in zip(sizes, times, strict=False))
+    height, width = bench.views[0].size
+    for way, time in zip(ways, times[len(sizes) :], strict=True):
+        yield Row(
+            NAME,
+            f"{way}, {bench.case.name}",
+            f"{count} images of {width}x{height} pixels; an image",
+            checks[way],
+            this=time / count,
+            floor=floor,
+        )
 
 
-def made_photos(folder: Path, count: int, suffix: str) -> None:
-    """Write smooth noise with some grain, which compresses about as photos do."""
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for number in range(count):
-        coarse = random.integers(0, 255, (15, 20, 3)).astype(np.uint8)
-        smooth = Image.fromarray(coarse).resize(MADE_SIZE[::-1], Image.Resampling.BICUBIC)
-        grain = random.normal(0, 8, (*MADE_SIZE, 3))
-        pixels = (np.asarray(smooth) + grain).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:04}{suffix}", quality=90)
+class Bench:
+    """The three ways of one backbone."""
+
+    def __init__(self, case: Case, conditions: Conditions, scratch: Path) -> None:
+        self.case = case
+        self.conditions = conditions
+        self.scratch = scratch
+        self.backbone = case.backbone.to(conditions.device)
+        self.views = views_of(case.images, Viewing(case.resolution, self.backbone.size_multiple))
+        self.segmenter = made_segmenter(case, conditions.compute)
+        self.files = [image.file for image in case.images]
+        self.masks = scratch / "masks"
+
+    def batch(self, size: int) -> torch.Tensor:
+        """Return the first image so many times, shape (size, 3, height, width)."""
+        pixels = to_tensor(self.views[0].load()).expand(size, -1, -1, -1)
+        return pixels.contiguous().to(self.conditions.device)
+
+    def turns(self, batch_size: int) -> int:
+        return len(self.views) // batch_size
+
+    def alone(self, batch: torch.Tensor) -> torch.Tensor:
+        """Run the backbone over about as many images as there are; returns the last features."""
+        with torch.inference_mode(), self.conditions.compute.autocast():
+            for _ in range(self.turns(len(batch))):
+                features: torch.Tensor = self.backbone(batch)
+        return features
+
+    def extraction(self) -> None:
+        self.extracted()
+
+    def extracted(self) -> FeatureMaps:
+        store = FeatureStore(self.scratch / "store", max_bytes=STORE_BYTES)
+        store.clear()
+        maps = FeatureMaps(self.views, self.backbone, store, self.conditions.compute)
+        maps.fill_store()
+        return maps
+
+    def segment(self, upsampling: Upsampling) -> None:
+        options = MaskOptions(overwrite=True, upsampling=upsampling)
+        segment_files(self.segmenter, self.files, self.masks, options)
+
+    def extraction_check(self) -> Agreement:
+        stored = torch.from_numpy(self.extracted()[0].copy()).double()  # (h, w, c)
+        alone = self.alone(self.batch(1))[0].permute(1, 2, 0)  # (1, c, h, w) -> (h, w, c)
+        alike = F.cosine_similarity(stored, alone.cpu().double(), dim=2).mean().item()
+        return Agreement("1 - mean cosine of stored features", 1 - alike, 0.01)
+
+    def segment_check(self, upsampling: Upsampling) -> Agreement:
+        self.segment(upsampling)
+        differing = []
+        for file in self.files[:CHECKED]:
+            written = read_labels(self.masks / file.name.with_suffix(".png"))
+            alone = self.segmenter.segment(file.path, upsampling=upsampling)
+            differing.append((written != alone).mean())
+        share = float(np.mean(differing))
+        return Agreement("share of pixels unlike those of one image alone", share, 0.01)
 
 
-def photos(folder: Path, count: int, suffix: str) -> list[CheckedImage]:
-    named = os.environ.get("SEGDISTILL_DATA")
-    if named and (Path(named) / "camvid").is_dir():
-        files = find_images(Path(named) / "camvid" / "imgs" / "train")[:count]
-    else:
-        made_photos(folder, count, suffix)
-        files = find_images(folder)
-    return check_images(files)[0]
-
-
-def made_segmenter(
-    backbone: Backbone, resolution: int, images: list[CheckedImage], compute: Compute
-) -> Segmenter:
+def made_segmenter(case: Case, compute: Compute) -> Segmenter:
     """A model whose head is untrained, but whose clusters are its own: masks as quiet as usual."""
     torch.manual_seed(0)
-    preparation = FeaturePreparation(backbone.channel_groups, COMPONENTS)
+    preparation = FeaturePreparation(case.backbone.channel_groups, COMPONENTS)
     segmenter = Segmenter(
-        backbone,
+        case.backbone,
         preparation,
         SegmentationHead(preparation.channels, CODE_CHANNELS),
         torch.randn(CLASSES, CODE_CHANNELS),
-        SegmenterSettings(resolution, numbered_classes(CLASSES)),
+        SegmenterSettings(case.resolution, numbered_classes(CLASSES)),
     )
     segmenter.compute = compute
+    segmenter.budget = PixelBudget(compute.device)
     segmenter.to(compute.device)
-    codes = [segmenter.grid_codes(read_image(image.file.path)) for image in images[:4]]
+    codes = [segmenter.grid_codes(read_image(image.file.path)) for image in case.images[:4]]
     places = torch.cat([each[0].flatten(1).mT for each in codes])
     segmenter.centres = spherical_kmeans(places, CLASSES, seed=0).to(compute.device)
     return segmenter
-
-
-class Measured:
-    """The three ways of one backbone, each giving images a second."""
-
-    def __init__(
-        self, backbone: Backbone, resolution: int, images: list[CheckedImage], compute: Compute
-    ) -> None:
-        self.backbone = backbone.to(compute.device)
-        self.images = images
-        self.compute = compute
-        self.views = views_of(images, Viewing(resolution, backbone.size_multiple))
-        self.segmenter = made_segmenter(self.backbone, resolution, images, compute)
-
-    def alone(self, batch_size: int) -> float:
-        pixels = torch.from_numpy(self.views[0].load()).permute(2, 0, 1).float() / 255
-        batch = pixels.expand(batch_size, -1, -1, -1).contiguous().to(self.compute.device)
-        batches = max(1, len(self.views) // batch_size)
-
-        def work() -> None:
-            with torch.inference_mode(), self.compute.autocast():
-                for _ in range(batches):
-                    self.backbone(batch)
-            self._wait()
-
-        return batches * batch_size / seconds(work)
-
-    def extraction(self, scratch: Path) -> float:
-        store = FeatureStore(scratch / "store", max_bytes=STORE_BYTES)
-        maps = FeatureMaps(self.views, self.backbone, store, self.compute)
-        rate = len(maps) / seconds(maps.fill_store)
-        store.clear()
-        return rate
-
-    def segment(self, scratch: Path) -> float:
-        files = [image.file for image in self.images]
-        options = MaskOptions(overwrite=True)
-        masks = scratch / "masks"
-        return len(files) / seconds(lambda: segment_files(self.segmenter, files, masks, options))
-
-    def _wait(self) -> None:
-        if self.compute.device.type == "cuda":
-            torch.cuda.synchronize()
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def row(name: str, measured: Measured, rounds: int, scratch: Path) -> str:
-    sizes = BATCH_SIZES[measured.compute.device.type]
-    alone = dict.fromkeys(sizes, 0.0)
-    extraction = segment = 0.0
-    for _ in range(rounds):
-        for size in sizes:
-            alone[size] = max(alone[size], measured.alone(size))
-        extraction = max(extraction, measured.extraction(scratch))
-        segment = max(segment, measured.segment(scratch))
-    best = max(sizes, key=lambda size: alone[size])
-    cells = [
-        name,
-        measured.compute.precision,
-        f"{alone[best]:.2f} (batches of {best})",
-        f"{extraction:.2f}",
-        f"{segment:.2f}",
-        f"{extraction / alone[best]:.2f}",
-        f"{segment / alone[best]:.2f}",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def cases(scratch: Path) -> Iterator[tuple[str, Backbone, int, float]]:
-    """Name, network, resolution, and share of the images: transformers are slower by far."""
-    embedded = load_backbone("efficientnet-lite0")
-    yield "EfficientNet-Lite0 at 480", embedded, embedded.resolution, 1.0
-    yield "ViT-S/8 at 224", vision_transformer(scratch / "vit"), 224, 0.25
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", choices=get_args(DeviceName), default="auto")
-    parser.add_argument("--precision", choices=get_args(PrecisionName), default="auto")
-    parser.add_argument("--suffix", default=".jpg", help="of made images: .jpg or .png")
-    options = parser.parse_args()
-    compute = choose_compute(options.device, options.precision)
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(
-        f"torch {torch.__version__}, {compute.device.type}, {torch.get_num_threads()} threads of"
-        f" {os.cpu_count()} cores, {platform.machine()}{load}; images a second, best of"
-        f" {options.rounds}\n"
-    )
-    print("| backbone | precision | alone | extraction | segment | extraction / alone |", end="")
-    print(" segment / alone |\n|---|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        images = photos(scratch / "photos", options.images, options.suffix)
-        for name, backbone, resolution, share in cases(scratch):
-            used = images[: max(1, round(share * len(images)))]
-            measured = Measured(backbone, resolution, used, compute)
-            print(row(name, measured, options.rounds, scratch), flush=True)
-
-
-if __name__ == "__main__":
-    main()

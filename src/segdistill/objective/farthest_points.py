@@ -4,6 +4,7 @@ Eldar et al., The farthest point strategy for progressive image sampling (IEEE T
 Processing, 1997).
 """
 
+import numpy as np
 import torch
 
 
@@ -43,7 +44,8 @@ def farthest_points(
     if count < 1 or available < 1:
         raise ValueError(f"can't take {count} of {available} points: both must be at least 1")
     with torch.no_grad():
-        usable = points.isfinite().all(dim=2)
+        # The largest is not finite where any is not; several times faster than asking them all.
+        usable = points.abs().amax(dim=2).isfinite()
         if valid is not None:
             usable = usable & valid
         if first is None:
@@ -113,33 +115,50 @@ def _order(
     points: torch.Tensor, usable: torch.Tensor, first: torch.Tensor, count: int
 ) -> torch.Tensor:
     """Return the order of the usable points; what follows when these are taken is arbitrary."""
-    # Each axis in one run of memory, shape (batch, points).
-    first_axis, *other_axes = points.permute(2, 0, 1).contiguous().unbind()
-    squared, offset = torch.empty_like(first_axis), torch.empty_like(first_axis)
+    # Each axis in one run of memory: (batch, points, dimensions) -> (dimensions, batch, points).
+    axes = points.permute(2, 0, 1).contiguous()
     # Squared distance to the nearest point taken; -1 where a point is taken or must not be.
-    nearest = torch.full_like(first_axis, torch.inf).masked_fill_(~usable, -1.0)
-    order = torch.empty(count, len(points), 1, dtype=torch.long, device=points.device)
-    order[0, :, 0] = first
-    for rank in range(1, count):
-        last = order[rank - 1]
+    nearest = torch.full_like(axes[0], torch.inf).masked_fill_(~usable, -1.0)
+    on_cpu = points.device.type == "cpu"
+    return (_order_on_cpu if on_cpu else _order_on_any_device)(axes, nearest, first, count)
+
+
+def _order_on_any_device(
+    axes: torch.Tensor, nearest: torch.Tensor, first: torch.Tensor, count: int
+) -> torch.Tensor:
+    last = first[:, None]
+    order = [last]
+    for _ in range(1, count):
         nearest.scatter_(1, last, -1.0)
-        # In place throughout: memory, not arithmetic, takes the time.
-        torch.sub(first_axis, first_axis.gather(1, last), out=squared)
-        squared.mul_(squared)
-        for axis in other_axes:
-            torch.sub(axis, axis.gather(1, last), out=offset)
-            squared.add_(offset.mul_(offset))
-        torch.minimum(nearest, squared, out=nearest)
-        order[rank, :, 0] = _largest(nearest)
-    return order[:, :, 0].T
+        taken = axes.gather(2, last.expand(len(axes), -1, -1))  # (dimensions, batch, 1)
+        torch.minimum(nearest, (axes - taken).square_().sum(dim=0), out=nearest)
+        last = nearest.argmax(dim=1, keepdim=True)
+        order.append(last)
+    return torch.cat(order, dim=1)
 
 
-def _largest(values: torch.Tensor) -> torch.Tensor:
-    """Return where each row is largest; where there are several, the first.
+def _order_on_cpu(
+    axes: torch.Tensor, nearest: torch.Tensor, first: torch.Tensor, count: int
+) -> torch.Tensor:
+    """Return the same order, by NumPy, which does most of this several times faster than torch.
 
-    NumPy's argmax is vectorised along rows and torch's is not: on the CPU it takes an eighth of the
-    time, and this is the slowest part of a step.
+    Everything happens in place: a step takes microseconds, in which new memory would count.
     """
-    if values.device.type == "cpu":
-        return torch.from_numpy(values.numpy().argmax(axis=1))
-    return values.argmax(dim=1)
+    dimensions, batch, available = axes.shape
+    offset, taken = torch.empty_like(axes), axes.new_empty(dimensions, batch, 1)
+    squares, cells = offset.numpy(), axes.flatten(1).numpy()
+    squared, distance = squares[0], nearest.numpy()
+    starts = np.arange(batch) * available
+    order = np.empty((count, batch), np.int64)
+    order[0] = first.numpy()
+    for rank in range(1, count):
+        last = starts + order[rank - 1]
+        distance.put(last, -1.0)
+        cells.take(last, axis=1, out=taken.numpy()[:, :, 0], mode="clip")
+        torch.sub(axes, taken, out=offset)  # NumPy's broadcasts slowly along its last axis
+        np.multiply(squares, squares, out=squares)
+        for square in squares[1:]:
+            np.add(squared, square, out=squared)
+        np.minimum(distance, squared, out=distance)
+        distance.argmax(axis=1, out=order[rank])
+    return torch.from_numpy(order.T)

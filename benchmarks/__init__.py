@@ -1,0 +1,1 @@
+"""What the library claims about speed and memory, measured: `python -m benchmarks`."""

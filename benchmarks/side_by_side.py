@@ -1,0 +1,123 @@
+"""Fits of several variants with several seeds, scored on validation images, as one table.
+
+Shared by the benchmarks of quality. What is done is kept in a file, so that a run that was broken
+off goes on. No label is touched before scoring.
+"""
+
+import argparse
+import json
+import os
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import segdistill
+from segdistill.config.settings import FitSettings
+from segdistill.sample.dataset import write_sample
+
+COLUMNS = ("accuracy", "mean_iou", "boundary_f")
+
+Scores = dict[str, float]
+Done = dict[tuple[str, str, int], Scores]
+
+
+class Scene(NamedTuple):
+    """A data set in STEGO's layout, with depth."""
+
+    name: str
+    root: Path
+    classes: int
+
+
+Variant = Callable[[Scene], FitSettings]
+
+
+def scenes(world: Path) -> Iterator[Scene]:
+    if not world.exists():
+        write_sample(world)
+    yield Scene("toy world", world, 6)
+    data = os.environ.get("SEGDISTILL_DATA")
+    if data is None:
+        print("CamVid is left out: SEGDISTILL_DATA is not set")
+    else:
+        yield Scene("CamVid", Path(data) / "camvid", 11)
+
+
+def scored(scene: Scene, settings: FitSettings) -> Scores:
+    segmenter = segdistill.fit(scene.root / "imgs" / "train", settings=settings)
+    result = segdistill.evaluate(
+        segmenter, scene.root / "imgs" / "val", scene.root / "labels" / "val"
+    )
+    scores, boundaries = result.scores["cluster"], result.boundary_scores("cluster")
+    return {
+        "accuracy": 100 * scores.accuracy,
+        "mean_iou": 100 * scores.mean_iou,
+        "boundary_f": 100 * (0.0 if boundaries is None else boundaries.mean_f),
+        "classes": len(segmenter.classes),
+    }
+
+
+def read_done(path: Path) -> Done:
+    done: Done = {}
+    if path.exists():
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            done[row.pop("data"), row.pop("variant"), row.pop("seed")] = row
+    return done
+
+
+def table(done: Done, names: list[str], variants: Mapping[str, Variant]) -> Iterator[str]:
+    """Yield the lines of a Markdown table: mean and standard deviation over the seeds."""
+    titles = " | ".join(f"{name}: accuracy / mIoU / boundary F, %" for name in names)
+    yield f"| | {titles} |"
+    yield f"|{'---|' * (len(names) + 1)}"
+    for variant in variants:
+        cells = []
+        for name in names:
+            rows = [
+                row for (data, which, _), row in done.items() if (data, which) == (name, variant)
+            ]
+            columns = [[row[column] for row in rows if column in row] for column in COLUMNS]
+            cells.append(" / ".join(mean_and_spread(values) for values in columns if values))
+        if any(cells):
+            yield f"| {variant} | {' | '.join(cells)} |"
+
+
+def mean_and_spread(values: list[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else " (one seed)"
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def run(description: str | None, variants: Mapping[str, Variant], *, out: str) -> None:
+    """Read the command line, fit and score what is missing, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path(out))
+    parser.add_argument("--world", type=Path, default=Path("toy_world"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", choices=list(variants), default=list(variants))
+    parser.add_argument("--only", choices=["toy world", "CamVid"], help="one of the data sets")
+    options = parser.parse_args()
+    done = read_done(options.out)
+    names = []
+    for scene in scenes(options.world):
+        if options.only not in {None, scene.name}:
+            continue
+        names.append(scene.name)
+        for seed in range(options.seeds):
+            for variant in options.variants:
+                if (scene.name, variant, seed) in done:
+                    continue
+                scores = scored(scene, replace(variants[variant](scene), seed=seed))
+                done[scene.name, variant, seed] = scores
+                row = {"data": scene.name, "variant": variant, "seed": seed, **scores}
+                with options.out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                numbers = " / ".join(f"{scores[column]:.1f}" for column in COLUMNS)
+                print(f"{scene.name}, {variant}, seed {seed}: {numbers}", flush=True)
+    print()
+    for line in table(done, names, variants):
+        print(line)

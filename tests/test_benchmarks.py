@@ -1,0 +1,100 @@
+"""The benchmarks' smallest sizes: all forms agree, and the command fails where one does not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks import farthest_points
+from benchmarks.__main__ import MODULES, main
+from benchmarks.table import HEADINGS, Agreement, Conditions, Row, best_of, peak_megabytes
+
+from segdistill.devices import choose_compute
+
+ROOT = Path(__file__).parents[1]
+
+
+def printed_by(*command: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_smallest_table() -> None:
+    circumstances, _, *table = printed_by("-m", "benchmarks", "--smallest", "--device", "cpu")
+    assert circumstances.startswith(f"torch {torch.__version__}, ")
+    assert cells_of(table[0]) == list(HEADINGS)
+    assert {len(cells_of(line)) for line in table} == {len(HEADINGS)}
+    # Every benchmark has its rows, in the order in which they are listed.
+    named = [cells_of(line)[0].split("`")[1] for line in table[2:]]
+    assert list(dict.fromkeys(named)) == list(MODULES)
+    for line in table[2:]:
+        cells = dict(zip(HEADINGS, cells_of(line), strict=True))
+        assert float(cells["this ms"].replace(",", "")) > 0
+        assert cells["agreement"]
+
+
+def test_the_scale_table() -> None:
+    heading, rule, *stages = printed_by("benchmarks/scale.py", "8", "24")
+    assert "24 MB" in heading
+    assert {line.count("|") for line in (heading, rule, *stages)} == {heading.count("|")}
+    assert any(line.startswith("| evaluate |") for line in stages)
+
+
+def test_a_form_that_differs_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--smallest", "--device", "cpu", "--only", "farthest-points"]
+    assert main(arguments) == 0
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(
+        farthest_points, "plain_farthest_points", lambda _points, count, _first: list(range(count))
+    )
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert "farthest-points" in captured.out.splitlines()[-1]
+    assert captured.err.startswith("farthest-points: ")
+
+
+def test_only_what_exists_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--only", "everything"])
+    assert "training-step" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("difference", "holds"), [(0.0, True), (0.2, False), (torch.nan, False)])
+def test_what_is_no_number_does_not_agree(difference: float, holds: bool) -> None:
+    row = Row("name", "what", "size", Agreement("gradients", difference, 0.1), this=1.0)
+    assert row.holds is holds
+
+
+def test_rows_in_markdown() -> None:
+    agreement = Agreement("gradients", 2e-6, 1e-5)
+    row = Row("a", "b", "c", agreement, this=50.0, plain=1234.4, floor=40.0, memory=(200.0, 50.0))
+    numbers = "1,234 | 50 | 24.69 | 40 | 200 | 50 | 0.25"
+    assert row.line() == f"| `a` b | c | {numbers} | gradients: 2e-06, at most 1e-05 |"
+    assert "| 0.80 of the floor | 40 |" in Row("a", "b", "c", "none", this=50, floor=40).line()
+
+
+def test_the_best_run_counts() -> None:
+    calls: list[str] = []
+    times = best_of(3, lambda: calls.append("first"), lambda: calls.append("second"))
+    assert calls == ["first", "second"] * 3
+    assert min(times) >= 0
+    assert Conditions(choose_compute("cpu"), runs=5).at_most(3) == 3
+
+
+def test_memory_is_what_tensors_hold_at_most() -> None:
+    def work() -> None:
+        halves = [torch.ones(125_000) for _ in range(2)]  # half a megabyte each
+        del halves
+        torch.ones(125_000)
+
+    assert peak_megabytes(work, torch.device("cpu")) == pytest.approx(1.0, rel=0.05)
