@@ -102,6 +102,23 @@ def test_it_fits_as_well_as_k_means_on_all_codes(clusters: int) -> None:
     assert ours > 0.9995 * mean_fit(directions, torch.from_numpy(plain.centroids))
 
 
+def test_a_judge_chooses_among_many_starts() -> None:
+    codes = mixture([0.1] * 10, 4000, spread=0.6)
+    directions = F.normalize(codes, dim=1)
+    candidates = cluster_prototypes(gather(codes, seed=0).prototypes, 6, seed=0)
+    seen: list[float] = []
+
+    def second_axis(centres: torch.Tensor) -> float:
+        """Prefers the clustering that has a centre closest to one axis."""
+        seen.append(float(centres[:, 1].max()))
+        return seen[-1]
+
+    judged = finish(codes, candidates, seed=0, judge=second_axis)
+    assert len(seen) == min(40, len(candidates)) > 12
+    assert float(judged[:, 1].max()) == pytest.approx(max(seen), abs=0.05)
+    assert mean_fit(directions, judged) <= mean_fit(directions, finish(codes, candidates, seed=0))
+
+
 def test_rare_kinds_survive() -> None:
     shares = [0.5, 0.3, 0.15, 0.04, 0.006, 0.004]
     codes = mixture(shares, 20_000, spread=0.1)

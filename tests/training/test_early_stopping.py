@@ -9,10 +9,10 @@ from segdistill.training import early_stopping as module
 from segdistill.training.early_stopping import (
     EarlyStopping,
     Look,
-    WatchedPlaces,
     agreement_of_codes,
 )
 from segdistill.training.trainee import Trainee
+from segdistill.training.watched_places import WatchedPlaces
 
 KINDS = 5
 
@@ -63,10 +63,10 @@ def test_the_best_state_is_kept_and_restored(monkeypatch: pytest.MonkeyPatch) ->
 def test_training_ends_when_agreement_has_not_risen_for_a_while() -> None:
     watch = stopping()
     assert not watch.is_over
-    for step, agreement in [(50, 0.3), (75, 0.5), (250, 0.4), (274, 0.5)]:
+    for step, agreement in [(50, 0.3), (75, 0.5), (200, 0.4), (224, 0.5)]:
         watch.looks.append(Look(step, agreement))
         assert not watch.is_over
-    watch.looks.append(Look(275, 0.5))
+    watch.looks.append(Look(225, 0.5))
     assert watch.is_over
 
 

@@ -6,6 +6,8 @@ that fit best go on with the codes themselves.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import faiss
@@ -22,6 +24,7 @@ from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
 PROTOTYPES = 1024
 RESTARTS = 40
 FINALISTS = 12
+JUDGED_FINALISTS = 40
 COMPARED_PLACES = 20_000
 SPLIT_ITERATIONS = 10
 FINISH_ITERATIONS = 20
@@ -163,16 +166,24 @@ def classes_of_codes(prototypes: Prototypes, classes: ClassSet) -> NDArray[np.in
     return found
 
 
-def finish(codes: torch.Tensor, candidates: torch.Tensor, *, seed: int) -> torch.Tensor:
+def finish(
+    codes: torch.Tensor,
+    candidates: torch.Tensor,
+    *,
+    seed: int,
+    judge: Callable[[torch.Tensor], float] | None = None,
+) -> torch.Tensor:
     """Go on with the best clusterings of prototypes on the codes themselves, and keep the best.
 
     What prototypes cannot tell apart, codes can: the best of the candidates are compared after a
-    few rounds on some of the codes, and the one that fits all codes best goes on with them.
+    few rounds on some of the codes, and the best of them goes on with all.
 
     Args:
         codes: shape (places, channels), of any length but zero.
         candidates: shape (starts, clusters, channels), best first, of :func:`cluster_prototypes`.
         seed: of the choice of codes.
+        judge: unit vectors of shape (clusters, channels) to how good they are; by default how close
+            all codes lie to them.
 
     Returns:
         Unit vectors of shape (clusters, channels), the cluster of most places first.
@@ -180,8 +191,9 @@ def finish(codes: torch.Tensor, candidates: torch.Tensor, *, seed: int) -> torch
     directions = F.normalize(codes.float(), dim=1)
     order = torch.randperm(len(directions), generator=torch.Generator().manual_seed(seed))
     some = directions[order[:COMPARED_PLACES]]
-    compared = [_kmeans_from(some, start.float()) for start in candidates[:FINALISTS]]
-    best = max(compared, key=lambda centres: mean_fit(directions, centres))
+    finalists = candidates[: FINALISTS if judge is None else JUDGED_FINALISTS]
+    compared = [_kmeans_from(some, start.float()) for start in finalists]
+    best = max(compared, key=judge or partial(mean_fit, directions))
     return order_by_share(_kmeans_from(directions, best), directions)
 
 

@@ -14,39 +14,21 @@ from statistics import fmean
 
 import torch
 
-from segdistill.features.extract import FeatureMaps
-from segdistill.features.places import spread_places
-from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.head import SegmentationHead
-from segdistill.objective.neighbour_agreement import nearest_in_other_images, neighbour_agreement
+from segdistill.objective.neighbour_agreement import neighbour_agreement
 from segdistill.training.clustering import cluster_prototypes, gather, nearest_centres
 from segdistill.training.trainee import Trainee
+from segdistill.training.watched_places import WatchedPlaces, codes_of_places
 
-WATCHED_PLACES = 8_000
-WATCHED_MAPS = 150
-NEIGHBOURS = 10
 PROTOTYPES = 256
 RESTARTS = 8
 LOOK_EVERY = 25
 FIRST_LOOK = 50
-PATIENCE = 200
+PATIENCE = 150
 """Steps without a better agreement after which training ends."""
 
 CLUSTER_NUMBERS = (6, 12, 24)
 """Numbers of clusters looked at where the number of classes is not known yet."""
-
-
-@dataclass(frozen=True)
-class WatchedPlaces:
-    """Places that are looked at while training goes on.
-
-    Attributes:
-        features: prepared, shape (places, channels).
-        neighbours: most similar places in other images, shape (places, neighbours).
-    """
-
-    features: torch.Tensor
-    neighbours: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -62,24 +44,6 @@ class Look:
     agreement: float
 
 
-def watched_places(
-    maps: FeatureMaps, preparation: FeaturePreparation, *, seed: int
-) -> WatchedPlaces:
-    """Choose places spread over the data set, and find their neighbours by all channels.
-
-    Args:
-        maps: raw feature maps.
-        preparation: of the features, on the CPU.
-        seed: of the choice.
-    """
-    with torch.no_grad():
-        places = spread_places(maps, WATCHED_PLACES, seed=seed, max_maps=WATCHED_MAPS)
-        similar = nearest_in_other_images(
-            preparation.normalise(places.features), places.maps, NEIGHBOURS
-        )
-        return WatchedPlaces(preparation(places.features), similar)
-
-
 def agreement_of_codes(
     codes: torch.Tensor, neighbours: torch.Tensor, clusters: Sequence[int], *, seed: int = 0
 ) -> float:
@@ -92,15 +56,15 @@ def agreement_of_codes(
         seed: of the clustering.
 
     Returns:
-        Mean agreement over the numbers of clusters, at most 1.
+        Mean over the numbers of clusters of the agreement of the best of several starts, at most 1.
     """
     prototypes, owners = gather(codes, count=PROTOTYPES, seed=seed)
     agreements = []
     for number in clusters:
         possible = min(number, len(prototypes.shares))
         starts = cluster_prototypes(prototypes, possible, seed=seed, restarts=RESTARTS)
-        groups = nearest_centres(prototypes, starts[0])
-        agreements.append(neighbour_agreement(groups[owners], neighbours))
+        groups = [nearest_centres(prototypes, start)[owners] for start in starts]
+        agreements.append(max(neighbour_agreement(group, neighbours) for group in groups))
     return fmean(agreements)
 
 
@@ -165,9 +129,5 @@ class EarlyStopping:
         self.best_state = dict(best_state)
 
     def _agreement(self, head: SegmentationHead) -> float:
-        training = head.training
-        device = next(head.parameters()).device
-        with torch.no_grad():
-            codes = head.eval()(self.places.features.to(device)).float().cpu()
-        head.train(training)
+        codes = codes_of_places(head, self.places)
         return agreement_of_codes(codes, self.places.neighbours, self.clusters)

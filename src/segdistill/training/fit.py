@@ -23,7 +23,6 @@ from segdistill.training.early_stopping import (
     CLUSTER_NUMBERS,
     EarlyStopping,
     Look,
-    watched_places,
 )
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import Step, StepRecord, seeded, train
@@ -41,6 +40,7 @@ from segdistill.training.stages import (
 )
 from segdistill.training.trainee import Trainee
 from segdistill.training.training_set import TrainingSet
+from segdistill.training.watched_places import WatchedPlaces, watched_places
 
 
 @dataclass
@@ -107,6 +107,7 @@ def learn(
     probe: torch.Tensor | None = None
     linear: LinearProbe | None = None
     stopping: EarlyStopping | None = None
+    places: WatchedPlaces | None = None
     if settings.method == "stego":
         neighbours = find_neighbours(maps, preparation, settings, progress=progress)
         clock.lap("neighbours")
@@ -125,8 +126,10 @@ def learn(
                 settings,
                 label_classes=None if data.labels is None else data.labels.classes,
             )
-        if settings.training.steps is None:
+        if settings.training.steps is None or settings.clustering == "kmeans":
             places = watched_places(maps, preparation.cpu(), seed=settings.seed)
+            clock.lap("places to watch")
+        if settings.training.steps is None and places is not None:
             known = None if settings.estimates_classes else [cluster_count(settings)]
             stopping = EarlyStopping(places, known or CLUSTER_NUMBERS)
         history = train_and_log(
@@ -137,7 +140,9 @@ def learn(
             stopping.restore_best(trainee)
         head, probe, linear = trainee.head, trainee.centres.detach(), trainee.linear
         clock.lap("training")
-    clustering = cluster(maps, preparation.cpu(), head, probe, settings, progress=progress)
+    clustering = cluster(
+        maps, preparation.cpu(), head, probe, settings, places=places, progress=progress
+    )
     centres = clustering.centres
     clock.lap("clustering")
     segmenter_settings = SegmenterSettings(

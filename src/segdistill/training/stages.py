@@ -1,7 +1,7 @@
 """The stages of a fit before and after training: features, statistics, neighbours, clusters."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +25,11 @@ from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Viewing
 from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import Prototypes
+from segdistill.objective.neighbour_agreement import neighbour_agreement
 from segdistill.training.class_count import ClassCount, estimate_class_count
 from segdistill.training.clustering import cluster_prototypes, finish, gather, order_by_share
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
+from segdistill.training.watched_places import WatchedPlaces, codes_of_places
 
 STATISTICS_PLACES = 100_000
 STATISTICS_MAPS = 1_000
@@ -193,6 +195,7 @@ def cluster(
     probe: torch.Tensor | None,
     settings: FitSettings,
     *,
+    places: WatchedPlaces | None = None,
     progress: bool = False,
 ) -> Clustering:
     """Cluster the codes of places spread over the data set.
@@ -203,6 +206,8 @@ def cluster(
         head: trained, or ``None`` to cluster prepared features.
         probe: centres learned by gradient, or ``None``.
         settings: of the fit.
+        places: by whose neighbours the clustering is chosen among many; without them, and without
+            a head, it is the one that fits the codes best.
         progress: show a progress bar.
     """
 
@@ -230,8 +235,24 @@ def cluster(
             class_count = estimate_class_count(codes, images, gathered, seed=settings.seed)
             classes = class_count.chosen + settings.extra_clusters
         candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
-        centres = finish(codes, candidates, seed=settings.seed)
+        judge = None if head is None or places is None else judge_of(head, places)
+        centres = finish(codes, candidates, seed=settings.seed, judge=judge)
         return Clustering(centres, prototypes, class_count)
+
+
+def judge_of(head: SegmentationHead, places: WatchedPlaces) -> Callable[[torch.Tensor], float]:
+    """Return what tells how well clusters keep neighbours in the features together.
+
+    Args:
+        head: trained, on the CPU.
+        places: that are looked at.
+    """
+    codes = codes_of_places(head, places)
+
+    def judge(centres: torch.Tensor) -> float:
+        return neighbour_agreement((codes @ centres.mT).argmax(dim=1), places.neighbours)
+
+    return judge
 
 
 def data_fingerprint(maps: FeatureMaps) -> str:
