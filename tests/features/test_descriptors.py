@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from tests.helpers import TinyBackbone, write_striped_folder
 
 from segdistill.devices import choose_compute
-from segdistill.features import descriptors as descriptors_module
 from segdistill.features.descriptors import mean_descriptors, mean_feature
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
@@ -53,13 +52,12 @@ def test_each_map_has_its_descriptor_kept_or_not(
 
 
 def test_a_failure_while_reading_ahead_is_raised(
-    tmp_path: Path, preparation: FeaturePreparation, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, preparation: FeaturePreparation
 ) -> None:
     folder = write_striped_folder(tmp_path / "photos")
     images, _ = check_images(find_images(folder))
     store = FeatureStore(tmp_path / "store", max_bytes=0)
     maps = FeatureMaps(views_of(images, Viewing(32, 16)), TinyBackbone(), store, choose_compute())
-    monkeypatch.setattr(descriptors_module, "MAPS_AHEAD", 1)
     images[2].file.path.unlink()
     with pytest.raises(Exception, match=images[2].file.path.name):
         mean_descriptors(maps, preparation)

@@ -1,10 +1,5 @@
 """One vector for each image: the mean of its features."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -12,7 +7,6 @@ from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.progress import progress_bar
 
-MAPS_AHEAD = 4
 PLACES_AT_ONCE = 512
 """Places whose features fit into a processor's cache: whole maps take about twice as long."""
 
@@ -35,8 +29,8 @@ def mean_descriptors(
     """
     descriptors = torch.empty(len(maps), maps.channels)
     with progress_bar("Finding neighbours", len(maps), shown=progress) as advance:
-        for index, raw in enumerate(_read_ahead(maps)):
-            descriptors[index] = mean_feature(raw, preparation)
+        for index, raw in enumerate(maps.in_turn(range(len(maps)))):
+            descriptors[index] = mean_feature(torch.from_numpy(raw), preparation)
             advance(1)
     return descriptors
 
@@ -60,19 +54,3 @@ def mean_feature(raw: torch.Tensor, preparation: FeaturePreparation) -> torch.Te
     for part in torch.split(places, PLACES_AT_ONCE):
         total += preparation.normalise(part.float()).sum(dim=0)
     return F.normalize(total, dim=0)
-
-
-def _read_ahead(maps: FeatureMaps) -> Iterator[torch.Tensor]:
-    """Read maps in another thread, a few ahead of the one that is asked for."""
-
-    def read(index: int) -> torch.Tensor:
-        return torch.from_numpy(np.array(maps[index]))  # out of the file, all at once
-
-    with ThreadPoolExecutor(1) as reader:
-        waiting: deque[Future[torch.Tensor]] = deque()
-        for index in range(len(maps)):
-            waiting.append(reader.submit(read, index))
-            if len(waiting) > MAPS_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -86,6 +86,22 @@ class FeatureMaps:
                 maps[index] = features
         return [maps[index] for index in indices]
 
+    def in_turn(self, indices: Iterable[int]) -> Iterator[Features]:
+        """Yield raw maps one after the other, out of their files, some read ahead.
+
+        Args:
+            indices: of the maps, in the order in which they are yielded.
+        """
+        order = list(indices)
+        size = self.budget.images(*self.views[order[0]].size) if order else 1
+        groups = [order[start : start + size] for start in range(0, len(order), size)]
+
+        def read(group: list[int]) -> list[Features]:
+            return [np.array(features) for features in self.read(group)]
+
+        for maps in in_threads(read, groups, threads=1, ahead=BATCHES_AHEAD):
+            yield from maps
+
     def _kept(self, index: int) -> Features | None:
         """Return a map from the store; ``None`` where it is not kept, or not whole."""
         # There may be no room for it, another process may have cleared it, or it is damaged.

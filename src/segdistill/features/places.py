@@ -55,8 +55,7 @@ def spread_places(
     random = np.random.default_rng(seed)
     taken = []
     with progress_bar(description, len(chosen), shown=progress) as advance:
-        for index in chosen:
-            features = maps[int(index)]
+        for features in maps.in_turn(chosen.tolist()):
             cells = features.reshape(-1, features.shape[-1])
             rows = np.sort(random.permutation(len(cells))[:each])
             places = torch.from_numpy(cells[rows]).float()
