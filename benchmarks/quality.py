@@ -2,7 +2,7 @@
 
 Fits every variant with several seeds on the toy world and, where SEGDISTILL_DATA names a folder
 that holds `camvid` with imgs and labels, on CamVid. All have the embedded backbone and the right
-number of classes, but for the last, which finds the number by itself. Presets keep all else that
+number of classes, but for the one that finds the number by itself. Presets keep all else that
 was tuned for them: shifts, crops, resolution, clustering by the probe; they train for 300 steps,
 since on these features their codes get worse after that. Masks are made and scored alike.
 
@@ -35,17 +35,11 @@ def preset(name: str) -> Variant:
 
 VARIANTS: dict[str, Variant] = {
     "default": lambda scene: FitSettings(classes=scene.classes),
-    "k-means on the features": lambda scene: FitSettings(
-        classes=scene.classes, method="kmeans", components=0
-    ),
-    "k-means on 128 components": lambda scene: FitSettings(
-        classes=scene.classes, method="kmeans", components=128
-    ),
+    "default, classes not given": lambda _scene: FitSettings(),
+    "default on 128 components": lambda scene: FitSettings(classes=scene.classes, components=128),
+    "k-means on the features": lambda scene: FitSettings(classes=scene.classes, method="kmeans"),
     "preset stego-vits8": preset("stego-vits8"),
     "preset stego-cityscapes27-vitb8": preset("stego-cityscapes27-vitb8"),
-    "preset stego-cocostuff27-vitb8": preset("stego-cocostuff27-vitb8"),
-    "preset stego-potsdam3-vits8": preset("stego-potsdam3-vits8"),
-    "default, classes not given": lambda _scene: FitSettings(),
 }
 
 

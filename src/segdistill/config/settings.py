@@ -230,8 +230,9 @@ class FitSettings:
             ``objective.correlations``); otherwise labels are never read.
         saliency: folder of grey images of the images' names; nine places in ten are drawn where
             they are not black.
-        components: principal components of the features that are kept (0 keeps the features as
-            they are, as STEGO does): it removes noise and makes training several times faster.
+        components: principal components of the features that are kept; 0, the default, keeps the
+            features as they are. On the embedded features 128 make a step three times faster, and
+            codes somewhat worse.
         method: ``stego`` distils correspondences into a head; ``kmeans`` clusters the backbone's
             features as they are, the baseline to compare with.
         clustering: ``kmeans`` runs spherical k-means on the codes of the trained head; ``probe``
@@ -263,7 +264,7 @@ class FitSettings:
     crop_ratio: float = 0.5
     labels: Path | None = None
     saliency: Path | None = None
-    components: int = 128
+    components: int = 0
     method: Literal["stego", "kmeans"] = "stego"
     clustering: Literal["kmeans", "probe"] = "kmeans"
     seed: int = 0
