@@ -1,7 +1,10 @@
 """Where, in which precision and how many at a time: decided here and nowhere else."""
 
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -9,6 +12,7 @@ from lightning_fabric.plugins import MixedPrecision, Precision
 
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.errors import UserError
+from segdistill.processes import ALONE, Group, in_group, told_if_lost
 
 PIXELS_A_CPU_THREAD = 150_000
 PIXELS_AT_ONCE = {"cuda": 12_000_000, "mps": 4_000_000}
@@ -20,9 +24,11 @@ class Compute:
 
     Attributes:
         fabric: the Lightning Fabric object that places modules and tensors.
+        group: the processes that work together.
     """
 
     fabric: Fabric
+    group: Group = ALONE
 
     @property
     def precision(self) -> str:
@@ -39,13 +45,17 @@ class Compute:
         return self.fabric.autocast()  # type: ignore[return-value]
 
 
-def choose_compute(device: DeviceName = "auto", precision: PrecisionName = "auto") -> Compute:
+def choose_compute(
+    device: DeviceName = "auto", precision: PrecisionName = "auto", *, together: bool = False
+) -> Compute:
     """Choose a device and a precision.
 
     Args:
         device: ``auto`` takes the fastest present.
         precision: ``auto`` takes bfloat16 products where the device computes them itself (see
             :func:`has_bfloat16`), else float32.
+        together: join the other processes, if this one was started as one of several (by
+            ``torchrun``, or by ``--devices``); they must all ask for it.
 
     Raises:
         UserError: the device asked for is not present.
@@ -58,13 +68,30 @@ def choose_compute(device: DeviceName = "auto", precision: PrecisionName = "auto
         raise UserError("--device cuda: no CUDA device is present; use --device auto or cpu")
     if device == "mps" and not torch.backends.mps.is_available():
         raise UserError("--device mps: no Apple GPU is present; use --device auto or cpu")
-    fabric = Fabric(accelerator=device, devices=1, precision="32-true")
-    kind = fabric.device.type
+    where: dict[str, Any] = {"accelerator": device, "devices": 1}
+    joined = together and in_group()
+    if joined:
+        size, here = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        where |= {"devices": here, "num_nodes": size // here, "strategy": "ddp"}
+    kind = Fabric(accelerator=device, devices=1, precision="32-true").device.type
     if precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(kind)):
         # Given as a plugin, since Fabric announces a precision given by name on standard error.
         mixed: Precision = MixedPrecision("bf16-mixed", kind)
-        fabric = Fabric(accelerator=device, devices=1, plugins=mixed)
-    return Compute(fabric)
+        fabric = Fabric(**where, plugins=mixed)
+    else:
+        fabric = Fabric(**where, precision="32-true")
+    if not joined:
+        return Compute(fabric)
+    # Fabric tells of every process that joins.
+    fabric_logger = logging.getLogger("lightning_fabric")
+    level = fabric_logger.level
+    fabric_logger.setLevel(logging.WARNING)
+    try:
+        with told_if_lost():
+            fabric.launch()
+    finally:
+        fabric_logger.setLevel(level)
+    return Compute(fabric, Group(fabric.global_rank, fabric.world_size))
 
 
 def has_bfloat16(device_type: str) -> bool:

@@ -14,3 +14,7 @@ class UserError(Exception):
         ...
         segdistill.errors.UserError: photos/: no images found; give a folder that holds images
     """
+
+
+class LostProcessError(Exception):
+    """Another of several processes that work together has ended; nothing the user gave is wrong."""

@@ -28,6 +28,7 @@ from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.fused_interpolation import interpolate_cells
 from segdistill.objective.sampling import random_places, sample_map
 from segdistill.objective.stego import Shifts
+from segdistill.processes import Group
 from segdistill.training.batch import Neighbourhoods
 from segdistill.training.batches import (
     draw_batch,
@@ -87,6 +88,18 @@ def run_steps(trainee: Trainee, data: TrainingSet, settings: FitSettings) -> lis
 
 def raw_at_places(part: Neighbourhoods) -> torch.Tensor:
     return interpolate_cells(part.cells.float(), part.nearest, part.weights)
+
+
+def test_processes_share_a_batch_out(data: TrainingSet) -> None:
+    whole = draw_batch(data, SETTINGS, step=3)
+    parts = [draw_batch(data, SETTINGS, step=3, group=Group(rank, 2)) for rank in range(2)]
+    sizes = [len(part.partners[0]) for part in parts]
+    assert sum(sizes) == len(whole.partners[0])
+    assert max(sizes) - min(sizes) <= 1
+    # They look at other places each.
+    assert not torch.equal(parts[0].images.weights, parts[1].images.weights)
+    again = draw_batch(data, SETTINGS, step=3, group=Group(1, 2))
+    assert torch.equal(again.images.weights, parts[1].images.weights)
 
 
 def test_the_loss_falls(data: TrainingSet) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.config.validation import unknown_setting
+from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, find_all, find_images
 from segdistill.model.segmenter import Segmenter
@@ -31,7 +32,8 @@ def loaded(
     """
     if isinstance(run, Segmenter):
         return run
-    return Segmenter.load(run, backbone=backbone, device=device, precision=precision)
+    compute = choose_compute(device, precision, together=True)
+    return Segmenter.load(run, backbone=backbone, device="cpu").place_on(compute)
 
 
 def changed(

@@ -80,6 +80,7 @@ def evaluate_set(
     way = protocol or Protocol()
     segmenter = loaded(run, backbone, device, precision)
     probe = None if isinstance(run, Segmenter) else read_linear_probe(Path(run))
+    group = segmenter.compute.group
     counted = confusion_over_files(
         labelled.pairs,
         labelled.read,
@@ -88,7 +89,8 @@ def evaluate_set(
         way.predictions(segmenter, probe),
         label_classes=len(labelled.names),
         strict=strict,
-        progress=progress,
+        progress=progress and group.is_first,
+        group=group,
     )
     counts = {kind: matrix.counts for kind, matrix in counted.matrices.items()}
     return Evaluation(

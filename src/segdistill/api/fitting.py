@@ -30,7 +30,7 @@ from segdistill.report.page import write_report
 from segdistill.training.class_count import ClassCount
 from segdistill.training.fit import Learned, learn
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
-from segdistill.training.stages import check_enough, feature_maps
+from segdistill.training.stages import check_batch_size, check_enough, feature_maps
 
 logger = logging.getLogger("segdistill")
 
@@ -70,21 +70,24 @@ def fit(
     """
     chosen = changed(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)
+    compute = choose_compute(chosen.device, chosen.precision, together=True)
+    group = compute.group
+    progress = progress and group.is_first
     run = None
     if out is not None:
         run = RunFolder(Path(out))
         if resume and run.is_run:
             chosen = run.continued(chosen).validated()
         if resume and run.is_finished:
-            run.check(chosen, overwrite=False, resume=True)
+            group.from_first(lambda: run.check(chosen, overwrite=False, resume=True))
             logger.info("%s: the run is finished already", out)
-            return Segmenter.load(run.path, device=chosen.device, precision=chosen.precision)
+            return Segmenter.load(run.path).place_on(compute)
     files = image_files(images)
     if run is not None:
-        run.check(chosen, overwrite=overwrite, resume=resume)
-    compute = choose_compute(chosen.device, chosen.precision)
+        group.from_first(lambda: run.check(chosen, overwrite=overwrite, resume=resume))
+    group.from_first(lambda: check_batch_size(chosen, group))
     company = company_of(files, chosen, labelled, depth_maps, progress=progress)
-    checked, skipped = check_images(files, strict=chosen.strict, progress=progress)
+    checked, skipped = check_images(files, strict=chosen.strict, progress=progress, group=group)
     if skipped:
         logger.warning(
             "%d of %d images skipped, the first: %s", len(skipped), len(files), skipped[0].reason
@@ -95,7 +98,7 @@ def fit(
     # Before an earlier run is removed: it stays if there is not enough to learn from.
     check_enough(feature_maps(checked, backbone, resolved, compute), resolved)
     if run is not None:
-        run.begin(resolved, resume=resume)
+        group.from_first(lambda: run.begin(resolved, resume=resume))
     learned = learn(
         checked, backbone, resolved, compute, company=company, run=run, progress=progress
     )
@@ -108,7 +111,9 @@ def fit(
             learned.streamed,
         )
     if run is not None:
-        _finish(run, segmenter, learned, resolved, checked, skipped, progress=progress)
+        group.from_first(
+            lambda: _finish(run, segmenter, learned, resolved, checked, skipped, progress=progress)
+        )
     return segmenter
 
 

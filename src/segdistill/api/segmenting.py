@@ -14,6 +14,7 @@ from segdistill.inference.folder import (
     segment_files,
 )
 from segdistill.model.segmenter import Segmenter
+from segdistill.processes import in_group
 
 
 def segment(
@@ -50,6 +51,10 @@ def segment(
     chosen = changed(options, changes, MaskOptions).validated()
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     files = find_all(several)
-    check_masks_folder(files, Path(out), chosen)
+    if not in_group():  # before a model loads
+        check_masks_folder(files, Path(out), chosen)
     segmenter = loaded(run, backbone, device, precision)
+    group = segmenter.compute.group
+    if group.size > 1:
+        group.from_first(lambda: check_masks_folder(files, Path(out), chosen))
     return segment_files(segmenter, files, Path(out), chosen, progress=progress)

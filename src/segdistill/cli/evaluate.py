@@ -19,6 +19,8 @@ from segdistill.cli.parser import (
     run_argument,
     upsampling_option,
 )
+from segdistill.cli.together import run_together, together_options
+from segdistill.processes import started_rank
 
 if TYPE_CHECKING:
     from segdistill.api import Evaluation, LabelledSet
@@ -58,17 +60,24 @@ def parser() -> CommandParser:
     flag(command, "--overwrite", "replace an earlier evaluation in --out")
     flag(command, "--strict", "stop at the first image or label file that cannot be read")
     compute_options(command)
+    together_options(command)
     common_options(command)
     return command
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str]) -> int:
     """Run the command.
+
+    Returns:
+        Exit status.
 
     Raises:
         UserError: something given cannot be used.
     """
     options = parser().parse_args(list(arguments))
+
+    if (status := run_together("evaluate", arguments, options)) is not None:
+        return status
 
     from segdistill.api import evaluate_set, write_evaluation
     from segdistill.evaluation.output import check_output_folder, scores_text
@@ -94,6 +103,8 @@ def run(arguments: Sequence[str]) -> None:
         strict=options.strict,
         progress=not options.quiet,
     )
+    if started_rank():  # the first of several processes tells and writes for all
+        return 0
     print(f"Images:   {result.images}{_of_skipped(len(result.skipped))}")
     print(scores_text(result))
     if options.curves:
@@ -103,6 +114,7 @@ def run(arguments: Sequence[str]) -> None:
         print(f"Written:  {out / 'evaluation.html'} and, beside it, JSON, CSV and PNG")
     elif not options.quiet:
         print("Nothing was written: --out FOLDER writes a page, JSON, CSV and PNG.")
+    return 0
 
 
 def with_curves(result: "Evaluation", options: Namespace, labelled: "LabelledSet") -> "Evaluation":

@@ -9,6 +9,7 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 
 from segdistill.cli.parser import CommandParser, command_line, common_options, flag
 from segdistill.cli.settings_file import check_settings_file, values_of
+from segdistill.cli.together import run_together, together_options
 from segdistill.config.presets import preset_names, preset_path
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
@@ -40,13 +41,17 @@ def parser() -> CommandParser:
     flag(command, "--overwrite", "replace the run that is there")
     flag(command, "--resume", "go on with the run that was broken off")
     flag(command, "--strict", "stop at the first image that cannot be read")
+    together_options(command)
     common_options(command)
     command.add_class_arguments(FitSettings, as_group=True, skip={"strict"})
     return command
 
 
-def run(arguments: Sequence[str]) -> None:
+def run(arguments: Sequence[str]) -> int:
     """Run the command.
+
+    Returns:
+        Exit status.
 
     Raises:
         UserError: something given cannot be used.
@@ -59,6 +64,9 @@ def run(arguments: Sequence[str]) -> None:
     images = training_images(options, settings)
     source = source_name(options.images or settings.dataset or "")
     out = Path(options.out or Path("runs") / (options.preset or source))
+
+    if (status := run_together("fit", arguments, options)) is not None:
+        return status
 
     from segdistill.api import fit
 
@@ -75,6 +83,7 @@ def run(arguments: Sequence[str]) -> None:
     print(f"Run:    {out}")
     print(f"Report: {out / 'report.html'}")
     print(f"Next:   {command_line('segment', out, 'IMAGES')}")
+    return 0
 
 
 def with_preset_file(arguments: Sequence[str]) -> list[str]:

@@ -1,14 +1,21 @@
 """The ``segdistill`` command."""
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 
-from segdistill.errors import UserError
+from segdistill.errors import LostProcessError, UserError
+from segdistill.processes import started_rank
 from segdistill.version import __version__
+
+LOST = 3
+"""Exit status where another of several processes has ended."""
 
 Command = Callable[[Sequence[str]], int | None]
 
@@ -33,6 +40,8 @@ COMMANDS = {
     "recluster": CommandEntry(
         "segdistill.cli.recluster", "change a run's number of classes without training again"
     ),
+    "classes": CommandEntry("segdistill.cli.classes", "list, merge and hide the classes of a run"),
+    "name": CommandEntry("segdistill.cli.name", "name the classes of a run"),
     "correspond": CommandEntry(
         "segdistill.cli.correspond", "draw what a point of an image corresponds to"
     ),
@@ -67,7 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(unknown_command(given[0]), file=sys.stderr)
         return 2
     _log_to_stderr(quiet="--quiet" in given)
-    return run_command(given[0], given[1:])
+    if not started_rank():
+        return run_command(given[0], given[1:])
+    # One of several processes that are the same command: what it prints, the first prints, too.
+    logging.getLogger("segdistill").setLevel(logging.CRITICAL)
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        return run_command(given[0], given[1:])
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
@@ -86,7 +100,12 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"segdistill {name}: {error}", file=sys.stderr)
         return 2
+    except LostProcessError as error:
+        print(f"segdistill {name}: {error}", file=sys.stderr)
+        return LOST
     except KeyboardInterrupt:
+        if started_rank():
+            return 130
         print(f"\nsegdistill {name}: interrupted{how_to_go_on(name, arguments)}", file=sys.stderr)
         return 130
     except BrokenPipeError:

@@ -14,6 +14,7 @@ from segdistill.cli.parser import (
     run_argument,
     upsampling_option,
 )
+from segdistill.cli.together import run_together, together_options
 from segdistill.images.finding import check_exists, source_name
 
 
@@ -37,6 +38,7 @@ def parser() -> CommandParser:
     flag(command, "--resume", "leave masks that are there, write those that are missing")
     resolution_option(command)
     compute_options(command)
+    together_options(command)
     common_options(command)
     return command
 
@@ -56,6 +58,9 @@ def run(arguments: Sequence[str]) -> int:
         check_exists(source)
     name = source_name(options.sources[0]) if len(options.sources) == 1 else "images"
     out = Path(options.out or Path("masks") / name)
+
+    if (status := run_together("segment", arguments, options)) is not None:
+        return status
 
     from segdistill.api import segment
     from segdistill.inference.folder import MaskOptions

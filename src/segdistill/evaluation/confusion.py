@@ -44,15 +44,34 @@ class ConfusionMatrix:
         kept = labels[valid]
         if kept.size == 0:
             return
-        clusters, known = self.counts.shape
-        highest = int(kept.max()) + 1
-        if highest > known:
-            grown = np.zeros((clusters, highest), np.int64)
-            grown[:, :known] = self.counts
-            self.counts = grown
+        clusters = len(self.counts)
+        self._widen(int(kept.max()) + 1)
         width = self.counts.shape[1]
         pairs = predicted[valid].astype(np.int64) * width + kept
         self.counts += np.bincount(pairs, minlength=clusters * width).reshape(clusters, width)
+
+    def add(self, other: "ConfusionMatrix") -> None:
+        """Add what was counted over other images.
+
+        Args:
+            other: with the same number of clusters.
+
+        Example:
+            >>> one, other = ConfusionMatrix(1), ConfusionMatrix(1)
+            >>> one.update(np.array([[0]], np.uint8), np.array([[2]]))
+            >>> other.add(one)
+            >>> other.counts.tolist()
+            [[0, 0, 1]]
+        """
+        self._widen(other.counts.shape[1])
+        self.counts[:, : other.counts.shape[1]] += other.counts
+
+    def _widen(self, labels: int) -> None:
+        clusters, known = self.counts.shape
+        if labels > known:
+            grown = np.zeros((clusters, labels), np.int64)
+            grown[:, :known] = self.counts
+            self.counts = grown
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.images.decode import read_image
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import VOID
+from segdistill.processes import ALONE, Group
 from segdistill.progress import progress_bar
 
 logger = logging.getLogger("segdistill")
@@ -47,6 +48,27 @@ class CountedFiles:
     images: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
 
+    @classmethod
+    def none(cls, clusters: Mapping[str, int], label_classes: int) -> "CountedFiles":
+        """Return the counts of no image.
+
+        Args:
+            clusters: number of values in each kind of mask, by name.
+            label_classes: number of label classes, if it is known.
+        """
+        return cls(
+            {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()},
+            {name: BoundaryCounts.none(count, label_classes) for name, count in clusters.items()},
+        )
+
+    def add(self, other: "CountedFiles") -> None:
+        """Add what was counted over other images, with the same kinds of masks."""
+        for name, matrix in other.matrices.items():
+            self.matrices[name].add(matrix)
+            self.boundaries[name] += other.boundaries[name]
+        self.images += other.images
+        self.skipped += other.skipped
+
 
 @dataclass
 class BinaryCheck:
@@ -74,6 +96,12 @@ class BinaryCheck:
             self.has_void |= bool(void.any())
             self.has_others = not bool((zero | void).all())
 
+    def add(self, other: "BinaryCheck") -> None:
+        """Add what another check has noticed."""
+        self.has_zero |= other.has_zero
+        self.has_void |= other.has_void
+        self.has_others |= other.has_others
+
     @property
     def looks_binary(self) -> bool:
         """Whether 0 and 255 have occurred, and nothing else."""
@@ -90,6 +118,7 @@ def confusion_over_files(
     label_classes: int = 0,
     strict: bool = False,
     progress: bool = False,
+    group: Group = ALONE,
 ) -> CountedFiles:
     """Count pixels by prediction and label over a set, of which nothing but the counts is kept.
 
@@ -106,16 +135,50 @@ def confusion_over_files(
         label_classes: number of label classes, if it is known.
         strict: stop at the first file that cannot be read.
         progress: show a progress bar.
+        group: processes among which the pairs are shared out; all get the counts of all.
 
     Raises:
         UserError: no pair can be read or, with ``strict``, one cannot; labels are of another
             shape than their image; no pixel is labelled; masks cannot be made.
     """
-    done = CountedFiles(
-        {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()},
-        {name: BoundaryCounts.none(count, label_classes) for name, count in clusters.items()},
-    )
-    binary = BinaryCheck()
+
+    def count(share: Sequence[tuple[ImageFile, Path]]) -> tuple[CountedFiles, BinaryCheck]:
+        counts = CountedFiles.none(clusters, label_classes), BinaryCheck()
+        _count_all(share, read_labels, view, predict, counts, strict=strict, progress=progress)
+        return counts
+
+    parts = group.each(lambda: count(group.share(pairs)))
+    done, binary = parts[0]
+    for other, other_binary in parts[1:]:
+        done.add(other)
+        binary.add(other_binary)
+    if not done.images:
+        raise UserError(
+            f"none of {len(pairs)} images can be scored; the first: {done.skipped[0].reason}"
+            if done.skipped
+            else "there are no images to score"
+        )
+    if not any(matrix.counts.any() for matrix in done.matrices.values()):
+        raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
+    if binary.looks_binary:
+        logger.warning(
+            "the label files hold 0 and 255 alone, and 255 means 'not labelled', so that only 0 was"
+            " scored; if 255 stands for a class, save the labels with 1 in its place"
+        )
+    return done
+
+
+def _count_all(
+    pairs: Sequence[tuple[ImageFile, Path]],
+    read_labels: Callable[[Path], Labels],
+    view: View,
+    predict: Predict,
+    counts: tuple[CountedFiles, BinaryCheck],
+    *,
+    strict: bool,
+    progress: bool,
+) -> None:
+    done, binary = counts
     with progress_bar("Evaluating", len(pairs), shown=progress) as advance:
         for image_file, label_path in pairs:
             try:
@@ -133,20 +196,6 @@ def confusion_over_files(
                 _count(image_file.path, *view(image, labels), predict, done)
                 done.images += 1
             advance(1)
-    if not done.images:
-        raise UserError(
-            f"none of {len(pairs)} images can be scored; the first: {done.skipped[0].reason}"
-            if done.skipped
-            else "there are no images to score"
-        )
-    if not any(matrix.counts.any() for matrix in done.matrices.values()):
-        raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
-    if binary.looks_binary:
-        logger.warning(
-            "the label files hold 0 and 255 alone, and 255 means 'not labelled', so that only 0 was"
-            " scored; if 255 stands for a class, save the labels with 1 in its place"
-        )
-    return done
 
 
 def _count(

@@ -121,15 +121,19 @@ class FeatureMaps:
         """
         missing = []
         in_use = _InUse(self.folder)
+        group = self.compute.group
         for view in self.views:
             key = view.key
-            if in_use.add(key) and not self.store.touch(self.folder, key):
+            # Shared out by key, since the others may be writing already.
+            if in_use.add(key) and group.owns(key) and not self.store.touch(self.folder, key):
                 missing.append(view)
         # Views seen at one size go through the backbone together.
         missing.sort(key=lambda view: view.size)
-        room = self.store.room_for_new(sum(map(self._bytes, missing)), in_use)
+        wanted = sum(group.gathered(sum(map(self._bytes, missing))))
+        room = group.from_first(lambda: self.store.room_for_new(wanted, in_use)) // group.size
         with progress_bar("Extracting features", len(missing), shown=progress) as advance:
-            return self._extract(missing, room, advance)
+            left_out = self._extract(missing, room, advance)
+        return sum(group.gathered(left_out))
 
     def _extract(self, missing: list[View], room: int, advance: Advance) -> int:
         left_out = 0

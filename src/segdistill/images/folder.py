@@ -1,6 +1,6 @@
 """The images of a folder: finding them, and checking that each can be decoded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError, content_hash, decode_image
 from segdistill.images.finding import ImageFile, find_all, find_images
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
+from segdistill.processes import ALONE, Group
 from segdistill.progress import progress_bar
 
 __all__ = [
@@ -48,7 +49,11 @@ class SkippedImage:
 
 
 def check_images(
-    files: Iterable[ImageFile], *, strict: bool = False, progress: bool = False
+    files: Iterable[ImageFile],
+    *,
+    strict: bool = False,
+    progress: bool = False,
+    group: Group = ALONE,
 ) -> tuple[list[CheckedImage], list[SkippedImage]]:
     """Decode every image once, so that later stages meet no damaged file.
 
@@ -56,6 +61,7 @@ def check_images(
         files: what :func:`find_images` found.
         strict: raise at the first image that cannot be read.
         progress: show a progress bar.
+        group: processes among which the images are shared out.
 
     Returns:
         The images that can be used and those that cannot, both in the order given.
@@ -65,27 +71,34 @@ def check_images(
         UserError: none of the images can be read.
     """
     files = list(files)
-    checked: list[CheckedImage] = []
-    skipped: list[SkippedImage] = []
+    results = group.shared_out(
+        files, lambda share: _check_each(share, strict=strict, progress=progress)
+    )
+    checked = [each for each in results if isinstance(each, CheckedImage)]
+    skipped = [each for each in results if isinstance(each, SkippedImage)]
+    if not checked:
+        first = skipped[0].reason if skipped else "nothing was given"
+        raise UserError(f"none of {len(files)} images can be read; the first: {first}")
+    return checked, skipped
+
+
+def _check_each(
+    files: Sequence[ImageFile], *, strict: bool, progress: bool
+) -> list[CheckedImage | SkippedImage]:
+    results: list[CheckedImage | SkippedImage] = []
     with (
         progress_bar("Checking images", len(files), shown=progress) as advance,
         ThreadPoolExecutor(CHECKING_THREADS) as pool,
     ):
         for result in pool.map(_check_image, files):
             advance(1)
-            if isinstance(result, CheckedImage):
-                checked.append(result)
-            elif strict:
+            if strict and isinstance(result, SkippedImage):
                 pool.shutdown(cancel_futures=True)
                 raise UnreadableImageError(
                     f"{result.reason}; mend or remove it, or leave --strict out to skip it"
                 )
-            else:
-                skipped.append(result)
-    if not checked:
-        first = skipped[0].reason if skipped else "nothing was given"
-        raise UserError(f"none of {len(files)} images can be read; the first: {first}")
-    return checked, skipped
+            results.append(result)
+    return results
 
 
 def _check_image(file: ImageFile) -> CheckedImage | SkippedImage:

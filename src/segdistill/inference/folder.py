@@ -147,34 +147,53 @@ def segment_files(
         UserError: the folder cannot be written.
     """
     done = SegmentedFiles(folder)
+    group = segmenter.compute.group
     pixels = np.zeros(len(segmenter.classes), np.int64)
     names = dict(zip(files, picture_names(files), strict=True))
     wanted = list(files)
     if options.resume:
-        kept = {
-            file
-            for file in files
-            if all(
-                path.exists()
-                for path in (folder / names[file], *files_beside(folder / names[file], options))
-            )
-        }
+        # One process looks for all, before any of them writes.
+        kept = group.from_first(lambda: _kept(files, names, folder, options))
         wanted = [file for file in files if file not in kept]
         done.kept = len(kept)
         pixels += _pixels_of_masks((folder / names[file] for file in kept), len(pixels))
-    with progress_bar("Segmenting", len(wanted), shown=progress) as advance:
-        for result in _results(segmenter, wanted, names, folder, options):
-            if not isinstance(result, SkippedImage):
-                pixels += result
-                done.written += 1
-            elif options.strict:
-                raise UnreadableImageError(result.reason)
-            else:
-                done.skipped.append(result)
-            advance(1)
+
+    def write(share: Sequence[ImageFile]) -> tuple[SegmentedFiles, NDArray[np.int64]]:
+        part, counted = SegmentedFiles(folder), np.zeros_like(pixels)
+        shown = progress and group.is_first
+        with progress_bar("Segmenting", len(share), shown=shown) as advance:
+            for result in _results(segmenter, share, names, folder, options):
+                if not isinstance(result, SkippedImage):
+                    counted += result
+                    part.written += 1
+                elif options.strict:
+                    raise UnreadableImageError(result.reason)
+                else:
+                    part.skipped.append(result)
+                advance(1)
+        return part, counted
+
+    for part, counted in group.each(lambda: write(group.share(wanted))):
+        done.written += part.written
+        done.skipped += part.skipped
+        pixels += counted
     if done.written or done.kept:
-        write_classes(folder, segmenter.classes, pixels)
+        group.from_first(lambda: write_classes(folder, segmenter.classes, pixels))
     return done
+
+
+def _kept(
+    files: Sequence[ImageFile], names: Mapping[ImageFile, Path], folder: Path, options: MaskOptions
+) -> set[ImageFile]:
+    """Return the images of which all that is to be written is there already."""
+    return {
+        file
+        for file in files
+        if all(
+            path.exists()
+            for path in (folder / names[file], *files_beside(folder / names[file], options))
+        )
+    }
 
 
 class _Viewed(NamedTuple):

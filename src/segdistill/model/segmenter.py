@@ -79,9 +79,13 @@ class Segmenter(nn.Module):
         Raises:
             UserError: the device is not present.
         """
-        self.compute = choose_compute(device, precision)
-        self.budget = PixelBudget(self.compute.device)
-        return self.to(self.compute.device)
+        return self.place_on(choose_compute(device, precision))
+
+    def place_on(self, compute: Compute) -> "Segmenter":
+        """Move to a device and a precision that were chosen already."""
+        self.compute = compute
+        self.budget = PixelBudget(compute.device)
+        return self.to(compute.device)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Return prepared features.

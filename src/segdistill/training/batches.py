@@ -24,6 +24,7 @@ from segdistill.objective.sampling import (
     shares_of_places,
 )
 from segdistill.objective.schedules import count_at
+from segdistill.processes import ALONE, Group
 from segdistill.training.batch import (
     AlignedCopies,
     Batch,
@@ -48,7 +49,9 @@ ANYWHERE_SHARE = 0.1
 """Share of places drawn anywhere when the others are drawn where images are salient."""
 
 
-def draw_batch(data: TrainingSet, settings: FitSettings, *, step: int) -> Batch:
+def draw_batch(
+    data: TrainingSet, settings: FitSettings, *, step: int, group: Group = ALONE
+) -> Batch:
     """Draw the batch of a step.
 
     The draw depends on the seed and the step alone, so a run that is resumed sees the batches that
@@ -58,12 +61,14 @@ def draw_batch(data: TrainingSet, settings: FitSettings, *, step: int) -> Batch:
         data: what to draw from.
         settings: of the fit.
         step: number of the step.
+        group: processes that take a step together; each draws its share of the images.
     """
     maps = data.maps
     chooser = random.Random(f"{settings.seed} {step}")  # noqa: S311 - nothing secret
-    generator = torch.Generator().manual_seed(chooser.getrandbits(62))
-    size = min(settings.training.batch_size, len(maps))
-    images = chooser.sample(range(len(maps)), size)
+    generator = torch.Generator().manual_seed(chooser.getrandbits(62) ^ group.rank)
+    drawn = chooser.sample(range(len(maps)), min(settings.training.batch_size, len(maps)))
+    images = group.share(drawn)
+    size = len(images)
     count = data.neighbours.shape[1]
     partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
     places, depth = draw_guided_places(data, images, partners_of, settings, generator, step=step)
@@ -288,11 +293,13 @@ def read_neighbourhoods(features: Sequence[Features], places: torch.Tensor) -> N
     )
 
 
-def batches(data: TrainingSet, settings: FitSettings, *, first_step: int) -> Iterator[Batch]:
+def batches(
+    data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = ALONE
+) -> Iterator[Batch]:
     """Yield the batches from a step to the last, each read while the one before is used."""
 
     def draw(step: int) -> Batch:
-        return draw_batch(data, settings, step=step)
+        return draw_batch(data, settings, step=step, group=group)
 
     last_step = settings.training.most_steps
     with ThreadPoolExecutor(1) as reader:

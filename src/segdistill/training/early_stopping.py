@@ -16,6 +16,7 @@ import torch
 
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.neighbour_agreement import neighbour_agreement
+from segdistill.processes import ALONE, Group
 from segdistill.training.clustering import cluster_prototypes, gather, nearest_centres
 from segdistill.training.trainee import Trainee
 from segdistill.training.watched_places import WatchedPlaces, codes_of_places
@@ -93,16 +94,17 @@ class EarlyStopping:
         best = self.best
         return best is not None and self.looks[-1].step - best.step >= PATIENCE
 
-    def watch(self, step: int, trainee: Trainee) -> Look | None:
+    def watch(self, step: int, trainee: Trainee, group: Group = ALONE) -> Look | None:
         """Look at a step's codes, if it is time to.
 
         Args:
             step: that was just taken, counted from 1.
             trainee: in training mode, as it is left.
+            group: processes that train together; the first looks for all.
         """
         if step < FIRST_LOOK or step % LOOK_EVERY:
             return None
-        look = Look(step, self._agreement(trainee.head))
+        look = Look(step, group.from_first(lambda: self._agreement(trainee.head)))
         self.looks.append(look)
         if self.best is look:
             state = trainee.state_dict()

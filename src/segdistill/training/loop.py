@@ -103,7 +103,10 @@ def train(
     data.preparation.to(compute.device)
     with progress_bar("Training", steps, shown=progress) as advance:
         advance(first_step)
-        drawn = batches(data, settings, first_step=first_step)
+        group = compute.group
+        drawn = batches(data, settings, first_step=first_step, group=group)
+        # Alone, the numbers are those of a single process of any version.
+        apart = (group.rank,) if group.size > 1 else ()
         for step in range(first_step, steps):
             if is_over():
                 advance(steps - step)
@@ -115,15 +118,18 @@ def train(
                     trainee.reset_probes(optimiser)
             # In full precision: head and loss cost little beside the backbone, and differences of
             # correlations are small numbers.
-            with seeded(settings.seed, step, device=compute.device):
+            with seeded(settings.seed, step, *apart, device=compute.device):
                 result = losses(trainee, batch, data, shifts, settings, step=step)
             total = weighted_total(result.terms, settings, step=step)
             optimiser.zero_grad(set_to_none=True)
             _with_probes(total, result).backward()  # type: ignore[no-untyped-call]
+            group.average([p.grad for p in trainee.parameters() if p.grad is not None])
             optimiser.step()
             advance(1)
+            values = _values(total, result)
+            group.average([values])
             if on_step is not None:
-                on_step(Step(_record(step + 1, total, result), batch))
+                on_step(Step(_record(step + 1, values), batch))
     trainee.eval()
 
 
@@ -170,7 +176,12 @@ def _with_probes(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
     return total + (probes if result.linear is None else probes + result.linear.cross_entropy)
 
 
-def _record(step: int, total: torch.Tensor, result: StepLosses) -> StepRecord:
+def _record(step: int, values: torch.Tensor) -> StepRecord:
+    return StepRecord(step, *values.tolist())
+
+
+def _values(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
+    """Return what a :class:`StepRecord` holds beside the step, in its order."""
     terms, linear = result.terms, result.linear
     optional = (
         terms.reconstruction,
@@ -182,14 +193,17 @@ def _record(step: int, total: torch.Tensor, result: StepLosses) -> StepRecord:
         None if linear is None else linear.accuracy,
     )
     none = torch.zeros_like(total)
-    values = torch.stack(
-        [
-            total,
-            terms.self_pairs,
-            terms.neighbour_pairs,
-            terms.random_pairs,
-            result.clusters,
-            *(none if value is None else value for value in optional),
-        ]
+    return (
+        torch.stack(
+            [
+                total,
+                terms.self_pairs,
+                terms.neighbour_pairs,
+                terms.random_pairs,
+                result.clusters,
+                *(none if value is None else value for value in optional),
+            ]
+        )
+        .detach()
+        .float()
     )
-    return StepRecord(step, *values.detach().float().tolist())

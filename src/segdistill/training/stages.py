@@ -26,6 +26,7 @@ from segdistill.images.resize import Viewing
 from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import Prototypes
 from segdistill.objective.neighbour_agreement import neighbour_agreement
+from segdistill.processes import Group
 from segdistill.training.class_count import ClassCount, estimate_class_count
 from segdistill.training.clustering import cluster_prototypes, finish, gather, order_by_share
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
@@ -146,6 +147,19 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
         raise UserError(
             f"--classes {clusters}: the images have only {places} places to tell apart;"
             " give more images or ask for fewer classes"
+        )
+
+
+def check_batch_size(settings: FitSettings, group: Group) -> None:
+    """Check that each process has images to compare in a step.
+
+    Raises:
+        UserError: a process would have fewer than two.
+    """
+    if settings.method == "stego" and settings.training.batch_size < 2 * group.size:
+        raise UserError(
+            f"--training.batch_size {settings.training.batch_size}: must be at least"
+            f" {2 * group.size} for {group.size} processes, two images for each"
         )
 
 

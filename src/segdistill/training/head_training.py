@@ -1,0 +1,228 @@
+"""Training a head: what goes before it, the loop itself with its log and checkpoints."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from segdistill.config.settings import FitSettings
+from segdistill.devices import Compute
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.files import translate_os_errors
+from segdistill.model.head import SegmentationHead
+from segdistill.model.linear_probe import LinearProbe
+from segdistill.objective.stego import Shifts
+from segdistill.training.calibration import calibrate_shifts
+from segdistill.training.early_stopping import CLUSTER_NUMBERS, EarlyStopping, Look
+from segdistill.training.log import TrainingLog
+from segdistill.training.loop import Step, StepRecord, seeded, train
+from segdistill.training.run_folder import LOG_FOLDER, RunFolder
+from segdistill.training.stages import (
+    Company,
+    cluster_count,
+    data_fingerprint,
+    find_neighbours,
+    training_set,
+)
+from segdistill.training.trainee import Trainee
+from segdistill.training.training_set import TrainingSet
+from segdistill.training.watched_places import WatchedPlaces, watched_places
+
+
+class Stopwatch:
+    """Times stages that follow each other."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Note that a stage has ended; the next begins now."""
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gives; nothing where there was none.
+
+    Attributes:
+        head: on the CPU.
+        probe: centres of the cluster probe, shape (clusters, code channels).
+        linear: probe trained beside the head, where it was asked for.
+        history: the losses of every step.
+        shifts: of the correspondence loss.
+        places: by which codes were judged.
+        looks: how good codes were at some steps, where training ended by itself.
+        kept_step: the step whose codes were kept, where training ended by itself.
+        streamed: feature maps of augmented copies that the store had no room for.
+    """
+
+    head: SegmentationHead | None = None
+    probe: torch.Tensor | None = None
+    linear: LinearProbe | None = None
+    history: list[StepRecord] = field(default_factory=list)
+    shifts: Shifts | None = None
+    places: WatchedPlaces | None = None
+    looks: Sequence[Look] = ()
+    kept_step: int | None = None
+    streamed: int = 0
+
+
+def train_head(
+    maps: FeatureMaps,
+    preparation: FeaturePreparation,
+    settings: FitSettings,
+    company: Company,
+    clock: Stopwatch,
+    *,
+    run: RunFolder | None,
+    progress: bool = False,
+) -> Trained:
+    """Train a head on feature maps.
+
+    Args:
+        maps: raw feature maps, in the store as far as it has room.
+        preparation: of the features.
+        settings: of the fit.
+        company: what comes with the images.
+        clock: told when a stage ends.
+        run: where checkpoints and the log go; nothing is written without.
+        progress: show progress bars.
+    """
+    compute = maps.compute
+    group = compute.group
+    neighbours = group.from_first(
+        lambda: find_neighbours(maps, preparation, settings, progress=progress)
+    )
+    clock.lap("neighbours")
+    data = training_set(maps, neighbours, preparation, company, settings)
+    streamed = 0
+    if data.copies is not None:
+        streamed = data.copies.fill_store(progress=progress)
+        clock.lap("augmented copies")
+    if data.depth is not None:
+        data.depth.fill_store(progress=progress)
+        clock.lap("depth")
+    group.wait()
+    shifts = group.from_first(lambda: calibrate_shifts(data, settings))
+    with seeded(settings.seed):
+        trainee = Trainee(
+            preparation.channels,
+            cluster_count(settings),
+            settings,
+            label_classes=None if data.labels is None else data.labels.classes,
+        )
+    places: WatchedPlaces | None = None
+    stopping: EarlyStopping | None = None
+    if settings.training.steps is None or settings.clustering == "kmeans":
+        places = group.from_first(
+            lambda: watched_places(maps, preparation.cpu(), seed=settings.seed)
+        )
+        clock.lap("places to watch")
+    if settings.training.steps is None and places is not None:
+        known = None if settings.estimates_classes else [cluster_count(settings)]
+        stopping = EarlyStopping(places, known or CLUSTER_NUMBERS)
+    history = train_and_log(
+        trainee, data, shifts, settings, compute, stopping, run=run, progress=progress
+    )
+    trainee.cpu()
+    if stopping is not None:
+        stopping.restore_best(trainee)
+    clock.lap("training")
+    best = None if stopping is None else stopping.best
+    return Trained(
+        trainee.head,
+        trainee.centres.detach(),
+        trainee.linear,
+        history,
+        shifts,
+        places,
+        () if stopping is None else tuple(stopping.looks),
+        None if best is None else best.step,
+        streamed,
+    )
+
+
+def train_and_log(
+    trainee: Trainee,
+    data: TrainingSet,
+    shifts: Shifts,
+    settings: FitSettings,
+    compute: Compute,
+    stopping: EarlyStopping | None = None,
+    *,
+    run: RunFolder | None,
+    progress: bool = False,
+) -> list[StepRecord]:
+    """Train, going on from the run folder's checkpoint if there is one, and log every step.
+
+    Args:
+        trainee: changed in place.
+        data: what to learn from.
+        shifts: of the correspondence loss.
+        settings: of the fit.
+        compute: device and precision.
+        stopping: tells when to end; without it all steps are taken.
+        run: where checkpoints and the log go; nothing is written without.
+        progress: show a progress bar.
+
+    Returns:
+        The losses of every step, those before a break included.
+    """
+    optimiser = trainee.to(compute.device).optimiser(settings)
+    images = data_fingerprint(data.maps)
+    group = compute.group
+    history = []
+    if run is not None:
+        history = run.read_checkpoint(trainee, optimiser, images=images, stopping=stopping)
+    # All must have read the checkpoint before the first writes the next.
+    group.wait()
+    first_step = len(history)
+    log = None
+    if run is not None and group.is_first:
+        log = TrainingLog(run.path / LOG_FOLDER, first_step=first_step)
+
+    def on_step(step: Step) -> None:
+        record = step.record
+        history.append(record)
+        look = None if stopping is None else stopping.watch(record.step, trainee, group)
+        if run is None or log is None:
+            return
+        log.losses(record)
+        if look is not None:
+            log.agreement(look)
+        if record.step % settings.training.checkpoint_every == 0:
+            log.correlations(record.step, trainee, step.batch, data, settings)
+            log.panels(record.step, trainee, data)
+            write_checkpoint(run)
+
+    def write_checkpoint(run: RunFolder) -> None:
+        run.write_checkpoint(trainee, optimiser, history, images=images, stopping=stopping)
+
+    try:
+        with translate_os_errors(Path() if run is None else run.path):
+            train(
+                trainee,
+                optimiser,
+                data,
+                shifts,
+                settings,
+                compute,
+                first_step=first_step,
+                on_step=on_step,
+                is_over=lambda: stopping is not None and stopping.is_over,
+                progress=progress,
+            )
+            if run is not None and log is not None and history:
+                # Clustering may be broken off, too.
+                write_checkpoint(run)
+                log.settings(settings.as_plain(), history[-1])
+    finally:
+        if log is not None:
+            log.close()
+    return history

@@ -1,0 +1,171 @@
+"""Two processes that work together give what one gives; if one is killed, it is said."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.cli.conftest import Run
+from tests.helpers import striped_labels, write_striped_folder
+from transformers import ViTConfig, ViTModel
+
+from segdistill.cli.together import environments
+from segdistill.errors import UserError
+from segdistill.processes import Group
+
+FIT = [
+    *("--classes", "3", "--resolution", "64", "--training.batch_size", "6", "--quiet"),
+    *("--objective.samples", "7"),
+]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """Pictures, labels and a tiny backbone that other processes can load, too."""
+    write_striped_folder(tmp_path / "photos", 8)
+    (tmp_path / "labels").mkdir()
+    for path in sorted((tmp_path / "photos").rglob("*.png")):
+        target = tmp_path / "labels" / path.relative_to(tmp_path / "photos")
+        target.parent.mkdir(exist_ok=True)
+        with Image.open(path) as image:
+            size = image.size
+        labels = striped_labels(int(path.stem.split("_")[1]))
+        Image.fromarray(labels.astype(np.uint8)).resize(size, Image.Resampling.NEAREST).save(target)
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
+    )
+    ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "vit")
+    return tmp_path
+
+
+def start(world: Path, *arguments: str) -> "subprocess.Popen[str]":
+    environment = {
+        **os.environ,
+        "SEGDISTILL_CACHE": str(world / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "segdistill.cli.main", *arguments],
+        cwd=world,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run(world: Path, *arguments: str) -> tuple[int, str, str]:
+    process = start(world, *arguments)
+    out, error = process.communicate(timeout=120)
+    return process.returncode, out, error
+
+
+def losses(folder: Path) -> np.ndarray:
+    with (folder / "history.csv").open() as file:
+        return np.array([float(row["total"]) for row in csv.DictReader(file)])
+
+
+def test_two_processes_give_what_one_gives(
+    world: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(world)
+    monkeypatch.setenv("SEGDISTILL_CACHE", str(world / "cache"))
+
+    def both(*arguments: str, out: str) -> str:
+        """Run a command alone in this process, and in two others; return what those printed."""
+        status, _, error = segdistill(*arguments, "--out", f"{out}1")
+        assert status == 0, error
+        status, printed, error = run(world, *arguments, "--devices", "2", "--out", f"{out}2")
+        assert status == 0, error
+        assert error == ""
+        return printed
+
+    printed = both("fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "40", out="run")
+    assert printed.count("Report:") == 1
+    one, two = losses(world / "run1"), losses(world / "run2")
+    assert len(one) == len(two) == 40
+    # Places, and the partners of random pairs, are drawn by each process among its own images.
+    for part in (slice(0, 10), slice(10, 20), slice(20, 40)):
+        assert np.abs(one[part].mean() - two[part].mean()) < 0.25 * np.abs(one).max()
+
+    # The same model, scored and applied by one and by two.
+    both("evaluate", "run2", "--images", "photos", "--labels", "labels", "--quiet", out="scores")
+    confusion = [(world / f"scores{n}" / "confusion_cluster.csv").read_text() for n in (1, 2)]
+    assert confusion[0] == confusion[1]
+    assert "8 written" in both("segment", "run2", "photos", "--quiet", out="masks")
+    masks = sorted(path.relative_to(world / "masks1") for path in (world / "masks1").rglob("*.*"))
+    assert len(masks) == 9
+    for path in masks:
+        assert (world / "masks1" / path).read_bytes() == (world / "masks2" / path).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes by /proc")
+def test_a_killed_process_ends_the_run_and_it_goes_on(world: Path) -> None:
+    arguments = [
+        *("fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "100"),
+        *("--training.checkpoint_every", "10", "--devices", "2", "--out", "run"),
+    ]
+    process = start(world, *arguments)
+    checkpoint = world / "run" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    os.kill(int(children[1]), signal.SIGKILL)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "process 2 of 2 has ended (signal SIGKILL)" in error
+    assert "--resume goes on" in error
+    assert "Traceback" not in error
+    assert not (world / "run" / "segmenter.json").exists()
+    status, _, error = run(world, *arguments, "--resume")
+    assert status == 0, error
+    assert len(losses(world / "run")) == 100
+
+
+def test_a_mistake_is_told_once(world: Path) -> None:
+    common = ["--backbone", "vit", *FIT, "--devices", "2"]
+    status, _, error = run(world, "fit", "nowhere", *common)
+    assert status == 2
+    assert error.count("nowhere") == 1
+    status, _, error = run(world, "fit", "photos", *common, "--training.batch_size", "3")
+    assert status == 2
+    assert error.count("must be at least 4 for 2 processes") == 1
+    status, _, error = run(world, "fit", "photos", *common[:-1], "0")
+    assert status == 2
+    assert "--devices 0: must be at least 1" in error
+
+
+def test_several_machines_must_know_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match="set MASTER_ADDR, MASTER_PORT, NODE_RANK"):
+        environments(2, 2)
+    for name, value in (("MASTER_ADDR", "a"), ("MASTER_PORT", "1"), ("NODE_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    ranks = [(each["RANK"], each["LOCAL_RANK"]) for each in environments(2, 2)]
+    assert ranks == [("2", "0"), ("3", "1")]
+
+
+def test_shares_make_up_the_whole() -> None:
+    items = list(range(7))
+    groups = [Group(rank, 3) for rank in range(3)]
+    assert sorted(item for group in groups for item in group.share(items)) == items
+    keys = [f"{number:032x}" for number in range(50)]
+    assert all(sum(group.owns(key) for group in groups) == 1 for key in keys)
+    assert Group().shared_out(items, lambda share: [item + 1 for item in share])[-1] == 7
