@@ -240,7 +240,12 @@ def made_how(
             (wording.STAGES.get(key, key), wording.duration(s)) for key, s in seconds.items()
         ],
         "total_time": wording.duration(sum(seconds.values())),
-        "shifts": [(wording.SHIFTS.get(key, key), wording.number(v)) for key, v in shifts.items()],
+        "shifts": [
+            (wording.SHIFTS.get(key, key), wording.number(value))
+            for key, value in shifts.items()
+            # Without depth there is no such shift, and it is 0.
+            if value or key != "depth_pairs"
+        ],
         "settings": wording.flattened(settings),
     }
 

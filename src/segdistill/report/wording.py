@@ -21,6 +21,7 @@ SHIFTS = {
     "self_pairs": "Within one image",
     "neighbour_pairs": "With a neighbour",
     "random_pairs": "With random images",
+    "depth_pairs": "By depth, within one image",
 }
 
 
