@@ -28,7 +28,7 @@ FIRST_LOOK = 50
 PATIENCE = 150
 """Steps without a better agreement after which training ends."""
 
-CLUSTER_NUMBERS = (6, 12, 24)
+UNKNOWN_NUMBERS = (6, 12, 24)
 """Numbers of clusters looked at where the number of classes is not known yet."""
 
 
@@ -43,6 +43,23 @@ class Look:
 
     step: int
     agreement: float
+
+
+def numbers_to_watch(clusters: int | None) -> tuple[int, ...]:
+    """Return the numbers of clusters to look at.
+
+    A single clustering may be lucky; what several numbers of clusters agree on is steadier.
+
+    Args:
+        clusters: that will be made in the end; ``None`` if that is not known yet.
+
+    Example:
+        >>> numbers_to_watch(11)
+        (11, 16, 22)
+    """
+    if clusters is None:
+        return UNKNOWN_NUMBERS
+    return clusters, clusters * 3 // 2, clusters * 2
 
 
 def agreement_of_codes(

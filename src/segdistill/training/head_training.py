@@ -16,7 +16,7 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.objective.stego import Shifts
 from segdistill.training.calibration import calibrate_shifts
-from segdistill.training.early_stopping import CLUSTER_NUMBERS, EarlyStopping, Look
+from segdistill.training.early_stopping import EarlyStopping, Look, numbers_to_watch
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import Step, StepRecord, seeded, train
 from segdistill.training.run_folder import LOG_FOLDER, RunFolder
@@ -125,8 +125,8 @@ def train_head(
         )
         clock.lap("places to watch")
     if settings.training.steps is None and places is not None:
-        known = None if settings.estimates_classes else [cluster_count(settings)]
-        stopping = EarlyStopping(places, known or CLUSTER_NUMBERS)
+        known = None if settings.estimates_classes else cluster_count(settings)
+        stopping = EarlyStopping(places, numbers_to_watch(known))
     history = train_and_log(
         trainee, data, shifts, settings, compute, stopping, run=run, progress=progress
     )
