@@ -1,0 +1,68 @@
+"""Exporting masks to the formats of other programs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segdistill.api.common import Source, changed
+from segdistill.errors import UserError
+from segdistill.export.classes import exported_classes, written_classes
+from segdistill.export.folder import ExportedMasks, check_target, default_path, export_files
+from segdistill.export.formats import chosen_format
+from segdistill.export.masks import find_masks
+from segdistill.export.options import ExportOptions, FormatName
+from segdistill.export.writing import Target
+from segdistill.model.class_sets import read_class_sets
+from segdistill.model.description import SegmentClass
+from segdistill.model.segmenter import Segmenter
+
+
+def export_masks(
+    run: Source | Segmenter,
+    masks: Source,
+    format_name: FormatName,
+    out: Source | None = None,
+    *,
+    images: Source | Sequence[Source] | None = None,
+    options: ExportOptions | None = None,
+    progress: bool = False,
+    **changes: Any,
+) -> ExportedMasks:
+    """Turn a folder of masks into the format of another program.
+
+    Args:
+        run: the run folder, or the model, that made them: classes have its names and colours.
+        masks: folder that :func:`segdistill.segment` wrote to.
+        format_name: ``coco``, ``yolo``, ``label-studio``, ``voc``, ``cvat`` or ``geojson``.
+        out: file or folder to write; by default in ``exports``, named after the masks.
+        images: what was segmented; some formats need it.
+        options: how.
+        progress: show a progress bar.
+        **changes: single options that differ from ``options``, such as ``polygons=True``.
+
+    Returns:
+        What was written and what was skipped.
+
+    Raises:
+        UserError: something given cannot be used; the message names it and the mend.
+    """
+    chosen = changed(options, changes, ExportOptions).validated()
+    export_format = chosen_format(format_name, chosen, images=images is not None)
+    folder = Path(masks)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the one that `segdistill segment` wrote")
+    classes = exported_classes(_current_classes(run), written_classes(folder), folder)
+    sources = [images] if isinstance(images, str | Path) else images
+    path = Path(out) if out is not None else default_path(folder, format_name, export_format)
+    target = Target(path, classes.shown, find_masks(folder, sources), chosen)
+    check_target(folder, target, export_format)
+    return export_files(
+        target, export_format, classes, with_images=images is not None, progress=progress
+    )
+
+
+def _current_classes(run: Source | Segmenter) -> tuple[SegmentClass, ...]:
+    if isinstance(run, Segmenter):
+        return run.classes
+    # Without the backbone, which is not needed here and may not be at hand.
+    return read_class_sets(Path(run)).current.classes

@@ -1,0 +1,84 @@
+"""``segdistill export``."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+from segdistill.cli.parser import CommandParser, common_options, flag, run_argument
+from segdistill.errors import UserError
+from segdistill.export.options import FormatName, RegionsName
+from segdistill.images.finding import check_exists
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    command = CommandParser(
+        "export",
+        "Turn the masks that `segdistill segment` wrote into the format of another program.",
+        "segdistill export runs/photos masks/photos --format coco --images photos",
+    )
+    run_argument(command)
+    command.add_argument("masks", help="folder of masks that `segdistill segment` wrote")
+    command.add_argument("--format", type=FormatName, help="to write")
+    command.add_argument("--out", type=str, help="file or folder (default: exports/NAME-FORMAT)")
+    command.add_argument(
+        "--images",
+        nargs="+",
+        type=str,
+        help="what was segmented: gives images' own names, and puts links to them into the folders"
+        " of yolo and voc",
+    )
+    command.add_argument(
+        "--regions",
+        type=RegionsName,
+        help="what counts as one region: connected pixels of a class, or a whole class (default:"
+        " connected; label-studio: class)",
+    )
+    flag(command, "--polygons", "polygons instead of run lengths (coco)")
+    command.add_argument(
+        "--min-area", type=int, default=1, help="leave out connected parts of fewer pixels"
+    )
+    command.add_argument(
+        "--image-url-prefix",
+        type=str,
+        help="what comes before images' names in links (label-studio; default:"
+        " /data/local-files/?d=)",
+    )
+    flag(command, "--copy-images", "copy images instead of linking to them (yolo, voc)")
+    flag(command, "--strict", "stop at the first mask that cannot be exported")
+    flag(command, "--overwrite", "replace what is there")
+    common_options(command)
+    return command
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Raises:
+        UserError: something given cannot be used.
+    """
+    options = parser().parse_args(list(arguments))
+    if options.format is None:
+        raise UserError(f"--format is missing: one of {', '.join(get_args(FormatName))}")
+    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    for source in options.images or []:
+        check_exists(source)
+
+    from segdistill.api import export_masks
+    from segdistill.export.options import ExportOptions
+
+    names = ExportOptions.__dataclass_fields__
+    done = export_masks(
+        options.run,
+        options.masks,
+        options.format,
+        options.out,
+        images=options.images,
+        options=ExportOptions(**{name: options[name] for name in names}),
+        progress=not options.quiet,
+    )
+    for skipped in done.skipped:
+        print(f"Skipped: {skipped.reason}")
+    print(f"Export:  {done.written} masks in {done.path}")
+    if done.beside is not None:
+        print(f"Beside:  {done.beside}")
+    return 0

@@ -1,0 +1,118 @@
+"""Exporting small masks in tests."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdistill.export.classes import exported_classes, written_classes
+from segdistill.export.folder import ExportedMasks, check_target, export_files
+from segdistill.export.formats import FORMATS, chosen_format
+from segdistill.export.masks import find_masks
+from segdistill.export.options import ExportOptions, FormatName
+from segdistill.export.writing import Target
+from segdistill.images.labels import VOID
+from segdistill.inference.masks import write_classes, write_mask
+from segdistill.model.description import SegmentClass
+
+Mask = NDArray[np.uint8]
+
+CLASSES = (
+    SegmentClass(0, "sky", (70, 130, 180)),
+    SegmentClass(1, "wet road", (128, 64, 128)),
+    SegmentClass(2, "Straße & <Weg>", (107, 142, 35)),
+)
+
+# A hole that holds another region, holes side by side, pixels that meet at corners alone, all edges
+# of the image, and pixels of no class.
+PATTERN: Mask = np.array(
+    [
+        [0, 0, 0, 0, 0, 0, 0, 2, 2],
+        [0, 1, 1, 1, 0, 1, 0, 2, 1],
+        [0, 1, 2, 1, 0, 0, 1, 1, 2],
+        [0, 1, 1, 1, 0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 255, 255],
+        [1, 0, 1, 0, 1, 0, 1, 255, 2],
+    ],
+    np.uint8,
+)
+
+
+def random_mask(seed: int, height: int = 30, width: int = 41) -> Mask:
+    """Return a mask of blobs and specks of three classes."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 3, (height // 5 + 1, width // 5 + 1))
+    mask = coarse.repeat(5, axis=0).repeat(5, axis=1)[:height, :width].astype(np.uint8)
+    specks = random.random(mask.shape) < 0.05
+    mask[specks] = random.integers(0, 3, specks.sum())
+    return mask
+
+
+def write_masks(folder: Path, masks: Mapping[str, Mask]) -> Path:
+    """Write masks and their classes, as ``segdistill segment`` does; returns the folder."""
+    for name, mask in masks.items():
+        if VOID in mask:
+            # A palette of three colours has no number 255.
+            Image.fromarray(mask).save(folder_for(folder / name))
+        else:
+            write_mask(folder / name, mask, CLASSES)
+    write_classes(folder, CLASSES, np.zeros(len(CLASSES), np.int64))
+    return folder
+
+
+def write_images(folder: Path, masks: Mapping[str, Mask], suffix: str = ".jpg") -> Path:
+    """Write an image for each mask; returns the folder."""
+    for name, mask in masks.items():
+        path = folder_for((folder / name).with_suffix(suffix))
+        Image.new("RGB", (mask.shape[1], mask.shape[0]), (9, 99, 199)).save(path)
+    return folder
+
+
+def folder_for(path: Path) -> Path:
+    """Make the folder of a file; returns the file's path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def export(
+    name: FormatName,
+    masks: Path,
+    out: Path,
+    images: Path | None = None,
+    classes: Sequence[SegmentClass] = CLASSES,
+    **options: Any,
+) -> ExportedMasks:
+    """Export a folder of masks of :data:`CLASSES`."""
+    chosen = ExportOptions(**options).validated()
+    chosen_format(name, chosen, images=images is not None)
+    places = exported_classes(classes, written_classes(masks), masks)
+    found = find_masks(masks, None if images is None else [images])
+    target = Target(out, places.shown, found, chosen)
+    check_target(masks, target, FORMATS[name])
+    return export_files(target, FORMATS[name], places, with_images=images is not None)
+
+
+def filled(rings: Sequence[NDArray[Any]], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Draw rings along pixels' edges by the even-odd rule, plainly.
+
+    Returns:
+        Array of the size given, height and width.
+    """
+    inside = np.zeros(size, bool)
+    for ring in rings:
+        for (x, y), (next_x, next_y) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+            if x == next_x:
+                inside[min(y, next_y) : max(y, next_y), x:] ^= True
+    return inside
+
+
+def painted(parts: Sequence[tuple[int, NDArray[np.bool_]]], size: tuple[int, int]) -> Mask:
+    """Lay regions together to a mask; none may lie over another."""
+    mask = np.full(size, VOID, np.uint8)
+    for place, pixels in parts:
+        assert (mask[pixels] == VOID).all()
+        mask[pixels] = place
+    return mask

@@ -1,0 +1,214 @@
+"""Exporting a folder where something is amiss."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.export.exporting import (
+    CLASSES,
+    PATTERN,
+    Mask,
+    export,
+    random_mask,
+    write_images,
+    write_masks,
+)
+
+from segdistill.errors import UserError
+from segdistill.export import folder
+from segdistill.export.classes import exported_classes, written_classes
+from segdistill.export.masks import find_masks, read_mask
+from segdistill.export.writing import TextItems
+from segdistill.inference.masks import write_classes
+from segdistill.model.class_edits import merged
+from segdistill.model.description import numbered_classes
+from segdistill.overlap import worker_threads
+
+MASKS = {"a.png": PATTERN, "b.png": random_mask(0), "more/c.png": random_mask(1)}
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    return write_masks(tmp_path / "masks", MASKS)
+
+
+def test_damaged_masks_are_skipped_and_named(masks: Path, tmp_path: Path) -> None:
+    (masks / "b.png").write_bytes((masks / "b.png").read_bytes()[:60])
+    Image.fromarray(np.full((3, 3), 7, np.uint8)).save(masks / "d.png")
+    Image.new("RGB", (3, 3)).save(masks / "e.png")
+    (masks / "f.png").symlink_to("nowhere.png")
+    (masks / "a.overlay.jpg").write_bytes(b"not a mask")
+    done = export("coco", masks, tmp_path / "out.json")
+    assert done.written == 2
+    reasons = [each.reason for each in done.skipped]
+    assert [reason.split(":")[0] for reason in reasons] == [
+        str(masks / f"{letter}.png") for letter in "bdef"
+    ]
+    assert "cannot be read as labels" in reasons[0]
+    assert reasons[1].endswith("holds the value 7, but the masks have 3 classes")
+    assert "must be one channel of class indices" in reasons[2]
+    assert reasons[3].endswith("a link that leads nowhere")
+    images = json.loads((tmp_path / "out.json").read_text())["images"]
+    assert [each["file_name"] for each in images] == ["a.png", "more/c.png"]
+    with pytest.raises(UserError, match=r"b\.png: cannot be read"):
+        export("coco", masks, tmp_path / "new.json", strict=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "out.json"]
+
+
+def test_nothing_is_written_if_no_mask_can_be_exported(tmp_path: Path) -> None:
+    masks = write_masks(tmp_path / "masks", {"a.png": PATTERN})
+    (masks / "a.png").write_bytes(b"")
+    for name, out in (("coco", "out.json"), ("cvat", "out.zip"), ("yolo", "out"), ("voc", "out")):
+        with pytest.raises(UserError, match="none of 1 masks can be exported; the first: "):
+            export(name, masks, tmp_path / out)  # type: ignore[arg-type]
+        assert [path.name for path in tmp_path.iterdir()] == ["masks"]
+
+
+def test_images_are_matched_and_measured(masks: Path, tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", {"a.png": PATTERN, "b.png": PATTERN})
+    done = export("coco", masks, tmp_path / "out.json", images)
+    assert done.written == 1
+    assert [each.reason for each in done.skipped] == [
+        f"{images / 'b.jpg'}: 9 x 6 pixels, but its mask has 41 x 30; give what was segmented",
+        f"{masks / 'more' / 'c.png'}: has no image of its name among those given",
+    ]
+
+
+def test_images_on_their_side_have_upright_masks(tmp_path: Path) -> None:
+    masks = write_masks(tmp_path / "masks", {"a.png": PATTERN})
+    (tmp_path / "images").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    height, width = PATTERN.shape
+    Image.new("RGB", (height, width)).save(tmp_path / "images" / "a.jpg", exif=exif)
+    assert export("coco", masks, tmp_path / "out.json", tmp_path / "images").skipped == []
+
+
+def test_mistakes_in_what_is_given(masks: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: no masks there"):
+        find_masks(tmp_path / "empty")
+    images = write_images(tmp_path / "images", {"other.png": PATTERN})
+    with pytest.raises(UserError, match=r"images: none of 3 masks, such as .*, has an image there"):
+        find_masks(masks, [images])
+    with pytest.raises(UserError, match="masks of 3 classes, but the run has 5 now; segment"):
+        export("coco", masks, tmp_path / "out.json", classes=numbered_classes(5))
+    with pytest.raises(UserError, match=r"empty: no classes\.json there"):
+        written_classes(tmp_path / "empty")
+    for content, message in (
+        ("{", "cannot be read"),
+        ("{}", "holds no classes"),
+        ("[]", "holds no classes"),
+        ("[3]", "cannot be read"),
+        ('[{"name": "sky"}]', "cannot be read"),
+        ("3", "cannot be read"),
+    ):
+        (tmp_path / "empty" / "classes.json").write_text(content)
+        with pytest.raises(UserError, match=rf"classes\.json: {message}"):
+            written_classes(tmp_path / "empty")
+
+
+def test_hidden_classes_are_left_out_and_numbers_close_up(masks: Path, tmp_path: Path) -> None:
+    classes = [replace(CLASSES[0], hidden=True), *CLASSES[1:]]
+    export("coco", masks, tmp_path / "out.json", regions="class", classes=classes)
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert [(each["id"], each["name"]) for each in content["categories"]] == [
+        (1, CLASSES[1].name),
+        (2, CLASSES[2].name),
+    ]
+    areas = {each["category_id"]: each["area"] for each in content["annotations"][:2]}
+    assert areas == {1: (PATTERN == 1).sum(), 2: (PATTERN == 2).sum()}
+    export("voc", masks, tmp_path / "voc", classes=classes)
+    with Image.open(tmp_path / "voc" / "SegmentationClass" / "b.png") as picture:
+        numbers = np.array(picture)
+    assert (numbers == np.array([255, 1, 2])[MASKS["b.png"]]).all()
+    with pytest.raises(UserError, match="all classes of the run are hidden"):
+        export(
+            "coco", masks, tmp_path / "new.json", classes=[replace(c, hidden=True) for c in classes]
+        )
+
+
+def test_masks_of_other_classes_are_refused_whatever_their_number(masks: Path) -> None:
+    with pytest.raises(UserError, match="merged or split since then; segment the images again"):
+        exported_classes(merged(numbered_classes(4), [1, 2]), written_classes(masks), masks)
+    write_classes(masks, merged(numbered_classes(4), [1, 2]), np.zeros(3, np.int64))
+    assert written_classes(masks) == [(0,), (1, 2), (3,)]
+    with pytest.raises(UserError, match="merged or split since then"):
+        exported_classes(CLASSES, written_classes(masks), masks)
+    with pytest.raises(UserError, match="merged or split since then"):
+        exported_classes(merged(numbered_classes(4), [0, 1]), written_classes(masks), masks)
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "message"),
+    [
+        ("coco", "out.txt", r"out\.txt: must end in \.json"),
+        ("geojson", "out.shp", r"out\.shp: must end in \.geojson or \.json"),
+        ("cvat", "masks.zip/", "is a folder; give a file"),
+        ("voc", "file", "is a file; give a folder"),
+        ("yolo", "masks/yolo", "lies among the masks"),
+        ("coco", "masks/coco.json", "lies among the masks"),
+        ("coco", "there.json", r"there\.json: exists already; add --overwrite"),
+        ("label-studio", "config.json", r"config\.xml: exists already; add --overwrite"),
+        ("yolo", "full", "full: is not empty; add --overwrite"),
+        ("coco", "file/out.json", "a file stands where a folder is needed"),
+    ],
+)
+def test_places_that_will_not_do(
+    masks: Path, tmp_path: Path, name: str, out: str, message: str
+) -> None:
+    images = write_images(tmp_path / "images", MASKS, ".png")
+    (tmp_path / "masks.zip").mkdir()
+    (tmp_path / "full").mkdir()
+    for file in ("file", "there.json", "config.xml", "full/note.txt"):
+        (tmp_path / file).write_text("mine")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    if name == "geojson":
+        images.joinpath("a.tif").touch()
+        before.append(images / "a.tif")
+    with pytest.raises(UserError, match=message):
+        export(name, masks, tmp_path / out, images)  # type: ignore[arg-type]
+    assert sorted(path for path in tmp_path.rglob("*")) == sorted(before)
+    assert (tmp_path / "there.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo", "label-studio", "voc", "cvat"])
+def test_the_same_again_is_the_same(masks: Path, tmp_path: Path, name: str) -> None:
+    images = write_images(tmp_path / "images", MASKS)
+    suffix = {"coco": ".json", "label-studio": ".json", "cvat": ".zip"}.get(name, "")
+    for out in ("one", "two"):
+        export(name, masks, tmp_path / out / f"out{suffix}", images)  # type: ignore[arg-type]
+    export(name, masks, tmp_path / "two" / f"out{suffix}", images, overwrite=True)  # type: ignore[arg-type]
+    contents = [
+        {p.relative_to(tmp_path / out): p.read_bytes() for p in (tmp_path / out).rglob("*.*")}
+        for out in ("one", "two")
+    ]
+    assert contents[0] == contents[1]
+    assert len(contents[0]) >= 1
+
+
+def test_masks_are_read_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many masks there are, few lie in memory."""
+    masks = write_masks(tmp_path / "masks", {f"{n:03}.png": PATTERN for n in range(200)})
+    read, ahead = [], []
+
+    def counted_read(path: Path, classes: int) -> Mask:
+        read.append(path)
+        return read_mask(path, classes)
+
+    def counted_add(writer: TextItems, text: str) -> None:
+        ahead.append(len(read))
+        add(writer, text)
+
+    add = TextItems.add
+    monkeypatch.setattr(folder, "read_mask", counted_read)
+    monkeypatch.setattr(TextItems, "add", counted_add)
+    export("coco", masks, tmp_path / "out.json", regions="class")
+    # Three annotations a mask; the images come last.
+    most = max(seen - number // 3 for number, seen in enumerate(ahead[: 3 * 200]))
+    assert most <= 3 * worker_threads() + 1
