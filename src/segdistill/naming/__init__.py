@@ -1,0 +1,1 @@
+"""Proposing names for classes with a network that knows images and words."""

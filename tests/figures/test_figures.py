@@ -1,0 +1,153 @@
+"""What is drawn, and the files."""
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from segdistill.figures.colouring import Shade, painted
+from segdistill.figures.comparison import GridRow, comparison_figure, fitted
+from segdistill.figures.iou import IouSeries, iou_figure
+from segdistill.figures.legend import LegendEntry, legend_figure
+from segdistill.figures.style import (
+    DOTS_PER_INCH,
+    STYLE,
+    TEXT_WIDTH,
+    paper_style,
+    write_figure,
+)
+from segdistill.figures.training_curves import shown_kinds, training_figure
+from segdistill.training.loop import StepRecord
+
+SHADES = [Shade((200, 30, 40)), Shade((20, 60, 220))]
+HOSTILE = "$\\frac{1}$ %s \u5199\u771f & <b>"
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def mask(height: int, width: int) -> np.ndarray:
+    return (np.arange(width) >= width // 2).astype(np.uint8)[None].repeat(height, axis=0)
+
+
+def grid(sizes: list[tuple[int, int]]) -> list[GridRow]:
+    return [
+        GridRow("Image", [photo(*size) for size in sizes]),
+        GridRow("Label", [None, *(painted(mask(*size), SHADES) for size in sizes[1:])]),
+        GridRow(HOSTILE, [painted(mask(*size), SHADES) for size in sizes]),
+    ]
+
+
+def records(count: int, **more: float) -> list[StepRecord]:
+    return [StepRecord(step, 1 / step, 0.2, 0.1, 0.3, -0.5, **more) for step in range(1, count + 1)]
+
+
+def written(figure: Figure, folder: Path, *formats: str) -> list[Path]:
+    return write_figure(figure, folder, "figure", formats)  # type: ignore[arg-type]
+
+
+def test_pictures_are_printed_pixel_by_pixel(tmp_path: Path) -> None:
+    rows = grid([(60, 80), (80, 60), (50, 50), (30, 90)])
+    with paper_style():
+        figure = comparison_figure(rows, columns=3)
+        path = written(figure, tmp_path, "png")[0]
+    assert len(figure.axes) == 11
+    with Image.open(path) as file:
+        assert file.info["dpi"] == pytest.approx((DOTS_PER_INCH, DOTS_PER_INCH), abs=0.01)
+        page = np.array(file.convert("RGB"))
+    assert page.shape[1] <= TEXT_WIDTH * DOTS_PER_INCH
+    for axes in figure.axes:
+        shown = np.array(axes.images[0].get_array())
+        box = axes.get_position()
+        left, top = round(box.x0 * page.shape[1]), round((1 - box.y1) * page.shape[0])
+        part = page[top : top + shown.shape[0], left : left + shown.shape[1]]
+        np.testing.assert_array_equal(part, shown[..., :3])
+
+
+@pytest.mark.parametrize("size", [(7, 9), (500, 700)])
+def test_masks_keep_their_edges_where_they_are(size: tuple[int, int]) -> None:
+    shown = fitted(painted(mask(*size), SHADES), 64, 48)
+    assert shown.shape == (48, 64, 4)
+    edge = round((size[1] // 2) / size[1] * 64)
+    assert (shown[:, : edge - 1, :3] == SHADES[0].colour).all()
+    assert (shown[:, edge + 1 :, :3] == SHADES[1].colour).all()
+
+
+def test_svg_and_pdf_hold_real_text_and_are_repeatable(tmp_path: Path) -> None:
+    with paper_style():
+        for folder in (tmp_path / "a", tmp_path / "b"):
+            figure = comparison_figure(grid([(20, 30), (20, 20)]), columns=2)
+            written(figure, folder, "svg", "pdf")
+    text = (tmp_path / "a/figure.svg").read_text(encoding="utf-8")
+    assert "$\\frac{1}$ %s 写真 &amp; &lt;b&gt;</text>" in text
+    assert re.search(r"<text[^>]*>Image</text>", text)
+    assert text.count("<image ") == 5
+    for suffix in ("svg", "pdf"):
+        one, other = ((tmp_path / each / f"figure.{suffix}").read_bytes() for each in "ab")
+        assert one == other
+    assert b"/FontType 3" not in (tmp_path / "a/figure.pdf").read_bytes()
+
+
+def test_a_legend_keeps_to_its_width() -> None:
+    entries = [
+        LegendEntry((9, 9, number), f"name {number}" * (number % 4 + 1)) for number in range(23)
+    ]
+    with paper_style():
+        figure = legend_figure(entries, width=3.25)
+        assert figure.get_figwidth() <= 3.25
+        boxes = [text.get_window_extent() for text in figure.texts]
+        assert max(box.x1 for box in boxes) <= figure.bbox.x1 + 1
+        for number, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:number])
+        alone = legend_figure([LegendEntry((9, 9, 9), "x" * 200)], width=0.5)
+    assert alone.texts[0].get_text().endswith("…")
+
+
+def test_bars_hold_the_scores() -> None:
+    series = [
+        IouSeries("k-means", [0.25, float("nan")], 0.25),
+        IouSeries("Segments", [0.5, 0.125], 0.3125),
+    ]
+    with paper_style():
+        axes = iou_figure(series, ["sky", HOSTILE], SHADES).axes[0]
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_width() for bar in bars] == [25, 0, 50, 12.5]
+    assert [text.get_text() for text in axes.texts] == ["25.0", "–", "50.0", "12.5"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["sky", HOSTILE]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "k-means (mIoU 25.0)",
+        "Segments (mIoU 31.2)",
+    ]
+
+
+def test_curves_are_those_that_the_training_had() -> None:
+    titles = [kind.title for kind in shown_kinds(records(3, depth=0.5, linear_accuracy=0.5))]
+    assert titles == ["Total", "Self", "Neighbour", "Random", "Depth"]
+    looks = [{"step": 50, "agreement": 0.5}, {"step": 75, "agreement": 0.7}]
+    with paper_style():
+        losses, agreement = training_figure(records(80), looks, 75).axes
+        np.testing.assert_array_equal(agreement.lines[0].get_xydata(), [[50, 0.5], [75, 0.7]])
+        assert [text.get_text() for text in agreement.texts] == ["kept"]
+        totals = np.array(losses.lines[0].get_xydata())
+        np.testing.assert_allclose(totals[:, 1], 1 / totals[:, 0])
+        assert losses.get_xlim() == agreement.get_xlim()
+        assert len(training_figure(records(1)).axes) == 1
+        broken = [*records(3), StepRecord(4, float("nan"), 1.0, 1.0, float("inf"), 0.0)]
+        assert len(training_figure(broken).axes) == 1
+
+
+def test_global_settings_stay_as_they_are(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    with paper_style():
+        assert mpl.rcParams["svg.fonttype"] == STYLE["svg.fonttype"]
+        written(training_figure(records(5)), tmp_path, "png", "svg")
+    assert dict(mpl.rcParams) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
