@@ -1,0 +1,123 @@
+// What a person does in a view is sent as a wish, a small object whose "do" says what is wanted.
+// What was typed, ticked and focused outlives the view's being filled anew with the answer.
+const typed = new Map();
+const ticked = new Set();
+let focused = null;
+let waiting = null;
+
+const send = (wish) => {
+  const shown = element.querySelector("[data-revision]");
+  trigger("wish", { ...wish, revision: shown ? shown.dataset.revision : null });
+};
+
+const chosen = () =>
+  [...element.querySelectorAll("[data-pick]:checked")].map((box) => Number(box.dataset.pick));
+
+const countChosen = () => {
+  const merge = element.querySelector("#merge");
+  if (merge) merge.disabled = chosen().length < 2;
+};
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-do]");
+  if (button && !button.disabled) {
+    const wish = { ...button.dataset };
+    if (wish.do === "merge") {
+      wish.indices = wish.indices ? wish.indices.split(",").map(Number) : chosen();
+    }
+    if (["merge", "undo", "redo"].includes(wish.do)) ticked.clear();
+    send(wish);
+    return;
+  }
+  const picture = event.target.closest("[data-point]");
+  if (picture) {
+    const frame = picture.getBoundingClientRect();
+    const x = (event.clientX - frame.left) / frame.width;
+    const y = (event.clientY - frame.top) / frame.height;
+    focused = "point";
+    send({ do: "point", index: picture.dataset.index, x, y });
+  }
+});
+
+const later = (wish) => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => send(wish), 350);
+};
+
+const save = (field) => {
+  typed.delete(field.id);
+  delete field.dataset.restored;
+  const value = field.type === "checkbox" ? field.checked : field.value;
+  const wish = { do: field.dataset.edit, index: field.dataset.index, value };
+  // A slider moved by keys changes with every press.
+  if (field.type === "range") {
+    ticked.clear();
+    later(wish);
+  } else send(wish);
+};
+
+element.addEventListener("change", (event) => {
+  const field = event.target;
+  if (field.dataset.pick) {
+    if (field.checked) ticked.add(field.id);
+    else ticked.delete(field.id);
+    countChosen();
+  }
+  if (field.dataset.edit) save(field);
+});
+
+element.addEventListener("input", (event) => {
+  const field = event.target;
+  if (field.type === "text") typed.set(field.id, field.value);
+  if (field.dataset.shows) element.querySelector(`#${field.dataset.shows}`).value = field.value;
+});
+
+element.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.type === "text") save(event.target);
+  if (event.key === "Escape") {
+    const close = element.querySelector("[data-escape]");
+    if (close) close.click();
+  }
+  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[
+    event.key
+  ];
+  const point = event.target.closest("[data-point][data-x]");
+  if (!step || !point) return;
+  event.preventDefault();
+  const moved = [point.dataset.x, point.dataset.y].map((at, axis) =>
+    Math.min(1, Math.max(0, Number(at) + step[axis] * 0.02)),
+  );
+  [point.dataset.x, point.dataset.y] = moved;
+  const mark = point.querySelector(".mark");
+  [mark.style.left, mark.style.top] = moved.map((at) => `${at * 100}%`);
+  later({ do: "point", index: point.dataset.index, x: moved[0], y: moved[1] });
+});
+
+element.addEventListener("focusin", (event) => {
+  focused = event.target.id || null;
+});
+
+element.addEventListener("focusout", (event) => {
+  const field = event.target;
+  // Browsers tell of no change in a field whose text was put back.
+  if (field.dataset.restored && typed.has(field.id)) save(field);
+  setTimeout(() => {
+    // What is gone was replaced: its successor takes the focus.
+    if (field.isConnected && focused === field.id) focused = null;
+  });
+});
+
+watch("value", () => {
+  for (const field of element.querySelectorAll("[data-edit]")) {
+    if (field.type === "checkbox") field.checked = field.hasAttribute("checked");
+    else if (typed.has(field.id)) {
+      field.value = typed.get(field.id);
+      field.dataset.restored = "yes";
+    } else field.value = field.getAttribute("value");
+  }
+  for (const box of element.querySelectorAll("[data-pick]")) box.checked = ticked.has(box.id);
+  countChosen();
+  const before = focused && element.querySelector(`#${CSS.escape(focused)}`);
+  const nothing = !document.activeElement || document.activeElement === document.body;
+  if (before && nothing) before.focus({ preventScroll: true });
+});

@@ -1,0 +1,122 @@
+"""The views of the page as HTML."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdistill.app.class_table import ClassesView, Progress
+from segdistill.app.correspondences import By
+from segdistill.app.pictures import MissingPicture, Picture
+from segdistill.app.rendering import render
+from segdistill.app.state import AppState
+from segdistill.errors import UserError
+from segdistill.model.description import SegmentClass
+from segdistill.report.figures import data_uri
+from segdistill.report.page import css_colour
+
+NO_IMAGES = "No images to look at: start with --images FOLDER."
+
+
+def notice(text: str, *, failed: bool = False) -> str:
+    """Return a line that tells what happened, or what went wrong."""
+    return render("notice.html.j2", text=text, failed=failed)
+
+
+def heading(state: AppState) -> str:
+    """Return the head of the page."""
+    run = state.run
+    return render(
+        "heading.html.j2",
+        title=run.folder.resolve().name,
+        folder=str(run.folder),
+        images=len(state.files),
+        backbone=run.segmenter.backbone.name,
+    )
+
+
+def gallery(state: AppState, page: int, progress: Progress) -> str:
+    """Return a page of images with their classes."""
+    pictures = state.page(page, progress)
+    return render(
+        "gallery.html.j2",
+        pictures=pictures,
+        classes=[(css_colour(each), each.name) for each in state.run.classes if not each.hidden],
+        page=page,
+        pages=state.pages,
+        total=len(state.files),
+    )
+
+
+def large(state: AppState, index: int) -> str:
+    """Return one image, large."""
+    return render("large.html.j2", picture=state.large(index), total=len(state.files))
+
+
+def classes(view: ClassesView) -> str:
+    """Return the table of classes with their tree."""
+    return render("classes.html.j2", view=view)
+
+
+def trial(state: AppState, path: Path) -> str:
+    """Return a file that was dropped in, segmented; or why that cannot be done."""
+    try:
+        picture, mask = state.tried(path)
+    except UserError as error:
+        return notice(str(error), failed=True)
+    return render(
+        "trial.html.j2",
+        picture=picture,
+        mask=mask_file(mask, state.run.classes),
+        mask_name=f"{path.stem}.png",
+        size=mask.shape,
+    )
+
+
+def mask_file(mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> str:
+    """Return a mask as ``segdistill segment`` writes it, in a ``data:`` address.
+
+    Args:
+        mask: class indices, shape (height, width).
+        classes: give the palette.
+    """
+    image = Image.fromarray(mask)
+    image.putpalette([value for each in classes for value in each.colour])
+    buffer = BytesIO()
+    image.save(buffer, format="PNG")
+    return data_uri(buffer.getvalue(), "image/png")
+
+
+def correspondences(state: AppState, index: int, point: tuple[float, float], by: By) -> str:
+    """Return what corresponds to a point; or why that cannot be told."""
+    if not state.files:
+        return notice(NO_IMAGES)
+    try:
+        pictures = state.correspondences(index, point, by)
+    except UserError as error:
+        return notice(str(error), failed=True)
+    return render("correspondences.html.j2", pictures=pictures, point=point, by=by)
+
+
+def comparison(state: AppState, index: int, folder: str | None) -> str:
+    """Return an image as two runs segment it, side by side."""
+    if not state.files:
+        return notice(NO_IMAGES)
+    sides: list[tuple[str, Picture | MissingPicture]]
+    sides = [(state.run.folder.resolve().name, state.small(index))]
+    if folder is not None:
+        try:
+            other = state.other(Path(folder))
+            sides.append((other.folder.resolve().name, state.small(index, other)))
+        except UserError as error:
+            return notice(str(error), failed=True)
+    return render("comparison.html.j2", sides=sides)
+
+
+def wish_of(data: Any) -> dict[str, Any]:
+    """Return what a view asks for, whatever came from the browser."""
+    return dict(data) if isinstance(data, dict) else {}
