@@ -18,16 +18,23 @@ from segdistill.version import __version__
 if TYPE_CHECKING:
     from segdistill.api import (
         Evaluation,
+        apply_suggestions,
         correspondence_curves,
+        draw_figures,
         estimate_depth,
         evaluate,
+        export_masks,
+        export_model,
         fit,
         labelled_dataset,
         labelled_folders,
         probe,
+        push,
         segment,
+        suggest_names,
         write_evaluation,
     )
+    from segdistill.api.estimator import SegmentationEstimator
     from segdistill.config.settings import (
         CacheSettings,
         DepthSettings,
@@ -37,6 +44,8 @@ if TYPE_CHECKING:
         TrainingSettings,
     )
     from segdistill.errors import UserError
+    from segdistill.export.options import ExportOptions
+    from segdistill.figures.options import FigureOptions
     from segdistill.inference.folder import MaskOptions
     from segdistill.model.segmenter import Segmenter
 
@@ -44,22 +53,31 @@ __all__ = [
     "CacheSettings",
     "DepthSettings",
     "Evaluation",
+    "ExportOptions",
+    "FigureOptions",
     "FitSettings",
     "HeadSettings",
     "MaskOptions",
     "ObjectiveSettings",
+    "SegmentationEstimator",
     "Segmenter",
     "TrainingSettings",
     "UserError",
     "__version__",
+    "apply_suggestions",
     "correspondence_curves",
+    "draw_figures",
     "estimate_depth",
     "evaluate",
+    "export_masks",
+    "export_model",
     "fit",
     "labelled_dataset",
     "labelled_folders",
     "probe",
+    "push",
     "segment",
+    "suggest_names",
     "write_evaluation",
 ]
 
@@ -67,21 +85,30 @@ _HOMES = {
     "CacheSettings": "segdistill.config.settings",
     "DepthSettings": "segdistill.config.settings",
     "Evaluation": "segdistill.api",
+    "ExportOptions": "segdistill.export.options",
+    "FigureOptions": "segdistill.figures.options",
     "FitSettings": "segdistill.config.settings",
     "HeadSettings": "segdistill.config.settings",
     "ObjectiveSettings": "segdistill.config.settings",
     "TrainingSettings": "segdistill.config.settings",
     "MaskOptions": "segdistill.inference.folder",
+    "SegmentationEstimator": "segdistill.api.estimator",
     "Segmenter": "segdistill.model.segmenter",
     "UserError": "segdistill.errors",
+    "apply_suggestions": "segdistill.api",
     "correspondence_curves": "segdistill.api",
+    "draw_figures": "segdistill.api",
     "estimate_depth": "segdistill.api",
     "evaluate": "segdistill.api",
+    "export_masks": "segdistill.api",
+    "export_model": "segdistill.api",
     "labelled_dataset": "segdistill.api",
     "labelled_folders": "segdistill.api",
     "probe": "segdistill.api",
+    "push": "segdistill.api",
     "fit": "segdistill.api",
     "segment": "segdistill.api",
+    "suggest_names": "segdistill.api",
     "write_evaluation": "segdistill.api",
 }
 

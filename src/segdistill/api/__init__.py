@@ -1,24 +1,35 @@
 """The verbs of the library, each reading like the way that data takes."""
 
 from segdistill.api.curves import correspondence_curves
+from segdistill.api.deploying import export_model
 from segdistill.api.depth import estimate_depth
 from segdistill.api.evaluating import evaluate, evaluate_set, probe, write_evaluation
+from segdistill.api.exporting import export_masks
+from segdistill.api.figures import draw_figures
 from segdistill.api.fitting import fit
 from segdistill.api.labelled import LabelledSet, labelled_dataset, labelled_folders
 from segdistill.api.segmenting import segment
+from segdistill.api.sharing import push
+from segdistill.api.suggesting import apply_suggestions, suggest_names
 from segdistill.evaluation.result import Evaluation
 
 __all__ = [
     "Evaluation",
     "LabelledSet",
+    "apply_suggestions",
     "correspondence_curves",
+    "draw_figures",
     "estimate_depth",
     "evaluate",
     "evaluate_set",
+    "export_masks",
+    "export_model",
     "fit",
     "labelled_dataset",
     "labelled_folders",
     "probe",
+    "push",
     "segment",
+    "suggest_names",
     "write_evaluation",
 ]

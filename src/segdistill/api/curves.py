@@ -7,7 +7,6 @@ import numpy as np
 from segdistill.api.labelled import LabelledSet
 from segdistill.errors import UserError
 from segdistill.evaluation.precision_recall import PairHistogram, PrecisionRecall
-from segdistill.images.decode import read_image
 from segdistill.inference.pair_scores import (
     SCORE_RANGES,
     PairScores,
@@ -94,7 +93,7 @@ def _samples(
             labels = labelled.read(label_path)
             pixels = labelled_pixels(labels, places, random)
             if len(pixels):
-                yield sample_pixels(segmenter, read_image(image_file.path), labels, pixels)
+                yield sample_pixels(segmenter, segmenter.read(image_file.path), labels, pixels)
             advance(1)
 
 

@@ -91,6 +91,7 @@ def evaluate_set(
         strict=strict,
         progress=progress and group.is_first,
         group=group,
+        read=segmenter.read,
     )
     counts = {kind: matrix.counts for kind, matrix in counted.matrices.items()}
     return Evaluation(

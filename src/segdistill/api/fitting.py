@@ -24,6 +24,7 @@ from segdistill.images.folder import (
     SkippedImage,
     check_images,
 )
+from segdistill.images.raster_statistics import reading_of_files
 from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
@@ -31,6 +32,7 @@ from segdistill.training.class_count import ClassCount
 from segdistill.training.fit import Learned, learn
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
 from segdistill.training.stages import check_batch_size, check_enough, feature_maps
+from segdistill.training.used_images import names_by_folder
 
 logger = logging.getLogger("segdistill")
 
@@ -87,7 +89,10 @@ def fit(
         group.from_first(lambda: run.check(chosen, overwrite=overwrite, resume=resume))
     group.from_first(lambda: check_batch_size(chosen, group))
     company = company_of(files, chosen, labelled, depth_maps, progress=progress)
-    checked, skipped = check_images(files, strict=chosen.strict, progress=progress, group=group)
+    raster = group.from_first(lambda: reading_of_files(files, chosen.bands))
+    checked, skipped = check_images(
+        files, raster=raster, strict=chosen.strict, progress=progress, group=group
+    )
     if skipped:
         logger.warning(
             "%d of %d images skipped, the first: %s", len(skipped), len(files), skipped[0].reason
@@ -170,6 +175,7 @@ def _finish(
     run.write_history(learned.history)
     facts = {
         "images": len(checked),
+        "files": names_by_folder([image.file for image in checked]),
         "skipped": [{"file": str(s.file.path), "reason": s.reason} for s in skipped],
         "seconds": learned.seconds,
         "shifts": None if learned.shifts is None else asdict(learned.shifts),

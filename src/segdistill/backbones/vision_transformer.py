@@ -21,6 +21,7 @@ from segdistill.backbones.protocol import (
     normalise_images,
     weights_fingerprint,
 )
+from segdistill.backbones.traced_positions import Enlargement, TracedPositions
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ Features = Literal["tokens", "keys"]
 KEY_PROJECTIONS = {"k_proj", "key"}
 QUERY_PROJECTIONS = {"q_proj", "query"}
 
+DINO_MARGIN = 0.1
+"""What DINO adds to the size of a grid, so that rounding cannot lose a row or a column."""
+
 
 class Architecture(NamedTuple):
     """How transformers loads and calls one kind of network.
@@ -43,21 +47,29 @@ class Architecture(NamedTuple):
         call_options: more arguments to the model's forward pass.
         rotary_module: what the model calls the part that gives cosines and sines of its rotary
             position embedding; ``None`` where it has none.
+        positions: how it brings learnt position embeddings to other sizes; ``None`` where it has
+            none.
     """
 
     model_class: str
     load_options: dict[str, bool]
     call_options: dict[str, bool]
     rotary_module: str | None = None
+    positions: Enlargement | None = None
 
 
 # By the model_type that config.json states.
 ARCHITECTURES = {
     "vit": Architecture(
-        "ViTModel", {"add_pooling_layer": False}, {"interpolate_pos_encoding": True}
+        "ViTModel",
+        {"add_pooling_layer": False},
+        {"interpolate_pos_encoding": True},
+        positions=Enlargement(DINO_MARGIN),
     ),
-    "dinov2": Architecture("Dinov2Model", {}, {}),
-    "dinov2_with_registers": Architecture("Dinov2WithRegistersModel", {}, {}),
+    "dinov2": Architecture("Dinov2Model", {}, {}, positions=Enlargement()),
+    "dinov2_with_registers": Architecture(
+        "Dinov2WithRegistersModel", {}, {}, positions=Enlargement(antialias=True)
+    ),
     "dinov3_vit": Architecture("DINOv3ViTModel", {}, {}, rotary_module="rope_embeddings"),
 }
 
@@ -113,9 +125,7 @@ class TransformersBackbone(AttentionBackbone):
         self._first_patch = 1 + getattr(config, "num_register_tokens", 0)
         self._heads = int(config.num_attention_heads)
         self._architecture = ARCHITECTURES[config.model_type]
-        if config.model_type == "vit":
-            embeddings: Any = model.embeddings
-            embeddings.interpolate_pos_encoding = _DinoPositions(embeddings, self.stride)
+        _place_positions(model, self.stride, self._architecture.positions)
         self.model = model
         self.freeze()
 
@@ -127,7 +137,7 @@ class TransformersBackbone(AttentionBackbone):
         # Class and registers come first: (batch, first + patches, channels) to
         # (batch, channels, patches), and that to (batch, channels, rows, columns).
         patches = places[:, self._first_patch :].transpose(1, 2)
-        return patches.reshape(len(images), *self.channel_groups, *grid)
+        return patches.reshape(images.shape[0], *self.channel_groups, *grid)
 
     def attention(self, images: torch.Tensor) -> torch.Tensor:
         """Return the attention between places; see :class:`AttentionBackbone`.
@@ -205,8 +215,7 @@ def dino_position_embedding(
     grid = position_embeddings[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
     grid = nn.functional.interpolate(
         grid,
-        # DINO adds 0.1 so that rounding cannot lose a row or a column.
-        scale_factor=((rows + 0.1) / math.sqrt(positions), (columns + 0.1) / math.sqrt(positions)),
+        scale_factor=((rows + DINO_MARGIN) / side, (columns + DINO_MARGIN) / side),
         mode="bicubic",
         align_corners=False,
     )
@@ -250,6 +259,19 @@ def _last_module(model: nn.Module, names: set[str]) -> nn.Module:
         module for name, module in model.named_modules() if name.rpartition(".")[2] in names
     ]
     return modules[-1]
+
+
+def _place_positions(model: "PreTrainedModel", patch_side: int, way: Enlargement | None) -> None:
+    """Let a ViT place position embeddings as DINO does, and every network also while traced."""
+    if way is None:
+        return
+    embeddings: Any = model.embeddings
+    plain = embeddings.interpolate_pos_encoding
+    if model.config.model_type == "vit":
+        plain = _DinoPositions(embeddings, patch_side)
+    embeddings.interpolate_pos_encoding = TracedPositions(
+        embeddings, patch_side, way, otherwise=plain
+    )
 
 
 class _DinoPositions:

@@ -36,16 +36,23 @@ class CommandEntry:
 COMMANDS = {
     "fit": CommandEntry("segdistill.cli.fit", "learn from a folder of images, without labels"),
     "segment": CommandEntry("segdistill.cli.segment", "write one mask for each image"),
+    "export": CommandEntry("segdistill.cli.export", "turn masks into other programs' formats"),
+    "export-model": CommandEntry(
+        "segdistill.cli.export_model", "write a run as ONNX or for torch.export, checked"
+    ),
     "evaluate": CommandEntry("segdistill.cli.evaluate", "score a run against labels"),
     "recluster": CommandEntry(
         "segdistill.cli.recluster", "change a run's number of classes without training again"
     ),
     "classes": CommandEntry("segdistill.cli.classes", "list, merge and hide the classes of a run"),
     "name": CommandEntry("segdistill.cli.name", "name the classes of a run"),
+    "figures": CommandEntry("segdistill.cli.figures", "draw figures for a paper"),
+    "app": CommandEntry("segdistill.cli.app", "look at a run in the browser, name its classes"),
     "correspond": CommandEntry(
         "segdistill.cli.correspond", "draw what a point of an image corresponds to"
     ),
     "probe": CommandEntry("segdistill.cli.probe", "measure a run's codes with a linear probe"),
+    "push": CommandEntry("segdistill.cli.push", "share a run on the Hugging Face hub"),
     "convert": CommandEntry("segdistill.cli.convert", "make a run of a STEGO checkpoint"),
     "depth": CommandEntry("segdistill.cli.depth", "estimate the depth of images with a network"),
     "sample": CommandEntry("segdistill.cli.sample", "generate a small data set to try things on"),

@@ -37,6 +37,12 @@ def parser() -> CommandParser:
     flag(command, "--overwrite", "replace masks that are there")
     flag(command, "--resume", "leave masks that are there, write those that are missing")
     resolution_option(command)
+    command.add_argument(
+        "--bands",
+        type=str,
+        help="of GeoTIFFs, the bands to be seen as red, green and blue, as in 4,3,2 (default: as"
+        " in training, else those that files call so)",
+    )
     compute_options(command)
     together_options(command)
     common_options(command)

@@ -230,6 +230,9 @@ class FitSettings:
             ``objective.correlations``); otherwise labels are never read.
         saliency: folder of grey images of the images' names; nine places in ten are drawn where
             they are not black.
+        bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``, or the
+            one to be seen in grey; ``all`` projects all onto three. Left out: those that files call
+            red, green and blue, else all. The run keeps it.
         components: principal components of the features that are kept; 0, the default, keeps the
             features as they are. On the embedded features 128 make a step three times faster, and
             codes somewhat worse.
@@ -264,6 +267,7 @@ class FitSettings:
     crop_ratio: float = 0.5
     labels: Path | None = None
     saliency: Path | None = None
+    bands: str | None = None
     components: int = 0
     method: Literal["stego", "kmeans"] = "stego"
     clustering: Literal["kmeans", "probe"] = "kmeans"

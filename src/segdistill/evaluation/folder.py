@@ -28,6 +28,8 @@ Picture = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 View = Callable[[Picture, Labels], tuple[Picture, Labels]]
 """Image and labels to the part of them that is scored."""
+Read = Callable[[Path], Picture]
+"""Image file to image."""
 Predict = Callable[[Picture, tuple[int, int]], Mapping[str, Picture]]
 """Image and size to masks of that size, by name."""
 
@@ -119,6 +121,7 @@ def confusion_over_files(
     strict: bool = False,
     progress: bool = False,
     group: Group = ALONE,
+    read: Read = read_image,
 ) -> CountedFiles:
     """Count pixels by prediction and label over a set, of which nothing but the counts is kept.
 
@@ -136,6 +139,7 @@ def confusion_over_files(
         strict: stop at the first file that cannot be read.
         progress: show a progress bar.
         group: processes among which the pairs are shared out; all get the counts of all.
+        read: reads an image.
 
     Raises:
         UserError: no pair can be read or, with ``strict``, one cannot; labels are of another
@@ -144,7 +148,8 @@ def confusion_over_files(
 
     def count(share: Sequence[tuple[ImageFile, Path]]) -> tuple[CountedFiles, BinaryCheck]:
         counts = CountedFiles.none(clusters, label_classes), BinaryCheck()
-        _count_all(share, read_labels, view, predict, counts, strict=strict, progress=progress)
+        readers = (read, read_labels)
+        _count_all(share, readers, view, predict, counts, strict=strict, progress=progress)
         return counts
 
     parts = group.each(lambda: count(group.share(pairs)))
@@ -170,7 +175,7 @@ def confusion_over_files(
 
 def _count_all(
     pairs: Sequence[tuple[ImageFile, Path]],
-    read_labels: Callable[[Path], Labels],
+    readers: tuple[Read, Callable[[Path], Labels]],
     view: View,
     predict: Predict,
     counts: tuple[CountedFiles, BinaryCheck],
@@ -179,10 +184,11 @@ def _count_all(
     progress: bool,
 ) -> None:
     done, binary = counts
+    read, read_labels = readers
     with progress_bar("Evaluating", len(pairs), shown=progress) as advance:
         for image_file, label_path in pairs:
             try:
-                image, labels = read_image(image_file.path), read_labels(label_path)
+                image, labels = read(image_file.path), read_labels(label_path)
             except UserError as error:
                 if strict:
                     raise UserError(

@@ -251,5 +251,6 @@ def store_folder_name(backbone: Backbone, compute: Compute) -> str:
 
 def _load(views: Sequence[View]) -> list[tuple[View, Pixels]]:
     """Decode an image once for several views of it."""
-    image = read_image(views[0].image.file.path)
+    source = views[0].image
+    image = read_image(source.file.path, source.raster)
     return [(view, view.seen_in(image)) for view in views]

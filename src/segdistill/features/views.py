@@ -40,6 +40,14 @@ class View:
         return self.viewing.sizes(rows.stop - rows.start, columns.stop - columns.start)[1]
 
     @property
+    def scale(self) -> float:
+        """Pixels that the backbone sees for a pixel of the image, along the shorter side."""
+        rows, columns = self.crop.pixels(self.image.height, self.image.width)
+        sides = (rows.stop - rows.start, columns.stop - columns.start)
+        seen: int = min(self.viewing.sizes(*sides)[0])
+        return seen / min(sides)
+
+    @property
     def key(self) -> str:
         """What the store keeps its features under: content, crop, size and change."""
         height, width = self.size
@@ -62,7 +70,7 @@ class View:
 
     def load(self) -> NDArray[np.uint8]:
         """Decode, cut, resize and change; returns shape (*size, 3)."""
-        return self.seen_in(read_image(self.image.file.path))
+        return self.seen_in(read_image(self.image.file.path, self.image.raster))
 
     def seen_in(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Cut, resize and change what was decoded, of which several views may be taken.

@@ -9,23 +9,37 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segdistill.errors import UserError
+from segdistill.images.geotiff import NEEDS_RASTERIO, is_raster, read_raster
 from segdistill.images.matlab import MATLAB_START, MatlabFileError, read_matlab_array
+from segdistill.images.raster_reading import RasterReading
+from segdistill.images.tiff_header import TIFF_STARTS
+from segdistill.images.unreadable import UnreadableImageError
+
+__all__ = [
+    "UnreadableImageError",
+    "content_hash",
+    "decode_image",
+    "read_image",
+    "to_rgb",
+    "to_tensor",
+    "upright",
+]
 
 MATLAB_IMAGE_KEY = "img"
 """Name of the array that is the image in a MATLAB file."""
 
 
-class UnreadableImageError(UserError):
-    """A file that bears an image's name but cannot be decoded."""
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, raster: RasterReading | None = None) -> NDArray[np.uint8]:
     """Read an image as it is meant to be seen.
 
     The EXIF orientation is applied, transparency is laid over white, and grey, palette, CMYK,
     16-bit and floating-point images become 8-bit RGB. Of a MATLAB file the array ``img`` is read,
     height x width x 3 or 4, and of four channels (the fourth is infrared) the first three.
+    GeoTIFFs are read as :mod:`segdistill.images.geotiff` does, if rasterio is installed.
+
+    Args:
+        path: of the file.
+        raster: how GeoTIFFs are read, as a run keeps it; by default as each file itself says.
 
     Returns:
         Array of shape (height, width, 3).
@@ -33,6 +47,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         UnreadableImageError: the file is missing, truncated, or no image.
     """
+    if is_raster(path):
+        return read_raster(path, raster)
     try:
         return decode_image(path.read_bytes(), name=str(path))
     except OSError as error:
@@ -61,6 +77,8 @@ def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
             image.load()
             return to_rgb(upright(image))
     except UnidentifiedImageError as error:
+        if content.startswith(TIFF_STARTS):
+            raise UnreadableImageError(f"{name}: a TIFF that {NEEDS_RASTERIO}") from error
         raise UnreadableImageError(f"{name}: not an image that can be decoded") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"{name}: more than 178 million pixels; cut it up") from error

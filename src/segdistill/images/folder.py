@@ -1,12 +1,16 @@
 """The images of a folder: finding them, and checking that each can be decoded."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError, content_hash, decode_image
 from segdistill.images.finding import ImageFile, find_all, find_images
+from segdistill.images.geotiff import is_raster, read_raster
+from segdistill.images.raster_reading import RasterReading
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.processes import ALONE, Group
 from segdistill.progress import progress_bar
@@ -32,12 +36,14 @@ class CheckedImage:
         digest: fingerprint of the file's content.
         height: in pixels, upright.
         width: in pixels, upright.
+        raster: how it is read, if it is a GeoTIFF.
     """
 
     file: ImageFile
     digest: str
     height: int
     width: int
+    raster: RasterReading | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class SkippedImage:
 def check_images(
     files: Iterable[ImageFile],
     *,
+    raster: RasterReading | None = None,
     strict: bool = False,
     progress: bool = False,
     group: Group = ALONE,
@@ -59,6 +66,7 @@ def check_images(
 
     Args:
         files: what :func:`find_images` found.
+        raster: how GeoTIFFs are read.
         strict: raise at the first image that cannot be read.
         progress: show a progress bar.
         group: processes among which the images are shared out.
@@ -72,7 +80,7 @@ def check_images(
     """
     files = list(files)
     results = group.shared_out(
-        files, lambda share: _check_each(share, strict=strict, progress=progress)
+        files, lambda share: _check_each(share, raster, strict=strict, progress=progress)
     )
     checked = [each for each in results if isinstance(each, CheckedImage)]
     skipped = [each for each in results if isinstance(each, SkippedImage)]
@@ -83,14 +91,14 @@ def check_images(
 
 
 def _check_each(
-    files: Sequence[ImageFile], *, strict: bool, progress: bool
+    files: Sequence[ImageFile], raster: RasterReading | None, *, strict: bool, progress: bool
 ) -> list[CheckedImage | SkippedImage]:
     results: list[CheckedImage | SkippedImage] = []
     with (
         progress_bar("Checking images", len(files), shown=progress) as advance,
         ThreadPoolExecutor(CHECKING_THREADS) as pool,
     ):
-        for result in pool.map(_check_image, files):
+        for result in pool.map(partial(_check_image, raster=raster), files):
             advance(1)
             if strict and isinstance(result, SkippedImage):
                 pool.shutdown(cancel_futures=True)
@@ -101,8 +109,12 @@ def _check_each(
     return results
 
 
-def _check_image(file: ImageFile) -> CheckedImage | SkippedImage:
+def _check_image(
+    file: ImageFile, raster: RasterReading | None = None
+) -> CheckedImage | SkippedImage:
     try:
+        if is_raster(file.path):
+            return _checked_raster(file, raster or RasterReading())
         content = file.path.read_bytes()
         image = decode_image(content, name=str(file.path))
     except UnreadableImageError as error:
@@ -111,3 +123,12 @@ def _check_image(file: ImageFile) -> CheckedImage | SkippedImage:
         why = LEADS_NOWHERE if leads_nowhere(file.path) else error.strerror or error
         return SkippedImage(file, f"{file.path}: {why}")
     return CheckedImage(file, content_hash(content), image.shape[0], image.shape[1])
+
+
+def _checked_raster(file: ImageFile, reading: RasterReading) -> CheckedImage:
+    image = read_raster(file.path, reading)
+    with file.path.open("rb") as content:
+        digest = hashlib.file_digest(content, "blake2b").hexdigest()
+    # What is seen of the same file depends on the reading, and so do its features.
+    both = content_hash(f"{digest} {reading.key}".encode())
+    return CheckedImage(file, both, image.shape[0], image.shape[1], reading)

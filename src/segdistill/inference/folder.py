@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.config.validation import Range, check_ranges, typed
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
+from segdistill.images.geotiff import is_raster
 from segdistill.images.labels import read_labels
+from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.masks import (
     CLASSES_FILE,
@@ -24,55 +26,27 @@ from segdistill.inference.masks import (
     write_overlay,
     write_scores,
 )
+from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
+from segdistill.inference.raster import segment_raster, tile_count
+from segdistill.inference.raster_masks import count_mask_pixels
 from segdistill.inference.refinement import refined_mask
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import Upsampling, upsampled_mask
+from segdistill.model.upsampling import upsampled_mask
 from segdistill.overlap import in_threads, worker_threads
 from segdistill.progress import progress_bar
 
+__all__ = [
+    "MaskOptions",
+    "SegmentedFiles",
+    "check_masks_folder",
+    "files_beside",
+    "mask_names",
+    "segment_files",
+]
+
 MOST_BYTES_HELD = 2**26
 """Images that take more are not held while they wait for the backbone, but decoded once more."""
-
-RANGES = (Range("at least 32", lambda value: value >= 32, ("resolution",)),)
-
-
-@dataclass(frozen=True)
-class MaskOptions:
-    """How to segment, and what to write beside the masks.
-
-    Attributes:
-        overlay: write ``NAME.overlay.jpg``, the mask's colours over the image.
-        scores: write ``NAME.scores.npy``, class scores of shape (height, width, classes), float16.
-        mirror: average with the mirrored image: a little better, twice the time.
-        upsampling: ``guided`` brings class scores from the backbone's grid to pixels along the
-            edges of the image, ``bilinear`` without looking at it.
-        crf: refine with the fully connected CRF instead: several times the time.
-        resolution: shorter side at which the backbone sees images; by default as in training.
-        strict: stop at the first image that cannot be read.
-        overwrite: replace masks that are there already.
-        resume: leave masks that are there already, and write those that are missing.
-    """
-
-    overlay: bool = False
-    scores: bool = False
-    mirror: bool = False
-    upsampling: Upsampling = "guided"
-    crf: bool = False
-    resolution: int | None = None
-    strict: bool = False
-    overwrite: bool = False
-    resume: bool = False
-
-    def validated(self) -> "MaskOptions":
-        """Return the options, with every value of its type and in its range.
-
-        Raises:
-            UserError: a value is not; the message names the option and what it may be.
-        """
-        options = typed(self)
-        check_ranges(options, RANGES)
-        return options
 
 
 @dataclass
@@ -101,7 +75,7 @@ def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOp
     """
     if options.overwrite and options.resume:
         raise UserError("--overwrite and --resume: choose one")
-    masks = [folder / name for name in picture_names(files)]
+    masks = [folder / name for name in mask_names(files)]
     sources = {file.path.resolve() for file in files}
     for mask in masks:
         if mask.resolve() in sources:
@@ -119,10 +93,16 @@ def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOp
         )
 
 
-def files_beside(mask: Path, options: MaskOptions) -> list[Path]:
-    """Return what is written beside a mask."""
-    suffixes = [(options.overlay, ".overlay.jpg"), (options.scores, ".scores.npy")]
-    return [mask.with_suffix(suffix) for wanted, suffix in suffixes if wanted]
+def mask_names(files: Sequence[ImageFile]) -> list[Path]:
+    """Return relative paths for the masks of images: PNG, and of GeoTIFFs GeoTIFF.
+
+    Args:
+        files: what was found; no other than TIFFs are opened.
+    """
+    return [
+        name.with_suffix(RASTER_SUFFIX) if is_raster(file.path) else name
+        for file, name in zip(files, picture_names(files), strict=True)
+    ]
 
 
 def segment_files(
@@ -149,7 +129,7 @@ def segment_files(
     done = SegmentedFiles(folder)
     group = segmenter.compute.group
     pixels = np.zeros(len(segmenter.classes), np.int64)
-    names = dict(zip(files, picture_names(files), strict=True))
+    names = dict(zip(files, mask_names(files), strict=True))
     wanted = list(files)
     if options.resume:
         # One process looks for all, before any of them writes.
@@ -161,16 +141,19 @@ def segment_files(
     def write(share: Sequence[ImageFile]) -> tuple[SegmentedFiles, NDArray[np.int64]]:
         part, counted = SegmentedFiles(folder), np.zeros_like(pixels)
         shown = progress and group.is_first
-        with progress_bar("Segmenting", len(share), shown=shown) as advance:
-            for result in _results(segmenter, share, names, folder, options):
-                if not isinstance(result, SkippedImage):
-                    counted += result
-                    part.written += 1
-                elif options.strict:
-                    raise UnreadableImageError(result.reason)
-                else:
-                    part.skipped.append(result)
-                advance(1)
+        rasters = [file for file in share if names[file].suffix == RASTER_SUFFIX]
+        pictures = [file for file in share if names[file].suffix != RASTER_SUFFIX]
+        for result in chain(
+            _results(segmenter, pictures, names, folder, options, progress=shown),
+            _raster_results(segmenter, rasters, names, folder, options, progress=shown),
+        ):
+            if not isinstance(result, SkippedImage):
+                counted += result
+                part.written += 1
+            elif options.strict:
+                raise UnreadableImageError(result.reason)
+            else:
+                part.skipped.append(result)
         return part, counted
 
     for part, counted in group.each(lambda: write(group.share(wanted))):
@@ -213,12 +196,40 @@ class _Viewed(NamedTuple):
 _Scored = tuple[_Viewed, torch.Tensor]
 
 
-def _results(
+def _raster_results(
     segmenter: Segmenter,
-    files: Iterable[ImageFile],
+    files: Sequence[ImageFile],
     names: Mapping[ImageFile, Path],
     folder: Path,
     options: MaskOptions,
+    *,
+    progress: bool,
+) -> Iterator[NDArray[np.int64] | SkippedImage]:
+    """Write masks of GeoTIFFs, and yield what :func:`_results` does."""
+    tiles = 0
+    for file in files:
+        header = read_tiff_header(file.path)
+        if header is not None:
+            size = (header.height, header.width)
+            tiles += tile_count(segmenter, size, options.resolution)
+    with progress_bar("Segmenting tiles", tiles, shown=progress) as advance:
+        for file in files:
+            try:
+                yield segment_raster(
+                    segmenter, file.path, folder / names[file], options, on_tile=advance
+                )
+            except UnreadableImageError as error:
+                yield SkippedImage(file, str(error))
+
+
+def _results(
+    segmenter: Segmenter,
+    files: Sequence[ImageFile],
+    names: Mapping[ImageFile, Path],
+    folder: Path,
+    options: MaskOptions,
+    *,
+    progress: bool,
 ) -> Iterator[NDArray[np.int64] | SkippedImage]:
     """Write masks, and yield the pixels of each class, or why there is no mask, file by file.
 
@@ -244,9 +255,16 @@ def _results(
     threads = worker_threads()
     viewed = in_threads(view, files, threads=threads, ahead=2 * threads)
     scored = _scored(segmenter, viewed, mirror=options.mirror)
-    if options.crf:  # which keeps all cores busy by itself, and takes much memory
-        return map(finish, scored)
-    return in_threads(finish, scored, threads=threads, ahead=threads)
+    # The CRF keeps all cores busy by itself, and takes much memory.
+    finished = (
+        map(finish, scored)
+        if options.crf
+        else in_threads(finish, scored, threads=threads, ahead=threads)
+    )
+    with progress_bar("Segmenting", len(files), shown=progress) as advance:
+        for result in finished:
+            yield result
+            advance(1)
 
 
 def _scored(
@@ -300,5 +318,8 @@ def _write_results(
 def _pixels_of_masks(paths: Iterable[Path], classes: int) -> NDArray[np.int64]:
     counts = np.zeros(classes, np.int64)
     for path in paths:
-        counts += np.bincount(read_labels(path).ravel(), minlength=classes)[:classes]
+        if path.suffix == RASTER_SUFFIX:
+            counts += count_mask_pixels(path, classes)
+        else:
+            counts += np.bincount(read_labels(path).ravel(), minlength=classes)[:classes]
     return counts

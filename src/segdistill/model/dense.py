@@ -7,11 +7,15 @@ memory is bounded by one tile and the grid.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 import torch
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 """Images (batch, 3, height, width) in 0..1 to codes (batch, channels, h, w)."""
+
+ReadPart = Callable[[slice, slice], torch.Tensor]
+"""Rows and columns to that part of 8-bit images, shape (batch, 3, rows, columns)."""
 
 
 def encode_images(
@@ -37,6 +41,46 @@ def encode_images(
     Returns:
         Codes of shape (batch, channels, height / stride, width / stride), float32.
     """
+    strips = encoded_strips(
+        lambda rows, columns: images[..., rows, columns],
+        encode,
+        (images.shape[2], images.shape[3]),
+        stride=stride,
+        multiple=multiple,
+        tile=tile,
+        mirror=mirror,
+    )
+    codes = [codes for _, codes in strips]
+    return codes[0] if len(codes) == 1 else torch.cat(codes, dim=2)
+
+
+def encoded_strips(
+    read: ReadPart,
+    encode: Encode,
+    size: tuple[int, int],
+    *,
+    stride: int,
+    multiple: int,
+    tile: int,
+    mirror: bool = False,
+    at_once: int = 1,
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Encode images of one size of which no more than a few tiles are held.
+
+    Args:
+        read: gives the part of the images in some rows and columns.
+        encode: the network.
+        size: height and width of the images, multiples of ``multiple``.
+        stride: as for :func:`encode_images`, as are the following.
+        multiple: see there.
+        tile: see there.
+        mirror: see there.
+        at_once: tiles that go through the network together.
+
+    Yields:
+        Rows of the grid, from top to bottom, and the codes there, of shape (batch, channels, rows,
+        width / stride), float32.
+    """
 
     def encode_part(part: torch.Tensor) -> torch.Tensor:
         pixels = part.float() / 255
@@ -45,26 +89,77 @@ def encode_images(
             codes = (codes + encode(pixels.flip(dims=(3,))).flip(dims=(3,))) / 2
         return codes.float()
 
-    count, _, height, width = images.shape
+    height, width = size
     if height <= tile and width <= tile:
-        return encode_part(images)
-    total: torch.Tensor | None = None
-    weights = torch.zeros(1, 1, height // stride, width // stride, device=images.device)
-    for rows, columns in tiles_of(height, width, tile=tile, multiple=multiple):
-        codes = encode_part(images[..., rows, columns])
-        window = fading_window(codes.shape[2], codes.shape[3]).to(images.device)
-        place = (
-            ...,
-            slice(rows.start // stride, rows.stop // stride),
-            slice(columns.start // stride, columns.stop // stride),
-        )
-        if total is None:
-            total = codes.new_zeros(count, codes.shape[1], height // stride, width // stride)
-        total[place] += codes * window
-        weights[place] += window
-    if total is None:
+        whole = read(slice(0, height), slice(0, width))
+        yield slice(0, height // stride), encode_part(whole)
+        return
+    above: _Blend | None = None
+    tiles = tiles_of(height, width, tile=tile, multiple=multiple)
+    for _, group in groupby(tiles, key=lambda each: each[0].start):
+        tile_row = list(group)
+        rows = tile_row[0][0]
+        blend = _Blend(rows.start // stride, rows.stop // stride, width // stride)
+        if above is not None:
+            yield slice(above.top, blend.top), above.codes(blend.top)
+            blend.go_on(above)
+        for start in range(0, len(tile_row), at_once):
+            some = [columns for _, columns in tile_row[start : start + at_once]]
+            parts = torch.cat([read(rows, columns) for columns in some])
+            for columns, codes in zip(some, encode_part(parts).chunk(len(some)), strict=True):
+                blend.add(columns.start // stride, codes)
+        above = blend
+    if above is None:
         raise ValueError("an image has at least one tile")
-    return total / weights
+    yield slice(above.top, above.bottom), above.codes(above.bottom)
+
+
+class _Blend:
+    """Codes of a row of tiles, summed up with their weights.
+
+    Args:
+        top: first row of the grid.
+        bottom: row after the last.
+        width: of the grid.
+    """
+
+    def __init__(self, top: int, bottom: int, width: int) -> None:
+        self.top = top
+        self.bottom = bottom
+        self.width = width
+        self.total: torch.Tensor | None = None
+        self.weights: torch.Tensor | None = None
+
+    def go_on(self, above: "_Blend") -> None:
+        """Take over what tiles above have added to rows of this one."""
+        if above.total is not None and above.weights is not None:
+            total, weights = self._sums(above.total)
+            shared = slice(self.top - above.top, None)
+            rows = slice(0, above.bottom - self.top)
+            total[:, :, rows] += above.total[:, :, shared]
+            weights[:, :, rows] += above.weights[:, :, shared]
+
+    def add(self, left: int, codes: torch.Tensor) -> None:
+        """Add a tile, shape (batch, channels, rows, columns), from a column on."""
+        total, weights = self._sums(codes)
+        window = fading_window(codes.shape[2], codes.shape[3]).to(codes.device)
+        columns = slice(left, left + codes.shape[3])
+        total[..., columns] += codes * window
+        weights[..., columns] += window
+
+    def codes(self, bottom: int) -> torch.Tensor:
+        """Return the blended codes above a row of the grid."""
+        if self.total is None or self.weights is None:
+            raise ValueError("a row of tiles has at least one tile")
+        rows = slice(0, bottom - self.top)
+        return self.total[:, :, rows] / self.weights[:, :, rows]
+
+    def _sums(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.total is None or self.weights is None:
+            shape = (self.bottom - self.top, self.width)
+            self.total = like.new_zeros(*like.shape[:2], *shape)
+            self.weights = like.new_zeros(1, 1, *shape)
+        return self.total, self.weights
 
 
 def tiles_of(height: int, width: int, *, tile: int, multiple: int) -> Iterator[tuple[slice, slice]]:
@@ -115,7 +210,14 @@ def fading_window(height: int, width: int) -> torch.Tensor:
     return ramp(height)[:, None] * ramp(width)[None, :]
 
 
-def enlarge_rows(maps: torch.Tensor, size: tuple[int, int], rows: slice) -> torch.Tensor:
+def enlarge_rows(
+    maps: torch.Tensor,
+    size: tuple[int, int],
+    rows: slice,
+    *,
+    first: int = 0,
+    height: int | None = None,
+) -> torch.Tensor:
     """Enlarge maps to pixels, bilinearly, but only some of the rows.
 
     Equal to the same rows of :func:`segdistill.images.resize.enlarge`, without the memory that
@@ -125,17 +227,19 @@ def enlarge_rows(maps: torch.Tensor, size: tuple[int, int], rows: slice) -> torc
         maps: shape (1, channels, h, w).
         size: height and width of the whole.
         rows: which rows of the whole are wanted.
+        first: row of the grid with which the maps begin, where they are a part of it.
+        height: of the whole grid, where the maps are a part of it.
 
     Returns:
         Tensor of shape (1, channels, rows.stop - rows.start, size[1]).
     """
-    height = maps.shape[2]
+    height = height or maps.shape[2]
     y = (torch.arange(rows.start, rows.stop) + 0.5) * (height / size[0]) - 0.5
     y = y.clamp(0, height - 1)
     top = y.floor().long()
     bottom = (top + 1).clamp(max=height - 1)
     down = (y - top)[None, None, :, None]
-    band = maps[:, :, top] * (1 - down) + maps[:, :, bottom] * down
+    band = maps[:, :, top - first] * (1 - down) + maps[:, :, bottom - first] * down
     return torch.nn.functional.interpolate(
         band, size=(band.shape[2], size[1]), mode="bilinear", align_corners=False
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.images.labels import Colour, distinct_colours
+from segdistill.images.raster_reading import RasterReading
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,13 @@ class SegmenterSettings:
         resolution: shorter side, in pixels, of an image as the backbone sees it.
         classes: in the order of their indices.
         training: facts on how it came to be, for people.
+        raster: how GeoTIFFs among the training images were read.
+        scale: pixels that the backbone saw for a pixel of a training image, along a side; the
+            median. GeoTIFFs of any size are seen at this scale.
     """
 
     resolution: int
     classes: tuple[SegmentClass, ...]
     training: dict[str, Any] = field(default_factory=dict)
+    raster: RasterReading | None = None
+    scale: float | None = None

@@ -16,6 +16,7 @@ from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.labels import Colour
+from segdistill.images.raster_reading import RasterReading
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import Prototypes
@@ -111,6 +112,8 @@ def describe(parts: SegmenterParts, folder: Path) -> dict[str, Any]:
         },
         "classes": [asdict(each) for each in parts.settings.classes],
         "training": parts.settings.training,
+        "raster": None if parts.settings.raster is None else parts.settings.raster.as_plain(),
+        "scale": parts.settings.scale,
     }
 
 
@@ -263,7 +266,14 @@ def _assemble(
     centres = tensors[description.get("centres", CENTRES)]
     classes = classes_from(description["classes"], centres)
     resolution = int(description["resolution"])
-    settings = SegmenterSettings(resolution, classes, description["training"])
+    raster, scale = description.get("raster"), description.get("scale")
+    settings = SegmenterSettings(
+        resolution,
+        classes,
+        description["training"],
+        raster=None if raster is None else RasterReading.from_plain(raster),
+        scale=None if scale is None else float(scale),
+    )
     prototypes = prototypes_among(tensors)
     return SegmenterParts(backbone, preparation, head, centres, settings, prototypes)
 

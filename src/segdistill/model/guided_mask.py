@@ -21,7 +21,7 @@ MAX_VALUES = 2**17
 """Bound on the pixels that are worked on at once; small enough for a processor's caches."""
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """How the pixels of a side lie in the gaps between the middles of cells.
 
     Gaps may differ by a pixel, and are worked on as if all were as wide as the widest.
@@ -35,6 +35,49 @@ class _Side(NamedTuple):
     pixels: torch.Tensor
     share: torch.Tensor
     positions: torch.Tensor
+
+    @classmethod
+    def of(cls, pixels: int, cells: int, gaps: slice | None = None) -> "Side":
+        """Return how pixels lie, all of them or, counted from 0, those of some gaps alone.
+
+        Args:
+            pixels: number of them along the side.
+            cells: number of them along the side.
+            gaps: from 0, before the middle of the first cell, to ``cells``, after the last; at
+                least one pixel lies in them.
+        """
+        gap, share = gaps_of(pixels, cells)
+        if gaps is not None:
+            inside = (gap >= gaps.start) & (gap < gaps.stop)
+            gap, share = gap[inside] - gaps.start, share[inside]
+        count = cells + 1 if gaps is None else gaps.stop - gaps.start
+        counts = torch.bincount(gap, minlength=count)
+        starts = counts.cumsum(0) - counts
+        widest = int(counts.max())
+        table = (starts[:, None] + torch.arange(widest)).clamp(max=len(gap) - 1)
+        positions = gap * widest + torch.arange(len(gap)) - starts[gap]
+        return cls(table, share[table], positions)
+
+
+def gaps_of(pixels: int, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gap between the middles of cells in which each pixel of a side lies.
+
+    Args:
+        pixels: number of them along the side.
+        cells: number of them along the side.
+
+    Returns:
+        Gaps, from 0, before the middle of the first cell, to ``cells``, and the share of the way
+        across, from 0 to 1: both of shape (pixels,).
+
+    Example:
+        >>> gaps, share = gaps_of(4, 2)
+        >>> gaps.tolist(), share.tolist()
+        ([0, 1, 1, 2], [0.75, 0.25, 0.75, 0.25])
+    """
+    way = (torch.arange(pixels) + 0.5) * (cells / pixels) + 0.5
+    gap = way.long()
+    return gap, way - gap
 
 
 def guided_mask(
@@ -72,9 +115,35 @@ def guided_mask(
     functions = guided_functions(scores, image, radius=radius, averaging=averaging, noise=noise)
     # Beyond the middles of the outermost cells functions stay as they are there.
     grid = F.pad(functions, (1, 1, 1, 1), mode="replicate")  # (4, classes, h + 2, w + 2)
-    possible = possible_classes(scores[0])
-    rows = _side(image.shape[0], scores.shape[2])
-    columns = _side(image.shape[1], scores.shape[3])
+    return best_of_functions(
+        grid,
+        possible_classes(scores[0]),
+        image,
+        Side.of(image.shape[0], scores.shape[2]),
+        Side.of(image.shape[1], scores.shape[3]),
+    )
+
+
+def best_of_functions(
+    grid: torch.Tensor,
+    possible: torch.Tensor,
+    image: NDArray[np.uint8],
+    rows: Side,
+    columns: Side,
+) -> NDArray[np.uint8]:
+    """Return the best class of each pixel, from the functions that hold in cells.
+
+    Args:
+        grid: slopes and constants of the classes in the cells before and after each gap, shape
+            (4, classes, gaps + 1, gaps + 1).
+        possible: classes that are looked at, shape (classes, gaps, gaps).
+        image: shape (height, width, 3).
+        rows: of the image, in the gaps from top to bottom.
+        columns: of the image, in the gaps from left to right.
+
+    Returns:
+        Class indices of shape (height, width).
+    """
     canvas = (
         possible.byte()
         .argmax(dim=0)
@@ -115,17 +184,6 @@ def possible_classes(scores: torch.Tensor) -> torch.Tensor:
     best = F.one_hot(scores.argmax(dim=0), len(scores)).permute(2, 0, 1)  # (classes, h, w)
     padded = F.pad(best.float(), (AROUND,) * 4)
     return F.max_pool2d(padded, 2 * AROUND, stride=1) > 0
-
-
-def _side(pixels: int, cells: int) -> _Side:
-    way = (torch.arange(pixels) + 0.5) * (cells / pixels) + 0.5
-    gap = way.long()  # 0 before the middle of the first cell
-    counts = torch.bincount(gap, minlength=cells + 1)
-    starts = counts.cumsum(0) - counts
-    widest = int(counts.max())
-    table = (starts[:, None] + torch.arange(widest)).clamp(max=pixels - 1)
-    positions = gap * widest + torch.arange(pixels) - starts[gap]
-    return _Side(table, (way - gap)[table], positions)
 
 
 def _mixed_gaps(possible: torch.Tensor, pixels: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

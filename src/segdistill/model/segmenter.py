@@ -1,7 +1,6 @@
 """The Segmenter: a backbone, a head and clusters, from an image to a mask."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,11 @@ from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
-from segdistill.model.dense import Encode, encode_images
+from segdistill.model.dense import Encode, encode_images, encoded_strips
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
+from segdistill.model.hub import HubMixin
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
@@ -29,7 +29,7 @@ TILE_SIDES = 2
 """A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
 
 
-class Segmenter(nn.Module):
+class Segmenter(HubMixin, nn.Module):
     """Segments images into the classes that were found without labels.
 
     Args:
@@ -202,23 +202,72 @@ class Segmenter(nn.Module):
     def _dense(
         self, images: Sequence[NDArray[np.uint8]], finish: Encode, *, mirror: bool
     ) -> torch.Tensor:
+        self.eval()  # dropout has no place here, whoever trained this module on
+        batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
+        return encode_images(
+            batch.permute(0, 3, 1, 2),  # (b, h, w, 3) -> (b, 3, h, w)
+            self._network(finish),
+            stride=self.backbone.stride,
+            multiple=self.backbone.size_multiple,
+            tile=self.tile,
+            mirror=mirror,
+        )
+
+    def _network(self, finish: Encode) -> Encode:
         def encode(images: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
                 maps = self.backbone(images)
             # In full precision, as in training: it costs little beside the backbone.
             return finish(maps)
 
-        self.eval()  # dropout has no place here, whoever trained this module on
-        with torch.no_grad():
-            batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
-            return encode_images(
-                batch.permute(0, 3, 1, 2),  # (b, h, w, 3) -> (b, 3, h, w)
-                partial(self.budget.run, encode),
-                stride=self.backbone.stride,
-                multiple=self.backbone.size_multiple,
-                tile=TILE_SIDES * self.settings.resolution,
-                mirror=mirror,
-            )
+        def run(images: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                return self.budget.run(encode, images)
+
+        return run
+
+    @property
+    def tile(self) -> int:
+        """Longest side, in pixels, of what goes through the backbone in one piece."""
+        return TILE_SIDES * self.settings.resolution
+
+    def score_strips(
+        self,
+        read: Callable[[slice, slice], NDArray[np.uint8]],
+        size: tuple[int, int],
+        *,
+        mirror: bool = False,
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield class scores of an image of which no more than a few tiles are held.
+
+        Args:
+            read: gives the part of the image in some rows and columns, shape (rows, columns, 3), at
+                the size at which the backbone sees it.
+            size: height and width of the whole at that size.
+            mirror: average with the mirrored image.
+
+        Yields:
+            Rows of the grid, from top to bottom, and cosine similarities there, of shape (1,
+            classes, rows, width), on the CPU.
+        """
+
+        def part(rows: slice, columns: slice) -> torch.Tensor:
+            pixels = torch.from_numpy(read(rows, columns)).to(self.compute.device)
+            return pixels.permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
+
+        self.eval()
+        strips = encoded_strips(
+            part,
+            self._network(self._codes_of_maps),
+            size,
+            stride=self.backbone.stride,
+            multiple=self.backbone.size_multiple,
+            tile=self.tile,
+            mirror=mirror,
+            at_once=self.budget.images(self.tile, self.tile),
+        )
+        for rows, codes in strips:
+            yield rows, self.scores_of_codes(codes).cpu()
 
     def grid_scores(
         self, image: NDArray[np.uint8], *, mirror: bool = False, resolution: int | None = None
@@ -245,6 +294,17 @@ class Segmenter(nn.Module):
         codes = self._dense(images, self._codes_of_maps, mirror=mirror)
         return self.scores_of_codes(codes).cpu()
 
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """Read an image as the training images were read, which matters for GeoTIFFs.
+
+        Returns:
+            Array of shape (height, width, 3).
+
+        Raises:
+            UnreadableImageError: the file cannot be decoded.
+        """
+        return read_image(path, self.settings.raster)
+
     def segment(
         self,
         image: str | Path | Image.Image | NDArray[np.uint8],
@@ -270,7 +330,7 @@ class Segmenter(nn.Module):
             UnreadableImageError: the file cannot be decoded.
         """
         if isinstance(image, str | Path):
-            pixels = read_image(Path(image))
+            pixels = self.read(Path(image))
         elif isinstance(image, Image.Image):
             pixels = to_rgb(ImageOps.exif_transpose(image))
         else:

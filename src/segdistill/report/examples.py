@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.images.decode import UnreadableImageError, read_image
+from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
@@ -114,7 +114,7 @@ def segment_samples(
     with progress_bar("Writing the report", len(files), shown=progress) as advance:
         for file in files:
             try:
-                image = read_image(file.path)
+                image = segmenter.read(file.path)
             except UnreadableImageError as error:
                 logger.warning("the report leaves an image out: %s", error)
             else:

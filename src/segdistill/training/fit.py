@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 
 from segdistill.backbones import Backbone
 from segdistill.config.settings import FitSettings
@@ -25,6 +26,7 @@ from segdistill.training.stages import (
     feature_maps,
     prepare,
 )
+from segdistill.training.used_images import images_fingerprint
 
 
 @dataclass
@@ -108,14 +110,19 @@ def learn(
     )
     centres = clustering.centres
     clock.lap("clustering")
+    seen_at = settings.resolution or backbone.resolution
+    resolution = settings.segment_resolution or seen_at
     segmenter_settings = SegmenterSettings(
-        resolution=settings.segment_resolution or settings.resolution or backbone.resolution,
+        resolution=resolution,
         classes=numbered_classes(len(centres)),
         training={
             "images": len(images),
+            "data_fingerprint": images_fingerprint(images),
             "method": settings.method,
             "shifts": None if shifts is None else asdict(shifts),
         },
+        raster=next((image.raster for image in images if image.raster is not None), None),
+        scale=median(view.scale for view in maps.views) * resolution / seen_at,
     )
     segmenter = Segmenter(
         backbone, preparation, head, centres, segmenter_settings, clustering.prototypes

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
-from segdistill.images.decode import read_image
 from segdistill.images.folder import ImageFile
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.pixels import labelled_pixels, sample_at_pixels
@@ -56,7 +55,7 @@ def fit_linear_probe(
             labels = read_labels(label_path)
             pixels = labelled_pixels(labels, PIXELS_AN_IMAGE, random)
             if len(pixels):
-                codes = segmenter.grid_codes(read_image(image_file.path))
+                codes = segmenter.grid_codes(segmenter.read(image_file.path))
                 size = (labels.shape[0], labels.shape[1])
                 all_codes.append(sample_at_pixels(codes, pixels, size))
                 all_labels.append(torch.from_numpy(labels[pixels[:, 0], pixels[:, 1]]))

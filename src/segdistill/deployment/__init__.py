@@ -1,0 +1,1 @@
+"""Models for other programs: graphs that need neither segdistill nor, some of them, torch."""

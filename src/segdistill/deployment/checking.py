@@ -1,0 +1,114 @@
+"""Whether a written graph does what the model does."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from segdistill.deployment.graph import SegmenterGraph
+from segdistill.errors import UserError
+from segdistill.model.segmenter import Segmenter
+
+TOLERANCE = 1e-3
+"""Most that class scores, cosine similarities, may differ by."""
+
+Runner = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
+"""Runs a written graph: images (batch, 3, height, width) to its outputs."""
+
+Size = tuple[int, int, int]
+
+
+def sizes_to_check(segmenter: Segmenter) -> list[Size]:
+    """Return numbers of images, heights and widths that are unlike each other.
+
+    Small and oblong ones, and those at which the model sees square images and photographs.
+    """
+    multiple = segmenter.backbone.size_multiple
+    side = max(2, round(segmenter.settings.resolution / multiple))
+    grids = [(1, 2, 2), (3, 4, 2), (2, 3, 5), (1, side, side), (1, side, side * 4 // 3)]
+    return [(batch, rows * multiple, columns * multiple) for batch, rows, columns in grids]
+
+
+def check_graph(graph: SegmenterGraph, run: Runner, name: str) -> float:
+    """Compare what a written graph gives with what the model gives, at several sizes.
+
+    Args:
+        graph: the model.
+        run: the written graph.
+        name: what to call it in an error.
+
+    Returns:
+        The largest difference of class scores.
+
+    Raises:
+        UserError: scores differ by more than :data:`TOLERANCE`, or masks where they should not.
+    """
+    largest = 0.0
+    for images in _images(sizes_to_check(graph.segmenter)):
+        with torch.no_grad():
+            expected = graph(images)
+        scores, *masks = run(images.numpy())
+        size = f"{len(images)} x {images.shape[2]} x {images.shape[3]}"
+        difference = _difference(expected[0].numpy(), scores)
+        if not difference <= TOLERANCE:  # NaN, too
+            raise UserError(
+                f"{name}: at {size} class scores differ from the model's by {difference:.2g}, more"
+                f" than {TOLERANCE:g}; nothing was written. Please report this, with the backbone"
+            )
+        if masks and not _masks_agree(expected[0], expected[1], masks[0]):
+            raise UserError(
+                f"{name}: at {size} masks differ from the model's; nothing was written."
+                " Please report this, with the backbone"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def check_runs(graph: SegmenterGraph, run: Runner, name: str) -> None:
+    """Check that a written graph that is not exact gives scores at all, at several sizes.
+
+    Args:
+        graph: the model.
+        run: the written graph.
+        name: what to call it in an error.
+
+    Raises:
+        UserError: it does not.
+    """
+    segmenter = graph.segmenter
+    for images in _images(sizes_to_check(segmenter)):
+        scores = run(images.numpy())[0]
+        stride = segmenter.backbone.stride
+        grid = (images.shape[2] // stride, images.shape[3] // stride)
+        if (
+            scores.shape != (len(images), len(segmenter.classes), *grid)
+            or not np.isfinite(scores.astype(np.float32)).all()
+        ):
+            raise UserError(f"{name}: gives no scores with 8-bit weights; leave --int8 out")
+
+
+def _images(sizes: list[Size]) -> Iterator[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    for batch, height, width in sizes:
+        yield torch.rand(batch, 3, height, width, generator=generator)
+
+
+def _difference(expected: NDArray[np.float32], given: NDArray[Any]) -> float:
+    if expected.shape != given.shape:
+        return float("inf")
+    return float(np.abs(expected - given).max())
+
+
+def _masks_agree(scores: torch.Tensor, expected: torch.Tensor, given: NDArray[Any]) -> bool:
+    """Return whether masks agree wherever the best class is not almost a tie."""
+    if expected.shape != given.shape:
+        return False
+    if scores.shape[1] == 1:
+        return not given.any()
+    pixels = F.interpolate(scores, size=expected.shape[1:], mode="bilinear", align_corners=False)
+    first, second = pixels.topk(2, dim=1).values.unbind(dim=1)  # (b, classes, H, W) -> (b, H, W)
+    clear = (first - second > 2 * TOLERANCE).numpy()
+    return bool((given == expected.numpy())[clear].all())

@@ -1,0 +1,113 @@
+"""ONNX: writing a traced graph, and running one with onnxruntime."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segdistill.deployment.checking import Runner
+from segdistill.deployment.graph import IMAGES, MASKS, SCORES, TracedGraph
+from segdistill.errors import UserError
+
+OPSET = 18
+"""Known to every onnxruntime since 1.14, of 2023."""
+
+PRODUCER = "segdistill"
+
+
+def require_onnx() -> None:
+    """Check that what ONNX needs is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise UserError(f"ONNX needs {' and '.join(missing)}: pip install 'segdistill[onnx]'")
+
+
+def onnx_model(traced: TracedGraph) -> Any:
+    """Turn a traced graph into an ``onnx.ModelProto``."""
+    names = traced.graph.outputs
+    with quietly(), torch.no_grad():
+        program = torch.onnx.export(
+            traced.program,
+            input_names=[IMAGES],
+            output_names=list(names),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave nothing")
+    model = program.model_proto
+    model.producer_name = PRODUCER
+    _name_sides(model, traced.graph.segmenter.backbone.stride)
+    return model
+
+
+def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a model.
+
+    Args:
+        model: an ``onnx.ModelProto``.
+        path: where to.
+        metadata: to go with it.
+    """
+    import onnx  # noqa: PLC0415 - an extra
+
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def onnx_runner(path: Path) -> Runner:
+    """Return what runs an ONNX file on the CPU, with as many threads as torch has."""
+    import onnxruntime  # noqa: PLC0415 - an extra
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(images: Any) -> Any:
+        return session.run(None, {IMAGES: images})
+
+    return run
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Turn off what the exporters print on their own affairs, and restore it."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _name_sides(model: Any, stride: int) -> None:
+    """Give the open sides of inputs and outputs names for people."""
+    grid = [f"height/{stride}", f"width/{stride}"] if stride > 1 else ["height", "width"]
+    names: dict[str, list[str | None]] = {
+        IMAGES: ["batch", None, "height", "width"],
+        SCORES: ["batch", None, *grid],
+        MASKS: ["batch", "height", "width"],
+    }
+    for value in (*model.graph.input, *model.graph.output):
+        sides: list[Any] = list(value.type.tensor_type.shape.dim)
+        for side, name in zip(sides, names[value.name], strict=True):
+            if name is not None:
+                side.dim_param = name
+    # Of what lies between, sides are named otherwise, and nobody needs them.
+    del model.graph.value_info[:]

@@ -1,0 +1,113 @@
+"""GeoTIFFs through rasterio, an extra: any bands and numbers as 8-bit RGB, window by window."""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from segdistill.images.raster import Raster, translated
+from segdistill.images.raster_reading import RasterReading
+from segdistill.images.tiff_header import read_tiff_header
+from segdistill.images.unreadable import UnreadableImageError
+
+NEEDS_RASTERIO = "needs rasterio: pip install 'segdistill[geo]'"
+
+MOST_PIXELS_OF_PILLOW = 89_478_485
+"""Of larger images Pillow warns, and refuses those of twice as many pixels."""
+
+CACHE_BYTES = 2**27
+"""For what GDAL keeps of blocks that it has decoded; its own default grows with the machine."""
+
+# Python's filters of warnings are one for all threads.
+_OPENING = threading.Lock()
+
+
+def is_raster(path: Path) -> bool:
+    """Return whether a file is read through rasterio, if that is installed.
+
+    Those are TIFFs that say where on the Earth they lie, that are too large for Pillow, or whose
+    bands and numbers Pillow does not know.
+
+    Args:
+        path: of any file; no other than a TIFF is opened.
+    """
+    header = read_tiff_header(path)
+    if header is None or find_spec("rasterio") is None:
+        return False
+    if header.georeferenced or header.height * header.width > MOST_PIXELS_OF_PILLOW:
+        return True
+    try:
+        with Image.open(path):
+            return False
+    except UnidentifiedImageError:
+        return True
+    except Exception:  # noqa: BLE001 - damaged: whoever reads it will say so
+        return False
+
+
+@contextlib.contextmanager
+def open_raster(path: Path, reading: RasterReading | None = None) -> Iterator[Raster]:
+    """Open a GeoTIFF.
+
+    Args:
+        path: of a TIFF.
+        reading: which bands are seen, and how; by default as the file itself says.
+
+    Raises:
+        UnreadableImageError: it is damaged, or the reading does not fit it, or rasterio is not
+            installed.
+    """
+    with open_dataset(path) as dataset:
+        yield Raster(path, dataset, reading or RasterReading())
+
+
+@contextlib.contextmanager
+def open_dataset(path: Path) -> Iterator[Any]:
+    """Open a GeoTIFF as rasterio has it.
+
+    Raises:
+        UnreadableImageError: it is damaged, or rasterio is not installed.
+    """
+    try:
+        import rasterio  # noqa: PLC0415 - an extra, and heavy
+    except ImportError as error:
+        raise UnreadableImageError(f"{path}: {NEEDS_RASTERIO}") from error
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with translated(path), quietly():
+            dataset = rasterio.open(path)
+        with dataset:
+            yield dataset
+
+
+def read_raster(path: Path, reading: RasterReading | None = None) -> NDArray[np.uint8]:
+    """Read a whole GeoTIFF as 8-bit RGB.
+
+    Args:
+        path: of a TIFF.
+        reading: as for :func:`open_raster`.
+
+    Returns:
+        Array of shape (height, width, 3), black where there is no value.
+
+    Raises:
+        UnreadableImageError: it cannot be read, or has more than :data:`MOST_PIXELS_HELD` pixels.
+    """
+    with open_raster(path, reading) as raster:
+        return raster.read_whole()[0]
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Open or make files of rasterio without a warning that they lie nowhere on the Earth."""
+    from rasterio.errors import NotGeoreferencedWarning  # noqa: PLC0415 - an extra, and heavy
+
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield

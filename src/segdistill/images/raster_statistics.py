@@ -1,0 +1,178 @@
+"""One reading for all GeoTIFFs of a training: the same range of values, the same projection."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.images.finding import ImageFile
+from segdistill.images.geotiff import is_raster, open_raster
+from segdistill.images.raster import Raster
+from segdistill.images.raster_reading import Projection, RasterReading
+from segdistill.images.raster_values import HIGHEST, LOWEST, percentile_ranges, scaled
+from segdistill.images.unreadable import UnreadableImageError
+
+logger = logging.getLogger("segdistill")
+
+SAMPLED_FILES = 1000
+SAMPLED_VALUES = 2**25
+"""Bound on the values that are looked at, of all files together."""
+
+PIXELS_A_FILE = 2**16
+
+NATURAL_AXES = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, -2.0, 0.0]]) / np.sqrt([3, 6, 2])
+"""Lightness, yellow against blue, and red against green, as columns of red, green and blue:
+the directions in which the colours of photographs differ most, second most and least (Ruderman,
+Cronin and Chiao, JOSA A 1998)."""
+
+
+def reading_of_files(files: Sequence[ImageFile], bands: str | None = None) -> RasterReading | None:
+    """Choose how the GeoTIFFs among training images are read.
+
+    Files of more than 8 bits are scaled alike, by percentiles of all of them. Files of more than
+    three bands that none calls red, green and blue are projected onto the three directions in which
+    pixels differ most (principal components).
+
+    Args:
+        files: that were found.
+        bands: numbers of three bands, such as ``4,3,2``, or of one; ``all`` projects all.
+
+    Returns:
+        The reading; ``None`` where no file is a GeoTIFF.
+
+    Raises:
+        UserError: bands are chosen and no file is a GeoTIFF, or they cannot be chosen so, or files
+            to be projected have different numbers of bands.
+    """
+    chosen = RasterReading.chosen(bands)
+    rasters = [file for file in files if is_raster(file.path)]
+    if not rasters:
+        if bands is not None:
+            raise UserError(
+                f"--bands {bands}: none of {len(files)} images is a GeoTIFF (for which rasterio is"
+                " needed: pip install 'segdistill[geo]')"
+            )
+        return None
+    if bands is None or chosen.bands:
+        try:
+            return _with_ranges(rasters, chosen)
+        except _TooManyBandsError:
+            pass
+    return _projected(rasters)
+
+
+class _TooManyBandsError(Exception):
+    """A file says of none of its many bands which colours they are."""
+
+
+def _with_ranges(rasters: Sequence[ImageFile], reading: RasterReading) -> RasterReading:
+    """Return a reading with the range of values in files of more than 8 bits."""
+    samples: list[NDArray[np.float32]] = []
+    for file in _spread(rasters):
+        try:
+            with open_raster(file.path, reading) as raster:
+                if not raster.is_8_bit:
+                    samples.append(raster.sample(_pixels_a_file(rasters, raster)))
+        except UnreadableImageError:
+            if not reading.bands and _count_of_bands(file) > 3:
+                raise _TooManyBandsError from None
+            # Damaged ones are told, or skipped, when they are checked.
+    widths = {sample.shape[1] for sample in samples}
+    if len(widths) != 1:  # none, or grey ones and coloured ones: each by its own percentiles
+        return reading
+    return RasterReading(reading.bands, percentile_ranges(np.concatenate(samples)))
+
+
+def _projected(rasters: Sequence[ImageFile]) -> RasterReading:
+    """Return a reading that projects all bands onto three."""
+    samples: list[NDArray[np.float32]] = []
+    deep = False
+    first: tuple[ImageFile, int] | None = None
+    for file in _spread(rasters):
+        try:
+            count = _count_of_bands(file)
+            if first is None:
+                first = (file, count)
+            if count != first[1]:
+                raise UserError(
+                    f"{first[0].path} has {first[1]} bands and {file.path} has {count}; give files"
+                    " with the same bands, or choose three with --bands"
+                )
+            every = RasterReading(projection=_plain_projection(count))
+            with open_raster(file.path, every) as raster:
+                deep |= not raster.is_8_bit
+                samples.append(raster.sample(_pixels_a_file(rasters, raster)))
+        except UnreadableImageError:
+            continue
+    if not samples or first is None:
+        return RasterReading()  # all are damaged, which checking tells
+    values = np.concatenate(samples)
+    ranges = percentile_ranges(values) if deep else ((0.0, 255.0),) * first[1]
+    projection = principal_projection(scaled(values.T, ranges).T)
+    logger.info(
+        "GeoTIFFs of %d bands are projected onto 3 (kept with the run); --bands chooses three",
+        first[1],
+    )
+    return RasterReading((), ranges if deep else (), projection)
+
+
+def principal_projection(values: NDArray[np.float32]) -> Projection:
+    """Return the projection of bands onto the three directions in which pixels differ most.
+
+    The first becomes lightness, the second and third the two directions of hue, as in photographs,
+    for which backbones are made. Distances between pixels are kept, but for what lies in further
+    directions, so noise does not grow. All is scaled at once, so that from the 2nd to the 98th
+    percentile red, green and blue lie in 0..1.
+
+    Args:
+        values: of pixels, in 0..1, shape (pixels, bands), at least one pixel.
+
+    Returns:
+        The projection.
+
+    Example:
+        >>> values = np.linspace(0, 1, 101, dtype=np.float32)[:, None] * [[1, 1, 0, 0]]
+        >>> projection = principal_projection(values.astype(np.float32))
+        >>> [round(weight, 2) for weight in projection.weights[0]]
+        [0.52, 0.52, 0.0, 0.0]
+    """
+    centred = values.astype(np.float64)
+    mean = centred.mean(axis=0)
+    centred -= mean
+    variances, vectors = np.linalg.eigh(centred.T @ centred / len(values))
+    directions = vectors.T[::-1][:3]  # (bands, bands) -> at most (3, bands)
+    # Along a direction in which nothing differs there is nothing to see.
+    directions = directions[variances[::-1][:3] > 1e-9 * max(variances[-1], 1e-9)]
+    # A direction has no sign of its own: most of it points up.
+    largest = np.abs(directions).argmax(axis=1, keepdims=True)
+    directions = directions * np.sign(np.take_along_axis(directions, largest, axis=1))
+    turned = NATURAL_AXES[:, : len(directions)] @ directions  # (3, bands)
+    colours = centred @ turned.T
+    low, high = np.percentile(colours, (LOWEST, HIGHEST), axis=0)
+    spread = max(float((high - low).max()), 1e-6)
+    weights = turned / spread
+    offsets = 0.5 - (low + high) / (2 * spread) - weights @ mean
+    rows: list[list[float]] = weights.tolist()
+    return Projection(tuple(map(tuple, rows)), tuple(offsets.tolist()))
+
+
+def _plain_projection(bands: int) -> Projection:
+    """Return a projection that stands in where only raw values are wanted."""
+    return Projection(((0.0,) * bands,) * 3, (0.0,) * 3)
+
+
+def _count_of_bands(file: ImageFile) -> int:
+    """Return how many bands a file has beside an alpha channel."""
+    with open_raster(file.path, RasterReading((1,))) as raster:
+        return sum(each.name != "alpha" for each in raster.dataset.colorinterp)
+
+
+def _spread(rasters: Sequence[ImageFile]) -> Sequence[ImageFile]:
+    return rasters[:: -(-len(rasters) // SAMPLED_FILES)]
+
+
+def _pixels_a_file(rasters: Sequence[ImageFile], raster: Raster) -> int:
+    files = min(len(rasters), SAMPLED_FILES)
+    return max(64, min(PIXELS_A_FILE, SAMPLED_VALUES // (files * len(raster.bands))))

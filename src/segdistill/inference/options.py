@@ -1,0 +1,73 @@
+"""How to segment files, and what to write beside the masks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdistill.config.validation import Range, check_ranges, typed
+from segdistill.images.raster_reading import RasterReading
+from segdistill.model.upsampling import Upsampling
+
+RASTER_SUFFIX = ".tif"
+"""Ending of the masks of GeoTIFFs, which are GeoTIFFs, too."""
+
+RANGES = (Range("at least 32", lambda value: value >= 32, ("resolution",)),)
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """How to segment, and what to write beside the masks.
+
+    Attributes:
+        overlay: write ``NAME.overlay.jpg``, the mask's colours over the image; for GeoTIFFs
+            ``NAME.overlay.tif``.
+        scores: write ``NAME.scores.npy``, class scores of shape (height, width, classes), float16.
+        mirror: average with the mirrored image: a little better, twice the time.
+        upsampling: ``guided`` brings class scores from the backbone's grid to pixels along the
+            edges of the image, ``bilinear`` without looking at it.
+        crf: refine with the fully connected CRF instead: several times the time.
+        resolution: shorter side at which the backbone sees images; by default as in training.
+        bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``; by
+            default as in training.
+        strict: stop at the first image that cannot be read.
+        overwrite: replace masks that are there already.
+        resume: leave masks that are there already, and write those that are missing.
+    """
+
+    overlay: bool = False
+    scores: bool = False
+    mirror: bool = False
+    upsampling: Upsampling = "guided"
+    crf: bool = False
+    resolution: int | None = None
+    bands: str | None = None
+    strict: bool = False
+    overwrite: bool = False
+    resume: bool = False
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether even a GeoTIFF has to be held whole."""
+        return self.crf or self.scores
+
+    def validated(self) -> "MaskOptions":
+        """Return the options, with every value of its type and in its range.
+
+        Raises:
+            UserError: a value is not; the message names the option and what it may be.
+        """
+        options = typed(self)
+        check_ranges(options, RANGES)
+        RasterReading.chosen(options.bands)
+        return options
+
+
+def files_beside(mask: Path, options: MaskOptions) -> list[Path]:
+    """Return what is written beside a mask.
+
+    Example:
+        >>> [path.name for path in files_beside(Path("a.png"), MaskOptions(overlay=True))]
+        ['a.overlay.jpg']
+    """
+    suffix = RASTER_SUFFIX if mask.suffix == RASTER_SUFFIX else ".jpg"
+    suffixes = [(options.overlay, f".overlay{suffix}"), (options.scores, ".scores.npy")]
+    return [mask.with_suffix(suffix) for wanted, suffix in suffixes if wanted]

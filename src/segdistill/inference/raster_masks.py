@@ -1,0 +1,154 @@
+"""Writing masks of GeoTIFFs as GeoTIFFs, row by row, and reading them again."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.files import atomic_path
+from segdistill.images.geotiff import open_dataset, quietly
+from segdistill.images.labels import VOID
+from segdistill.images.raster import Raster
+from segdistill.model.description import SegmentClass
+
+BLOCK = 512
+"""Side of the blocks of a mask, in pixels."""
+
+ROWS_AT_ONCE = 4 * BLOCK
+
+
+class RasterWriter:
+    """Writes an image from top to bottom, in whole rows of blocks.
+
+    Args:
+        dataset: of rasterio, open for writing.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self._waiting: list[NDArray[np.uint8]] = []
+        self._top = 0
+
+    def add(self, rows: NDArray[np.uint8]) -> None:
+        """Write the rows that follow, shape (bands, rows, width)."""
+        self._waiting.append(rows)
+        height = sum(each.shape[1] for each in self._waiting)
+        last = self._top + height == self.dataset.height
+        if height < BLOCK and not last:
+            return
+        ready = np.concatenate(self._waiting, axis=1)
+        # A block that is written twice would leave a hole in a compressed file.
+        whole = height if last else height // BLOCK * BLOCK
+        bottom = self._top + whole
+        window = ((self._top, bottom), (0, self.dataset.width))
+        self.dataset.write(ready[:, :whole], window=window)
+        self._waiting = [ready[:, whole:]]
+        self._top = bottom
+
+
+@contextlib.contextmanager
+def mask_writer(
+    path: Path, raster: Raster, classes: Sequence[SegmentClass]
+) -> Iterator[RasterWriter]:
+    """Open the mask of a GeoTIFF for writing: 8 bits, with a palette, 255 for 'no value'.
+
+    Args:
+        path: where to.
+        raster: gives size and place on the Earth.
+        classes: give the palette.
+
+    Yields:
+        A writer of rows of shape (1, rows, width).
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with _created(path, raster, count=1, nodata=VOID, compress="deflate") as dataset:
+        palette = {each.index: (*each.colour, 255) for each in classes}
+        dataset.write_colormap(1, palette | {VOID: (0, 0, 0, 0)})
+        yield RasterWriter(dataset)
+
+
+@contextlib.contextmanager
+def overlay_writer(path: Path, raster: Raster) -> Iterator[RasterWriter]:
+    """Open the overlay of a GeoTIFF for writing: red, green and blue, as JPEG inside.
+
+    Args:
+        path: where to.
+        raster: gives size and place on the Earth.
+
+    Yields:
+        A writer of rows of shape (3, rows, width).
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    kind = {"count": 3, "compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": 90}
+    with _created(path, raster, **kind) as dataset:
+        yield RasterWriter(dataset)
+
+
+def count_mask_pixels(path: Path, classes: int) -> NDArray[np.int64]:
+    """Count the pixels of each class in the mask of a GeoTIFF.
+
+    Args:
+        path: of the mask.
+        classes: number of them; other values do not count.
+
+    Raises:
+        UnreadableImageError: it is damaged.
+    """
+    counts = np.zeros(classes, np.int64)
+    with open_dataset(path) as dataset:
+        for top in range(0, dataset.height, ROWS_AT_ONCE):
+            bottom = min(top + ROWS_AT_ONCE, dataset.height)
+            mask = dataset.read(1, window=((top, bottom), (0, dataset.width)))
+            counts += np.bincount(mask.ravel(), minlength=classes)[:classes]
+    return counts
+
+
+@contextlib.contextmanager
+def _created(path: Path, raster: Raster, **kind: Any) -> Iterator[Any]:
+    import rasterio  # noqa: PLC0415 - an extra, and heavy
+    from rasterio.errors import RasterioError  # noqa: PLC0415
+
+    with atomic_path(path) as temporary:
+        try:
+            with quietly():
+                dataset = rasterio.open(
+                    temporary,
+                    "w",
+                    driver="GTiff",
+                    dtype="uint8",
+                    height=raster.height,
+                    width=raster.width,
+                    tiled=True,
+                    blockxsize=BLOCK,
+                    blockysize=BLOCK,
+                    bigtiff="if_safer",
+                    **_place(raster),
+                    **kind,
+                )
+            with dataset:
+                yield dataset
+        except RasterioError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: cannot be written ({reason}); is the disk full?") from error
+
+
+def _place(raster: Raster) -> dict[str, Any]:
+    """Return what says where a raster lies, in the words of rasterio."""
+    dataset = raster.dataset
+    points, crs_of_points = dataset.gcps
+    place: dict[str, Any] = {}
+    if points:
+        place |= {"gcps": points, "crs": crs_of_points}
+    elif dataset.crs is not None or not dataset.transform.is_identity:
+        place |= {"crs": dataset.crs, "transform": dataset.transform}
+    if dataset.rpcs is not None:
+        place["rpcs"] = dataset.rpcs
+    return place

@@ -1,0 +1,91 @@
+"""``segdistill export-model`` as a user runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import Run
+from tests.helpers import striped_image, striped_labels
+
+from segdistill import Segmenter
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_segment.py"
+
+
+def test_onnx_from_run_to_mask_without_torch(
+    photos: Path, fitted: Path, segdistill: Run, tmp_path: Path
+) -> None:
+    assert segdistill("name", fitted, "1=water", "--quiet")[0] == 0
+    status, out, error = segdistill("export-model", fitted, "model.onnx", "--quiet")
+    assert (status, error) == (0, "")
+    assert out.startswith("Model:   model.onnx (0.")
+    assert "Checked: class scores differ from the run's by " in out
+
+    status, out, error = segdistill("export-model", fitted, "model.onnx")
+    assert (status, out) == (2, "")
+    assert "is there already" in error
+
+    # As large as the tiny backbone sees images, so that no two programs' resizing differs.
+    Image.fromarray(striped_image(9)).save("photo.png")
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:];"
+        " runpy.run_path(sys.argv[0], run_name='__main__');"
+        " assert not {'torch', 'segdistill'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, EXAMPLE, "model.onnx", "photo.png", "mask.png"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "water: " in done.stdout
+    segmenter = Segmenter.load(fitted)
+    with Image.open("mask.png") as mask:
+        assert (mask.getpalette() or [])[:9] == [
+            v for each in segmenter.classes for v in each.colour
+        ]
+        expected = segmenter.segment("photo.png", upsampling="bilinear")
+        assert (np.asarray(mask) == expected).mean() > 0.999
+
+
+def test_eight_bits_tell_what_they_lose(photos: Path, fitted: Path, segdistill: Run) -> None:
+    Path("val").mkdir()
+    Path("labels").mkdir()
+    for seed in range(3):
+        Image.fromarray(striped_image(seed)).save(f"val/{seed}.png")
+        Image.fromarray(striped_labels(seed)).save(f"labels/{seed}.png")
+    status, out, error = segdistill(
+        "export-model",
+        fitted,
+        "a.onnx",
+        "--int8",
+        "--images",
+        "val",
+        "--labels",
+        "labels",
+        "--quiet",
+    )
+    assert (status, error) == (0, "")
+    assert "% before, " in out
+    assert "% after, on 3 images" in out
+    # The images of the run itself, where none are given.
+    status, out, _ = segdistill("export-model", fitted, "b.onnx", "--int8", "--quiet")
+    assert "% of pixels get another class, on 6 images" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.bin"], "ends with .onnx or .pt2"),
+        (["model.pt2", "--int8"], "--int8: for ONNX alone"),
+        (["model.onnx", "--images", "nowhere"], "nowhere"),
+        (["model.onnx", "--format", "tf"], "must be one of 'onnx', 'torch'"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(segdistill: Run, arguments: list[str], message: str) -> None:
+    status, out, error = segdistill("export-model", "runs/none", *arguments)
+    assert (status, out) == (2, "")
+    assert message in error
