@@ -43,9 +43,8 @@ class View:
     def scale(self) -> float:
         """Pixels that the backbone sees for a pixel of the image, along the shorter side."""
         rows, columns = self.crop.pixels(self.image.height, self.image.width)
-        sides = (rows.stop - rows.start, columns.stop - columns.start)
-        seen: int = min(self.viewing.sizes(*sides)[0])
-        return seen / min(sides)
+        height, width = int(rows.stop - rows.start), int(columns.stop - columns.start)
+        return min(self.viewing.sizes(height, width)[0]) / min(height, width)
 
     @property
     def key(self) -> str:
