@@ -40,7 +40,7 @@ class TinyBackbone(Backbone):
         self.passes = 0
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if not torch.compiler.is_exporting():  # when the number of images is left open
+        if not torch.compiler.is_compiling():  # when the number of images is left open
             self.passes += len(images)
         mean = F.avg_pool2d(images, self.stride)
         spread = F.avg_pool2d(images**2, self.stride) - mean**2

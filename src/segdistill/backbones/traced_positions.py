@@ -159,7 +159,7 @@ class TracedPositions:
 
     def __call__(self, tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Return position embeddings for an image whose sides are given in pixels."""
-        if not torch.compiler.is_exporting():
+        if not torch.compiler.is_compiling():
             return self._otherwise(tokens, height, width)
         learnt: torch.Tensor = self._embeddings.position_embeddings
         rows, columns = height // self._patch_side, width // self._patch_side
