@@ -43,7 +43,7 @@ def odd(settings_class: Any, **values: Any) -> Any:
         ({"labels": 3}, "--labels 3: must be a path or None"),
         ({"labels": ""}, "--labels '': must be a path or None"),
         ({"clases": 3}, "unknown setting 'clases'; did you mean 'classes'"),
-        ({"zzz": 3}, "unknown setting 'zzz'; the settings are backbone, cache"),
+        ({"zzz": 3}, "unknown setting 'zzz'; the settings are backbone, bands, cache"),
         ({"settings": {"classes": 3}}, "settings of type dict: must be FitSettings"),
         ({"head": {"channels": 8}}, r"--head \{'channels': 8\}: must be HeadSettings\(channels="),
         ({"head": {"chanels": 8}}, r"unknown setting 'head.chanels'; did you mean 'head.channels'"),

@@ -12,6 +12,7 @@ from segdistill.errors import UserError
 from segdistill.images.finding import ImageFile, find_all, picture_names, search_folder
 from segdistill.images.labels import VOID, read_labels
 
+SUFFIXES = (".png", ".tif")
 UPRIGHT = 1
 """The EXIF orientation of an image whose first row is its top."""
 
@@ -25,7 +26,7 @@ class MaskFile:
 
     Attributes:
         path: where it lies.
-        name: its path relative to the folder of masks; ends in ``.png``.
+        name: its path relative to the folder of masks; ends in ``.png`` or, of GeoTIFFs, ``.tif``.
         image: what it was made of, if the images were given.
     """
 
@@ -57,7 +58,7 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
     Raises:
         UserError: no mask is there, or no image.
     """
-    found = [each for each in search_folder(folder).images if each.path.suffix == ".png"]
+    found = [each for each in search_folder(folder).images if each.path.suffix in SUFFIXES]
     if not found:
         raise UserError(
             f"{folder}: no masks there; give the folder that `segdistill segment` wrote"
@@ -80,14 +81,18 @@ def by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
         >>> {mask.name: image.name.name for mask, image in by_mask_name(images).items()}
         {'a.png': 'a.jpg', 'b.jpg.png': 'b.jpg', 'b.tif.png': 'b.tif'}
     """
-    return dict(zip(picture_names(images), images, strict=True))
+    from segdistill.inference.folder import mask_names  # noqa: PLC0415 - takes seconds
+
+    # A mask of a GeoTIFF may also be a PNG: of an older version, or made elsewhere.
+    names = (*mask_names(images), *picture_names(images))
+    return dict(zip(names, (*images, *images), strict=True))
 
 
 def read_mask(path: Path, classes: int) -> NDArray[np.uint8]:
     """Read a mask.
 
     Args:
-        path: of a palette PNG.
+        path: of a palette PNG or a GeoTIFF.
         classes: number of classes that it was written with.
 
     Returns:
