@@ -113,9 +113,9 @@ def test_several_views_of_an_image_are_one_decoding(
 ) -> None:
     decoded: list[Path] = []
 
-    def counted(path: Path) -> NDArray[np.uint8]:
+    def counted(path: Path, *reading: Any) -> NDArray[np.uint8]:
         decoded.append(path)
-        return read_image(path)
+        return read_image(path, *reading)
 
     monkeypatch.setattr(extract, "read_image", counted)
     store = FeatureStore(tmp_path / "a", max_bytes=10**8)
