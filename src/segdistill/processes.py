@@ -6,6 +6,7 @@ process is the first of one, and everything here costs nothing.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,6 +157,21 @@ def in_group() -> bool:
 def started_rank() -> int:
     """Return the rank that this process was started with, 0 if alone."""
     return int(os.environ["RANK"]) if in_group() else 0
+
+
+def leave_group() -> None:
+    """Take leave of the other processes, if this one has joined any.
+
+    A process that just ended would be aborted by threads that still listen to the others, and the
+    first would end the exchange by which they do.
+    """
+    if not in_group() or "torch" not in sys.modules:
+        return
+    distributed = _distributed()
+    if distributed.is_available() and distributed.is_initialized():
+        with told_if_lost():
+            distributed.barrier()
+        distributed.destroy_process_group()
 
 
 def _distributed() -> Any:

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from segdistill.errors import LostProcessError, UserError
-from segdistill.processes import started_rank
+from segdistill.processes import leave_group, started_rank
 from segdistill.version import __version__
 
 LOST = 3
@@ -104,6 +104,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     try:
         command: Command = import_module(COMMANDS[name].module).run
         status = command(arguments)
+        leave_group()
     except UserError as error:
         print(f"segdistill {name}: {error}", file=sys.stderr)
         return 2
