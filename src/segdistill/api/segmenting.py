@@ -1,12 +1,22 @@
 """Segmenting images with a model."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segdistill.api.common import Source, changed, loaded
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.images.folder import find_all
+from segdistill.errors import UserError
+from segdistill.images.finding import check_exists, is_video, picture_names
+from segdistill.images.folder import ImageFile, find_all
+from segdistill.inference.films import (
+    check_film_options,
+    check_video_folder,
+    film_of_files,
+    segment_film,
+    segment_video,
+)
 from segdistill.inference.folder import (
     MaskOptions,
     SegmentedFiles,
@@ -31,9 +41,12 @@ def segment(
 ) -> SegmentedFiles:
     """Write one mask for each image, in the same tree, under the same names.
 
+    Of a video each frame gets a mask, in ``out`` itself or, beside other sources, in a folder of
+    the video's name there.
+
     Args:
         run: a run folder, or a model.
-        sources: folders, files or glob patterns.
+        sources: folders, files (videos, too) or glob patterns.
         out: folder in which to write the masks.
         options: how, and what to write beside the masks.
         backbone: where the backbone of a run folder lies now, if it has moved.
@@ -50,11 +63,95 @@ def segment(
     """
     chosen = changed(options, changes, MaskOptions).validated()
     several = [sources] if isinstance(sources, str | Path) else list(sources)
-    files = find_all(several)
+    work = _Work.sorted_out(several, Path(out))
     if not in_group():  # before a model loads
-        check_masks_folder(files, Path(out), chosen)
+        work.check(chosen)
     segmenter = loaded(run, backbone, device, precision)
     group = segmenter.compute.group
     if group.size > 1:
-        group.from_first(lambda: check_masks_folder(files, Path(out), chosen))
-    return segment_files(segmenter, files, Path(out), chosen, progress=progress)
+        group.from_first(lambda: work.check(chosen, together=True))
+    done = SegmentedFiles(work.out)
+    for video, folder in work.videos.items():
+        done.add(segment_video(segmenter, video, folder, chosen, progress=progress))
+    if work.files and chosen.video:
+        names = picture_names(work.files)
+        film = film_of_files(work.files, names, work.out, chosen, segmenter.read)
+        done.add(segment_film(segmenter, film, chosen, progress=progress))
+    elif work.files:
+        done.add(segment_files(segmenter, work.files, work.out, chosen, progress=progress))
+    return done
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be segmented.
+
+    Attributes:
+        files: images.
+        videos: each with the folder for its masks.
+        out: where everything goes.
+    """
+
+    files: list[ImageFile]
+    videos: dict[Path, Path]
+    out: Path
+
+    @classmethod
+    def sorted_out(cls, sources: Sequence[Source], out: Path) -> "_Work":
+        """Look for what sources hold.
+
+        Raises:
+            UserError: a source is not there or holds nothing, or two videos have one name.
+        """
+        for source in sources:
+            check_exists(source)
+        videos = [Path(source) for source in sources if is_video_file(source)]
+        others = [source for source in sources if not is_video_file(source)]
+        files = find_all(others) if others else []
+        return cls(files, video_folders(videos, out, alone=not files), out)
+
+    def check(self, options: MaskOptions, *, together: bool = False) -> None:
+        """Check that masks can be written.
+
+        Args:
+            options: how.
+            together: several processes do it.
+
+        Raises:
+            UserError: they cannot, or the options do not fit what there is.
+        """
+        if together and (self.videos or options.video):
+            raise UserError("--devices: the frames of a film follow each other; leave it out")
+        check_film_options(options, films=bool(self.videos))
+        for video, folder in self.videos.items():
+            check_video_folder(folder, video.stem, options)
+        if self.files:
+            check_masks_folder(self.files, self.out, options)
+
+
+def is_video_file(source: Source) -> bool:
+    """Return whether a source is a video, rather than a folder or a pattern."""
+    return is_video(Path(source)) and Path(source).is_file()
+
+
+def video_folders(videos: Sequence[Path], out: Path, *, alone: bool) -> dict[Path, Path]:
+    """Return where the masks of each video go.
+
+    Args:
+        videos: to be segmented.
+        out: where everything goes.
+        alone: whether nothing else is segmented.
+
+    Raises:
+        UserError: two would go to one place.
+
+    Example:
+        >>> video_folders([Path("a.mp4"), Path("b.mp4")], Path("masks"), alone=True)[Path("b.mp4")]
+        PosixPath('masks/b')
+    """
+    if alone and len(videos) == 1:
+        return {videos[0]: out}
+    folders = {video: out / video.stem for video in videos}
+    if len(set(folders.values())) < len(videos):
+        raise UserError(f"{', '.join(map(str, videos))}: two have one name; segment them in turn")
+    return folders

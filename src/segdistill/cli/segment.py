@@ -26,9 +26,15 @@ def parser() -> CommandParser:
         "segdistill segment runs/photos more_photos --overlay",
     )
     run_argument(command)
-    command.add_argument("sources", nargs="+", help="folders, files or quoted glob patterns")
+    command.add_argument(
+        "sources", nargs="+", help="folders, files (videos, too) or quoted glob patterns"
+    )
     command.add_argument("--out", type=str, help="folder for the masks (default: masks/NAME)")
-    flag(command, "--overlay", "also write NAME.overlay.jpg: the colours over the image")
+    flag(
+        command,
+        "--overlay",
+        "also write NAME.overlay.jpg: the colours over the image (GeoTIFFs: .tif, videos: .mp4)",
+    )
     flag(command, "--scores", "also write NAME.scores.npy: similarity with each class, float16")
     flag(command, "--mirror", "average with the mirrored image: better, twice the time")
     upsampling_option(command)
@@ -42,6 +48,16 @@ def parser() -> CommandParser:
         type=str,
         help="of GeoTIFFs, the bands to be seen as red, green and blue, as in 4,3,2 (default: as"
         " in training, else those that files call so)",
+    )
+    flag(command, "--video", "take the images, in the order of their names, for frames of a film")
+    command.add_argument(
+        "--every", type=int, default=1, help="of films, segment one frame in so many"
+    )
+    command.add_argument(
+        "--smooth",
+        type=float,
+        help="of films, the weight of earlier frames, so that labels are steady: from 0 (none) to"
+        " below 1 (default: 0.7)",
     )
     compute_options(command)
     together_options(command)

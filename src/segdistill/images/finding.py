@@ -42,7 +42,18 @@ UNREADABLE_SUFFIXES = frozenset([
     ".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dng",
 ])
 """Endings of images of kinds that cannot be decoded here: phones' HEIF and cameras' raw files."""
+
+VIDEO_SUFFIXES = frozenset([
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv",
+    ".3gp",
+])
+"""Endings, in lower case, by which videos are recognised."""
 # fmt: on
+
+USE_OF_VIDEOS = (
+    "`segdistill segment RUN VIDEO` takes a video; else give its frames, as"
+    " `ffmpeg -i VIDEO frames/%06d.jpg` writes them"
+)
 
 # Pillow can be built without the decoder of these.
 OPTIONAL_SUFFIXES = frozenset([".avif"])
@@ -68,10 +79,12 @@ class Found:
     Attributes:
         images: files that bear an image's ending, and links that lead nowhere.
         unreadable: number of images of each kind that cannot be decoded, by ending.
+        videos: number of videos.
     """
 
     images: list[ImageFile] = field(default_factory=list)
     unreadable: Counter[str] = field(default_factory=Counter)
+    videos: int = 0
 
     def add(self, path: Path, name: Path) -> None:
         """Take note of a file, if it is an image."""
@@ -81,9 +94,17 @@ class Found:
                 self.unreadable[suffix] += 1
             elif suffix in SUFFIXES:
                 self.images.append(ImageFile(path, name))
+            elif suffix in VIDEO_SUFFIXES:
+                self.videos += 1
         elif leads_nowhere(path) and suffix in SUFFIXES | {""}:
             # Without an ending it was perhaps a folder, of a disk that is not there now.
             self.images.append(ImageFile(path, name))
+
+    def videos_text(self) -> str:
+        """Return in words how many videos there are; empty if there is none."""
+        if not self.videos:
+            return ""
+        return "1 video" if self.videos == 1 else f"{self.videos} videos"
 
     def unreadable_text(self) -> str:
         """Return in words what cannot be decoded, and the mend; empty if all can."""
@@ -117,6 +138,8 @@ def find_images(source: str | Path) -> list[ImageFile]:
     check_exists(source)
     path = Path(source)
     if path.is_file():
+        if is_video(path):
+            raise UserError(f"{path}: a video, not an image; {USE_OF_VIDEOS}")
         return [ImageFile(path, Path(path.name))]
     if path.is_dir():
         root = path / "imgs" / "train" if (path / "imgs" / "train").is_dir() else path
@@ -128,12 +151,26 @@ def find_images(source: str | Path) -> list[ImageFile]:
     else:
         shown, found = str(source), _search_pattern(str(source))
         mend = "the pattern matches no image; quote it and check the path"
-    unreadable = found.unreadable_text()
+    unreadable, videos = found.unreadable_text(), found.videos_text()
     if not found.images:
-        raise UserError(f"{shown}: {f'only {unreadable}' if unreadable else mend}")
+        if unreadable or not videos:
+            raise UserError(f"{shown}: {f'only {unreadable}' if unreadable else mend}")
+        raise UserError(f"{shown}: only {videos}; {USE_OF_VIDEOS}")
     if unreadable:
         logger.warning("%s: %s", shown, unreadable)
+    if videos:
+        logger.warning("%s: %s left out; %s", shown, videos, USE_OF_VIDEOS)
     return sorted(found.images, key=lambda image: image.name.as_posix())
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a file bears a video's ending.
+
+    Example:
+        >>> is_video(Path("clip.MP4")), is_video(Path("clip.jpg"))
+        (True, False)
+    """
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:

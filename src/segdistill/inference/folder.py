@@ -65,6 +65,12 @@ class SegmentedFiles:
     kept: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
 
+    def add(self, other: "SegmentedFiles") -> None:
+        """Add what was written of other sources."""
+        self.written += other.written
+        self.kept += other.kept
+        self.skipped += other.skipped
+
 
 def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOptions) -> None:
     """Check, before a model loads, that masks can be written.

@@ -10,7 +10,14 @@ from segdistill.model.upsampling import Upsampling
 RASTER_SUFFIX = ".tif"
 """Ending of the masks of GeoTIFFs, which are GeoTIFFs, too."""
 
-RANGES = (Range("at least 32", lambda value: value >= 32, ("resolution",)),)
+SMOOTHING = 0.7
+"""Of the class scores of films: about three frames count."""
+
+RANGES = (
+    Range("at least 32", lambda value: value >= 32, ("resolution",)),
+    Range("at least 1", lambda value: value >= 1, ("every",)),
+    Range("from 0 to below 1", lambda value: 0 <= value < 1, ("smooth",)),
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class MaskOptions:
 
     Attributes:
         overlay: write ``NAME.overlay.jpg``, the mask's colours over the image; for GeoTIFFs
-            ``NAME.overlay.tif``.
+            ``NAME.overlay.tif``, for films ``NAME.overlay.mp4``.
         scores: write ``NAME.scores.npy``, class scores of shape (height, width, classes), float16.
         mirror: average with the mirrored image: a little better, twice the time.
         upsampling: ``guided`` brings class scores from the backbone's grid to pixels along the
@@ -28,6 +35,10 @@ class MaskOptions:
         resolution: shorter side at which the backbone sees images; by default as in training.
         bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``; by
             default as in training.
+        video: take the images of a folder, in the order of their names, for the frames of a film.
+        every: of films, segment one frame in so many.
+        smooth: of films, the weight of earlier frames in the class scores, from 0 to below 1; 0
+            judges each frame by itself. By default :data:`SMOOTHING`.
         strict: stop at the first image that cannot be read.
         overwrite: replace masks that are there already.
         resume: leave masks that are there already, and write those that are missing.
@@ -40,9 +51,17 @@ class MaskOptions:
     crf: bool = False
     resolution: int | None = None
     bands: str | None = None
+    video: bool = False
+    every: int = 1
+    smooth: float | None = None
     strict: bool = False
     overwrite: bool = False
     resume: bool = False
+
+    @property
+    def smoothing(self) -> float:
+        """The weight of earlier frames in films."""
+        return SMOOTHING if self.smooth is None else self.smooth
 
     @property
     def in_one_piece(self) -> bool:

@@ -1,0 +1,67 @@
+"""Videos from the command line."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+from tests.inference.films import striped_frames, write_film
+
+
+@pytest.fixture
+def clip(fitted: Path) -> Path:
+    return write_film(fitted.parents[1] / "films" / "clip.mp4", striped_frames(6))
+
+
+def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill: Run) -> None:
+    status, out, error = segdistill("segment", fitted, clip, "--overlay", "--quiet")
+    assert status == 0, error
+    assert out == "Masks:   6 written to masks/clip\nClasses: masks/clip/classes.json\n"
+    found = sorted(path.name for path in Path("masks/clip").iterdir())
+    frames = [f"frame_{number:06d}.png" for number in range(1, 7)]
+    assert found == ["classes.json", "clip.overlay.mp4", *frames]
+    status, _, error = segdistill("segment", fitted, clip)
+    assert status == 2
+    assert "masks/clip: 6 masks exist already; add --resume" in error
+    Path("masks/clip/frame_000003.png").unlink()
+    status, out, error = segdistill("segment", fitted, clip, "--resume", "--quiet")
+    assert status == 0, error
+    assert "1 written to masks/clip, 5 were there already" in out
+
+
+def test_what_cannot_take_videos_says_what_can(fitted: Path, clip: Path, segdistill: Run) -> None:
+    for arguments in (
+        ("fit", clip.parent),
+        ("fit", clip),
+        ("evaluate", fitted, "--images", clip.parent, "--labels", clip.parent),
+        ("segment", fitted, clip.parent),
+    ):
+        status, _, error = segdistill(*arguments)
+        assert status == 2
+        assert "`segdistill segment RUN VIDEO` takes a video" in error
+        assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["photos", "--smooth", "0.5"], "--smooth: is for videos; add --video"),
+        (["photos", "--every", "2"], "--every: is for videos; add --video"),
+        (["films/clip.mp4", "--every", "0"], "--every 0: must be at least 1"),
+        (["films/clip.mp4", "--smooth", "1"], "--smooth 1.0: must be from 0 to below 1"),
+    ],
+)
+def test_mistakes_are_told(
+    fitted: Path, clip: Path, segdistill: Run, arguments: list[str], message: str
+) -> None:
+    status, out, error = segdistill("segment", fitted, *arguments)
+    assert (status, out) == (2, "")
+    assert message in error
+    assert not Path("masks").exists()
+
+
+def test_frames_of_a_folder_make_a_film(fitted: Path, segdistill: Run) -> None:
+    status, out, error = segdistill("segment", fitted, "photos", "--video", "--overlay", "--quiet")
+    assert status == 0, error
+    assert "6 written to masks/photos" in out
+    assert Path("masks/photos/photos.overlay.mp4").is_file()
+    assert Path("masks/photos/more/picture_5.png").is_file()

@@ -1,0 +1,78 @@
+"""Videos, decoded frame by frame."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.inference.films import striped_frames, write_film
+
+from segdistill.errors import UserError
+from segdistill.images.finding import find_images
+from segdistill.images.video import open_video
+
+
+def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
+    frames = striped_frames(7)
+    times = [0, 1, 2, 5, 6, 9, 10]
+    with open_video(write_film(tmp_path / "a.mp4", frames, times=times)) as video:
+        assert video.frames == 7
+        decoded = list(video)
+        seconds = [float(frame.time * video.time_base) for frame in decoded]
+    assert [frame.number for frame in decoded] == list(range(1, 8))
+    assert seconds == pytest.approx([time / 10 for time in times])
+    for frame, expected in zip(decoded, frames, strict=True):
+        assert np.abs(frame.pixels.astype(int) - expected).mean() < 12
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_frames_are_upright(tmp_path: Path, rotation: int) -> None:
+    upright = striped_frames(1)[0]
+    # Held on its side the camera writes what it sees, and by how much it is to be turned back.
+    stored = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
+    with open_video(write_film(tmp_path / "a.mp4", [stored] * 2, rotation=rotation)) as video:
+        for frame in video:
+            assert frame.pixels.shape == upright.shape
+            assert np.abs(frame.pixels.astype(int) - upright).mean() < 12
+
+
+def test_damage_in_the_middle_costs_some_frames(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_film(tmp_path / "a.mkv", striped_frames(60, 128, 192))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    with open_video(path) as video:
+        found = sum(1 for _ in video)
+    assert 5 < found <= 60
+
+
+def test_what_is_no_video_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.mp4").write_text("dear")
+    with (
+        pytest.raises(UserError, match=r"a\.mp4: cannot be read as a video"),
+        open_video(tmp_path / "a.mp4"),
+    ):
+        pass
+    monkeypatch.setitem(sys.modules, "av", None)
+    with (
+        pytest.raises(UserError, match=r"pip install 'segdistill\[video\]'"),
+        open_video(tmp_path / "a.mp4"),
+    ):
+        pass
+
+
+def test_folders_of_videos_tell_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.mp4").write_text("")
+    (tmp_path / "b.MOV").write_text("")
+    with pytest.raises(UserError, match=r"only 2 videos; .*ffmpeg -i VIDEO"):
+        find_images(tmp_path)
+    with pytest.raises(UserError, match=r"a\.mp4: a video, not an image"):
+        find_images(tmp_path / "a.mp4")
+    (tmp_path / "a.jpg").write_text("")
+    assert len(find_images(tmp_path)) == 1
+    assert "2 videos left out" in caplog.text
