@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -34,13 +34,16 @@ def in_threads(
     Args:
         function: called in the threads; an error it raises comes out in the result's place.
         items: what to apply it to.
-        threads: number of them.
+        threads: number of them; with 0 everything is done in the caller's, in turn.
         ahead: results that may lie ready or be in the making while one is used; bounds memory.
 
     Example:
         >>> list(in_threads(abs, [-2, 1, -3], threads=2, ahead=2))
         [2, 1, 3]
     """
+    if not threads:
+        yield from map(function, items)
+        return
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -54,3 +57,30 @@ def in_threads(
             # What was not begun when the caller stopped is not needed any more.
             for future in waiting:
                 future.cancel()
+
+
+def in_batches(
+    items: Iterable[Item], kind: Callable[[Item], Hashable], most: Callable[[Item], int]
+) -> Iterator[list[Item]]:
+    """Put neighbouring items of one kind together, in their order.
+
+    Args:
+        items: taken as they are needed.
+        kind: of an item; ``None`` leaves it alone.
+        most: how many of its kind go together.
+
+    Example:
+        >>> list(in_batches("aaabbc", kind=str, most=lambda item: 2))
+        [['a', 'a'], ['a'], ['b', 'b'], ['c']]
+    """
+    batch: list[Item] = []
+    for item in items:
+        if batch and (kind(item) != kind(batch[0]) or kind(item) is None):
+            yield batch
+            batch = []
+        batch.append(item)
+        if len(batch) >= most(item):
+            yield batch
+            batch = []
+    if batch:
+        yield batch

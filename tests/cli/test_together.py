@@ -3,75 +3,23 @@
 import csv
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 from tests.cli.conftest import Run
-from tests.helpers import striped_labels, write_striped_folder
-from transformers import ViTConfig, ViTModel
+from tests.cli.subprocesses import FIT, run, start, write_world
 
 from segdistill.cli.together import environments
 from segdistill.errors import UserError
 from segdistill.processes import Group
 
-FIT = [
-    *("--classes", "3", "--resolution", "64", "--training.batch_size", "6", "--quiet"),
-    *("--objective.samples", "7"),
-]
-
 
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
-    """Pictures, labels and a tiny backbone that other processes can load, too."""
-    write_striped_folder(tmp_path / "photos", 8)
-    (tmp_path / "labels").mkdir()
-    for path in sorted((tmp_path / "photos").rglob("*.png")):
-        target = tmp_path / "labels" / path.relative_to(tmp_path / "photos")
-        target.parent.mkdir(exist_ok=True)
-        with Image.open(path) as image:
-            size = image.size
-        labels = striped_labels(int(path.stem.split("_")[1]))
-        Image.fromarray(labels.astype(np.uint8)).resize(size, Image.Resampling.NEAREST).save(target)
-    torch.manual_seed(0)
-    config = ViTConfig(
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=32,
-        patch_size=8,
-    )
-    ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "vit")
-    return tmp_path
-
-
-def start(world: Path, *arguments: str) -> "subprocess.Popen[str]":
-    environment = {
-        **os.environ,
-        "SEGDISTILL_CACHE": str(world / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "segdistill.cli.main", *arguments],
-        cwd=world,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def run(world: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(world, *arguments)
-    out, error = process.communicate(timeout=120)
-    return process.returncode, out, error
+    return write_world(tmp_path)
 
 
 def losses(folder: Path) -> np.ndarray:

@@ -5,6 +5,8 @@ from segdistill.api.deploying import export_model
 from segdistill.api.depth import estimate_depth
 from segdistill.api.evaluating import evaluate, evaluate_set, probe, write_evaluation
 from segdistill.api.exporting import export_masks
+from segdistill.api.extracting import extract_features
+from segdistill.api.fetching import fetch_images
 from segdistill.api.figures import draw_figures
 from segdistill.api.fitting import fit
 from segdistill.api.labelled import LabelledSet, labelled_dataset, labelled_folders
@@ -24,6 +26,8 @@ __all__ = [
     "evaluate_set",
     "export_masks",
     "export_model",
+    "extract_features",
+    "fetch_images",
     "fit",
     "labelled_dataset",
     "labelled_folders",

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from segdistill.api.common import Source, changed, loaded
+from segdistill.api.engine_segmenting import segment_by_engine
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.engines.running import check_engine
+from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
 from segdistill.images.finding import check_exists, is_video, picture_names
 from segdistill.images.folder import ImageFile, find_all
@@ -25,6 +28,7 @@ from segdistill.inference.folder import (
 )
 from segdistill.model.segmenter import Segmenter
 from segdistill.processes import in_group
+from segdistill.storage import is_url, open_folder
 
 
 def segment(
@@ -36,6 +40,8 @@ def segment(
     backbone: str | None = None,
     device: DeviceName = "auto",
     precision: PrecisionName = "auto",
+    engine: EngineName = "local",
+    workers: int | None = None,
     progress: bool = False,
     **changes: Any,
 ) -> SegmentedFiles:
@@ -46,12 +52,16 @@ def segment(
 
     Args:
         run: a run folder, or a model.
-        sources: folders, files (videos, too) or glob patterns.
-        out: folder in which to write the masks.
+        sources: folders, files (videos, too) or glob patterns; of images also URLs, such as
+            ``s3://bucket/photos``, with the drivers of fsspec.
+        out: folder in which to write the masks, or a URL.
         options: how, and what to write beside the masks.
         backbone: where the backbone of a run folder lies now, if it has moved.
         device: where to compute, for a run folder.
         precision: of matrix products, for a run folder.
+        engine: ``ray`` lets workers of Ray do it, here or on a cluster, each with a model of its
+            own; run and local folders must then be where all of them see them.
+        workers: of Ray; by default one for each GPU, or for each core.
         progress: show a progress bar.
         **changes: single options that differ from ``options``, such as ``overlay=True``.
 
@@ -63,7 +73,21 @@ def segment(
     """
     chosen = changed(options, changes, MaskOptions).validated()
     several = [sources] if isinstance(sources, str | Path) else list(sources)
-    work = _Work.sorted_out(several, Path(out))
+    place = open_folder(out)
+    if engine != "local" or place.path is None or any(map(is_url, several)):
+        check_engine(engine, workers)
+        return segment_by_engine(
+            run,
+            several,
+            place,
+            chosen,
+            engine=engine,
+            workers=workers,
+            settings={"backbone": backbone, "device": device, "precision": precision},
+            progress=progress,
+        )
+    check_engine(engine, workers)
+    work = _Work.sorted_out(several, place.path)
     if not in_group():  # before a model loads
         work.check(chosen)
     segmenter = loaded(run, backbone, device, precision)

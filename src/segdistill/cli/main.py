@@ -54,6 +54,10 @@ COMMANDS = {
     "probe": CommandEntry("segdistill.cli.probe", "measure a run's codes with a linear probe"),
     "push": CommandEntry("segdistill.cli.push", "share a run on the Hugging Face hub"),
     "convert": CommandEntry("segdistill.cli.convert", "make a run of a STEGO checkpoint"),
+    "features": CommandEntry(
+        "segdistill.cli.features", "write the feature map of each image for other programs"
+    ),
+    "fetch": CommandEntry("segdistill.cli.fetch", "copy a sample of very many images to fit on"),
     "depth": CommandEntry("segdistill.cli.depth", "estimate the depth of images with a network"),
     "sample": CommandEntry("segdistill.cli.sample", "generate a small data set to try things on"),
     "backbones": CommandEntry("segdistill.cli.backbones", "list the backbones"),
@@ -130,7 +134,7 @@ def how_to_go_on(name: str, arguments: Sequence[str]) -> str:
         >>> how_to_go_on("fit", ["photos"])
         '; the same command with --resume goes on'
     """
-    if name not in {"fit", "segment"}:
+    if name not in {"fit", "segment", "features"}:
         return ""
     if "--resume" in arguments:
         return "; the same command goes on"

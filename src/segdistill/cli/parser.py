@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from jsonargparse import ArgumentParser, Namespace
 
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -166,12 +167,33 @@ def resolution_option(parser: CommandParser) -> None:
     )
 
 
-def compute_options(parser: CommandParser) -> None:
-    """Add the options of commands that run a model."""
-    parser.add_argument("--backbone", type=str, help="where the backbone lies now, if it moved")
+def compute_options(
+    parser: CommandParser, *, backbone: str = "where the backbone lies now, if it moved"
+) -> None:
+    """Add the options of commands that run a model.
+
+    Args:
+        parser: to add them to.
+        backbone: help of the option that names one.
+    """
+    parser.add_argument("--backbone", type=str, help=backbone)
     parser.add_argument("--device", type=DeviceName, default="auto", help="where to compute")
     parser.add_argument(
         "--precision", type=PrecisionName, default="auto", help="of matrix products"
+    )
+
+
+def engine_options(parser: CommandParser) -> None:
+    """Add the choice of who works on very many images."""
+    parser.add_argument(
+        "--engine",
+        type=EngineName,
+        default="local",
+        help="who does it: this process, or workers of Ray, here or on the cluster that RAY_ADDRESS"
+        " names",
+    )
+    parser.add_argument(
+        "--workers", type=int, help="of Ray (default: one for each GPU, or for each core)"
     )
 
 

@@ -9,6 +9,7 @@ from segdistill.cli.parser import (
     common_options,
     compute_choice,
     compute_options,
+    engine_options,
     flag,
     resolution_option,
     run_argument,
@@ -16,6 +17,7 @@ from segdistill.cli.parser import (
 )
 from segdistill.cli.together import run_together, together_options
 from segdistill.images.finding import check_exists, source_name
+from segdistill.storage import is_url
 
 
 def parser() -> CommandParser:
@@ -27,9 +29,14 @@ def parser() -> CommandParser:
     )
     run_argument(command)
     command.add_argument(
-        "sources", nargs="+", help="folders, files (videos, too) or quoted glob patterns"
+        "sources",
+        nargs="+",
+        help="folders, files (videos, too) or quoted glob patterns; also URLs, such as"
+        " s3://bucket/photos",
     )
-    command.add_argument("--out", type=str, help="folder for the masks (default: masks/NAME)")
+    command.add_argument(
+        "--out", type=str, help="folder or URL for the masks (default: masks/NAME)"
+    )
     flag(
         command,
         "--overlay",
@@ -59,6 +66,7 @@ def parser() -> CommandParser:
         help="of films, the weight of earlier frames, so that labels are steady: from 0 (none) to"
         " below 1 (default: 0.7)",
     )
+    engine_options(command)
     compute_options(command)
     together_options(command)
     common_options(command)
@@ -77,9 +85,10 @@ def run(arguments: Sequence[str]) -> int:
     options = parser().parse_args(list(arguments))
     # Before the library is imported, which takes seconds: a wrong path is told at once.
     for source in options.sources:
-        check_exists(source)
+        if not is_url(source):
+            check_exists(source)
     name = source_name(options.sources[0]) if len(options.sources) == 1 else "images"
-    out = Path(options.out or Path("masks") / name)
+    out = options.out or Path("masks") / name
 
     if (status := run_together("segment", arguments, options)) is not None:
         return status
@@ -93,6 +102,8 @@ def run(arguments: Sequence[str]) -> int:
         options.sources,
         out,
         options=MaskOptions(**{name: options[name] for name in names}),
+        engine=options.engine,
+        workers=options.workers,
         **compute_choice(options),
         progress=not options.quiet,
     )
@@ -107,5 +118,5 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     kept = f", {done.kept} were there already" if done.kept else ""
     print(f"Masks:   {done.written} written to {done.folder}{kept}")
-    print(f"Classes: {done.folder / 'classes.json'}")
+    print(f"Classes: {done.folder}/classes.json")
     return 0

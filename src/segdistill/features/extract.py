@@ -15,7 +15,7 @@ from segdistill.devices import Compute, PixelBudget
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
 from segdistill.images.decode import read_image
-from segdistill.overlap import in_threads, worker_threads
+from segdistill.overlap import in_batches, in_threads, worker_threads
 from segdistill.progress import Advance, progress_bar
 
 Pixels = NDArray[np.uint8]
@@ -167,29 +167,16 @@ class FeatureMaps:
         loaded = in_threads(
             _load, of_image, threads=threads, ahead=threads + BATCHES_AHEAD * self._batch_of(views)
         )
-        for batch in self._batches(pair for pairs in loaded for pair in pairs):
+        pairs = (pair for pairs in loaded for pair in pairs)
+        for batch in in_batches(
+            pairs, lambda pair: pair[0].size, lambda pair: self.budget.images(*pair[0].size)
+        ):
             maps = self._pass([pixels for _, pixels in batch])
             yield from zip((view for view, _ in batch), maps, strict=True)
 
     def _batch_of(self, views: list[View]) -> int:
         """Return the size of a batch of the smallest views, which come first."""
         return self.budget.images(*views[0].size) if views else 1
-
-    def _batches(
-        self, loaded: Iterable[tuple[View, Pixels]]
-    ) -> Iterator[list[tuple[View, Pixels]]]:
-        """Put views of one size together, as many as the device is given at a time."""
-        batch: list[tuple[View, Pixels]] = []
-        for view, pixels in loaded:
-            if batch and view.size != batch[0][0].size:
-                yield batch
-                batch = []
-            batch.append((view, pixels))
-            if len(batch) >= self.budget.images(*view.size):
-                yield batch
-                batch = []
-        if batch:
-            yield batch
 
     def _bytes(self, view: View) -> int:
         header = 128

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
 
@@ -16,6 +17,7 @@ from segdistill.images.tree import (
     matches_of,
     split_pattern,
 )
+from segdistill.storage import is_url
 
 __all__ = [
     "SUFFIXES",
@@ -196,7 +198,15 @@ def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:
     return list(by_path.values())
 
 
-def picture_names(files: Sequence[ImageFile]) -> list[Path]:
+class Named(Protocol):
+    """What has a name in a tree of images."""
+
+    @property
+    def name(self) -> Path:
+        """Its path relative to the folder it was found through."""
+
+
+def picture_names(files: Sequence[Named]) -> list[Path]:
     """Return relative paths for the pictures made of images, one each: masks, depth maps.
 
     A picture bears its image's name with the ending ``.png``; where two images of a folder differ
@@ -228,6 +238,10 @@ def check_exists(source: str | Path) -> None:
         ...
         segdistill.errors.UserError: nowhere: no such file or folder; check the path
     """
+    if is_url(source):
+        raise UserError(
+            f"{source}: a URL; copy images from there first: `segdistill fetch URL FOLDER`"
+        )
     try:
         exists = Path(source).exists() or bool(split_pattern(str(source))[1])
     except TypeError as error:

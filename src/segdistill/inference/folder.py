@@ -1,40 +1,22 @@
 """Segmenting files: one mask an image, in the same tree, under the same names."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError, read_image
+from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.geotiff import is_raster
 from segdistill.images.labels import read_labels
-from segdistill.images.tiff_header import read_tiff_header
-from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
-from segdistill.inference.masks import (
-    CLASSES_FILE,
-    write_classes,
-    write_mask,
-    write_overlay,
-    write_scores,
-)
+from segdistill.inference.mask_files import MaskPixels, write_masks
+from segdistill.inference.masks import CLASSES_FILE, write_classes
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
-from segdistill.inference.raster import segment_raster, tile_count
 from segdistill.inference.raster_masks import count_mask_pixels
-from segdistill.inference.refinement import refined_mask
-from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
-from segdistill.overlap import in_threads, worker_threads
-from segdistill.progress import progress_bar
 
 __all__ = [
     "MaskOptions",
@@ -45,22 +27,19 @@ __all__ = [
     "segment_files",
 ]
 
-MOST_BYTES_HELD = 2**26
-"""Images that take more are not held while they wait for the backbone, but decoded once more."""
-
 
 @dataclass
 class SegmentedFiles:
     """What was written.
 
     Attributes:
-        folder: where.
+        folder: where; a path, or a URL.
         written: number of masks written now.
         kept: number of masks that were there already.
         skipped: images that could not be read.
     """
 
-    folder: Path
+    folder: Path | str
     written: int = 0
     kept: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
@@ -142,19 +121,14 @@ def segment_files(
         kept = group.from_first(lambda: _kept(files, names, folder, options))
         wanted = [file for file in files if file not in kept]
         done.kept = len(kept)
-        pixels += _pixels_of_masks((folder / names[file] for file in kept), len(pixels))
+        pixels += pixels_of_masks((folder / names[file] for file in kept), len(pixels))
 
-    def write(share: Sequence[ImageFile]) -> tuple[SegmentedFiles, NDArray[np.int64]]:
+    def write(share: Sequence[ImageFile]) -> tuple[SegmentedFiles, MaskPixels]:
         part, counted = SegmentedFiles(folder), np.zeros_like(pixels)
         shown = progress and group.is_first
-        rasters = [file for file in share if names[file].suffix == RASTER_SUFFIX]
-        pictures = [file for file in share if names[file].suffix != RASTER_SUFFIX]
-        for result in chain(
-            _results(segmenter, pictures, names, folder, options, progress=shown),
-            _raster_results(segmenter, rasters, names, folder, options, progress=shown),
-        ):
+        for result in write_masks(segmenter, share, names, folder, options, progress=shown):
             if not isinstance(result, SkippedImage):
-                counted += result
+                counted += result[1]
                 part.written += 1
             elif options.strict:
                 raise UnreadableImageError(result.reason)
@@ -185,143 +159,16 @@ def _kept(
     }
 
 
-class _Viewed(NamedTuple):
-    """An image on its way to its mask.
+def pixels_of_masks(paths: Iterable[Path], classes: int) -> MaskPixels:
+    """Return how many pixels of each class masks hold together.
 
-    Attributes:
-        file: where it comes from.
-        pixels: as the backbone sees it.
-        whole: the image itself, unless it is too large to be held.
+    Args:
+        paths: of masks, PNG or GeoTIFF.
+        classes: number of them.
+
+    Returns:
+        Array of shape (classes,).
     """
-
-    file: ImageFile
-    pixels: NDArray[np.uint8]
-    whole: NDArray[np.uint8] | None
-
-
-_Scored = tuple[_Viewed, torch.Tensor]
-
-
-def _raster_results(
-    segmenter: Segmenter,
-    files: Sequence[ImageFile],
-    names: Mapping[ImageFile, Path],
-    folder: Path,
-    options: MaskOptions,
-    *,
-    progress: bool,
-) -> Iterator[NDArray[np.int64] | SkippedImage]:
-    """Write masks of GeoTIFFs, and yield what :func:`_results` does."""
-    tiles = 0
-    for file in files:
-        header = read_tiff_header(file.path)
-        if header is not None:
-            size = (header.height, header.width)
-            tiles += tile_count(segmenter, size, options.resolution)
-    with progress_bar("Segmenting tiles", tiles, shown=progress) as advance:
-        for file in files:
-            try:
-                yield segment_raster(
-                    segmenter, file.path, folder / names[file], options, on_tile=advance
-                )
-            except UnreadableImageError as error:
-                yield SkippedImage(file, str(error))
-
-
-def _results(
-    segmenter: Segmenter,
-    files: Sequence[ImageFile],
-    names: Mapping[ImageFile, Path],
-    folder: Path,
-    options: MaskOptions,
-    *,
-    progress: bool,
-) -> Iterator[NDArray[np.int64] | SkippedImage]:
-    """Write masks, and yield the pixels of each class, or why there is no mask, file by file.
-
-    Threads decode ahead of the backbone, and others write while it goes on.
-    """
-
-    def view(file: ImageFile) -> _Viewed | SkippedImage:
-        if leads_nowhere(file.path):
-            return SkippedImage(file, f"{file.path}: {LEADS_NOWHERE}")
-        try:
-            image = read_image(file.path)
-        except UnreadableImageError as error:
-            return SkippedImage(file, str(error))
-        pixels = segmenter.viewed(image, resolution=options.resolution)
-        return _Viewed(file, pixels, image if image.nbytes <= MOST_BYTES_HELD else None)
-
-    def finish(each: _Scored | SkippedImage) -> NDArray[np.int64] | SkippedImage:
-        if isinstance(each, SkippedImage):
-            return each
-        path = folder / names[each[0].file]
-        return _write_results(*each, path, options, segmenter.classes)
-
-    threads = worker_threads()
-    viewed = in_threads(view, files, threads=threads, ahead=2 * threads)
-    scored = _scored(segmenter, viewed, mirror=options.mirror)
-    # The CRF keeps all cores busy by itself, and takes much memory.
-    finished = (
-        map(finish, scored)
-        if options.crf
-        else in_threads(finish, scored, threads=threads, ahead=threads)
-    )
-    with progress_bar("Segmenting", len(files), shown=progress) as advance:
-        for result in finished:
-            yield result
-            advance(1)
-
-
-def _scored(
-    segmenter: Segmenter, viewed: Iterable[_Viewed | SkippedImage], *, mirror: bool
-) -> Iterator[_Scored | SkippedImage]:
-    """Work out class scores, of neighbouring images of one size together."""
-
-    def scored(batch: list[_Viewed]) -> Iterator[_Scored]:
-        scores = segmenter.scores_of_viewed([each.pixels for each in batch], mirror=mirror)
-        return zip(batch, scores[:, None].unbind(), strict=True)  # (1, classes, h, w) each
-
-    batch: list[_Viewed] = []
-    for each in viewed:
-        if isinstance(each, SkippedImage):
-            yield each
-            continue
-        if batch and each.pixels.shape != batch[0].pixels.shape:
-            yield from scored(batch)
-            batch = []
-        batch.append(each)
-        if len(batch) >= segmenter.budget.images(*each.pixels.shape[:2]):
-            yield from scored(batch)
-            batch = []
-    if batch:
-        yield from scored(batch)
-
-
-def _write_results(
-    viewed: _Viewed,
-    scores: torch.Tensor,
-    path: Path,
-    options: MaskOptions,
-    classes: Sequence[SegmentClass],
-) -> NDArray[np.int64]:
-    image = read_image(viewed.file.path) if viewed.whole is None else viewed.whole
-    if options.crf:
-        mask = refined_mask(scores, image)
-    else:
-        mask = upsampled_mask(scores, image, upsampling=options.upsampling)
-    if options.overlay:
-        write_overlay(path.with_suffix(".overlay.jpg"), image, mask, classes)
-    if options.scores:
-        scores_path = path.with_suffix(".scores.npy")
-        write_scores(scores_path, scores, image, upsampling=options.upsampling)
-    # Last: where a mask exists, all that belongs to it does.
-    write_mask(path, mask, classes)
-    # Pillow counts without a copy in wider numbers, as numpy's bincount makes.
-    return np.array(Image.fromarray(mask).histogram()[: len(classes)], np.int64)
-
-
-def _pixels_of_masks(paths: Iterable[Path], classes: int) -> NDArray[np.int64]:
     counts = np.zeros(classes, np.int64)
     for path in paths:
         if path.suffix == RASTER_SUFFIX:

@@ -187,7 +187,7 @@ class Segmenter(HubMixin, nn.Module):
         Returns:
             Tensor of shape (1, code channels, h, w), on the CPU.
         """
-        return self._dense([image], self._codes_of_maps, mirror=mirror).cpu()
+        return self._dense([image], self.codes_of_maps, mirror=mirror).cpu()
 
     def viewed(
         self, image: NDArray[np.uint8], *, resolution: int | None = None
@@ -196,7 +196,15 @@ class Segmenter(HubMixin, nn.Module):
         chosen = resolution or self.settings.resolution
         return Viewing(chosen, self.backbone.size_multiple).apply(image)
 
-    def _codes_of_maps(self, maps: torch.Tensor) -> torch.Tensor:
+    def codes_of_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return the codes of what the backbone gives.
+
+        Args:
+            maps: shape (batch, backbone channels, h, w).
+
+        Returns:
+            Tensor of shape (batch, code channels, h, w).
+        """
         return self.codes_of(self._prepared(maps))
 
     def _dense(
@@ -258,7 +266,7 @@ class Segmenter(HubMixin, nn.Module):
         self.eval()
         strips = encoded_strips(
             part,
-            self._network(self._codes_of_maps),
+            self._network(self.codes_of_maps),
             size,
             stride=self.backbone.stride,
             multiple=self.backbone.size_multiple,
@@ -291,7 +299,7 @@ class Segmenter(HubMixin, nn.Module):
         Returns:
             Cosine similarities of shape (images, classes, h, w), in -1..1, on the CPU.
         """
-        codes = self._dense(images, self._codes_of_maps, mirror=mirror)
+        codes = self._dense(images, self.codes_of_maps, mirror=mirror)
         return self.scores_of_codes(codes).cpu()
 
     def read(self, path: Path) -> NDArray[np.uint8]:

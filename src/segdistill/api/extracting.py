@@ -1,0 +1,150 @@
+"""Writing feature maps or codes of images, for other programs."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segdistill.api.common import Source
+from segdistill.api.engine_plan import Replacing, find_sources, plan_outputs
+from segdistill.backbones import DEFAULT_BACKBONE
+from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.engines.running import check_engine, run_work
+from segdistill.engines.work import EngineName
+from segdistill.errors import UserError
+from segdistill.images.decode import UnreadableImageError
+from segdistill.images.finding import picture_names
+from segdistill.images.folder import ImageFile, SkippedImage
+from segdistill.inference.feature_work import FeatureWork, map_maker
+from segdistill.storage import for_workers, open_folder
+from segdistill.version import __version__
+
+FEATURES_FILE = "features.json"
+
+
+@dataclass
+class ExtractedFeatures:
+    """What was written.
+
+    Attributes:
+        folder: where; a path, or a URL.
+        channels: of each map.
+        stride: image pixels a side that one place of a map stands for, as images are seen.
+        written: number of maps written now.
+        kept: number of maps that were there already.
+        skipped: images that could not be read.
+    """
+
+    folder: Path | str
+    channels: int
+    stride: int
+    written: int = 0
+    kept: int = 0
+    skipped: list[SkippedImage] = field(default_factory=list)
+
+
+def extract_features(
+    sources: Source | Sequence[Source],
+    out: Source,
+    *,
+    backbone: str | None = None,
+    run: Source | None = None,
+    resolution: int | None = None,
+    engine: EngineName = "local",
+    workers: int | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    strict: bool = False,
+    device: DeviceName = "auto",
+    precision: PrecisionName = "auto",
+    progress: bool = False,
+) -> ExtractedFeatures:
+    """Write the feature map of each image as ``NAME.npy``, and ``features.json`` about all of them.
+
+    A map is a NumPy array of float16, of shape (height, width, channels), on the backbone's grid.
+    ``fit`` does not need them: it keeps its own.
+
+    Args:
+        sources: folders, files, glob patterns or URLs of images.
+        out: folder or URL for the maps, in the images' tree.
+        backbone: whose features are written; with a run, where its backbone lies now, if it has
+            moved.
+        run: run folder, to write the codes of its head in place of features.
+        resolution: shorter side at which images are seen; by default what suits the backbone, or
+            as in training.
+        engine: ``ray`` lets workers of Ray do it, here or on a cluster.
+        workers: of Ray; by default one for each GPU, or for each core.
+        overwrite: replace maps that are there already.
+        resume: leave maps that are there already, and write those that are missing.
+        strict: stop at the first image that cannot be read.
+        device: where to compute.
+        precision: of matrix products.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: something given cannot be used; the message names it and the mend.
+    """
+    check_engine(engine, workers)
+    if resolution is not None and resolution < 32:
+        raise UserError(f"--resolution {resolution}: must be at least 32")
+    place = open_folder(out)
+    images = find_sources([sources] if isinstance(sources, str | Path) else list(sources))
+    plan = plan_outputs(
+        images,
+        [name.with_suffix(".npy") for name in picture_names(images)],
+        place,
+        Replacing(overwrite, resume),
+        forms=lambda name: [[name]],
+        summary=FEATURES_FILE,
+        kind="maps",
+    )
+    folder = None if run is None else str(Path(run).absolute())
+    name = backbone or (None if run is not None else DEFAULT_BACKBONE)
+    # Mistakes are told before workers start.
+    maker = map_maker(name, folder, resolution, "cpu" if engine == "ray" else device, precision)
+    work = FeatureWork(
+        for_workers(place),
+        name,
+        folder,
+        resolution,
+        device,
+        precision,
+        maker=maker if engine == "local" else None,
+    )
+    done = ExtractedFeatures(
+        place.path or place.place, maker.channels, maker.backbone.stride, kept=len(plan.kept)
+    )
+    for row in run_work(
+        work,
+        plan.items,
+        engine=engine,
+        workers=workers,
+        label="Extracting features",
+        progress=progress,
+    ):
+        if "reason" not in row:
+            done.written += 1
+        elif strict:
+            raise UnreadableImageError(row["reason"])
+        else:
+            file = ImageFile(Path(row["name"]), Path(row["name"]))
+            done.skipped.append(SkippedImage(file, row["reason"]))
+    if done.written or done.kept:
+        about = {
+            "segdistill": __version__,
+            "kind": "features" if run is None else "codes",
+            "backbone": maker.backbone.name,
+            "fingerprint": maker.backbone.fingerprint,
+            "licence": maker.backbone.licence,
+            "resolution": maker.resolution,
+            "stride": maker.backbone.stride,
+            "layout": ["height", "width", "channels"],
+            "channels": maker.channels,
+            "maps": done.written + done.kept,
+        }
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / FEATURES_FILE
+            path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            place.send(path, FEATURES_FILE)
+    return done

@@ -1,0 +1,54 @@
+"""``segdistill fetch``."""
+
+import sys
+from collections.abc import Sequence
+
+from segdistill.cli.parser import CommandParser, command_line, common_options
+from segdistill.images.finding import check_exists
+from segdistill.storage import is_url
+
+
+def parser() -> CommandParser:
+    """Return the parser of the command."""
+    command = CommandParser(
+        "fetch",
+        "Copy a random sample of very many images to a folder of this machine, to fit on. The same"
+        " command goes on after an interruption.",
+        "segdistill fetch s3://bucket/photos photos --images 10000",
+    )
+    command.add_argument("source", help="URL such as s3://bucket/photos, a folder, or a pattern")
+    command.add_argument("out", help="folder for the copies")
+    command.add_argument("--images", type=int, default=10_000, help="how many, at most")
+    command.add_argument("--seed", type=int, default=0, help="of the sample")
+    common_options(command)
+    return command
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Returns:
+        Exit status: 1 if an image could not be copied.
+
+    Raises:
+        UserError: something given cannot be used.
+    """
+    options = parser().parse_args(list(arguments))
+    if not is_url(options.source):
+        check_exists(options.source)
+
+    from segdistill.api import fetch_images
+
+    done = fetch_images(
+        options.source,
+        options.out,
+        images=options.images,
+        seed=options.seed,
+        progress=not options.quiet,
+    )
+    for failure in done.failed:
+        print(f"Not copied: {failure}", file=sys.stderr)
+    kept = f", {done.kept} were there already" if done.kept else ""
+    print(f"Images:  {done.copied} of {done.found} copied to {done.folder}{kept}")
+    print(f"Next:    {command_line('fit', done.folder)}")
+    return 1 if done.failed else 0

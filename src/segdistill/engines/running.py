@@ -1,0 +1,63 @@
+"""Letting an engine do some work."""
+
+from collections.abc import Iterator, Sequence
+
+from segdistill.engines.ray_data import run_in_ray
+from segdistill.engines.work import EngineName, Row, Work
+from segdistill.errors import UserError
+from segdistill.overlap import worker_threads
+from segdistill.progress import progress_bar
+
+
+def check_engine(engine: EngineName, workers: int | None) -> None:
+    """Check the choice of an engine.
+
+    Raises:
+        UserError: there is no such engine, or the number of workers does not fit.
+
+    Example:
+        >>> check_engine("local", 2)
+        Traceback (most recent call last):
+        ...
+        segdistill.errors.UserError: --workers: is for --engine ray
+    """
+    if engine not in {"local", "ray"}:
+        raise UserError(f"--engine {engine}: must be local or ray")
+    if engine == "local" and workers is not None:
+        raise UserError("--workers: is for --engine ray")
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: must be at least 1")
+
+
+def run_work(
+    work: Work,
+    items: Sequence[Row],
+    *,
+    engine: EngineName,
+    workers: int | None,
+    label: str,
+    progress: bool,
+) -> Iterator[Row]:
+    """Do some work on items, and yield what becomes of each.
+
+    Args:
+        work: to be done.
+        items: in any order.
+        engine: ``local`` does it in this process, ``ray`` in many.
+        workers: of Ray; by default as many as there are GPUs, or cores.
+        label: of the progress bar.
+        progress: show it.
+
+    Raises:
+        UserError: something is not there or cannot be written.
+    """
+    if not items:
+        return
+    if engine == "ray":
+        done = run_in_ray(work, items, workers=workers)
+    else:
+        done = work.start(threads=worker_threads())(items)
+    with progress_bar(label, len(items), shown=progress) as advance:
+        for row in done:
+            yield row
+            advance(1)

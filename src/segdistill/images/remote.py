@@ -1,0 +1,114 @@
+"""Finding images at URLs, without reading any."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from segdistill.errors import UserError
+from segdistill.images.finding import SUFFIXES
+from segdistill.images.tree import OUTPUT_MARKS
+from segdistill.storage import RemoteFolder
+
+
+@dataclass(frozen=True)
+class RemoteImage:
+    """An image at a URL.
+
+    Attributes:
+        url: where it lies.
+        name: its path relative to the folder it was found through, which is mirrored in outputs.
+    """
+
+    url: str
+    name: Path
+
+
+def find_remote_images(url: str) -> list[RemoteImage]:
+    """List the images of a folder, a single one, or those that a pattern matches.
+
+    Hidden files and what segdistill itself wrote are passed over, as in folders of this machine.
+
+    Args:
+        url: such as ``s3://bucket/photos``, ``s3://bucket/photos/a.jpg`` or
+            ``s3://bucket/photos/**/*.jpg``.
+
+    Returns:
+        The images, ordered by name.
+
+    Raises:
+        UserError: there is none, or the place cannot be read.
+    """
+    root, pattern = split_url(url)
+    folder = RemoteFolder(root)
+    if not pattern and PurePosixPath(root).suffix and folder.is_file():
+        place, _, name = folder.place.rpartition("/")
+        return [RemoteImage(f"{place}/{name}", Path(name))]
+    names = _without_outputs(folder, list(folder.names()))
+    found = [
+        RemoteImage(f"{folder.place}/{name}", Path(name))
+        for name in sorted(names)
+        if PurePosixPath(name).suffix.lower() in SUFFIXES and (not pattern or fits(name, pattern))
+    ]
+    if not found:
+        mend = "the pattern matches no image" if pattern else "no images found there"
+        raise UserError(f"{url}: {mend}; check the URL")
+    return found
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return the folder in which a pattern is to be looked for, and the pattern; empty if none.
+
+    Example:
+        >>> split_url("s3://bucket/photos/**/*.jpg")
+        ('s3://bucket/photos', '**/*.jpg')
+        >>> split_url("s3://bucket/photos/")
+        ('s3://bucket/photos', '')
+    """
+    kind, _, rest = url.partition("://")
+    parts = rest.rstrip("/").split("/")
+    for number, part in enumerate(parts):
+        if any(sign in part for sign in "*?["):
+            return f"{kind}://{'/'.join(parts[:number])}", "/".join(parts[number:])
+    return f"{kind}://{'/'.join(parts)}", ""
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Return whether a name fits a pattern, part by part; ``**`` stands for any number of parts.
+
+    Example:
+        >>> fits("a/b/c.jpg", "**/*.jpg"), fits("c.jpg", "**/*.jpg"), fits("a/c.jpg", "*.jpg")
+        (True, True, False)
+    """
+    return _parts_fit(name.split("/"), pattern.split("/"))
+
+
+def _parts_fit(parts: list[str], pattern: list[str]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        rest = pattern[1:] or ["*"]
+        return any(_parts_fit(parts[start:], rest) for start in range(len(parts)))
+    return bool(parts) and fnmatch(parts[0], pattern[0]) and _parts_fit(parts[1:], pattern[1:])
+
+
+def _without_outputs(folder: RemoteFolder, names: list[str]) -> Iterable[str]:
+    """Leave out hidden files, and folders that segdistill itself wrote, but not the root."""
+    marks = dict(OUTPUT_MARKS)
+    own = set()
+    for name in names:
+        path = PurePosixPath(name)
+        if path.name in marks and path.parent.parts and _holds(folder, name, marks[path.name]):
+            own.add(path.parent)
+    for name in names:
+        path = PurePosixPath(name)
+        if not any(part.startswith(".") for part in path.parts) and own.isdisjoint(path.parents):
+            yield name
+
+
+def _holds(folder: RemoteFolder, name: str, text: str) -> bool:
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "copy"
+        folder.fetch(name, copy)
+        return text in copy.read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,211 @@
+"""Workers of Ray, and a local S3 server: as a user starts them, with restarts and lost workers."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.cli.subprocesses import FIT, run, start, write_world
+
+pytest.importorskip("ray", reason="needs the extra 'ray'")
+boto3 = pytest.importorskip("boto3", reason="needs moto")
+pytest.importorskip("s3fs", reason="needs the extra 's3'")
+
+RAY = ("--engine", "ray", "--workers", "2", "--quiet")
+PICTURES = 40
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures, one of them broken, and a finished run."""
+    folder = write_world(tmp_path_factory.mktemp("world"), PICTURES)
+    status, _, error = run(
+        folder, "fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "20", "--out", "run"
+    )
+    assert status == 0, error
+    (folder / "photos" / "broken.jpg").write_text("dear")
+    status, out, error = run(folder, "segment", "run", "photos", "--out", "usual", "--quiet")
+    assert status == 0, error
+    assert f"{PICTURES} written" in out
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(world: Path) -> Iterator[Any]:
+    """A local S3 server that holds the pictures; the environment names it."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    named = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "something",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in named.items():
+            patch.setenv(name, value)
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait_for(port)
+            client = boto3.client("s3")
+            client.create_bucket(Bucket="bucket")
+            for path in sorted((world / "photos").rglob("*.*")):
+                name = path.relative_to(world).as_posix()
+                client.upload_file(str(path), "bucket", name)
+            yield client
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    pytest.fail("the server does not answer")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return finished files: what was being written when a process was killed is hidden."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("[!.]*")
+        if path.is_file()
+    }
+
+
+def objects(client: Any, prefix: str) -> dict[str, bytes]:
+    found = client.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])
+    return {
+        each["Key"].removeprefix(prefix): client.get_object(Bucket="bucket", Key=each["Key"])[
+            "Body"
+        ].read()
+        for each in found
+    }
+
+
+def test_workers_on_a_store_give_what_one_process_gives_here(world: Path, server: Any) -> None:
+    usual = files(world / "usual")
+    # Some are there from before: they stay as they are.
+    for name in ("picture_0.png", "picture_1.png"):
+        server.put_object(Bucket="bucket", Key=f"masks/{name}", Body=usual[name])
+    before = _times(server)
+    status, out, error = run(
+        world, "segment", "run", "s3://bucket/photos", "--out", "s3://bucket/masks", *RAY,
+        "--resume",
+    )  # fmt: skip
+    assert status == 0, error
+    assert "Skipped: s3://bucket/photos/broken.jpg: not an image that can be decoded" in out
+    assert f"{PICTURES - 2} written to s3://bucket/masks, 2 were there already" in out
+    assert objects(server, "masks/") == usual
+    assert before.items() <= _times(server).items()
+    # Nothing is left to do, and no worker is started for it.
+    begun = time.monotonic()
+    status, out, error = run(
+        world, "segment", "run", "s3://bucket/photos", "--out", "s3://bucket/masks", "--resume"
+    )
+    assert status == 0, error
+    assert f"0 written to s3://bucket/masks, {PICTURES} were there already" in out
+    assert time.monotonic() - begun < 60
+    assert objects(server, "masks/") == usual
+
+
+def _times(client: Any) -> dict[str, Any]:
+    """Return when each picture and mask was written."""
+    found = client.list_objects_v2(Bucket="bucket")["Contents"]
+    return {each["Key"]: each["LastModified"] for each in found if not each["Key"].endswith("json")}
+
+
+@pytest.mark.slow
+def test_features_go_from_a_store_to_a_folder(world: Path, server: Any) -> None:
+    del server
+    status, out, error = run(
+        world, "features", "s3://bucket/photos/picture_*.png", "--backbone", "vit",
+        "--resolution", "64", "--out", "maps", *RAY,
+    )  # fmt: skip
+    assert status == 0, error
+    names = sorted(path.stem for path in (world / "photos").glob("picture_*.png"))
+    assert f"{len(names)} written to maps" in out
+    assert sorted(path.stem for path in (world / "maps").glob("*.npy")) == names
+    array = np.load(world / "maps" / f"{names[0]}.npy")
+    assert array.shape == (8, 12, 24)
+    assert array.dtype == np.float16
+    assert np.abs(array).max() > 0.1
+
+
+@pytest.mark.slow
+def test_what_workers_meet_is_told_in_a_line(world: Path) -> None:
+    (world / "blocked").write_text("a file, not a folder")
+    status, _, error = run(world, "segment", "run", "photos", "--out", "blocked/masks", *RAY)
+    assert status == 2
+    assert "blocked" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes by /proc")
+@pytest.mark.slow
+def test_a_lost_worker_is_replaced(world: Path) -> None:
+    process = start(world, "segment", "run", "photos", "--out", "lost", *RAY, "--mirror")
+    victim = _worker_of(process.pid)
+    os.kill(victim, signal.SIGKILL)
+    out, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert f"{PICTURES} written" in out
+    status, _, error = run(
+        world, "segment", "run", "photos", "--out", "mirrored", "--quiet", "--mirror"
+    )
+    assert status == 0, error
+    assert files(world / "lost") == files(world / "mirrored")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes by /proc")
+@pytest.mark.slow
+def test_everything_killed_goes_on(world: Path) -> None:
+    command = ("segment", "run", "photos", "--out", "killed", *RAY)
+    process = start(world, *command)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list((world / "killed").rglob("*.png")):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=60)
+    there = len(list((world / "killed").rglob("[!.]*.png")))
+    assert there
+    time.sleep(5)  # until workers have noticed
+    status, out, error = run(world, *command, "--resume")
+    assert status == 0, error
+    assert "were there already" in out
+    assert files(world / "killed") == files(world / "usual")
+
+
+def _worker_of(driver: int) -> int:
+    """Return the process of a worker of Ray that is at work for a driver."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                words = (folder / "cmdline").read_text()
+                if words.startswith("ray::MapWorker") and _descends(int(folder.name), driver):
+                    return int(folder.name)
+        time.sleep(0.02)
+    pytest.fail("no worker was started")
+
+
+def _descends(process: int, ancestor: int) -> bool:
+    while process > 1:
+        if process == ancestor:
+            return True
+        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        process = int(status[1])
+    return False

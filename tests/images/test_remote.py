@@ -1,0 +1,86 @@
+"""Images at URLs: names as of folders here, patterns, and what is passed over."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segdistill.errors import UserError
+from segdistill.images.remote import find_remote_images, fits
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    system = fsspec.filesystem("memory")
+    for name, content in {
+        "a.jpg": b"",
+        "deep/b.PNG": b"",
+        "deep/deeper/c.tif": b"",
+        "deep/notes.txt": b"",
+        ".hidden/d.jpg": b"",
+        "masks/a.png": b"",
+        "masks/classes.json": b'[{"colour": [1, 2, 3]}]',
+        "others/e.jpg": b"",
+        "others/classes.json": b"[]",
+    }.items():
+        system.pipe_file(f"/bucket/{name}", content)
+    yield "memory://bucket"
+    system.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("rest", "names"),
+    [
+        ("", ["a.jpg", "deep/b.PNG", "deep/deeper/c.tif", "others/e.jpg"]),
+        ("/", ["a.jpg", "deep/b.PNG", "deep/deeper/c.tif", "others/e.jpg"]),
+        ("/deep", ["b.PNG", "deeper/c.tif"]),
+        ("/deep/b.PNG", ["b.PNG"]),
+        ("/*.jpg", ["a.jpg"]),
+        ("/**/*.jpg", ["a.jpg", "others/e.jpg"]),
+        ("/d*/**", ["deep/b.PNG", "deep/deeper/c.tif"]),
+        ("/masks", ["a.png"]),
+    ],
+)
+def test_names_are_those_of_the_tree(bucket: str, rest: str, names: list[str]) -> None:
+    found = find_remote_images(bucket + rest)
+    assert [image.name.as_posix() for image in found] == names
+    root = bucket + rest.rstrip("/").split("*")[0].rstrip("d").rstrip("/")
+    if rest == "/deep/b.PNG":
+        root = f"{bucket}/deep"
+    assert [image.url for image in found] == [f"{root}/{name}" for name in names]
+
+
+@pytest.mark.parametrize("rest", ["/nowhere", "/nowhere.jpg", "/deep/*.jpg", "/.hidden/*.jpgg"])
+def test_nothing_found_is_told(bucket: str, rest: str) -> None:
+    with pytest.raises(UserError, match="check the URL"):
+        find_remote_images(bucket + rest)
+
+
+parts = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=4)
+patterns = st.lists(st.sampled_from(["a", "*", "a*", "?", "**"]), min_size=1, max_size=4)
+
+
+@given(parts, patterns)
+def test_patterns_fit_as_pathlib_says(name: list[str], pattern: list[str]) -> None:
+    """Where ``**`` ends a pattern it stands for files below, too, which pathlib sees otherwise."""
+    if pattern[-1] == "**":
+        pattern = [*pattern, "*"]
+    given_name, given_pattern = "/".join(name), "/".join(pattern)
+    expected = _fits_by_cases(PurePosixPath(given_name), pattern)
+    assert fits(given_name, given_pattern) == expected
+
+
+def _fits_by_cases(name: PurePosixPath, pattern: list[str]) -> bool:
+    """Try every number of parts, at most four, that each ``**`` can stand for."""
+    if "**" not in pattern:
+        return len(name.parts) == len(pattern) and all(
+            PurePosixPath(part).match(each) for part, each in zip(name.parts, pattern, strict=True)
+        )
+    place = pattern.index("**")
+    return any(
+        _fits_by_cases(name, [*pattern[:place], *["*"] * count, *pattern[place + 1 :]])
+        for count in range(5)
+    )

@@ -1,0 +1,105 @@
+"""Folders here and at URLs behave alike."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from segdistill import storage
+from segdistill.errors import UserError
+from segdistill.storage import RemoteFolder, fetch_url, is_url, open_folder
+
+
+@pytest.fixture(params=["here", "memory", "github-like"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "here":
+        return str(tmp_path / "folder")
+    if request.param == "github-like":
+        # A kind of place where half a file can be seen.
+        monkeypatch.setattr(storage, "WHOLE_AT_ONCE", frozenset[str]())
+    return f"memory://{tmp_path.name}"
+
+
+def test_what_is_sent_can_be_fetched(place: str, tmp_path: Path) -> None:
+    folder = open_folder(place)
+    assert list(folder.names()) == []
+    source = tmp_path / "source"
+    for name, text in (("a.txt", "one"), ("b/c d.txt", "two"), ("a.txt", "three")):
+        source.write_text(text)
+        folder.send(source, name)
+    again = pickle.loads(pickle.dumps(folder))  # noqa: S301 - made here
+    assert sorted(again.names()) == ["a.txt", "b/c d.txt"]
+    again.fetch("a.txt", tmp_path / "x" / "copy")
+    assert (tmp_path / "x" / "copy").read_text() == "three"
+    again.fetch("b/c d.txt", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "two"
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"memory://nowhere/a\.jpg: no such file"):
+        fetch_url("memory://nowhere/a.jpg", tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense://a/b", "nonsense://a/b: no URL that can be read"),
+        ("oci://a/b", "oci://a/b: needs a driver that is not here: Install ocifs"),
+    ],
+)
+def test_unknown_kinds_are_told(url: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_folder(url)
+
+
+def test_a_missing_driver_of_ours_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_url: str) -> None:
+        raise ImportError("Please install gcsfs")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(UserError, match=r"pip install 'segdistill\[gs\]'"):
+        open_folder("gs://bucket/photos")
+
+
+class _Failing:
+    """A driver that fails some times."""
+
+    protocol = "memory"
+
+    def __init__(self, times: int, error: Callable[[], Exception]) -> None:
+        self.times, self.error = times, error
+
+    def isfile(self, _path: str) -> bool:
+        if self.times:
+            self.times -= 1
+            raise self.error()
+        return True
+
+
+def test_what_passes_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    folder = RemoteFolder("memory://x")
+    driver = _Failing(3, lambda: ConnectionError("reset"))
+    folder.__dict__["_system"] = (driver, "x")
+    assert folder.is_file()
+    assert waits == [0.5, 1.0, 2.0]
+    driver.times = 4
+    with pytest.raises(UserError, match=r"memory://x: cannot be reached \(ConnectionError: reset"):
+        folder.is_file()
+
+
+def test_what_does_not_pass_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: pytest.fail("waited"))
+    folder = RemoteFolder("memory://x")
+    folder.__dict__["_system"] = (_Failing(1, lambda: PermissionError("not yours")), "x")
+    with pytest.raises(UserError, match="memory://x: not yours"):
+        folder.is_file()
+
+
+def test_windows_drives_are_no_urls() -> None:
+    assert not is_url("c:\\photos")
+    assert not is_url(Path("s3://bucket"))
+    assert is_url("https://example.org/a.jpg")
