@@ -46,10 +46,11 @@ def find_remote_images(url: str) -> list[RemoteImage]:
         place, _, name = folder.place.rpartition("/")
         return [RemoteImage(f"{place}/{name}", Path(name))]
     names = _without_outputs(folder, list(folder.names()))
+    endings = tuple(SUFFIXES)
     found = [
         RemoteImage(f"{folder.place}/{name}", Path(name))
         for name in sorted(names)
-        if PurePosixPath(name).suffix.lower() in SUFFIXES and (not pattern or fits(name, pattern))
+        if name.lower().endswith(endings) and (not pattern or fits(name, pattern))
     ]
     if not found:
         mend = "the pattern matches no image" if pattern else "no images found there"
@@ -96,14 +97,15 @@ def _parts_fit(parts: list[str], pattern: list[str]) -> bool:
 def _without_outputs(folder: RemoteFolder, names: list[str]) -> Iterable[str]:
     """Leave out hidden files, and folders that segdistill itself wrote, but not the root."""
     marks = dict(OUTPUT_MARKS)
-    own = set()
+    own = []
     for name in names:
-        path = PurePosixPath(name)
-        if path.name in marks and path.parent.parts and _holds(folder, name, marks[path.name]):
-            own.add(path.parent)
+        parent, _, last = name.rpartition("/")
+        if last in marks and parent and _holds(folder, name, marks[last]):
+            own.append(f"{parent}/")
+    # There may be millions of names.
     for name in names:
-        path = PurePosixPath(name)
-        if not any(part.startswith(".") for part in path.parts) and own.isdisjoint(path.parents):
+        hidden = name.startswith(".") or "/." in name
+        if not hidden and not (own and name.startswith(tuple(own))):
             yield name
 
 
