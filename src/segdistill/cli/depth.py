@@ -2,15 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from segdistill.cli.outcome import tell_outcome
 from segdistill.cli.parser import CommandParser, common_options, flag
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.depth.names import DEFAULT_DEPTH_MODEL, DEPTH_MODELS, depth_model_source
 from segdistill.images.finding import check_exists
-
-if TYPE_CHECKING:
-    from segdistill.depth.folder import EstimatedDepth
 
 
 def parser() -> CommandParser:
@@ -90,22 +88,9 @@ def run(arguments: Sequence[str]) -> int:
         if not options.overwrite:
             print("\nFinished maps are kept: the same command goes on.", file=sys.stderr)
         raise
-    for skipped in done.skipped:
-        print(f"Skipped: {skipped.reason}")
-    if not done.written and not done.kept:
-        print(
-            f"segdistill depth: none of {len(done.skipped)} images can be read;"
-            " nothing was written",
-            file=sys.stderr,
-        )
-        return 1
-    _tell(done)
-    return 0
-
-
-def _tell(done: "EstimatedDepth") -> None:
-    kept = f", {done.kept} were there already" if done.kept else ""
-    print(f"Depth:   {done.written} written to {done.folder}{kept}")
+    if status := tell_outcome("depth", "Depth", done):
+        return status
     print(f"About:   {done.folder / 'depth.json'}")
     if done.previews is not None:
         print(f"Preview: {done.previews}")
+    return 0

@@ -1,8 +1,8 @@
 """``segdistill features``."""
 
-import sys
 from collections.abc import Sequence
 
+from segdistill.cli.outcome import check_sources, tell_outcome
 from segdistill.cli.parser import (
     CommandParser,
     common_options,
@@ -11,8 +11,7 @@ from segdistill.cli.parser import (
     engine_options,
     flag,
 )
-from segdistill.images.finding import check_exists, source_name
-from segdistill.storage import is_url
+from segdistill.images.finding import source_name
 
 
 def parser() -> CommandParser:
@@ -63,9 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     options = parser().parse_args(list(arguments))
     # Before the library is imported, which takes seconds: a wrong path is told at once.
-    for source in options.sources:
-        if not is_url(source):
-            check_exists(source)
+    check_sources(options.sources)
     name = source_name(options.sources[0]) if len(options.sources) == 1 else "images"
 
     from segdistill.api import extract_features
@@ -78,16 +75,7 @@ def run(arguments: Sequence[str]) -> int:
         **compute_choice(options),
         progress=not options.quiet,
     )
-    for skipped in done.skipped:
-        print(f"Skipped: {skipped.reason}")
-    if not done.written and not done.kept:
-        print(
-            f"segdistill features: none of {len(done.skipped)} images can be read;"
-            " nothing was written",
-            file=sys.stderr,
-        )
-        return 1
-    kept = f", {done.kept} were there already" if done.kept else ""
-    print(f"Maps:    {done.written} written to {done.folder}{kept}")
+    if status := tell_outcome("features", "Maps", done):
+        return status
     print(f"About:   {done.folder}/features.json")
     return 0

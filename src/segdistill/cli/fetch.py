@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+from segdistill.cli.outcome import check_sources
 from segdistill.cli.parser import CommandParser, command_line, common_options
-from segdistill.images.finding import check_exists
-from segdistill.storage import is_url
 
 
 def parser() -> CommandParser:
@@ -34,8 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         UserError: something given cannot be used.
     """
     options = parser().parse_args(list(arguments))
-    if not is_url(options.source):
-        check_exists(options.source)
+    check_sources([options.source])
 
     from segdistill.api import fetch_images
 
