@@ -1,6 +1,8 @@
 """Videos, decoded frame by frame."""
 
+import re
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,46 @@ def test_damage_in_the_middle_costs_some_frames(
     assert 5 < found <= 60
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_film_that_was_cut_off_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    path = write_film(tmp_path / f"a.{ending}", striped_frames(60, 128, 192), faststart=True)
+    with open_video(path) as video:
+        assert sum(1 for _ in video) == 60
+    assert not caplog.text
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    with open_video(path) as video:
+        assert 20 < sum(1 for _ in video) < 50
+    assert re.search(r"ends after [2-4]\.\d of 6\.0 seconds; it may be cut off", caplog.text)
+
+
+def test_a_last_frame_may_be_shown_for_long(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_film(tmp_path / "a.mp4", striped_frames(3), times=[0, 1, 80])
+    with open_video(path) as video:
+        assert [float(frame.time * video.time_base) for frame in video] == [0.0, 0.1, 8.0]
+    assert not caplog.text
+
+
+def test_clocks_that_count_on_from_before_begin_at_nought(tmp_path: Path) -> None:
+    times = [36_000, 36_001, 36_005]
+    path = write_film(tmp_path / "a.mkv", striped_frames(3), times=times)
+    with open_video(path) as video:
+        seconds = [float(frame.time * video.time_base) for frame in video]
+    assert seconds == pytest.approx([0.0, 0.1, 0.5], abs=0.01)
+
+
+def test_pixels_need_not_be_square(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mp4", striped_frames(2), pixel_aspect=Fraction(4, 3))
+    with open_video(path) as video:
+        assert video.pixel_aspect == Fraction(4, 3)
+    with open_video(write_film(tmp_path / "b.mp4", striped_frames(2))) as video:
+        assert video.pixel_aspect == 1
+
+
 def test_what_is_no_video_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.mp4").write_text("dear")
     with (
@@ -73,6 +115,10 @@ def test_folders_of_videos_tell_what_to_do(
         find_images(tmp_path)
     with pytest.raises(UserError, match=r"a\.mp4: a video, not an image"):
         find_images(tmp_path / "a.mp4")
+    # Of a web site rather than of a recorder; a file that is named is meant.
+    (tmp_path / "main.ts").write_text("")
+    with pytest.raises(UserError, match=r"main\.ts: a video, not an image"):
+        find_images(tmp_path / "main.ts")
     (tmp_path / "a.jpg").write_text("")
     assert len(find_images(tmp_path)) == 1
     assert "2 videos left out" in caplog.text

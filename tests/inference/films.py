@@ -19,13 +19,18 @@ def write_film(
     times: Sequence[int] | None = None,
     rate: int = 10,
     rotation: int = 0,
+    pixel_aspect: Fraction = Fraction(1),
+    faststart: bool = False,
 ) -> Path:
     """Write a film; times are in tenths of a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
+    # The index first, as films are that are made for the web.
+    muxing = {"movflags": "faststart"} if faststart and path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=muxing) as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "10"})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation:
             stream.set_display_rotation(rotation)
         for number, pixels in enumerate(frames):

@@ -1,178 +1,82 @@
-"""Films: a mask a frame, overlays that run as the film does, and going on after a break."""
+"""Films: which frames they hold, and where their masks go."""
 
-import json
-from itertools import pairwise
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from PIL import Image
-from tests.inference.films import read_film, striped_frames, write_film
-from tests.model.test_segmenter import tiny_segmenter
+from tests.inference.films import striped_frames, write_film
 
-from segdistill.api import segment
 from segdistill.errors import UserError
-from segdistill.inference import films
-from segdistill.model.segmenter import Segmenter
+from segdistill.images.folder import ImageFile
+from segdistill.images.video import open_video
+from segdistill.inference.films import (
+    check_film_options,
+    check_video_folder,
+    film_of_files,
+    film_of_video,
+)
+from segdistill.inference.options import MaskOptions
 
 
-@pytest.fixture
-def segmenter() -> Segmenter:
-    return tiny_segmenter(head=False, classes=12)
+def test_the_film_of_a_video(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "clip.mov", striped_frames(8))
+    with open_video(path) as video:
+        film = film_of_video(video, tmp_path / "masks", every=3)
+        frames = list(film.frames)
+        assert film.shown.rate == Fraction(10, 3)
+        seconds = [float(frame.time * film.shown.time_base) for frame in frames]
+    assert film.count == 3
+    assert film.overlay == tmp_path / "masks/clip.overlay.mp4"
+    names = ["frame_000001.png", "frame_000004.png", "frame_000007.png"]
+    assert [frame.mask for frame in frames] == [tmp_path / "masks" / name for name in names]
+    assert seconds == pytest.approx([0.0, 0.3, 0.6])
+    # Each frame is its own, long after others were decoded.
+    first, last = frames[0].pixels(), frames[-1].pixels()
+    assert np.abs(first.astype(int) - last).mean() > 1
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    return write_film(tmp_path / "clip.mp4", striped_frames(24))
+def test_the_film_of_files(tmp_path: Path) -> None:
+    read = []
+
+    def reader(path: Path) -> NDArray[np.uint8]:
+        read.append(path.name)
+        return np.zeros((2, 2, 3), np.uint8)
+
+    files = [ImageFile(tmp_path / f"{each}.jpg", Path(f"{each}.jpg")) for each in "abcde"]
+    names = [file.name.with_suffix(".png") for file in files]
+    film = film_of_files(files, names, tmp_path / "masks", MaskOptions(every=2), reader)
+    frames = list(film.frames)
+    assert (film.count, film.overlay) == (3, tmp_path / "masks/masks.overlay.mp4")
+    assert [(frame.mask.name, frame.time) for frame in frames] == [
+        ("a.png", 0),
+        ("c.png", 1),
+        ("e.png", 2),
+    ]
+    assert film.shown.rate == 1 / film.shown.time_base == 25
+    assert not read
+    frames[1].pixels()
+    assert read == ["c.jpg"]
 
 
-def masks_of(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    return {path.name: np.array(Image.open(path)) for path in sorted(folder.glob("*.png"))}
-
-
-def flicker(masks: dict[str, NDArray[np.uint8]]) -> float:
-    each = list(masks.values())
-    return float(np.mean([(a != b).mean() for a, b in pairwise(each)]))
-
-
-def test_every_frame_gets_a_mask(tmp_path: Path, clip: Path, segmenter: Segmenter) -> None:
-    done = segment(segmenter, clip, tmp_path / "masks", smooth=0.0)
-    assert (done.written, done.kept, done.skipped) == (24, 0, [])
-    masks = masks_of(tmp_path / "masks")
-    assert next(iter(masks)) == "frame_000001.png"
-    assert list(masks)[-1] == "frame_000024.png"
-    for (_, pixels), mask in zip(read_film(clip), masks.values(), strict=True):
-        np.testing.assert_array_equal(mask, segmenter.segment(pixels))
-    classes = json.loads((tmp_path / "masks/classes.json").read_text())
-    assert sum(each["pixels"] for each in classes) == 24 * 64 * 96
-
-
-def test_labels_are_steadier(tmp_path: Path, clip: Path, segmenter: Segmenter) -> None:
-    for name, smooth in (("raw", 0.0), ("usual", None), ("more", 0.9)):
-        segment(segmenter, clip, tmp_path / name, smooth=smooth)
-    raw, usual, more = (flicker(masks_of(tmp_path / name)) for name in ("raw", "usual", "more"))
-    assert raw > 0.005
-    assert more < usual < 0.8 * raw
-
-
-def test_the_overlay_runs_as_the_film_does(tmp_path: Path, segmenter: Segmenter) -> None:
-    times = [0, 1, 2, 4, 8, 9, 10, 13]
-    clip = write_film(tmp_path / "clip.mp4", striped_frames(8, 66, 98), times=times)
-    segment(segmenter, clip, tmp_path / "masks", overlay=True)
-    film = read_film(tmp_path / "masks/clip.overlay.mp4")
-    assert [time for time, _ in film] == pytest.approx([time / 10 for time in times], abs=1e-3)
-    colours = np.array([each.colour for each in segmenter.classes], np.float64)
-    source = read_film(clip)
-    for (_, pixels), (_, before), mask in zip(
-        film, source, masks_of(tmp_path / "masks").values(), strict=True
-    ):
-        assert pixels.shape == (66, 98, 3)
-        expected = 0.45 * before + 0.55 * colours[mask]
-        assert np.abs(pixels - expected).mean() < 15
-
-
-@pytest.mark.parametrize("every", [3, 5])
-def test_one_frame_in_so_many(tmp_path: Path, clip: Path, segmenter: Segmenter, every: int) -> None:
-    segment(segmenter, clip, tmp_path / "masks", every=every, overlay=True)
-    numbers = [int(name[6:12]) for name in masks_of(tmp_path / "masks")]
-    assert numbers == list(range(1, 25, every))
-    film = read_film(tmp_path / "masks/clip.overlay.mp4")
-    assert [time for time, _ in film] == pytest.approx([(n - 1) / 10 for n in numbers], abs=1e-3)
-
-
-def test_going_on_gives_what_an_unbroken_run_gives(
-    tmp_path: Path, clip: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    segment(segmenter, clip, tmp_path / "whole", overlay=True)
-    whole = masks_of(tmp_path / "whole")
-    scores_of = Segmenter.scores_of_viewed
-    seen = []
-
-    def broken_off(self: Segmenter, images: list[NDArray[np.uint8]], **kind: bool) -> torch.Tensor:
-        seen.extend(images)
-        if len(seen) > 18 and not (tmp_path / "again").exists():
-            raise KeyboardInterrupt
-        return scores_of(self, images, **kind)
-
-    segmenter.budget.pixels = 1
-    monkeypatch.setattr(Segmenter, "scores_of_viewed", broken_off)
-    with pytest.raises(KeyboardInterrupt):
-        segment(segmenter, clip, tmp_path / "masks", overlay=True)
-    begun = len(masks_of(tmp_path / "masks"))
-    assert 8 < begun < 24
-    assert not (tmp_path / "masks/clip.overlay.mp4").exists()
-    with pytest.raises(UserError, match=f"{begun} masks exist already; add --resume"):
-        segment(segmenter, clip, tmp_path / "masks", overlay=True)
-    (tmp_path / "again").mkdir()
-    seen.clear()
-    done = segment(segmenter, clip, tmp_path / "masks", overlay=True, resume=True)
-    assert (done.written, done.kept) == (24 - begun, begun)
-    # Only what an average still remembers is looked at once more.
-    assert len(seen) == min(24, 24 - begun + 10)
-    for name, mask in masks_of(tmp_path / "masks").items():
-        assert (mask != whole[name]).mean() < 0.01
-    assert len(read_film(tmp_path / "masks/clip.overlay.mp4")) == 24
-    assert (tmp_path / "masks/classes.json").exists()
-    seen.clear()
-    done = segment(segmenter, clip, tmp_path / "masks", overlay=True, resume=True)
-    assert (done.written, done.kept, seen) == (0, 24, [])
-
-
-def test_overwriting_leaves_nothing_of_a_longer_film(
-    tmp_path: Path, clip: Path, segmenter: Segmenter
-) -> None:
-    segment(segmenter, clip, tmp_path / "masks")
-    short = write_film(tmp_path / "short.mp4", striped_frames(3))
-    segment(segmenter, short, tmp_path / "masks", overwrite=True)
-    assert len(masks_of(tmp_path / "masks")) == 3
-    # Frames that nobody segmented are not masks.
-    for number in (1, 2, 9):
-        path = tmp_path / "frames" / f"frame_{number:06d}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (4, 4)).save(path)
-    segment(segmenter, short, tmp_path / "frames", overwrite=True)
-    assert (tmp_path / "frames/frame_000009.png").exists()
-
-
-def test_folders_of_frames_are_films_if_asked(tmp_path: Path, segmenter: Segmenter) -> None:
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for number, pixels in enumerate(striped_frames(12)):
-        Image.fromarray(pixels).save(folder / f"{number:03d}.png")
-    (folder / "005b.jpg").write_text("dear")
-    segment(segmenter, folder, tmp_path / "plain")
-    done = segment(segmenter, folder, tmp_path / "film", video=True, overlay=True)
-    assert (done.written, len(done.skipped)) == (12, 1)
-    assert "005b.jpg" in done.skipped[0].reason
-    assert set(masks_of(tmp_path / "film")) == set(masks_of(tmp_path / "plain"))
-    assert flicker(masks_of(tmp_path / "film")) < flicker(masks_of(tmp_path / "plain"))
-    film = read_film(tmp_path / "film/film.overlay.mp4")
-    assert [time for time, _ in film] == pytest.approx([n / 25 for n in [*range(6), *range(7, 13)]])
-
-
-def test_videos_beside_other_sources(tmp_path: Path, clip: Path, segmenter: Segmenter) -> None:
-    Image.fromarray(striped_frames(1)[0]).save(tmp_path / "a.png")
-    other = write_film(tmp_path / "other/next.mkv", striped_frames(2))
-    done = segment(segmenter, [clip, other, tmp_path / "a.png"], tmp_path / "masks")
-    assert done.written == 24 + 2 + 1
-    found = sorted(path.parent.name for path in (tmp_path / "masks").rglob("classes.json"))
-    assert found == ["clip", "masks", "next"]
-    again = write_film(tmp_path / "more/clip.mkv", striped_frames(2))
-    with pytest.raises(UserError, match="two have one name"):
-        segment(segmenter, [clip, again], tmp_path / "two")
-
-
-def test_mistakes_are_told(tmp_path: Path, clip: Path, segmenter: Segmenter) -> None:
-    Image.fromarray(striped_frames(1)[0]).save(tmp_path / "a.png")
-    for wrong in ({"every": 2}, {"smooth": 0.5}):
+def test_only_films_know_every_and_smooth() -> None:
+    for wrong in (MaskOptions(every=2), MaskOptions(smooth=0.0)):
         with pytest.raises(UserError, match="is for videos; add --video"):
-            segment(segmenter, tmp_path / "a.png", tmp_path / "masks", **wrong)
-    for wrong in ({"every": 0}, {"smooth": 1.0}, {"smooth": -0.1}):
-        with pytest.raises(UserError, match="must be"):
-            segment(segmenter, clip, tmp_path / "masks", **wrong)
-    clip.write_bytes(clip.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"clip\.mp4: cannot be read"):
-        segment(segmenter, clip, tmp_path / "masks")
-    assert films.FRAME_NAME.format(7) == "frame_000007.png"
+            check_film_options(wrong, films=False)
+        check_film_options(wrong, films=True)
+    check_film_options(MaskOptions(video=True, every=2, smooth=0.5), films=False)
+    check_film_options(MaskOptions(), films=False)
+
+
+def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    check_video_folder(tmp_path, "clip", MaskOptions())
+    (tmp_path / "clip.overlay.mp4").write_text("")
+    with pytest.raises(UserError, match=r"clip\.overlay\.mp4: exists already; add --overwrite"):
+        check_video_folder(tmp_path, "clip", MaskOptions())
+    (tmp_path / "frame_000001.png").write_text("")
+    with pytest.raises(UserError, match="1 masks exist already; add --resume"):
+        check_video_folder(tmp_path, "clip", MaskOptions())
+    with pytest.raises(UserError, match="choose one"):
+        check_video_folder(tmp_path, "clip", MaskOptions(overwrite=True, resume=True))
+    check_video_folder(tmp_path, "clip", MaskOptions(resume=True))

@@ -13,13 +13,8 @@ from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
 from segdistill.images.finding import check_exists, is_video, picture_names
 from segdistill.images.folder import ImageFile, find_all
-from segdistill.inference.films import (
-    check_film_options,
-    check_video_folder,
-    film_of_files,
-    segment_film,
-    segment_video,
-)
+from segdistill.inference.film_segmentation import segment_film, segment_video
+from segdistill.inference.films import check_film_options, check_video_folder, film_of_files
 from segdistill.inference.folder import (
     MaskOptions,
     SegmentedFiles,

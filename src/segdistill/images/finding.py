@@ -50,6 +50,9 @@ VIDEO_SUFFIXES = frozenset([
     ".3gp",
 ])
 """Endings, in lower case, by which videos are recognised."""
+
+NAMED_VIDEO_SUFFIXES = frozenset([".ts", ".flv", ".ogv"])
+"""The same for files that are named one by one; in a folder ``.ts`` is more often a program."""
 # fmt: on
 
 USE_OF_VIDEOS = (
@@ -166,13 +169,13 @@ def find_images(source: str | Path) -> list[ImageFile]:
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file bears a video's ending.
+    """Return whether a file that is named by itself bears a video's ending.
 
     Example:
         >>> is_video(Path("clip.MP4")), is_video(Path("clip.jpg"))
         (True, False)
     """
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    return path.suffix.lower() in VIDEO_SUFFIXES | NAMED_VIDEO_SUFFIXES
 
 
 def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:

@@ -19,6 +19,12 @@ logger = logging.getLogger("segdistill")
 USUAL_RATE = Fraction(25)
 """Frames a second, where a video does not say."""
 
+MICROSECONDS = 1_000_000
+"""In a second; FFmpeg's unit for whole files."""
+
+MOST_MISSING = 0.1
+"""A video that ends earlier than it says, by more than this share, was cut off."""
+
 
 @dataclass(frozen=True)
 class VideoFrame:
@@ -27,7 +33,7 @@ class VideoFrame:
     Attributes:
         number: from 1.
         pixels: upright, shape (height, width, 3).
-        time: when it is shown, in units of the film's time base.
+        time: when it is shown, in units of the film's time base, from the start of the file.
     """
 
     number: int
@@ -46,6 +52,7 @@ class Video:
         path: of the file.
         rate: frames a second, on average.
         time_base: seconds of a unit of time.
+        pixel_aspect: width by height of a pixel; not 1 in films of DVDs and of many camcorders.
 
     Raises:
         UserError: it holds no pictures.
@@ -61,6 +68,13 @@ class Video:
         self._stream.thread_type = "AUTO"
         self.rate: Fraction = self._stream.average_rate or USUAL_RATE
         self.time_base: Fraction = self._stream.time_base or 1 / USUAL_RATE
+        # Phones, which turn their films, have square pixels: nothing is turned here.
+        self.pixel_aspect: Fraction = self._stream.sample_aspect_ratio or Fraction(1)
+        # Clocks of broadcasts and of some recorders count on from hours before. Of the shortest
+        # films FFmpeg does not know it: then the first frame says.
+        self._start: int | None = None
+        if container.start_time is not None:
+            self._start = round(Fraction(container.start_time, MICROSECONDS) / self.time_base)
 
     @property
     def frames(self) -> int:
@@ -69,7 +83,7 @@ class Video:
             return int(self._stream.frames)
         if self._stream.duration:
             return int(self._stream.duration * self.time_base * self.rate)
-        return int((self._container.duration or 0) / 1_000_000 * self.rate)
+        return int(self._file_seconds * self.rate)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         """Yield all frames in the order in which they are shown; damaged ones are left out."""
@@ -86,13 +100,42 @@ class Video:
                 continue
             for frame in decoded:
                 number += 1
-                time = frame.pts
+                time = self._since_start(frame.pts)
                 if time is None or (last is not None and time <= last):
                     time = 0 if last is None else last + self._frame_time
                 last = time
                 yield VideoFrame(number, _upright(frame), time)
         if damaged:
             logger.warning("%s: %d parts are damaged and were left out", self.path, damaged)
+        self._warn_if_cut_off(number, last)
+
+    def _since_start(self, time: int | None) -> int | None:
+        if time is None:
+            return None
+        if self._start is None:
+            self._start = time
+        return max(0, time - self._start)
+
+    def _warn_if_cut_off(self, number: int, last: int | None) -> None:
+        """Tell of a file that ends before it should, as broken-off copies and recordings do.
+
+        Args:
+            number: of frames that were found.
+            last: time of the last.
+        """
+        if last is None or 0 < self._stream.frames <= number:
+            return
+        # Matroska counts what comes before the start to the duration.
+        seconds = float(((self._start or 0) + last) * self.time_base + 1 / self.rate)
+        if seconds < (1 - MOST_MISSING) * self._file_seconds:
+            logger.warning(
+                "%s: ends after %.1f of %.1f seconds; it may be cut off",
+                *(self.path, seconds, self._file_seconds),
+            )
+
+    @property
+    def _file_seconds(self) -> float:
+        return (self._container.duration or 0) / MICROSECONDS
 
     @property
     def _frame_time(self) -> int:
@@ -111,7 +154,7 @@ def open_video(path: Path) -> Iterator[Video]:
         container = av.open(str(path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read as a video ({reason})") from error
+        raise UserError(f"{path}: cannot be read as a video ({reason}); is it whole?") from error
     with container:
         yield Video(path, container)
 

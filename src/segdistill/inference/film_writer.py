@@ -19,18 +19,25 @@ VIDEO_CODECS = ("libx264", "mpeg4")
 # For MPEG-4, whose default is coarse; H.264 keeps a constant quality instead.
 BITS_PER_SECOND = 6_000_000
 
+PIXEL_FORMAT = "yuv420p"
+# FFmpeg's numbers of BT.709, for its matrix, primaries and transfer alike, and of levels 16 to 235.
+COLOUR_SPACE = 1
+LIMITED_RANGE = 1
+
 
 @dataclass(frozen=True)
-class FilmTiming:
-    """How fast a film runs.
+class FilmFormat:
+    """How a film is shown.
 
     Attributes:
         rate: frames a second, on average.
         time_base: seconds of a unit in which times are given.
+        pixel_aspect: width by height of a pixel.
     """
 
     rate: Fraction
     time_base: Fraction
+    pixel_aspect: Fraction = Fraction(1)
 
 
 class FilmWriter:
@@ -39,13 +46,13 @@ class FilmWriter:
     Args:
         av: PyAV.
         container: of PyAV, open for writing.
-        timing: of the film.
+        shown: how the film is.
     """
 
-    def __init__(self, av: Any, container: Any, timing: FilmTiming) -> None:
+    def __init__(self, av: Any, container: Any, shown: FilmFormat) -> None:
         self._av = av
         self._container = container
-        self._timing = timing
+        self._shown = shown
         self._stream: Any = None
         self._size = (0, 0)
 
@@ -62,8 +69,10 @@ class FilmWriter:
         pixels = resize_image(pixels, self._size)
         odd = ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0))
         padded = np.pad(pixels, odd, mode="edge")
-        picture = self._av.VideoFrame.from_ndarray(padded, format="rgb24")
-        picture.pts, picture.time_base = time, self._timing.time_base
+        picture = self._av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
+            format=PIXEL_FORMAT, dst_colorspace=COLOUR_SPACE, dst_color_range=LIMITED_RANGE
+        )
+        picture.pts, picture.time_base = time, self._shown.time_base
         self._container.mux(self._stream.encode(picture))
 
     def end(self) -> None:
@@ -74,23 +83,28 @@ class FilmWriter:
     def _begin(self, height: int, width: int) -> None:
         known = self._av.codecs_available
         codec = next((name for name in VIDEO_CODECS if name in known), VIDEO_CODECS[-1])
-        self._stream = self._container.add_stream(codec, rate=self._timing.rate)
-        self._stream.pix_fmt = "yuv420p"
+        self._stream = self._container.add_stream(codec, rate=self._shown.rate)
+        self._stream.pix_fmt = PIXEL_FORMAT
         if codec == "mpeg4":
             self._stream.bit_rate = BITS_PER_SECOND
         # 4:2:0 keeps colour for every other row and column, so sides are even.
         self._stream.height, self._stream.width = height + height % 2, width + width % 2
-        self._stream.codec_context.time_base = self._timing.time_base
+        context = self._stream.codec_context
+        context.time_base = self._shown.time_base
+        context.sample_aspect_ratio = self._shown.pixel_aspect
+        # Said in the file: players guess it by the size otherwise, not all alike.
+        context.colorspace = context.color_primaries = context.color_trc = COLOUR_SPACE
+        context.color_range = LIMITED_RANGE
         self._size = (height, width)
 
 
 @contextlib.contextmanager
-def film_writer(path: Path, timing: FilmTiming) -> Iterator[FilmWriter]:
+def film_writer(path: Path, shown: FilmFormat) -> Iterator[FilmWriter]:
     """Open an MP4 file for writing; it appears when the block is done.
 
     Args:
         path: where to.
-        timing: of the film.
+        shown: how the film is.
 
     Raises:
         UserError: PyAV is not installed, or the file cannot be written.
@@ -102,6 +116,6 @@ def film_writer(path: Path, timing: FilmTiming) -> Iterator[FilmWriter]:
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options=options) as container,
     ):
-        writer = FilmWriter(av, container, timing)
+        writer = FilmWriter(av, container, shown)
         yield writer
         writer.end()

@@ -1,0 +1,249 @@
+"""Segmenting films: frames come and go one by one, each with a mask, steady over time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segdistill.errors import UserError
+from segdistill.images.decode import UnreadableImageError
+from segdistill.images.folder import ImageFile, SkippedImage
+from segdistill.images.labels import read_labels
+from segdistill.images.tree import is_output
+from segdistill.images.video import open_video, video_library
+from segdistill.inference.film_writer import FilmWriter, film_writer
+from segdistill.inference.films import FRAME_PATTERN, Film, Frame, Picture, film_of_video
+from segdistill.inference.folder import SegmentedFiles
+from segdistill.inference.masks import (
+    CLASSES_FILE,
+    overlay,
+    write_classes,
+    write_mask,
+    write_scores,
+)
+from segdistill.inference.options import MaskOptions
+from segdistill.inference.refinement import refined_mask
+from segdistill.inference.smoothing import ScoreSmoother
+from segdistill.model.segmenter import Segmenter
+from segdistill.model.upsampling import upsampled_mask
+from segdistill.overlap import in_threads, worker_threads
+from segdistill.progress import progress_bar
+
+FORGOTTEN = 0.02
+"""A frame that counts for less than this in an average is not needed to go on with it."""
+
+
+class _Job(NamedTuple):
+    """A frame on its way to its mask.
+
+    Attributes:
+        frame: itself.
+        pixels: as the backbone sees it; ``None`` where the mask is there already.
+        whole: the frame's pixels; ``None`` where they are not needed.
+        writes: whether the mask is to be written.
+    """
+
+    frame: Frame
+    pixels: Picture | None
+    whole: Picture | None
+    writes: bool
+
+
+class _Result(NamedTuple):
+    """What became of a frame.
+
+    Attributes:
+        counts: pixels of each class.
+        picture: its overlay, if one is wanted.
+        time: when it is shown.
+        written: whether its mask was written now.
+    """
+
+    counts: NDArray[np.int64]
+    picture: Picture | None
+    time: int
+    written: bool
+
+
+def segment_video(
+    segmenter: Segmenter,
+    path: Path,
+    folder: Path,
+    options: MaskOptions,
+    *,
+    progress: bool = False,
+) -> SegmentedFiles:
+    """Segment a video; see :func:`segment_film`.
+
+    Raises:
+        UserError: it cannot be read, or something cannot be written.
+    """
+    with open_video(path) as video:
+        film = film_of_video(video, folder, options.every)
+        done = segment_film(segmenter, film, options, progress=progress)
+    if not (done.written or done.kept):
+        raise UserError(f"{path}: no frame of it can be decoded")
+    return done
+
+
+def segment_film(
+    segmenter: Segmenter, film: Film, options: MaskOptions, *, progress: bool = False
+) -> SegmentedFiles:
+    """Segment a film and write a mask a frame, ``classes.json`` and, if wanted, an overlay.
+
+    Frames come and go one by one: a film may be of any length. With ``resume`` masks that are there
+    are left, and frames just before a missing one are looked at once more, so that labels go on as
+    steadily as they began.
+
+    Args:
+        segmenter: on its device.
+        film: what is segmented, and where to.
+        options: how, and what else to write.
+        progress: show a progress bar.
+
+    Raises:
+        UnreadableImageError: with ``strict``, for the first frame that cannot be read.
+        UserError: something cannot be written.
+    """
+    done = SegmentedFiles(film.folder)
+    pixels = np.zeros(len(segmenter.classes), np.int64)
+    if options.overlay:
+        video_library(film.overlay)
+    if options.overwrite and is_output(film.folder, [CLASSES_FILE]):
+        # Those of an earlier, longer film would be taken for masks of this one.
+        for path in film.folder.glob(FRAME_PATTERN):
+            path.unlink()
+    draws = options.overlay and not (options.resume and film.overlay.exists())
+    with ExitStack() as stack:
+        writer: FilmWriter | None = None
+        advance = stack.enter_context(progress_bar("Segmenting", film.count, shown=progress))
+        for result in _results(segmenter, film, options, draws=draws):
+            advance(1)
+            if isinstance(result, SkippedImage):
+                if options.strict:
+                    raise UnreadableImageError(result.reason)
+                done.skipped.append(result)
+                continue
+            pixels += result.counts
+            done.written += result.written
+            done.kept += not result.written
+            if result.picture is None:
+                continue
+            if writer is None:  # not before: where no frame can be read there is no film to write
+                writer = stack.enter_context(film_writer(film.overlay, film.shown))
+            writer.add(result.picture, result.time)
+    if done.written or done.kept:
+        write_classes(film.folder, segmenter.classes, pixels)
+    return done
+
+
+def _results(
+    segmenter: Segmenter, film: Film, options: MaskOptions, *, draws: bool
+) -> Iterator[_Result | SkippedImage]:
+    """Segment frames; threads decode ahead of the backbone, and others write behind it."""
+
+    def load(planned: tuple[Frame, bool, bool]) -> _Job | SkippedImage:
+        frame, is_seen, writes = planned
+        try:
+            whole = frame.pixels() if is_seen or draws else None
+        except UnreadableImageError as error:
+            return SkippedImage(ImageFile(frame.mask, Path(frame.mask.name)), str(error))
+        pixels = None
+        if is_seen and whole is not None:
+            pixels = segmenter.viewed(whole, resolution=options.resolution)
+        return _Job(frame, pixels, whole if writes or draws else None, writes)
+
+    def finish(each: tuple[_Job, torch.Tensor | None] | SkippedImage) -> _Result | SkippedImage:
+        if isinstance(each, SkippedImage):
+            return each
+        return _finished(*each, segmenter, options, draws=draws)
+
+    threads = worker_threads()
+    planned = _planned(film.frames, options)
+    loaded = in_threads(load, planned, threads=threads, ahead=2 * threads)
+    scored = _scored(segmenter, loaded, options)
+    return in_threads(finish, scored, threads=threads, ahead=threads)
+
+
+def _planned(frames: Iterable[Frame], options: MaskOptions) -> Iterator[tuple[Frame, bool, bool]]:
+    """Yield frames, whether the backbone sees each, and whether its mask is to be written."""
+    # How many frames before a missing mask its average still remembers.
+    memory = 0
+    while options.resume and options.smoothing ** (memory + 1) > FORGOTTEN:
+        memory += 1
+    waiting: list[tuple[Frame, bool]] = []
+    for frame in frames:
+        waiting.append((frame, not (options.resume and frame.mask.exists())))
+        if len(waiting) > memory:
+            yield _plan(waiting)
+            waiting.pop(0)
+    while waiting:
+        yield _plan(waiting)
+        waiting.pop(0)
+
+
+def _plan(waiting: Sequence[tuple[Frame, bool]]) -> tuple[Frame, bool, bool]:
+    frame, writes = waiting[0]
+    return frame, any(missing for _, missing in waiting), writes
+
+
+def _scored(
+    segmenter: Segmenter, jobs: Iterable[_Job | SkippedImage], options: MaskOptions
+) -> Iterator[tuple[_Job, torch.Tensor | None] | SkippedImage]:
+    """Work out class scores, of neighbouring frames together, and make them steady in turn."""
+    smoother = ScoreSmoother(options.smoothing)
+
+    def scored(batch: Sequence[_Job]) -> Iterator[tuple[_Job, torch.Tensor | None]]:
+        seen = [job.pixels for job in batch if job.pixels is not None]
+        if not seen:
+            return
+        scores = segmenter.scores_of_viewed(seen, mirror=options.mirror)
+        for job, each, pixels in zip(batch, scores[:, None].unbind(), seen, strict=True):
+            yield job, smoother.smoothed(each, pixels)
+
+    batch: list[_Job] = []
+    for job in jobs:
+        if isinstance(job, SkippedImage) or job.pixels is None:
+            yield from scored(batch)
+            batch = []
+            smoother.forget()
+            yield job if isinstance(job, SkippedImage) else (job, None)
+            continue
+        first = batch[0].pixels if batch else None
+        if first is not None and job.pixels.shape != first.shape:
+            yield from scored(batch)
+            batch = []
+        batch.append(job)
+        if len(batch) >= segmenter.budget.images(*job.pixels.shape[:2]):
+            yield from scored(batch)
+            batch = []
+    yield from scored(batch)
+
+
+def _finished(
+    job: _Job,
+    scores: torch.Tensor | None,
+    segmenter: Segmenter,
+    options: MaskOptions,
+    *,
+    draws: bool,
+) -> _Result:
+    classes = segmenter.classes
+    if job.writes and job.whole is not None and scores is not None:
+        if options.crf:
+            mask = refined_mask(scores, job.whole)
+        else:
+            mask = upsampled_mask(scores, job.whole, upsampling=options.upsampling)
+        if options.scores:
+            scores_path = job.frame.mask.with_suffix(".scores.npy")
+            write_scores(scores_path, scores, job.whole, upsampling=options.upsampling)
+        write_mask(job.frame.mask, mask, classes)
+    else:
+        mask = read_labels(job.frame.mask).clip(0, len(classes) - 1).astype(np.uint8)
+    picture = overlay(job.whole, mask, classes) if draws and job.whole is not None else None
+    counts = np.bincount(mask.ravel(), minlength=len(classes)).astype(np.int64)
+    return _Result(counts, picture, job.frame.time, job.writes)
