@@ -4,13 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from benchmarks import farthest_points
+from benchmarks import farthest_points, film
 from benchmarks.__main__ import MODULES, main
 from benchmarks.table import HEADINGS, Agreement, Conditions, Row, best_of, peak_megabytes
+from PIL import Image
 
 from segdistill.devices import choose_compute
+from tests.inference.films import striped_frames
+from tests.model.test_segmenter import tiny_segmenter
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +50,28 @@ def test_the_scale_table() -> None:
     assert "24 MB" in heading
     assert {line.count("|") for line in (heading, rule, *stages)} == {heading.count("|")}
     assert any(line.startswith("| evaluate |") for line in stages)
+
+
+def test_the_film_table(tmp_path: Path) -> None:
+    for number, pixels in enumerate(striped_frames(4)):
+        for kind in ("imgs", "labels"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / f"imgs/{number}.png")
+        labels = np.full(pixels.shape[:2], 255, np.uint8)
+        # Of the 32 rows that are labelled in each, half change.
+        labels[:32] = [[0]] * 16 + [[number % 2]] * 16
+        Image.fromarray(labels).save(tmp_path / f"labels/{number}.png")
+    segmenter = tiny_segmenter(head=False, classes=4)
+    heading, _, *rows = film.lines(
+        segmenter, tmp_path / "imgs", tmp_path / "labels", tmp_path / "work"
+    )
+    assert cells_of(heading) == list(film.HEADINGS)
+    cells = {row[0]: row[1:] for row in map(cells_of, rows)}
+    assert list(cells) == [*(way.name for way in film.WAYS), "the labels themselves"]
+    assert cells["the labels themselves"][0] == "50.0"
+    for way in film.WAYS:
+        assert all(float(cell) >= 0 for cell in cells[way.name])
+    assert cells["folder of images"][-1] == "1.00"
 
 
 def test_a_form_that_differs_fails(

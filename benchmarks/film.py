@@ -1,0 +1,157 @@
+"""Steady labels over time: what smoothing does to labels of a film, and what a film costs.
+
+Makes a film (H.264) of CamVid's validation frames, where SEGDISTILL_DATA names a folder that holds
+`camvid`, segments it with a run in several ways, and the same frames as a folder of images. Prints
+a Markdown table: the share of pixels that change class from one frame to the next, accuracy and
+mIoU against the labels in percent, and seconds beside those of the folder, the ways in turn, the
+best of some runs. Labels change, too, since the camera moves: the last row says how much.
+
+    python -m benchmarks.film runs/camvid
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import segdistill
+from benchmarks.table import Conditions, circumstances
+from segdistill.api.labelled import LabelledSet, labelled_folders
+from segdistill.evaluation.confusion import ConfusionMatrix, score
+from segdistill.images.decode import read_image
+from segdistill.images.labels import VOID, read_labels
+from segdistill.inference import smoothing
+from segdistill.inference.film_writer import FilmFormat, film_writer
+from segdistill.inference.smoothing import Motion
+
+RATE = 15
+HEADINGS = ("way", "pixels that change class %", "accuracy", "mIoU", "s", "times the folder's")
+
+
+class Way(NamedTuple):
+    """How frames are segmented."""
+
+    name: str
+    film: bool
+    smooth: float = 0.0
+    follows: bool = True
+
+
+WAYS = (
+    Way("folder of images", film=False),
+    Way("film, `--smooth 0`", film=True),
+    Way("film, `--smooth 0.7`", film=True, smooth=0.7),
+    Way("film, `--smooth 0.9`", film=True, smooth=0.9),
+    Way("film, 0.7 without following the motion", film=True, smooth=0.7, follows=False),
+)
+
+
+def stand_still(places: torch.Tensor, _before: torch.Tensor) -> Motion:
+    """Take the place of `find_motion`: nothing moves, and all that was known counts."""
+    h, w = (side // smoothing.FINER for side in places.shape[1:])
+    return Motion(torch.zeros(2, h, w), torch.zeros(h, w))
+
+
+def write_film(path: Path, labelled: LabelledSet) -> None:
+    with film_writer(path, FilmFormat(Fraction(RATE), Fraction(1, RATE))) as writer:
+        for number, (image, _) in enumerate(labelled.pairs):
+            writer.add(read_image(image.path), number)
+
+
+def masks_of(
+    segmenter: segdistill.Segmenter, source: Path, way: Way, folder: Path
+) -> tuple[list[Path], float]:
+    """Return masks in the order of frames, and the seconds that they took."""
+    smooth = way.smooth if way.film else None
+    follows = nullcontext() if way.follows else patch.object(smoothing, "find_motion", stand_still)
+    start = time.perf_counter()
+    with follows:
+        segdistill.segment(segmenter, source, folder, smooth=smooth, overwrite=True)
+    return sorted(folder.glob("*.png")), time.perf_counter() - start
+
+
+def changing(frames: Sequence[NDArray[np.int64]]) -> float:
+    """Return the share of pixels that change, of those that are labelled in both frames."""
+    shares = []
+    for before, after in pairwise(frames):
+        both = (before != VOID) & (after != VOID)
+        shares.append(float((before != after)[both].mean()))
+    return float(np.mean(shares))
+
+
+def lines(
+    segmenter: segdistill.Segmenter, images: Path, labels: Path, work: Path, *, runs: int = 1
+) -> Iterator[str]:
+    """Yield the table, line by line.
+
+    Args:
+        segmenter: on its device.
+        images: frames, in the order of their names.
+        labels: of all of them, under the same names.
+        work: where the film and masks go.
+        runs: of each way; the best counts.
+    """
+    labelled = labelled_folders(images, labels)
+    film = work / "film.mp4"
+    write_film(film, labelled)
+    # What is done once only.
+    segmenter.segment(labelled.pairs[0][0].path)
+    masks: dict[Way, list[Path]] = {}
+    seconds = dict.fromkeys(WAYS, float("inf"))
+    for _ in range(runs):
+        for number, way in enumerate(WAYS):
+            source = film if way.film else images
+            masks[way], taken = masks_of(segmenter, source, way, work / str(number))
+            seconds[way] = min(seconds[way], taken)
+    truth = [labelled.read(path) for _, path in labelled.pairs]
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield f"|{'---|' * len(HEADINGS)}"
+    for way in WAYS:
+        found = [read_labels(path) for path in masks[way]]
+        matrix = ConfusionMatrix(len(segmenter.classes), len(labelled.names))
+        for mask, label in zip(found, truth, strict=True):
+            matrix.update(mask.astype(np.uint8), label)
+        result = score(matrix.counts)
+        scores = f"{100 * result.accuracy:.1f} | {100 * result.mean_iou:.1f}"
+        times = f"{seconds[way]:.1f} | {seconds[way] / seconds[WAYS[0]]:.2f}"
+        yield f"| {way.name} | {100 * changing(found):.1f} | {scores} | {times} |"
+    yield f"| the labels themselves | {100 * changing(truth):.1f} | | | | |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--runs", type=int, default=2, help="of each way; the best counts")
+    parser.add_argument("--threads", type=int, default=1, help="of torch, on the CPU")
+    options = parser.parse_args()
+    data = os.environ.get("SEGDISTILL_DATA")
+    if data is None:
+        parser.error("SEGDISTILL_DATA is not set: it names a folder that holds camvid")
+    torch.set_num_threads(options.threads)
+    segmenter = segdistill.Segmenter.load(options.run)
+    root = Path(data) / "camvid"
+    print(f"{circumstances(Conditions(segmenter.compute, options.runs))}\n", flush=True)
+    with tempfile.TemporaryDirectory() as work:
+        for line in lines(
+            segmenter,
+            *(root / "imgs" / "val", root / "labels" / "val", Path(work)),
+            runs=options.runs,
+        ):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
