@@ -1,12 +1,19 @@
 """Writing files: whole or not at all."""
 
 import errno
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from segdistill.errors import UserError
-from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
+from segdistill.files import (
+    atomic_path,
+    remove_leftovers,
+    translate_os_errors,
+    write_text_atomically,
+)
 
 
 def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
@@ -57,3 +64,26 @@ def test_a_folder_under_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="a file stands where a folder is needed"):
         write_text_atomically(tmp_path / "file" / "note.txt", "x")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is removed where nothing is locked")
+def test_what_a_killed_process_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    def leave(name: str) -> None:
+        """Write a file, and be killed before it is moved into place."""
+        with atomic_path(tmp_path / name) as temporary:
+            shutil.copy(temporary, tmp_path / "copy")
+            kept = temporary.name
+        (tmp_path / name).unlink()
+        (tmp_path / "copy").rename(tmp_path / kept)
+
+    for name in ("a.png", "b.overlay.jpg", "plain", f"{'long' * 20}.npy"):
+        leave(name)
+    assert len(list(tmp_path.iterdir())) == 4
+    mine = [".a-draft.png", ".a-abcdefgh.png", "a-abcdefgh.part.png", ".a.part.png"]
+    for name in mine:
+        (tmp_path / name).touch()
+    with atomic_path(tmp_path / "now.png") as temporary:
+        remove_leftovers(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {*mine, temporary.name}
+    assert {path.name for path in tmp_path.iterdir()} == {*mine, "now.png"}
+    remove_leftovers(tmp_path / "nowhere")

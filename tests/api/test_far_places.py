@@ -13,7 +13,7 @@ from PIL import Image
 from tests.helpers import write_striped_folder
 from tests.model.test_segmenter import tiny_segmenter
 
-from segdistill.api import extract_features, fetch_images, segment
+from segdistill.api import engine_segmenting, extract_features, fetch_images, segment
 from segdistill.api import extracting as extracting_module
 from segdistill.engines import staging
 from segdistill.errors import UserError
@@ -115,6 +115,20 @@ def test_a_break_loses_at_most_the_files_at_work(
     assert 6 <= len(there) <= 8
     done = segment(segmenter, f"{bucket}/photos", f"{bucket}/masks", resume=True)
     assert (done.written, done.kept) == (9 - len(there), len(there))
+
+
+def test_masks_among_the_images_are_no_images(
+    segmenter: Segmenter, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = f"{bucket}/photos/masks"
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_segmenting, "write_classes", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            segment(segmenter, f"{bucket}/photos", out)
+    assert len(content(out)) == 9
+    done = segment(segmenter, f"{bucket}/photos", out, resume=True)
+    assert (done.written, done.kept, len(done.skipped)) == (0, 9, 1)
+    assert len(content(out)) == 10
 
 
 def test_two_sources_must_not_meet(segmenter: Segmenter, photos: Path, bucket: str) -> None:

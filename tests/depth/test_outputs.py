@@ -96,7 +96,12 @@ def test_a_folder_holds_maps_of_one_kind(
     other = replace(metric, source="someone/else")
     with pytest.raises(UserError, match="one folder holds maps of one kind"):
         estimate(folder, source=images / "a.jpg", by=other, overwrite=True)
+    # Hidden files are no maps.
+    (folder / ".hidden.png").touch()
+    leftover = folder / ".a-abcdefgh.part.png"
+    leftover.touch()
     assert estimate(folder, by=metric, overwrite=True).written == 4
+    assert not leftover.exists()
 
 
 def test_a_description_by_others_is_left_alone(estimate: Estimate, tmp_path: Path) -> None:

@@ -63,6 +63,19 @@ def test_clearing_removes_maps_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / TINY / "ab" / "notes.txt").exists()
 
 
+def test_what_was_never_finished_is_no_map_and_goes(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, max_bytes=10**6)
+    store.write(TINY, "abcd", MAP)
+    leftover = store.path(TINY, "abcd").with_name(".abce-q0w9_e8r.part.npy")
+    leftover.write_bytes(b"half a map")
+    [content] = store.contents()
+    size = store.path(TINY, "abcd").stat().st_size
+    assert (content.maps, content.size) == (1, size + leftover.stat().st_size)
+    assert store.room_for_new(100, set()) == 100
+    assert not leftover.exists()
+    assert store.has(TINY, "abcd")
+
+
 def test_a_place_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
     (tmp_path / TINY).write_text("in the way")
     store = FeatureStore(tmp_path, max_bytes=10**6)

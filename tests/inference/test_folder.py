@@ -74,7 +74,7 @@ def test_upsampling_is_a_choice_and_large_images_are_not_held(
 
     guided = written("guided", "guided")
     assert guided != written("bilinear", "bilinear")
-    monkeypatch.setattr("segdistill.inference.folder.MOST_BYTES_HELD", 0)
+    monkeypatch.setattr("segdistill.inference.mask_files.MOST_BYTES_HELD", 0)
     assert written("decoded twice", "guided") == guided
 
 

@@ -91,7 +91,7 @@ def test_a_checkpoint_brings_back_weights_and_averages(tmp_path: Path) -> None:
             torch.testing.assert_close(value, fresh_optimiser.state[theirs][key])
     with pytest.raises(UserError, match="images have changed"):
         run.read_checkpoint(fresh, fresh_optimiser, images="other")
-    run.remove_checkpoint()
+    run.conclude()
     assert run.read_checkpoint(fresh, fresh_optimiser, images="abc") == []
 
 

@@ -8,6 +8,7 @@ from segdistill.api.common import Source
 from segdistill.engines.staging import item_row
 from segdistill.engines.work import Row
 from segdistill.errors import UserError
+from segdistill.files import remove_leftovers
 from segdistill.images.finding import find_all
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage, find_remote_images
@@ -40,8 +41,12 @@ class Replacing(NamedTuple):
     resume: bool
 
 
-def find_sources(sources: Sequence[Source]) -> list[Image]:
+def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[Image]:
     """List the images of several sources, of which some may be URLs.
+
+    Args:
+        sources: folders, files, patterns and URLs.
+        out: where outputs go: if that is in a source at a URL, what lies there is no image.
 
     Raises:
         UserError: a source holds no image, or two images would get the same name.
@@ -50,7 +55,9 @@ def find_sources(sources: Sequence[Source]) -> list[Image]:
     images: list[Image] = list(find_all(here)) if here else []
     for source in sources:
         if is_url(source):
-            images += find_remote_images(str(source))
+            found = find_remote_images(str(source))
+            below = f"{out.place}/" if out is not None and out.place != str(source) else None
+            images += [each for each in found if below is None or not each.url.startswith(below)]
     places: dict[Path, str] = {}
     for image in images:
         place = image.url if isinstance(image, RemoteImage) else str(image.path)
@@ -90,6 +97,9 @@ def plan_outputs(
     """
     if replacing.overwrite and replacing.resume:
         raise UserError("--overwrite and --resume: choose one")
+    if out.path is not None and replacing.resume:
+        for folder in {(out.path / output).parent for output in outputs}:
+            remove_leftovers(folder)
     there = frozenset(out.names())
     items, kept = [], []
     for image, output in zip(images, outputs, strict=True):

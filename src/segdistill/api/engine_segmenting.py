@@ -61,7 +61,7 @@ def segment_by_engine(
     check_film_options(options, films=False)
     if options.video:
         raise UserError("--video: is for frames on this machine, without --engine ray")
-    images = find_sources(sources)
+    images = find_sources(sources, out)
     plan = plan_outputs(
         images,
         picture_names(images),

@@ -17,7 +17,7 @@ from segdistill.evaluation.output import (
     write_scores_json,
 )
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
-from segdistill.files import translate_os_errors
+from segdistill.files import remove_leftovers, translate_os_errors
 from segdistill.inference.protocol import Protocol
 from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe
 from segdistill.model.segmenter import Segmenter
@@ -131,6 +131,7 @@ def write_evaluation(
 
     target = Path(folder)
     check_output_folder(target, overwrite=overwrite)
+    remove_leftovers(target)
     with translate_os_errors(target):
         for path in output_files(target):
             # What an earlier evaluation had and this one has not must not be taken for its own.

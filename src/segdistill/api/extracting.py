@@ -89,7 +89,8 @@ def extract_features(
     if resolution is not None and resolution < 32:
         raise UserError(f"--resolution {resolution}: must be at least 32")
     place = open_folder(out)
-    images = find_sources([sources] if isinstance(sources, str | Path) else list(sources))
+    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    images = find_sources(several, place)
     plan = plan_outputs(
         images,
         [name.with_suffix(".npy") for name in picture_names(images)],

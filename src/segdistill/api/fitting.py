@@ -82,6 +82,8 @@ def fit(
             chosen = run.continued(chosen).validated()
         if resume and run.is_finished:
             group.from_first(lambda: run.check(chosen, overwrite=False, resume=True))
+            # A process that was killed at the very end may have left this undone.
+            group.from_first(run.conclude)
             logger.info("%s: the run is finished already", out)
             return Segmenter.load(run.path).place_on(compute)
     files = image_files(images)
@@ -194,9 +196,8 @@ def _finish(
         facts=facts,
         progress=progress,
     )
-    segmenter.save(run.path, overwrite=True)
-    # Only now: a run that goes on after a break must estimate the number of classes once more.
-    run.write_settings(settings)
     if learned.linear_probe is not None:
         write_linear_probe(learned.linear_probe, run.path)
-    run.remove_checkpoint()
+    # After all that belongs to it: from now on the run counts as finished.
+    segmenter.save(run.path, overwrite=True)
+    run.conclude()

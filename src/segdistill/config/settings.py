@@ -169,7 +169,8 @@ class TrainingSettings:
         learning_rate: of the head (Adam).
         cluster_learning_rate: of the cluster centres (Adam).
         neighbours: a positive is drawn from this many nearest neighbours of an image.
-        checkpoint_every: steps between checkpoints, from which ``--resume`` goes on.
+        checkpoint_every: steps between checkpoints, from which ``--resume`` goes on; where that
+            takes longer than 10 seconds, there are more.
         reset_probes_every: steps after which the cluster centres and the linear probe start anew,
             so that they follow codes that have changed (left out: never).
         linear_probe: also train a linear probe beside the head, as STEGO does; it needs labels,

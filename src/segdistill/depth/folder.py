@@ -24,6 +24,7 @@ from segdistill.depth.writing import (
     write_description,
     write_preview,
 )
+from segdistill.files import remove_leftovers
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.depth_files import DEPTH_FILE, read_depth_file
 from segdistill.images.folder import SkippedImage
@@ -92,6 +93,7 @@ def estimate_files(
     done = EstimatedDepth(folder, preview_folder(folder) if options.preview else None)
     missing = [output for output in outputs if not output.kept]
     done.kept = len(outputs) - len(missing)
+    _remove_leftovers(outputs)
     if estimator is not None:
         description = description_of(estimator)
         check_same_kind(folder, description, outputs)
@@ -126,6 +128,12 @@ def batches_of_equal_size(
         if len(waiting[largest]) == count or everything > count * BATCHES_WAITING:
             yield waiting.pop(largest)
     yield from waiting.values()
+
+
+def _remove_leftovers(outputs: Sequence[DepthOutput]) -> None:
+    paths = [path for output in outputs for path in (output.path, output.preview) if path]
+    for folder in {path.parent for path in paths}:
+        remove_leftovers(folder)
 
 
 def _describe(done: EstimatedDepth, description: DepthDescription) -> None:

@@ -121,7 +121,8 @@ def check_same_kind(
     if said is None or description.matches(said):
         return
     anew = {output.path for output in outputs if not output.kept}
-    if any(path not in anew for path in folder.rglob("*.png")):
+    # Hidden files are no maps: a process that was killed may have left one unfinished.
+    if any(path not in anew for path in folder.rglob("[!.]*.png")):
         raise UserError(
             f"{folder}: holds maps of {said.get('model')} ({said.get('kind')}), and one folder"
             " holds maps of one kind; choose another --out, or give all their images and"

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
-from segdistill.files import atomic_path
+from segdistill.files import TEMPORARY_NAME, atomic_path, remove_leftovers
 
 GIGABYTE = 10**9
 FREE_DISK_SHARE = 0.8
@@ -47,6 +47,11 @@ class _File(NamedTuple):
     used: float
     path: str
     size: int
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is being written, or was when its process was killed."""
+        return bool(TEMPORARY_NAME.fullmatch(os.path.basename(self.path)))  # noqa: PTH119 - fast
 
 
 def default_store_folder() -> Path:
@@ -144,6 +149,7 @@ class FeatureStore:
         Returns:
             Bytes free within the bound, at most ``wanted``.
         """
+        self._remove_leftovers()
         used = sum(file.size for _, files in self._folders() for file in files)
         limit = self._limit(used)
         used -= self._remove_oldest(used + wanted - limit, keep)
@@ -169,13 +175,19 @@ class FeatureStore:
             Path(file.path).unlink(missing_ok=True)
         return held
 
+    def _remove_leftovers(self) -> None:
+        for folder, files in self._folders():
+            if any(file.is_temporary for file in files):
+                remove_leftovers(folder)
+
     def contents(self) -> list[StoreContent]:
         """List what is kept, a line for each backbone."""
         totals: dict[str, tuple[int, int]] = {}
         for folder, files in self._folders():
             backbone = folder.parent.name
             maps, total = totals.get(backbone, (0, 0))
-            totals[backbone] = (maps + len(files), total + sum(file.size for file in files))
+            whole = sum(not file.is_temporary for file in files)
+            totals[backbone] = (maps + whole, total + sum(file.size for file in files))
         return [StoreContent(name, maps, size) for name, (maps, size) in sorted(totals.items())]
 
     def clear(self) -> int:

@@ -20,6 +20,7 @@ from segdistill.inference.films import FRAME_PATTERN, Film, Frame, Picture, film
 from segdistill.inference.folder import SegmentedFiles
 from segdistill.inference.masks import (
     CLASSES_FILE,
+    ensure_classes,
     overlay,
     write_classes,
     write_mask,
@@ -160,6 +161,7 @@ def _results(
     def finish(each: tuple[_Job, torch.Tensor | None] | SkippedImage) -> _Result | SkippedImage:
         if isinstance(each, SkippedImage):
             return each
+        ensure_classes(film.folder, segmenter.classes)
         return _finished(*each, segmenter, options, draws=draws)
 
     threads = worker_threads()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from segdistill.errors import UserError
+from segdistill.files import remove_leftovers
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
@@ -121,6 +122,7 @@ def segment_files(
         kept = group.from_first(lambda: _kept(files, names, folder, options))
         wanted = [file for file in files if file not in kept]
         done.kept = len(kept)
+        group.from_first(lambda: _remove_leftovers(folder, names.values()))
         pixels += pixels_of_masks((folder / names[file] for file in kept), len(pixels))
 
     def write(share: Sequence[ImageFile]) -> tuple[SegmentedFiles, MaskPixels]:
@@ -143,6 +145,11 @@ def segment_files(
     if done.written or done.kept:
         group.from_first(lambda: write_classes(folder, segmenter.classes, pixels))
     return done
+
+
+def _remove_leftovers(folder: Path, names: Iterable[Path]) -> None:
+    for place in {(folder / name).parent for name in names}:
+        remove_leftovers(place)
 
 
 def _kept(

@@ -14,7 +14,12 @@ from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
-from segdistill.inference.masks import write_mask, write_overlay, write_scores
+from segdistill.inference.masks import (
+    ensure_classes,
+    write_mask,
+    write_overlay,
+    write_scores,
+)
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
 from segdistill.inference.raster import segment_raster, tile_count
 from segdistill.inference.refinement import refined_mask
@@ -102,10 +107,15 @@ def _raster_results(
             size = (header.height, header.width)
             tiles += tile_count(segmenter, size, options.resolution)
     with progress_bar("Segmenting tiles", tiles, shown=progress) as advance:
+
+        def on_tile(count: int) -> None:
+            ensure_classes(folder, segmenter.classes)
+            advance(count)
+
         for file in files:
             try:
                 mask = folder / names[file]
-                yield file, segment_raster(segmenter, file.path, mask, options, on_tile=advance)
+                yield file, segment_raster(segmenter, file.path, mask, options, on_tile=on_tile)
             except UnreadableImageError as error:
                 yield SkippedImage(file, str(error))
 
@@ -136,6 +146,7 @@ def _results(
         if isinstance(each, SkippedImage):
             return each
         file = each[0].file
+        ensure_classes(folder, segmenter.classes)
         return file, _write_results(*each, folder / names[file], options, segmenter.classes)
 
     viewed = in_threads(view, files, threads=threads, ahead=2 * threads)

@@ -10,6 +10,7 @@ from segdistill.engines.work import Row
 from segdistill.images.folder import SkippedImage
 from segdistill.images.geotiff import is_raster
 from segdistill.inference.mask_files import write_masks
+from segdistill.inference.masks import CLASSES_FILE
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
 from segdistill.model.segmenter import Segmenter
 from segdistill.storage import Folder
@@ -72,5 +73,8 @@ class MaskWork:
                         "output": outputs[file].as_posix(),
                         "pixels": pixels.tolist(),
                     }
+            if self.out.path is None:
+                # Whoever shares the work out writes it, once.
+                (folder / CLASSES_FILE).unlink(missing_ok=True)
 
         return lambda rows: run_staged(rows, self.out, make)

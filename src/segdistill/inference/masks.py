@@ -120,3 +120,17 @@ def write_classes(folder: Path, classes: Sequence[SegmentClass], pixels: NDArray
         for each, count in zip(classes, pixels, strict=True)
     ]
     write_text_atomically(folder / CLASSES_FILE, json.dumps(rows, indent=2) + "\n")
+
+
+def ensure_classes(folder: Path, classes: Sequence[SegmentClass]) -> None:
+    """Write ``classes.json``, yet without pixels, if there is none.
+
+    By it the folder is known for one of masks; so it is written before the first of them, and a
+    search for images passes over masks even if what wrote them was killed.
+
+    Args:
+        folder: where masks are written.
+        classes: in the order of their indices.
+    """
+    if not (folder / CLASSES_FILE).exists():
+        write_classes(folder, classes, np.zeros(len(classes), np.int64))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from segdistill.files import write_text_atomically
+from segdistill.files import remove_leftovers, write_text_atomically
 from segdistill.model.description import SegmentClass
 from segdistill.model.files import (
     CENTRES,
@@ -148,6 +148,7 @@ def step_on(folder: Path, sets: ClassSets) -> None:
 
 
 def _write(folder: Path, sets: ClassSets) -> None:
+    remove_leftovers(folder)
     description = read_description(folder)
     current = sets.current
     if current.tensor is None:

@@ -31,6 +31,9 @@ from segdistill.training.trainee import Trainee
 from segdistill.training.training_set import TrainingSet
 from segdistill.training.watched_places import WatchedPlaces, watched_places
 
+CHECKPOINT_SECONDS = 10.0
+"""After so long a checkpoint is written, however few steps have been taken."""
+
 
 class Stopwatch:
     """Times stages that follow each other."""
@@ -186,6 +189,7 @@ def train_and_log(
     log = None
     if run is not None and group.is_first:
         log = TrainingLog(run.path / LOG_FOLDER, first_step=first_step)
+    written = time.monotonic()
 
     def on_step(step: Step) -> None:
         record = step.record
@@ -193,16 +197,15 @@ def train_and_log(
         look = None if stopping is None else stopping.watch(record.step, trainee, group)
         if run is None or log is None:
             return
-        log.losses(record)
-        if look is not None:
-            log.agreement(look)
-        if record.step % settings.training.checkpoint_every == 0:
-            log.correlations(record.step, trainee, step.batch, data, settings)
-            log.panels(record.step, trainee, data)
+        is_due = record.step % settings.training.checkpoint_every == 0
+        _log_step(log, step, look, trainee, data, settings, in_full=is_due)
+        if is_due or time.monotonic() - written >= CHECKPOINT_SECONDS:
             write_checkpoint(run)
 
     def write_checkpoint(run: RunFolder) -> None:
+        nonlocal written
         run.write_checkpoint(trainee, optimiser, history, images=images, stopping=stopping)
+        written = time.monotonic()
 
     try:
         with translate_os_errors(Path() if run is None else run.path):
@@ -226,3 +229,22 @@ def train_and_log(
         if log is not None:
             log.close()
     return history
+
+
+def _log_step(
+    log: TrainingLog,
+    step: Step,
+    look: Look | None,
+    trainee: Trainee,
+    data: TrainingSet,
+    settings: FitSettings,
+    *,
+    in_full: bool,
+) -> None:
+    record = step.record
+    log.losses(record)
+    if look is not None:
+        log.agreement(look)
+    if in_full:
+        log.correlations(record.step, trainee, step.batch, data, settings)
+        log.panels(record.step, trainee, data)

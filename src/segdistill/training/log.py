@@ -42,9 +42,9 @@ class TrainingLog:
     """
 
     def __init__(self, folder: Path, *, first_step: int = 0) -> None:
-        # What a run that was broken off logged after its last checkpoint is logged again.
-        purged = first_step + 1 if first_step else None
-        self._writer = SummaryWriter(str(folder), purge_step=purged)
+        # What a run that was broken off logged after its last checkpoint, or before its first, is
+        # logged again.
+        self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def losses(self, record: StepRecord) -> None:
         """Log the losses of a step, and what the probes reach."""

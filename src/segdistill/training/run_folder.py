@@ -15,6 +15,7 @@
 
 import csv
 import json
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -27,7 +28,12 @@ from safetensors.torch import load_file, save
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
-from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
+from segdistill.files import (
+    atomic_path,
+    remove_leftovers,
+    translate_os_errors,
+    write_text_atomically,
+)
 from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.linear_probe import PROBE_FILE
 from segdistill.training.early_stopping import EarlyStopping
@@ -78,6 +84,8 @@ class RunFolder:
         """
         if overwrite and resume:
             raise UserError("--overwrite and --resume: choose one")
+        # A run that was killed before its first file was whole has left no more than these.
+        remove_leftovers(self.path)
         if self.is_run:
             if resume:
                 self._check_same_settings(settings)
@@ -95,9 +103,9 @@ class RunFolder:
         # A first small write shows whether the place can be written, before hours of work.
         with translate_os_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        with atomic_path(self.path / ".writable"):
-            pass
-        (self.path / ".writable").unlink()
+            # Without a name, so that nothing of it can stay.
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
 
     def continued(self, settings: FitSettings) -> FitSettings:
         """Return the settings with what was left out as the run was begun with."""
@@ -123,8 +131,7 @@ class RunFolder:
 
     def write_settings(self, settings: FitSettings) -> None:
         """Write the settings, so that ``fit --config settings.yaml`` repeats the run."""
-        text = yaml.safe_dump(settings.as_plain(), sort_keys=False)
-        write_text_atomically(self.path / SETTINGS_FILE, text)
+        self._write_plain_settings(settings.as_plain())
 
     def read_settings(self) -> dict[str, Any]:
         """Read the settings of the run as plain values."""
@@ -253,9 +260,17 @@ class RunFolder:
             )
         return history
 
-    def remove_checkpoint(self) -> None:
-        """Remove the checkpoint of a run that is finished."""
+    def conclude(self) -> None:
+        """Do what is left to do once the model is written; nothing if it has been done."""
+        plain, estimated = self.read_settings(), self.read_facts().get("class_count")
+        # Only now: a run that goes on after a break must estimate the number of classes once more.
+        if estimated is not None and plain.get("classes") is None:
+            self._write_plain_settings(plain | {"classes": estimated["chosen"]})
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def _write_plain_settings(self, plain: dict[str, Any]) -> None:
+        text = yaml.safe_dump(plain, sort_keys=False)
+        write_text_atomically(self.path / SETTINGS_FILE, text)
 
     def _check_same_settings(self, settings: FitSettings) -> None:
         # A setting that a run of an older version does not know had the effect of its default.
