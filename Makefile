@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+# Tests that run at a time; one torch thread each.
+JOBS ?= 2
 
 .PHONY: demo test test-all lint format clean
 
@@ -26,7 +28,7 @@ demo: $(VENV)/installed
 	@echo "The report: $(DEMO)/run/report.html"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
 
 test-all: $(VENV)/installed-dev lint
 	$(BIN)/python -m pytest

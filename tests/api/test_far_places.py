@@ -144,7 +144,7 @@ def test_two_sources_must_not_meet(segmenter: Segmenter, photos: Path, bucket: s
     [
         ({"video": True}, "--video: is for frames on this machine"),
         ({"smooth": 0.5}, "--smooth: is for videos"),
-        ({"engine": "ray"}, "--engine ray: workers load the run themselves"),
+        ({"engine": "ray"}, "memory://bucket/photos: is in the memory of this process"),
         ({"engine": "dask"}, "--engine dask: must be local or ray"),
         ({"workers": 2}, "--workers: is for --engine ray"),
         ({"engine": "ray", "workers": 0}, "--workers 0: must be at least 1"),
@@ -155,6 +155,11 @@ def test_mistakes_are_told(
 ) -> None:
     with pytest.raises(UserError, match=message):
         segment(segmenter, f"{bucket}/photos", f"{bucket}/masks", **changes)
+
+
+def test_workers_load_runs_from_folders(segmenter: Segmenter, photos: Path) -> None:
+    with pytest.raises(UserError, match="--engine ray: workers load the run themselves"):
+        segment(segmenter, photos, "masks", engine="ray")
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def test_mistakes_are_one_line(photos: Path, fitted: Path, masks: Path, segdisti
         (["nowhere", masks, *coco], "nowhere: no segmenter.json there; give a run folder"),
         ([fitted, masks, *coco, "--images", "nowhere"], "nowhere: no such file or folder"),
         ([fitted, masks, *coco, "--min-area", 0], "--min-area 0: must be at least 1"),
+        ([fitted, masks, *coco, "--min-area", "x"], "--min-area x: must be a whole number"),
         ([fitted, masks, *coco, "--copy-images"], "--copy-images: not for --format coco, but for"),
         ([fitted, masks, "--format", "voc", "--copy-images"], "--copy-images: needs --images"),
         ([fitted, masks, "--format", "label-studio"], "--format label-studio: needs --images"),

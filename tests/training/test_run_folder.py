@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
+from segdistill.features.extract import FeatureMaps
 from segdistill.training.loop import StepRecord
 from segdistill.training.run_folder import RunFolder
+from segdistill.training.stages import data_fingerprint
 from segdistill.training.trainee import Trainee
 
 SETTINGS = FitSettings(classes=3)
@@ -89,7 +93,7 @@ def test_a_checkpoint_brings_back_weights_and_averages(tmp_path: Path) -> None:
         torch.testing.assert_close(ours, theirs)
         for key, value in optimiser.state[ours].items():
             torch.testing.assert_close(value, fresh_optimiser.state[theirs][key])
-    with pytest.raises(UserError, match="images have changed"):
+    with pytest.raises(UserError, match="images or backbone have changed"):
         run.read_checkpoint(fresh, fresh_optimiser, images="other")
     run.conclude()
     assert run.read_checkpoint(fresh, fresh_optimiser, images="abc") == []
@@ -99,3 +103,20 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="a file stands where"):
         RunFolder(tmp_path / "file" / "run").check(SETTINGS, overwrite=False, resume=False)
+
+
+def test_settings_that_are_no_text_are_told(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run.path / "settings.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"settings\.yaml: cannot be read"):
+        run.read_settings()
+
+
+def test_another_backbone_is_another_fingerprint() -> None:
+    def of(backbone: str, *keys: str) -> str:
+        views = [SimpleNamespace(key=key) for key in keys]
+        maps = SimpleNamespace(backbone=SimpleNamespace(fingerprint=backbone), views=views)
+        return data_fingerprint(cast("FeatureMaps", maps))
+
+    assert len({of("a", "1", "2"), of("b", "1", "2"), of("a", "2", "1"), of("a", "1")}) == 4
+    assert of("a", "1") == of("a", "1")

@@ -85,11 +85,11 @@ def extract_features(
     Raises:
         UserError: something given cannot be used; the message names it and the mend.
     """
-    check_engine(engine, workers)
+    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    check_engine(engine, workers, [*several, out])
     if resolution is not None and resolution < 32:
         raise UserError(f"--resolution {resolution}: must be at least 32")
     place = open_folder(out)
-    several = [sources] if isinstance(sources, str | Path) else list(sources)
     images = find_sources(several, place)
     plan = plan_outputs(
         images,

@@ -69,8 +69,8 @@ def segment(
     chosen = changed(options, changes, MaskOptions).validated()
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     place = open_folder(out)
+    check_engine(engine, workers, [*several, out])
     if engine != "local" or place.path is None or any(map(is_url, several)):
-        check_engine(engine, workers)
         return segment_by_engine(
             run,
             several,
@@ -81,7 +81,6 @@ def segment(
             settings={"backbone": backbone, "device": device, "precision": precision},
             progress=progress,
         )
-    check_engine(engine, workers)
     work = _Work.sorted_out(several, place.path)
     if not in_group():  # before a model loads
         work.check(chosen)

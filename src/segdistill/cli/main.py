@@ -150,7 +150,7 @@ def overview() -> str:
         [
             "segdistill learns to segment images without labels.",
             "",
-            "  segdistill fit PHOTOS --classes 8            # -> runs/PHOTOS",
+            "  segdistill fit PHOTOS                        # -> runs/PHOTOS",
             "  segdistill segment runs/PHOTOS MORE_PHOTOS   # -> one mask a photo",
             "",
             "Commands:",

@@ -123,7 +123,14 @@ class CommandParser(ArgumentParser):
             expected = " or ".join(TYPE_NAMES.get(each, each) for each in ordered)
         else:
             expected = "of another form"
-        return f"--{key} {value or repr('')}: must be {expected}"
+        return f"{self._option_of(key)} {value or repr('')}: must be {expected}"
+
+    def _option_of(self, key: str) -> str:
+        """Return the option that sets a value, which may be written with dashes."""
+        for action in self._actions:
+            if action.dest == key and action.option_strings:
+                return str(action.option_strings[-1])
+        return f"--{key}"
 
 
 def flag(parser: CommandParser, name: str, text: str) -> None:

@@ -9,11 +9,16 @@ from segdistill.overlap import worker_threads
 from segdistill.progress import progress_bar
 
 
-def check_engine(engine: EngineName, workers: int | None) -> None:
+def check_engine(engine: EngineName, workers: int | None, places: Sequence[object] = ()) -> None:
     """Check the choice of an engine.
 
+    Args:
+        engine: who does the work.
+        workers: how many of them.
+        places: paths and URLs of what is read and written.
+
     Raises:
-        UserError: there is no such engine, or the number of workers does not fit.
+        UserError: there is no such engine, or the number of workers or a place does not fit it.
 
     Example:
         >>> check_engine("local", 2)
@@ -27,6 +32,9 @@ def check_engine(engine: EngineName, workers: int | None) -> None:
         raise UserError("--workers: is for --engine ray")
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: must be at least 1")
+    for place in places:
+        if engine == "ray" and str(place).startswith("memory://"):
+            raise UserError(f"{place}: is in the memory of this process, where no worker sees it")
 
 
 def run_work(

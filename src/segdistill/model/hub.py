@@ -10,17 +10,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 from segdistill.backbones.huggingface import hub_reason
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.errors import UserError
 from segdistill.files import write_text_atomically
 from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
-from segdistill.model.model_card import CardFacts, model_card
-
-if TYPE_CHECKING:
-    from segdistill.model.segmenter import Segmenter
+from segdistill.model.model_card import CardFacts, SharedModel, model_card
 
 CARD_FILE = "README.md"
 READ_FILES = ("*.json", "*.safetensors")
@@ -83,7 +80,7 @@ class HubMixin:
             UserError: the hub cannot be reached, or does not take the model, or holds one already.
         """
         return push_model(
-            cast("Segmenter", self), repo_id, private=private, overwrite=overwrite, facts=facts
+            cast("SharedModel", self), repo_id, private=private, overwrite=overwrite, facts=facts
         )
 
 
@@ -117,7 +114,7 @@ def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
 
 
 def push_model(
-    segmenter: "Segmenter",
+    segmenter: SharedModel,
     repo_id: str,
     *,
     private: bool = False,
@@ -160,7 +157,7 @@ def _reworded(repo_id: str) -> Iterator[None]:
         ) from error
 
 
-def write_shared(segmenter: "Segmenter", folder: Path, repo_id: str, facts: CardFacts) -> None:
+def write_shared(segmenter: SharedModel, folder: Path, repo_id: str, facts: CardFacts) -> None:
     """Write what a repository is to hold into a folder.
 
     Args:

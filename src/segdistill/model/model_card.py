@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import yaml
 
-from segdistill.backbones import backbone_entries
+from segdistill.backbones import Backbone, backbone_entries
+from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.version import __version__
-
-if TYPE_CHECKING:
-    from segdistill.model.segmenter import Segmenter
 
 MEASURES = {"accuracy": "accuracy", "mean_iou": "mIoU", "boundary_f": "boundary F-score"}
 """Scores of an evaluation, and what they are called before people."""
@@ -45,7 +43,21 @@ class CardFacts:
     data: str = "labelled images"
 
 
-def model_card(segmenter: "Segmenter", repo_id: str, facts: CardFacts) -> str:
+class SharedModel(Protocol):
+    """What of a model is shared, and told by its card."""
+
+    backbone: Backbone
+    settings: SegmenterSettings
+
+    @property
+    def classes(self) -> tuple[SegmentClass, ...]:
+        """The classes, in the order of their indices."""
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model into a folder."""
+
+
+def model_card(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> str:
     """Return the card as Markdown with YAML at its head, as the hub reads it.
 
     Args:
@@ -65,7 +77,7 @@ def model_card(segmenter: "Segmenter", repo_id: str, facts: CardFacts) -> str:
     return f"---\n{head}---\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
-def backbone_source(segmenter: "Segmenter") -> str:
+def backbone_source(segmenter: SharedModel) -> str:
     """Return the hub id of a model's backbone, ``embedded``, or nothing where it is a local one."""
     name = segmenter.backbone.name.partition(":")[0]
     known = {entry.name: entry.source for entry in backbone_entries()}
@@ -74,7 +86,7 @@ def backbone_source(segmenter: "Segmenter") -> str:
     return name if name.count("/") == 1 and not Path(name).exists() else ""
 
 
-def _metadata(segmenter: "Segmenter", repo_id: str, facts: CardFacts) -> dict[str, Any]:
+def _metadata(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> dict[str, Any]:
     source = backbone_source(segmenter)
     metadata: dict[str, Any] = {
         "library_name": "segdistill",
@@ -103,7 +115,7 @@ def _metadata(segmenter: "Segmenter", repo_id: str, facts: CardFacts) -> dict[st
     return metadata
 
 
-def _how_to_use(segmenter: "Segmenter", repo_id: str) -> str:
+def _how_to_use(segmenter: SharedModel, repo_id: str) -> str:
     is_local = not backbone_source(segmenter)
     place = ', backbone="FOLDER"' if is_local else ""
     note = f"\n\n{LOCAL_BACKBONE}" if is_local else ""
@@ -117,7 +129,7 @@ segmenter.save("runs/shared")  # a run folder for every command of segdistill
 ```{note}"""
 
 
-def _classes(segmenter: "Segmenter") -> str:
+def _classes(segmenter: SharedModel) -> str:
     rows = [
         f"| {each.index} | {_cell(each.name)} | `#{bytes(each.colour).hex()}` |"
         f" {'hidden in overlays and exports' if each.hidden else ''} |"
@@ -144,7 +156,7 @@ def _scores(facts: CardFacts) -> str:
     )
 
 
-def _origin(segmenter: "Segmenter", facts: CardFacts) -> str:
+def _origin(segmenter: SharedModel, facts: CardFacts) -> str:
     training, backbone = segmenter.settings.training, segmenter.backbone
     name = backbone_source(segmenter) or Path(backbone.name).name
     source = (

@@ -138,7 +138,7 @@ class RunFolder:
         path = self.path / SETTINGS_FILE
         try:
             plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
         return plain if isinstance(plain, dict) else {}
 
@@ -240,8 +240,8 @@ class RunFolder:
             raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
         if metadata["images"] != images:
             raise UserError(
-                f"{self.path}: the images have changed since the run was broken off;"
-                " put them back, or start anew with --overwrite"
+                f"{self.path}: images or backbone have changed since the run was broken off; put"
+                " them back, or start anew with --overwrite"
             )
         trainee.load_state_dict(_part(tensors, "trainee."))
         if stopping is not None:

@@ -270,6 +270,6 @@ def judge_of(head: SegmentationHead, places: WatchedPlaces) -> Callable[[torch.T
 
 
 def data_fingerprint(maps: FeatureMaps) -> str:
-    """Return a fingerprint of the images, their order and the size at which they are seen."""
-    text = " ".join(view.key for view in maps.views)
+    """Return a fingerprint of the backbone and of the images, their order and the size seen."""
+    text = " ".join([maps.backbone.fingerprint, *(view.key for view in maps.views)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
