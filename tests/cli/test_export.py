@@ -79,7 +79,6 @@ def test_mistakes_are_one_line(photos: Path, fitted: Path, masks: Path, segdisti
         (["nowhere", masks, *coco], "nowhere: no segmenter.json there; give a run folder"),
         ([fitted, masks, *coco, "--images", "nowhere"], "nowhere: no such file or folder"),
         ([fitted, masks, *coco, "--min-area", 0], "--min-area 0: must be at least 1"),
-        ([fitted, masks, *coco, "--min-area", "x"], "--min-area x: must be a whole number"),
         ([fitted, masks, *coco, "--copy-images"], "--copy-images: not for --format coco, but for"),
         ([fitted, masks, "--format", "voc", "--copy-images"], "--copy-images: needs --images"),
         ([fitted, masks, "--format", "label-studio"], "--format label-studio: needs --images"),
@@ -170,3 +169,9 @@ def test_a_georeferenced_image(fitted: Path, segdistill: Run, photos: Path) -> N
     features = json.loads(Path("exports/tiles-geojson.geojson").read_text())["features"]
     assert {each["properties"]["source"] for each in features} == {"a.tif"}
     assert sum(each["properties"]["pixels"] for each in features) == height * width
+
+
+def test_options_are_named_as_they_are_typed(segdistill: Run) -> None:
+    status, out, error = segdistill("export", "run", "masks", "--min-area", "x")
+    assert (status, out) == (2, "")
+    assert error.startswith("segdistill export: --min-area x: must be a whole number\n")
