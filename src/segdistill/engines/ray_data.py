@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,14 @@ from segdistill.errors import UserError
 BATCH = 32
 MOST_BATCHES_AT_ONCE = 20_000
 """Ray keeps account of each batch that is still to be done; beyond this they grow."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+"""Set in the environment unless the user has set them otherwise."""
 
 ItemColumn = dict[str, NDArray[Any]]
 
@@ -106,10 +115,9 @@ def run_in_ray(
 @contextlib.contextmanager
 def _session() -> Iterator[Any]:
     """Join or start a cluster quietly, and leave it as it was found."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Without these Ray talks of its own workings on every start.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # Else Ray reports that it is used, shows bars of its own, and logs what it can handle itself.
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         ray: Any = import_module("ray")
         import_module("ray.data")
@@ -117,11 +125,12 @@ def _session() -> Iterator[Any]:
         raise UserError("--engine ray: needs Ray: pip install 'segdistill[ray]'") from error
     started = not ray.is_initialized()
     if started:
-        ray.init(
-            include_dashboard=False if "RAY_ADDRESS" not in os.environ else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _standard_error_silenced():  # where Ray tells of its own log level
+            ray.init(
+                include_dashboard=False if "RAY_ADDRESS" not in os.environ else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -131,3 +140,20 @@ def _session() -> Iterator[Any]:
     finally:
         if started:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _standard_error_silenced() -> Iterator[None]:
+    """Send to nowhere what libraries that are not Python's write; exceptions tell the rest."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed already
+        yield
+        return
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
