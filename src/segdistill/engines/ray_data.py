@@ -125,12 +125,7 @@ def _session() -> Iterator[Any]:
         raise UserError("--engine ray: needs Ray: pip install 'segdistill[ray]'") from error
     started = not ray.is_initialized()
     if started:
-        with _standard_error_silenced():  # where Ray tells of its own log level
-            ray.init(
-                include_dashboard=False if "RAY_ADDRESS" not in os.environ else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        _start(ray)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -140,6 +135,31 @@ def _session() -> Iterator[Any]:
     finally:
         if started:
             ray.shutdown()
+
+
+def _start(ray: Any) -> None:
+    """Join the cluster that the environment names, or start one on this machine.
+
+    Raises:
+        UserError: it cannot be joined, or started.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        with _standard_error_silenced():  # where Ray tells of its own log level
+            ray.init(
+                # Else Ray would look for clusters that somebody once started here, alive or not.
+                address=address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (OSError, RuntimeError, ValueError) as error:  # connection errors are OSErrors
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if address:
+            raise UserError(
+                f"RAY_ADDRESS {address}: no cluster answers there ({reason})"
+            ) from error
+        raise UserError(f"--engine ray: workers cannot be started here ({reason})") from error
 
 
 @contextlib.contextmanager
