@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from segdistill.engines.ray_data import run_in_ray
 from segdistill.engines.staging import item_row
-from segdistill.images.finding import find_images
+from segdistill.images.finding import ImageFile, find_images
 from segdistill.inference.mask_work import MaskWork
 from segdistill.inference.options import MaskOptions
 from segdistill.storage import LocalFolder
@@ -41,7 +41,7 @@ def timing(run: Path, images: Path, count: int, workers: int) -> Timing:
     rows = []
     for number, file in enumerate(files):
         name = Path(f"{number}{file.path.suffix}")
-        rows.append(item_row(file.path.absolute(), name, name.with_suffix(".png")))
+        rows.append(item_row(ImageFile(file.path, name), name.with_suffix(".png")))
     times = []
     with tempfile.TemporaryDirectory() as scratch:
         work = MaskWork(str(run.absolute()), LocalFolder(Path(scratch)), MaskOptions())
@@ -61,6 +61,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--count", type=int, default=400, help="of images")
     options = parser.parse_args()
+    if options.count <= BATCH * max(options.workers):
+        parser.error(f"--count: more than {BATCH} for each worker, to have something to measure")
     print("| workers | images a second | against the first row | seconds to the first masks |")
     print("|---|---|---|---|")
     first = None

@@ -9,7 +9,7 @@ import pytest
 
 from segdistill import storage
 from segdistill.errors import UserError
-from segdistill.storage import RemoteFolder, fetch_url, is_url, open_folder
+from segdistill.storage import RemoteFolder, is_url, open_folder
 
 
 @pytest.fixture(params=["here", "memory", "github-like"])
@@ -26,20 +26,29 @@ def test_what_is_sent_can_be_fetched(place: str, tmp_path: Path) -> None:
     folder = open_folder(place)
     assert list(folder.names()) == []
     source = tmp_path / "source"
-    for name, text in (("a.txt", "one"), ("b/c d.txt", "two"), ("a.txt", "three")):
+    for name, text in (
+        ("a.txt", "one"),
+        ("b/c d.txt", "two"),
+        ("a.txt", "three"),
+        ("a[1]?*.txt", "four"),
+    ):
         source.write_text(text)
         folder.send(source, name)
     again = pickle.loads(pickle.dumps(folder))  # noqa: S301 - made here
-    assert sorted(again.names()) == ["a.txt", "b/c d.txt"]
+    assert sorted(again.names()) == ["a.txt", "a[1]?*.txt", "b/c d.txt"]
     again.fetch("a.txt", tmp_path / "x" / "copy")
     assert (tmp_path / "x" / "copy").read_text() == "three"
     again.fetch("b/c d.txt", tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "two"
+    again.fetch("a[1]?*.txt", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "four"
+    with pytest.raises(UserError, match=r"b\.txt: no such file"):
+        again.fetch("b.txt", tmp_path / "copy")
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"memory://nowhere/a\.jpg: no such file"):
-        fetch_url("memory://nowhere/a.jpg", tmp_path / "a.jpg")
+        RemoteFolder("memory://nowhere").fetch("a.jpg", tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +79,9 @@ class _Failing:
 
     def __init__(self, times: int, error: Callable[[], Exception]) -> None:
         self.times, self.error = times, error
+
+    def invalidate_cache(self) -> None:
+        """Nothing is cached."""
 
     def isfile(self, _path: str) -> bool:
         if self.times:

@@ -18,3 +18,7 @@ class UserError(Exception):
 
 class LostProcessError(Exception):
     """Another of several processes that work together has ended; nothing the user gave is wrong."""
+
+
+class FullDiskError(UserError):
+    """A disk of this machine is full, which no other file and no other attempt will mend."""

@@ -5,6 +5,7 @@ and whatever else fsspec has a driver for. Who may read there, and at which addr
 drivers as their own documentation says, for example by ``AWS_PROFILE`` and ``AWS_ENDPOINT_URL``.
 """
 
+import errno
 import re
 import shutil
 import time
@@ -13,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
-from segdistill.errors import UserError
+from segdistill.errors import FullDiskError, UserError
 from segdistill.files import atomic_path, translate_os_errors
 
 Result = TypeVar("Result")
@@ -22,7 +23,10 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 DRIVERS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 """Extras of segdistill that bring the driver of a kind of URL."""
 
-WHOLE_AT_ONCE = frozenset(["s3", "s3a", "gs", "gcs", "memory"])
+OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"])
+"""Kinds of places that have no folders to make."""
+
+WHOLE_AT_ONCE = OBJECT_STORES | {"memory"}
 """Kinds of places where a file appears when all of it is there."""
 
 ATTEMPTS = 4
@@ -119,9 +123,12 @@ class LocalFolder:
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy one of its files to a path."""
+        source = self.path / name
+        if not source.is_file():
+            raise UserError(f"{source}: no such file")
         with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.path / name, path)
+            shutil.copyfile(source, path)
 
     def send(self, path: Path, name: str) -> None:
         """Copy a file into it."""
@@ -157,7 +164,8 @@ class RemoteFolder:
     path = None
 
     def __init__(self, url: str) -> None:
-        self.place = url.rstrip("/")
+        kind, _, rest = url.rstrip("/").partition("://")
+        self.place = f"{kind.lower()}://{rest}"
         _ = self._system
 
     def __reduce__(self) -> tuple[type["RemoteFolder"], tuple[str]]:
@@ -188,7 +196,7 @@ class RemoteFolder:
         # Others may have written since.
         system.invalidate_cache()
         for found in self._tried(self.place, lambda: system.find(root)):
-            name = str(found)[len(root) :].lstrip("/")
+            name = str(found)[len(root) :].removeprefix("/")
             # Object stores mark folders by names that end with a slash.
             if name and not name.endswith("/"):
                 yield name
@@ -196,6 +204,7 @@ class RemoteFolder:
     def is_file(self) -> bool:
         """Return whether the URL is that of a file."""
         system, root = self._system
+        system.invalidate_cache()
         return bool(self._tried(self.place, lambda: system.isfile(root)))
 
     def fetch(self, name: str, path: Path) -> None:
@@ -203,22 +212,32 @@ class RemoteFolder:
         system, root = self._system
         with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        url = f"{self.place}/{name}"
-        self._tried(url, lambda: system.get_file(f"{root}/{name}", str(path)))
+
+        def read() -> None:
+            try:
+                system.get_file(f"{root}/{name}", str(path))
+            except OSError as error:
+                if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                    raise FullDiskError(f"{path.parent}: the disk is full") from error
+                raise
+
+        self._tried(f"{self.place}/{name}", read)
 
     def send(self, path: Path, name: str) -> None:
         """Copy a file of this machine into it."""
         system, root = self._system
         target = f"{root}/{name}"
-        first = target
-        if self.place.split("://", maxsplit=1)[0] not in WHOLE_AT_ONCE:
-            first = str(PurePosixPath(target).with_name(f".{PurePosixPath(name).name}.part"))
+        kind = self.place.split("://", maxsplit=1)[0]
+        hidden = str(PurePosixPath(target).with_name(f".{PurePosixPath(name).name}.part"))
 
         def write() -> None:
-            system.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
-            system.put_file(str(path), first)
-            if first != target:
-                system.mv(first, target)
+            if kind not in OBJECT_STORES:
+                system.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
+            if kind in WHOLE_AT_ONCE:
+                system.put_file(str(path), target)
+            else:
+                system.put_file(str(path), hidden)
+                _move(system, hidden, target)
 
         self._tried(f"{self.place}/{name}", write)
 
@@ -231,9 +250,12 @@ class RemoteFolder:
         for attempt in range(ATTEMPTS):
             try:
                 return work()
+            except FullDiskError:
+                raise
             except FINAL as error:
-                why = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-                raise UserError(f"{url}: {why}") from error
+                if isinstance(error, FileNotFoundError):
+                    raise UserError(f"{url}: no such file, folder or bucket") from error
+                raise UserError(f"{url}: {error}") from error
             except Exception as error:  # drivers fail in ways of their own
                 if attempt == ATTEMPTS - 1:
                     raise UserError(
@@ -253,11 +275,12 @@ def for_workers(folder: Folder) -> Folder:
     return folder if folder.path is None else LocalFolder(folder.path.absolute())
 
 
-def fetch_url(url: str, path: Path) -> None:
-    """Copy a file at a URL to a path on this machine.
+def _move(system: Any, source: str, target: str) -> None:
+    from fsspec import AbstractFileSystem  # noqa: PLC0415 - takes time, and most folders lie here
 
-    Raises:
-        UserError: it is not there or cannot be read.
-    """
-    place, _, name = url.rpartition("/")
-    RemoteFolder(place).fetch(name, path)
+    if type(system).mv is not AbstractFileSystem.mv:
+        system.mv(source, target)
+        return
+    # Its own way takes names for patterns.
+    system.cp_file(source, target)
+    system.rm_file(source)

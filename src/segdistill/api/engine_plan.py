@@ -9,7 +9,7 @@ from segdistill.engines.staging import item_row
 from segdistill.engines.work import Row
 from segdistill.errors import UserError
 from segdistill.files import remove_leftovers
-from segdistill.images.finding import find_all
+from segdistill.images.finding import find_all, is_video
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage, find_remote_images
 from segdistill.storage import Folder, is_url, without_file
@@ -22,11 +22,11 @@ class Plan(NamedTuple):
 
     Attributes:
         items: images of which there is nothing yet, as rows for an engine.
-        kept: names of the outputs that are there already.
+        kept: others, each with the name of the output that is there already.
     """
 
     items: list[Row]
-    kept: list[str]
+    kept: list[tuple[Row, str]]
 
 
 class Replacing(NamedTuple):
@@ -51,13 +51,18 @@ def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[I
     Raises:
         UserError: a source holds no image, or two images would get the same name.
     """
+    for source in sources:
+        if is_video(Path(str(source))):
+            raise UserError(
+                f"{source}: a video; `segment` takes videos of this machine, with --out on this"
+                " machine and without --engine ray"
+            )
     here = [without_file(str(source)) for source in sources if not is_url(source)]
     images: list[Image] = list(find_all(here)) if here else []
     for source in sources:
         if is_url(source):
             found = find_remote_images(str(source))
-            below = f"{out.place}/" if out is not None and out.place != str(source) else None
-            images += [each for each in found if below is None or not each.url.startswith(below)]
+            images += [each for each in found if out is None or not _is_output(each, out)]
     places: dict[Path, str] = {}
     for image in images:
         place = image.url if isinstance(image, RemoteImage) else str(image.path)
@@ -67,6 +72,12 @@ def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[I
                 f"{place} and {other}: both would be written as {image.name}; take them in turn"
             )
     return images
+
+
+def _is_output(image: RemoteImage, out: Folder) -> bool:
+    """Return whether an image lies in a folder for outputs that is itself among the images."""
+    inside = out.place.startswith(f"{image.folder}/")
+    return inside and image.url.startswith(f"{out.place}/")
 
 
 def plan_outputs(
@@ -97,21 +108,22 @@ def plan_outputs(
     """
     if replacing.overwrite and replacing.resume:
         raise UserError("--overwrite and --resume: choose one")
-    if out.path is not None and replacing.resume:
+    if out.path is not None and (replacing.resume or replacing.overwrite):
         for folder in {(out.path / output).parent for output in outputs}:
             remove_leftovers(folder)
-    there = frozenset(out.names())
+    is_there = _looking_into(out)
     items, kept = [], []
     for image, output in zip(images, outputs, strict=True):
-        source = image.url if isinstance(image, RemoteImage) else str(image.path.absolute())
         ways = [[path.as_posix() for path in form] for form in forms(output)]
-        if any(_place_of(out, form[0]) == source for form in ways):
-            raise UserError(f"{source}: would be replaced; choose another --out")
-        whole = next((form[0] for form in ways if there.issuperset(form)), None)
+        if any(is_there(form[0]) and _is_image(out, form[0], image) for form in ways):
+            place = image.url if isinstance(image, RemoteImage) else image.path
+            raise UserError(f"{place}: would be replaced; choose another --out")
+        whole = next((form[0] for form in ways if all(map(is_there, form))), None)
+        row = item_row(image, output)
         if whole is None or replacing.overwrite:
-            items.append(item_row(source, image.name, output))
+            items.append(row)
         else:
-            kept.append(whole)
+            kept.append((row, whole))
     if replacing.overwrite or replacing.resume:
         return Plan(items, kept)
     if kept:
@@ -119,12 +131,24 @@ def plan_outputs(
             f"{out.place}: {len(kept)} of {len(images)} {kind} exist already; add --resume to write"
             " the others, --overwrite to replace them, or choose another --out"
         )
-    if summary in there:
+    if is_there(summary):
         raise UserError(
             f"{out.place}/{summary}: exists already; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
 
 
-def _place_of(out: Folder, name: str) -> str:
-    return f"{out.place}/{name}" if out.path is None else str((out.path / name).absolute())
+def _looking_into(out: Folder) -> Callable[[str], bool]:
+    """Return what tells whether a file is in a folder; a far one is listed once."""
+    if out.path is None:
+        return frozenset(out.names()).__contains__
+    folder = out.path
+    return lambda name: (folder / name).exists()
+
+
+def _is_image(out: Folder, name: str, image: Image) -> bool:
+    """Return whether an output would lie where an image does."""
+    if isinstance(image, RemoteImage):
+        return f"{out.place}/{name}" == image.url
+    # However the two are spelt, and through whatever links.
+    return out.path is not None and (out.path / name).resolve() == image.path.resolve()

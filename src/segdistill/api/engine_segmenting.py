@@ -1,8 +1,7 @@
 """Segmenting very many images, here or by many workers, from and to wherever they lie."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,8 +11,8 @@ from segdistill.api.common import Source
 from segdistill.api.engine_plan import Replacing, find_sources, plan_outputs
 from segdistill.engines.running import run_work
 from segdistill.engines.staging import TRANSFERS
-from segdistill.engines.work import EngineName
-from segdistill.errors import UserError
+from segdistill.engines.work import EngineName, Row
+from segdistill.errors import FullDiskError, UserError
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
@@ -24,7 +23,9 @@ from segdistill.inference.mask_work import MaskWork
 from segdistill.inference.masks import CLASSES_FILE, write_classes
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
 from segdistill.model.segmenter import Segmenter
+from segdistill.overlap import in_threads
 from segdistill.processes import in_group
+from segdistill.progress import progress_bar
 from segdistill.storage import Folder, for_workers
 
 
@@ -54,13 +55,7 @@ def segment_by_engine(
     Raises:
         UserError: something given cannot be used; the message names it and the mend.
     """
-    if isinstance(run, Segmenter) and engine == "ray":
-        raise UserError("--engine ray: workers load the run themselves: give its folder")
-    if in_group():
-        raise UserError("--devices: does not go with --engine ray (give --workers) or with URLs")
-    check_film_options(options, films=False)
-    if options.video:
-        raise UserError("--video: is for frames on this machine, without --engine ray")
+    _check(run, options, engine)
     images = find_sources(sources, out)
     plan = plan_outputs(
         images,
@@ -71,20 +66,22 @@ def segment_by_engine(
         summary=CLASSES_FILE,
         kind="masks",
     )
-    if isinstance(run, Segmenter):
-        segmenter = run
-        work = MaskWork(run, out, options)
-    elif engine == "local":
-        segmenter = Segmenter.load(run, **settings)
-        work = MaskWork(segmenter, out, options)
-    else:
-        # Here only its classes are needed, and mistakes are told before workers start.
-        segmenter = Segmenter.load(run, **{**settings, "device": "cpu"})
-        work = MaskWork(str(Path(run).absolute()), for_workers(out), options, **settings)
-    done = SegmentedFiles(out.path or out.place, kept=len(plan.kept))
+    work, segmenter = _work(run, out, options, engine, settings)
+    items = list(plan.items)
     pixels = np.zeros(len(segmenter.classes), np.int64)
+    with progress_bar("Reading masks", len(plan.kept), shown=progress) as advance:
+        for row, counts in _counted(plan.kept, out, len(pixels)):
+            if counts is None:
+                items.append(row)
+            else:
+                pixels += counts
+            advance(1)
+    done = SegmentedFiles(out.path or out.place, kept=len(images) - len(items))
+    if items and out.path is None:
+        # By it the folder is known for one of masks, even if this is killed.
+        _send_classes(out, segmenter, np.zeros_like(pixels))
     for row in run_work(
-        work, plan.items, engine=engine, workers=workers, label="Segmenting", progress=progress
+        work, items, engine=engine, workers=workers, label="Segmenting", progress=progress
     ):
         if "reason" not in row:
             pixels += np.array(row["pixels"], np.int64)
@@ -94,12 +91,49 @@ def segment_by_engine(
         else:
             name = Path(row["name"])
             done.skipped.append(SkippedImage(ImageFile(name, name), row["reason"]))
-    pixels += _pixels_of_kept(plan.kept, out, len(pixels))
     if done.written or done.kept:
-        with tempfile.TemporaryDirectory() as scratch:
-            write_classes(Path(scratch), segmenter.classes, pixels)
-            out.send(Path(scratch) / CLASSES_FILE, CLASSES_FILE)
+        _send_classes(out, segmenter, pixels)
     return done
+
+
+def _check(run: Source | Segmenter, options: MaskOptions, engine: EngineName) -> None:
+    """Check what does not go together.
+
+    Raises:
+        UserError: something does not.
+    """
+    if isinstance(run, Segmenter) and engine == "ray":
+        raise UserError("--engine ray: workers load the run themselves: give its folder")
+    if in_group():
+        raise UserError("--devices: does not go with --engine ray (give --workers) or with URLs")
+    check_film_options(options, films=False)
+    if options.video:
+        raise UserError("--video: is for frames on this machine, without --engine ray")
+
+
+def _work(
+    run: Source | Segmenter,
+    out: Folder,
+    options: MaskOptions,
+    engine: EngineName,
+    settings: dict[str, Any],
+) -> tuple[MaskWork, Segmenter]:
+    """Return the work, and the model, which here has to tell its classes at least."""
+    if isinstance(run, Segmenter):
+        return MaskWork(run, out, options), run
+    if engine == "local":
+        segmenter = Segmenter.load(run, **settings)
+        return MaskWork(segmenter, out, options), segmenter
+    # Mistakes are told before workers start.
+    segmenter = Segmenter.load(run, **{**settings, "device": "cpu"})
+    folder = str(Path(run).absolute())
+    return MaskWork(folder, for_workers(out), options, **settings), segmenter
+
+
+def _send_classes(out: Folder, segmenter: Segmenter, pixels: MaskPixels) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        write_classes(Path(scratch), segmenter.classes, pixels)
+        out.send(Path(scratch) / CLASSES_FILE, CLASSES_FILE)
 
 
 def _forms(options: MaskOptions) -> Callable[[Path], list[list[Path]]]:
@@ -112,14 +146,23 @@ def _forms(options: MaskOptions) -> Callable[[Path], list[list[Path]]]:
     return forms
 
 
-def _pixels_of_kept(names: Iterable[str], out: Folder, classes: int) -> MaskPixels:
-    def pixels(name: str) -> MaskPixels:
-        if out.path is not None:
-            return pixels_of_masks([out.path / name], classes)
+def _counted(
+    kept: Iterable[tuple[Row, str]], out: Folder, classes: int
+) -> Iterator[tuple[Row, MaskPixels | None]]:
+    """Yield images with the pixels of their masks, or none where a mask cannot be read."""
+
+    def count(each: tuple[Row, str]) -> tuple[Row, MaskPixels | None]:
+        row, name = each
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(scratch) / PurePosixPath(name).name
-            out.fetch(name, copy)
-            return pixels_of_masks([copy], classes)
+            try:
+                if out.path is None:
+                    out.fetch(name, copy)
+                mask = copy if out.path is None else out.path / name
+                return row, pixels_of_masks([mask], classes)
+            except FullDiskError:
+                raise
+            except UserError:
+                return row, None
 
-    with ThreadPoolExecutor(TRANSFERS) as pool:
-        return sum(pool.map(pixels, names), np.zeros(classes, np.int64))
+    return in_threads(count, kept, threads=TRANSFERS, ahead=2 * TRANSFERS)

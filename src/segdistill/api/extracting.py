@@ -2,9 +2,10 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from segdistill.api.common import Source
 from segdistill.api.engine_plan import Replacing, find_sources, plan_outputs
@@ -13,14 +14,17 @@ from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.engines.running import check_engine, run_work
 from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
+from segdistill.images.decode import UnreadableImageError, content_hash
 from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.inference.feature_work import FeatureWork, map_maker
-from segdistill.storage import for_workers, open_folder
+from segdistill.inference.feature_work import FeatureWork, MapMaker, map_maker
+from segdistill.model.files import WEIGHTS_FILE
+from segdistill.storage import Folder, for_workers, open_folder
 from segdistill.version import __version__
 
 FEATURES_FILE = "features.json"
+SAME = ("kind", "fingerprint", "model", "resolution")
+"""What maps in one folder have in common."""
 
 
 @dataclass
@@ -113,6 +117,12 @@ def extract_features(
         precision,
         maker=maker if engine == "local" else None,
     )
+    about = _about(maker, folder)
+    if plan.kept:
+        _check_same(about, place)
+    if plan.items:
+        # First, so that what is there is known by it even if this is killed.
+        _send_about(about, place)
     done = ExtractedFeatures(
         place.path or place.place, maker.channels, maker.backbone.stride, kept=len(plan.kept)
     )
@@ -131,21 +141,54 @@ def extract_features(
         else:
             file = ImageFile(Path(row["name"]), Path(row["name"]))
             done.skipped.append(SkippedImage(file, row["reason"]))
-    if done.written or done.kept:
-        about = {
-            "segdistill": __version__,
-            "kind": "features" if run is None else "codes",
-            "backbone": maker.backbone.name,
-            "fingerprint": maker.backbone.fingerprint,
-            "licence": maker.backbone.licence,
-            "resolution": maker.resolution,
-            "stride": maker.backbone.stride,
-            "layout": ["height", "width", "channels"],
-            "channels": maker.channels,
-            "maps": done.written + done.kept,
-        }
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / FEATURES_FILE
-            path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-            place.send(path, FEATURES_FILE)
+    if done.written:
+        _send_about({**about, "maps": done.written + done.kept}, place)
     return done
+
+
+def _about(maker: MapMaker, run: str | None) -> dict[str, Any]:
+    """Return what ``features.json`` tells, but for the number of maps."""
+    model = None if run is None else content_hash((Path(run) / WEIGHTS_FILE).read_bytes())
+    return {
+        "segdistill": __version__,
+        "kind": "features" if run is None else "codes",
+        "backbone": maker.backbone.name,
+        "fingerprint": maker.backbone.fingerprint,
+        "model": model,
+        "licence": maker.backbone.licence,
+        "resolution": maker.resolution,
+        "stride": maker.backbone.stride,
+        "layout": ["height", "width", "channels"],
+        "channels": maker.channels,
+    }
+
+
+def _send_about(about: Mapping[str, Any], place: Folder) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / FEATURES_FILE
+        path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        place.send(path, FEATURES_FILE)
+
+
+def _check_same(about: Mapping[str, Any], place: Folder) -> None:
+    """Check that the maps that are there are of the same kind.
+
+    Raises:
+        UserError: they are of another, or it is not known of which.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / FEATURES_FILE
+        try:
+            place.fetch(FEATURES_FILE, copy)
+            known = json.loads(copy.read_text(encoding="utf-8"))
+            differing = [name for name in SAME if known.get(name) != about[name]]
+        except (UserError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{place.place}/{FEATURES_FILE}: does not tell of what kind the maps there are;"
+                " add --overwrite, or choose another --out"
+            ) from error
+    if differing:
+        raise UserError(
+            f"{place.place}: the maps there have another {' and '.join(differing)}; add"
+            " --overwrite, or choose another --out"
+        )

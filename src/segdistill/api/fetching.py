@@ -1,7 +1,6 @@
 """Copying a sample of very many images to where they can be learned from."""
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,11 +9,11 @@ from pathlib import Path
 from segdistill.api.common import Source
 from segdistill.api.engine_plan import Image, find_sources
 from segdistill.engines.staging import TRANSFERS
-from segdistill.errors import UserError
-from segdistill.files import atomic_path
+from segdistill.errors import FullDiskError, UserError
+from segdistill.files import atomic_path, remove_leftovers
 from segdistill.images.remote import RemoteImage
 from segdistill.progress import progress_bar
-from segdistill.storage import fetch_url, is_url
+from segdistill.storage import LocalFolder, RemoteFolder, is_url
 
 MANY = 10_000
 """Images that tell the kinds of things as well as more of them do."""
@@ -67,18 +66,30 @@ def fetch_images(
     if is_url(out):
         raise UserError(f"{out}: a URL; give a folder of this machine")
     found = find_sources([sources] if isinstance(sources, str | Path) else list(sources))
+    # Copies of an earlier call may lie in the source itself.
+    copies = Path(out).resolve()
+    found = [
+        image
+        for image in found
+        if isinstance(image, RemoteImage) or copies not in image.path.resolve().parents
+    ]
     sample = sorted(found, key=lambda image: _drawn(image, seed))[:images]
     done = FetchedImages(Path(out), len(found))
     missing = [image for image in sample if not (done.folder / image.name).exists()]
     done.kept = len(sample) - len(missing)
 
+    for folder in {(done.folder / image.name).parent for image in sample}:
+        remove_leftovers(folder)
+
     def copy(image: Image) -> str | None:
         try:
             with atomic_path(done.folder / image.name) as temporary:
                 if isinstance(image, RemoteImage):
-                    fetch_url(image.url, temporary)
+                    RemoteFolder(image.folder).fetch(image.key, temporary)
                 else:
-                    shutil.copyfile(image.path, temporary)
+                    LocalFolder(image.path.parent).fetch(image.path.name, temporary)
+        except FullDiskError:
+            raise
         except UserError as error:
             return str(error)
         return None

@@ -23,7 +23,7 @@ from segdistill.inference.folder import (
 )
 from segdistill.model.segmenter import Segmenter
 from segdistill.processes import in_group
-from segdistill.storage import is_url, open_folder
+from segdistill.storage import is_url, open_folder, without_file
 
 
 def segment(
@@ -67,7 +67,8 @@ def segment(
         UserError: something given cannot be used; the message names it and the mend.
     """
     chosen = changed(options, changes, MaskOptions).validated()
-    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    given = [sources] if isinstance(sources, str | Path) else list(sources)
+    several = [without_file(each) if isinstance(each, str) else each for each in given]
     place = open_folder(out)
     check_engine(engine, workers, [*several, out])
     if engine != "local" or place.path is None or any(map(is_url, several)):

@@ -8,10 +8,11 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,16 @@ from segdistill.engines.work import FAILURE, Row, Work
 from segdistill.errors import UserError
 
 BATCH = 32
+MOST_RESTARTS = 20
+RETRIES = 3
+"""Of a batch whose worker is lost."""
+
 MOST_BATCHES_AT_ONCE = 20_000
 """Ray keeps account of each batch that is still to be done; beyond this they grow."""
+
+logger = logging.getLogger("segdistill")
+
+CONNECT_SECONDS = 10
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -47,8 +56,12 @@ class RayWorker:
         try:
             self._do = work.start(threads=threads)
         except UserError as error:
-            # An error of an actor's start would be tried again for ever.
             self._failure = {FAILURE: str(error)}
+        except Exception as error:
+            # A start that fails would be tried again and again: whatever it is, it is told.
+            logger.debug("a worker cannot start", exc_info=True)
+            reason = f"{type(error).__name__}: {error}"
+            self._failure = {FAILURE: f"--engine ray: a worker cannot start ({reason})"}
 
     def __call__(self, batch: ItemColumn) -> ItemColumn:
         """Work on a batch of items.
@@ -88,33 +101,82 @@ def run_in_ray(
         UserError: Ray is not installed, or what a worker met.
     """
     with _session() as ray:
-        there = ray.cluster_resources()
-        gpus, cores = int(there.get("GPU", 0)), max(int(there.get("CPU", 1)), 1)
-        size = workers or gpus or cores
-        if gpus == 0 and size > cores:
-            raise UserError(f"--workers {size}: there are {cores} cores")
-        own_cores = max(1, cores // size) if gpus else 1
+        hosts = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        share = worker_share(hosts, workers, with_gpus=work.device != "cpu")
         blocks = max(1, min(-(-len(items) // batch), MOST_BATCHES_AT_ONCE))
         rows = [{"row": json.dumps(item)} for item in items]
         results = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             RayWorker,
             # The one that Ray calls is a thread, too.
-            fn_constructor_args=(work, own_cores - 1),
-            batch_size=None,
-            compute=ray.data.ActorPoolStrategy(size=min(size, blocks)),
-            num_cpus=own_cores,
-            num_gpus=min(1.0, gpus / size) if gpus else None,
+            fn_constructor_args=(work, share.cores - 1),
+            batch_size=-(-len(items) // blocks),
+            compute=ray.data.ActorPoolStrategy(size=min(share.workers, blocks)),
+            num_cpus=share.cores,
+            num_gpus=share.gpus or None,
+            # Else what kills its worker would be tried for ever.
+            max_restarts=MOST_RESTARTS,
+            max_task_retries=RETRIES,
         )
-        for result in results.iter_rows():
-            row: Row = json.loads(result["row"])
-            if FAILURE in row:
-                raise UserError(row[FAILURE])
-            yield row
+        try:
+            for result in results.iter_rows():
+                row: Row = json.loads(result["row"])
+                if FAILURE in row:
+                    raise UserError(row[FAILURE])
+                yield row
+        except ray.exceptions.RayError as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UserError(
+                f"--engine ray: workers were lost again and again ({reason}); where memory is short"
+                " fewer workers help; --resume goes on"
+            ) from error
+
+
+class WorkerShare(NamedTuple):
+    """What each worker is given.
+
+    Attributes:
+        workers: how many there are.
+        cores: of each.
+        gpus: of each; 0 without.
+    """
+
+    workers: int
+    cores: int
+    gpus: float
+
+
+def worker_share(
+    hosts: Sequence[Mapping[str, float]], workers: int | None, *, with_gpus: bool
+) -> WorkerShare:
+    """Share the cores and GPUs of machines among workers, each of which fits on one machine.
+
+    Args:
+        hosts: ``CPU`` and ``GPU`` of each machine.
+        workers: how many are wanted; by default one for each GPU, or for each core.
+        with_gpus: whether GPUs are used.
+
+    Raises:
+        UserError: there are fewer cores than workers.
+
+    Example:
+        >>> worker_share([{"CPU": 16.0}, {"CPU": 8.0, "GPU": 2.0}], None, with_gpus=True)
+        WorkerShare(workers=2, cores=4, gpus=1.0)
+    """
+    gpus = int(sum(host.get("GPU", 0) for host in hosts)) if with_gpus else 0
+    if gpus:
+        count = workers or gpus
+        of_one = -(-count // gpus)  # workers that share a GPU
+        cores = min(host.get("CPU", 1) / host["GPU"] for host in hosts if host.get("GPU"))
+        return WorkerShare(count, max(1, int(cores // of_one)), 1 / of_one)
+    cores = max(1, int(sum(host.get("CPU", 0) for host in hosts)))
+    if workers is not None and workers > cores:
+        raise UserError(f"--workers {workers}: there are {int(cores)} cores")
+    return WorkerShare(workers or int(cores), 1, 0)
 
 
 @contextlib.contextmanager
 def _session() -> Iterator[Any]:
-    """Join or start a cluster quietly, and leave it as it was found."""
+    """Join or start a cluster quietly; what was started is ended, and settings are put back."""
     # Else Ray reports that it is used, shows bars of its own, and logs what it can handle itself.
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -126,13 +188,15 @@ def _session() -> Iterator[Any]:
     started = not ray.is_initialized()
     if started:
         _start(ray)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    ray_logger, context = logging.getLogger("ray.data"), ray.data.DataContext.get_current()
+    before = (ray_logger.level, context.enable_progress_bars, context.print_on_execution_start)
+    ray_logger.setLevel(logging.ERROR)
+    context.enable_progress_bars = context.print_on_execution_start = False
     try:
         yield ray
     finally:
+        ray_logger.setLevel(before[0])
+        context.enable_progress_bars, context.print_on_execution_start = before[1:]
         if started:
             ray.shutdown()
 
@@ -144,6 +208,7 @@ def _start(ray: Any) -> None:
         UserError: it cannot be joined, or started.
     """
     address = os.environ.get("RAY_ADDRESS")
+    _check_answers(address)
     try:
         with _standard_error_silenced():  # where Ray tells of its own log level
             ray.init(
@@ -160,6 +225,22 @@ def _start(ray: Any) -> None:
                 f"RAY_ADDRESS {address}: no cluster answers there ({reason})"
             ) from error
         raise UserError(f"--engine ray: workers cannot be started here ({reason})") from error
+
+
+def _check_answers(address: str | None) -> None:
+    """Check that somebody answers at an address of the form HOST:PORT, before Ray waits for long.
+
+    Raises:
+        UserError: nobody does.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"RAY_ADDRESS {address}: no cluster answers there ({reason})") from error
 
 
 @contextlib.contextmanager

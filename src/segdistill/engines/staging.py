@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdistill.engines.work import Row
-from segdistill.errors import UserError
+from segdistill.errors import FullDiskError, UserError
 from segdistill.images.folder import ImageFile
+from segdistill.images.remote import RemoteImage
 from segdistill.overlap import in_threads
-from segdistill.storage import Folder, fetch_url, is_url
+from segdistill.storage import Folder, RemoteFolder
 
-CHUNK = 16
+CHUNK = 8
 """Files that are brought together while as many before them are worked on."""
 
 TRANSFERS = 8
@@ -50,9 +51,12 @@ class _Stage(NamedTuple):
         return self.folder / "made"
 
 
-def item_row(source: str | Path, name: Path, output: Path) -> Row:
+def item_row(image: ImageFile | RemoteImage, output: Path) -> Row:
     """Return an image, and what is to be made of it, as a row that can be sent to a worker."""
-    return {"source": str(source), "name": name.as_posix(), "output": output.as_posix()}
+    row = {"name": image.name.as_posix(), "output": output.as_posix()}
+    if isinstance(image, RemoteImage):
+        return {**row, "folder": image.folder, "key": image.key}
+    return {**row, "path": str(image.path.absolute())}
 
 
 def run_staged(rows: Sequence[Row], out: Folder, make: Make) -> Iterator[Row]:
@@ -73,8 +77,8 @@ def run_staged(rows: Sequence[Row], out: Folder, make: Make) -> Iterator[Row]:
     Raises:
         UserError: something cannot be written.
     """
-    if out.path is not None and not any(is_url(row["source"]) for row in rows):
-        jobs = [_job(row, Path(row["source"])) for row in rows]
+    if out.path is not None and all("path" in row for row in rows):
+        jobs = [_job(row, Path(row["path"])) for row in rows]
         yield from make(jobs, out.path)
         return
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
@@ -105,16 +109,19 @@ def run_staged(rows: Sequence[Row], out: Folder, make: Make) -> Iterator[Row]:
 
 
 def _job(row: Row, path: Path) -> Job:
-    return Job(row["source"], ImageFile(path, Path(row["name"])), Path(row["output"]))
+    source = row["path"] if "path" in row else f"{row['folder']}/{row['key']}"
+    return Job(source, ImageFile(path, Path(row["name"])), Path(row["output"]))
 
 
 def _fetched(rows: Sequence[Row], folder: Path) -> _Stage:
     def fetch(row: Row) -> Job | Row:
-        if not is_url(row["source"]):
-            return _job(row, Path(row["source"]))
+        if "path" in row:
+            return _job(row, Path(row["path"]))
         copy = folder / "images" / row["name"]
         try:
-            fetch_url(row["source"], copy)
+            RemoteFolder(row["folder"]).fetch(row["key"], copy)
+        except FullDiskError:
+            raise
         except UserError as error:
             return {"name": row["name"], "reason": str(error)}
         return _job(row, copy)

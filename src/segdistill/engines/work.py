@@ -15,6 +15,10 @@ FAILURE = "failure"
 class Work(Protocol):
     """Work that can be sent to another process."""
 
+    @property
+    def device(self) -> str:
+        """Where it is to be done: with ``cpu`` no GPU is asked for."""
+
     def start(self, *, threads: int) -> Callable[[Sequence[Row]], Iterator[Row]]:
         """Load what is needed, once in each process.
 

@@ -17,7 +17,7 @@ from segdistill.images.tree import (
     matches_of,
     split_pattern,
 )
-from segdistill.storage import is_url
+from segdistill.storage import is_url, without_file
 
 __all__ = [
     "SUFFIXES",
@@ -246,6 +246,8 @@ def check_exists(source: str | Path) -> None:
             f"{source}: a URL; copy images from there first: `segdistill fetch URL FOLDER`"
         )
     try:
+        if isinstance(source, str):
+            source = without_file(source)
         exists = Path(source).exists() or bool(split_pattern(str(source))[1])
     except TypeError as error:
         raise UserError(f"{source!r}: must be a path or a pattern, as text") from error

@@ -3,8 +3,8 @@
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 from segdistill.errors import UserError
 from segdistill.images.finding import SUFFIXES
@@ -17,12 +17,19 @@ class RemoteImage:
     """An image at a URL.
 
     Attributes:
-        url: where it lies.
-        name: its path relative to the folder it was found through, which is mirrored in outputs.
+        folder: URL of the folder it was found through.
+        key: its very name there.
+        name: the same as a path, which is mirrored in outputs.
     """
 
-    url: str
+    folder: str
+    key: str
     name: Path
+
+    @property
+    def url(self) -> str:
+        """Where it lies."""
+        return f"{self.folder}/{self.key}"
 
 
 def find_remote_images(url: str) -> list[RemoteImage]:
@@ -40,22 +47,27 @@ def find_remote_images(url: str) -> list[RemoteImage]:
     Raises:
         UserError: there is none, or the place cannot be read.
     """
-    root, pattern = split_url(url)
-    folder = RemoteFolder(root)
-    if not pattern and PurePosixPath(root).suffix and folder.is_file():
-        place, _, name = folder.place.rpartition("/")
-        return [RemoteImage(f"{place}/{name}", Path(name))]
-    names = _without_outputs(folder, list(folder.names()))
-    endings = tuple(SUFFIXES)
-    found = [
-        RemoteImage(f"{folder.place}/{name}", Path(name))
-        for name in sorted(names)
-        if name.lower().endswith(endings) and (not pattern or fits(name, pattern))
-    ]
+    folder, pattern = RemoteFolder(url), ""
+    if folder.is_file():
+        place, _, key = folder.place.rpartition("/")
+        return [RemoteImage(place, key, Path(key))]
+    found = list(folder.names())
     if not found:
+        # What is there under its very name is no pattern, whatever brackets it holds.
+        root, pattern = split_url(url)
+        folder = RemoteFolder(root)
+        found = list(folder.names()) if pattern else []
+    endings = tuple(SUFFIXES)
+    images = [
+        # A key may begin with a slash, of which no path is to be made.
+        RemoteImage(folder.place, key, Path(key.lstrip("/")))
+        for key in sorted(_without_outputs(folder, found))
+        if key.lower().endswith(endings) and (not pattern or fits(key, pattern))
+    ]
+    if not images:
         mend = "the pattern matches no image" if pattern else "no images found there"
         raise UserError(f"{url}: {mend}; check the URL")
-    return found
+    return images
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -91,7 +103,7 @@ def _parts_fit(parts: list[str], pattern: list[str]) -> bool:
     if pattern[0] == "**":
         rest = pattern[1:] or ["*"]
         return any(_parts_fit(parts[start:], rest) for start in range(len(parts)))
-    return bool(parts) and fnmatch(parts[0], pattern[0]) and _parts_fit(parts[1:], pattern[1:])
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _parts_fit(parts[1:], pattern[1:])
 
 
 def _without_outputs(folder: RemoteFolder, names: list[str]) -> Iterable[str]:
