@@ -52,8 +52,8 @@ def trial(*arguments: str, **environment: str) -> str:
         timeout=240,
         check=True,
     )
-    # Before the last line Ray tells of workers that it lost.
-    return done.stdout.strip().splitlines()[-1]
+    # Around it Ray tells of workers that it lost.
+    return next(each for each in done.stdout.splitlines() if each.startswith(("UserError", "[")))
 
 
 DOUBLED = "[0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20]"
