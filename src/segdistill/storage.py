@@ -6,6 +6,7 @@ drivers as their own documentation says, for example by ``AWS_PROFILE`` and ``AW
 """
 
 import errno
+import logging
 import re
 import shutil
 import time
@@ -16,6 +17,8 @@ from typing import Any, Protocol, TypeVar
 
 from segdistill.errors import FullDiskError, UserError
 from segdistill.files import atomic_path, translate_os_errors
+
+logger = logging.getLogger("segdistill")
 
 Result = TypeVar("Result")
 
@@ -261,6 +264,7 @@ class RemoteFolder:
                     raise UserError(
                         f"{url}: cannot be reached ({type(error).__name__}: {error})"
                     ) from error
+                logger.info("%s: %s; trying again", url, type(error).__name__)
                 time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
         raise AssertionError("unreachable")
 

@@ -155,6 +155,16 @@ def test_masks_may_lie_beside_and_above(
     assert done.written == (8 if spelt.endswith(".png") else 9)
 
 
+@pytest.mark.parametrize("far", [False, True])
+def test_masks_of_another_run_are_not_added_to(
+    segmenter: Segmenter, photos: Path, bucket: str, tmp_path: Path, *, far: bool
+) -> None:
+    out: str | Path = f"{bucket}/masks" if far else tmp_path / "masks"
+    segment(segmenter, photos, out)
+    with pytest.raises(UserError, match="masks there have 3 classes, the run has 5; add --overw"):
+        segment(tiny_segmenter(classes=5), photos, out, resume=True)
+
+
 def test_a_damaged_mask_is_made_again(segmenter: Segmenter, bucket: str) -> None:
     segment(segmenter, f"{bucket}/photos", f"{bucket}/masks")
     before = content(f"{bucket}/masks")

@@ -71,6 +71,26 @@ def test_nothing_found_is_told(bucket: str, rest: str) -> None:
         find_remote_images(bucket + rest)
 
 
+def test_what_is_no_image_is_told(bucket: str, caplog: pytest.LogCaptureFixture) -> None:
+    system = fsspec.filesystem("memory")
+    for name in ("phone/a.heic", "phone/b.HEIC", "phone/c.mp4", "phone/d.txt"):
+        system.pipe_file(f"/bucket/{name}", b"")
+    with pytest.raises(UserError, match=r"only 2 files of kinds that cannot be read: \.heic \(2\)"):
+        find_remote_images(f"{bucket}/phone")
+    with caplog.at_level("WARNING"):
+        assert len(find_remote_images(bucket)) == len(ALL)
+    assert ".heic (2)" in caplog.text
+    assert "1 video left out" in caplog.text
+
+
+def test_of_stegos_layout_the_images_are_taken(bucket: str) -> None:
+    system = fsspec.filesystem("memory")
+    for name in ("imgs/train/x/a.png", "imgs/val/b.png", "labels/train/x/a.png"):
+        system.pipe_file(f"/bucket/set/{name}", b"")
+    (image,) = find_remote_images(f"{bucket}/set")
+    assert (image.name.as_posix(), image.url) == ("x/a.png", f"{bucket}/set/imgs/train/x/a.png")
+
+
 parts = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=4)
 patterns = st.lists(st.sampled_from(["a", "*", "a*", "?", "**"]), min_size=1, max_size=4)
 

@@ -1,5 +1,6 @@
 """Segmenting very many images, here or by many workers, from and to wherever they lie."""
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,7 @@ from segdistill.inference.films import check_film_options
 from segdistill.inference.folder import SegmentedFiles, pixels_of_masks
 from segdistill.inference.mask_files import MaskPixels
 from segdistill.inference.mask_work import MaskWork
-from segdistill.inference.masks import CLASSES_FILE, write_classes
+from segdistill.inference.masks import CLASSES_FILE, check_same_classes, write_classes
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
 from segdistill.model.segmenter import Segmenter
 from segdistill.overlap import in_threads
@@ -67,6 +68,8 @@ def segment_by_engine(
         kind="masks",
     )
     work, segmenter = _work(run, out, options, engine, settings)
+    if plan.kept:
+        _check_kept(out, segmenter)
     items = list(plan.items)
     pixels = np.zeros(len(segmenter.classes), np.int64)
     with progress_bar("Reading masks", len(plan.kept), shown=progress) as advance:
@@ -105,7 +108,8 @@ def _check(run: Source | Segmenter, options: MaskOptions, engine: EngineName) ->
     if isinstance(run, Segmenter) and engine == "ray":
         raise UserError("--engine ray: workers load the run themselves: give its folder")
     if in_group():
-        raise UserError("--devices: does not go with --engine ray (give --workers) or with URLs")
+        mend = "give --workers instead" if engine == "ray" else "with URLs, --engine ray does"
+        raise UserError(f"--devices: cannot be shared out in this way here; {mend}")
     check_film_options(options, films=False)
     if options.video:
         raise UserError("--video: is for frames on this machine, without --engine ray")
@@ -128,6 +132,14 @@ def _work(
     segmenter = Segmenter.load(run, **{**settings, "device": "cpu"})
     folder = str(Path(run).absolute())
     return MaskWork(folder, for_workers(out), options, **settings), segmenter
+
+
+def _check_kept(out: Folder, segmenter: Segmenter) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / CLASSES_FILE
+        with contextlib.suppress(UserError):
+            out.fetch(CLASSES_FILE, copy)
+        check_same_classes(copy, out.place, segmenter.classes)
 
 
 def _send_classes(out: Folder, segmenter: Segmenter, pixels: MaskPixels) -> None:

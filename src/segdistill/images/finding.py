@@ -95,15 +95,20 @@ class Found:
         """Take note of a file, if it is an image."""
         suffix = path.suffix.lower()
         if _may_be_file(path):
-            if suffix in UNREADABLE_SUFFIXES or not _can_decode(suffix):
-                self.unreadable[suffix] += 1
-            elif suffix in SUFFIXES:
+            if suffix in SUFFIXES and _can_decode(suffix):
                 self.images.append(ImageFile(path, name))
-            elif suffix in VIDEO_SUFFIXES:
-                self.videos += 1
+            else:
+                self.count(suffix)
         elif leads_nowhere(path) and suffix in SUFFIXES | {""}:
             # Without an ending it was perhaps a folder, of a disk that is not there now.
             self.images.append(ImageFile(path, name))
+
+    def count(self, suffix: str) -> None:
+        """Take note of a file that is no image to be read, by its ending in lower case."""
+        if suffix in UNREADABLE_SUFFIXES or not _can_decode(suffix):
+            self.unreadable[suffix] += 1
+        elif suffix in VIDEO_SUFFIXES:
+            self.videos += 1
 
     def videos_text(self) -> str:
         """Return in words how many videos there are; empty if there is none."""

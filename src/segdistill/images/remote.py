@@ -1,5 +1,6 @@
 """Finding images at URLs, without reading any."""
 
+import logging
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,9 +8,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from segdistill.errors import UserError
-from segdistill.images.finding import SUFFIXES
+from segdistill.images.finding import SUFFIXES, Found
 from segdistill.images.tree import OUTPUT_MARKS
 from segdistill.storage import RemoteFolder
+
+logger = logging.getLogger("segdistill")
+
+STEGO_LAYOUT = "imgs/train/"
+"""Where images lie in folders that STEGO can read, too, beside labels that are none."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,25 @@ def find_remote_images(url: str) -> list[RemoteImage]:
         root, pattern = split_url(url)
         folder = RemoteFolder(root)
         found = list(folder.names()) if pattern else []
-    endings = tuple(SUFFIXES)
-    images = [
-        # A key may begin with a slash, of which no path is to be made.
-        RemoteImage(folder.place, key, Path(key.lstrip("/")))
-        for key in sorted(_without_outputs(folder, found))
-        if key.lower().endswith(endings) and (not pattern or fits(key, pattern))
-    ]
+    if not pattern and any(key.startswith(STEGO_LAYOUT) for key in found):
+        folder = RemoteFolder(f"{folder.place}/{STEGO_LAYOUT}")
+        found = [each.removeprefix(STEGO_LAYOUT) for each in found if each.startswith(STEGO_LAYOUT)]
+    endings, passed_over = tuple(SUFFIXES), Found()
+    images = []
+    for key in sorted(_without_outputs(folder, found)):
+        if pattern and not fits(key, pattern):
+            continue
+        if key.lower().endswith(endings):
+            # A key may begin with a slash, of which no path is to be made.
+            images.append(RemoteImage(folder.place, key, Path(key.lstrip("/"))))
+        else:
+            passed_over.count(Path(key).suffix.lower())
+    others = ", ".join(filter(None, [passed_over.unreadable_text(), passed_over.videos_text()]))
     if not images:
         mend = "the pattern matches no image" if pattern else "no images found there"
-        raise UserError(f"{url}: {mend}; check the URL")
+        raise UserError(f"{url}: {f'only {others}' if others else f'{mend}; check the URL'}")
+    if others:
+        logger.warning("%s: %s left out", url, others)
     return images
 
 

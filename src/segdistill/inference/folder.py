@@ -14,7 +14,7 @@ from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.geotiff import is_raster
 from segdistill.images.labels import read_labels
 from segdistill.inference.mask_files import MaskPixels, write_masks
-from segdistill.inference.masks import CLASSES_FILE, write_classes
+from segdistill.inference.masks import CLASSES_FILE, check_same_classes, write_classes
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
 from segdistill.inference.raster_masks import count_mask_pixels
 from segdistill.model.segmenter import Segmenter
@@ -122,7 +122,7 @@ def segment_files(
         kept = group.from_first(lambda: _kept(files, names, folder, options))
         wanted = [file for file in files if file not in kept]
         done.kept = len(kept)
-        group.from_first(lambda: _remove_leftovers(folder, names.values()))
+        group.from_first(lambda: _prepare_to_go_on(segmenter, folder, names.values()))
         pixels += pixels_of_masks((folder / names[file] for file in kept), len(pixels))
 
     def write(share: Sequence[ImageFile]) -> tuple[SegmentedFiles, MaskPixels]:
@@ -147,7 +147,8 @@ def segment_files(
     return done
 
 
-def _remove_leftovers(folder: Path, names: Iterable[Path]) -> None:
+def _prepare_to_go_on(segmenter: Segmenter, folder: Path, names: Iterable[Path]) -> None:
+    check_same_classes(folder / CLASSES_FILE, str(folder), segmenter.classes)
     for place in {(folder / name).parent for name in names}:
         remove_leftovers(place)
 

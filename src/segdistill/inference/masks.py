@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from segdistill.errors import UserError
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.model.description import SegmentClass
 from segdistill.model.upsampling import Upsampling, upsampled_bands
@@ -134,3 +135,25 @@ def ensure_classes(folder: Path, classes: Sequence[SegmentClass]) -> None:
     """
     if not (folder / CLASSES_FILE).exists():
         write_classes(folder, classes, np.zeros(len(classes), np.int64))
+
+
+def check_same_classes(file: Path, place: str, classes: Sequence[SegmentClass]) -> None:
+    """Check that masks that are to be kept have as many classes as those that will join them.
+
+    Args:
+        file: ``classes.json`` of the masks, or a copy; without one nothing is known of them.
+        place: where the masks lie, for people.
+        classes: of the model.
+
+    Raises:
+        UserError: they have not, so that another run made them.
+    """
+    try:
+        known = len(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return
+    if known != len(classes):
+        raise UserError(
+            f"{place}: the masks there have {known} classes, the run has {len(classes)}; add"
+            " --overwrite, or choose another --out"
+        )

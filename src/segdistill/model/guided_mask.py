@@ -150,7 +150,7 @@ def best_of_functions(
         .byte()[:, None, :, None]
         .repeat(1, rows.pixels.shape[1], 1, columns.pixels.shape[1])
     )
-    pixels = torch.from_numpy(np.ascontiguousarray(image))
+    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
     for above, left in _mixed_gaps(possible, rows.pixels.shape[1] * columns.pixels.shape[1]):
         y, x = rows.pixels[above, :, None], columns.pixels[left, None]
         colours = pixels[y, x].permute(3, 0, 1, 2).contiguous() / 255  # (3, gaps, rows, columns)

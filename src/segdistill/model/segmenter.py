@@ -13,6 +13,7 @@ from torch import nn
 from segdistill.backbones import Backbone
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.devices import Compute, PixelBudget, choose_compute
+from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
@@ -24,6 +25,7 @@ from segdistill.model.hub import HubMixin
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.storage import is_url
 
 TILE_SIDES = 2
 """A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
@@ -338,11 +340,18 @@ class Segmenter(HubMixin, nn.Module):
             UnreadableImageError: the file cannot be decoded.
         """
         if isinstance(image, str | Path):
+            if is_url(image):
+                raise UserError(f"{image}: a URL; segdistill.segment reads from there")
             pixels = self.read(Path(image))
         elif isinstance(image, Image.Image):
             pixels = to_rgb(ImageOps.exif_transpose(image))
-        else:
+        elif isinstance(image, np.ndarray):
             pixels = image
+        else:
+            raise UserError(
+                f"an image of type {type(image).__name__}: must be a path, a Pillow image or an"
+                " array; segdistill.segment takes several"
+            )
         scores = self.grid_scores(pixels, mirror=mirror, resolution=resolution)
         return upsampled_mask(scores, pixels, upsampling=upsampling)
 
