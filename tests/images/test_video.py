@@ -2,16 +2,19 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 from tests.inference.films import striped_frames, write_film
 
 from segdistill.errors import UserError
 from segdistill.images.finding import find_images
-from segdistill.images.video import open_video
+from segdistill.images.video import Video, missing_frames, open_video
 
 
 def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
@@ -38,17 +41,88 @@ def test_frames_are_upright(tmp_path: Path, rotation: int) -> None:
             assert np.abs(frame.pixels.astype(int) - upright).mean() < 12
 
 
-def test_damage_in_the_middle_costs_some_frames(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("mp4", r"a\.mp4: \d+ parts are damaged and were left out"),
+        # It goes on where the next cluster begins, without an error.
+        ("mkv", r"a\.mkv: about (2|3)\d frames are missing in between"),
+    ],
+)
+def test_damage_in_the_middle_costs_some_frames_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str, told: str
 ) -> None:
-    path = write_film(tmp_path / "a.mkv", striped_frames(60, 128, 192))
+    path = write_film(tmp_path / f"a.{ending}", striped_frames(60, 128, 192))
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 4000] = bytes(4000)
     path.write_bytes(content)
     with open_video(path) as video:
         found = sum(1 for _ in video)
-    assert 5 < found <= 60
+    assert 5 < found < 60
+    assert len(caplog.records) == 1
+    assert re.search(told, caplog.text)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize(
+    "times",
+    [
+        [0, 1, 2, 3, 9, 10, 17, 18, 30, 31, 32],
+        # A last frame that is shown late.
+        [*range(20), 60],
+    ],
+)
+def test_frames_that_come_when_they_please_are_not_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str, times: list[int]
+) -> None:
+    path = write_film(tmp_path / f"a.{ending}", striped_frames(len(times)), times=times)
+    with open_video(path) as video:
+        assert sum(1 for _ in video) == len(times)
+    assert not caplog.text
+
+
+def test_frames_are_missing_only_where_the_rate_is_steady() -> None:
+    assert missing_frames({}, 10) == 0
+    assert missing_frames({9: 20, 10: 20, 11: 20}, 10) == 0
+    # A dropped frame here and there is usual.
+    assert missing_frames({10: 100, 20: 5}, 10) == 0
+    assert missing_frames({10: 100, 72: 1, 310: 2}, 10) == 6 + 2 * 30
+    assert missing_frames({10: 50, 40: 20, 310: 2}, 10) == 0
+
+
+@pytest.mark.parametrize("part", ["open", "demux", "decode", "convert"])
+@pytest.mark.parametrize("error", [av.error.PatchWelcomeError, av.error.DecoderNotFoundError])
+def test_every_error_of_the_library_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    part: str,
+    error: type[av.FFmpegError],
+) -> None:
+    """Some of them are neither OSError nor ValueError."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise error(1, "not yet implemented")
+
+    def packets(_: object) -> Iterator[SimpleNamespace]:
+        if part == "demux":
+            broken()
+        yield packet
+
+    path = write_film(tmp_path / "a.mp4", striped_frames(2))
+    if part == "open":
+        monkeypatch.setattr(av, "open", broken)
+        with pytest.raises(UserError, match=r"a\.mp4: cannot be read as a video \(not yet"):
+            open_video(path).__enter__()
+        return
+    frame = SimpleNamespace(pts=0, to_ndarray=broken)
+    packet = SimpleNamespace(decode=broken if part == "decode" else lambda: [frame])
+    stream = SimpleNamespace(average_rate=None, time_base=None, sample_aspect_ratio=None, frames=0)
+    streams = SimpleNamespace(video=[stream])
+    container = SimpleNamespace(streams=streams, start_time=None, duration=None, demux=packets)
+    assert list(Video(path, container)) == []
+    assert "1 parts are damaged" in caplog.text
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])

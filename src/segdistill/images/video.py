@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
@@ -24,6 +25,12 @@ MICROSECONDS = 1_000_000
 
 MOST_MISSING = 0.1
 """A video that ends earlier than it says, by more than this share, was cut off."""
+
+STEADY = 0.9
+"""A film of which this share of the frames follow each other at its rate has a steady one."""
+
+LONG_GAP = 5
+"""In a film of a steady rate, frames are missing where none comes for so many frames' time."""
 
 
 @dataclass(frozen=True)
@@ -88,26 +95,55 @@ class Video:
     def __iter__(self) -> Iterator[VideoFrame]:
         """Yield all frames in the order in which they are shown; damaged ones are left out."""
         number = damaged = 0
-        last = None
-        for packet in self._container.demux(self._stream):
-            try:
-                decoded = packet.decode()
-            except OSError:  # of which PyAV's errors of damaged data are
+        last, step = None, 0
+        steps: Counter[int] = Counter()
+        for decoded in self._decoded():
+            if decoded is None:
                 damaged += 1
                 continue
-            except ValueError:
-                damaged += 1
-                continue
-            for frame in decoded:
-                number += 1
-                time = self._since_start(frame.pts)
-                if time is None or (last is not None and time <= last):
-                    time = 0 if last is None else last + self._frame_time
-                last = time
-                yield VideoFrame(number, _upright(frame), time)
-        if damaged:
-            logger.warning("%s: %d parts are damaged and were left out", self.path, damaged)
+            number += 1
+            clock, pixels = decoded
+            time = self._since_start(clock)
+            if time is None or (last is not None and time <= last):
+                time = 0 if last is None else last + self._frame_time
+            # The step to the last frame is not counted: it may be shown late on purpose.
+            if step:
+                steps[step] += 1
+            step = 0 if last is None else time - last
+            last = time
+            yield VideoFrame(number, pixels, time)
+        # Where the file knows how many there are and all came, its rate is not steady.
+        complete = 0 < self._stream.frames <= number
+        missing = 0 if complete else missing_frames(steps, self._frame_time)
+        self._warn_if_damaged(damaged, missing)
         self._warn_if_cut_off(number, last)
+
+    def _decoded(self) -> Iterator[tuple[int | None, NDArray[np.uint8]] | None]:
+        """Yield the clock and the pixels of each frame; ``None`` for a damaged part."""
+        # PyAV's errors have nothing else in common; a format that cannot be converted is a
+        # ValueError of Python's own.
+        errors = (video_library(self.path).FFmpegError, ValueError)
+        packets = iter(self._container.demux(self._stream))
+        while True:
+            try:
+                packet = next(packets, None)
+            except errors:
+                yield None  # Nothing can be read after it.
+                return
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except errors:
+                yield None
+                continue
+            for frame in frames:
+                try:
+                    pixels = _upright(frame)
+                except errors:
+                    yield None
+                    continue
+                yield frame.pts, pixels
 
     def _since_start(self, time: int | None) -> int | None:
         if time is None:
@@ -115,6 +151,16 @@ class Video:
         if self._start is None:
             self._start = time
         return max(0, time - self._start)
+
+    def _warn_if_damaged(self, damaged: int, missing: int) -> None:
+        told = []
+        if damaged:
+            told.append(f"{damaged} parts are damaged and were left out")
+        if missing:
+            # Some containers pass over what is damaged without an error.
+            told.append(f"about {missing} frames are missing in between")
+        if told:
+            logger.warning("%s: %s", self.path, "; ".join(told))
 
     def _warn_if_cut_off(self, number: int, last: int | None) -> None:
         """Tell of a file that ends before it should, as broken-off copies and recordings do.
@@ -152,7 +198,7 @@ def open_video(path: Path) -> Iterator[Video]:
     av = video_library(path)
     try:
         container = av.open(str(path))
-    except (OSError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read as a video ({reason}); is it whole?") from error
     with container:
@@ -173,6 +219,28 @@ def video_library(path: Path, instead: str = "") -> Any:
         return import_module("av")
     except ImportError as error:
         raise UserError(f"{path}: needs PyAV: pip install 'segdistill[video]'{instead}") from error
+
+
+def missing_frames(steps: Mapping[int, int], frame_time: int) -> int:
+    """Return about how many frames are missing in between.
+
+    Frames come as late as they please where the rate is not steady: then none are.
+
+    Args:
+        steps: how often a frame came so long after the one before.
+        frame_time: of a frame, in the same units.
+
+    Example:
+        >>> missing_frames({10: 50, 320: 1}, 10)
+        31
+        >>> missing_frames({10: 20, 20: 15, 320: 1}, 10)
+        0
+    """
+    steady = sum(count for step, count in steps.items() if abs(step - frame_time) < frame_time / 2)
+    if steady < STEADY * sum(steps.values()):
+        return 0
+    long = {step: count for step, count in steps.items() if step > LONG_GAP * frame_time}
+    return sum(count * (round(step / frame_time) - 1) for step, count in long.items())
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
