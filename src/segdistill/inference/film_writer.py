@@ -19,6 +19,10 @@ VIDEO_CODECS = ("libx264", "mpeg4")
 # For MPEG-4, whose default is coarse; H.264 keeps a constant quality instead.
 BITS_PER_SECOND = 6_000_000
 
+# MPEG-4 counts time in 16 bits. In this unit the frames of all usual rates have whole times.
+FINEST_OF_MPEG4 = Fraction(1, 60_000)
+MOST_UNITS_OF_MPEG4 = 65_535
+
 PIXEL_FORMAT = "yuv420p"
 # FFmpeg's numbers of BT.709, for its matrix, primaries and transfer alike, and of levels 16 to 235.
 COLOUR_SPACE = 1
@@ -55,6 +59,8 @@ class FilmWriter:
         self._shown = shown
         self._stream: Any = None
         self._size = (0, 0)
+        self._time_base = shown.time_base
+        self._earliest = 0
 
     def add(self, pixels: NDArray[np.uint8], time: int) -> None:
         """Write a frame.
@@ -72,7 +78,10 @@ class FilmWriter:
         picture = self._av.VideoFrame.from_ndarray(padded, format="rgb24").reformat(
             format=PIXEL_FORMAT, dst_colorspace=COLOUR_SPACE, dst_color_range=LIMITED_RANGE
         )
-        picture.pts, picture.time_base = time, self._shown.time_base
+        # In coarser units two frames may fall on one time, which no encoder takes.
+        rescaled = max(self._earliest, round(time * self._shown.time_base / self._time_base))
+        self._earliest = rescaled + 1
+        picture.pts, picture.time_base = rescaled, self._time_base
         self._container.mux(self._stream.encode(picture))
 
     def end(self) -> None:
@@ -87,10 +96,12 @@ class FilmWriter:
         self._stream.pix_fmt = PIXEL_FORMAT
         if codec == "mpeg4":
             self._stream.bit_rate = BITS_PER_SECOND
+            if self._time_base.denominator > MOST_UNITS_OF_MPEG4:
+                self._time_base = FINEST_OF_MPEG4
         # 4:2:0 keeps colour for every other row and column, so sides are even.
         self._stream.height, self._stream.width = height + height % 2, width + width % 2
         context = self._stream.codec_context
-        context.time_base = self._shown.time_base
+        context.time_base = self._time_base
         context.sample_aspect_ratio = self._shown.pixel_aspect
         # Said in the file: players guess it by the size otherwise, not all alike.
         context.colorspace = context.color_primaries = context.color_trc = COLOUR_SPACE
