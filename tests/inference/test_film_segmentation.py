@@ -1,6 +1,7 @@
 """Segmented films: a mask a frame, overlays that run as films do, and going on after a break."""
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,10 @@ from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.api import segment
 from segdistill.errors import UserError
-from segdistill.images.video import open_video
+from segdistill.images.video import Video, open_video
+from segdistill.inference.film_segmentation import _planned
+from segdistill.inference.films import Frame
+from segdistill.inference.options import MaskOptions
 from segdistill.model.segmenter import Segmenter
 
 
@@ -121,13 +125,51 @@ def test_going_on_gives_what_an_unbroken_run_gives(
     assert (done.written, done.kept, seen) == (0, 24, [])
 
 
+def test_going_on_writes_scores_that_are_missing(tmp_path: Path, segmenter: Segmenter) -> None:
+    clip = write_film(tmp_path / "clip.mp4", striped_frames(4))
+    whole, masks = tmp_path / "whole", tmp_path / "masks"
+    segment(segmenter, clip, whole, scores=True)
+    segment(segmenter, clip, masks)
+    done = segment(segmenter, clip, masks, scores=True, resume=True)
+    assert (done.written, done.kept) == (4, 0)
+    (masks / "frame_000002.scores.npy").unlink()
+    done = segment(segmenter, clip, masks, scores=True, resume=True)
+    assert (done.written, done.kept) == (1, 3)
+    for path in whole.glob("*.scores.npy"):
+        np.testing.assert_array_equal(np.load(masks / path.name), np.load(path))
+    assert len(list(masks.glob("*.scores.npy"))) == 4
+
+
+def test_going_on_holds_few_frames_however_strong_the_smoothing(tmp_path: Path) -> None:
+    there = tmp_path / "frame.png"
+    there.touch()
+    taken = 0
+
+    def frames() -> Iterator[Frame]:
+        nonlocal taken
+        for taken in range(1, 501):
+            yield Frame(there, lambda: np.zeros((1, 1, 3), np.uint8), taken)
+
+    for smooth, most in ((0.0, 0), (0.7, 10), (0.99, 30), (0.999999, 30)):
+        planned = _planned(frames(), MaskOptions(smooth=smooth, resume=True))
+        assert next(planned)[1:] == (False, False)
+        assert taken == most + 1
+        planned = _planned(frames(), MaskOptions(smooth=smooth))
+        next(planned)
+        assert taken == 1
+
+
 def test_overwriting_leaves_nothing_of_a_longer_film(
     tmp_path: Path, clip: Path, segmenter: Segmenter
 ) -> None:
-    segment(segmenter, clip, tmp_path / "masks")
-    short = write_film(tmp_path / "short.mp4", striped_frames(3))
-    segment(segmenter, short, tmp_path / "masks", overwrite=True)
-    assert len(masks_of(tmp_path / "masks")) == 3
+    masks = tmp_path / "masks"
+    segment(segmenter, clip, masks, overlay=True, scores=True)
+    own = masks / "frame_000003-corrected.png"
+    own.write_bytes((masks / "frame_000003.png").read_bytes())
+    short = write_film(tmp_path / "short/clip.mp4", striped_frames(3))
+    segment(segmenter, short, masks, overwrite=True)
+    names = [f"frame_{number:06d}.png" for number in (1, 2, 3)]
+    assert {path.name for path in masks.iterdir()} == {*names, own.name, "classes.json"}
     # Frames that nobody segmented are not masks.
     for number in (1, 2, 9):
         path = tmp_path / "frames" / f"frame_{number:06d}.png"
@@ -135,6 +177,19 @@ def test_overwriting_leaves_nothing_of_a_longer_film(
         Image.new("RGB", (4, 4)).save(path)
     segment(segmenter, short, tmp_path / "frames", overwrite=True)
     assert (tmp_path / "frames/frame_000009.png").exists()
+
+
+def test_overwriting_begins_with_the_first_result(
+    tmp_path: Path, clip: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = tmp_path / "masks"
+    segment(segmenter, clip, masks, overlay=True)
+    before = {path.name for path in masks.iterdir()}
+    broken = write_film(tmp_path / "broken/clip.mp4", striped_frames(3))
+    monkeypatch.setattr(Video, "__iter__", lambda _: iter(()))
+    with pytest.raises(UserError, match="no frame of it can be decoded"):
+        segment(segmenter, broken, masks, overwrite=True)
+    assert {path.name for path in masks.iterdir()} == before
 
 
 def test_folders_of_frames_are_films_if_asked(tmp_path: Path, segmenter: Segmenter) -> None:

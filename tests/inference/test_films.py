@@ -74,6 +74,12 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "clip.overlay.mp4").write_text("")
     with pytest.raises(UserError, match=r"clip\.overlay\.mp4: exists already; add --overwrite"):
         check_video_folder(tmp_path, "clip", MaskOptions())
+    (tmp_path / "clip.overlay.mp4").unlink()
+    (tmp_path / "frame_000001.scores.npy").write_text("")
+    (tmp_path / "frame_000001-corrected.png").write_text("")
+    check_video_folder(tmp_path, "clip", MaskOptions())
+    with pytest.raises(UserError, match=r"000001\.scores\.npy: exists already; add --overwrite"):
+        check_video_folder(tmp_path, "clip", MaskOptions(scores=True))
     (tmp_path / "frame_000001.png").write_text("")
     with pytest.raises(UserError, match="1 masks exist already; add --resume"):
         check_video_folder(tmp_path, "clip", MaskOptions())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from segdistill.images.labels import read_labels
 from segdistill.images.tree import is_output
 from segdistill.images.video import open_video, video_library
 from segdistill.inference.film_writer import FilmWriter, film_writer
-from segdistill.inference.films import FRAME_PATTERN, Film, Frame, Picture, film_of_video
+from segdistill.inference.films import Film, Frame, Picture, film_of_video, frame_outputs
 from segdistill.inference.folder import SegmentedFiles
 from segdistill.inference.masks import (
     CLASSES_FILE,
@@ -26,7 +27,7 @@ from segdistill.inference.masks import (
     write_mask,
     write_scores,
 )
-from segdistill.inference.options import MaskOptions
+from segdistill.inference.options import MaskOptions, files_beside
 from segdistill.inference.refinement import refined_mask
 from segdistill.inference.smoothing import ScoreSmoother
 from segdistill.model.segmenter import Segmenter
@@ -36,6 +37,10 @@ from segdistill.progress import progress_bar
 
 FORGOTTEN = 0.02
 """A frame that counts for less than this in an average is not needed to go on with it."""
+
+MOST_REMEMBERED = 30
+"""Frames before a missing one that are looked at once more, however strong the smoothing: they are
+held decoded until it is known whether one is missing, 6 MB each at 1080p."""
 
 
 class _Job(NamedTuple):
@@ -114,10 +119,6 @@ def segment_film(
     pixels = np.zeros(len(segmenter.classes), np.int64)
     if options.overlay:
         video_library(film.overlay)
-    if options.overwrite and is_output(film.folder, [CLASSES_FILE]):
-        # Those of an earlier, longer film would be taken for masks of this one.
-        for path in film.folder.glob(FRAME_PATTERN):
-            path.unlink()
     draws = options.overlay and not (options.resume and film.overlay.exists())
     with ExitStack() as stack:
         writer: FilmWriter | None = None
@@ -167,25 +168,51 @@ def _results(
     threads = worker_threads()
     planned = _planned(film.frames, options)
     loaded = in_threads(load, planned, threads=threads, ahead=2 * threads)
-    scored = _scored(segmenter, loaded, options)
+    scored = _replacing(_scored(segmenter, loaded, options), film, options)
     return in_threads(finish, scored, threads=threads, ahead=threads)
+
+
+def _replacing(
+    scored: Iterable[tuple[_Job, torch.Tensor | None] | SkippedImage],
+    film: Film,
+    options: MaskOptions,
+) -> Iterator[tuple[_Job, torch.Tensor | None] | SkippedImage]:
+    """Pass on frames; with ``overwrite`` remove what is there before the first is written.
+
+    What an earlier, longer film left would be taken for this one's. It stays until a frame of this
+    one has been segmented: a film that cannot be decoded replaces nothing.
+    """
+    old = options.overwrite and is_output(film.folder, [CLASSES_FILE])
+    for each in scored:
+        if old and not isinstance(each, SkippedImage):
+            old = False
+            for path in (*frame_outputs(film.folder), film.overlay):
+                path.unlink(missing_ok=True)
+        yield each
 
 
 def _planned(frames: Iterable[Frame], options: MaskOptions) -> Iterator[tuple[Frame, bool, bool]]:
     """Yield frames, whether the backbone sees each, and whether its mask is to be written."""
     # How many frames before a missing mask its average still remembers.
     memory = 0
-    while options.resume and options.smoothing ** (memory + 1) > FORGOTTEN:
-        memory += 1
+    if options.resume:
+        within = range(1, MOST_REMEMBERED + 1)
+        memory = sum(options.smoothing**before > FORGOTTEN for before in within)
     waiting: list[tuple[Frame, bool]] = []
     for frame in frames:
-        waiting.append((frame, not (options.resume and frame.mask.exists())))
+        waiting.append((frame, not (options.resume and _is_there(frame, options))))
         if len(waiting) > memory:
             yield _plan(waiting)
             waiting.pop(0)
     while waiting:
         yield _plan(waiting)
         waiting.pop(0)
+
+
+def _is_there(frame: Frame, options: MaskOptions) -> bool:
+    """Whether all that is to be written of a frame is; the overlay is the whole film's."""
+    beside = files_beside(frame.mask, replace(options, overlay=False))
+    return all(path.exists() for path in (frame.mask, *beside))
 
 
 def _plan(waiting: Sequence[tuple[Frame, bool]]) -> tuple[Frame, bool, bool]:

@@ -1,5 +1,6 @@
 """Films, of a video or of a folder of frames: what they hold, and where their masks go."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ from segdistill.inference.masks import CLASSES_FILE
 from segdistill.inference.options import MaskOptions
 
 FRAME_NAME = "frame_{:06d}.png"
-FRAME_PATTERN = "frame_" + "[0-9]" * 6 + "*.png"
+FRAME_PATTERN = re.compile(r"frame_[0-9]{6,}(\.scores\.npy|\.png)")
+"""Names of what is written of each frame of a video, and of no other file."""
 
 Picture = NDArray[np.uint8]
 
@@ -136,15 +138,22 @@ def check_video_folder(folder: Path, name: str, options: MaskOptions) -> None:
         raise UserError("--overwrite and --resume: choose one")
     if options.overwrite or options.resume:
         return
-    masks = sum(1 for _ in folder.glob(FRAME_PATTERN))
+    there = frame_outputs(folder)
+    masks = sum(path.suffix == ".png" for path in there)
     if masks:
         raise UserError(
             f"{folder}: {masks} masks exist already; add --resume to write the others, --overwrite"
             " to replace them, or choose another --out"
         )
-    for path in (folder / CLASSES_FILE, folder / f"{name}.overlay.mp4"):
+    scores = there if options.scores else []
+    for path in (*scores, folder / CLASSES_FILE, folder / f"{name}.overlay.mp4"):
         if path.exists():
             raise UserError(f"{path}: exists already; add --overwrite or choose another --out")
+
+
+def frame_outputs(folder: Path) -> list[Path]:
+    """Return the masks and scores of frames of a video that are in a folder, if it exists."""
+    return sorted(path for path in folder.glob("frame_*") if FRAME_PATTERN.fullmatch(path.name))
 
 
 def _itself(pixels: Picture) -> Picture:
