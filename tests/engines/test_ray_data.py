@@ -52,6 +52,7 @@ def trial(*arguments: str, **environment: str) -> str:
         timeout=240,
         check=True,
     )
+    assert "Deprecat" not in done.stderr
     # Around it Ray tells of workers that it lost.
     return next(each for each in done.stdout.splitlines() if each.startswith(("UserError", "[")))
 

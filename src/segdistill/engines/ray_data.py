@@ -5,11 +5,13 @@ the results keep up with, and gives the batch of a worker that is lost to anothe
 """
 
 import contextlib
+import inspect
 import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,18 +107,20 @@ def run_in_ray(
         share = worker_share(hosts, workers, with_gpus=work.device != "cpu")
         blocks = max(1, min(-(-len(items) // batch), MOST_BATCHES_AT_ONCE))
         rows = [{"row": json.dumps(item)} for item in items]
-        results = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-            RayWorker,
-            # The one that Ray calls is a thread, too.
-            fn_constructor_args=(work, share.cores - 1),
-            batch_size=-(-len(items) // blocks),
-            compute=ray.data.ActorPoolStrategy(size=min(share.workers, blocks)),
-            num_cpus=share.cores,
-            num_gpus=share.gpus or None,
-            # Else what kills its worker would be tried for ever.
-            max_restarts=MOST_RESTARTS,
-            max_task_retries=RETRIES,
-        )
+        data = ray.data.from_items(rows, override_num_blocks=blocks)
+        with warnings.catch_warnings():
+            # Ray means to drop these arguments, and has no others for it yet.
+            warnings.filterwarnings("ignore", message=".*ray_remote_args")
+            results = data.map_batches(
+                RayWorker,
+                # The one that Ray calls is a thread, too.
+                fn_constructor_args=(work, share.cores - 1),
+                batch_size=-(-len(items) // blocks),
+                compute=ray.data.ActorPoolStrategy(size=min(share.workers, blocks)),
+                num_cpus=share.cores,
+                num_gpus=share.gpus or None,
+                **_patience(data.map_batches),
+            )
         try:
             for result in results.iter_rows():
                 row: Row = json.loads(result["row"])
@@ -129,6 +133,17 @@ def run_in_ray(
                 f"--engine ray: workers were lost again and again ({reason}); where memory is short"
                 " fewer workers help; --resume goes on"
             ) from error
+
+
+def _patience(map_batches: Callable[..., Any]) -> dict[str, int]:
+    """Return how often what kills its worker is tried, as far as a version of Ray can be told.
+
+    By itself Ray tries for ever.
+    """
+    kinds = [parameter.kind for parameter in inspect.signature(map_batches).parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        return {}
+    return {"max_restarts": MOST_RESTARTS, "max_task_retries": RETRIES}
 
 
 class WorkerShare(NamedTuple):
