@@ -248,3 +248,12 @@ def test_the_overlay_has_the_shape_of_the_pixels(tmp_path: Path, segmenter: Segm
     segment(segmenter, path, tmp_path / "masks", overlay=True)
     with open_video(tmp_path / "masks/a.overlay.mp4") as video:
         assert video.pixel_aspect == Fraction(16, 11)
+
+
+def test_frames_of_another_run_are_not_added_to(
+    tmp_path: Path, clip: Path, segmenter: Segmenter
+) -> None:
+    segment(segmenter, clip, tmp_path / "masks")
+    (tmp_path / "masks" / "frame_000003.png").unlink()
+    with pytest.raises(UserError, match="masks there have 12 classes, the run has 5"):
+        segment(tiny_segmenter(classes=5), clip, tmp_path / "masks", resume=True)

@@ -181,12 +181,12 @@ def worker_share(
     if gpus:
         count = workers or gpus
         of_one = -(-count // gpus)  # workers that share a GPU
-        cores = min(host.get("CPU", 1) / host["GPU"] for host in hosts if host.get("GPU"))
-        return WorkerShare(count, max(1, int(cores // of_one)), 1 / of_one)
+        beside = min(host.get("CPU", 1) / host["GPU"] for host in hosts if host.get("GPU"))
+        return WorkerShare(count, max(1, int(beside // of_one)), 1 / of_one)
     cores = max(1, int(sum(host.get("CPU", 0) for host in hosts)))
     if workers is not None and workers > cores:
-        raise UserError(f"--workers {workers}: there are {int(cores)} cores")
-    return WorkerShare(workers or int(cores), 1, 0)
+        raise UserError(f"--workers {workers}: there are {cores} cores")
+    return WorkerShare(workers or cores, 1, 0)
 
 
 @contextlib.contextmanager

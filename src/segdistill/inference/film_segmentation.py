@@ -21,6 +21,7 @@ from segdistill.inference.films import Film, Frame, Picture, film_of_video, fram
 from segdistill.inference.folder import SegmentedFiles
 from segdistill.inference.masks import (
     CLASSES_FILE,
+    check_same_classes,
     ensure_classes,
     overlay,
     write_classes,
@@ -32,7 +33,7 @@ from segdistill.inference.refinement import refined_mask
 from segdistill.inference.smoothing import ScoreSmoother
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import upsampled_mask
-from segdistill.overlap import in_threads, worker_threads
+from segdistill.overlap import in_batches, in_threads, worker_threads
 from segdistill.progress import progress_bar
 
 FORGOTTEN = 0.02
@@ -119,6 +120,8 @@ def segment_film(
     pixels = np.zeros(len(segmenter.classes), np.int64)
     if options.overlay:
         video_library(film.overlay)
+    if options.resume:
+        check_same_classes(film.folder / CLASSES_FILE, str(film.folder), segmenter.classes)
     draws = options.overlay and not (options.resume and film.overlay.exists())
     with ExitStack() as stack:
         writer: FilmWriter | None = None
@@ -226,31 +229,25 @@ def _scored(
     """Work out class scores, of neighbouring frames together, and make them steady in turn."""
     smoother = ScoreSmoother(options.smoothing)
 
-    def scored(batch: Sequence[_Job]) -> Iterator[tuple[_Job, torch.Tensor | None]]:
-        seen = [job.pixels for job in batch if job.pixels is not None]
-        if not seen:
-            return
-        scores = segmenter.scores_of_viewed(seen, mirror=options.mirror)
-        for job, each, pixels in zip(batch, scores[:, None].unbind(), seen, strict=True):
-            yield job, smoother.smoothed(each, pixels)
-
-    batch: list[_Job] = []
-    for job in jobs:
+    def size(job: _Job | SkippedImage) -> tuple[int, int] | None:
         if isinstance(job, SkippedImage) or job.pixels is None:
-            yield from scored(batch)
-            batch = []
+            return None
+        return job.pixels.shape[:2]
+
+    def most(job: _Job | SkippedImage) -> int:
+        sides = size(job)
+        return 1 if sides is None else segmenter.budget.images(*sides)
+
+    for batch in in_batches(jobs, size, most):
+        seen = [job for job in batch if isinstance(job, _Job) and job.pixels is not None]
+        if not seen:
             smoother.forget()
-            yield job if isinstance(job, SkippedImage) else (job, None)
+            yield from (job if isinstance(job, SkippedImage) else (job, None) for job in batch)
             continue
-        first = batch[0].pixels if batch else None
-        if first is not None and job.pixels.shape != first.shape:
-            yield from scored(batch)
-            batch = []
-        batch.append(job)
-        if len(batch) >= segmenter.budget.images(*job.pixels.shape[:2]):
-            yield from scored(batch)
-            batch = []
-    yield from scored(batch)
+        pixels = [job.pixels for job in seen if job.pixels is not None]
+        scores = segmenter.scores_of_viewed(pixels, mirror=options.mirror)
+        for job, each, image in zip(seen, scores[:, None].unbind(), pixels, strict=True):
+            yield job, smoother.smoothed(each, image)
 
 
 def _finished(
