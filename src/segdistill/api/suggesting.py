@@ -12,12 +12,14 @@ from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.naming.encoder import DEFAULT_MODEL, Encoder, check_model_name, load_encoder
-from segdistill.naming.samples import segment_samples
 from segdistill.naming.suggestions import NameSuggestion, names_to_give, suggest
 from segdistill.naming.words import read_words, tidy_words
-from segdistill.report.examples import evenly_spread
+from segdistill.report.examples import evenly_spread, segment_samples
 
 MOST_IMAGES = 40
+
+LONGEST_SIDE = 1024
+"""Longer side, in pixels, to which images are reduced: a class may fill a small part of one."""
 
 
 def suggest_names(
@@ -72,7 +74,12 @@ def suggest_names(
         else model
     )
     segmenter = loaded(run, backbone, device, precision)
-    samples = segment_samples(segmenter, evenly_spread(files, MOST_IMAGES), progress=progress)
+    looked_at = evenly_spread(files, MOST_IMAGES)
+    samples = segment_samples(
+        segmenter, looked_at, longest=LONGEST_SIDE, label="Segmenting", progress=progress
+    )
+    if not samples:
+        raise UserError(f"none of {len(looked_at)} images can be read; give others with --images")
     return suggest(
         encoder,
         samples,

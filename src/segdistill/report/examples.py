@@ -96,29 +96,37 @@ def reduced_size(height: int, width: int, longest: int) -> tuple[int, int]:
 
 
 def segment_samples(
-    segmenter: Segmenter, files: Sequence[ImageFile], *, progress: bool = False
+    segmenter: Segmenter,
+    files: Sequence[ImageFile],
+    *,
+    longest: int = LONGEST_SIDE,
+    label: str = "Writing the report",
+    progress: bool = False,
 ) -> list[Sample]:
-    """Segment images and keep them at a size that suits a page.
+    """Segment images and keep them at a size that suits what they are for.
 
-    An image that has gone since the fit began is left out: it should not cost the run its report.
+    An image that cannot be read, such as one that has gone since the fit began, is left out with a
+    warning: it should not cost the run its report.
 
     Args:
         segmenter: on its device.
         files: to segment.
+        longest: longer side, in pixels, to which images are reduced.
+        label: of the progress bar.
         progress: show a progress bar.
 
     Returns:
         One sample for each image that could be read, in the order given.
     """
     samples = []
-    with progress_bar("Writing the report", len(files), shown=progress) as advance:
+    with progress_bar(label, len(files), shown=progress) as advance:
         for file in files:
             try:
                 image = segmenter.read(file.path)
             except UnreadableImageError as error:
-                logger.warning("the report leaves an image out: %s", error)
+                logger.warning("left out: %s", error)
             else:
-                size = reduced_size(image.shape[0], image.shape[1], LONGEST_SIDE)
+                size = reduced_size(image.shape[0], image.shape[1], longest)
                 reduced = resize_image(image, size)
                 mask = upsampled_mask(segmenter.grid_scores(image), reduced)
                 samples.append(Sample(file, reduced, mask))
