@@ -28,11 +28,11 @@ def guided(**depth: Any) -> Variant:
 VARIANTS: dict[str, Variant] = {
     "STEGO": lambda scene: FitSettings(classes=scene.classes),
     "DepthG as released": guided(as_released=True, sampling="farthest"),
-    "DepthG: product, random places": guided(similarity="product", sampling="random"),
-    "DepthG: product, farthest places": guided(sampling="farthest", space="metric"),
+    "DepthG: product, random locations": guided(similarity="product", sampling="random"),
+    "DepthG: product, farthest locations": guided(sampling="farthest", space="metric"),
     "product, farthest by perspective": guided(sampling="farthest", space="perspective"),
-    "difference, random places": guided(similarity="difference", sampling="random"),
-    "distance, random places": guided(similarity="distance", sampling="random"),
+    "difference, random locations": guided(similarity="difference", sampling="random"),
+    "distance, random locations": guided(similarity="distance", sampling="random"),
 }
 
 

@@ -1,6 +1,6 @@
 """Farthest point sampling beside its plain form, which takes image by image.
 
-Places are drawn beside the training, on the CPU, whatever the device.
+Locations are drawn beside the training, on the CPU, whatever the device.
 """
 
 from collections.abc import Iterator

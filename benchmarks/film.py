@@ -57,9 +57,9 @@ WAYS = (
 )
 
 
-def stand_still(places: torch.Tensor, _before: torch.Tensor) -> Motion:
+def stand_still(locations: torch.Tensor, _before: torch.Tensor) -> Motion:
     """Take the place of `find_motion`: nothing moves, and all that was known counts."""
-    h, w = (side // smoothing.FINER for side in places.shape[1:])
+    h, w = (side // smoothing.FINER for side in locations.shape[1:])
     return Motion(torch.zeros(2, h, w), torch.zeros(h, w))
 
 

@@ -7,7 +7,7 @@ on images apart from those that the search itself looks at. Neighbours are found
 whatever the device.
 
 Descriptors are made so that the approximate search must look as far as on real features: of a
-hundred thousand it searches 37 of 632 lists, and searched 36 of 624 for as many means of 3x3 places
+hundred thousand it searches 37 of 632 lists, and searched 36 of 624 for as many means of 3x3 locations
 of CamVid's feature maps.
 
 Other sizes than those of the common table have one of their own:

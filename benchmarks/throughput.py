@@ -179,6 +179,6 @@ def made_segmenter(case: Case, compute: Compute) -> Segmenter:
     segmenter.budget = PixelBudget(compute.device)
     segmenter.to(compute.device)
     codes = [segmenter.grid_codes(read_image(image.file.path)) for image in case.images[:4]]
-    places = torch.cat([each[0].flatten(1).mT for each in codes])
-    segmenter.centres = spherical_kmeans(places, CLASSES, seed=0).to(compute.device)
+    locations = torch.cat([each[0].flatten(1).mT for each in codes])
+    segmenter.centres = spherical_kmeans(locations, CLASSES, seed=0).to(compute.device)
     return segmenter

@@ -2,7 +2,7 @@
 
 A step reads features in half precision, prepares them, works out codes, STEGO's objective and the
 gradient of the head. The plain form does so on whole maps; this form looks only at what is sampled.
-Both are given the same features, places, pairs and random numbers.
+Both are given the same features, locations, pairs and random numbers.
 
 The floor is the bare matrix products of this form; memory is what the tensors of a step hold beside
 the stored features.
@@ -64,7 +64,7 @@ def row(shape: StepShape, conditions: Conditions) -> Row:
         NAME,
         "a step from stored features, with gradients",
         f"{shape.batch} images, {shape.height}x{shape.width} cells, {channels},"
-        f" {samples}x{samples} places; a step",
+        f" {samples}x{samples} locations; a step",
         Agreement("gradients", difference.item(), GRADIENT_BOUND),
         plain=times[0],
         this=times[1],
@@ -87,15 +87,15 @@ def bare_products(case: StepCase) -> Callable[[], object]:
     # Images fill their cells up to those of the image that needs most: count what they need.
     parts = (batch.images, batch.positives)
     cells = sum(int((part.nearest.amax(dim=(1, 2)) + 1).sum()) for part in parts)
-    images, each, kinds = len(batch.partners[0]), batch.places, 2 + len(batch.partners)
+    images, each, kinds = len(batch.partners[0]), batch.locations, 2 + len(batch.partners)
     raw, features, codes = len(case.preparation.mean), *reversed(head.linear.weight.shape)
-    places = 3 * images * each
+    locations = 3 * images * each
     products = [
         (1, (cells, features), (features, features)),  # the hidden layer
         (1, (features, cells), (cells, features)),  # its gradient
-        (2, (places, features), (features, codes)),  # the linear layers
-        (2, (codes, places), (places, features)),  # their gradients
-        (1, (places, codes), (codes, features)),
+        (2, (locations, features), (features, codes)),  # the linear layers
+        (2, (codes, locations), (locations, features)),  # their gradients
+        (1, (locations, codes), (codes, features)),
         (kinds, (images, each, features), (images, features, each)),  # correlations of features
         (kinds, (images, each, codes), (images, codes, each)),  # correlations of codes
         (2 * kinds, (images, each, each), (images, each, codes)),  # their gradients

@@ -30,7 +30,7 @@ from segdistill.images.resize import Viewing
 from segdistill.training.batch import Batch
 from segdistill.training.loop import weighted_total
 from segdistill.training.losses import losses
-from segdistill.training.trainee import Trainee
+from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import TrainingSet
 
 NAME = "whole-step"
@@ -118,11 +118,11 @@ class Bench:
         )
         self.settings = case.settings
         torch.manual_seed(0)
-        self.trainee = Trainee(sizes.channels, CLUSTERS, self.settings).to(device)
-        self.case = replace(case, head=self.trainee.head)
+        self.modules = TrainingModules(sizes.channels, CLUSTERS, self.settings).to(device)
+        self.case = replace(case, head=self.modules.head)
         self.data = TrainingSet(self.streamed, torch.empty(0), case.preparation)
-        self.optimiser = self.trainee.optimiser(self.settings)
-        self.start = copy.deepcopy(self.trainee.state_dict())
+        self.optimiser = self.modules.optimiser(self.settings)
+        self.start = copy.deepcopy(self.modules.state_dict())
 
     def plain(self) -> torch.Tensor:
         with torch.no_grad():
@@ -140,7 +140,7 @@ class Bench:
         return read_batch(self.case, maps.read(range(2 * self.batch))).to(self.case.device)
 
     def update(self, batch: Batch) -> torch.Tensor:
-        result = losses(self.trainee, batch, self.data, SHIFTS, self.settings)
+        result = losses(self.modules, batch, self.data, SHIFTS, self.settings)
         total = weighted_total(result.terms, self.settings, step=0)
         return self._updated(total, total + result.clusters)
 
@@ -152,14 +152,14 @@ class Bench:
 
     def loss_of(self, form: Callable[[], torch.Tensor]) -> float:
         """Return the loss that a form gives at the start."""
-        self.trainee.load_state_dict(self.start)
+        self.modules.load_state_dict(self.start)
         torch.manual_seed(0)  # all forms draw the same channels to drop
         return form().item()
 
     def gradient(self, form: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Return the head's gradient that a form gives at the start."""
         self.loss_of(form)
-        weights = self.trainee.head.parameters()
+        weights = self.modules.head.parameters()
         return torch.cat([each.grad.flatten() for each in weights if each.grad is not None])
 
 

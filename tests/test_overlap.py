@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from segdistill.overlap import MOST_THREADS, in_threads, worker_threads
+from segdistill.prefetch import MOST_THREADS, in_threads, worker_threads
 
 
 def test_results_come_in_the_order_of_the_items() -> None:

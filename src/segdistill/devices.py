@@ -46,7 +46,7 @@ class Compute:
 
 
 def choose_compute(
-    device: DeviceName = "auto", precision: PrecisionName = "auto", *, together: bool = False
+    device: DeviceName = "auto", precision: PrecisionName = "auto", *, distributed: bool = False
 ) -> Compute:
     """Choose a device and a precision.
 
@@ -54,7 +54,7 @@ def choose_compute(
         device: ``auto`` takes the fastest present.
         precision: ``auto`` takes bfloat16 products where the device computes them itself (see
             :func:`has_bfloat16`), else float32.
-        together: join the other processes, if this one was started as one of several (by
+        distributed: join the other processes, if this one was started as one of several (by
             ``torchrun``, or by ``--devices``); they must all ask for it.
 
     Raises:
@@ -69,7 +69,7 @@ def choose_compute(
     if device == "mps" and not torch.backends.mps.is_available():
         raise UserError("--device mps: no Apple GPU is present; use --device auto or cpu")
     where: dict[str, Any] = {"accelerator": device, "devices": 1}
-    joined = together and in_group()
+    joined = distributed and in_group()
     if joined:
         size, here = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         where |= {"devices": here, "num_nodes": size // here, "strategy": "ddp"}

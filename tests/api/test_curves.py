@@ -40,7 +40,7 @@ def average_precisions(curves: tuple[PrecisionRecall, ...]) -> dict[str, float]:
 
 
 def test_features_tell_stripes_apart_within_and_between_images(tmp_path: Path) -> None:
-    curves = correspondence_curves(tiny_segmenter(), striped_set(tmp_path, 5), places=40)
+    curves = correspondence_curves(tiny_segmenter(), striped_set(tmp_path, 5), locations=40)
     assert tuple(curve.name for curve in curves) == NAMES
     for curve in curves:
         within = curve.name.endswith("within images")
@@ -53,7 +53,7 @@ def test_features_tell_stripes_apart_within_and_between_images(tmp_path: Path) -
 def test_a_seed_gives_the_same_curves(tmp_path: Path) -> None:
     segmenter, labelled = tiny_segmenter(), striped_set(tmp_path, 4)
     first, again, other = (
-        average_precisions(correspondence_curves(segmenter, labelled, places=20, seed=seed))
+        average_precisions(correspondence_curves(segmenter, labelled, locations=20, seed=seed))
         for seed in (1, 1, 2)
     )
     assert first == again
@@ -62,17 +62,19 @@ def test_a_seed_gives_the_same_curves(tmp_path: Path) -> None:
 
 def test_images_without_labels_count_for_nothing(tmp_path: Path) -> None:
     labelled = striped_set(tmp_path, 3, void=1)
-    curves = correspondence_curves(tiny_segmenter(), labelled, places=10)
+    curves = correspondence_curves(tiny_segmenter(), labelled, locations=10)
     assert [curve.pairs for curve in curves] == [90, 90, 90, 100, 100]
 
 
 def test_one_image_has_no_pairs_between(tmp_path: Path) -> None:
-    curves = correspondence_curves(tiny_segmenter(), striped_set(tmp_path, 1), places=10)
+    curves = correspondence_curves(tiny_segmenter(), striped_set(tmp_path, 1), locations=10)
     assert tuple(curve.name for curve in curves) == NAMES[:3]
 
 
 def test_a_model_without_a_head_has_no_curve_of_codes(tmp_path: Path) -> None:
-    curves = correspondence_curves(tiny_segmenter(head=False), striped_set(tmp_path, 2), places=10)
+    curves = correspondence_curves(
+        tiny_segmenter(head=False), striped_set(tmp_path, 2), locations=10
+    )
     assert tuple(curve.name for curve in curves) == (NAMES[0], NAMES[2], NAMES[3])
 
 
@@ -81,4 +83,4 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no two labelled pixels share a label"):
         correspondence_curves(segmenter, striped_set(tmp_path, 2, void=2))
     with pytest.raises(ValueError, match="at least 2"):
-        correspondence_curves(segmenter, striped_set(tmp_path, 2), places=1)
+        correspondence_curves(segmenter, striped_set(tmp_path, 2), locations=1)

@@ -20,12 +20,12 @@ def test_training_ends_by_itself_and_resumes_as_in_one_go(
     status, _, error = segdistill(*arguments, "--out", "whole")
     assert status == 0, error
     facts = json.loads(Path("whole/facts.json").read_text())
-    looks = facts["looks"]
-    best = max(looks, key=lambda look: look["agreement"])
+    agreement_history = facts["agreement_history"]
+    best = max(agreement_history, key=lambda record: record["agreement"])
     assert facts["kept_step"] == best["step"]
-    assert looks[-1]["step"] == best["step"] + 50
+    assert agreement_history[-1]["step"] == best["step"] + 50
     steps = len(Path("whole/history.csv").read_text().splitlines()) - 1
-    assert steps == looks[-1]["step"]
+    assert steps == agreement_history[-1]["step"]
     report = Path("whole/report.html").read_text()
     assert f"was highest at step {best['step']}" in report
     assert '<h3 id="curve-agreement">Agreement</h3>' in report
@@ -35,7 +35,9 @@ def test_training_ends_by_itself_and_resumes_as_in_one_go(
         assert segdistill(*arguments, "--out", "broken")[0] == 130
     status, _, error = segdistill(*arguments, "--out", "broken", "--resume")
     assert status == 0, error
-    assert json.loads(Path("broken/facts.json").read_text())["looks"] == looks
+    assert (
+        json.loads(Path("broken/facts.json").read_text())["agreement_history"] == agreement_history
+    )
     weights = [Path(run, "segmenter.safetensors").read_bytes() for run in ("whole", "broken")]
     assert weights[0] == weights[1]
 
@@ -46,7 +48,7 @@ def test_steps_that_are_given_are_all_taken(photos: Path, segdistill: Run) -> No
     )
     assert status == 0, error
     facts = json.loads(Path("run/facts.json").read_text())
-    assert facts["looks"] == []
+    assert facts["agreement_history"] == []
     assert facts["kept_step"] is None
     assert len(Path("run/history.csv").read_text().splitlines()) == 61
     assert "Agreement" not in Path("run/report.html").read_text()

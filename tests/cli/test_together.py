@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.subprocesses import FIT, run, start, write_world
 
-from segdistill.cli.together import environments
+from segdistill.cli.distributed import environments
 from segdistill.errors import UserError
 from segdistill.processes import Group
 

@@ -25,7 +25,7 @@ from segdistill.export.writing import TextItems
 from segdistill.inference.masks import write_classes
 from segdistill.model.class_edits import merged
 from segdistill.model.description import numbered_classes
-from segdistill.overlap import worker_threads
+from segdistill.prefetch import worker_threads
 
 MASKS = {"a.png": PATTERN, "b.png": random_mask(0), "more/c.png": random_mask(1)}
 

@@ -19,8 +19,8 @@ from segdistill.images.resize import Viewing
 
 @pytest.fixture
 def preparation() -> FeaturePreparation:
-    places = torch.rand(200, 6, generator=torch.Generator().manual_seed(0))
-    return fit_preparation(places, (3, 3), standardise=True, components=2)
+    locations = torch.rand(200, 6, generator=torch.Generator().manual_seed(0))
+    return fit_preparation(locations, (3, 3), standardise=True, components=2)
 
 
 def plain_mean(raw: torch.Tensor, preparation: FeaturePreparation) -> torch.Tensor:

@@ -21,7 +21,7 @@ assert_close = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
 
 
 def flat(maps: torch.Tensor) -> torch.Tensor:
-    """(batch, channels, rows, columns) -> (batch, places, channels)."""
+    """(batch, channels, rows, columns) -> (batch, locations, channels)."""
     return maps.flatten(2).mT
 
 
@@ -88,10 +88,12 @@ def test_gradient_agrees_with_finite_differences() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**16), batch=st.integers(1, 3), places=st.integers(1, 6))
-def test_centring_keeps_the_mean_and_evens_out_places(seed: int, batch: int, places: int) -> None:
+@given(seed=st.integers(0, 2**16), batch=st.integers(1, 3), locations=st.integers(1, 6))
+def test_centring_keeps_the_mean_and_evens_out_locations(
+    seed: int, batch: int, locations: int
+) -> None:
     correlation = torch.randn(
-        batch, places, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.double
+        batch, locations, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.double
     )
     centred = centre_pointwise(correlation)
     torch.testing.assert_close(centred.mean(), correlation.mean())

@@ -22,27 +22,27 @@ KINDS: list[SimilarityKind] = ["product", "difference", "distance"]
 QUARTER_TURN = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
-def drawn(seed: int, places: int = 7, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+def drawn(seed: int, locations: int = 7, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    depth = torch.rand(batch, places, generator=generator)
-    return depth, torch.randn(batch, places, 3, generator=generator)
+    depth = torch.rand(batch, locations, generator=generator)
+    return depth, torch.randn(batch, locations, 3, generator=generator)
 
 
 def plain_similarity(
     depth: torch.Tensor, points: torch.Tensor, kind: SimilarityKind, reach: float
 ) -> torch.Tensor:
     """Of one image, pair by pair."""
-    places = range(len(depth))
+    locations = range(len(depth))
 
     def apart(p: int, q: int) -> float:
         between = points[p] - points[q] if kind == "distance" else depth[p] - depth[q]
         return math.sqrt(between.square().sum().item())
 
-    distances = sorted(apart(p, q) for p in places for q in range(p))
+    distances = sorted(apart(p, q) for p in locations for q in range(p))
     scale = reach * distances[(len(distances) - 1) // 2]
     similarity = torch.empty(len(depth), len(depth))
-    for p in places:
-        for q in places:
+    for p in locations:
+        for q in locations:
             similarity[p, q] = {
                 "product": float(depth[p] * depth[q]),
                 "difference": math.exp(-apart(p, q) / scale),
@@ -54,7 +54,9 @@ def plain_similarity(
 def test_the_released_form_is_golden() -> None:
     values = golden("depth_correlation_as_released")
     similarity = released_depth_correlation(values["depth"][:, 0], 11)
-    codes = values["code"].flatten(2).mT  # (batch, channels, 11, 11) -> (batch, places, channels)
+    codes = (
+        values["code"].flatten(2).mT
+    )  # (batch, channels, 11, 11) -> (batch, locations, channels)
     loss = depth_correlation_loss(similarity, correspondence(codes, codes), values["shift"])
     sides = (2, 11, 11, 11, 11)
     torch.testing.assert_close(
@@ -65,9 +67,9 @@ def test_the_released_form_is_golden() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reach", [0.3, 1.0])
-@pytest.mark.parametrize("places", [2, 5, 8])
-def test_similarity_is_the_plain_form(kind: SimilarityKind, reach: float, places: int) -> None:
-    depth, points = drawn(places, places)
+@pytest.mark.parametrize("locations", [2, 5, 8])
+def test_similarity_is_the_plain_form(kind: SimilarityKind, reach: float, locations: int) -> None:
+    depth, points = drawn(locations, locations)
     similarity = depth_similarity(depth, points, kind=kind, reach=reach)
     for image in range(2):
         expected = plain_similarity(depth[image], points[image], kind, reach)
@@ -75,9 +77,11 @@ def test_similarity_is_the_plain_form(kind: SimilarityKind, reach: float, places
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**16), places=st.integers(1, 9), kind=st.sampled_from(KINDS))
-def test_similarity_is_symmetric_and_in_range(seed: int, places: int, kind: SimilarityKind) -> None:
-    similarity = depth_similarity(*drawn(seed, places), kind=kind)
+@given(seed=st.integers(0, 2**16), locations=st.integers(1, 9), kind=st.sampled_from(KINDS))
+def test_similarity_is_symmetric_and_in_range(
+    seed: int, locations: int, kind: SimilarityKind
+) -> None:
+    similarity = depth_similarity(*drawn(seed, locations), kind=kind)
     torch.testing.assert_close(similarity, similarity.mT)
     assert ((similarity >= 0) & (similarity <= 1)).all()
     if kind != "product":

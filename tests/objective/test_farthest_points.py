@@ -13,8 +13,8 @@ from segdistill.objective.farthest_points import (
     _order_on_any_device,
     _order_on_cpu,
     farthest_points,
-    places_of_cells,
-    released_places_of_cells,
+    locations_of_cells,
+    released_locations_of_cells,
 )
 from segdistill.objective.sampling import sample_map
 
@@ -147,10 +147,10 @@ def test_nothing_to_take() -> None:
 def test_maps_read_at_places_of_cells_give_the_cells(height: int, width: int) -> None:
     cells = torch.arange(height * width)[None]
     numbered = cells.float().view(1, 1, height, width)
-    read = sample_map(numbered, places_of_cells(cells, height, width)[:, None])
+    read = sample_map(numbered, locations_of_cells(cells, height, width)[:, None])
     torch.testing.assert_close(read[0, 0], cells.float(), atol=1e-4, rtol=0)
 
 
 def test_the_released_places_are_transposed_and_fall_short() -> None:
-    places = released_places_of_cells(torch.tensor([[0, 1, 4, 15]]), 4, 4)
-    assert places.tolist() == [[[-1, -1], [-1, -0.5], [-0.5, -1], [0.5, 0.5]]]
+    locations = released_locations_of_cells(torch.tensor([[0, 1, 4, 15]]), 4, 4)
+    assert locations.tolist() == [[[-1, -1], [-1, -0.5], [-0.5, -1], [0.5, 0.5]]]

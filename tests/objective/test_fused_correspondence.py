@@ -62,7 +62,7 @@ def fused(maps: Maps) -> torch.Tensor:
 @pytest.mark.parametrize("stabilize", [False, True])
 def test_loss_and_gradient_are_golden(pointwise: bool, zero_clamp: bool, stabilize: bool) -> None:
     values = golden("correlation")
-    # (batch, channels, rows, columns) -> (batch, places, channels)
+    # (batch, channels, rows, columns) -> (batch, locations, channels)
     maps = {name: values[name].flatten(2).mT for name in ("f1", "f2", "c1", "c2")}
     codes = maps["c1"].clone().requires_grad_()
     switches = {"pointwise": pointwise, "zero_clamp": zero_clamp, "stabilize": stabilize}
@@ -91,11 +91,11 @@ def test_it_is_the_mean_of_the_plain_loss(
     at_once: int,
     switches: dict[str, bool],
 ) -> None:
-    batch, places, others, channels, code_channels = sizes
-    features = [drawn(batch, n, channels, seed=seed + n) for n in (places, 10 * others)]
+    batch, locations, others, channels, code_channels = sizes
+    features = [drawn(batch, n, channels, seed=seed + n) for n in (locations, 10 * others)]
     codes = [
         drawn(batch, n, code_channels, seed=seed + 7 * n).requires_grad_()
-        for n in (places, 10 * others)
+        for n in (locations, 10 * others)
     ]
     chosen = {
         "own": None,

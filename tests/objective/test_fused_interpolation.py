@@ -12,7 +12,7 @@ from segdistill.objective.fused_interpolation import (
     interpolate_cells,
     interpolated_hidden_layer,
 )
-from segdistill.objective.sampling import bilinear_neighbours, random_places, sample_map
+from segdistill.objective.sampling import bilinear_neighbours, random_locations, sample_map
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -20,10 +20,12 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def neighbours(
-    batch: int, places: int, height: int, width: int, seed: int
+    batch: int, locations: int, height: int, width: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Places, the cells of a whole map around them, and their weights."""
-    where = random_places(batch, places, generator=torch.Generator().manual_seed(seed)).double()
+    """Locations, the cells of a whole map around them, and their weights."""
+    where = random_locations(
+        batch, locations, generator=torch.Generator().manual_seed(seed)
+    ).double()
     found = [bilinear_neighbours(each, height, width) for each in where]
     return where, torch.stack([each[0] for each in found]), torch.stack([each[1] for each in found])
 
@@ -32,14 +34,14 @@ def neighbours(
 @given(
     seed=st.integers(0, 2**16),
     batch=st.integers(1, 3),
-    places=st.integers(1, 12),
+    locations=st.integers(1, 12),
     height=st.integers(1, 5),
     width=st.integers(1, 5),
 )
 def test_interpolation_reads_the_map_and_spreads_its_gradient(
-    seed: int, batch: int, places: int, height: int, width: int
+    seed: int, batch: int, locations: int, height: int, width: int
 ) -> None:
-    where, nearest, weights = neighbours(batch, places, height, width, seed)
+    where, nearest, weights = neighbours(batch, locations, height, width, seed)
     cells = drawn(batch, height * width, 3, seed=seed).requires_grad_()
     # (b, cells, c) -> (b, c, h, w)
     maps = cells.mT.reshape(batch, 3, height, width)
@@ -48,7 +50,7 @@ def test_interpolation_reads_the_map_and_spreads_its_gradient(
     torch.testing.assert_close(result, expected)
     weighed = torch.einsum("bpnc,bpn->bpc", around(cells, nearest), weights)
     torch.testing.assert_close(result, weighed)
-    upstream = drawn(batch, places, 3, seed=seed + 1)
+    upstream = drawn(batch, locations, 3, seed=seed + 1)
     torch.testing.assert_close(
         torch.autograd.grad(result, cells, upstream), torch.autograd.grad(expected, cells, upstream)
     )
@@ -58,20 +60,20 @@ def test_interpolation_reads_the_map_and_spreads_its_gradient(
 @given(
     seed=st.integers(0, 2**16),
     batch=st.integers(1, 4),
-    places=st.integers(1, 12),
+    locations=st.integers(1, 12),
     masked=st.booleans(),
     at_once=st.sampled_from([1, 60, 1 << 20]),
 )
 def test_the_hidden_layer_and_its_gradient_are_the_plain_ones(
-    seed: int, batch: int, places: int, masked: bool, at_once: int
+    seed: int, batch: int, locations: int, masked: bool, at_once: int
 ) -> None:
-    _, nearest, weights = neighbours(batch, places, 4, 5, seed)
+    _, nearest, weights = neighbours(batch, locations, 4, 5, seed)
     cells = drawn(batch, 20, 3, seed=seed)
     kept = drawn(batch, 1, 3, seed=seed + 1).exp() if masked else None
     layer = [drawn(6, 3, seed=seed + 2), drawn(6, seed=seed + 3)]
     for parameter in layer:
         parameter.requires_grad_()
-    upstream = drawn(batch, places, 6, seed=seed + 4)
+    upstream = drawn(batch, locations, 6, seed=seed + 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fused_interpolation, "VALUES_AT_ONCE", {"cpu": at_once})
         result = interpolated_hidden_layer(cells, kept, layer[0], layer[1], nearest, weights)

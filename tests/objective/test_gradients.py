@@ -94,8 +94,8 @@ def objective_of_codes(*codes: torch.Tensor) -> torch.Tensor:
     return terms.total(ObjectiveSettings())
 
 
-def mid_cell_places(rows: int, columns: int) -> torch.Tensor:
-    """Places strictly inside the cells of a map of 4 x 5 cells."""
+def mid_cell_locations(rows: int, columns: int) -> torch.Tensor:
+    """Locations strictly inside the cells of a map of 4 x 5 cells."""
     x = (torch.arange(columns).double() + 0.3) / 4 * 2 - 1
     y = (torch.arange(rows).double() + 0.6) / 3 * 2 - 1
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=2)
@@ -126,7 +126,7 @@ CASES = {
     ),
     "reconstruction": Case(reconstruction_loss, (drawn(2, 3, 4), drawn(2, 3, 4, seed=1))),
     "alignment": Case(alignment_loss, (drawn(2, 3, 4), drawn(2, 3, 4, seed=1))),
-    "sampling": Case(sample_map, (drawn(2, 3, 4, 5), mid_cell_places(3, 4))),
+    "sampling": Case(sample_map, (drawn(2, 3, 4, 5), mid_cell_locations(3, 4))),
 }
 
 

@@ -29,7 +29,7 @@ def projected(codes: torch.Tensor, values: dict[str, Any]) -> torch.Tensor:
 
 def test_the_released_forms_are_golden() -> None:
     values = golden("local_hidden_positives")
-    codes = values["code"].flatten(2).mT  # (batch, channels, 8, 8) -> (batch, places, channels)
+    codes = values["code"].flatten(2).mT  # (batch, channels, 8, 8) -> (batch, locations, channels)
     by_attention = released_attention_weights(values["attention"][:, :, 1:, 1:])  # no class token
     points = released_unprojection(F.adaptive_avg_pool2d(values["depth"][:, 0], (8, 8)))
     for weights, expected in (
@@ -47,13 +47,13 @@ def test_released_nearness_counts_all_within_reach_alike() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**16), places=st.integers(2, 8), reach=st.floats(0.05, 3))
-def test_near_weights_are_the_plain_form(seed: int, places: int, reach: float) -> None:
-    points = torch.randn(2, places, 3, generator=torch.Generator().manual_seed(seed))
+@given(seed=st.integers(0, 2**16), locations=st.integers(2, 8), reach=st.floats(0.05, 3))
+def test_near_weights_are_the_plain_form(seed: int, locations: int, reach: float) -> None:
+    points = torch.randn(2, locations, 3, generator=torch.Generator().manual_seed(seed))
     weights = near_weights(points, reach=reach)
     for image in range(2):
         apart = [[math.dist(p, q) for q in points[image].tolist()] for p in points[image].tolist()]
-        pairs = sorted(apart[p][q] for p in range(places) for q in range(p))
+        pairs = sorted(apart[p][q] for p in range(locations) for q in range(p))
         scale = reach * pairs[(len(pairs) - 1) // 2]
         kernel = torch.tensor([[math.exp(-((d / scale) ** 2) / 2) for d in row] for row in apart])
         expected = kernel / kernel.sum(dim=1, keepdim=True)
@@ -72,10 +72,10 @@ def test_reach_goes_from_the_place_itself_to_all() -> None:
     torch.testing.assert_close(near_weights(points, reach=1e4), torch.full((1, 9, 9), 1 / 9))
 
 
-@pytest.mark.parametrize("places", [1, 4])
-def test_places_of_unknown_position_count_for_themselves(places: int) -> None:
-    weights = near_weights(torch.full((1, places, 3), math.nan))
-    assert weights.equal(torch.eye(places)[None])
+@pytest.mark.parametrize("locations", [1, 4])
+def test_places_of_unknown_position_count_for_themselves(locations: int) -> None:
+    weights = near_weights(torch.full((1, locations, 3), math.nan))
+    assert weights.equal(torch.eye(locations)[None])
 
 
 def test_a_place_of_unknown_position_leaves_the_others_alone() -> None:
@@ -88,16 +88,16 @@ def test_a_place_of_unknown_position_leaves_the_others_alone() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 2**16), places=st.integers(1, 8), heads=st.integers(1, 4))
-def test_attention_weights_are_the_plain_form(seed: int, places: int, heads: int) -> None:
+@given(seed=st.integers(0, 2**16), locations=st.integers(1, 8), heads=st.integers(1, 4))
+def test_attention_weights_are_the_plain_form(seed: int, locations: int, heads: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    attention = torch.randn(2, heads, places, places, generator=generator).softmax(dim=3)
+    attention = torch.randn(2, heads, locations, locations, generator=generator).softmax(dim=3)
     weights = attention_weights(attention)
-    torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, places))
+    torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, locations))
     for image in range(2):
-        for place in range(places):
-            row = [attention[image, :, place, q].mean().item() for q in range(places)]
-            mean = sum(row) / places
+        for place in range(locations):
+            row = [attention[image, :, place, q].mean().item() for q in range(locations)]
+            mean = sum(row) / locations
             if min(abs(value - mean) for value in row) < 1e-6:
                 continue  # which side of the mean is a matter of rounding
             kept = [value if value > mean else 0.0 for value in row]

@@ -1,4 +1,4 @@
-"""Sampling places, against golden values and the plain form."""
+"""Sampling locations, against golden values and the plain form."""
 
 import pytest
 import torch
@@ -9,14 +9,14 @@ from tests.helpers import golden
 from segdistill.objective.sampling import (
     bilinear_neighbours,
     permutation_without_fixed_points,
-    random_places,
+    random_locations,
     sample_map,
 )
 
 
 def test_sampling_is_golden() -> None:
     values = golden("sample")
-    # The released code holds places as rows of columns and swaps them when it samples.
+    # The released code holds locations as rows of columns and swaps them when it samples.
     sampled = sample_map(values["map"], values["coords"].permute(0, 2, 1, 3))
     torch.testing.assert_close(sampled, values["sampled"], atol=1e-5, rtol=1e-5)
 
@@ -27,11 +27,11 @@ def test_neighbours_give_what_sampling_the_map_gives(seed: int, height: int, wid
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(1, 3, height, width, generator=generator)
     # Somewhat beyond the borders, where the value at the border counts.
-    places = random_places(1, 9, generator=generator) * 1.2
-    cells, weights = bilinear_neighbours(places[0], height, width)
+    locations = random_locations(1, 9, generator=generator) * 1.2
+    cells, weights = bilinear_neighbours(locations[0], height, width)
     rows = maps[0].flatten(1).mT  # (3, h, w) -> (h * w, 3)
     read = (rows[cells] * weights[..., None]).sum(dim=1)
-    expected = sample_map(maps, places[:, None])[0, :, 0].mT
+    expected = sample_map(maps, locations[:, None])[0, :, 0].mT
     torch.testing.assert_close(read, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(9))
 
@@ -50,7 +50,7 @@ def test_one_image_has_no_partner() -> None:
 
 
 def test_places_are_drawn_evenly_and_repeatably() -> None:
-    drawn = [random_places(4, 500, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
+    drawn = [random_locations(4, 500, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
     torch.testing.assert_close(*drawn)
     assert drawn[0].min() >= -1
     assert drawn[0].max() <= 1

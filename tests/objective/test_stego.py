@@ -14,11 +14,11 @@ from segdistill.objective.stego import (
 )
 
 
-def sampled(seed: int, batch: int = 3, places: int = 9) -> SampledMaps:
+def sampled(seed: int, batch: int = 3, locations: int = 9) -> SampledMaps:
     generator = torch.Generator().manual_seed(seed)
     return SampledMaps(
-        torch.randn(batch, places, 6, generator=generator),
-        torch.randn(batch, places, 4, generator=generator),
+        torch.randn(batch, locations, 6, generator=generator),
+        torch.randn(batch, locations, 4, generator=generator),
     )
 
 
@@ -63,7 +63,7 @@ def test_terms_pair_what_the_paper_pairs() -> None:
 def test_terms_and_gradients_are_those_of_the_plain_functions(
     pointwise: bool, zero_clamp: bool, stabilize: bool
 ) -> None:
-    parts = [sampled(seed, places=16) for seed in range(3)]
+    parts = [sampled(seed, locations=16) for seed in range(3)]
     codes = [part.codes.requires_grad_() for part in parts]
     partners = [torch.tensor([1, 2, 0]), torch.tensor([1, 0, 0])]
     switches = {"pointwise": pointwise, "zero_clamp": zero_clamp, "stabilize": stabilize}
@@ -96,11 +96,11 @@ def test_terms_and_gradients_are_those_of_the_plain_functions(
     )
 
 
-def test_halves_split_the_places() -> None:
-    first, second = sampled(0, places=8).halves()
+def test_halves_split_the_locations() -> None:
+    first, second = sampled(0, locations=8).halves()
     assert first.codes.shape == second.codes.shape == (3, 4, 4)
     torch.testing.assert_close(
-        torch.cat([first.features, second.features], dim=1), sampled(0, places=8).features
+        torch.cat([first.features, second.features], dim=1), sampled(0, locations=8).features
     )
 
 

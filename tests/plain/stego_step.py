@@ -77,13 +77,13 @@ def plain_codes(head: SegmentationHead, maps: torch.Tensor, masks: ChannelMasks)
     return codes
 
 
-def plain_sample(maps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Read maps at places: (batch, channels, h, w) to (batch, channels, side, side)."""
-    return F.grid_sample(maps, places, padding_mode="border", align_corners=True)
+def plain_sample(maps: torch.Tensor, locations: torch.Tensor) -> torch.Tensor:
+    """Read maps at locations: (batch, channels, h, w) to (batch, channels, side, side)."""
+    return F.grid_sample(maps, locations, padding_mode="border", align_corners=True)
 
 
 def plain_correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Correlate all pairs of places, shape (batch, side, side, side, side)."""
+    """Correlate all pairs of locations, shape (batch, side, side, side, side)."""
     return torch.einsum(
         "nchw,ncij->nhwij",
         F.normalize(first, dim=1, eps=1e-10),
@@ -97,7 +97,7 @@ def plain_loss(
     shift: float,
     settings: ObjectiveSettings,
 ) -> torch.Tensor:
-    """Return the loss of every pair of places, shape (batch, side, side, side, side)."""
+    """Return the loss of every pair of locations, shape (batch, side, side, side, side)."""
     with torch.no_grad():
         agreement = plain_correlation(*features)
         if settings.pointwise:
@@ -116,7 +116,7 @@ def plain_terms(
     head: SegmentationHead,
     images: torch.Tensor,
     neighbours: torch.Tensor,
-    places: PlainPlaces,
+    locations: PlainPlaces,
     partners: Sequence[torch.Tensor],
     shifts: Shifts,
     settings: ObjectiveSettings,
@@ -128,7 +128,7 @@ def plain_terms(
         head: from features to codes.
         images: prepared maps, shape (batch, channels, height, width).
         neighbours: of one neighbour of each image.
-        places: where maps are sampled.
+        locations: where maps are sampled.
         partners: for each draw of random pairs, indices of shape (batch,).
         shifts: of the correspondence loss.
         settings: of the objective.
@@ -137,8 +137,8 @@ def plain_terms(
     image_codes = plain_codes(head, images, masks[0])
     neighbour_codes = plain_codes(head, neighbours, masks[1])
     seen, neighbours_seen = images * masks[0].features, neighbours * masks[1].features
-    features = plain_sample(seen, places.anchors)
-    codes = plain_sample(image_codes, places.anchors)
+    features = plain_sample(seen, locations.anchors)
+    codes = plain_sample(image_codes, locations.anchors)
 
     def loss(
         maps: torch.Tensor, map_codes: torch.Tensor, at: torch.Tensor, shift: float
@@ -151,11 +151,11 @@ def plain_terms(
             (features, features), (codes, codes), shifts.self_pairs, settings
         ).mean(),
         neighbour_pairs=loss(
-            neighbours_seen, neighbour_codes, places.positives, shifts.neighbour_pairs
+            neighbours_seen, neighbour_codes, locations.positives, shifts.neighbour_pairs
         ).mean(),
         random_pairs=torch.cat(
             [
-                loss(seen[draw], image_codes[draw], places.negatives[draw], shifts.random_pairs)
+                loss(seen[draw], image_codes[draw], locations.negatives[draw], shifts.random_pairs)
                 for draw in partners
             ]
         ).mean(),

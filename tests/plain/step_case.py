@@ -1,4 +1,4 @@
-"""One training step twice, from the same stored features, places and pairs: plain, and as it is."""
+"""One training step twice, from the same stored features, locations and pairs: plain, and as it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from segdistill.config.settings import FitSettings, HeadSettings, ObjectiveSetti
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model.head import SegmentationHead
-from segdistill.objective.sampling import permutation_without_fixed_points, random_places
+from segdistill.objective.sampling import permutation_without_fixed_points, random_locations
 from segdistill.objective.stego import Shifts, stego_objective
 from segdistill.training.batch import Batch
 from segdistill.training.batches import read_neighbourhoods
@@ -45,13 +45,13 @@ class StepCase:
     maps: NDArray[np.float16]
     preparation: FeaturePreparation
     head: SegmentationHead
-    places: PlainPlaces
+    locations: PlainPlaces
     partners: tuple[torch.Tensor, ...]
     settings: FitSettings
 
     @property
     def device(self) -> torch.device:
-        """Where both forms compute; maps, places and pairs lie on the CPU."""
+        """Where both forms compute; maps, locations and pairs lie on the CPU."""
         return self.head.linear.weight.device
 
 
@@ -59,7 +59,7 @@ CPU = torch.device("cpu")
 
 
 def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) -> StepCase:
-    """Make features and draw places and pairs."""
+    """Make features and draw locations and pairs."""
     generator = torch.Generator().manual_seed(seed)
     raw = torch.randn(
         2 * shape.batch, shape.height, shape.width, sum(shape.groups), generator=generator
@@ -72,8 +72,8 @@ def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) ->
     )
     side = shape.objective.samples
 
-    def places() -> torch.Tensor:
-        drawn = random_places(shape.batch, side**2, generator=generator)
+    def locations() -> torch.Tensor:
+        drawn = random_locations(shape.batch, side**2, generator=generator)
         return drawn.view(shape.batch, side, side, 2)
 
     torch.manual_seed(seed)
@@ -83,7 +83,7 @@ def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) ->
         SegmentationHead(
             preparation.channels, shape.code_channels, kind=shape.kind, dropout=shape.dropout
         ).to(device),
-        PlainPlaces(places(), places(), places()),
+        PlainPlaces(locations(), locations(), locations()),
         tuple(
             permutation_without_fixed_points(shape.batch, generator=generator)
             for _ in range(shape.objective.random_draws)
@@ -102,12 +102,12 @@ def plain_total(case: StepCase, raw: torch.Tensor) -> torch.Tensor:
     objective, batch = case.settings.objective, len(case.partners[0])
     images, neighbours = (plain_maps(part, case.preparation) for part in (raw[:batch], raw[batch:]))
     masks = [draw_masks(case.head, batch, objective.feature_dropout) for _ in range(2)]
-    places = (case.places.anchors, case.places.positives, case.places.negatives)
+    locations = (case.locations.anchors, case.locations.positives, case.locations.negatives)
     terms = plain_terms(
         case.head,
         images,
         neighbours,
-        PlainPlaces(*(part.to(raw.device) for part in places)),
+        PlainPlaces(*(part.to(raw.device) for part in locations)),
         [draw.to(raw.device) for draw in case.partners],
         SHIFTS,
         objective,
@@ -124,10 +124,14 @@ def read_batch(case: StepCase, maps: Sequence[NDArray[np.float16]] | None = None
         maps: of the images, then of a neighbour of each.
     """
     maps, batch = list(case.maps) if maps is None else maps, len(case.partners[0])
-    # (b, side, side, 2) -> (b, places, 2)
+    # (b, side, side, 2) -> (b, locations, 2)
     first, second, third = (
-        places.flatten(1, 2)
-        for places in (case.places.anchors, case.places.positives, case.places.negatives)
+        locations.flatten(1, 2)
+        for locations in (
+            case.locations.anchors,
+            case.locations.positives,
+            case.locations.negatives,
+        )
     )
     return Batch(
         read_neighbourhoods(maps[:batch], torch.cat([first, third], dim=1)),

@@ -44,8 +44,8 @@ def test_losses_that_are_no_numbers_are_left_out() -> None:
 
 def test_agreement_names_its_highest_value() -> None:
     assert agreement_curve([]) is None
-    looks = [{"step": 50, "agreement": 0.5}, {"step": 75, "agreement": 0.7}]
-    curve = agreement_curve([*looks, {"step": 100, "agreement": 0.6}])
+    agreement_history = [{"step": 50, "agreement": 0.5}, {"step": 75, "agreement": 0.7}]
+    curve = agreement_curve([*agreement_history, {"step": 100, "agreement": 0.6}])
     assert curve is not None
     assert [(entry.name, entry.value, entry.step) for entry in curve.entries] == [
         ("First", "0.5", 50),

@@ -30,10 +30,10 @@ def test_points_lie_where_they_should() -> None:
     points = points_of(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.25, 0.0])).split()
     assert points[0] == f"{x_of(0.0)},{y_of(1.0)}"
     assert points[-1] == f"{x_of(1.0)},{y_of(0.0)}"
-    places = np.array([[float(value) for value in point.split(",")] for point in points])
-    assert (places >= 0).all()
-    assert (places[:, 0] <= WIDTH).all()
-    assert (places[:, 1] <= HEIGHT).all()
+    locations = np.array([[float(value) for value in point.split(",")] for point in points])
+    assert (locations >= 0).all()
+    assert (locations[:, 0] <= WIDTH).all()
+    assert (locations[:, 1] <= HEIGHT).all()
 
 
 def test_many_points_are_thinned_and_the_ends_stay() -> None:

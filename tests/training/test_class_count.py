@@ -26,13 +26,13 @@ def estimated(codes: torch.Tensor, images: int = 20, seed: int = 0) -> ClassCoun
     return estimate_class_count(codes[order], numbers, gather(codes[order], seed=seed), seed=seed)
 
 
-def kinds(count: int, *, places: int = 3000, spread: float = 0.12) -> torch.Tensor:
+def kinds(count: int, *, locations: int = 3000, spread: float = 0.12) -> torch.Tensor:
     """Return codes of some kinds whose shares fall from the first to the last."""
     generator = torch.Generator().manual_seed(count)
     shares = torch.linspace(3, 1, count)
-    owners = torch.multinomial(shares, places, replacement=True, generator=generator)
+    owners = torch.multinomial(shares, locations, replacement=True, generator=generator)
     middles = F.normalize(torch.randn(count, 24, generator=generator), dim=1)
-    return middles[owners] + spread * torch.randn(places, 24, generator=generator)
+    return middles[owners] + spread * torch.randn(locations, 24, generator=generator)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8, 13])
@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_curve() -> None:
 
 
 def test_few_places_and_a_single_image() -> None:
-    codes = kinds(3, places=60)
+    codes = kinds(3, locations=60)
     found = estimated(codes, images=1)
     assert found.chosen == 3
     assert estimated(codes[:5], images=2).candidates == (2, 3, 4)

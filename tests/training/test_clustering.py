@@ -18,11 +18,11 @@ from segdistill.training.clustering import (
 )
 
 
-def mixture(shares: list[float], places: int, *, spread: float = 0.25) -> torch.Tensor:
+def mixture(shares: list[float], locations: int, *, spread: float = 0.25) -> torch.Tensor:
     """Return codes of several kinds, around directions at right angles to each other."""
     generator = torch.Generator().manual_seed(0)
     middles = torch.eye(len(shares), 16)
-    counts = [max(1, round(share * places)) for share in shares]
+    counts = [max(1, round(share * locations)) for share in shares]
     kinds = torch.arange(len(shares)).repeat_interleave(torch.tensor(counts))
     noise = torch.randn(len(kinds), 16, generator=generator) * spread
     return middles[kinds] + noise
@@ -55,7 +55,7 @@ def test_centres_are_unit_vectors_that_fit_better_than_random_ones() -> None:
     assert fit > random_fit
 
 
-def test_too_few_places() -> None:
+def test_too_few_locations() -> None:
     with pytest.raises(ValueError, match="cannot make"):
         spherical_kmeans(torch.randn(2, 3), 3, seed=0)
 

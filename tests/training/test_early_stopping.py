@@ -7,18 +7,18 @@ import torch.nn.functional as F
 from segdistill.config.settings import FitSettings
 from segdistill.training import early_stopping as module
 from segdistill.training.early_stopping import (
+    AgreementRecord,
     EarlyStopping,
-    Look,
     agreement_of_codes,
 )
-from segdistill.training.trainee import Trainee
-from segdistill.training.watched_places import WatchedPlaces
+from segdistill.training.modules import TrainingModules
+from segdistill.training.monitored_locations import MonitoredLocations
 
 KINDS = 5
 
 
-def places_of_kinds(spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of five kinds of places, and for each place others of its kind."""
+def locations_of_kinds(spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of five kinds of locations, and for each place others of its kind."""
     generator = torch.Generator().manual_seed(0)
     kinds = torch.arange(400) % KINDS
     features = F.one_hot(kinds, 8).float() + spread * torch.randn(400, 8, generator=generator)
@@ -27,11 +27,11 @@ def places_of_kinds(spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def stopping() -> EarlyStopping:
-    return EarlyStopping(WatchedPlaces(*places_of_kinds()), [KINDS])
+    return EarlyStopping(MonitoredLocations(*locations_of_kinds()), [KINDS])
 
 
 def test_codes_that_tell_kinds_agree_and_others_do_not() -> None:
-    features, neighbours = places_of_kinds()
+    features, neighbours = locations_of_kinds()
     assert agreement_of_codes(features, neighbours, [KINDS]) == pytest.approx(1)
     noise = torch.randn(400, 8, generator=torch.Generator().manual_seed(1))
     assert abs(agreement_of_codes(noise, neighbours, [KINDS])) < 0.05
@@ -43,39 +43,39 @@ def test_codes_that_tell_kinds_agree_and_others_do_not() -> None:
 
 def test_the_best_state_is_kept_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     watch = stopping()
-    trainee = Trainee(8, KINDS, FitSettings(classes=KINDS)).train()
+    modules = TrainingModules(8, KINDS, FitSettings(classes=KINDS)).train()
     values = iter([0.2, 0.6, 0.5, 0.6, 0.1])
     monkeypatch.setattr(module, "agreement_of_codes", lambda *_: next(values))
     kept = {}
     for step in range(1, 151):
         with torch.no_grad():
-            trainee.head.linear.weight.add_(1)
+            modules.head.linear.weight.add_(1)
         if step == 75:
-            kept = {name: value.clone() for name, value in trainee.state_dict().items()}
-        looked = watch.watch(step, trainee) is not None
+            kept = {name: value.clone() for name, value in modules.state_dict().items()}
+        looked = watch.watch(step, modules) is not None
         assert looked == (step >= 50 and step % 25 == 0)
-        assert trainee.head.training
-    assert watch.best == Look(75, 0.6)
-    watch.restore_best(trainee)
-    assert all(torch.equal(trainee.state_dict()[name], value) for name, value in kept.items())
+        assert modules.head.training
+    assert watch.best == AgreementRecord(75, 0.6)
+    watch.restore_best(modules)
+    assert all(torch.equal(modules.state_dict()[name], value) for name, value in kept.items())
 
 
 def test_training_ends_when_agreement_has_not_risen_for_a_while() -> None:
     watch = stopping()
     assert not watch.is_over
     for step, agreement in [(50, 0.3), (75, 0.5), (200, 0.4), (224, 0.5)]:
-        watch.looks.append(Look(step, agreement))
+        watch.agreement_history.append(AgreementRecord(step, agreement))
         assert not watch.is_over
-    watch.looks.append(Look(225, 0.5))
+    watch.agreement_history.append(AgreementRecord(225, 0.5))
     assert watch.is_over
 
 
 def test_what_was_seen_goes_through_a_checkpoint() -> None:
     watch, again = stopping(), stopping()
-    trainee = Trainee(8, KINDS, FitSettings(classes=KINDS))
-    watch.watch(50, trainee)
+    modules = TrainingModules(8, KINDS, FitSettings(classes=KINDS))
+    watch.watch(50, modules)
     again.go_on(watch.notes(), watch.best_state)
-    assert again.looks == watch.looks
-    assert again.best_state.keys() == trainee.state_dict().keys()
-    untouched = Trainee(8, KINDS, FitSettings(classes=KINDS))
+    assert again.agreement_history == watch.agreement_history
+    assert again.best_state.keys() == modules.state_dict().keys()
+    untouched = TrainingModules(8, KINDS, FitSettings(classes=KINDS))
     stopping().restore_best(untouched)  # nothing was seen: nothing to put back

@@ -18,7 +18,7 @@ from segdistill.config.settings import (
 )
 from segdistill.devices import choose_compute
 from segdistill.features.extract import FeatureMaps
-from segdistill.features.places import spread_places
+from segdistill.features.locations import spread_locations
 from segdistill.features.preparation import fit_preparation
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import augmented_views, views_of
@@ -26,13 +26,13 @@ from segdistill.images.augmentation import Augmentation
 from segdistill.images.folder import check_images, find_images
 from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.fused_interpolation import interpolate_cells
-from segdistill.objective.sampling import random_places, sample_map
+from segdistill.objective.sampling import random_locations, sample_map
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
 from segdistill.training.batch import Neighbourhoods
 from segdistill.training.batches import (
     draw_batch,
-    draw_places,
+    draw_locations,
     read_copies,
     read_guidance,
     read_neighbourhoods,
@@ -40,7 +40,7 @@ from segdistill.training.batches import (
 from segdistill.training.calibration import calibrate_shifts
 from segdistill.training.loop import StepRecord, seeded, train
 from segdistill.training.losses import codes_at
-from segdistill.training.trainee import Trainee
+from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
 SHIFTS = Shifts(0.1, 0.1, 0.3)
@@ -58,25 +58,27 @@ def data(tmp_path: Path) -> TrainingSet:
     store = FeatureStore(tmp_path / "store", max_bytes=10**8)
     maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu"))
     maps.fill_store()
-    places = spread_places(maps, 10_000, seed=0).features
+    locations = spread_locations(maps, 10_000, seed=0).features
     neighbours = torch.tensor([[j for j in range(6) if j != i] for i in range(6)])
     return TrainingSet(
         maps,
         neighbours,
-        fit_preparation(places, (3, 3), standardise=True, components=4),
+        fit_preparation(locations, (3, 3), standardise=True, components=4),
     )
 
 
-def fresh_trainee() -> Trainee:
+def fresh_trainee() -> TrainingModules:
     with seeded(0):
-        return Trainee(4, 3, SETTINGS)
+        return TrainingModules(4, 3, SETTINGS)
 
 
-def run_steps(trainee: Trainee, data: TrainingSet, settings: FitSettings) -> list[StepRecord]:
+def run_steps(
+    modules: TrainingModules, data: TrainingSet, settings: FitSettings
+) -> list[StepRecord]:
     records: list[StepRecord] = []
     train(
-        trainee,
-        trainee.optimiser(settings),
+        modules,
+        modules.optimiser(settings),
         data,
         SHIFTS,
         settings,
@@ -86,7 +88,7 @@ def run_steps(trainee: Trainee, data: TrainingSet, settings: FitSettings) -> lis
     return records
 
 
-def raw_at_places(part: Neighbourhoods) -> torch.Tensor:
+def raw_at_locations(part: Neighbourhoods) -> torch.Tensor:
     return interpolate_cells(part.cells.float(), part.nearest, part.weights)
 
 
@@ -96,7 +98,7 @@ def test_processes_share_a_batch_out(data: TrainingSet) -> None:
     sizes = [len(part.partners[0]) for part in parts]
     assert sum(sizes) == len(whole.partners[0])
     assert max(sizes) - min(sizes) <= 1
-    # They look at other places each.
+    # They look at other locations each.
     assert not torch.equal(parts[0].images.weights, parts[1].images.weights)
     again = draw_batch(data, SETTINGS, step=3, group=Group(1, 2))
     assert torch.equal(again.images.weights, parts[1].images.weights)
@@ -113,12 +115,12 @@ def test_the_loss_falls(data: TrainingSet) -> None:
 
 def test_the_head_at_neighbours_gives_the_codes_of_the_whole_map(data: TrainingSet) -> None:
     head = fresh_trainee().head.eval()
-    places = random_places(2, 16)
-    part = read_neighbourhoods(data.maps.read([0, 3]), places)
+    locations = random_locations(2, 16)
+    part = read_neighbourhoods(data.maps.read([0, 3]), locations)
     codes = codes_at(part, head, data.preparation)
     for number, image in enumerate([0, 3]):
         whole = head(data.preparation(torch.from_numpy(data.maps[image].copy()).float()[None]))
-        expected = sample_map(whole.permute(0, 3, 1, 2), places[number][None, :, None])
+        expected = sample_map(whole.permute(0, 3, 1, 2), locations[number][None, :, None])
         torch.testing.assert_close(codes[number], expected[0, :, :, 0].mT, atol=1e-5, rtol=1e-5)
 
 
@@ -175,8 +177,8 @@ def test_optional_terms_fall_too(data: TrainingSet, term: str) -> None:
     )
     settings = replace(SETTINGS, objective=objective)
     with seeded(0):
-        trainee = Trainee(4, 3, settings)
-    records = run_steps(trainee, data, settings)
+        modules = TrainingModules(4, 3, settings)
+    records = run_steps(modules, data, settings)
     values = [getattr(record, term) for record in records]
     assert sum(values[-5:]) < sum(values[:5])
     plain = run_steps(fresh_trainee(), data, SETTINGS)
@@ -187,7 +189,7 @@ def test_guidance_reads_the_image_where_it_reads_the_features(data: TrainingSet)
     """A backbone that averages colours: features and colours of a cell must agree."""
     generator = torch.Generator().manual_seed(0)
     guidance = read_guidance(data.maps, [2, 5], data.maps.read([2, 5]), generator)
-    features = raw_at_places(guidance.around)
+    features = raw_at_locations(guidance.around)
     blue = torch.stack([features[..., 2].flatten(), guidance.colours[..., 2].flatten()])
     assert torch.corrcoef(blue)[0, 1] > 0.9
 
@@ -217,8 +219,8 @@ def test_alignment_reads_a_copy_where_it_shows_the_same(data: TrainingSet) -> No
     settings = replace(SETTINGS, objective=replace(SETTINGS.objective, augmentations=1, samples=8))
     generator = torch.Generator().manual_seed(0)
     aligned = read_copies(maps.read([0, 2, 4]), copies, [0, 2, 4], settings, generator)
-    there = raw_at_places(aligned.originals)[..., :3]
-    here = raw_at_places(aligned.copies)[..., :3]
+    there = raw_at_locations(aligned.originals)[..., :3]
+    here = raw_at_locations(aligned.copies)[..., :3]
     # The three stripes differ by up to 0.6; a wrong place would land in another.
     assert (there - here).abs().mean() < 0.02
 
@@ -227,8 +229,8 @@ def test_alignment_falls_and_needs_copies(data: TrainingSet) -> None:
     objective = replace(SETTINGS.objective, weight_alignment=1.0, augmentations=2)
     settings = replace(SETTINGS, objective=objective)
     with seeded(0):
-        trainee = Trainee(4, 3, settings)
-    records = run_steps(trainee, with_copies(data, 2), settings)
+        modules = TrainingModules(4, 3, settings)
+    records = run_steps(modules, with_copies(data, 2), settings)
     values = [record.alignment for record in records]
     assert sum(values[-5:]) < sum(values[:5])
 
@@ -241,8 +243,8 @@ def test_places_are_drawn_where_images_are_salient(data: TrainingSet, tmp_path: 
     paths = [view.image.file.path for view in data.maps.views]
     of_image = {paths[0]: tmp_path / "salient.png", paths[1]: tmp_path / "nothing.png"}
     guided = replace(data, saliency=ViewSaliency(data.maps.views, of_image))
-    places = draw_places(guided, [0, 1, 2], 400, torch.Generator().manual_seed(0))
-    corner = (places[..., 0] > -0.1) & (places[..., 1] < -0.4)
+    locations = draw_locations(guided, [0, 1, 2], 400, torch.Generator().manual_seed(0))
+    corner = (locations[..., 0] > -0.1) & (locations[..., 1] < -0.4)
     assert 0.85 < corner[0].float().mean() < 1.0
     for anywhere in (corner[1], corner[2]):
         assert anywhere.float().mean() < 0.3
@@ -269,7 +271,7 @@ def test_the_linear_probe_learns_and_leaves_the_head_alone(
     plain = fresh_trainee()
     run_steps(plain, data, SETTINGS)
     with seeded(0):
-        watched = Trainee(4, 3, settings, label_classes=3)
+        watched = TrainingModules(4, 3, settings, label_classes=3)
     records = run_steps(watched, with_labels(data, tmp_path), settings)
     assert records[-1].linear < records[0].linear
     assert records[-1].linear_accuracy > 0.5
@@ -280,10 +282,10 @@ def test_the_linear_probe_learns_and_leaves_the_head_alone(
 def test_a_batch_without_labels_gives_no_nan(data: TrainingSet) -> None:
     settings = replace(SETTINGS, training=replace(SETTINGS.training, linear_probe=True, steps=2))
     with seeded(0):
-        trainee = Trainee(4, 3, settings, label_classes=3)
+        modules = TrainingModules(4, 3, settings, label_classes=3)
     nothing = LabelFiles({}, lambda _path: np.zeros((1, 1), np.int64), 3)
     unlabelled = replace(data, labels=ViewLabels(data.maps.views, nothing))
-    records = run_steps(trainee, unlabelled, settings)
+    records = run_steps(modules, unlabelled, settings)
     assert all(np.isfinite(list(asdict(record).values())).all() for record in records)
 
 
@@ -293,8 +295,8 @@ def test_labels_as_correlations_pull_codes_of_a_label_together(
     objective = replace(SETTINGS.objective, correlations="labels")
     settings = replace(SETTINGS, objective=objective)
     labelled = with_labels(data, tmp_path)
-    trainee = fresh_trainee()
-    records = run_steps(trainee, labelled, settings)
+    modules = fresh_trainee()
+    records = run_steps(modules, labelled, settings)
     totals = [record.total for record in records]
     assert sum(totals[-5:]) < sum(totals[:5])
     with pytest.raises(ValueError, match="no labels"):
@@ -304,29 +306,29 @@ def test_labels_as_correlations_pull_codes_of_a_label_together(
 def test_probes_start_anew_when_asked(data: TrainingSet) -> None:
     training = replace(SETTINGS.training, steps=6, reset_probes_every=3)
     settings = replace(SETTINGS, training=training)
-    trainee, plain = fresh_trainee(), fresh_trainee()
-    optimiser = trainee.optimiser(settings)
+    modules, plain = fresh_trainee(), fresh_trainee()
+    optimiser = modules.optimiser(settings)
     before: list[torch.Tensor] = []
     train(
-        trainee,
+        modules,
         optimiser,
         data,
         SHIFTS,
         settings,
         choose_compute("cpu"),
-        on_step=lambda _step: before.append(trainee.centres.detach().clone()),
+        on_step=lambda _step: before.append(modules.centres.detach().clone()),
     )
     moved = [(b - a).abs().mean().item() for a, b in pairwise(before)]
     assert moved[2] > 10 * max(moved[:2] + moved[3:])
-    assert optimiser.state[trainee.centres]["step"] == 3
+    assert optimiser.state[modules.centres]["step"] == 3
     run_steps(plain, data, replace(SETTINGS, training=replace(SETTINGS.training, steps=6)))
-    for one, other in zip(plain.head.parameters(), trainee.head.parameters(), strict=True):
+    for one, other in zip(plain.head.parameters(), modules.head.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_a_code_that_is_not_continuous_has_a_channel_a_class(data: TrainingSet) -> None:
     settings = replace(SETTINGS, head=HeadSettings(continuous=False))
-    trainee = Trainee(4, 3, settings)
+    modules = TrainingModules(4, 3, settings)
     part = draw_batch(data, settings, step=0).anchors
-    assert codes_at(part, trainee.head, data.preparation).shape[-1] == 3
-    assert trainee.centres.shape == (3, 3)
+    assert codes_at(part, modules.head, data.preparation).shape[-1] == 3
+    assert modules.centres.shape == (3, 3)

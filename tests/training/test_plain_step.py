@@ -17,7 +17,7 @@ from tests.plain.step_case import (
 )
 
 from segdistill.config.settings import ObjectiveSettings
-from segdistill.objective.sampling import bilinear_neighbours, random_places
+from segdistill.objective.sampling import bilinear_neighbours, random_locations
 from segdistill.training.batches import read_neighbourhoods
 
 
@@ -88,7 +88,7 @@ def test_codes_at_places_are_those_of_the_whole_map() -> None:
     case = made_case(StepShape(5, 7, (6,), None, 4, batch=2))
     head, batch = case.head.eval(), read_batch(case)
     part = batch.images
-    codes = head.at_places(part.cells.float(), part.nearest, part.weights)
+    codes = head.at_locations(part.cells.float(), part.nearest, part.weights)
     plain = torch.einsum("bpnc,bpn->bpc", head(part.features.float()), part.weights)
     torch.testing.assert_close(codes, plain, atol=1e-5, rtol=1e-5)
 
@@ -99,11 +99,11 @@ def test_each_cell_is_read_once_from_maps_of_any_size() -> None:
         np.random.default_rng(number).random((height, width, 3)).astype(np.float16)
         for number, (height, width) in enumerate([(4, 5), (12, 20), (1, 1)])
     ]
-    places = random_places(3, 40, generator=generator)
-    part = read_neighbourhoods(maps, places)
+    locations = random_locations(3, 40, generator=generator)
+    part = read_neighbourhoods(maps, locations)
     assert part.cells.dtype == torch.float16
     for image, grid in enumerate(maps):
-        cells, weights = bilinear_neighbours(places[image], *grid.shape[:2])
+        cells, weights = bilinear_neighbours(locations[image], *grid.shape[:2])
         rows = torch.from_numpy(grid.reshape(-1, 3))
         assert torch.equal(part.features[image], rows[cells])
         assert torch.equal(part.weights[image], weights)

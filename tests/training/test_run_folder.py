@@ -12,9 +12,9 @@ from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
 from segdistill.training.loop import StepRecord
+from segdistill.training.modules import TrainingModules
 from segdistill.training.run_folder import RunFolder
 from segdistill.training.stages import data_fingerprint
-from segdistill.training.trainee import Trainee
 
 SETTINGS = FitSettings(classes=3)
 
@@ -76,20 +76,20 @@ def test_settings_and_history_are_read_as_written(tmp_path: Path) -> None:
 
 def test_a_checkpoint_brings_back_weights_and_averages(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    trainee = Trainee(4, 3, SETTINGS)
-    optimiser = trainee.optimiser(SETTINGS)
+    modules = TrainingModules(4, 3, SETTINGS)
+    optimiser = modules.optimiser(SETTINGS)
     for _ in range(3):
         optimiser.zero_grad()
-        (trainee.head(torch.randn(1, 2, 4)).square().sum() + trainee.centres.sum()).backward()
+        (modules.head(torch.randn(1, 2, 4)).square().sum() + modules.centres.sum()).backward()
         optimiser.step()
     history = [record(step) for step in (1, 2, 3)]
-    run.write_checkpoint(trainee, optimiser, history, images="abc")
+    run.write_checkpoint(modules, optimiser, history, images="abc")
     run.write_history([*history, record(4)])  # a step after the checkpoint is done again
 
-    fresh = Trainee(4, 3, SETTINGS)
+    fresh = TrainingModules(4, 3, SETTINGS)
     fresh_optimiser = fresh.optimiser(SETTINGS)
     assert run.read_checkpoint(fresh, fresh_optimiser, images="abc") == history
-    for ours, theirs in zip(trainee.parameters(), fresh.parameters(), strict=True):
+    for ours, theirs in zip(modules.parameters(), fresh.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
         for key, value in optimiser.state[ours].items():
             torch.testing.assert_close(value, fresh_optimiser.state[theirs][key])

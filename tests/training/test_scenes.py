@@ -1,4 +1,4 @@
-"""Places drawn by depth, and depth read there."""
+"""Locations drawn by depth, and depth read there."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from segdistill.training.depth_losses import PRODUCT_SHIFT, depth_shift, depth_t
 from segdistill.training.scenes import (
     Scene,
     sample_scenes,
-    scene_places,
+    scene_locations,
     schedules,
 )
 
@@ -28,7 +28,7 @@ def scene(height: int, width: int, seed: int = 0) -> Scene:
 
 def drawn(scenes: list[Scene | None], depth: DepthSettings, count: int = 9) -> torch.Tensor:
     before = torch.full((len(scenes), count, 2), 0.123)
-    return scene_places(
+    return scene_locations(
         scenes,
         before,
         depth,
@@ -43,13 +43,13 @@ def drawn(scenes: list[Scene | None], depth: DepthSettings, count: int = 9) -> t
 def test_places_are_centres_of_cells_with_depth(sampling: str) -> None:
     known = scene(4, 6)
     settings = DepthSettings(sampling=sampling)  # type: ignore[arg-type]
-    places = drawn([known, None, scene(3, 5, 1)], settings)
-    columns = (places[0, :, 0] + 1) / 2 * 5
-    rows = (places[0, :, 1] + 1) / 2 * 3
+    locations = drawn([known, None, scene(3, 5, 1)], settings)
+    columns = (locations[0, :, 0] + 1) / 2 * 5
+    rows = (locations[0, :, 1] + 1) / 2 * 3
     torch.testing.assert_close(columns, columns.round(), atol=1e-5, rtol=0)
     torch.testing.assert_close(rows, rows.round(), atol=1e-5, rtol=0)
-    assert (places[1] == 0.123).all()  # no depth: the places drawn without it
-    cells = {tuple(place.tolist()) for place in places[0]}
+    assert (locations[1] == 0.123).all()  # no depth: the locations drawn without it
+    cells = {tuple(place.tolist()) for place in locations[0]}
     assert len(cells) == 9 if sampling == "farthest" else len(cells) > 4
 
 
@@ -57,18 +57,18 @@ def test_cells_without_depth_get_their_share() -> None:
     share = scene(4, 6).share
     share[:, :3] = torch.nan  # half of the image, such as a sky that no sensor measures
     half = Scene(share, unproject(1 + share[None])[0])
-    places = drawn([half], DepthSettings(sampling="farthest"), count=10)
-    columns = ((places[0, :, 0] + 1) / 2 * 5).round()
+    locations = drawn([half], DepthSettings(sampling="farthest"), count=10)
+    columns = ((locations[0, :, 0] + 1) / 2 * 5).round()
     assert (columns >= 3).sum() == 5
 
 
-def test_a_far_sky_does_not_draw_nearly_all_places() -> None:
+def test_a_far_sky_does_not_draw_nearly_all_locations() -> None:
     distance = torch.cat([torch.full((12, 24), 200.0), torch.rand(12, 24) * 20 + 2])
     shares = {}
     for name, to_points in (("metric", unproject), ("perspective", perspective_points)):
         whole = Scene(distance / 200, to_points(distance[None])[0])
-        places = drawn([whole], DepthSettings(sampling="farthest"), count=60)
-        shares[name] = (places[0, :, 1] < 0).float().mean().item()
+        locations = drawn([whole], DepthSettings(sampling="farthest"), count=60)
+        shares[name] = (locations[0, :, 1] < 0).float().mean().item()
     assert shares["metric"] > 0.85
     assert 0.1 < shares["perspective"] < 0.6
 
@@ -87,10 +87,10 @@ def test_as_released_places_are_transposed() -> None:
 def test_depth_is_read_where_codes_are() -> None:
     share = torch.arange(6.0).expand(4, 6) / 5
     ramp = Scene(share, unproject(1 + share[None])[0])
-    places = torch.tensor([[[-1.0, 0.0], [0.0, 0.5], [1.0, 1.0], [0.2, -0.4]]])
-    sampled = sample_scenes([ramp], places, DepthSettings())
-    torch.testing.assert_close(sampled.shares[0], (places[0, :, 0] + 1) / 2)
-    missing = sample_scenes([None], places, DepthSettings())
+    locations = torch.tensor([[[-1.0, 0.0], [0.0, 0.5], [1.0, 1.0], [0.2, -0.4]]])
+    sampled = sample_scenes([ramp], locations, DepthSettings())
+    torch.testing.assert_close(sampled.shares[0], (locations[0, :, 0] + 1) / 2)
+    missing = sample_scenes([None], locations, DepthSettings())
     assert missing.shares.isnan().all()
     assert missing.points.isnan().all()
 

@@ -32,7 +32,7 @@ def loaded(
     """
     if isinstance(run, Segmenter):
         return run
-    compute = choose_compute(device, precision, together=True)
+    compute = choose_compute(device, precision, distributed=True)
     return Segmenter.load(run, backbone=backbone, device="cpu").place_on(compute)
 
 

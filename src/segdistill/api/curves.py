@@ -19,7 +19,7 @@ from segdistill.model.pixels import labelled_pixels
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 
-PLACES = 256
+LOCATIONS = 256
 WITHIN = "within images"
 BETWEEN = "between images"
 
@@ -28,7 +28,7 @@ def correspondence_curves(
     segmenter: Segmenter,
     labelled: LabelledSet,
     *,
-    places: int = PLACES,
+    locations: int = LOCATIONS,
     seed: int = 0,
     progress: bool = False,
 ) -> tuple[PrecisionRecall, ...]:
@@ -44,7 +44,7 @@ def correspondence_curves(
     Args:
         segmenter: the model.
         labelled: images with labels.
-        places: labelled pixels an image, at least 2.
+        locations: labelled pixels an image, at least 2.
         seed: of the choice of pixels and of the order that pairs up images.
         progress: show a progress bar.
 
@@ -56,13 +56,13 @@ def correspondence_curves(
 
     Raises:
         UserError: a file cannot be read, or no two labelled pixels share a label.
-        ValueError: fewer than 2 places.
+        ValueError: fewer than 2 locations.
     """
-    if places < 2:
-        raise ValueError(f"places is {places}: a pair takes at least 2")
+    if locations < 2:
+        raise ValueError(f"locations is {locations}: a pair takes at least 2")
     histograms: dict[str, dict[str, PairHistogram]] = {WITHIN: {}, BETWEEN: {}}
     previous = None
-    for samples in _samples(segmenter, labelled, places, seed=seed, progress=progress):
+    for samples in _samples(segmenter, labelled, locations, seed=seed, progress=progress):
         _add(histograms[WITHIN], scores_within(samples))
         if previous is not None:
             _add(histograms[BETWEEN], scores_between(previous, samples))
@@ -79,7 +79,7 @@ def correspondence_curves(
 
 
 def _samples(
-    segmenter: Segmenter, labelled: LabelledSet, places: int, *, seed: int, progress: bool
+    segmenter: Segmenter, labelled: LabelledSet, locations: int, *, seed: int, progress: bool
 ) -> Iterator[PixelSamples]:
     """Yield the samples of each labelled image, in a random order.
 
@@ -91,7 +91,7 @@ def _samples(
         for index in order:
             image_file, label_path = labelled.pairs[index]
             labels = labelled.read(label_path)
-            pixels = labelled_pixels(labels, places, random)
+            pixels = labelled_pixels(labels, locations, random)
             if len(pixels):
                 yield sample_pixels(segmenter, segmenter.read(image_file.path), labels, pixels)
             advance(1)

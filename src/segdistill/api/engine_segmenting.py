@@ -24,7 +24,7 @@ from segdistill.inference.mask_work import MaskWork
 from segdistill.inference.masks import CLASSES_FILE, check_same_classes, write_classes
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
 from segdistill.model.segmenter import Segmenter
-from segdistill.overlap import in_threads
+from segdistill.prefetch import in_threads
 from segdistill.processes import in_group
 from segdistill.progress import progress_bar
 from segdistill.storage import Folder, for_workers

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from segdistill.api.auxiliary import auxiliary_inputs_of
 from segdistill.api.common import Source, changed, image_files
-from segdistill.api.company import company_of
 from segdistill.api.labelled import LabelledSet
 from segdistill.backbones import (
     Backbone,
@@ -72,7 +72,7 @@ def fit(
     """
     chosen = changed(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)
-    compute = choose_compute(chosen.device, chosen.precision, together=True)
+    compute = choose_compute(chosen.device, chosen.precision, distributed=True)
     group = compute.group
     progress = progress and group.is_first
     run = None
@@ -90,7 +90,7 @@ def fit(
     if run is not None:
         group.from_first(lambda: run.check(chosen, overwrite=overwrite, resume=resume))
     group.from_first(lambda: check_batch_size(chosen, group))
-    company = company_of(files, chosen, labelled, depth_maps, progress=progress)
+    auxiliary = auxiliary_inputs_of(files, chosen, labelled, depth_maps, progress=progress)
     raster = group.from_first(lambda: reading_of_files(files, chosen.bands))
     checked, skipped = check_images(
         files, raster=raster, strict=chosen.strict, progress=progress, group=group
@@ -107,7 +107,7 @@ def fit(
     if run is not None:
         group.from_first(lambda: run.begin(resolved, resume=resume))
     learned = learn(
-        checked, backbone, resolved, compute, company=company, run=run, progress=progress
+        checked, backbone, resolved, compute, auxiliary=auxiliary, run=run, progress=progress
     )
     segmenter = learned.segmenter
     resolved = _with_class_count(resolved, learned.class_count, run)
@@ -182,7 +182,7 @@ def _finish(
         "seconds": learned.seconds,
         "shifts": None if learned.shifts is None else asdict(learned.shifts),
         "maps_not_stored": learned.streamed,
-        "looks": [asdict(look) for look in learned.looks],
+        "agreement_history": [asdict(each) for each in learned.agreement_history],
         "kept_step": learned.kept_step,
         "class_count": None if learned.class_count is None else asdict(learned.class_count),
     }

@@ -88,7 +88,7 @@ def segment(
     segmenter = loaded(run, backbone, device, precision)
     group = segmenter.compute.group
     if group.size > 1:
-        group.from_first(lambda: work.check(chosen, together=True))
+        group.from_first(lambda: work.check(chosen, distributed=True))
     done = SegmentedFiles(work.out)
     for video, folder in work.videos.items():
         done.add(segment_video(segmenter, video, folder, chosen, progress=progress))
@@ -129,17 +129,17 @@ class _Work:
         files = find_all(others) if others else []
         return cls(files, video_folders(videos, out, alone=not files), out)
 
-    def check(self, options: MaskOptions, *, together: bool = False) -> None:
+    def check(self, options: MaskOptions, *, distributed: bool = False) -> None:
         """Check that masks can be written.
 
         Args:
             options: how.
-            together: several processes do it.
+            distributed: several processes do it.
 
         Raises:
             UserError: they cannot, or the options do not fit what there is.
         """
-        if together and (self.videos or options.video):
+        if distributed and (self.videos or options.video):
             raise UserError("--devices: the frames of a film follow each other; leave it out")
         check_film_options(options, films=bool(self.videos))
         for video, folder in self.videos.items():

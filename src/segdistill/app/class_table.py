@@ -16,7 +16,7 @@ from segdistill.model.description import SegmentClass
 from segdistill.report.examples import Sample, choose_examples, class_pixels, shares_of
 from segdistill.report.figures import example_picture, image_uri
 from segdistill.report.page import css_colour
-from segdistill.report.wording import percent
+from segdistill.report.text import percent
 
 KEPT_EXAMPLES = 512
 

@@ -10,7 +10,7 @@ from segdistill.model.description import SegmentClass
 from segdistill.report.examples import class_pixels, shares_of
 from segdistill.report.figures import image_uri, mask_uri
 from segdistill.report.page import css_colour
-from segdistill.report.wording import description_of_shares, percent
+from segdistill.report.text import description_of_shares, percent
 
 
 @dataclass(frozen=True)

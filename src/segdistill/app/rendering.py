@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from segdistill.report import wording
+from segdistill.report import text
 
 
 def render(template: str, **context: Any) -> str:
@@ -39,5 +39,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(part),
     )
-    environment.globals["counted"] = wording.counted
+    environment.globals["counted"] = text.counted
     return environment

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jsonargparse import Namespace
 
+from segdistill.cli.distributed import distributed_options, run_distributed
 from segdistill.cli.parser import (
     CommandParser,
     common_options,
@@ -19,7 +20,6 @@ from segdistill.cli.parser import (
     run_argument,
     upsampling_option,
 )
-from segdistill.cli.together import run_together, together_options
 from segdistill.processes import started_rank
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def parser() -> CommandParser:
     flag(command, "--overwrite", "replace an earlier evaluation in --out")
     flag(command, "--strict", "stop at the first image or label file that cannot be read")
     compute_options(command)
-    together_options(command)
+    distributed_options(command)
     common_options(command)
     return command
 
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     options = parser().parse_args(list(arguments))
 
-    if (status := run_together("evaluate", arguments, options)) is not None:
+    if (status := run_distributed("evaluate", arguments, options)) is not None:
         return status
 
     from segdistill.api import evaluate_set, write_evaluation

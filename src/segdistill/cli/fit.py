@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
+from segdistill.cli.distributed import distributed_options, run_distributed
 from segdistill.cli.parser import CommandParser, command_line, common_options, flag
 from segdistill.cli.settings_file import check_settings_file, values_of
-from segdistill.cli.together import run_together, together_options
 from segdistill.config.presets import preset_names, preset_path
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
@@ -41,7 +41,7 @@ def parser() -> CommandParser:
     flag(command, "--overwrite", "replace the run that is there")
     flag(command, "--resume", "go on with the run that was broken off")
     flag(command, "--strict", "stop at the first image that cannot be read")
-    together_options(command)
+    distributed_options(command)
     common_options(command)
     command.add_class_arguments(FitSettings, as_group=True, skip={"strict"})
     return command
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     source = source_name(options.images or settings.dataset or "")
     out = Path(options.out or Path("runs") / (options.preset or source))
 
-    if (status := run_together("fit", arguments, options)) is not None:
+    if (status := run_distributed("fit", arguments, options)) is not None:
         return status
 
     from segdistill.api import fit

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from segdistill.cli.distributed import distributed_options, run_distributed
 from segdistill.cli.outcome import check_sources, tell_outcome
 from segdistill.cli.parser import (
     CommandParser,
@@ -15,7 +16,6 @@ from segdistill.cli.parser import (
     run_argument,
     upsampling_option,
 )
-from segdistill.cli.together import run_together, together_options
 from segdistill.images.finding import source_name
 
 
@@ -67,7 +67,7 @@ def parser() -> CommandParser:
     )
     engine_options(command)
     compute_options(command)
-    together_options(command)
+    distributed_options(command)
     common_options(command)
     return command
 
@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     name = source_name(options.sources[0]) if len(options.sources) == 1 else "images"
     out = options.out or Path("masks") / name
 
-    if (status := run_together("segment", arguments, options)) is not None:
+    if (status := run_distributed("segment", arguments, options)) is not None:
         return status
 
     from segdistill.api import segment

@@ -63,9 +63,9 @@ class ObjectiveSettings:
         attract_random: the same for pairs with random images.
         feature_dropout: share of feature channels that the loss does not see, drawn anew in each
             step for each image, from 0 to below 1 (STEGO: 0.1).
-        samples: places a side, so that ``samples ** 2`` places are drawn from each image.
+        samples: locations a side, so that ``samples ** 2`` locations are drawn from each image.
         random_draws: random partners drawn for each image in a step.
-        pointwise: centre the feature correlations over the partner's places.
+        pointwise: centre the feature correlations over the partner's locations.
         zero_clamp: leave negative code correlations out.
         stabilize: cap code correlations at 0.8.
     """
@@ -105,17 +105,17 @@ class DepthSettings:
             else ``depth``.
         invalid: number in depth maps that means 'not measured', such as 0.
         field_of_view: of the camera, from left to right, in degrees.
-        space: in which places are near or far: ``metric`` as in DepthG, or ``perspective``, by
-            direction and ratio of depths, in which a far sky does not draw nearly all places.
-        similarity: of the depths of two places: ``product`` as in DepthG, by ``difference`` of
+        space: in which locations are near or far: ``metric`` as in DepthG, or ``perspective``, by
+            direction and ratio of depths, in which a far sky does not draw nearly all locations.
+        similarity: of the depths of two locations: ``product`` as in DepthG, by ``difference`` of
             depth, or by ``distance`` in space.
         weight: of pairs within one image whose depths, not features, say which codes attract.
         shift: depth similarity, from 0 to 1, above which codes attract. Left out, it is 0.03 for
             ``product``, as in DepthG, and else what half of the pairs exceed.
-        sampling: where places are drawn: at ``random``; ``farthest`` from each other in space, as
+        sampling: where locations are drawn: at ``random``; ``farthest`` from each other in space, as
             in DepthG; ``farthest-mixed`` in space and features; or evenly over the ``histogram``
             of depth.
-        hidden_positives: a second head learns from codes averaged over places near in space
+        hidden_positives: a second head learns from codes averaged over locations near in space
             (``depth``), of like features (``features``), or that the backbone's last block attends
             to (``attention``; only a vision transformer, which then runs in every step).
         weight_hidden_positives: of the losses of that second head.
@@ -229,7 +229,7 @@ class FitSettings:
         crop_ratio: side of a crop, as a share of the image's, above 0, at most 1.
         labels: folder of label files, for what needs labels (``training.linear_probe``,
             ``objective.correlations``); otherwise labels are never read.
-        saliency: folder of grey images of the images' names; nine places in ten are drawn where
+        saliency: folder of grey images of the images' names; nine locations in ten are drawn where
             they are not black.
         bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``, or the
             one to be seen in grey; ``all`` projects all onto three. Left out: those that files call

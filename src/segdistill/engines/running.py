@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from segdistill.engines.ray_data import run_in_ray
 from segdistill.engines.work import EngineName, Row, Work
 from segdistill.errors import UserError
-from segdistill.overlap import worker_threads
+from segdistill.prefetch import worker_threads
 from segdistill.progress import progress_bar
 
 

@@ -11,7 +11,7 @@ from segdistill.engines.work import Row
 from segdistill.errors import FullDiskError, UserError
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage
-from segdistill.overlap import in_threads
+from segdistill.prefetch import in_threads
 from segdistill.storage import Folder, RemoteFolder
 
 CHUNK = 8

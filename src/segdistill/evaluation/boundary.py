@@ -89,13 +89,13 @@ class BoundaryMap:
     """Where the boundaries of the classes of a mask run.
 
     Attributes:
-        places: numbers of the boundary pixels, row by row, shape (pixels,).
+        locations: numbers of the boundary pixels, row by row, shape (pixels,).
         classes: class of each, the same shape.
         near: words of one bit a class, set in all pixels that have boundary of the class near
             them, shape (height * width,), each with the classes that its bits stand for.
     """
 
-    places: NDArray[np.intp]
+    locations: NDArray[np.intp]
     classes: Counts
     near: tuple[tuple[Words, Counts], ...]
 
@@ -173,7 +173,7 @@ def boundary_counts(
     """
     if predicted.shape != labels.shape:
         raise ValueError(f"mask {predicted.shape} and labels {labels.shape} differ in shape")
-    valid = labelled_places(labels)
+    valid = labelled_pixels_mask(labels)
     return compare_boundaries(
         boundary_map(predicted, valid, tolerance=tolerance),
         boundary_map(labels, valid, tolerance=tolerance),
@@ -182,7 +182,7 @@ def boundary_counts(
     )
 
 
-def labelled_places(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+def labelled_pixels_mask(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Tell which pixels have a label: those that are not negative and not 255."""
     valid: NDArray[np.bool_] = (labels >= 0) & (labels != VOID)
     return valid
@@ -199,8 +199,8 @@ def boundary_map(
         tolerance: distance from which a boundary is not near, as a share of the diagonal.
     """
     edge = boundary_pixels(classes, valid)
-    places = np.flatnonzero(edge)
-    found = classes.ravel()[places].astype(np.int64)
+    locations = np.flatnonzero(edge)
+    found = classes.ravel()[locations].astype(np.int64)
     present = np.unique(found)
     radius = tolerance * math.hypot(*classes.shape)
     near = []
@@ -210,9 +210,9 @@ def boundary_map(
         bit_of = np.zeros(int(present[-1]) + 1, word)
         bit_of[named] = 1 << np.arange(len(named), dtype=np.uint64)
         marked = np.zeros(edge.shape, word)
-        marked.ravel()[places] = bit_of[found]
+        marked.ravel()[locations] = bit_of[found]
         near.append((spread(marked, radius).ravel(), named))
-    return BoundaryMap(places, found, tuple(near))
+    return BoundaryMap(locations, found, tuple(near))
 
 
 def boundary_pixels(classes: NDArray[np.integer], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -285,7 +285,7 @@ def _hits(own: BoundaryMap, count: int, other: BoundaryMap, others: int) -> Coun
     """Count boundary pixels by their class and the class of boundary near: (count, others)."""
     hits = np.zeros((count, others), np.int64)
     for words, named in other.near:
-        here = words[own.places]
+        here = words[own.locations]
         for bit, each in enumerate(named):
             hit = (here >> here.dtype.type(bit)) & here.dtype.type(1) != 0
             hits[:, each] = np.bincount(own.classes[hit], minlength=count)

@@ -13,7 +13,7 @@ from segdistill.evaluation.boundary import (
     BoundaryCounts,
     boundary_map,
     compare_boundaries,
-    labelled_places,
+    labelled_pixels_mask,
 )
 from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.images.decode import read_image
@@ -215,7 +215,7 @@ def _count(
         masks = predict(image, (labels.shape[0], labels.shape[1]))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    valid = labelled_places(labels)
+    valid = labelled_pixels_mask(labels)
     of_labels = boundary_map(labels, valid)
     for name, matrix in done.matrices.items():
         matrix.update(masks[name], labels)

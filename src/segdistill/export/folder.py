@@ -11,7 +11,7 @@ from segdistill.export.writing import ReadMask, Target, Writer
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
-from segdistill.overlap import in_threads, worker_threads
+from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 
 

@@ -8,7 +8,7 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.progress import progress_bar
 
 PLACES_AT_ONCE = 512
-"""Places whose features fit into a processor's cache: whole maps take about twice as long."""
+"""Locations whose features fit into a processor's cache: whole maps take about twice as long."""
 
 
 def mean_descriptors(
@@ -49,8 +49,8 @@ def mean_feature(raw: torch.Tensor, preparation: FeaturePreparation) -> torch.Te
         >>> mean_feature(torch.tensor([[[0.0, 3.0], [4.0, 1.0]]]), FeaturePreparation((2,)))
         tensor([0.7071, 0.7071])
     """
-    places = raw.flatten(0, 1)  # (height, width, channels) -> (places, channels)
-    total = torch.zeros(places.shape[1])
-    for part in torch.split(places, PLACES_AT_ONCE):
+    locations = raw.flatten(0, 1)  # (height, width, channels) -> (locations, channels)
+    total = torch.zeros(locations.shape[1])
+    for part in torch.split(locations, PLACES_AT_ONCE):
         total += preparation.normalise(part.float()).sum(dim=0)
     return F.normalize(total, dim=0)

@@ -15,7 +15,7 @@ from segdistill.devices import Compute, PixelBudget
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
 from segdistill.images.decode import read_image
-from segdistill.overlap import in_batches, in_threads, worker_threads
+from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import Advance, progress_bar
 
 Pixels = NDArray[np.uint8]
@@ -53,7 +53,7 @@ class FeatureMaps:
         return len(self.views)
 
     def grid(self, index: int) -> tuple[int, int]:
-        """Return the height and width of a map, in places."""
+        """Return the height and width of a map, in locations."""
         height, width = self.views[index].size
         return height // self.backbone.stride, width // self.backbone.stride
 
@@ -180,8 +180,8 @@ class FeatureMaps:
 
     def _bytes(self, view: View) -> int:
         header = 128
-        places = (view.size[0] // self.backbone.stride) * (view.size[1] // self.backbone.stride)
-        return places * self.channels * 2 + header
+        locations = (view.size[0] // self.backbone.stride) * (view.size[1] // self.backbone.stride)
+        return locations * self.channels * 2 + header
 
     def _pass(self, images: list[Pixels]) -> Features:
         batch = torch.from_numpy(np.stack(images)).to(self.compute.device)

@@ -176,7 +176,7 @@ def _without_self(
     """Leave one column out: the image itself, or else the last.
 
     An image usually comes first among its own neighbours, but identical images may come before,
-    or even take all places.
+    or even take all locations.
     """
     kept = np.argsort(found == queries[:, None], axis=1, kind="stable")[:, :-1]
     return np.take_along_axis(scores, kept, 1), np.take_along_axis(found, kept, 1)

@@ -27,9 +27,9 @@ class FeaturePreparation(nn.Module):
     Shapes: (..., sum(groups)) to (..., channels): the channels are the last dimension.
 
     Example:
-        >>> places = torch.randn(500, 6) * 10 + 3
-        >>> preparation = fit_preparation(places, (2, 4), standardise=True, components=3)
-        >>> preparation(places).shape
+        >>> locations = torch.randn(500, 6) * 10 + 3
+        >>> preparation = fit_preparation(locations, (2, 4), standardise=True, components=3)
+        >>> preparation(locations).shape
         torch.Size([500, 3])
     """
 
@@ -59,8 +59,8 @@ class FeaturePreparation(nn.Module):
         features = self.normalise(features)
         if self.components is None:
             return features
-        places = features.flatten(0, -2)  # (..., sum(groups)) -> (places, sum(groups))
-        rotated = torch.addmm(-(self.centre @ self.rotation), places, self.rotation)
+        locations = features.flatten(0, -2)  # (..., sum(groups)) -> (locations, sum(groups))
+        rotated = torch.addmm(-(self.centre @ self.rotation), locations, self.rotation)
         return rotated.view(*features.shape[:-1], self.components)
 
     def normalise(self, features: torch.Tensor) -> torch.Tensor:
@@ -74,12 +74,12 @@ class FeaturePreparation(nn.Module):
 
 
 def fit_preparation(
-    places: torch.Tensor, groups: Sequence[int], *, standardise: bool, components: int | None
+    locations: torch.Tensor, groups: Sequence[int], *, standardise: bool, components: int | None
 ) -> FeaturePreparation:
-    """Fit a :class:`FeaturePreparation` to features of places spread over the data set.
+    """Fit a :class:`FeaturePreparation` to features of locations spread over the data set.
 
     Args:
-        places: raw features, shape (places, sum(groups)).
+        locations: raw features, shape (locations, sum(groups)).
         groups: sizes of the groups of channels.
         standardise: whether channels are brought to mean 0 and standard deviation 1.
         components: principal components kept, or ``None`` for the features as they are.
@@ -89,13 +89,13 @@ def fit_preparation(
     """
     preparation = FeaturePreparation(groups, components)
     if standardise:
-        preparation.mean.copy_(places.mean(dim=0))
-        deviation = places.std(dim=0, correction=0)
+        preparation.mean.copy_(locations.mean(dim=0))
+        deviation = locations.std(dim=0, correction=0)
         # A channel that never changes tells nothing, and would be blown up if it once did.
         changes = deviation > STANDARD_DEVIATION_FLOOR
         preparation.scale.copy_(torch.where(changes, 1 / deviation, 0.0))
     if preparation.components is not None:
-        normalised = preparation.normalise(places)
+        normalised = preparation.normalise(locations)
         preparation.centre.copy_(normalised.mean(dim=0))
         preparation.rotation.copy_(
             principal_components(normalised - preparation.centre, preparation.components)
@@ -107,7 +107,7 @@ def principal_components(centred: torch.Tensor, count: int) -> torch.Tensor:
     """Return the leading principal directions as columns.
 
     Args:
-        centred: shape (places, channels), of mean zero.
+        centred: shape (locations, channels), of mean zero.
         count: number of directions.
 
     Returns:

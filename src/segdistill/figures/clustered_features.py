@@ -17,7 +17,7 @@ from segdistill.training.clustering import spherical_kmeans
 
 logger = logging.getLogger("segdistill")
 
-PLACES = 100_000
+LOCATIONS = 100_000
 MOST_IMAGES = 200
 
 
@@ -25,7 +25,7 @@ def cluster_features(
     segmenter: Segmenter,
     files: Sequence[ImageFile],
     *,
-    places: int = PLACES,
+    locations: int = LOCATIONS,
     seed: int = 0,
     progress: bool = False,
 ) -> Segmenter:
@@ -36,15 +36,15 @@ def cluster_features(
     Args:
         segmenter: the model.
         files: images whose features are clustered; of very many, some are taken evenly.
-        places: of all images together that are clustered, at most.
-        seed: of the choice of places and of k-means.
+        locations: of all images together that are clustered, at most.
+        seed: of the choice of locations and of k-means.
         progress: show a progress bar.
 
     Raises:
-        UserError: no image can be read, or they have fewer places than there are classes.
+        UserError: no image can be read, or they have fewer locations than there are classes.
     """
     chosen = evenly_spread(files, MOST_IMAGES)
-    each = -(-places // len(chosen))
+    each = -(-locations // len(chosen))
     generator = torch.Generator().manual_seed(seed)
     features = []
     with progress_bar("Clustering features", len(chosen), shown=progress) as advance:
@@ -61,7 +61,7 @@ def cluster_features(
     count = len(segmenter.classes)
     if sum(map(len, features)) < count:
         raise UserError(
-            f"the images have too few places for {count} clusters of features; give more images"
+            f"the images have too few locations for {count} clusters of features; give more images"
         )
     centres = spherical_kmeans(torch.cat(features), count, seed=seed)
     settings = replace(

@@ -21,7 +21,7 @@ from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import Viewing
 from segdistill.model.dense import Encode, encode_images
 from segdistill.model.segmenter import TILE_SIDES, Segmenter
-from segdistill.overlap import in_batches, in_threads
+from segdistill.prefetch import in_batches, in_threads
 from segdistill.storage import Folder
 
 Maps = NDArray[np.float16]

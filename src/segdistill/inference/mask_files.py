@@ -26,7 +26,7 @@ from segdistill.inference.refinement import refined_mask
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import upsampled_mask
-from segdistill.overlap import in_batches, in_threads, worker_threads
+from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import progress_bar
 
 MOST_BYTES_HELD = 2**26

@@ -2,7 +2,7 @@
 
 Those that STEGO's paper compares (Hamilton et al., ICLR 2022, section 3.1 and figure 3):
 correspondences of features (equation 1), here of codes too, and the pairwise kernel of a fully
-connected CRF, which knows colours and places alone.
+connected CRF, which knows colours and locations alone.
 """
 
 import math
@@ -127,11 +127,11 @@ def crf_affinity(colours: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
     evenly with distance, so that pairs far apart are still told from each other.
 
     Args:
-        colours: normalised as for a network, shape (places, 3).
-        cells: rows and columns among 56 x 56 cells, shape (places, 2).
+        colours: normalised as for a network, shape (locations, 3).
+        cells: rows and columns among 56 x 56 cells, shape (locations, 2).
 
     Returns:
-        Tensor of shape (places, places), from -81 (opposite corners, black and white) to 0 (a
+        Tensor of shape (locations, locations), from -81 (opposite corners, black and white) to 0 (a
         place with itself).
 
     Example:

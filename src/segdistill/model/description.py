@@ -64,7 +64,7 @@ def renamed_classes(
 
     Args:
         former: the classes that are replaced.
-        overlap: share of all places that each former class and each new class have in common, shape
+        overlap: share of all locations that each former class and each new class have in common, shape
             (former classes, new classes).
 
     Example:

@@ -13,7 +13,7 @@ class SegmentationHead(nn.Module):
     """A linear branch and, beside it, a branch with one hidden layer (STEGO, section 3.2).
 
     ``code = W1 drop(f) + W3 relu(W2 drop(f))``, with channels dropped anew for each branch. All
-    layers act on single places, so the head takes feature maps and lists of places alike; the
+    layers act on single locations, so the head takes feature maps and lists of locations alike; the
     channels are the last dimension.
 
     Args:
@@ -53,24 +53,24 @@ class SegmentationHead(nn.Module):
             codes = codes + self.nonlinear(drop_channels(features, self._dropped_share))
         return codes  # type: ignore[no-any-return]
 
-    def at_places(
+    def at_locations(
         self, cells: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
-        """Return codes at places between cells: ``interpolate(head(cells))``, for less.
+        """Return codes at locations between cells: ``interpolate(head(cells))``, for less.
 
-        Interpolation changes places with all that is linear, so the cells, of which there are
+        Interpolation changes locations with all that is linear, so the cells, of which there are
         several to a place, go through the hidden layer alone.
 
         Args:
             cells: features, shape (batch, cells, features); no gradient flows into them.
-            nearest: the cells around each place, shape (batch, places, 4), int64.
-            weights: of those cells, which sum to 1, shape (batch, places, 4).
+            nearest: the cells around each place, shape (batch, locations, 4), int64.
+            weights: of those cells, which sum to 1, shape (batch, locations, 4).
 
         Returns:
-            Tensor of shape (batch, places, channels).
+            Tensor of shape (batch, locations, channels).
         """
-        places = interpolate_cells(cells, nearest, weights)  # (b, cells, f) -> (b, places, f)
-        codes = self.linear(drop_channels(places, self._dropped_share))
+        locations = interpolate_cells(cells, nearest, weights)  # (b, cells, f) -> (b, locations, f)
+        codes = self.linear(drop_channels(locations, self._dropped_share))
         if self.nonlinear is not None:
             first, _, last = self.nonlinear
             weight, bias = first.parameters()
@@ -87,7 +87,7 @@ class SegmentationHead(nn.Module):
 def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
     """Set whole channels of an image to zero, and enlarge the others to make up for it.
 
-    Neighbouring places are so alike that dropping single values would leave what they say intact.
+    Neighbouring locations are so alike that dropping single values would leave what they say intact.
 
     Args:
         features: shape (batch, ..., channels).

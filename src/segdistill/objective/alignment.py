@@ -7,12 +7,12 @@ def alignment_loss(codes: torch.Tensor, copies: torch.Tensor) -> torch.Tensor:
     """Return the loss of every place, ``- cos(c, c')``: an optional term of STEGO's code.
 
     Args:
-        codes: of an image, where each place of its copy comes from, shape (batch, places,
+        codes: of an image, where each place of its copy comes from, shape (batch, locations,
             channels).
-        copies: codes of the augmented copy at those places, the same shape.
+        copies: codes of the augmented copy at those locations, the same shape.
 
     Returns:
-        Tensor of shape (batch, places), in -1..1.
+        Tensor of shape (batch, locations), in -1..1.
 
     Example:
         >>> alignment_loss(torch.ones(1, 1, 4), -torch.ones(1, 1, 4)).item()

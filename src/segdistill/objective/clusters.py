@@ -46,7 +46,7 @@ def cluster_loss(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the loss that moves centres onto the codes, and the assignment.
 
-    ``loss = - mean over places of sum_n p_n s_n``, where s are similarities and p the hard
+    ``loss = - mean over locations of sum_n p_n s_n``, where s are similarities and p the hard
     assignment (one at the nearest centre) or ``softmax(alpha * s)``.
 
     Args:

@@ -1,7 +1,7 @@
-"""Contrastive CRF: codes of places that look alike and lie close attract each other.
+"""Contrastive CRF: codes of locations that look alike and lie close attract each other.
 
 An optional term of STEGO's code; the kernel is that of Krähenbühl and Koltun (NIPS 2011,
-equation 3), taken at sampled places.
+equation 3), taken at sampled locations.
 """
 
 import math
@@ -30,14 +30,14 @@ def contrastive_crf_loss(
     smoothness_weight: float = SMOOTHNESS_WEIGHT,
     shift: float = 0.0,
 ) -> torch.Tensor:
-    """Return the loss of every pair of places.
+    """Return the loss of every pair of locations.
 
     ``L[p, q] = - c[p] . c[q] (k[p, q] - b)``, where k is :func:`pairwise_kernel`.
 
     Args:
-        colours: of the image at the places, shape (batch, places, colour channels).
-        codes: unit vectors at the places, shape (batch, places, channels).
-        cells: row and column of each place, the same for all images, shape (places, 2).
+        colours: of the image at the locations, shape (batch, locations, colour channels).
+        codes: unit vectors at the locations, shape (batch, locations, channels).
+        cells: row and column of each place, the same for all images, shape (locations, 2).
         alpha: variance of distance in the appearance kernel, in cells squared.
         beta: variance of colour in the appearance kernel.
         gamma: variance of distance in the smoothness kernel, in cells squared.
@@ -46,7 +46,7 @@ def contrastive_crf_loss(
         shift: b; larger means that fewer pairs attract.
 
     Returns:
-        Tensor of shape (batch, places, places).
+        Tensor of shape (batch, locations, locations).
 
     Example:
         >>> place = torch.zeros(1, 1, 3), torch.ones(1, 1, 1), torch.zeros(1, 2)
@@ -75,14 +75,14 @@ def pairwise_kernel(
     appearance_weight: float = APPEARANCE_WEIGHT,
     smoothness_weight: float = SMOOTHNESS_WEIGHT,
 ) -> torch.Tensor:
-    """Return the CRF's affinity of every pair of places (Krähenbühl and Koltun, equation 3).
+    """Return the CRF's affinity of every pair of locations (Krähenbühl and Koltun, equation 3).
 
     ``k[p, q] = w1 exp(-|x|^2 / 2 alpha - |i|^2 / 2 beta) + w2 exp(-|x|^2 / 2 gamma)``, where x is
-    the difference of the places, in cells, and i that of their colours.
+    the difference of the locations, in cells, and i that of their colours.
 
     Args:
-        colours: of the image at the places, shape (batch, places, colour channels).
-        cells: row and column of each place, the same for all images, shape (places, 2).
+        colours: of the image at the locations, shape (batch, locations, colour channels).
+        cells: row and column of each place, the same for all images, shape (locations, 2).
         alpha: variance of distance in the appearance kernel, in cells squared.
         beta: variance of colour in the appearance kernel.
         gamma: variance of distance in the smoothness kernel, in cells squared.
@@ -90,7 +90,7 @@ def pairwise_kernel(
         smoothness_weight: w2.
 
     Returns:
-        Tensor of shape (batch, places, places), from 0 to w1 + w2.
+        Tensor of shape (batch, locations, locations), from 0 to w1 + w2.
 
     Example:
         >>> pairwise_kernel(torch.zeros(1, 1, 3), torch.zeros(1, 2)).item()  # w1 + w2
@@ -112,7 +112,7 @@ def log_pairwise_kernel(
 ) -> torch.Tensor:
     """Return the logarithm of :func:`pairwise_kernel`, which still ranks distant pairs.
 
-    The kernel itself is 0 in single precision for places a dozen cells apart.
+    The kernel itself is 0 in single precision for locations a dozen cells apart.
 
     Args:
         colours: as for :func:`pairwise_kernel`, and so are the rest.
@@ -124,7 +124,7 @@ def log_pairwise_kernel(
         smoothness_weight: w2, above 0.
 
     Returns:
-        Tensor of shape (batch, places, places), at most log(w1 + w2).
+        Tensor of shape (batch, locations, locations), at most log(w1 + w2).
 
     Example:
         >>> apart = torch.zeros(1, 2, 3), torch.tensor([[0, 0], [0, 20]])
@@ -152,9 +152,9 @@ def squared_differences(vectors: torch.Tensor) -> torch.Tensor:
     """Return squared distances of all pairs.
 
     Args:
-        vectors: shape (batch, places, channels).
+        vectors: shape (batch, locations, channels).
 
     Returns:
-        Tensor of shape (batch, places, places).
+        Tensor of shape (batch, locations, locations).
     """
     return (vectors[:, :, None] - vectors[:, None]).square().sum(dim=3)

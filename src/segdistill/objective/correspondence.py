@@ -1,6 +1,6 @@
 """STEGO's correspondence loss (Hamilton et al., ICLR 2022, equations 1 to 4), as pure functions.
 
-Places are kept in one dimension here: a map sampled at S x S places has P = S * S of them.
+Locations are kept in one dimension here: a map sampled at S x S locations has P = S * S of them.
 """
 
 import torch
@@ -13,11 +13,11 @@ def correspondence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     Equation 1 of STEGO: ``F[p, q] = f[p] . g[q] / (|f[p]| |g[q]|)``.
 
     Args:
-        first: shape (batch, places, channels).
-        second: shape (batch, other places, channels).
+        first: shape (batch, locations, channels).
+        second: shape (batch, other locations, channels).
 
     Returns:
-        Tensor of shape (batch, places, other places), in -1..1.
+        Tensor of shape (batch, locations, other locations), in -1..1.
 
     Example:
         >>> correspondence(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 2.0], [3.0, 0.0]]]))
@@ -30,7 +30,7 @@ def unit_vectors(values: torch.Tensor) -> torch.Tensor:
     """Bring the vector at each place to length 1, or leave it at 0.
 
     Args:
-        values: shape (batch, places, channels).
+        values: shape (batch, locations, channels).
 
     Example:
         >>> unit_vectors(torch.tensor([[[3.0, 4.0]]]))
@@ -43,11 +43,11 @@ def unit_vectors(values: torch.Tensor) -> torch.Tensor:
 def centre_pointwise(correlation: torch.Tensor) -> torch.Tensor:
     """Centre each place's correlations over its partners, keeping the mean over the batch.
 
-    'Spatial centring', section 3.2 of STEGO: it balances places that resemble everything against
-    places that resemble nothing.
+    'Spatial centring', section 3.2 of STEGO: it balances locations that resemble everything against
+    locations that resemble nothing.
 
     Args:
-        correlation: shape (batch, places, other places).
+        correlation: shape (batch, locations, other locations).
 
     Returns:
         Tensor of the same shape and the same overall mean.
@@ -80,14 +80,14 @@ def correspondence_loss(
     zero_clamp: bool = True,
     stabilize: bool = False,
 ) -> torch.Tensor:
-    """Return the loss of every pair of places; its mean is L of STEGO's equation 4.
+    """Return the loss of every pair of locations; its mean is L of STEGO's equation 4.
 
     ``L[p, q] = - max(S[p, q], 0) * (F[p, q] - b)``, where F are feature correlations (centred if
     ``pointwise``), S code correlations and b the shift: pairs whose features agree by more than b
     attract each other's codes, the others repel.
 
     Args:
-        feature_correlation: shape (batch, places, other places); no gradient flows into it.
+        feature_correlation: shape (batch, locations, other locations); no gradient flows into it.
         code_correlation: the same shape.
         shift: b; larger means that fewer pairs attract.
         pointwise: see :func:`centre_pointwise`.
@@ -95,7 +95,7 @@ def correspondence_loss(
         stabilize: see :func:`clamp_code_correlation`.
 
     Returns:
-        Tensor of shape (batch, places, other places).
+        Tensor of shape (batch, locations, other locations).
 
     Example:
         >>> attract = correspondence_loss(

@@ -20,26 +20,26 @@ def depth_similarity(
     kind: SimilarityKind = "product",
     reach: float = 1.0,
 ) -> torch.Tensor:
-    """Compare the depths of every two places of an image.
+    """Compare the depths of every two locations of an image.
 
-    - ``product``: ``D[p, q] = d[p] d[q]``, DepthG's own form. Two far places are alike and two near
+    - ``product``: ``D[p, q] = d[p] d[q]``, DepthG's own form. Two far locations are alike and two near
       ones are not, so it pulls at what is far.
     - ``difference``: ``exp(- |d[p] - d[q]| / s)``.
-    - ``distance``: ``exp(- |X[p] - X[q]|^2 / (2 s^2))`` between the places in space, so that two
+    - ``distance``: ``exp(- |X[p] - X[q]|^2 / (2 s^2))`` between the locations in space, so that two
       things equally far, but apart, differ.
 
     The scale s is the image's own (:func:`typical_distance`) times ``reach``: units and scale of
     the depths don't matter, and outliers hardly do.
 
     Args:
-        depth: at the places, shape (batch, places); for ``product`` in 0..1, as
+        depth: at the locations, shape (batch, locations); for ``product`` in 0..1, as
             :func:`~segdistill.objective.scene_geometry.normalise_depth` returns it.
-        points: the same places in space, shape (batch, places, 3); only ``distance`` needs them.
+        points: the same locations in space, shape (batch, locations, 3); only ``distance`` needs them.
         kind: which of the forms.
-        reach: larger makes places farther apart count as alike; ``product`` has none.
+        reach: larger makes locations farther apart count as alike; ``product`` has none.
 
     Returns:
-        Tensor of shape (batch, places, places), symmetric, in 0..1; NaN for pairs with a place of
+        Tensor of shape (batch, locations, locations), symmetric, in 0..1; NaN for pairs with a place of
         unknown (not finite) depth.
 
     Raises:
@@ -60,7 +60,7 @@ def depth_similarity(
             apart = pairwise_distances(depth[:, :, None])
             return torch.exp(-apart / (reach * typical_distance(apart)))
         if points is None:
-            raise ValueError("similarity by distance takes the places in space: give points")
+            raise ValueError("similarity by distance takes the locations in space: give points")
         apart = pairwise_distances(points)
         return torch.exp(-(apart / (reach * typical_distance(apart))).square() / 2)
 
@@ -69,10 +69,10 @@ def pairwise_distances(points: torch.Tensor) -> torch.Tensor:
     """Return the distances of all pairs.
 
     Args:
-        points: shape (batch, places, dimensions).
+        points: shape (batch, locations, dimensions).
 
     Returns:
-        Tensor of shape (batch, places, places); NaN beside a point that is not finite.
+        Tensor of shape (batch, locations, locations); NaN beside a point that is not finite.
 
     Example:
         >>> pairwise_distances(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
@@ -85,13 +85,13 @@ def pairwise_distances(points: torch.Tensor) -> torch.Tensor:
 
 
 def typical_distance(distances: torch.Tensor) -> torch.Tensor:
-    """Return the median distance of each image's pairs of different places.
+    """Return the median distance of each image's pairs of different locations.
 
     At least a hundredth of the largest: where most of an image is one plane at one depth, the
     median is 0.
 
     Args:
-        distances: shape (batch, places, places), symmetric; NaN where unknown.
+        distances: shape (batch, locations, locations), symmetric; NaN where unknown.
 
     Returns:
         Tensor of shape (batch, 1, 1), greater than 0; NaN where no pair is known.
@@ -100,11 +100,11 @@ def typical_distance(distances: torch.Tensor) -> torch.Tensor:
         >>> typical_distance(torch.tensor([[[0.0, 3.0], [3.0, 0.0]]])).item()
         3.0
     """
-    places = distances.shape[1]
-    if places < 2:
+    locations = distances.shape[1]
+    if locations < 2:
         return distances.new_ones(len(distances), 1, 1)
-    first, second = torch.triu_indices(places, places, offset=1, device=distances.device)
-    pairs = distances[:, first, second]  # (batch, places * (places - 1) / 2)
+    first, second = torch.triu_indices(locations, locations, offset=1, device=distances.device)
+    pairs = distances[:, first, second]  # (batch, locations * (locations - 1) / 2)
     largest = pairs.nan_to_num(nan=0.0).amax(dim=1)
     scale = torch.maximum(pairs.nanmedian(dim=1).values, largest / 100)
     return scale.where(scale != 0, 1.0)[:, None, None]
@@ -118,13 +118,13 @@ def depth_correlation_loss(
     zero_clamp: bool = True,
     stabilize: bool = False,
 ) -> torch.Tensor:
-    """Return the depth term of every pair of places; its mean is DepthG's depth loss.
+    """Return the depth term of every pair of locations; its mean is DepthG's depth loss.
 
     ``L[p, q] = - max(S[p, q], 0) * (D[p, q] - b)``, where S are correlations of the codes of an
     image with themselves, D similarities of depth and b the shift.
 
     Args:
-        similarity: of depth, shape (batch, places, places); no gradient flows into it.
+        similarity: of depth, shape (batch, locations, locations); no gradient flows into it.
         code_correlation: the same shape; see
             :func:`~segdistill.objective.correspondence.correspondence`.
         shift: b; larger means that fewer pairs attract.
@@ -133,7 +133,7 @@ def depth_correlation_loss(
         stabilize: as above.
 
     Returns:
-        Tensor of shape (batch, places, places); 0 where the similarity is NaN, so an unknown depth
+        Tensor of shape (batch, locations, locations); 0 where the similarity is NaN, so an unknown depth
         neither attracts nor repels.
 
     Example:
@@ -150,13 +150,13 @@ def depth_correlation_loss(
 def released_depth_correlation(depth: torch.Tensor, side: int) -> torch.Tensor:
     """Compare depths as DepthG's released code does: everything is alike.
 
-    The depth map is brought to a grid of its own, whatever places the codes come from, and
+    The depth map is brought to a grid of its own, whatever locations the codes come from, and
     normalised over its one channel: every depth becomes 1, and so does every product. The term
     then pulls all codes of an image together.
 
     Args:
         depth: in 0..1, shape (batch, height, width).
-        side: S; the grid has S x S places.
+        side: S; the grid has S x S locations.
 
     Returns:
         Tensor of shape (batch, S * S, S * S): 1, but 0 beside a place of depth 0.

@@ -1,8 +1,8 @@
 """Sampling cells by depth, beside the farthest points: by histogram, and with features.
 
-Random places mostly fall on whatever is largest in an image; depth, known before any class is,
+Random locations mostly fall on whatever is largest in an image; depth, known before any class is,
 helps to spread them over the scene. All functions return cells; see
-:func:`~segdistill.objective.farthest_points.places_of_cells` for where these lie.
+:func:`~segdistill.objective.farthest_points.locations_of_cells` for where these lie.
 """
 
 import torch

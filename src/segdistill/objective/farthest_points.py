@@ -1,4 +1,4 @@
-"""Farthest point sampling: points that cover a scene evenly, as DepthG picks its places.
+"""Farthest point sampling: points that cover a scene evenly, as DepthG picks its locations.
 
 Eldar et al., The farthest point strategy for progressive image sampling (IEEE Transactions on Image
 Processing, 1997).
@@ -58,20 +58,20 @@ def farthest_points(
         return order.gather(1, ranks)
 
 
-def places_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Return where the centres of cells lie.
 
     Args:
-        cells: row-major indices into a map, shape (batch, places).
+        cells: row-major indices into a map, shape (batch, locations).
         height: of the map, in cells.
         width: of the map, in cells.
 
     Returns:
-        Tensor of shape (batch, places, 2) of (x, y) in -1..1, where -1 and 1 are the centres of
+        Tensor of shape (batch, locations, 2) of (x, y) in -1..1, where -1 and 1 are the centres of
         the outermost cells, as :func:`~segdistill.objective.sampling.sample_map` takes them.
 
     Example:
-        >>> places_of_cells(torch.tensor([[0, 2, 5]]), 2, 3)
+        >>> locations_of_cells(torch.tensor([[0, 2, 5]]), 2, 3)
         tensor([[[-1., -1.],
                  [ 1., -1.],
                  [ 1.,  1.]]])
@@ -81,21 +81,21 @@ def places_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tenso
     return torch.stack([x, y], dim=2)
 
 
-def released_places_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return places as DepthG's released code does: transposed, and a cell short at the far edge.
+def released_locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return locations as DepthG's released code does: transposed, and a cell short at the far edge.
 
     Rows come first where the sampler takes x, and rows and columns are divided by their number.
 
     Args:
-        cells: row-major indices into a map, shape (batch, places).
+        cells: row-major indices into a map, shape (batch, locations).
         height: of the map, in cells.
         width: of the map, in cells.
 
     Returns:
-        Tensor of shape (batch, places, 2), in -1..1.
+        Tensor of shape (batch, locations, 2), in -1..1.
 
     Example:
-        >>> released_places_of_cells(torch.tensor([[0, 2]]), 4, 4)
+        >>> released_locations_of_cells(torch.tensor([[0, 2]]), 4, 4)
         tensor([[[-1., -1.],
                  [-1.,  0.]]])
     """

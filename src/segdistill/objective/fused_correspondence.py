@@ -1,6 +1,6 @@
 """The mean correspondence loss and its gradient in one pass, without keeping any table of pairs.
 
-Every pair of places has a loss, so the plain form keeps several tables of batch x places x places
+Every pair of locations has a loss, so the plain form keeps several tables of batch x locations x locations
 for the backward pass. The gradient is known as soon as the loss is, so here both are worked out
 together, a few images at a time, and only the gradient of the codes is kept.
 """
@@ -30,18 +30,18 @@ def mean_correspondence_loss(
     zero_clamp: bool = True,
     stabilize: bool = False,
 ) -> torch.Tensor:
-    """Return L of STEGO's equation 4, averaged over all pairs of places.
+    """Return L of STEGO's equation 4, averaged over all pairs of locations.
 
     The same number and gradient as the mean of
     :func:`~segdistill.objective.correspondence.correspondence_loss`, in bounded memory. Vectors
     have unit length already, so that a map that is compared with several others is normalised once.
 
     Args:
-        features: unit vectors, shape (batch, places, feature channels); no gradient flows into
+        features: unit vectors, shape (batch, locations, feature channels); no gradient flows into
             them.
-        other_features: shape (others, other places, feature channels).
-        codes: unit vectors, shape (batch, places, code channels).
-        other_codes: shape (others, other places, code channels).
+        other_features: shape (others, other locations, feature channels).
+        codes: unit vectors, shape (batch, locations, code channels).
+        other_codes: shape (others, other locations, code channels).
         shift: b; larger means that fewer pairs attract.
         partners: which of the others each map is compared with, shape (batch,); by default the
             one of its own number.
@@ -63,7 +63,7 @@ def mean_correspondence_loss(
     """
     with torch.no_grad():
         level = torch.full((), -shift, dtype=features.dtype, device=features.device)
-        # Correlations are linear in a partner's features: to take the mean over its places from
+        # Correlations are linear in a partner's features: to take the mean over its locations from
         # the features is to take it from each place's correlations with them.
         means = None
         if pointwise:
@@ -103,7 +103,7 @@ class _MeanLoss(torch.autograd.Function):
                 met = met - means[theirs]
             agreement = (features[own] @ met.mT).add_(level)
             mine, others = codes[own], other_codes[theirs]
-            similarity = mine @ others.mT  # (images, places, other places)
+            similarity = mine @ others.mT  # (images, locations, other locations)
             limited = clamp_code_correlation(similarity, **clamps)
             if wanted:
                 free = limited == similarity  # where the clamp lets the gradient through

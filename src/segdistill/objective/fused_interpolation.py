@@ -1,6 +1,6 @@
 """Bilinear interpolation between cells, and a hidden layer under it, without large temporaries.
 
-A place needs four cells, and places share cells. Interpolation is then a product with a sparse
+A place needs four cells, and locations share cells. Interpolation is then a product with a sparse
 matrix that holds four weights in each row, and its gradient the product with the transpose.
 """
 
@@ -19,15 +19,15 @@ the cache; elsewhere to 64 MiB, since many small portions would keep the device 
 def interpolate_cells(
     values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Bring what is known at cells to places.
+    """Bring what is known at cells to locations.
 
     Args:
         values: shape (batch, cells, channels).
-        nearest: which cells lie around each place, shape (batch, places, 4), int64.
-        weights: of those cells, shape (batch, places, 4).
+        nearest: which cells lie around each place, shape (batch, locations, 4), int64.
+        weights: of those cells, shape (batch, locations, 4).
 
     Returns:
-        Tensor of shape (batch, places, channels).
+        Tensor of shape (batch, locations, channels).
 
     Example:
         >>> cells = torch.tensor([[[1.0], [3.0]]])
@@ -38,7 +38,7 @@ def interpolate_cells(
     if values.device.type == "mps":  # which has no embedding_bag before torch 2.10
         return torch.einsum("bpnc,bpn->bpc", around(values, nearest), weights)
     weighed = F.embedding_bag(
-        _rows(nearest, values.shape[1]).flatten(0, 1),  # (b, places, 4) -> (b * places, 4)
+        _rows(nearest, values.shape[1]).flatten(0, 1),  # (b, locations, 4) -> (b * locations, 4)
         values.flatten(0, 1),  # (b, cells, c) -> (b * cells, c)
         per_sample_weights=weights.flatten(0, 1).to(values.dtype),
         mode="sum",
@@ -47,7 +47,7 @@ def interpolate_cells(
 
 
 def around(values: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
-    """Lay out what is known at cells place by place, shape (batch, places, 4, channels)."""
+    """Lay out what is known at cells place by place, shape (batch, locations, 4, channels)."""
     return values.flatten(0, 1)[_rows(nearest, values.shape[1])]
 
 
@@ -72,13 +72,13 @@ def interpolated_hidden_layer(
         weights: as for :func:`interpolate_cells`.
 
     Returns:
-        Tensor of shape (batch, places, hidden channels). It can be differentiated once.
+        Tensor of shape (batch, locations, hidden channels). It can be differentiated once.
 
     Example:
-        >>> cells, places = torch.tensor([[[-1.0], [3.0]]]), torch.tensor([[[0, 1, 0, 1]]])
+        >>> cells, locations = torch.tensor([[[-1.0], [3.0]]]), torch.tensor([[[0, 1, 0, 1]]])
         >>> layer = torch.ones(1, 1), torch.zeros(1)
         >>> interpolated_hidden_layer(
-        ...     cells, None, *layer, places, torch.full((1, 1, 4), 0.25)
+        ...     cells, None, *layer, locations, torch.full((1, 1, 4), 0.25)
         ... ).item()
         1.5
     """
@@ -102,13 +102,13 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
         positive = torch.empty(
             (*cells.shape[:2], len(weight)), dtype=torch.bool, device=cells.device
         )
-        places = cells.new_empty(*nearest.shape[:2], len(weight))
+        locations = cells.new_empty(*nearest.shape[:2], len(weight))
         for images in portions(cells):
             hidden = F.linear(_masked(cells, kept, images), weight, bias).relu_()
             torch.gt(hidden, 0, out=positive[images])
-            places[images] = interpolate_cells(hidden, nearest[images], weights[images])
+            locations[images] = interpolate_cells(hidden, nearest[images], weights[images])
         ctx.save_for_backward(cells, kept, positive, nearest, weights)
-        return places
+        return locations
 
     @staticmethod
     @once_differentiable
@@ -140,7 +140,7 @@ def _masked(cells: torch.Tensor, kept: torch.Tensor | None, images: slice) -> to
 def _spread(
     values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor, cells: int
 ) -> torch.Tensor:
-    """Bring values at places, (batch, places, channels), back to cells: the transpose."""
+    """Bring values at locations, (batch, locations, channels), back to cells: the transpose."""
     batch, _, channels = values.shape
     rows, shares = _rows(nearest, cells).flatten(), weights.flatten().to(values.dtype)
     if values.device.type == "mps":
@@ -150,7 +150,7 @@ def _spread(
     order = rows.argsort(stable=True)
     starts = torch.searchsorted(rows[order], torch.arange(batch * cells, device=rows.device))
     spread = F.embedding_bag(
-        order // nearest.shape[2],  # the places that each cell lies around, cell by cell
+        order // nearest.shape[2],  # the locations that each cell lies around, cell by cell
         values.flatten(0, 1),
         starts,
         per_sample_weights=shares[order],

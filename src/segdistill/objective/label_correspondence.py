@@ -12,11 +12,11 @@ def label_features(labels: torch.Tensor, classes: int) -> torch.Tensor:
     ``cos(v[p], v[q]) = 1`` where labels agree, else 0; 'not labelled' is a label of its own.
 
     Args:
-        labels: class indices, with 255 for 'not labelled', shape (batch, places).
+        labels: class indices, with 255 for 'not labelled', shape (batch, locations).
         classes: number of classes.
 
     Returns:
-        Unit vectors of shape (batch, places, classes + 1).
+        Unit vectors of shape (batch, locations, classes + 1).
 
     Raises:
         ValueError: a label is neither a class nor 255.

@@ -1,4 +1,4 @@
-"""Local hidden positives: a place's code averaged with those of places that belong with it.
+"""Local hidden positives: a place's code averaged with those of locations that belong with it.
 
 Seong et al., Leveraging hidden positives for unsupervised semantic segmentation (CVPR 2023), find
 these by attention; DepthG (Sick et al., CVPR 2024) by nearness in space. The averaged codes go
@@ -11,18 +11,18 @@ from segdistill.objective.depth_correlation import pairwise_distances, typical_d
 
 
 def near_weights(points: torch.Tensor, *, reach: float = 0.1) -> torch.Tensor:
-    """Weigh places by how near they lie in space.
+    """Weigh locations by how near they lie in space.
 
     ``w[p, q] = exp(- |X[p] - X[q]|^2 / (2 r^2))``, brought to a sum of 1 over q, where r is
     ``reach`` times the image's typical distance
     (:func:`~segdistill.objective.depth_correlation.typical_distance`).
 
     Args:
-        points: places in space, shape (batch, places, 3).
+        points: locations in space, shape (batch, locations, 3).
         reach: greater than 0, in typical distances; larger averages over more.
 
     Returns:
-        Tensor of shape (batch, places, places); rows sum to 1. A place of unknown (not finite)
+        Tensor of shape (batch, locations, locations); rows sum to 1. A place of unknown (not finite)
         position counts for itself alone.
 
     Example:
@@ -40,35 +40,37 @@ def near_weights(points: torch.Tensor, *, reach: float = 0.1) -> torch.Tensor:
 
 
 def attention_weights(attention: torch.Tensor) -> torch.Tensor:
-    """Weigh places by attention, where it is above the place's mean.
+    """Weigh locations by attention, where it is above the place's mean.
 
     Args:
-        attention: of the backbone's last block between places (no class or register tokens), shape
-            (batch, heads, places, places).
+        attention: of the backbone's last block between locations (no class or register tokens), shape
+            (batch, heads, locations, locations).
 
     Returns:
-        Tensor of shape (batch, places, places); rows sum to 1.
+        Tensor of shape (batch, locations, locations); rows sum to 1.
 
     Example:
         >>> attention_weights(torch.tensor([[[[0.6, 0.2, 0.1]] * 3]]))[0, 0]
         tensor([1., 0., 0.])
     """
     with torch.no_grad():
-        mean = attention.mean(dim=1)  # (batch, heads, places, places) -> (batch, places, places)
+        mean = attention.mean(
+            dim=1
+        )  # (batch, heads, locations, locations) -> (batch, locations, locations)
         # "Not below", so that even attention keeps every place.
         kept = mean.where(mean >= mean.mean(dim=2, keepdim=True), 0.0)
         return kept / kept.sum(dim=2, keepdim=True)
 
 
 def average_codes(codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return each place's code averaged over the places that belong with it.
+    """Return each place's code averaged over the locations that belong with it.
 
     Args:
-        codes: shape (batch, places, channels).
-        weights: of every place for every place, shape (batch, places, places).
+        codes: shape (batch, locations, channels).
+        weights: of every place for every place, shape (batch, locations, locations).
 
     Returns:
-        Tensor of shape (batch, places, channels).
+        Tensor of shape (batch, locations, channels).
 
     Example:
         >>> codes = torch.tensor([[[0.0], [2.0]]])
@@ -79,16 +81,16 @@ def average_codes(codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def released_attention_weights(attention: torch.Tensor) -> torch.Tensor:
-    """Weigh places by attention as DepthG's released code does.
+    """Weigh locations by attention as DepthG's released code does.
 
     Each row of the mean attention is brought to 0..1, its largest entry then set to 0, and the rest
-    divided by the number of places: weights don't sum to 1, so codes shrink.
+    divided by the number of locations: weights don't sum to 1, so codes shrink.
 
     Args:
-        attention: between places, shape (batch, heads, places, places).
+        attention: between locations, shape (batch, heads, locations, locations).
 
     Returns:
-        Tensor of shape (batch, places, places).
+        Tensor of shape (batch, locations, locations).
 
     Example:
         >>> released_attention_weights(torch.tensor([[[[0.1, 0.2, 0.3]] * 3]]))[0, 0] * 3
@@ -103,18 +105,18 @@ def released_attention_weights(attention: torch.Tensor) -> torch.Tensor:
 
 
 def released_near_weights(points: torch.Tensor, *, reach: float = 0.0) -> torch.Tensor:
-    """Weigh places by nearness in space as DepthG's released code does, as far as is known.
+    """Weigh locations by nearness in space as DepthG's released code does, as far as is known.
 
-    Places within reach count alike, divided by the number of all places: weights don't sum to 1, so
+    Locations within reach count alike, divided by the number of all locations: weights don't sum to 1, so
     codes shrink. The released code's outputs show each place counting for itself alone: its reach,
     whatever it is, is shorter than the gaps between the cells of a grid.
 
     Args:
-        points: places in space, shape (batch, places, 3).
+        points: locations in space, shape (batch, locations, 3).
         reach: the largest distance that still counts, in units of the points.
 
     Returns:
-        Tensor of shape (batch, places, places).
+        Tensor of shape (batch, locations, locations).
 
     Example:
         >>> released_near_weights(torch.rand(1, 4, 3))[0, 0]

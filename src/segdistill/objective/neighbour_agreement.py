@@ -1,4 +1,4 @@
-"""How often a place shares its cluster with the places whose features are most like its own.
+"""How often a place shares its cluster with the locations whose features are most like its own.
 
 A score for clusters that needs no labels. Features of a frozen backbone are good at telling, for a
 place, the few others that show the same; clusters that part them are mistaken. Chance is taken off,
@@ -14,16 +14,16 @@ ROWS_AT_ONCE = 1024
 def nearest_in_other_images(
     features: torch.Tensor, images: torch.Tensor, count: int
 ) -> torch.Tensor:
-    """Find, for each place, the places of other images with the most similar features.
+    """Find, for each place, the locations of other images with the most similar features.
 
     Args:
-        features: shape (places, channels), of any length but zero.
-        images: number of the image of each place, shape (places,), int64. If all places are of
+        features: shape (locations, channels), of any length but zero.
+        images: number of the image of each place, shape (locations,), int64. If all locations are of
             one image, any other place counts.
         count: neighbours wanted of each; fewer are given if not all have as many.
 
     Returns:
-        Indices of shape (places, count), int64, by falling cosine similarity.
+        Indices of shape (locations, count), int64, by falling cosine similarity.
 
     Raises:
         ValueError: there is only one place.
@@ -33,28 +33,28 @@ def nearest_in_other_images(
         >>> nearest_in_other_images(features, torch.tensor([0, 1, 0, 1]), 1).flatten().tolist()
         [1, 0, 3, 2]
     """
-    places = len(features)
-    if places < 2:
+    locations = len(features)
+    if locations < 2:
         raise ValueError("one place alone has no neighbours")
     one_image = bool((images == images[0]).all())
-    image_of = torch.arange(places) if one_image else images
+    image_of = torch.arange(locations) if one_image else images
     directions = F.normalize(features, dim=1)
-    taken = min(count, places - int(torch.bincount(image_of).max()))
+    taken = min(count, locations - int(torch.bincount(image_of).max()))
     found = []
-    for start in range(0, places, ROWS_AT_ONCE):
+    for start in range(0, locations, ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        similarity = directions[rows] @ directions.mT  # (rows, places)
+        similarity = directions[rows] @ directions.mT  # (rows, locations)
         similarity.masked_fill_(image_of[rows, None] == image_of, -torch.inf)
         found.append(similarity.topk(taken, dim=1).indices)
     return torch.cat(found)
 
 
 def neighbour_agreement(clusters: torch.Tensor, neighbours: torch.Tensor) -> float:
-    """Return how often places share their cluster with their neighbours, beyond chance.
+    """Return how often locations share their cluster with their neighbours, beyond chance.
 
     Args:
-        clusters: cluster of each place, shape (places,), int64, from 0.
-        neighbours: indices of shape (places, count), of :func:`nearest_in_other_images`.
+        clusters: cluster of each place, shape (locations,), int64, from 0.
+        neighbours: indices of shape (locations, count), of :func:`nearest_in_other_images`.
 
     Returns:
         At most 1; 0 on average for clusters that have nothing to do with the neighbours, and for a

@@ -7,11 +7,11 @@ def reconstruction_loss(decoded: torch.Tensor, features: torch.Tensor) -> torch.
     """Return the loss of every place, ``- cos(decoder(c), f)``: an optional term of STEGO.
 
     Args:
-        decoded: features as a decoder tells them from codes, shape (batch, places, channels).
+        decoded: features as a decoder tells them from codes, shape (batch, locations, channels).
         features: the same shape.
 
     Returns:
-        Tensor of shape (batch, places), in -1..1.
+        Tensor of shape (batch, locations), in -1..1.
 
     Example:
         >>> reconstruction_loss(torch.ones(1, 1, 4), 3 * torch.ones(1, 1, 4)).item()

@@ -1,16 +1,16 @@
-"""Drawing places in images, and reading maps there."""
+"""Drawing locations in images, and reading maps there."""
 
 import torch
 
 
-def random_places(
+def random_locations(
     count: int, samples: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Draw places evenly over the image.
+    """Draw locations evenly over the image.
 
     Args:
         count: number of images.
-        samples: places an image.
+        samples: locations an image.
         generator: source of randomness.
 
     Returns:
@@ -20,13 +20,13 @@ def random_places(
     return torch.rand(count, samples, 2, generator=generator) * 2 - 1
 
 
-def sample_map(maps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Read maps at places, bilinearly (STEGO, section 3.2; the plain form).
+def sample_map(maps: torch.Tensor, locations: torch.Tensor) -> torch.Tensor:
+    """Read maps at locations, bilinearly (STEGO, section 3.2; the plain form).
 
     Args:
         maps: shape (batch, channels, height, width).
-        places: shape (batch, rows, columns, 2), of (x, y) in -1..1; -1 and 1 are the centres of
-            the outermost cells. Places outside take the value at the border.
+        locations: shape (batch, rows, columns, 2), of (x, y) in -1..1; -1 and 1 are the centres of
+            the outermost cells. Locations outside take the value at the border.
 
     Returns:
         Tensor of shape (batch, channels, rows, columns).
@@ -37,12 +37,12 @@ def sample_map(maps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         1.5
     """
     return torch.nn.functional.grid_sample(
-        maps, places, mode="bilinear", padding_mode="border", align_corners=True
+        maps, locations, mode="bilinear", padding_mode="border", align_corners=True
     )
 
 
 def bilinear_neighbours(
-    places: torch.Tensor, height: int, width: int
+    locations: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the four cells around each place, and their bilinear weights.
 
@@ -50,38 +50,38 @@ def bilinear_neighbours(
     makes a training step cheap: a map has thousands of cells, of which a step needs a few hundred.
 
     Args:
-        places: shape (places, 2), of (x, y) in -1..1.
+        locations: shape (locations, 2), of (x, y) in -1..1.
         height: of the map, in cells.
         width: of the map, in cells.
 
     Returns:
-        Cells as row-major indices, int64, and weights that sum to 1, both of shape (places, 4).
+        Cells as row-major indices, int64, and weights that sum to 1, both of shape (locations, 4).
 
     Example:
         >>> cells, weights = bilinear_neighbours(torch.tensor([[0.5, 0.0]]), 1, 3)
         >>> float((weights * torch.arange(3.0)[cells]).sum())
         1.5
     """
-    x = ((places[:, 0] + 1) / 2 * (width - 1)).clamp(0, width - 1)
-    y = ((places[:, 1] + 1) / 2 * (height - 1)).clamp(0, height - 1)
+    x = ((locations[:, 0] + 1) / 2 * (width - 1)).clamp(0, width - 1)
+    y = ((locations[:, 1] + 1) / 2 * (height - 1)).clamp(0, height - 1)
     left, top = x.floor().long(), y.floor().long()
     right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
     across, down = x - left, y - top
     cells = torch.stack(
         [top * width + left, top * width + right, bottom * width + left, bottom * width + right],
         dim=1,
-    )  # (places, 4)
+    )  # (locations, 4)
     weights = torch.stack(
         [(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], dim=1
     )
     return cells, weights
 
 
-def shares_of_places(places: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return where places lie in the image, whatever its size.
+def shares_of_locations(locations: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return where locations lie in the image, whatever its size.
 
     Args:
-        places: (x, y) in -1..1, where -1 and 1 are the centres of the outermost cells of a map,
+        locations: (x, y) in -1..1, where -1 and 1 are the centres of the outermost cells of a map,
             shape (..., 2).
         height: of the map, in cells.
         width: of the map, in cells.
@@ -90,17 +90,17 @@ def shares_of_places(places: torch.Tensor, height: int, width: int) -> torch.Ten
         Shares of width and height, from 0 at the left or upper edge to 1, shape (..., 2).
 
     Example:
-        >>> shares_of_places(torch.tensor([-1.0, 0.0]), 3, 4).tolist()
+        >>> shares_of_locations(torch.tensor([-1.0, 0.0]), 3, 4).tolist()
         [0.125, 0.5]
     """
-    cells = places.new_tensor([width, height])
-    return ((places + 1) / 2 * (cells - 1) + 0.5) / cells
+    cells = locations.new_tensor([width, height])
+    return ((locations + 1) / 2 * (cells - 1) + 0.5) / cells
 
 
-def places_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return the places of a map that lie at given shares of an image.
+def locations_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return the locations of a map that lie at given shares of an image.
 
-    The inverse of :func:`shares_of_places`; the outermost half cells have no place of their own
+    The inverse of :func:`shares_of_locations`; the outermost half cells have no place of their own
     and come out below -1 or above 1.
 
     Args:
@@ -112,7 +112,7 @@ def places_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.Ten
         (x, y), shape (..., 2).
 
     Example:
-        >>> places_of_shares(torch.tensor([0.125, 0.5]), 3, 4).tolist()
+        >>> locations_of_shares(torch.tensor([0.125, 0.5]), 3, 4).tolist()
         [-1.0, 0.0]
     """
     cells = shares.new_tensor([width, height])

@@ -74,7 +74,7 @@ def perspective_points(
     """Return where each cell's centre lies as the camera sees it: direction, and depth by ratio.
 
     ``(x / z, y / z, log z)`` of the point that :func:`unproject` gives. Twice as far is as far
-    apart at 2 m as at 100 m, and neither a far sky nor a near wall fills the scene, so places that
+    apart at 2 m as at 100 m, and neither a far sky nor a near wall fills the scene, so locations that
     are far apart here cover both the picture and the range of depths. A change of unit moves all
     points alike and leaves their distances as they are.
 
@@ -101,7 +101,7 @@ def perspective_points(
 
 
 def released_unprojection(depth: torch.Tensor, *, field_of_view: float = 90.0) -> torch.Tensor:
-    """Return points as DepthG's released code places them.
+    """Return points as DepthG's released code locations them.
 
     Half of 90 goes to the tangent as 45 radians, rays pass through the cells' corners and not their
     centres, and z points backward, stretched fivefold.

@@ -80,7 +80,7 @@ def count_at(schedule: Schedule, step: int, *, early: bool = False) -> int:
     Args:
         schedule: how it changes.
         step: counted from 0.
-        early: see :func:`value_at`; DepthG's published ViT-S samples 11 x 11 places on paper and
+        early: see :func:`value_at`; DepthG's published ViT-S samples 11 x 11 locations on paper and
             9 x 9 in the released code, from the first step.
 
     Example:

@@ -122,8 +122,8 @@ def group_sums(vectors: torch.Tensor, groups: torch.Tensor, count: int) -> torch
     """Add up the vectors of each group.
 
     Args:
-        vectors: shape (places, channels).
-        groups: of each vector, shape (places,), int64.
+        vectors: shape (locations, channels).
+        groups: of each vector, shape (locations,), int64.
         count: number of groups.
 
     Returns:

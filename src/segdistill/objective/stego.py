@@ -17,11 +17,11 @@ from segdistill.objective.fused_correspondence import mean_correspondence_loss
 
 @dataclass(frozen=True)
 class SampledMaps:
-    """Features and codes of a batch of images at the same places.
+    """Features and codes of a batch of images at the same locations.
 
     Attributes:
-        features: shape (batch, places, feature channels).
-        codes: shape (batch, places, code channels).
+        features: shape (batch, locations, feature channels).
+        codes: shape (batch, locations, code channels).
     """
 
     features: torch.Tensor
@@ -32,11 +32,11 @@ class SampledMaps:
         return SampledMaps(self.features[partners], self.codes[partners])
 
     def halves(self) -> tuple["SampledMaps", "SampledMaps"]:
-        """Split the places into the first half and the second."""
-        places = self.features.shape[1] // 2
+        """Split the locations into the first half and the second."""
+        locations = self.features.shape[1] // 2
         return (
-            SampledMaps(self.features[:, :places], self.codes[:, :places]),
-            SampledMaps(self.features[:, places:], self.codes[:, places:]),
+            SampledMaps(self.features[:, :locations], self.codes[:, :locations]),
+            SampledMaps(self.features[:, locations:], self.codes[:, locations:]),
         )
 
     def normalised(self) -> "SampledMaps":
@@ -110,16 +110,16 @@ def stego_objective(
     """Return the three terms of STEGO's objective.
 
     Args:
-        anchors: the batch at a first set of places.
-        positives: one neighbour of each image of the batch, at a second set of places.
-        negatives: the batch itself at the second set of places; image i is compared with
+        anchors: the batch at a first set of locations.
+        positives: one neighbour of each image of the batch, at a second set of locations.
+        negatives: the batch itself at the second set of locations; image i is compared with
             ``negatives[partners[k][i]]`` in draw k.
         partners: for each draw, indices of shape (batch,).
         shifts: b of each kind of pair.
         settings: switches of the loss.
 
     Returns:
-        The unweighted terms. An image is compared with itself at the first set of places. No
+        The unweighted terms. An image is compared with itself at the first set of locations. No
         gradient flows into features.
     """
     own, neighbours, others = (part.normalised() for part in (anchors, positives, negatives))
@@ -157,9 +157,9 @@ def measured_shifts(
     """Set shifts from the features of one batch, so that given shares of the pairs attract.
 
     Args:
-        anchors: features of shape (batch, places, channels).
+        anchors: features of shape (batch, locations, channels).
         positives: of one neighbour of each image, the same shape.
-        negatives: of the batch at other places, the same shape.
+        negatives: of the batch at other locations, the same shape.
         partners: indices of shape (batch,), as for :func:`stego_objective`.
         settings: ``attract_*`` gives the shares; a ``shift_*`` that is set is taken as it is.
     """

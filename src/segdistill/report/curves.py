@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.report.wording import number
+from segdistill.report.text import number
 from segdistill.training.loop import StepRecord
 
 WIDTH, HEIGHT = 360, 200
@@ -33,13 +33,15 @@ class Kind:
 
 KINDS = (
     Kind("Total", "The weighted sum of the losses that train the head.", lambda r: r.total),
-    Kind("Self", "Pairs of places within one image.", lambda r: r.self_pairs),
+    Kind("Self", "Pairs of locations within one image.", lambda r: r.self_pairs),
     Kind(
         "Neighbour",
-        "Pairs of places in an image and in one of its nearest neighbours.",
+        "Pairs of locations in an image and in one of its nearest neighbours.",
         lambda r: r.neighbour_pairs,
     ),
-    Kind("Random", "Pairs of places in an image and in random others.", lambda r: r.random_pairs),
+    Kind(
+        "Random", "Pairs of locations in an image and in random others.", lambda r: r.random_pairs
+    ),
     Kind(
         "Cluster probe",
         "How far codes are from the nearest cluster centre; −1 is closest.",
@@ -48,7 +50,7 @@ KINDS = (
 )
 # Shown only where a fit has them: a record holds 0 in each step where a part is left out.
 OPTIONAL_KINDS = (
-    Kind("Depth", "Pairs of places within one image, by depth.", lambda r: r.depth),
+    Kind("Depth", "Pairs of locations within one image, by depth.", lambda r: r.depth),
     Kind(
         "Hidden positives",
         "The losses of the second head, on averaged codes.",
@@ -67,7 +69,7 @@ OPTIONAL_KINDS = (
     ),
     Kind(
         "Linear probe",
-        "Share of labelled places that the linear probe tells.",
+        "Share of labelled locations that the linear probe tells.",
         lambda r: r.linear_accuracy,
     ),
 )
@@ -128,24 +130,24 @@ def curves_of(history: Sequence[StepRecord]) -> list[Curve]:
     return curves
 
 
-def agreement_curve(looks: Sequence[Mapping[str, float]]) -> Curve | None:
+def agreement_curve(agreement_history: Sequence[Mapping[str, float]]) -> Curve | None:
     """Return the curve by which a training ended by itself.
 
     Args:
-        looks: of a fit, each with ``step`` and ``agreement``; see
+        agreement_history: of a fit, each with ``step`` and ``agreement``; see
             :mod:`segdistill.training.early_stopping`.
 
     Returns:
-        The curve, or ``None`` where there were no looks.
+        The curve, or ``None`` where there were no agreement_history.
     """
-    if not looks:
+    if not agreement_history:
         return None
     return draw_curve(
         "Agreement",
-        "How well clusters of codes keep places together whose features are alike: 1 is always, 0"
+        "How well clusters of codes keep locations together whose features are alike: 1 is always, 0"
         " is chance.",
-        np.array([look["step"] for look in looks], np.float64),
-        np.array([look["agreement"] for look in looks], np.float64),
+        np.array([record["step"] for record in agreement_history], np.float64),
+        np.array([record["agreement"] for record in agreement_history], np.float64),
         rising=True,
     )
 

@@ -12,7 +12,7 @@ from segdistill.evaluation.confusion_table import ConfusionTable
 from segdistill.evaluation.output import SCORES_FILE, confusion_file
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.files import write_text_atomically
-from segdistill.report import recall_curves, wording
+from segdistill.report import recall_curves, text
 from segdistill.report.recall_curves import PrecisionRecallCurve
 from segdistill.report.rendering import render, skipped_files
 from segdistill.version import __version__
@@ -145,8 +145,8 @@ def write_evaluation_page(
 
 def summary(evaluation: Evaluation) -> str:
     """Say in a few words what was scored."""
-    images = wording.counted(evaluation.images, "image")
-    labels = wording.counted(len(evaluation.labels), "label class", "label classes")
+    images = text.counted(evaluation.images, "image")
+    labels = text.counted(len(evaluation.labels), "label class", "label classes")
     pixels = next(iter(evaluation.scores.values())).pixels
     return f"Scored against the labels of {images}: {pixels:,} labelled pixels, {labels}."
 
@@ -173,7 +173,7 @@ def class_rows(evaluation: Evaluation) -> list[ClassRow]:
     shares = (pixels / max(int(pixels.sum()), 1)).tolist()
     columns = [class_scores(evaluation, kind) for kind in evaluation.scores]
     return [
-        ClassRow(name, wording.percent(share), list(scores))
+        ClassRow(name, text.percent(share), list(scores))
         for name, share, *scores in zip(evaluation.labels, shares, *columns, strict=True)
     ]
 
@@ -252,7 +252,7 @@ def tenths(share: float) -> str:
     """Write a share from 0 to 1 in per cent with one decimal.
 
     Example:
-        >>> tenths(0.5).replace(wording.NO_BREAK_SPACE, " "), tenths(float("nan"))
+        >>> tenths(0.5).replace(text.NO_BREAK_SPACE, " "), tenths(float("nan"))
         ('50.0 %', '–')
     """
-    return "–" if math.isnan(share) else f"{100 * share:.1f}{wording.NO_BREAK_SPACE}%"
+    return "–" if math.isnan(share) else f"{100 * share:.1f}{text.NO_BREAK_SPACE}%"

@@ -15,7 +15,7 @@ from segdistill.files import write_text_atomically
 from segdistill.images.folder import ImageFile
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
-from segdistill.report import curves, wording
+from segdistill.report import curves, text
 from segdistill.report.class_count import count_section
 from segdistill.report.examples import (
     APPEARS_SHARE,
@@ -104,7 +104,7 @@ def write_report(
         history: losses of every step; empty where nothing was trained.
         settings: of the fit, nested, as plain values.
         facts: what happened: ``images``, ``skipped``, ``seconds``, ``shifts``,
-            ``maps_not_stored``, ``class_count``, ``looks`` and ``kept_step``.
+            ``maps_not_stored``, ``class_count``, ``agreement_history`` and ``kept_step``.
         progress: show a progress bar.
 
     Raises:
@@ -122,11 +122,13 @@ def write_report(
             "summary": summary(segmenter, settings, facts),
             "opacity": OPACITY_PERCENT,
             "measured": len(samples),
-            "appears": wording.percent(APPEARS_SHARE),
+            "appears": text.percent(APPEARS_SHARE),
             "images": shown_images(samples, pixels, segmenter.classes),
             "classes": class_rows(samples, pixels, segmenter.classes),
             "curves": curves.curves_of(history),
-            "agreement": curves.agreement_curve(facts.get("looks", [])),
+            "agreement": curves.agreement_curve(
+                facts.get("agreement_history", facts.get("looks", []))
+            ),
             "kept_step": facts.get("kept_step"),
             "drawing": curves,
             "class_count": count_section(facts),
@@ -142,13 +144,13 @@ def write_report(
 def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """Say in one sentence what was done."""
     method = str(settings.get("method", "stego"))
-    way = wording.METHODS.get(method, method)
+    way = text.METHODS.get(method, method)
     seconds = sum(facts.get("seconds", {}).values())
-    images = wording.counted(int(facts.get("images", 0)), "image")
-    classes = wording.counted(len(segmenter.classes), "class", "classes")
+    images = text.counted(int(facts.get("images", 0)), "image")
+    classes = text.counted(len(segmenter.classes), "class", "classes")
     return (
         f"{images} without labels, sorted into {classes} by {way} with the"
-        f" backbone {segmenter.backbone.name}, in {wording.duration(seconds)}."
+        f" backbone {segmenter.backbone.name}, in {text.duration(seconds)}."
     )
 
 
@@ -172,7 +174,7 @@ def shown_images(
         shown.append(
             ShownImage(
                 name=name,
-                alt=wording.description_of_shares(name, named),
+                alt=text.description_of_shares(name, named),
                 photo=image_uri(sample.image),
                 mask=mask_uri(sample.mask, classes),
                 height=height,
@@ -213,7 +215,7 @@ def class_rows(
         bar = share / max(shares.max(), 1e-9)
         rows.append(
             ClassRow(
-                each.name, css_colour(each), wording.percent(share), round(bar, 4), images, examples
+                each.name, css_colour(each), text.percent(share), round(bar, 4), images, examples
             )
         )
     return rows
@@ -236,17 +238,15 @@ def made_how(
             ("PyTorch", torch.__version__),
             ("Python", platform.python_version()),
         ],
-        "timings": [
-            (wording.STAGES.get(key, key), wording.duration(s)) for key, s in seconds.items()
-        ],
-        "total_time": wording.duration(sum(seconds.values())),
+        "timings": [(text.STAGES.get(key, key), text.duration(s)) for key, s in seconds.items()],
+        "total_time": text.duration(sum(seconds.values())),
         "shifts": [
-            (wording.SHIFTS.get(key, key), wording.number(value))
+            (text.SHIFTS.get(key, key), text.number(value))
             for key, value in shifts.items()
             # Without depth there is no such shift, and it is 0.
             if value or key != "depth_pairs"
         ],
-        "settings": wording.flattened(settings),
+        "settings": text.flattened(settings),
     }
 
 

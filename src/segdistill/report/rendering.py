@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from segdistill.report import wording
+from segdistill.report import text
 
 
 def render(
@@ -34,7 +34,7 @@ def render(
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(_part),
     )
-    environment.globals["counted"] = wording.counted
+    environment.globals["counted"] = text.counted
     code = _part(script) if script else ""
     page = environment.get_template(template).render(
         context,

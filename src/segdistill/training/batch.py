@@ -1,4 +1,4 @@
-"""What a training step looks at."""
+"""What a training step agreement_history at."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from segdistill.objective.fused_interpolation import around
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Raw features around sampled places; a cell that several places need is held once.
+    """Raw features around sampled locations; a cell that several locations need is held once.
 
     Attributes:
-        cells: features of every cell needed, shape (batch, cells, channels). Images whose places
+        cells: features of every cell needed, shape (batch, cells, channels). Images whose locations
             need fewer cells than others' are filled up with cells that no place needs.
-        nearest: which four of them lie around each place, shape (batch, places, 4), int64.
-        weights: bilinear weights, shape (batch, places, 4).
+        nearest: which four of them lie around each place, shape (batch, locations, 4), int64.
+        weights: bilinear weights, shape (batch, locations, 4).
     """
 
     cells: torch.Tensor
@@ -28,24 +28,24 @@ class Neighbourhoods:
             self.cells.to(device), self.nearest.to(device), self.weights.to(device)
         )
 
-    def of_places(self, chosen: slice) -> "Neighbourhoods":
-        """Return the part around some of the places; the cells are shared."""
+    def of_locations(self, chosen: slice) -> "Neighbourhoods":
+        """Return the part around some of the locations; the cells are shared."""
         return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
 
     @property
     def features(self) -> torch.Tensor:
-        """Features of the four cells around each place, shape (batch, places, 4, channels)."""
+        """Features of the four cells around each place, shape (batch, locations, 4, channels)."""
         return around(self.cells, self.nearest)
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """What the contrastive CRF looks at: the images at 56 x 56, at random cells.
+    """What the contrastive CRF agreement_history at: the images at 56 x 56, at random cells.
 
     Attributes:
-        colours: normalised as for a network, shape (batch, places, 3).
-        cells: row and column of each place, shape (places, 2).
-        around: raw features around the places.
+        colours: normalised as for a network, shape (batch, locations, 3).
+        cells: row and column of each place, shape (locations, 2).
+        around: raw features around the locations.
     """
 
     colours: torch.Tensor
@@ -59,7 +59,7 @@ class Guidance:
 
 @dataclass(frozen=True)
 class AlignedCopies:
-    """Images and augmented copies of them, at places that show the same.
+    """Images and augmented copies of them, at locations that show the same.
 
     Attributes:
         originals: raw features of the images.
@@ -76,7 +76,7 @@ class AlignedCopies:
 
 @dataclass(frozen=True)
 class SampledLabels:
-    """Labels at the sampled places, each of shape (batch, places); 255 is 'not labelled'."""
+    """Labels at the sampled locations, each of shape (batch, locations); 255 is 'not labelled'."""
 
     anchors: torch.Tensor
     positives: torch.Tensor
@@ -91,12 +91,12 @@ class SampledLabels:
 
 @dataclass(frozen=True)
 class SampledDepth:
-    """Depth at sampled places of some images; NaN where it is unknown.
+    """Depth at sampled locations of some images; NaN where it is unknown.
 
     Attributes:
-        shares: from 0, the nearest place of the image, to 1, shape (batch, places).
-        points: in space, shape (batch, places, 3).
-        attention: of the backbone between places, shape (batch, heads, places, places), where
+        shares: from 0, the nearest place of the image, to 1, shape (batch, locations).
+        points: in space, shape (batch, locations, 3).
+        attention: of the backbone between locations, shape (batch, heads, locations, locations), where
             hidden positives need it.
     """
 
@@ -115,7 +115,7 @@ class SampledDepth:
 
 @dataclass(frozen=True)
 class BatchDepth:
-    """Depth at the places of a batch; attributes as for :class:`Batch`."""
+    """Depth at the locations of a batch; attributes as for :class:`Batch`."""
 
     anchors: SampledDepth
     positives: SampledDepth
@@ -130,16 +130,16 @@ class BatchDepth:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step looks at.
+    """What one step agreement_history at.
 
     Attributes:
-        images: at a first set of places, and after them as many of a second.
-        positives: a neighbour of each image, at a second set of places.
+        images: at a first set of locations, and after them as many of a second.
+        positives: a neighbour of each image, at a second set of locations.
         partners: for each draw of random pairs, indices of shape (batch,).
         guidance: for the contrastive CRF, or ``None`` where it is left out.
         aligned: for augmentation alignment, or ``None`` where it is left out.
-        labels: at the places, or ``None`` where nothing needs them.
-        depth: at the places, or ``None`` where no depth guides the fit.
+        labels: at the locations, or ``None`` where nothing needs them.
+        depth: at the locations, or ``None`` where no depth guides the fit.
     """
 
     images: Neighbourhoods
@@ -151,19 +151,19 @@ class Batch:
     depth: BatchDepth | None = None
 
     @property
-    def places(self) -> int:
-        """Number of places in a set."""
+    def locations(self) -> int:
+        """Number of locations in a set."""
         return self.images.nearest.shape[1] // 2
 
     @property
     def anchors(self) -> Neighbourhoods:
-        """The images at the first set of places."""
-        return self.images.of_places(slice(self.places))
+        """The images at the first set of locations."""
+        return self.images.of_locations(slice(self.locations))
 
     @property
     def negatives(self) -> Neighbourhoods:
-        """The images at the second set of places."""
-        return self.images.of_places(slice(self.places, None))
+        """The images at the second set of locations."""
+        return self.images.of_locations(slice(self.locations, None))
 
     def to(self, device: torch.device) -> "Batch":
         """Return a copy on a device."""

@@ -1,4 +1,4 @@
-"""Drawing training batches from stored features: only the places that a step looks at."""
+"""Drawing training batches from stored features: only the locations that a step looks at."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ from segdistill.images.resize import resize_image
 from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
 from segdistill.objective.sampling import (
     bilinear_neighbours,
+    locations_of_shares,
     permutation_without_fixed_points,
-    places_of_shares,
-    random_places,
-    shares_of_places,
+    random_locations,
+    shares_of_locations,
 )
 from segdistill.objective.schedules import count_at
 from segdistill.processes import ALONE, Group
@@ -39,14 +39,14 @@ from segdistill.training.scenes import (
     attention_between,
     read_scenes,
     sample_scenes,
-    scene_places,
+    scene_locations,
     schedules,
 )
 from segdistill.training.training_set import TrainingSet, ViewLabels
 
-GUIDANCE_PLACES = 1000
+GUIDANCE_LOCATIONS = 1000
 ANYWHERE_SHARE = 0.1
-"""Share of places drawn anywhere when the others are drawn where images are salient."""
+"""Share of locations drawn anywhere when the others are drawn where images are salient."""
 
 
 def draw_batch(
@@ -71,13 +71,15 @@ def draw_batch(
     size = len(images)
     count = data.neighbours.shape[1]
     partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
-    places, depth = draw_guided_places(data, images, partners_of, settings, generator, step=step)
+    locations, depth = draw_guided_locations(
+        data, images, partners_of, settings, generator, step=step
+    )
     # All at once: what the store does not hold goes through the backbone together.
     features = maps.read([*images, *partners_of])
     own, partners_own = features[:size], features[size:]
     return Batch(
-        images=read_neighbourhoods(own, torch.cat([places.anchors, places.negatives], dim=1)),
-        positives=read_neighbourhoods(partners_own, places.positives),
+        images=read_neighbourhoods(own, torch.cat([locations.anchors, locations.negatives], dim=1)),
+        positives=read_neighbourhoods(partners_own, locations.positives),
         partners=tuple(
             permutation_without_fixed_points(size, generator=generator)
             for _ in range(settings.objective.random_draws)
@@ -91,23 +93,23 @@ def draw_batch(
         labels=None
         if data.labels is None
         else SampledLabels(
-            anchors=read_labels(data.labels, maps, images, places.anchors),
-            positives=read_labels(data.labels, maps, partners_of, places.positives),
-            negatives=read_labels(data.labels, maps, images, places.negatives),
+            anchors=read_labels(data.labels, maps, images, locations.anchors),
+            positives=read_labels(data.labels, maps, partners_of, locations.positives),
+            negatives=read_labels(data.labels, maps, images, locations.negatives),
         ),
         depth=depth,
     )
 
 
 class BatchPlaces(NamedTuple):
-    """Places of the three parts of a batch, each of shape (batch, places, 2)."""
+    """Locations of the three parts of a batch, each of shape (batch, locations, 2)."""
 
     anchors: torch.Tensor
     positives: torch.Tensor
     negatives: torch.Tensor
 
 
-def draw_guided_places(
+def draw_guided_locations(
     data: TrainingSet,
     images: list[int],
     partners_of: list[int],
@@ -116,7 +118,7 @@ def draw_guided_places(
     *,
     step: int,
 ) -> tuple[BatchPlaces, BatchDepth | None]:
-    """Draw all places of a batch, by depth if it guides, and read depth there.
+    """Draw all locations of a batch, by depth if it guides, and read depth there.
 
     Args:
         data: what to draw from.
@@ -124,25 +126,25 @@ def draw_guided_places(
         partners_of: a neighbour of each.
         settings: of the fit.
         generator: source of randomness.
-        step: number of the step, on which the number of places may depend.
+        step: number of the step, on which the number of locations may depend.
     """
     side = settings.objective.samples
     if data.depth is not None:
         early = settings.depth.as_released
         side = max(2, count_at(schedules(settings)["samples"], max(step, 0), early=early))
-    first = draw_places(data, images, side**2, generator)
-    second = draw_places(data, images, side**2, generator)
+    first = draw_locations(data, images, side**2, generator)
+    second = draw_locations(data, images, side**2, generator)
     if data.depth is None:
         return BatchPlaces(first, second, second), None
     scenes = read_scenes(data.depth, images, settings)
     partner_scenes = read_scenes(data.depth, partners_of, settings)
 
     def drawn(
-        scenes: list[Scene | None], images: list[int], places: torch.Tensor
+        scenes: list[Scene | None], images: list[int], locations: torch.Tensor
     ) -> tuple[torch.Tensor, SampledDepth]:
-        guided = scene_places(
+        guided = scene_locations(
             scenes,
-            places,
+            locations,
             settings.depth,
             generator,
             maps=data.maps,
@@ -163,50 +165,50 @@ def draw_guided_places(
     )
 
 
-def draw_places(
+def draw_locations(
     data: TrainingSet, images: list[int], count: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw places anywhere, or nine in ten where images are salient.
+    """Draw locations anywhere, or nine in ten where images are salient.
 
     Args:
         data: what to draw from.
         images: one map for each entry of the batch.
-        count: places an image.
+        count: locations an image.
         generator: source of randomness.
 
     Returns:
-        (x, y) in -1..1, shape (batch, places, 2).
+        (x, y) in -1..1, shape (batch, locations, 2).
     """
-    places = random_places(len(images), count, generator=generator)
+    locations = random_locations(len(images), count, generator=generator)
     if data.saliency is None:
-        return places
+        return locations
     for entry, image in enumerate(images):
         shares = data.saliency.draw(image, count, generator)
         if shares is not None:
             anywhere = torch.rand(count, 1, generator=generator) < ANYWHERE_SHARE
-            salient = places_of_shares(shares, *data.maps.grid(image))
-            places[entry] = torch.where(anywhere, places[entry], salient)
-    return places
+            salient = locations_of_shares(shares, *data.maps.grid(image))
+            locations[entry] = torch.where(anywhere, locations[entry], salient)
+    return locations
 
 
 def read_labels(
-    labels: ViewLabels, maps: FeatureMaps, images: list[int], places: torch.Tensor
+    labels: ViewLabels, maps: FeatureMaps, images: list[int], locations: torch.Tensor
 ) -> torch.Tensor:
-    """Read labels at places.
+    """Read labels at locations.
 
     Args:
         labels: of the views of ``maps``.
         maps: raw feature maps.
         images: one map for each entry of the batch.
-        places: (x, y) in -1..1, shape (batch, places, 2).
+        locations: (x, y) in -1..1, shape (batch, locations, 2).
 
     Returns:
-        Class indices of shape (batch, places), 255 for 'not labelled'.
+        Class indices of shape (batch, locations), 255 for 'not labelled'.
     """
     return torch.stack(
         [
-            labels.at(image, shares_of_places(image_places, *maps.grid(image)))
-            for image, image_places in zip(images, places, strict=True)
+            labels.at(image, shares_of_locations(image_locations, *maps.grid(image)))
+            for image, image_locations in zip(images, locations, strict=True)
         ]
     )
 
@@ -218,7 +220,7 @@ def read_copies(
     settings: FitSettings,
     generator: torch.Generator,
 ) -> AlignedCopies:
-    """Read features of images and of one augmented copy each, at random places of the copy.
+    """Read features of images and of one augmented copy each, at random locations of the copy.
 
     Args:
         features: raw maps of the images, each of shape (height, width, channels).
@@ -230,19 +232,19 @@ def read_copies(
     each = settings.objective.augmentations
     numbers = torch.randint(each, (len(images),), generator=generator).tolist()
     chosen = [image * each + number for image, number in zip(images, numbers, strict=True)]
-    places = random_places(len(images), settings.objective.samples**2, generator=generator)
+    locations = random_locations(len(images), settings.objective.samples**2, generator=generator)
     sources = []
-    for copy, copy_places in zip(chosen, places, strict=True):
+    for copy, copy_locations in zip(chosen, locations, strict=True):
         augmentation = copies.views[copy].augmentation
         if augmentation is None:
             raise ValueError(f"copies holds a view that is not augmented, number {copy}")
         grid = copies.grid(copy)
-        shares = shares_of_places(copy_places, *grid)
+        shares = shares_of_locations(copy_locations, *grid)
         x, y = augmentation.source(*shares.unbind(1))
-        sources.append(places_of_shares(torch.stack([x, y], dim=1), *grid))
+        sources.append(locations_of_shares(torch.stack([x, y], dim=1), *grid))
     return AlignedCopies(
         originals=read_neighbourhoods(features, torch.stack(sources)),
-        copies=read_neighbourhoods(copies.read(chosen), places),
+        copies=read_neighbourhoods(copies.read(chosen), locations),
     )
 
 
@@ -260,30 +262,32 @@ def read_guidance(
         features: raw maps of the images, each of shape (height, width, channels).
         generator: source of randomness.
     """
-    drawn = torch.randperm(GUIDANCE_SIDE**2, generator=generator)[:GUIDANCE_PLACES]
+    drawn = torch.randperm(GUIDANCE_SIDE**2, generator=generator)[:GUIDANCE_LOCATIONS]
     cells = torch.stack([drawn // GUIDANCE_SIDE, drawn % GUIDANCE_SIDE], dim=1)
     shares = (cells.flip(dims=(1,)) + 0.5) / GUIDANCE_SIDE  # (row, column) -> (x, y)
-    colours, places = [], []
+    colours, locations = [], []
     for image in images:
         small = resize_image(maps.views[image].load(), (GUIDANCE_SIDE, GUIDANCE_SIDE))
         pixels = normalise_images(to_tensor(small), IMAGENET_MEAN, IMAGENET_STD)
-        colours.append(pixels[0].flatten(1).mT[drawn])  # (1, 3, h, w) -> (places, 3)
-        places.append(places_of_shares(shares, *maps.grid(image)))
-    return Guidance(torch.stack(colours), cells, read_neighbourhoods(features, torch.stack(places)))
+        colours.append(pixels[0].flatten(1).mT[drawn])  # (1, 3, h, w) -> (locations, 3)
+        locations.append(locations_of_shares(shares, *maps.grid(image)))
+    return Guidance(
+        torch.stack(colours), cells, read_neighbourhoods(features, torch.stack(locations))
+    )
 
 
-def read_neighbourhoods(features: Sequence[Features], places: torch.Tensor) -> Neighbourhoods:
-    """Read the cells around places, each once.
+def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -> Neighbourhoods:
+    """Read the cells around locations, each once.
 
     Args:
         features: a raw map for each entry of the batch, of shape (height, width, channels); they
             may differ in size.
-        places: (x, y) in -1..1, shape (batch, places, 2).
+        locations: (x, y) in -1..1, shape (batch, locations, 2).
     """
     read, nearest, weights = [], [], []
-    for raw, image_places in zip(features, places, strict=True):
+    for raw, image_locations in zip(features, locations, strict=True):
         height, width, channels = raw.shape
-        cells, cell_weights = bilinear_neighbours(image_places, height, width)
+        cells, cell_weights = bilinear_neighbours(image_locations, height, width)
         needed, rows = np.unique(cells.flatten().numpy(), return_inverse=True)
         read.append(torch.from_numpy(raw.reshape(height * width, channels)[needed]))
         nearest.append(torch.from_numpy(rows).view(cells.shape))

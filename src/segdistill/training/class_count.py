@@ -53,8 +53,8 @@ def estimate_class_count(
     """Estimate the number of classes.
 
     Args:
-        codes: shape (places, channels), of any length but zero.
-        images: number of the image (or view) of each code, shape (places,), int64, from 0.
+        codes: shape (locations, channels), of any length but zero.
+        images: number of the image (or view) of each code, shape (locations,), int64, from 0.
         gathered: the same codes in prototypes.
         seed: of halves and starts.
     """
@@ -107,11 +107,11 @@ def halves_of(images: torch.Tensor, *, seed: int) -> list[torch.Tensor]:
     """Draw halves of the images.
 
     Args:
-        images: number of the image of each code, shape (places,), int64, from 0.
+        images: number of the image of each code, shape (locations,), int64, from 0.
         seed: of the draws.
 
     Returns:
-        Masks of shape (places,): the codes of one half of the images, or, where images are too few
+        Masks of shape (locations,): the codes of one half of the images, or, where images are too few
         to be halved, one half of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -160,7 +160,7 @@ def mean_agreement(
 def adjusted_rand_index(one: torch.Tensor, other: torch.Tensor, weights: torch.Tensor) -> float:
     """Return how far two clusterings agree beyond chance (Hubert and Arabie, 1985).
 
-    Items stand for many places each, so that an item makes pairs with itself, too.
+    Items stand for many locations each, so that an item makes pairs with itself, too.
 
     Args:
         one: clusters of items, shape (items,), int64.

@@ -25,7 +25,7 @@ PROTOTYPES = 1024
 RESTARTS = 40
 FINALISTS = 12
 JUDGED_FINALISTS = 40
-COMPARED_PLACES = 20_000
+COMPARED_LOCATIONS = 20_000
 SPLIT_ITERATIONS = 10
 FINISH_ITERATIONS = 20
 
@@ -35,7 +35,7 @@ class Gathered(NamedTuple):
 
     Attributes:
         prototypes: directions, shares and tree.
-        owners: prototype of each code, shape (places,), int64.
+        owners: prototype of each code, shape (locations,), int64.
     """
 
     prototypes: Prototypes
@@ -50,24 +50,24 @@ def spherical_kmeans(
     Of several starts the one whose codes lie closest to their centres is kept.
 
     Args:
-        codes: shape (places, channels), of any length but zero.
-        clusters: number wanted, at most the number of places.
+        codes: shape (locations, channels), of any length but zero.
+        clusters: number wanted, at most the number of locations.
         seed: of the starts.
         restarts: number of starts.
 
     Returns:
-        Unit vectors of shape (clusters, channels), the cluster of most places first.
+        Unit vectors of shape (clusters, channels), the cluster of most locations first.
 
     Raises:
-        ValueError: fewer places than clusters.
+        ValueError: fewer locations than clusters.
 
     Example:
-        >>> places = torch.tensor([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0], [0.1, 3.0], [0.0, 2.0]])
-        >>> spherical_kmeans(places, 2, seed=0).round().abs().tolist()
+        >>> locations = torch.tensor([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0], [0.1, 3.0], [0.0, 2.0]])
+        >>> spherical_kmeans(locations, 2, seed=0).round().abs().tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
     if len(codes) < clusters:
-        raise ValueError(f"{len(codes)} places cannot make {clusters} clusters")
+        raise ValueError(f"{len(codes)} locations cannot make {clusters} clusters")
     prototypes = gather(codes, seed=seed).prototypes
     candidates = cluster_prototypes(prototypes, clusters, seed=seed, restarts=restarts)
     return finish(codes, candidates, seed=seed)
@@ -77,8 +77,8 @@ def gather(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> Gather
     """Gather codes into prototypes: k-means in two levels, and a tree of merges above it.
 
     Args:
-        codes: shape (places, channels), of any length but zero.
-        count: prototypes wanted, about; with fewer places each is its own.
+        codes: shape (locations, channels), of any length but zero.
+        count: prototypes wanted, about; with fewer locations each is its own.
         seed: of the starts.
     """
     directions = F.normalize(codes.float(), dim=1)
@@ -179,18 +179,18 @@ def finish(
     few rounds on some of the codes, and the best of them goes on with all.
 
     Args:
-        codes: shape (places, channels), of any length but zero.
+        codes: shape (locations, channels), of any length but zero.
         candidates: shape (starts, clusters, channels), best first, of :func:`cluster_prototypes`.
         seed: of the choice of codes.
         judge: unit vectors of shape (clusters, channels) to how good they are; by default how close
             all codes lie to them.
 
     Returns:
-        Unit vectors of shape (clusters, channels), the cluster of most places first.
+        Unit vectors of shape (clusters, channels), the cluster of most locations first.
     """
     directions = F.normalize(codes.float(), dim=1)
     order = torch.randperm(len(directions), generator=torch.Generator().manual_seed(seed))
-    some = directions[order[:COMPARED_PLACES]]
+    some = directions[order[:COMPARED_LOCATIONS]]
     finalists = candidates[: FINALISTS if judge is None else JUDGED_FINALISTS]
     compared = [_kmeans_from(some, start.float()) for start in finalists]
     best = max(compared, key=judge or partial(mean_fit, directions))
@@ -201,7 +201,7 @@ def mean_fit(directions: torch.Tensor, centres: torch.Tensor) -> float:
     """Return the mean cosine of codes with the nearest centre.
 
     Args:
-        directions: unit vectors of shape (places, channels).
+        directions: unit vectors of shape (locations, channels).
         centres: unit vectors of shape (clusters, channels).
     """
     return float((directions @ centres.mT).amax(dim=1).double().mean())
@@ -212,7 +212,7 @@ def order_by_share(centres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
 
     Args:
         centres: shape (clusters, channels).
-        codes: shape (places, channels).
+        codes: shape (locations, channels).
     """
     nearest = (codes @ F.normalize(centres, dim=1).mT).argmax(dim=1)
     counts = torch.bincount(nearest, minlength=len(centres))
@@ -231,15 +231,15 @@ def renumbered(numbers: torch.Tensor) -> torch.Tensor:
 
 def _two_levels(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor:
     """Return the group of each place, about ``count`` groups: a few first, each then split."""
-    places = len(directions)
-    if places <= count:
-        return torch.arange(places)
+    locations = len(directions)
+    if locations <= count:
+        return torch.arange(locations)
     first = _groups(directions, math.isqrt(count), seed)
-    owners = torch.empty(places, dtype=torch.int64)
+    owners = torch.empty(locations, dtype=torch.int64)
     used = 0
     for group in range(int(first.max()) + 1):
         members = (first == group).nonzero()[:, 0]
-        parts = max(1, round(count * len(members) / places))
+        parts = max(1, round(count * len(members) / locations))
         owners[members] = used + _groups(directions[members], parts, seed)
         used += parts
     return renumbered(owners)
@@ -272,7 +272,7 @@ def _faiss_kmeans(
         niter=iterations,
         seed=seed,
         spherical=True,
-        # All places are used, however few or many there are a cluster.
+        # All locations are used, however few or many there are a cluster.
         min_points_per_centroid=1,
         max_points_per_centroid=len(directions),
     )

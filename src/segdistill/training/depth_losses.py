@@ -1,4 +1,4 @@
-"""DepthG's depth term on the places of a batch."""
+"""DepthG's depth term on the locations of a batch."""
 
 import torch
 
@@ -29,7 +29,7 @@ def depth_term(
     """Return DepthG's depth term: codes of an image agree where its depths do.
 
     Args:
-        codes: at the places, shape (batch, places, channels).
+        codes: at the locations, shape (batch, locations, channels).
         depth: there.
         shifts: hold the depth term's at the start.
         settings: of the fit.
@@ -46,14 +46,14 @@ def depth_term(
 
 
 def compared_depths(depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
-    """Return how alike the depths of all pairs of places of an image are.
+    """Return how alike the depths of all pairs of locations of an image are.
 
     Args:
-        depth: at the places.
+        depth: at the locations.
         settings: of the fit.
 
     Returns:
-        Tensor of shape (batch, places, places), in 0..1, NaN where a depth is unknown.
+        Tensor of shape (batch, locations, locations), in 0..1, NaN where a depth is unknown.
     """
     if settings.depth.as_released:
         side = round(depth.shares.shape[1] ** 0.5)

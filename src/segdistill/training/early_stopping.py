@@ -1,7 +1,7 @@
 """When to stop training, told from the images alone.
 
 The correspondence loss falls on long after the codes have begun to get worse: in the end they keep
-only a few of the differences that features tell. So some places are watched. Every few steps they
+only a few of the differences that features tell. So some locations are watched. Every few steps they
 are clustered by their codes, and :func:`~segdistill.objective.neighbour_agreement` tells how well
 the clusters keep together what the backbone's features say belongs together. Training ends when
 that has not risen for a while, and the head with the best is kept.
@@ -18,8 +18,8 @@ from segdistill.model.head import SegmentationHead
 from segdistill.objective.neighbour_agreement import neighbour_agreement
 from segdistill.processes import ALONE, Group
 from segdistill.training.clustering import cluster_prototypes, gather, nearest_centres
-from segdistill.training.trainee import Trainee
-from segdistill.training.watched_places import WatchedPlaces, codes_of_places
+from segdistill.training.modules import TrainingModules
+from segdistill.training.monitored_locations import MonitoredLocations, codes_of_locations
 
 PROTOTYPES = 256
 RESTARTS = 8
@@ -33,7 +33,7 @@ UNKNOWN_NUMBERS = (6, 12, 24)
 
 
 @dataclass(frozen=True)
-class Look:
+class AgreementRecord:
     """What was seen at a step.
 
     Attributes:
@@ -68,8 +68,8 @@ def agreement_of_codes(
     """Cluster codes, and return how well neighbours in the features stay together.
 
     Args:
-        codes: shape (places, channels).
-        neighbours: of each place, shape (places, count).
+        codes: shape (locations, channels).
+        neighbours: of each place, shape (locations, count).
         clusters: numbers of clusters to look at.
         seed: of the clustering.
 
@@ -90,52 +90,54 @@ class EarlyStopping:
     """Watches a head while it is trained, and keeps the best state of all that is trained.
 
     Args:
-        places: to watch.
+        locations: to watch.
         clusters: numbers of clusters to look at.
     """
 
-    def __init__(self, places: WatchedPlaces, clusters: Sequence[int]) -> None:
-        self.places = places
+    def __init__(self, locations: MonitoredLocations, clusters: Sequence[int]) -> None:
+        self.locations = locations
         self.clusters = tuple(clusters)
-        self.looks: list[Look] = []
+        self.agreement_history: list[AgreementRecord] = []
         self.best_state: dict[str, torch.Tensor] = {}
 
     @property
-    def best(self) -> Look | None:
-        """The look with the best agreement, the first of several; ``None`` before any."""
-        return max(self.looks, key=lambda look: look.agreement, default=None)
+    def best(self) -> AgreementRecord | None:
+        """The record with the best agreement, the first of several; ``None`` before any."""
+        return max(self.agreement_history, key=lambda record: record.agreement, default=None)
 
     @property
     def is_over(self) -> bool:
         """Whether agreement has not risen for :data:`PATIENCE` steps."""
         best = self.best
-        return best is not None and self.looks[-1].step - best.step >= PATIENCE
+        return best is not None and self.agreement_history[-1].step - best.step >= PATIENCE
 
-    def watch(self, step: int, trainee: Trainee, group: Group = ALONE) -> Look | None:
+    def watch(
+        self, step: int, modules: TrainingModules, group: Group = ALONE
+    ) -> AgreementRecord | None:
         """Look at a step's codes, if it is time to.
 
         Args:
             step: that was just taken, counted from 1.
-            trainee: in training mode, as it is left.
-            group: processes that train together; the first looks for all.
+            modules: in training mode, as it is left.
+            group: processes that train together; the first agreement_history for all.
         """
         if step < FIRST_LOOK or step % LOOK_EVERY:
             return None
-        look = Look(step, group.from_first(lambda: self._agreement(trainee.head)))
-        self.looks.append(look)
-        if self.best is look:
-            state = trainee.state_dict()
+        record = AgreementRecord(step, group.from_first(lambda: self._agreement(modules.head)))
+        self.agreement_history.append(record)
+        if self.best is record:
+            state = modules.state_dict()
             self.best_state = {name: value.cpu().clone() for name, value in state.items()}
-        return look
+        return record
 
-    def restore_best(self, trainee: Trainee) -> None:
-        """Put the best state back into what was trained, if there was a look."""
+    def restore_best(self, modules: TrainingModules) -> None:
+        """Put the best state back into what was trained, if there was a record."""
         if self.best_state:
-            trainee.load_state_dict(self.best_state)
+            modules.load_state_dict(self.best_state)
 
     def notes(self) -> str:
         """Return what was seen, as text for a checkpoint; :meth:`go_on` reads it."""
-        return json.dumps([[look.step, look.agreement] for look in self.looks])
+        return json.dumps([[record.step, record.agreement] for record in self.agreement_history])
 
     def go_on(self, notes: str, best_state: dict[str, torch.Tensor]) -> None:
         """Go on where a run was broken off.
@@ -144,9 +146,11 @@ class EarlyStopping:
             notes: of :meth:`notes`.
             best_state: then.
         """
-        self.looks = [Look(int(step), float(agreement)) for step, agreement in json.loads(notes)]
+        self.agreement_history = [
+            AgreementRecord(int(step), float(agreement)) for step, agreement in json.loads(notes)
+        ]
         self.best_state = dict(best_state)
 
     def _agreement(self, head: SegmentationHead) -> float:
-        codes = codes_of_places(head, self.places)
-        return agreement_of_codes(codes, self.places.neighbours, self.clusters)
+        codes = codes_of_locations(head, self.locations)
+        return agreement_of_codes(codes, self.locations.neighbours, self.clusters)

@@ -14,14 +14,14 @@ from segdistill.model.segmenter import Segmenter
 from segdistill.objective.stego import Shifts
 from segdistill.training.class_count import ClassCount
 from segdistill.training.early_stopping import (
-    Look,
+    AgreementRecord,
 )
 from segdistill.training.head_training import Stopwatch, Trained, train_head
 from segdistill.training.loop import StepRecord
 from segdistill.training.run_folder import RunFolder
 from segdistill.training.stages import (
     ALONE,
-    Company,
+    AuxiliaryInputs,
     cluster,
     feature_maps,
     prepare,
@@ -41,7 +41,7 @@ class Learned:
         streamed: feature maps that the store had no room for.
         linear_probe: trained beside the head, where it was asked for.
         class_count: how the number of classes was estimated, where it was not given.
-        looks: how good codes were at some steps, where training ended by itself.
+        agreement_history: how good codes were at some steps, where training ended by itself.
         kept_step: the step whose codes were kept, where training ended by itself.
     """
 
@@ -52,7 +52,7 @@ class Learned:
     streamed: int = 0
     linear_probe: LinearProbe | None = None
     class_count: ClassCount | None = None
-    looks: Sequence[Look] = ()
+    agreement_history: Sequence[AgreementRecord] = ()
     kept_step: int | None = None
 
 
@@ -62,7 +62,7 @@ def learn(
     settings: FitSettings,
     compute: Compute,
     *,
-    company: Company = ALONE,
+    auxiliary: AuxiliaryInputs = ALONE,
     run: RunFolder | None = None,
     progress: bool = False,
 ) -> Learned:
@@ -73,12 +73,12 @@ def learn(
         backbone: frozen.
         settings: validated.
         compute: device and precision.
-        company: what comes with the images.
+        auxiliary: what comes with the images.
         run: where checkpoints and the log go; nothing is written without.
         progress: show progress bars.
 
     Raises:
-        UserError: there are too few images, or more classes than places in them.
+        UserError: there are too few images, or more classes than locations in them.
     """
     clock = Stopwatch()
     group = compute.group
@@ -93,7 +93,7 @@ def learn(
     trained = Trained()
     if settings.method == "stego":
         trained = train_head(
-            maps, preparation, settings, company, clock, run=run, progress=progress
+            maps, preparation, settings, auxiliary, clock, run=run, progress=progress
         )
         streamed += trained.streamed
     head, history, shifts = trained.head, trained.history, trained.shifts
@@ -104,7 +104,7 @@ def learn(
             head,
             trained.probe,
             settings,
-            places=trained.places,
+            locations=trained.locations,
             progress=progress,
         )
     )
@@ -136,6 +136,6 @@ def learn(
         streamed,
         trained.linear,
         clustering.class_count,
-        looks=trained.looks,
+        agreement_history=trained.agreement_history,
         kept_step=trained.kept_step,
     )

@@ -16,20 +16,20 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.objective.stego import Shifts
 from segdistill.training.calibration import calibrate_shifts
-from segdistill.training.early_stopping import EarlyStopping, Look, numbers_to_watch
+from segdistill.training.early_stopping import AgreementRecord, EarlyStopping, numbers_to_watch
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import Step, StepRecord, seeded, train
+from segdistill.training.modules import TrainingModules
+from segdistill.training.monitored_locations import MonitoredLocations, monitored_locations
 from segdistill.training.run_folder import LOG_FOLDER, RunFolder
 from segdistill.training.stages import (
-    Company,
+    AuxiliaryInputs,
     cluster_count,
     data_fingerprint,
     find_neighbours,
     training_set,
 )
-from segdistill.training.trainee import Trainee
 from segdistill.training.training_set import TrainingSet
-from segdistill.training.watched_places import WatchedPlaces, watched_places
 
 CHECKPOINT_SECONDS = 10.0
 """After so long a checkpoint is written, however few steps have been taken."""
@@ -59,8 +59,8 @@ class Trained:
         linear: probe trained beside the head, where it was asked for.
         history: the losses of every step.
         shifts: of the correspondence loss.
-        places: by which codes were judged.
-        looks: how good codes were at some steps, where training ended by itself.
+        locations: by which codes were judged.
+        agreement_history: how good codes were at some steps, where training ended by itself.
         kept_step: the step whose codes were kept, where training ended by itself.
         streamed: feature maps of augmented copies that the store had no room for.
     """
@@ -70,8 +70,8 @@ class Trained:
     linear: LinearProbe | None = None
     history: list[StepRecord] = field(default_factory=list)
     shifts: Shifts | None = None
-    places: WatchedPlaces | None = None
-    looks: Sequence[Look] = ()
+    locations: MonitoredLocations | None = None
+    agreement_history: Sequence[AgreementRecord] = ()
     kept_step: int | None = None
     streamed: int = 0
 
@@ -80,7 +80,7 @@ def train_head(
     maps: FeatureMaps,
     preparation: FeaturePreparation,
     settings: FitSettings,
-    company: Company,
+    auxiliary: AuxiliaryInputs,
     clock: Stopwatch,
     *,
     run: RunFolder | None,
@@ -92,7 +92,7 @@ def train_head(
         maps: raw feature maps, in the store as far as it has room.
         preparation: of the features.
         settings: of the fit.
-        company: what comes with the images.
+        auxiliary: what comes with the images.
         clock: told when a stage ends.
         run: where checkpoints and the log go; nothing is written without.
         progress: show progress bars.
@@ -103,7 +103,7 @@ def train_head(
         lambda: find_neighbours(maps, preparation, settings, progress=progress)
     )
     clock.lap("neighbours")
-    data = training_set(maps, neighbours, preparation, company, settings)
+    data = training_set(maps, neighbours, preparation, auxiliary, settings)
     streamed = 0
     if data.copies is not None:
         streamed = data.copies.fill_store(progress=progress)
@@ -114,45 +114,45 @@ def train_head(
     group.wait()
     shifts = group.from_first(lambda: calibrate_shifts(data, settings))
     with seeded(settings.seed):
-        trainee = Trainee(
+        modules = TrainingModules(
             preparation.channels,
             cluster_count(settings),
             settings,
             label_classes=None if data.labels is None else data.labels.classes,
         )
-    places: WatchedPlaces | None = None
+    locations: MonitoredLocations | None = None
     stopping: EarlyStopping | None = None
     if settings.training.steps is None or settings.clustering == "kmeans":
-        places = group.from_first(
-            lambda: watched_places(maps, preparation.cpu(), seed=settings.seed)
+        locations = group.from_first(
+            lambda: monitored_locations(maps, preparation.cpu(), seed=settings.seed)
         )
-        clock.lap("places to watch")
-    if settings.training.steps is None and places is not None:
+        clock.lap("locations to watch")
+    if settings.training.steps is None and locations is not None:
         known = None if settings.estimates_classes else cluster_count(settings)
-        stopping = EarlyStopping(places, numbers_to_watch(known))
+        stopping = EarlyStopping(locations, numbers_to_watch(known))
     history = train_and_log(
-        trainee, data, shifts, settings, compute, stopping, run=run, progress=progress
+        modules, data, shifts, settings, compute, stopping, run=run, progress=progress
     )
-    trainee.cpu()
+    modules.cpu()
     if stopping is not None:
-        stopping.restore_best(trainee)
+        stopping.restore_best(modules)
     clock.lap("training")
     best = None if stopping is None else stopping.best
     return Trained(
-        trainee.head,
-        trainee.centres.detach(),
-        trainee.linear,
+        modules.head,
+        modules.centres.detach(),
+        modules.linear,
         history,
         shifts,
-        places,
-        () if stopping is None else tuple(stopping.looks),
+        locations,
+        () if stopping is None else tuple(stopping.agreement_history),
         None if best is None else best.step,
         streamed,
     )
 
 
 def train_and_log(
-    trainee: Trainee,
+    modules: TrainingModules,
     data: TrainingSet,
     shifts: Shifts,
     settings: FitSettings,
@@ -165,7 +165,7 @@ def train_and_log(
     """Train, going on from the run folder's checkpoint if there is one, and log every step.
 
     Args:
-        trainee: changed in place.
+        modules: changed in place.
         data: what to learn from.
         shifts: of the correspondence loss.
         settings: of the fit.
@@ -177,12 +177,12 @@ def train_and_log(
     Returns:
         The losses of every step, those before a break included.
     """
-    optimiser = trainee.to(compute.device).optimiser(settings)
+    optimiser = modules.to(compute.device).optimiser(settings)
     images = data_fingerprint(data.maps)
     group = compute.group
     history = []
     if run is not None:
-        history = run.read_checkpoint(trainee, optimiser, images=images, stopping=stopping)
+        history = run.read_checkpoint(modules, optimiser, images=images, stopping=stopping)
     # All must have read the checkpoint before the first writes the next.
     group.wait()
     first_step = len(history)
@@ -194,23 +194,23 @@ def train_and_log(
     def on_step(step: Step) -> None:
         record = step.record
         history.append(record)
-        look = None if stopping is None else stopping.watch(record.step, trainee, group)
+        agreement = None if stopping is None else stopping.watch(record.step, modules, group)
         if run is None or log is None:
             return
         is_due = record.step % settings.training.checkpoint_every == 0
-        _log_step(log, step, look, trainee, data, settings, in_full=is_due)
+        _log_step(log, step, agreement, modules, data, settings, in_full=is_due)
         if is_due or time.monotonic() - written >= CHECKPOINT_SECONDS:
             write_checkpoint(run)
 
     def write_checkpoint(run: RunFolder) -> None:
         nonlocal written
-        run.write_checkpoint(trainee, optimiser, history, images=images, stopping=stopping)
+        run.write_checkpoint(modules, optimiser, history, images=images, stopping=stopping)
         written = time.monotonic()
 
     try:
         with translate_os_errors(Path() if run is None else run.path):
             train(
-                trainee,
+                modules,
                 optimiser,
                 data,
                 shifts,
@@ -234,8 +234,8 @@ def train_and_log(
 def _log_step(
     log: TrainingLog,
     step: Step,
-    look: Look | None,
-    trainee: Trainee,
+    agreement: AgreementRecord | None,
+    modules: TrainingModules,
     data: TrainingSet,
     settings: FitSettings,
     *,
@@ -243,8 +243,8 @@ def _log_step(
 ) -> None:
     record = step.record
     log.losses(record)
-    if look is not None:
-        log.agreement(look)
+    if agreement is not None:
+        log.agreement(agreement)
     if in_full:
-        log.correlations(record.step, trainee, step.batch, data, settings)
-        log.panels(record.step, trainee, data)
+        log.correlations(record.step, modules, step.batch, data, settings)
+        log.panels(record.step, modules, data)

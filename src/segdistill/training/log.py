@@ -19,10 +19,10 @@ from segdistill.model.head import SegmentationHead
 from segdistill.objective.clusters import cluster_similarity
 from segdistill.objective.correspondence import correspondence
 from segdistill.training.batch import Batch
-from segdistill.training.early_stopping import Look
+from segdistill.training.early_stopping import AgreementRecord
 from segdistill.training.loop import StepRecord
 from segdistill.training.losses import sample_batch
-from segdistill.training.trainee import Trainee
+from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import TrainingSet
 
 PANELS = 4
@@ -53,16 +53,21 @@ class TrainingLog:
                 group = "probe" if name in PROBE_METRICS else "loss"
                 self._writer.add_scalar(f"{group}/{name}", value, record.step)
 
-    def agreement(self, look: Look) -> None:
+    def agreement(self, record: AgreementRecord) -> None:
         """Log how well the clusters of codes keep neighbours in the features together."""
-        self._writer.add_scalar("probe/neighbour_agreement", look.agreement, look.step)
+        self._writer.add_scalar("probe/neighbour_agreement", record.agreement, record.step)
 
     def correlations(
-        self, step: int, trainee: Trainee, batch: Batch, data: TrainingSet, settings: FitSettings
+        self,
+        step: int,
+        modules: TrainingModules,
+        batch: Batch,
+        data: TrainingSet,
+        settings: FitSettings,
     ) -> None:
         """Log how feature and code correlations of each kind of pair are distributed."""
         with torch.no_grad():
-            parts = sample_batch(trainee.head, batch, data, settings)
+            parts = sample_batch(modules.head, batch, data, settings)
             for kind, other in (
                 ("self", parts.anchors),
                 ("neighbour", parts.positives),
@@ -76,21 +81,21 @@ class TrainingLog:
                         f"correlation/{name}_{kind}_pairs", flat[::stride].cpu(), step
                     )
 
-    def panels(self, step: int, trainee: Trainee, data: TrainingSet) -> None:
+    def panels(self, step: int, modules: TrainingModules, data: TrainingSet) -> None:
         """Log a few images, each beside its code in false colours and its clusters."""
         count = min(PANELS, len(data.maps))
-        training = trainee.training
-        trainee.eval()
+        training = modules.training
+        modules.eval()
         for index in np.linspace(0, len(data.maps) - 1, count).round().astype(int).tolist():
             raw = torch.from_numpy(data.maps[index].copy()).float()
             picture = panel(
                 data.maps.views[index].load(),
-                data.preparation(raw.to(trainee.centres.device)),
-                trainee.head,
-                trainee.centres,
+                data.preparation(raw.to(modules.centres.device)),
+                modules.head,
+                modules.centres,
             )
             self._writer.add_image(f"panel/{index}", picture, step, dataformats="HWC")
-        trainee.train(training)
+        modules.train(training)
 
     def settings(self, settings: Mapping[str, Any], last: StepRecord) -> None:
         """Log the settings beside what was reached, for TensorBoard's HParams page.
@@ -155,7 +160,7 @@ def false_colours(codes: torch.Tensor) -> NDArray[np.uint8]:
         >>> false_colours(torch.rand(8, 4, 5)).shape
         (4, 5, 3)
     """
-    flat = F.normalize(codes, dim=0).flatten(1).mT.cpu()  # (d, h, w) -> (places, d)
+    flat = F.normalize(codes, dim=0).flatten(1).mT.cpu()  # (d, h, w) -> (locations, d)
     centred = flat - flat.mean(dim=0)
     basis = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
     components = F.pad(centred @ basis.mT, (0, 3 - len(basis)))

@@ -15,8 +15,8 @@ from segdistill.progress import progress_bar
 from segdistill.training.batch import Batch
 from segdistill.training.batches import batches
 from segdistill.training.losses import StepLosses, losses
+from segdistill.training.modules import TrainingModules
 from segdistill.training.scenes import schedules
-from segdistill.training.trainee import Trainee
 from segdistill.training.training_set import TrainingSet
 
 
@@ -37,7 +37,7 @@ class StepRecord:
         depth: DepthG's depth term, 0 where it is left out.
         hidden_positives: DepthG's second head, 0 where it is left out.
         linear: the linear probe's cross entropy, 0 where there is none.
-        linear_accuracy: share of labelled places that it tells, 0 where there is none.
+        linear_accuracy: share of labelled locations that it tells, 0 where there is none.
     """
 
     step: int
@@ -61,7 +61,7 @@ class Step:
 
     Attributes:
         record: its losses.
-        batch: what it looked at, on the trainee's device.
+        batch: what it looked at, on the modules's device.
     """
 
     record: StepRecord
@@ -72,7 +72,7 @@ OnStep = Callable[[Step], object]
 
 
 def train(
-    trainee: Trainee,
+    modules: TrainingModules,
     optimiser: torch.optim.Adam,
     data: TrainingSet,
     shifts: Shifts,
@@ -87,8 +87,8 @@ def train(
     """Train the head and the probes.
 
     Args:
-        trainee: changed in place.
-        optimiser: of the trainee.
+        modules: changed in place.
+        optimiser: of the modules.
         data: what to learn from.
         shifts: of the correspondence loss.
         settings: of the fit.
@@ -99,7 +99,7 @@ def train(
         progress: show a progress bar.
     """
     steps = settings.training.most_steps
-    trainee.to(compute.device).train()
+    modules.to(compute.device).train()
     data.preparation.to(compute.device)
     with progress_bar("Training", steps, shown=progress) as advance:
         advance(first_step)
@@ -115,22 +115,22 @@ def train(
             batch = drawn_batch.to(compute.device)
             if step and _divides(settings.training.reset_probes_every, step):
                 with seeded(settings.seed, step, 1, device=compute.device):
-                    trainee.reset_probes(optimiser)
+                    modules.reset_probes(optimiser)
             # In full precision: head and loss cost little beside the backbone, and differences of
             # correlations are small numbers.
             with seeded(settings.seed, step, *apart, device=compute.device):
-                result = losses(trainee, batch, data, shifts, settings, step=step)
+                result = losses(modules, batch, data, shifts, settings, step=step)
             total = weighted_total(result.terms, settings, step=step)
             optimiser.zero_grad(set_to_none=True)
             _with_probes(total, result).backward()  # type: ignore[no-untyped-call]
-            group.average([p.grad for p in trainee.parameters() if p.grad is not None])
+            group.average([p.grad for p in modules.parameters() if p.grad is not None])
             optimiser.step()
             advance(1)
             values = _values(total, result)
             group.average([values])
             if on_step is not None:
                 on_step(Step(_record(step + 1, values), batch))
-    trainee.eval()
+    modules.eval()
 
 
 @contextlib.contextmanager

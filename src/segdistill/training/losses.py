@@ -1,4 +1,4 @@
-"""The losses of one training step, from raw features at sampled places."""
+"""The losses of one training step, from raw features at sampled locations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ from segdistill.objective.stego import (
 )
 from segdistill.training.batch import Batch, Neighbourhoods, SampledDepth
 from segdistill.training.depth_losses import depth_term
-from segdistill.training.trainee import Trainee
+from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import TrainingSet
 
 
@@ -41,8 +41,8 @@ class LinearProbeLoss:
     """What the linear probe gives in one step.
 
     Attributes:
-        cross_entropy: over the labelled places.
-        accuracy: share of the labelled places that it tells, from 0 to 1.
+        cross_entropy: over the labelled locations.
+        accuracy: share of the labelled locations that it tells, from 0 to 1.
     """
 
     cross_entropy: torch.Tensor
@@ -67,13 +67,13 @@ class StepLosses:
 
 @dataclass(frozen=True)
 class SampledBatch:
-    """The three parts of a batch at their places.
+    """The three parts of a batch at their locations.
 
     Attributes:
         anchors: what is compared, and codes; see :class:`Batch`.
         positives: the same.
         negatives: the same.
-        features: of the anchors, as the loss sees them, shape (batch, places, channels).
+        features: of the anchors, as the loss sees them, shape (batch, locations, channels).
     """
 
     anchors: SampledMaps
@@ -83,7 +83,7 @@ class SampledBatch:
 
 
 def losses(
-    trainee: Trainee,
+    modules: TrainingModules,
     batch: Batch,
     data: TrainingSet,
     shifts: Shifts,
@@ -94,66 +94,70 @@ def losses(
     """Return all losses of a batch.
 
     Args:
-        trainee: in training mode.
-        batch: on the trainee's device.
+        modules: in training mode.
+        batch: on the modules's device.
         data: what the batch was drawn from.
         shifts: of the correspondence loss.
         settings: of the fit.
         step: counted from 0; schedules depend on it.
     """
-    parts = sample_batch(trainee.head, batch, data, settings)
+    parts = sample_batch(modules.head, batch, data, settings)
     terms = stego_objective(
         parts.anchors, parts.positives, parts.negatives, batch.partners, shifts, settings.objective
     )
-    if trainee.decoder is not None:
-        decoded = trainee.decoder(parts.anchors.codes)
+    if modules.decoder is not None:
+        decoded = modules.decoder(parts.anchors.codes)
         terms = replace(terms, reconstruction=reconstruction_loss(decoded, parts.features).mean())
     if batch.depth is not None:
         terms = replace(
             terms,
             depth=depth_term(parts.anchors.codes, batch.depth.anchors, shifts, settings, step=step),
-            hidden_positives=hidden_positives_term(trainee, parts, batch, shifts, settings),
+            hidden_positives=hidden_positives_term(modules, parts, batch, shifts, settings),
         )
     if batch.guidance is not None:
         guidance = batch.guidance
-        codes = codes_at(guidance.around, trainee.head, data.preparation)
+        codes = codes_at(guidance.around, modules.head, data.preparation)
         crf = contrastive_crf_loss(guidance.colours, F.normalize(codes, dim=2), guidance.cells)
         terms = replace(terms, contrastive_crf=crf.mean())
     if batch.aligned is not None:
         originals, copies = (
-            codes_at(part, trainee.head, data.preparation)
+            codes_at(part, modules.head, data.preparation)
             for part in (batch.aligned.originals, batch.aligned.copies)
         )
         terms = replace(terms, alignment=alignment_loss(originals, copies).mean())
     # The probes watch the codes without changing them.
     watched = parts.anchors.codes.detach()
-    # (b, places, d) -> (b, d, places, 1)
-    clusters, _ = cluster_loss(cluster_similarity(watched.mT.unsqueeze(-1), trainee.centres))
-    return StepLosses(terms, clusters, linear_probe_loss(trainee, watched, batch))
+    # (b, locations, d) -> (b, d, locations, 1)
+    clusters, _ = cluster_loss(cluster_similarity(watched.mT.unsqueeze(-1), modules.centres))
+    return StepLosses(terms, clusters, linear_probe_loss(modules, watched, batch))
 
 
 def hidden_positives_term(
-    trainee: Trainee, parts: SampledBatch, batch: Batch, shifts: Shifts, settings: FitSettings
+    modules: TrainingModules,
+    parts: SampledBatch,
+    batch: Batch,
+    shifts: Shifts,
+    settings: FitSettings,
 ) -> torch.Tensor | None:
     """Return STEGO's objective for the second head's codes, or ``None`` where there is none.
 
-    The second head learns from codes averaged over places that belong together, by depth or by
+    The second head learns from codes averaged over locations that belong together, by depth or by
     features, and hands what it learns on to the first.
 
     Args:
-        trainee: holds the second head.
+        modules: holds the second head.
         parts: features and codes of the batch.
         batch: holds the depth.
         shifts: of the correspondence loss.
         settings: of the fit.
     """
-    if trainee.second_head is None or batch.depth is None:
+    if modules.second_head is None or batch.depth is None:
         return None
     depth = batch.depth
     anchors, positives, negatives = (
         SampledMaps(
             part.features,
-            trainee.second_head(average_codes(part.codes, _weights(part, sampled, settings))),
+            modules.second_head(average_codes(part.codes, _weights(part, sampled, settings))),
         )
         for part, sampled in (
             (parts.anchors, depth.anchors),
@@ -179,22 +183,22 @@ def _weights(part: SampledMaps, depth: SampledDepth, settings: FitSettings) -> t
 
 
 def linear_probe_loss(
-    trainee: Trainee, codes: torch.Tensor, batch: Batch
+    modules: TrainingModules, codes: torch.Tensor, batch: Batch
 ) -> LinearProbeLoss | None:
     """Return the linear probe's loss, or ``None`` where nothing is to be learned.
 
     Args:
-        trainee: holds the probe.
-        codes: of the anchors, without a gradient, shape (batch, places, channels).
+        modules: holds the probe.
+        codes: of the anchors, without a gradient, shape (batch, locations, channels).
         batch: holds the labels.
     """
-    if trainee.linear is None or batch.labels is None:
+    if modules.linear is None or batch.labels is None:
         return None
     labels = batch.labels.anchors
     labelled = labels != VOID
     if not labelled.any():
         return None  # the mean over nothing is NaN
-    logits, wanted = trainee.linear(codes[labelled]), labels[labelled]
+    logits, wanted = modules.linear(codes[labelled]), labels[labelled]
     with torch.no_grad():
         accuracy = (logits.argmax(dim=1) == wanted).float().mean()
     return LinearProbeLoss(F.cross_entropy(logits, wanted), accuracy)
@@ -203,10 +207,10 @@ def linear_probe_loss(
 def sample_batch(
     head: SegmentationHead, batch: Batch, data: TrainingSet, settings: FitSettings
 ) -> SampledBatch:
-    """Return what the correspondence loss compares, at the places of a batch.
+    """Return what the correspondence loss compares, at the locations of a batch.
 
-    The head runs only on the cells around sampled places, each once, which gives the same codes
-    there as running it on whole maps and sampling those. As in STEGO's code, both sets of places of
+    The head runs only on the cells around sampled locations, each once, which gives the same codes
+    there as running it on whole maps and sampling those. As in STEGO's code, both sets of locations of
     an image see the same channels dropped.
 
     Args:
@@ -218,9 +222,9 @@ def sample_batch(
     maps = []
     for part in (batch.images, batch.positives):
         cells = prepared(part, data.preparation)
-        codes = head.at_places(cells, part.nearest, part.weights)
-        places = interpolate_cells(cells, part.nearest, part.weights)
-        features = drop_channels(places, settings.objective.feature_dropout)
+        codes = head.at_locations(cells, part.nearest, part.weights)
+        locations = interpolate_cells(cells, part.nearest, part.weights)
+        features = drop_channels(locations, settings.objective.feature_dropout)
         maps.append(SampledMaps(features, codes))
     first, second = maps[0].halves()
     sampled = (first, maps[1], second)
@@ -234,10 +238,10 @@ def sample_batch(
 def compared_features(
     features: Sequence[torch.Tensor], batch: Batch, data: TrainingSet, settings: FitSettings
 ) -> Sequence[torch.Tensor]:
-    """Return what says which places correspond: the features, or labels in the oracle.
+    """Return what says which locations correspond: the features, or labels in the oracle.
 
     Args:
-        features: of anchors, positives and negatives, each (batch, places, channels).
+        features: of anchors, positives and negatives, each (batch, locations, channels).
         batch: holds the labels.
         data: says how many classes there are.
         settings: of the fit.
@@ -264,12 +268,12 @@ def prepared(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Ten
 
 
 def features_at(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
-    """Return prepared features at places, shape (batch, places, channels)."""
+    """Return prepared features at locations, shape (batch, locations, channels)."""
     return interpolate_cells(prepared(part, preparation), part.nearest, part.weights)
 
 
 def codes_at(
     part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
 ) -> torch.Tensor:
-    """Return codes at places, shape (batch, places, code channels)."""
-    return head.at_places(prepared(part, preparation), part.nearest, part.weights)
+    """Return codes at locations, shape (batch, locations, code channels)."""
+    return head.at_locations(prepared(part, preparation), part.nearest, part.weights)

@@ -38,7 +38,7 @@ from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.linear_probe import PROBE_FILE
 from segdistill.training.early_stopping import EarlyStopping
 from segdistill.training.loop import StepRecord
-from segdistill.training.trainee import Trainee
+from segdistill.training.modules import TrainingModules
 
 SETTINGS_FILE = "settings.yaml"
 HISTORY_FILE = "history.csv"
@@ -184,7 +184,7 @@ class RunFolder:
 
     def write_checkpoint(
         self,
-        trainee: Trainee,
+        modules: TrainingModules,
         optimiser: torch.optim.Adam,
         history: list[StepRecord],
         *,
@@ -194,19 +194,19 @@ class RunFolder:
         """Write what is needed to go on after the last step of ``history``.
 
         Args:
-            trainee: head and centres.
+            modules: head and centres.
             optimiser: its running averages.
             history: the steps so far.
             images: fingerprint of the images, to refuse going on with others.
             stopping: what it has seen, and its best state.
         """
-        tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
+        tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
         for number, state in optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
         metadata = {"step": str(history[-1].step), "images": images}
         if stopping is not None:
             tensors |= {f"best.{name}": value for name, value in stopping.best_state.items()}
-            metadata["looks"] = stopping.notes()
+            metadata["agreement_history"] = stopping.notes()
         self.write_history(history)
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with atomic_path(self.path / CHECKPOINT_FILE) as temporary:
@@ -215,7 +215,7 @@ class RunFolder:
 
     def read_checkpoint(
         self,
-        trainee: Trainee,
+        modules: TrainingModules,
         optimiser: torch.optim.Adam,
         *,
         images: str,
@@ -243,9 +243,9 @@ class RunFolder:
                 f"{self.path}: images or backbone have changed since the run was broken off; put"
                 " them back, or start anew with --overwrite"
             )
-        trainee.load_state_dict(_part(tensors, "trainee."))
+        modules.load_state_dict(_part(tensors, "modules."))
         if stopping is not None:
-            stopping.go_on(metadata.get("looks", "[]"), _part(tensors, "best."))
+            stopping.go_on(metadata.get("agreement_history", "[]"), _part(tensors, "best."))
         state = optimiser.state_dict()
         for name, value in tensors.items():
             if name.startswith("adam."):

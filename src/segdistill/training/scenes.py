@@ -1,4 +1,4 @@
-"""What depth tells of the images of a batch: where to look, and how places lie in space."""
+"""What depth tells of the images of a batch: where to sample, and how locations lie in space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from segdistill.images.decode import to_tensor
 from segdistill.objective.depth_sampling import depth_and_feature_cells, depth_histogram_cells
 from segdistill.objective.farthest_points import (
     farthest_points,
-    places_of_cells,
-    released_places_of_cells,
+    locations_of_cells,
+    released_locations_of_cells,
 )
-from segdistill.objective.sampling import bilinear_neighbours, shares_of_places
+from segdistill.objective.sampling import bilinear_neighbours, shares_of_locations
 from segdistill.objective.scene_geometry import (
     perspective_points,
     released_unprojection,
@@ -69,9 +69,9 @@ def read_scenes(
     return scenes
 
 
-def scene_places(
+def scene_locations(
     scenes: Sequence[Scene | None],
-    places: torch.Tensor,
+    locations: torch.Tensor,
     settings: DepthSettings,
     generator: torch.Generator,
     *,
@@ -79,26 +79,26 @@ def scene_places(
     images: Sequence[int],
     preparation: FeaturePreparation,
 ) -> torch.Tensor:
-    """Draw places by depth; images without depth keep the places that they have.
+    """Draw locations by depth; images without depth keep the locations that they have.
 
     Args:
         scenes: of a batch.
-        places: drawn without depth, shape (batch, places, 2).
-        settings: say how places are drawn.
+        locations: drawn without depth, shape (batch, locations, 2).
+        settings: say how locations are drawn.
         generator: source of randomness.
-        maps: raw feature maps, for places far apart in features too.
+        maps: raw feature maps, for locations far apart in features too.
         images: one map for each entry of the batch.
         preparation: of the features.
 
     Returns:
-        (x, y) in -1..1, shape (batch, places, 2).
+        (x, y) in -1..1, shape (batch, locations, 2).
     """
     if settings.sampling == "random":
-        return places
+        return locations
     known = [(entry, scene) for entry, scene in enumerate(scenes) if scene is not None]
     if not known:
-        return places
-    count = places.shape[1]
+        return locations
+    count = locations.shape[1]
     if settings.sampling == "histogram":
         chosen = [
             depth_histogram_cells(
@@ -122,23 +122,23 @@ def scene_places(
         with_unknown(cells, scene, generator)
         for cells, (_, scene) in zip(chosen, known, strict=True)
     ]
-    to_places = released_places_of_cells if settings.as_released else places_of_cells
-    drawn = places.clone()
+    to_locations = released_locations_of_cells if settings.as_released else locations_of_cells
+    drawn = locations.clone()
     for (entry, scene), cells in zip(known, chosen, strict=True):
-        drawn[entry] = to_places(cells[None], *scene.share.shape)[0]
+        drawn[entry] = to_locations(cells[None], *scene.share.shape)[0]
     return drawn
 
 
 def with_unknown(cells: torch.Tensor, scene: Scene, generator: torch.Generator) -> torch.Tensor:
-    """Give cells without depth their share of the places: they belong to the image, too.
+    """Give cells without depth their share of the locations: they belong to the image, too.
 
     Args:
-        cells: with depth, in the order taken, shape (places,); the last make room.
+        cells: with depth, in the order taken, shape (locations,); the last make room.
         scene: of the image.
         generator: source of randomness.
 
     Returns:
-        Indices of shape (places,).
+        Indices of shape (locations,).
     """
     unknown = (~scene.share.flatten().isfinite()).nonzero()[:, 0]
     count = round(len(cells) * len(unknown) / scene.share.numel())
@@ -149,23 +149,23 @@ def with_unknown(cells: torch.Tensor, scene: Scene, generator: torch.Generator) 
 
 
 def sample_scenes(
-    scenes: Sequence[Scene | None], places: torch.Tensor, settings: DepthSettings
+    scenes: Sequence[Scene | None], locations: torch.Tensor, settings: DepthSettings
 ) -> SampledDepth:
-    """Read depth and points at places, bilinearly; NaN where they are unknown.
+    """Read depth and points at locations, bilinearly; NaN where they are unknown.
 
     Args:
         scenes: of a batch.
-        places: (x, y) in -1..1, shape (batch, places, 2).
-        settings: as released, depth is brought to a grid of its own, whatever the places.
+        locations: (x, y) in -1..1, shape (batch, locations, 2).
+        settings: as released, depth is brought to a grid of its own, whatever the locations.
     """
-    count = places.shape[1]
+    count = locations.shape[1]
     shares, points = [], []
-    for scene, image_places in zip(scenes, places, strict=True):
+    for scene, image_locations in zip(scenes, locations, strict=True):
         if scene is None:
             shares.append(torch.full((count,), torch.nan))
             points.append(torch.full((count, 3), torch.nan))
             continue
-        cells, weights = bilinear_neighbours(image_places, *scene.share.shape)
+        cells, weights = bilinear_neighbours(image_locations, *scene.share.shape)
         points.append(_interpolate(scene.points[cells], weights[:, :, None]))
         if settings.as_released:
             side = round(count**0.5)
@@ -177,29 +177,29 @@ def sample_scenes(
 
 
 def attention_between(
-    maps: FeatureMaps, images: Sequence[int], places: torch.Tensor
+    maps: FeatureMaps, images: Sequence[int], locations: torch.Tensor
 ) -> torch.Tensor:
     """Return how much the backbone's last block attends from place to place.
 
     Args:
         maps: whose views the backbone sees again: attention is too large to be kept.
         images: one view for each entry of the batch.
-        places: (x, y) in -1..1, shape (batch, places, 2); the nearest cell stands for each.
+        locations: (x, y) in -1..1, shape (batch, locations, 2); the nearest cell stands for each.
 
     Returns:
-        Tensor of shape (batch, heads, places, places), on the CPU.
+        Tensor of shape (batch, heads, locations, locations), on the CPU.
 
     Raises:
         UserError: the backbone has no attention.
     """
     backbone = require_attention(maps.backbone)
     found = []
-    for image, image_places in zip(images, places, strict=True):
+    for image, image_locations in zip(images, locations, strict=True):
         height, width = maps.grid(image)
         pixels = to_tensor(maps.views[image].load()).to(maps.compute.device)
         with torch.no_grad(), maps.compute.autocast():
             attention = backbone.attention(pixels)[0].float()  # (1, heads, n, n) -> (heads, n, n)
-        shares = shares_of_places(image_places, height, width)
+        shares = shares_of_locations(image_locations, height, width)
         columns = (shares[:, 0] * width).long().clamp(0, width - 1)
         rows = (shares[:, 1] * height).long().clamp(0, height - 1)
         cells = (rows * width + columns).to(attention.device)
@@ -208,7 +208,7 @@ def attention_between(
 
 
 def schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
-    """Return how the weight and shift of the depth term and the number of places change.
+    """Return how the weight and shift of the depth term and the number of locations change.
 
     Args:
         settings: of the fit.

@@ -15,8 +15,8 @@ from segdistill.errors import UserError
 from segdistill.features.depth_maps import DepthMaps
 from segdistill.features.descriptors import mean_descriptors
 from segdistill.features.extract import FeatureMaps
+from segdistill.features.locations import spread_locations
 from segdistill.features.neighbours import nearest_neighbours
-from segdistill.features.places import spread_places
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import GIGABYTE, FeatureStore
 from segdistill.features.views import augmented_views, views_of
@@ -29,12 +29,12 @@ from segdistill.objective.neighbour_agreement import neighbour_agreement
 from segdistill.processes import Group
 from segdistill.training.class_count import ClassCount, estimate_class_count
 from segdistill.training.clustering import cluster_prototypes, finish, gather, order_by_share
+from segdistill.training.monitored_locations import MonitoredLocations, codes_of_locations
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
-from segdistill.training.watched_places import WatchedPlaces, codes_of_places
 
-STATISTICS_PLACES = 100_000
+STATISTICS_LOCATIONS = 100_000
 STATISTICS_MAPS = 1_000
-CLUSTERING_PLACES = 100_000
+CLUSTERING_LOCATIONS = 100_000
 CLUSTERING_MAPS = 4_000
 FEWEST_CLASSES = 2
 
@@ -43,7 +43,7 @@ DEPTH_AS_IT_IS = DepthSettings()
 
 
 @dataclass(frozen=True)
-class Company:
+class AuxiliaryInputs:
     """What comes with the training images, where the settings ask for it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Company:
     depth_settings: DepthSettings = DEPTH_AS_IT_IS
 
 
-ALONE = Company()
+ALONE = AuxiliaryInputs()
 
 
 def cluster_count(settings: FitSettings) -> int:
@@ -76,7 +76,7 @@ def training_set(
     maps: FeatureMaps,
     neighbours: torch.Tensor,
     preparation: FeaturePreparation,
-    company: Company,
+    auxiliary: AuxiliaryInputs,
     settings: FitSettings,
 ) -> TrainingSet:
     """Put together what is learned from.
@@ -85,7 +85,7 @@ def training_set(
         maps: raw feature maps.
         neighbours: of each map, shape (maps, count).
         preparation: of the features.
-        company: what comes with the images.
+        auxiliary: what comes with the images.
         settings: of the fit.
     """
     copies = None
@@ -97,15 +97,17 @@ def training_set(
         neighbours,
         preparation,
         copies=copies,
-        labels=None if company.labels is None else ViewLabels(maps.views, company.labels),
-        saliency=None if company.saliency is None else ViewSaliency(maps.views, company.saliency),
+        labels=None if auxiliary.labels is None else ViewLabels(maps.views, auxiliary.labels),
+        saliency=None
+        if auxiliary.saliency is None
+        else ViewSaliency(maps.views, auxiliary.saliency),
         depth=None
-        if company.depth is None
+        if auxiliary.depth is None
         else DepthMaps(
             maps.views,
             [maps.grid(index) for index in range(len(maps))],
-            company.depth,
-            company.depth_settings,
+            auxiliary.depth,
+            auxiliary.depth_settings,
             maps.store,
         ),
     )
@@ -137,15 +139,15 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
     """Check that there is enough to learn from.
 
     Raises:
-        UserError: fewer than two views, or fewer places than classes.
+        UserError: fewer than two views, or fewer locations than classes.
     """
     if len(maps) < 2 and settings.method == "stego":
         raise UserError("one image is too few to compare; give more, or add --crops five")
-    places = sum(height * width for height, width in map(maps.grid, range(len(maps))))
+    locations = sum(height * width for height, width in map(maps.grid, range(len(maps))))
     clusters = FEWEST_CLASSES if settings.estimates_classes else cluster_count(settings)
-    if places < clusters:
+    if locations < clusters:
         raise UserError(
-            f"--classes {clusters}: the images have only {places} places to tell apart;"
+            f"--classes {clusters}: the images have only {locations} locations to tell apart;"
             " give more images or ask for fewer classes"
         )
 
@@ -164,10 +166,12 @@ def check_batch_size(settings: FitSettings, group: Group) -> None:
 
 
 def prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> FeaturePreparation:
-    """Fit the preparation of features to places spread over the data set."""
-    places = spread_places(maps, STATISTICS_PLACES, seed=settings.seed, max_maps=STATISTICS_MAPS)
+    """Fit the preparation of features to locations spread over the data set."""
+    locations = spread_locations(
+        maps, STATISTICS_LOCATIONS, seed=settings.seed, max_maps=STATISTICS_MAPS
+    )
     return fit_preparation(
-        places.features,
+        locations.features,
         backbone.channel_groups,
         standardise=backbone.standardise,
         components=settings.components or None,
@@ -209,10 +213,10 @@ def cluster(
     probe: torch.Tensor | None,
     settings: FitSettings,
     *,
-    places: WatchedPlaces | None = None,
+    locations: MonitoredLocations | None = None,
     progress: bool = False,
 ) -> Clustering:
-    """Cluster the codes of places spread over the data set.
+    """Cluster the codes of locations spread over the data set.
 
     Args:
         maps: raw feature maps.
@@ -220,19 +224,19 @@ def cluster(
         head: trained, or ``None`` to cluster prepared features.
         probe: centres learned by gradient, or ``None``.
         settings: of the fit.
-        places: by whose neighbours the clustering is chosen among many; without them, and without
+        locations: by whose neighbours the clustering is chosen among many; without them, and without
             a head, it is the one that fits the codes best.
         progress: show a progress bar.
     """
 
-    def encode(places: torch.Tensor) -> torch.Tensor:
-        codes: torch.Tensor = preparation(places)
+    def encode(locations: torch.Tensor) -> torch.Tensor:
+        codes: torch.Tensor = preparation(locations)
         return codes if head is None else head(codes)
 
     with torch.inference_mode():
-        codes, images = spread_places(
+        codes, images = spread_locations(
             maps,
-            CLUSTERING_PLACES,
+            CLUSTERING_LOCATIONS,
             seed=settings.seed + 1,
             max_maps=CLUSTERING_MAPS,
             function=encode,
@@ -249,22 +253,24 @@ def cluster(
             class_count = estimate_class_count(codes, images, gathered, seed=settings.seed)
             classes = class_count.chosen + settings.extra_clusters
         candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
-        judge = None if head is None or places is None else judge_of(head, places)
+        judge = None if head is None or locations is None else judge_of(head, locations)
         centres = finish(codes, candidates, seed=settings.seed, judge=judge)
         return Clustering(centres, prototypes, class_count)
 
 
-def judge_of(head: SegmentationHead, places: WatchedPlaces) -> Callable[[torch.Tensor], float]:
+def judge_of(
+    head: SegmentationHead, locations: MonitoredLocations
+) -> Callable[[torch.Tensor], float]:
     """Return what tells how well clusters keep neighbours in the features together.
 
     Args:
         head: trained, on the CPU.
-        places: that are looked at.
+        locations: that are looked at.
     """
-    codes = codes_of_places(head, places)
+    codes = codes_of_locations(head, locations)
 
     def judge(centres: torch.Tensor) -> float:
-        return neighbour_agreement((codes @ centres.mT).argmax(dim=1), places.neighbours)
+        return neighbour_agreement((codes @ centres.mT).argmax(dim=1), locations.neighbours)
 
     return judge
 

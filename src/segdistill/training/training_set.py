@@ -55,10 +55,10 @@ class ViewLabels:
 
         Args:
             index: of the view.
-            shares: of the view's width and height, from 0 to 1, shape (places, 2).
+            shares: of the view's width and height, from 0 to 1, shape (locations, 2).
 
         Returns:
-            Class indices of shape (places,), int64.
+            Class indices of shape (locations,), int64.
         """
         view = self.views[index]
         path = self.files.of_image.get(view.image.file.path)
@@ -118,7 +118,7 @@ class TrainingSet:
         preparation: of the features.
         copies: maps of augmented copies, the same number of each view, for the alignment term.
         labels: for what needs labels.
-        saliency: where places are drawn.
+        saliency: where locations are drawn.
         depth: a guide in training.
     """
 

@@ -1,4 +1,4 @@
-"""Features of places spread over the data set, for statistics and clustering."""
+"""Features of locations spread over the data set, for statistics and clustering."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,19 +12,19 @@ from segdistill.progress import progress_bar
 MapFunction = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Places(NamedTuple):
-    """Places of several maps.
+class Locations(NamedTuple):
+    """Locations of several maps.
 
     Attributes:
-        features: of each place, or what a function made of them, shape (places, channels).
-        maps: number of the map of each place, shape (places,), int64.
+        features: of each place, or what a function made of them, shape (locations, channels).
+        maps: number of the map of each place, shape (locations,), int64.
     """
 
     features: torch.Tensor
     maps: torch.Tensor
 
 
-def spread_places(
+def spread_locations(
     maps: FeatureMaps,
     count: int,
     *,
@@ -33,15 +33,15 @@ def spread_places(
     function: MapFunction | None = None,
     description: str = "Reading features",
     progress: bool = False,
-) -> Places:
-    """Take the same number of random places of each map.
+) -> Locations:
+    """Take the same number of random locations of each map.
 
     Args:
         maps: of the data set.
-        count: places wanted in all; a small data set has fewer.
+        count: locations wanted in all; a small data set has fewer.
         seed: of the choice.
         max_maps: bound on the maps read, taken evenly over the list.
-        function: applied to the places of a map, (places, channels) to (places, any).
+        function: applied to the locations of a map, (locations, channels) to (locations, any).
         description: of the progress bar.
         progress: show a progress bar.
 
@@ -58,8 +58,8 @@ def spread_places(
         for features in maps.in_turn(chosen.tolist()):
             cells = features.reshape(-1, features.shape[-1])
             rows = np.sort(random.permutation(len(cells))[:each])
-            places = torch.from_numpy(cells[rows]).float()
-            taken.append(places if function is None else function(places))
+            locations = torch.from_numpy(cells[rows]).float()
+            taken.append(locations if function is None else function(locations))
             advance(1)
-    sizes = torch.tensor([len(places) for places in taken])
-    return Places(torch.cat(taken), torch.from_numpy(chosen).repeat_interleave(sizes))
+    sizes = torch.tensor([len(locations) for locations in taken])
+    return Locations(torch.cat(taken), torch.from_numpy(chosen).repeat_interleave(sizes))

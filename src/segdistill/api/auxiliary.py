@@ -13,20 +13,20 @@ from segdistill.images.depth_files import find_depth_maps, match_depth, settings
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.images.labels import VOID, match_labels
 from segdistill.progress import progress_bar
-from segdistill.training.stages import Company
+from segdistill.training.stages import AuxiliaryInputs
 from segdistill.training.training_set import LabelFiles
 
 logger = logging.getLogger("segdistill")
 
 
-def company_of(
+def auxiliary_inputs_of(
     files: Sequence[ImageFile],
     settings: FitSettings,
     labelled: LabelledSet | None,
     depth_maps: Mapping[Path, Path] | None = None,
     *,
     progress: bool = False,
-) -> Company:
+) -> AuxiliaryInputs:
     """Find what comes with images: labels only where the settings need them.
 
     Args:
@@ -48,7 +48,7 @@ def company_of(
         pairs = match_labels(files, find_images(settings.saliency), kind="saliency picture")
         saliency = {image.path: picture.path for image, picture in pairs}
     depth = _depth_files(files, settings, depth_maps or {}) if settings.wants_depth else None
-    return Company(labels, saliency, depth, _depth_meaning(settings))
+    return AuxiliaryInputs(labels, saliency, depth, _depth_meaning(settings))
 
 
 def _depth_files(

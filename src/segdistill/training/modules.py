@@ -8,7 +8,7 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
 
 
-class Trainee(nn.Module):
+class TrainingModules(nn.Module):
     """The head, the centres of the cluster probe, and what optional terms need.
 
     Args:

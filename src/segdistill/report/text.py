@@ -13,7 +13,7 @@ STAGES = {
     "features": "Features of the images",
     "statistics": "Statistics of the features",
     "neighbours": "Nearest neighbours",
-    "places to watch": "Places to watch while training",
+    "locations to watch": "Locations to watch while training",
     "training": "Training",
     "clustering": "Clustering",
 }

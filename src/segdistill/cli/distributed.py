@@ -29,7 +29,7 @@ SAID = (1, 2, 130)
 """Exit statuses of processes that have said why."""
 
 
-def together_options(parser: CommandParser) -> None:
+def distributed_options(parser: CommandParser) -> None:
     """Add the options of commands that several processes can work on."""
     parser.add_argument(
         "--devices",
@@ -46,13 +46,13 @@ def together_options(parser: CommandParser) -> None:
     )
 
 
-def run_together(command: str, arguments: Sequence[str], options: Namespace) -> int | None:
+def run_distributed(command: str, arguments: Sequence[str], options: Namespace) -> int | None:
     """Run a command in as many processes as its options ask for.
 
     Args:
         command: its name.
         arguments: as it was given them.
-        options: parsed; those of :func:`together_options` among them.
+        options: parsed; those of :func:`distributed_options` among them.
 
     Returns:
         Exit status; ``None`` if this process is to do the work itself.
