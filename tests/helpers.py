@@ -1,4 +1,4 @@
-"""What several tests share: golden values, a tiny backbone, small pictures."""
+"""Shared by several tests: golden values, a tiny backbone, small images."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def golden(name: str) -> dict[str, Any]:
 
 
 class TinyBackbone(Backbone):
-    """Average colour and its spread in cells of 8 pixels: enough to tell colours apart."""
+    """Mean colour and its standard deviation in cells of 8 pixels: enough to separate colours."""
 
     name = "tiny"
     fingerprint = "0123456789abcdef"
@@ -48,7 +48,7 @@ class TinyBackbone(Backbone):
 
 
 def striped_image(seed: int, height: int = 64, width: int = 96) -> NDArray[np.uint8]:
-    """Return a picture of a blue upper, a grey middle and a green lower part, with noise."""
+    """Return a noisy image with a blue upper, a grey middle and a green lower part."""
     random = np.random.default_rng(seed)
     image = np.empty((height, width, 3), np.float64)
     first = height // 4 + int(random.integers(height // 4))
@@ -70,9 +70,16 @@ def striped_labels(seed: int, height: int = 64, width: int = 96) -> NDArray[np.u
 
 
 def write_striped_folder(root: Path, count: int = 6) -> Path:
-    """Write striped pictures, one of them in a sub-folder; returns the folder."""
+    """Write striped images, one of them in a sub-folder; returns the folder."""
     (root / "more").mkdir(parents=True, exist_ok=True)
     for seed in range(count):
         folder = root / "more" if seed == count - 1 else root
         Image.fromarray(striped_image(seed)).save(folder / f"picture_{seed}.png")
     return root
+
+
+def write_run_stub(folder: Path) -> Path:
+    """Write what the commands' first check takes for a finished run; no model can be loaded."""
+    folder.mkdir(parents=True)
+    (folder / "segmenter.json").write_text("{}")
+    return folder

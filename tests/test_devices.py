@@ -86,7 +86,7 @@ def test_a_batch_grows_with_threads_and_shrinks_with_images(
 
 
 class SmallMemory:
-    """A network on a device that holds so many images."""
+    """A network on a device that holds a limited number of images."""
 
     def __init__(self, images: int) -> None:
         self.images = images
@@ -112,11 +112,11 @@ def test_a_batch_too_large_goes_in_halves(count: int) -> None:
     assert network.tried == [len(fitting)]
 
 
-def test_an_image_too_large_is_told_with_its_mend() -> None:
+def test_an_image_too_large_is_reported_with_a_fix() -> None:
     budget = PixelBudget(torch.device("cpu"))
-    with pytest.raises(UserError, match="one image of 5x4 pixels; lower --resolution"):
+    with pytest.raises(UserError, match=r"an image of 5x4 pixels .*; lower --resolution"):
         budget.run(SmallMemory(0), torch.rand(3, 3, 4, 5))
 
 
 def test_pixels_at_once_are_set_for_gpus() -> None:
-    assert {"cuda", "mps"} == set(devices.PIXELS_AT_ONCE)
+    assert {"cuda", "mps"} == set(devices.PIXELS_PER_BATCH)

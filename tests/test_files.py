@@ -43,11 +43,11 @@ def test_files_have_the_usual_rights(tmp_path: Path) -> None:
         (errno.ENOSPC, "disk is full"),
         (errno.EACCES, "cannot be written"),
         (errno.EROFS, "cannot be written"),
-        (errno.ENOTDIR, "a file stands where a folder is needed"),
-        (errno.ENOENT, "cannot be made here"),
+        (errno.ENOTDIR, "a file exists where a folder is needed"),
+        (errno.ENOENT, "cannot be created here"),
     ],
 )
-def test_what_a_user_can_mend_is_reworded(code: int, message: str) -> None:
+def test_what_a_user_can_fix_is_reworded(code: int, message: str) -> None:
     with (
         pytest.raises(UserError, match=f"place.*{message}"),
         translate_os_errors(Path("place")),
@@ -62,7 +62,7 @@ def test_other_failures_stay_as_they_are() -> None:
 
 def test_a_folder_under_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+    with pytest.raises(UserError, match="a file exists where a folder is needed"):
         write_text_atomically(tmp_path / "file" / "note.txt", "x")
 
 

@@ -1,4 +1,4 @@
-"""Where, in which precision and how many at a time: decided here and nowhere else."""
+"""The choice of device, precision and batch size."""
 
 import logging
 import os
@@ -12,10 +12,10 @@ from lightning_fabric.plugins import MixedPrecision, Precision
 
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.errors import UserError
-from segdistill.processes import ALONE, Group, in_group, told_if_lost
+from segdistill.processes import ALONE, Group, in_group, lost_process_errors
 
-PIXELS_A_CPU_THREAD = 150_000
-PIXELS_AT_ONCE = {"cuda": 12_000_000, "mps": 4_000_000}
+PIXELS_PER_CPU_THREAD = 150_000
+PIXELS_PER_BATCH = {"cuda": 12_000_000, "mps": 4_000_000}
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Compute:
     """A device and a precision, ready for use.
 
     Attributes:
-        fabric: the Lightning Fabric object that places modules and tensors.
-        group: the processes that work together.
+        fabric: the Lightning Fabric object, which moves modules and tensors to the device.
+        group: the processes of the run.
     """
 
     fabric: Fabric
@@ -37,11 +37,11 @@ class Compute:
 
     @property
     def device(self) -> torch.device:
-        """Where modules and tensors are to be moved."""
+        """The device."""
         return self.fabric.device
 
     def autocast(self) -> "torch.autocast":
-        """A context in which matrix products run in the chosen precision."""
+        """Return a context in which matrix products use the chosen precision."""
         return self.fabric.autocast()  # type: ignore[return-value]
 
 
@@ -51,23 +51,23 @@ def choose_compute(
     """Choose a device and a precision.
 
     Args:
-        device: ``auto`` takes the fastest present.
-        precision: ``auto`` takes bfloat16 products where the device computes them itself (see
-            :func:`has_bfloat16`), else float32.
-        distributed: join the other processes, if this one was started as one of several (by
-            ``torchrun``, or by ``--devices``); they must all ask for it.
+        device: device to compute on; ``auto`` takes the fastest one.
+        precision: precision of matrix products; ``auto`` takes bfloat16 where the device computes
+            it natively (see :func:`has_bfloat16`), else float32.
+        distributed: join the other processes if this one is part of a distributed run (started by
+            ``torchrun`` or ``--devices``); all of them must do so.
 
     Raises:
-        UserError: the device asked for is not present.
+        UserError: the device is not present.
 
     Example:
         >>> choose_compute("cpu").device
         device(type='cpu')
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: no CUDA device is present; use --device auto or cpu")
+        raise UserError("--device cuda: no CUDA device found; use --device auto or cpu")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps: no Apple GPU is present; use --device auto or cpu")
+        raise UserError("--device mps: no Apple GPU found; use --device auto or cpu")
     where: dict[str, Any] = {"accelerator": device, "devices": 1}
     joined = distributed and in_group()
     if joined:
@@ -75,19 +75,19 @@ def choose_compute(
         where |= {"devices": here, "num_nodes": size // here, "strategy": "ddp"}
     kind = Fabric(accelerator=device, devices=1, precision="32-true").device.type
     if precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(kind)):
-        # Given as a plugin, since Fabric announces a precision given by name on standard error.
+        # Passed as a plugin, since Fabric prints a precision that is passed by name to stderr.
         mixed: Precision = MixedPrecision("bf16-mixed", kind)
         fabric = Fabric(**where, plugins=mixed)
     else:
         fabric = Fabric(**where, precision="32-true")
     if not joined:
         return Compute(fabric)
-    # Fabric tells of every process that joins.
+    # Fabric logs every process that joins.
     fabric_logger = logging.getLogger("lightning_fabric")
     level = fabric_logger.level
     fabric_logger.setLevel(logging.WARNING)
     try:
-        with told_if_lost():
+        with lost_process_errors():
             fabric.launch()
     finally:
         fabric_logger.setLevel(level)
@@ -95,14 +95,14 @@ def choose_compute(
 
 
 def has_bfloat16(device_type: str) -> bool:
-    """Return whether a device multiplies bfloat16 numbers itself, and therefore faster.
+    """Return whether a device multiplies bfloat16 numbers natively, and therefore faster.
 
-    NVIDIA GPUs do from Ampere on (compute capability 8.0), x86 processors with AVX512-BF16 or AMX.
-    Others take as long as for float32, or longer. Arm processors and Apple GPUs count as others
-    until somebody has measured them.
+    NVIDIA GPUs do from Ampere on (compute capability 8.0), and x86 CPUs with AVX512-BF16 or AMX.
+    Others take as long as with float32, or longer. Arm CPUs and Apple GPUs count as others, as they
+    have not been measured.
 
     Args:
-        device_type: such as ``cpu`` or ``cuda``; the device is present.
+        device_type: type of a device that is present, such as ``cpu`` or ``cuda``.
     """
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -114,7 +114,7 @@ def _cpu_has_bfloat16() -> bool:
     if capabilities is not None:
         found = capabilities()
         return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-    # Older versions of torch tell it under private names alone.
+    # Older versions of torch have it only under private names.
     checks = (
         getattr(torch.cpu, name, None)
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -123,14 +123,14 @@ def _cpu_has_bfloat16() -> bool:
 
 
 class PixelBudget:
-    """How many images go through a network at a time.
+    """The number of images per batch through a network.
 
-    On a CPU few are best: the maps of more images outgrow the caches, and the system hands out the
-    memory for them anew each time. On a GPU as many are taken as keep it busy; if its memory does
-    not hold them, half, and so on.
+    On a CPU small batches are fastest: feature maps of larger ones exceed the caches, and their
+    memory is allocated again each time. On a GPU batches are as large as needed to keep it busy; if
+    they do not fit in its memory, they are halved until they do.
 
     Args:
-        device: of the network.
+        device: device of the network.
 
     Example:
         >>> budget = PixelBudget(torch.device("cpu"))
@@ -140,31 +140,31 @@ class PixelBudget:
     """
 
     def __init__(self, device: torch.device) -> None:
-        a_thread = PIXELS_A_CPU_THREAD * torch.get_num_threads()
-        self.pixels = PIXELS_AT_ONCE.get(device.type, a_thread)
+        per_thread = PIXELS_PER_CPU_THREAD * torch.get_num_threads()
+        self.pixels = PIXELS_PER_BATCH.get(device.type, per_thread)
 
     def images(self, height: int, width: int) -> int:
-        """Return how many images to take at a time, at least 1.
+        """Return the number of images per batch, at least 1.
 
         Args:
-            height: of each, in pixels.
-            width: of each, in pixels.
+            height: height of each image, in pixels.
+            width: width of each image, in pixels.
         """
         return max(1, self.pixels // (height * width))
 
     def run(
         self, network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
     ) -> torch.Tensor:
-        """Run a network over a batch; in halves if the GPU's memory does not hold the whole.
+        """Run a network on a batch, in halves if the batch does not fit in the GPU's memory.
 
         The budget is then lowered, so that later batches are smaller from the start.
 
         Args:
-            network: batch to batch.
+            network: maps a batch to a batch.
             images: shape (batch, channels, height, width).
 
         Raises:
-            UserError: the memory does not hold a single image.
+            UserError: not even one image fits in the memory.
         """
         try:
             return network(images)
@@ -172,10 +172,10 @@ class PixelBudget:
             count, _, height, width = images.shape
             if count == 1:
                 raise UserError(
-                    f"the GPU's memory does not hold one image of {width}x{height} pixels; lower"
+                    f"an image of {width}x{height} pixels does not fit in the GPU's memory; lower"
                     " --resolution, or add --device cpu"
                 ) from error
-        # Not in the handler: there the error still holds the memory of the pass that failed.
+        # Outside the handler, where the error would still hold the memory of the failed pass.
         torch.cuda.empty_cache()
         self.pixels = min(self.pixels, count // 2 * height * width)
         return torch.cat([self.run(network, half) for half in images.tensor_split(2)])

@@ -1,12 +1,16 @@
-"""Errors that a user can mend."""
+"""Errors that a user can fix."""
+
+import json
+import shlex
+from pathlib import Path
 
 
 class UserError(Exception):
-    """Something the user gave cannot be used; the message names it and the mend.
+    """Invalid input; the message says what is wrong and suggests a fix.
 
-    The command line prints the message alone and exits with status 2. Library code raises it
-    (or a subclass) for every mistake in what was given, so that callers can tell such mistakes
-    from defects of the program.
+    The command line prints only the message and exits with status 2. Library code raises this
+    error (or a subclass) for every invalid input, so that callers can distinguish mistakes in the
+    input from bugs.
 
     Example:
         >>> raise UserError("photos/: no images found; give a folder that holds images")
@@ -17,8 +21,54 @@ class UserError(Exception):
 
 
 class LostProcessError(Exception):
-    """Another of several processes that work together has ended; nothing the user gave is wrong."""
+    """Another process of a distributed run has ended; the user's input is fine."""
 
 
 class FullDiskError(UserError):
-    """A disk of this machine is full, which no other file and no other attempt will mend."""
+    """A local disk is full; neither another file nor another attempt would help."""
+
+
+def missing_extra(package: str, extra: str) -> str:
+    """Return the part of an error message about an optional dependency that is not installed.
+
+    Args:
+        package: the missing package, as users know it, for example ``PyAV``.
+        extra: the extra of segdistill that installs it, for example ``video``.
+
+    Example:
+        >>> missing_extra("PyAV", "video")  # doctest: +ELLIPSIS
+        "needs PyAV; run pip install ...[video]'"
+    """
+    return f"needs {package}; run {install_command(extra)}"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that adds an extra to this installation.
+
+    Where segdistill was installed from a folder, such as a checkout, so is the extra.
+    """
+    # Imported here: they take time, and every module imports this one.
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+
+    try:
+        source = distribution("segdistill").read_text("direct_url.json")
+    except PackageNotFoundError:
+        source = None
+    return _install_command(extra, None if source is None else json.loads(source))
+
+
+def _install_command(extra: str, source: dict[str, object] | None) -> str:
+    """Return the command for an installation whose ``direct_url.json`` (PEP 610) is given."""
+    from urllib.parse import urlsplit  # noqa: PLC0415
+    from urllib.request import url2pathname  # noqa: PLC0415
+
+    requirement, editable = "segdistill", False
+    url = urlsplit(str((source or {}).get("url", "")))
+    details = (source or {}).get("dir_info")
+    if url.scheme == "file" and isinstance(details, dict):
+        folder = Path(url2pathname(url.path))
+        if (folder / "pyproject.toml").is_file():
+            requirement = "." if folder == Path.cwd() else str(folder)
+            editable = bool(details.get("editable"))
+    flag = "-e " if editable else ""
+    return f"pip install {flag}{shlex.quote(f'{requirement}[{extra}]')}"

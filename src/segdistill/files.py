@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Atomic writing of files: a reader never sees half of one."""
 
 import contextlib
 import errno
@@ -15,19 +15,19 @@ if sys.platform != "win32":
     import fcntl
 
 TEMPORARY_NAME = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.[^.]*)?", re.DOTALL)
-"""Names that :func:`atomic_path` gives; hidden, so that nothing takes them for images."""
+"""Temporary names of :func:`atomic_path`; hidden, so that they are not taken for images."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; move it there if the block succeeds.
+    """Yield a temporary path next to ``path``; move it to ``path`` if the block succeeds.
 
-    The temporary name keeps the suffix of ``path``, since many writers choose a format by it.
-    On any failure the temporary file is removed and ``path`` is left as it was. Where the process
-    is killed it stays, until :func:`remove_leftovers` finds it.
+    The temporary name keeps the suffix of ``path``, since many writers choose the format by it.
+    On failure the temporary file is removed and ``path`` is unchanged. If the process is killed, it
+    stays until :func:`remove_leftovers` removes it.
 
     Args:
-        path: where the file should end; its folder is made if it is missing.
+        path: the final path; its folder is created if it is missing.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -49,7 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with _held(descriptor):
             try:
                 yield temporary
-                # mkstemp makes private files; the result should have the usual rights.
+                # mkstemp makes private files; the result should have the usual permissions.
                 temporary.chmod(0o666 & ~_umask())
                 temporary.replace(path)
             finally:
@@ -57,13 +57,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what :func:`atomic_path` left unfinished in a folder when its process was killed.
+    """Remove temporary files that killed processes have left in a folder.
 
-    What another process is writing at this moment stays: its lock ends only when it does. Where
-    files cannot be locked, nothing is removed.
+    Files that another process is writing are locked and stay. Where files cannot be locked,
+    nothing is removed.
 
     Args:
-        folder: not searched further down; it need not exist.
+        folder: the folder, without its sub-folders; it need not exist.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for path in [Path(each) for each in entries if TEMPORARY_NAME.fullmatch(each.name)]:
@@ -72,7 +72,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8 so that it appears whole or not at all.
+    """Write ``text`` to ``path`` as UTF-8, completely or not at all.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -83,7 +83,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Reword a full disk or a write that is not allowed as a :class:`UserError`.
+    """Translate a full disk, missing permissions and the like to a :class:`UserError`.
 
     Args:
         path: the file or folder being written, named in the message.
@@ -98,28 +98,32 @@ def translate_os_errors(path: Path) -> Iterator[None]:
             raise UserError(f"{path}: the disk is full; free some space and try again") from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise UserError(
-                f"{path}: cannot be written ({error.strerror}); choose another place"
+                f"{path}: cannot be written ({error.strerror}); choose another folder"
             ) from error
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{path}: the name is too long; shorten it") from error
         if error.errno == errno.EISDIR:
-            raise UserError(f"{path}: a folder stands where a file is to be written") from error
+            raise UserError(
+                f"{path}: is a folder, but a file is to be written there; choose another path"
+            ) from error
         if error.errno == errno.ENOENT:
-            raise UserError(f"{path}: cannot be made here; choose another place") from error
+            raise UserError(f"{path}: cannot be created here; choose another folder") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
-            raise UserError(f"{path}: a file stands where a folder is needed") from error
+            raise UserError(
+                f"{path}: a file exists where a folder is needed; choose another path"
+            ) from error
         raise
 
 
 @contextlib.contextmanager
 def _held(descriptor: int) -> Iterator[None]:
-    """Lock a new file while it is written; the lock of a process that is killed is gone, too."""
-    if sys.platform == "win32":  # where a file that is open could not be moved into place
+    """Lock a new file while it is written; a lock ends with its process."""
+    if sys.platform == "win32":  # where an open file cannot be moved
         os.close(descriptor)
         yield
         return
     try:
-        with contextlib.suppress(OSError):  # some network disks know no locks
+        with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:

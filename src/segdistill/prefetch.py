@@ -1,4 +1,4 @@
-"""Doing work in threads ahead of whoever needs it, in bounded memory."""
+"""Prefetching: work done ahead in threads, with bounded memory."""
 
 import os
 from collections import deque
@@ -10,12 +10,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_THREADS = 8
-"""Decoding and writing keep no more cores busy than this beside a network."""
+"""Upper limit of the threads that decode and write while a network runs."""
 
 
 def worker_threads() -> int:
-    """Return how many threads to decode or write with: one a core, up to :data:`MOST_THREADS`."""
-    if hasattr(os, "sched_getaffinity"):  # the cores that this process may use, in a container too
+    """Return the number of threads for decoding or writing: one per core, up to MOST_THREADS."""
+    if hasattr(os, "sched_getaffinity"):  # the cores available to this process, also in a container
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
@@ -27,15 +27,14 @@ def in_threads(
 ) -> Iterator[Result]:
     """Apply a function to items in threads, and yield the results in the order of the items.
 
-    Items are taken in the caller's thread. Chained, two of these keep a network busy: the inner
-    one decodes ahead of it, the items of the outer one are what the network gives, and the outer
-    one writes while the network goes on.
+    Items are taken in the caller's thread. Two chained calls keep a network busy: the inner one
+    decodes ahead of it, and the outer one writes its outputs while the network continues.
 
     Args:
-        function: called in the threads; an error it raises comes out in the result's place.
-        items: what to apply it to.
-        threads: number of them; with 0 everything is done in the caller's, in turn.
-        ahead: results that may lie ready or be in the making while one is used; bounds memory.
+        function: called in the threads; its errors are raised in place of the result.
+        items: the items.
+        threads: number of threads; with 0 everything runs in the caller's thread, in turn.
+        ahead: number of results computed or in progress ahead of the caller; bounds memory.
 
     Example:
         >>> list(in_threads(abs, [-2, 1, -3], threads=2, ahead=2))
@@ -54,7 +53,7 @@ def in_threads(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            # What was not begun when the caller stopped is not needed any more.
+            # Work that has not started when the caller stops is not needed.
             for future in waiting:
                 future.cancel()
 
@@ -62,12 +61,12 @@ def in_threads(
 def in_batches(
     items: Iterable[Item], kind: Callable[[Item], Hashable], most: Callable[[Item], int]
 ) -> Iterator[list[Item]]:
-    """Put neighbouring items of one kind together, in their order.
+    """Group consecutive items of the same kind into batches, in order.
 
     Args:
-        items: taken as they are needed.
-        kind: of an item; ``None`` leaves it alone.
-        most: how many of its kind go together.
+        items: the items, taken as they are needed.
+        kind: returns the kind of an item; items of kind ``None`` get a batch each.
+        most: returns the largest size of the batch that an item starts or joins.
 
     Example:
         >>> list(in_batches("aaabbc", kind=str, most=lambda item: 2))

@@ -1,8 +1,8 @@
-"""Several processes that do one piece of work: which of them this one is, and what they share.
+"""Distributed runs: the rank of this process, and exchange with the other processes.
 
-Whoever starts them says so in the environment, in the words of ``torchrun``: ``RANK``,
-``WORLD_SIZE``, ``LOCAL_RANK``, ``LOCAL_WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``. Alone, a
-process is the first of one, and everything here costs nothing.
+Processes are started with the environment variables of ``torchrun``: ``RANK``, ``WORLD_SIZE``,
+``LOCAL_RANK``, ``LOCAL_WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``. A single process has rank
+0 of 1, and everything here costs nothing.
 """
 
 import os
@@ -23,11 +23,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Group:
-    """The processes that work together.
+    """The processes of a distributed run.
 
     Attributes:
-        rank: of this one, from 0.
-        size: how many there are.
+        rank: rank of this process, from 0.
+        size: number of processes (world size).
 
     Example:
         >>> Group().share(["a", "b"])
@@ -41,72 +41,72 @@ class Group:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes what is written once: logs, checkpoints, reports."""
+        """Whether this is rank 0, which writes logs, checkpoints and reports."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """Return the part of a list that is this process's to work on."""
+        """Return this process's share of a list."""
         return list(items[self.rank :: self.size])
 
     def owns(self, key: str) -> bool:
-        """Return whether what has a key is this process's to make.
+        """Return whether this process is to compute the item with a key.
 
         Args:
-            key: hexadecimal digits, evenly spread.
+            key: hexadecimal digits, evenly distributed.
         """
         return int(key, 16) % self.size == self.rank
 
     def from_first(self, work: Callable[[], Result]) -> Result:
-        """Let the first process do some work, and return what it gives in all of them.
+        """Run work on rank 0 only, and return its result on all ranks.
 
         Raises:
-            UserError: what the first process met; in the others SystemExit, so that it is told
+            UserError: the error on rank 0; other ranks raise SystemExit, so that it is reported
                 once.
         """
         if self.size == 1:
             return work()
         answer: list[Any] = list(_attempt(work)) if self.is_first else [None, None]
-        with told_if_lost():
+        with lost_process_errors():
             _distributed().broadcast_object_list(answer, src=0)
         result, error = answer
         self._raise(error)
         return result  # type: ignore[no-any-return]
 
     def each(self, work: Callable[[], Result]) -> list[Result]:
-        """Let each process do its part of some work, and return all parts in all of them.
+        """Run work on every rank, and return all results on all ranks.
 
         Returns:
-            The parts in the order of the ranks.
+            The results in the order of the ranks.
 
         Raises:
-            UserError: what the first in rank of those met that met something; in the others
-                SystemExit, so that it is told once.
+            UserError: the error of the lowest rank that failed, raised on rank 0; other ranks raise
+                SystemExit, so that it is reported once.
         """
         if self.size == 1:
             return [work()]
         answers: list[Any] = [None] * self.size
         own = _attempt(work)
-        with told_if_lost():
+        with lost_process_errors():
             _distributed().all_gather_object(answers, own)
         self._raise(next((error for _, error in answers if error is not None), None))
         return [result for result, _ in answers]
 
     def gathered(self, part: Result) -> list[Result]:
-        """Return what each process has, in the order of their ranks."""
+        """Return the part of every rank, in the order of the ranks."""
         return self.each(lambda: part)
 
     def _raise(self, error: UserError | None) -> None:
         if error is not None:
             raise error if self.is_first else SystemExit(2)
 
-    def shared_out(
+    def map_shared(
         self, items: Sequence[Item], work: Callable[[list[Item]], list[Result]]
     ) -> list[Result]:
-        """Share a list out, and put together again what the processes made of it.
+        """Apply work to a list that is divided among the processes.
 
         Args:
-            items: the same in all processes.
-            work: makes a result of each item of a share.
+            items: the list, the same on all ranks.
+            work: maps a share of the list to one result per item.
 
         Returns:
             The results in the order of the items.
@@ -121,17 +121,17 @@ class Group:
         return whole
 
     def average(self, tensors: "Sequence[Tensor]") -> None:
-        """Replace tensors by their means over the processes, in one exchange.
+        """Replace tensors by their means over the processes, in one all-reduce.
 
         Args:
-            tensors: of any shapes, the same in all processes, on one device.
+            tensors: tensors on one device, with the same shapes on all ranks.
         """
         if self.size == 1 or not tensors:
             return
-        import torch  # noqa: PLC0415 - takes seconds, and a process alone does without
+        import torch  # noqa: PLC0415 - takes seconds, and a single process does not need it
 
         flat = torch.cat([tensor.flatten() for tensor in tensors])
-        with told_if_lost():
+        with lost_process_errors():
             _distributed().all_reduce(flat)
         flat /= self.size
         for tensor, mean in zip(
@@ -140,9 +140,9 @@ class Group:
             tensor.copy_(mean.view_as(tensor))
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have got here (a barrier)."""
         if self.size > 1:
-            with told_if_lost():
+            with lost_process_errors():
                 _distributed().barrier()
 
 
@@ -150,32 +150,32 @@ ALONE = Group()
 
 
 def in_group() -> bool:
-    """Return whether this process was started as one of several."""
+    """Return whether this process was started as part of a distributed run."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
 def started_rank() -> int:
-    """Return the rank that this process was started with, 0 if alone."""
+    """Return the rank that this process was started with; 0 for a single process."""
     return int(os.environ["RANK"]) if in_group() else 0
 
 
-def leave_group() -> None:
-    """Take leave of the other processes, if this one has joined any.
+def close_group() -> None:
+    """Shut down the communication with the other processes, if there is any.
 
-    A process that just ended would be aborted by threads that still listen to the others, and the
-    first would end the exchange by which they do.
+    Without it, threads that still listen to other processes would abort this one, and rank 0 would
+    end the store through which the others communicate.
     """
     if not in_group() or "torch" not in sys.modules:
         return
     distributed = _distributed()
     if distributed.is_available() and distributed.is_initialized():
-        with told_if_lost():
+        with lost_process_errors():
             distributed.barrier()
         distributed.destroy_process_group()
 
 
 def _distributed() -> Any:
-    import torch.distributed  # noqa: PLC0415 - takes seconds, and a process alone does without
+    import torch.distributed  # noqa: PLC0415 - takes seconds, and a single process does not need it
 
     return torch.distributed
 
@@ -188,15 +188,15 @@ def _attempt(work: Callable[[], Result]) -> tuple[Result | None, UserError | Non
 
 
 @contextmanager
-def told_if_lost() -> Iterator[None]:
-    """Reword what torch says when another process does not answer any more.
+def lost_process_errors() -> Iterator[None]:
+    """Translate torch's errors when another process does not answer any more.
 
     Raises:
-        LostProcessError: in place of the error.
+        LostProcessError: in place of the RuntimeError.
     """
     try:
         yield
-    except RuntimeError as error:  # torch.distributed's errors are of this kind
+    except RuntimeError as error:  # the base class of torch.distributed's errors
         raise LostProcessError(
-            "another process of this run has ended, so that this one cannot go on"
+            "another process of this run has ended, so this one cannot continue"
         ) from error

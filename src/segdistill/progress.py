@@ -1,4 +1,4 @@
-"""Progress bars with the time left, on standard error, only when asked for."""
+"""Progress bars with the remaining time, on standard error."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 Advance = Callable[[int], None]
-"""Call with the number of items done since the last call."""
+"""Call it with the number of items done since the last call."""
 
 
 @contextlib.contextmanager
@@ -25,10 +25,10 @@ def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Advan
     Args:
         description: what is being done, for example ``"Extracting features"``.
         total: number of items.
-        shown: whether anything is printed at all.
+        shown: whether to show the bar.
 
     Yields:
-        A function to call with the number of items just finished.
+        A function to call with the number of items done since the last call.
 
     Example:
         >>> with progress_bar("Counting", 3, shown=False) as advance:

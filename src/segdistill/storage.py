@@ -1,8 +1,8 @@
-"""Folders wherever they are: on this machine, or at a URL through fsspec, such as an object store.
+"""Local folders and remote storage, such as object stores, behind one interface; uses fsspec.
 
-A URL names the kind of place: ``s3://bucket/photos``, ``gs://bucket/photos``, ``memory://photos``
-and whatever else fsspec has a driver for. Who may read there, and at which address, is told to the
-drivers as their own documentation says, for example by ``AWS_PROFILE`` and ``AWS_ENDPOINT_URL``.
+The scheme of a URL selects fsspec's driver: ``s3://bucket/photos``, ``gs://bucket/photos``,
+``memory://photos`` and so on. Credentials and endpoints are set as the driver's documentation says,
+for example with ``AWS_PROFILE`` and ``AWS_ENDPOINT_URL``.
 """
 
 import errno
@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
-from segdistill.errors import FullDiskError, UserError
+from segdistill.errors import FullDiskError, UserError, install_command
 from segdistill.files import atomic_path, translate_os_errors
 
 logger = logging.getLogger("segdistill")
@@ -24,23 +24,23 @@ Result = TypeVar("Result")
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 DRIVERS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-"""Extras of segdistill that bring the driver of a kind of URL."""
+"""The extra of segdistill that installs the driver of a URL scheme."""
 
 OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"])
-"""Kinds of places that have no folders to make."""
+"""URL schemes of object stores, which have no folders to create."""
 
-WHOLE_AT_ONCE = OBJECT_STORES | {"memory"}
-"""Kinds of places where a file appears when all of it is there."""
+ATOMIC_STORES = OBJECT_STORES | {"memory"}
+"""URL schemes of stores where a file only appears once it is complete."""
 
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 0.5
 
-# What another attempt does not mend.
+# Errors that another attempt does not fix.
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError)
 
 
 def is_url(source: object) -> bool:
-    """Return whether a source is a URL; one that begins with ``file://`` is a path like others.
+    """Return whether a source is a URL; ``file://`` URLs count as paths.
 
     Example:
         >>> is_url("s3://bucket/photos"), is_url("photos"), is_url("file:///photos")
@@ -50,7 +50,7 @@ def is_url(source: object) -> bool:
 
 
 def without_file(source: str) -> str:
-    """Return a path without the ``file://`` that it may begin with; URLs as they are.
+    """Return a path without a leading ``file://``; other URLs unchanged.
 
     Example:
         >>> without_file("file:///photos")
@@ -60,28 +60,28 @@ def without_file(source: str) -> str:
 
 
 class Folder(Protocol):
-    """A folder, wherever it is. It can be sent to another process."""
+    """A local or remote folder. It can be pickled."""
 
     @property
-    def place(self) -> str:
-        """Its path or URL, for people."""
+    def address(self) -> str:
+        """Its path or URL."""
 
     @property
     def path(self) -> Path | None:
-        """Its path, if it lies on this machine."""
+        """Its path if it is local, else ``None``."""
 
     def names(self) -> Iterator[str]:
         """Yield the relative names of all files in it and below."""
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy one of its files to a path on this machine.
+        """Copy one of its files to a local path.
 
         Raises:
-            UserError: the file is not there or cannot be read.
+            UserError: the file does not exist or cannot be read.
         """
 
     def send(self, path: Path, name: str) -> None:
-        """Copy a file of this machine into it; it appears whole, and replaces what was there.
+        """Copy a local file into it, atomically; an existing file is replaced.
 
         Raises:
             UserError: it cannot be written.
@@ -89,13 +89,13 @@ class Folder(Protocol):
 
 
 def open_folder(place: str | Path) -> "Folder":
-    """Return a folder by its path or URL.
+    """Return the folder at a path or URL.
 
     Raises:
-        UserError: there is no driver for that kind of URL.
+        UserError: there is no driver for the URL.
 
     Example:
-        >>> open_folder("photos").place, open_folder("memory://photos/").place
+        >>> open_folder("photos").address, open_folder("memory://photos/").address
         ('photos', 'memory://photos')
     """
     if is_url(place):
@@ -104,17 +104,17 @@ def open_folder(place: str | Path) -> "Folder":
 
 
 class LocalFolder:
-    """A folder on this machine, or one that this machine sees as its own.
+    """A folder in the local file system, which includes mounted network disks.
 
     Args:
-        path: of it; it need not exist yet.
+        path: its path; it need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """Its path."""
         return str(self.path)
 
@@ -142,13 +142,13 @@ class LocalFolder:
 class RemoteFolder:
     """A folder at a URL.
 
-    What fails for a moment is tried again, four times in all.
+    Operations that fail for a passing reason are retried, up to four attempts in all.
 
     Args:
-        url: of it; it need not exist yet.
+        url: its URL; it need not exist yet.
 
     Raises:
-        UserError: there is no driver for that kind of URL.
+        UserError: there is no driver for the URL.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -168,50 +168,50 @@ class RemoteFolder:
 
     def __init__(self, url: str) -> None:
         kind, _, rest = url.rstrip("/").partition("://")
-        self.place = f"{kind.lower()}://{rest}"
+        self.address = f"{kind.lower()}://{rest}"
         _ = self._system
 
     def __reduce__(self) -> tuple[type["RemoteFolder"], tuple[str]]:
-        # Connections stay where they were made.
-        return RemoteFolder, (self.place,)
+        # Connections cannot be pickled.
+        return RemoteFolder, (self.address,)
 
     @cached_property
     def _system(self) -> tuple[Any, str]:
-        import fsspec  # noqa: PLC0415 - takes time, and most folders lie here
+        import fsspec  # noqa: PLC0415 - slow, and most folders are local
 
-        kind = self.place.split("://", maxsplit=1)[0]
+        kind = self.address.split("://", maxsplit=1)[0]
         try:
-            system, root = fsspec.core.url_to_fs(self.place)
+            system, root = fsspec.core.url_to_fs(self.address)
         except ImportError as error:
             extra = DRIVERS.get(kind)
-            mend = f"pip install 'segdistill[{extra}]'" if extra else str(error)
-            raise UserError(f"{self.place}: needs a driver that is not here: {mend}") from error
+            fix = f"run {install_command(extra)}" if extra else str(error)
+            raise UserError(f"{self.address}: the driver is not installed; {fix}") from error
         except ValueError as error:
             raise UserError(
-                f"{self.place}: no URL that can be read; s3://, gs:// and what else fsspec knows"
-                f" can ({error})"
+                f"{self.address}: this URL scheme is not supported; use s3://, gs:// or another one"
+                f" that fsspec supports ({error})"
             ) from error
         return system, str(root).rstrip("/")
 
     def names(self) -> Iterator[str]:
         """Yield the relative names of all files in it and below."""
         system, root = self._system
-        # Others may have written since.
+        # Other processes may have written since.
         system.invalidate_cache()
-        for found in self._tried(self.place, lambda: system.find(root)):
+        for found in self._retried(self.address, lambda: system.find(root)):
             name = str(found)[len(root) :].removeprefix("/")
             # Object stores mark folders by names that end with a slash.
             if name and not name.endswith("/"):
                 yield name
 
     def is_file(self) -> bool:
-        """Return whether the URL is that of a file."""
+        """Return whether the URL is a file."""
         system, root = self._system
         system.invalidate_cache()
-        return bool(self._tried(self.place, lambda: system.isfile(root)))
+        return bool(self._retried(self.address, lambda: system.isfile(root)))
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy one of its files to a path on this machine."""
+        """Copy one of its files to a local path."""
         system, root = self._system
         with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,31 +224,31 @@ class RemoteFolder:
                     raise FullDiskError(f"{path.parent}: the disk is full") from error
                 raise
 
-        self._tried(f"{self.place}/{name}", read)
+        self._retried(f"{self.address}/{name}", read)
 
     def send(self, path: Path, name: str) -> None:
-        """Copy a file of this machine into it."""
+        """Copy a local file into it."""
         system, root = self._system
         target = f"{root}/{name}"
-        kind = self.place.split("://", maxsplit=1)[0]
+        kind = self.address.split("://", maxsplit=1)[0]
         hidden = str(PurePosixPath(target).with_name(f".{PurePosixPath(name).name}.part"))
 
         def write() -> None:
             if kind not in OBJECT_STORES:
                 system.makedirs(str(PurePosixPath(target).parent), exist_ok=True)
-            if kind in WHOLE_AT_ONCE:
+            if kind in ATOMIC_STORES:
                 system.put_file(str(path), target)
             else:
                 system.put_file(str(path), hidden)
                 _move(system, hidden, target)
 
-        self._tried(f"{self.place}/{name}", write)
+        self._retried(f"{self.address}/{name}", write)
 
-    def _tried(self, url: str, work: Callable[[], Result]) -> Result:
-        """Do something, again if it fails for a reason that may pass.
+    def _retried(self, url: str, work: Callable[[], Result]) -> Result:
+        """Run an operation; retry it if it fails for a passing reason.
 
         Raises:
-            UserError: it failed to the last.
+            UserError: all attempts failed.
         """
         for attempt in range(ATTEMPTS):
             try:
@@ -259,7 +259,7 @@ class RemoteFolder:
                 if isinstance(error, FileNotFoundError):
                     raise UserError(f"{url}: no such file, folder or bucket") from error
                 raise UserError(f"{url}: {error}") from error
-            except Exception as error:  # drivers fail in ways of their own
+            except Exception as error:  # each driver has its own errors
                 if attempt == ATTEMPTS - 1:
                     raise UserError(
                         f"{url}: cannot be reached ({type(error).__name__}: {error})"
@@ -270,7 +270,7 @@ class RemoteFolder:
 
 
 def for_workers(folder: Folder) -> Folder:
-    """Return a folder as processes with other working folders find it.
+    """Return a folder with an absolute path, for processes with other working folders.
 
     Example:
         >>> for_workers(LocalFolder(Path("photos"))).path.is_absolute()
@@ -280,11 +280,11 @@ def for_workers(folder: Folder) -> Folder:
 
 
 def _move(system: Any, source: str, target: str) -> None:
-    from fsspec import AbstractFileSystem  # noqa: PLC0415 - takes time, and most folders lie here
+    from fsspec import AbstractFileSystem  # noqa: PLC0415 - slow, and most folders are local
 
     if type(system).mv is not AbstractFileSystem.mv:
         system.mv(source, target)
         return
-    # Its own way takes names for patterns.
+    # The default mv takes names for patterns.
     system.cp_file(source, target)
     system.rm_file(source)

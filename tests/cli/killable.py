@@ -1,4 +1,4 @@
-"""Commands that are killed, truly by SIGKILL, at a moment that is told in advance.
+"""Commands that are killed by SIGKILL at a moment that is set in advance.
 
 Run as a program, this imports everything once and then forks for each command it is told on
 standard input, since a fresh start takes seconds. Python tells of each file that is opened for
@@ -168,7 +168,7 @@ def _watch(folder: Path, kill_before: str | int | None, nth: int) -> list[str]:
         # Of a file that is moved, the name it gets; what is open already has a number only.
         name = arguments[1 if event == "os.rename" else 0]
         path = Path() if isinstance(name, int) else Path(os.fsdecode(name)).absolute()
-        # TensorBoard's log is opened anew for each line.
+        # TensorBoard's log is opened again for each line.
         if not path.is_relative_to(folder) or path.name.startswith("events."):
             return
         changes.append(f"{event} {path.name}")

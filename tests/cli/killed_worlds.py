@@ -1,4 +1,4 @@
-"""Worlds of pictures and tiny networks in which commands are killed, and what is left of them."""
+"""Folders of images and tiny networks in which commands are killed, and checks of what is left."""
 
 import csv
 import io
@@ -153,7 +153,7 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def whole_files(world: Path) -> dict[Path, int]:
-    """Open every file that bears a final name; return what tells whether it is made anew."""
+    """Open every file with a final name; return what shows whether it is written again."""
     found = {}
     for path in files(world):
         if path.name.startswith("."):
@@ -208,8 +208,8 @@ def check_goes_on(
         worlds: where.
         arguments: of the command.
         folder: where the results are.
-        kept: folders of which what is whole must not be made anew.
-        again: what the command is given besides when it goes on.
+        kept: folders whose complete files must not be written again.
+        again: further arguments of the command when it resumes.
         **moment: when it is killed.
 
     Returns:
@@ -226,7 +226,7 @@ def check_goes_on(
     for path, number in before.items():
         described = path.name in {"classes.json", "depth.json"}
         if path.relative_to(world).parts[0] in kept and main_file(path) in before and not described:
-            assert after[path] == number, f"{moment}: {path} was made anew"
+            assert after[path] == number, f"{moment}: {path} was written again"
     result = contents(world / folder)
     assert result.keys() == expected.keys(), moment
     for name, content in expected.items():

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, over pictures and a backbone that those can load."""
+"""Commands in separate processes, with images and a backbone that these can load."""
 
 import os
 import subprocess

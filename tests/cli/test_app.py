@@ -11,7 +11,7 @@ from tests.cli.conftest import Run
 
 from segdistill.app import server
 from segdistill.cli.app import images_of
-from segdistill.errors import UserError
+from segdistill.errors import UserError, missing_extra
 
 
 def test_help_needs_neither_torch_nor_gradio() -> None:
@@ -22,22 +22,22 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_gradio_the_mend_is_named(
+def test_without_gradio_the_fix_is_suggested(
     fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "find_spec", lambda _name: None)
     status, _, error = segdistill("app", fitted)
     assert status == 2
-    assert error.endswith("the app needs gradio: pip install 'segdistill[app]'\n")
+    assert error.endswith(f"the app {missing_extra('gradio', 'app')}\n")
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["nowhere"], "nowhere: no such file or folder"),
+        (["nowhere"], "nowhere: no such run folder"),
         (["runs/photos", "--port", "0"], "--port 0: must be from 1 to 65535"),
         (["runs/photos", "--compare", "nowhere"], "nowhere: no such file or folder"),
-        (["photos"], "no segmenter.json there"),
+        (["photos"], "no segmenter.json"),
         (["runs/photos", "--images", "nowhere"], "nowhere: no such file or folder"),
     ],
 )

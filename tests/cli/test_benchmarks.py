@@ -122,11 +122,11 @@ def test_fit_probe_and_evaluate(
 
 def test_what_is_missing_is_named(tmp_path: Path, segdistill: Run) -> None:
     cases: list[tuple[list[object], str]] = [
-        (["--preset", "stego-potsdam3-vits8"], "images is missing"),
+        (["--preset", "stego-potsdam3-vits8"], "IMAGES is missing"),
         (["--preset", "stego-potsdam3-vits8", "--data-root", tmp_path], "potsdam"),
         (["--data-root", tmp_path], "--data-root needs --dataset"),
         (["--dataset", "potsdm3", "--data-root", tmp_path], "potsdam3"),
-        (["photos", "--data-root", tmp_path], "give one or the other"),
+        (["photos", "--data-root", tmp_path], "give only one of them"),
         (["--preset", "stego"], "no such preset"),
     ]
     for arguments, message in cases:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 from tests.cli.conftest import QUICK, Run
-from tests.helpers import striped_image, striped_labels, write_striped_folder
+from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
 import segdistill as library
 from segdistill.devices import choose_compute
@@ -95,7 +95,7 @@ def test_stegos_own_form_runs(photos: Path, segdistill: Run) -> None:
     assert facts["shifts"]["self_pairs"] == 0.18
 
 
-def test_broken_off_and_resumed_is_the_same_as_in_one_go(
+def test_interrupted_and_resumed_is_the_same_as_in_one_go(
     photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--out", "broken", *QUICK]
@@ -192,24 +192,25 @@ def interrupted_record(at: int) -> Callable[..., StepRecord]:
         (["fit", "photos", "--config", "none.yaml"], "none.yaml"),
         (["fit", "photos", "--out", "photos"], "is not a run"),
         (["fit", "photos", "--overwrite", "--resume"], "choose one"),
-        (["fit"], "images is missing"),
+        (["fit"], "IMAGES is missing"),
         (["fit", "letters", "--strict"], "--strict"),
         (["fit", "letters"], "none of 1 images can be read"),
         (["segment", "photos", "photos"], "no segmenter.json"),
-        (["segment", "none", "none"], "none: no such file or folder"),
-        (["evaluate", "photos", "--images", "photos"], "give --images and --labels"),
-        (["correspond", "none", "none.jpg"], "none.jpg"),
-        (["correspond", "none", "photos/picture_0.png", "--point", "7"], "must be x,y"),
-        (["correspond", "none", "photos/picture_0.png", "--point", "999,9"], "lies outside"),
+        (["segment", "none", "none"], "none: no such run folder"),
+        (["evaluate", "stub", "--images", "photos"], "give --images and --labels"),
+        (["correspond", "stub", "none.jpg"], "none.jpg"),
+        (["correspond", "stub", "photos/picture_0.png", "--point", "7"], "must be x,y"),
+        (["correspond", "stub", "photos/picture_0.png", "--point", "999,9"], "outside the image"),
         (["sample", "photos"], "photos"),
         (["sample", "new", "--train", "-1"], "train"),
         (["fitt", "photos"], "did you mean fit?"),
         (["paint"], "the commands are fit"),
     ],
 )
-def test_mistakes_exit_2_and_name_the_mend(
+def test_mistakes_exit_2_and_suggest_a_fix(
     photos: Path, segdistill: Run, arguments: list[str], message: str
 ) -> None:
+    write_run_stub(photos.parent / "stub")
     (photos.parent / "empty").mkdir()
     (photos.parent / "letters").mkdir()
     (photos.parent / "letters" / "a.jpg").write_text("dear")
@@ -287,7 +288,7 @@ def test_cache_is_shown_and_cleared(fitted: Path, segdistill: Run) -> None:
     assert f"tiny-0123456789abcdef-{precision}-v1: 6 maps" in out
     status, out, _ = segdistill("cache", "--clear")
     assert "Cleared" in out
-    assert "nothing is kept" in segdistill("cache")[1]
+    assert "no features are stored" in segdistill("cache")[1]
 
 
 def test_help_and_overview(segdistill: Run) -> None:
@@ -326,7 +327,7 @@ def test_python_api(photos: Path, tmp_path: Path) -> None:
 
 
 def test_the_installed_command_runs_the_embedded_backbone(tmp_path: Path) -> None:
-    """In a process of its own, as a user runs it, on the generated world."""
+    """In a separate process, as a user runs it, on the generated data set."""
 
     def run(*arguments: str) -> str:
         done = subprocess.run(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Run
-from tests.helpers import striped_image
+from tests.helpers import striped_image, write_run_stub
 
 from segdistill.inference import correspondences, film_writer
 
@@ -60,7 +60,7 @@ def test_a_video_plays_everywhere(
         assert (stream.width, stream.height) == (904, 652)
         assert stream.average_rate == 12.5
     assert len(frames) == 48
-    # The picture is there, and it moves.
+    # The animation has content, and it moves.
     assert np.abs(frames[0].astype(float) - frames[24]).mean() > 1
     assert {path.name for path in Path().glob("*moved*")} == {"moved.MP4"}
 
@@ -69,13 +69,13 @@ def test_a_video_plays_everywhere(
     ("arguments", "message"),
     [
         (["--animation", "moved.avi"], "moved.avi: must end with .gif or .mp4"),
-        (["--animation", "moved.mp4"], "pip install 'segdistill[video]'"),
+        (["--animation", "moved.mp4"], "needs PyAV; run pip install"),
         (["--out", "picture.jpg"], "must end with .png"),
         (["--animate"], "did you mean --animation?"),
         (["nowhere.png"], "nowhere.png: no such file"),
     ],
 )
-def test_mistakes_are_told_before_a_model_loads(
+def test_mistakes_are_reported_before_a_model_loads(
     photos: Path,
     segdistill: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -83,6 +83,7 @@ def test_mistakes_are_told_before_a_model_loads(
     message: str,
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
+    write_run_stub(Path("run"))
     status, out, error = segdistill("correspond", "run", photos / "picture_0.png", *arguments)
     assert (status, out) == (2, "")
     assert message in error

@@ -37,7 +37,7 @@ def test_all_data_sets_are_listed(segdistill: Run) -> None:
     assert max(map(len, out.splitlines())) <= 88
 
 
-def test_what_is_found_and_missing_is_told(segdistill: Run, data: Path) -> None:
+def test_what_is_found_and_missing_is_reported(segdistill: Run, data: Path) -> None:
     status, out, _ = segdistill("datasets", "--root", data)
     assert status == 0
     block = {text.strip().split(":")[0]: text for text in out.split("\n\n")}
@@ -61,7 +61,7 @@ def test_one_data_set_with_its_files(segdistill: Run, data: Path) -> None:
     assert "camvid11" not in out
 
 
-def test_mistakes_are_told(segdistill: Run, tmp_path: Path) -> None:
+def test_mistakes_are_reported(segdistill: Run, tmp_path: Path) -> None:
     status, out, error = segdistill("datasets", "cityscape")
     assert (status, out) == (2, "")
     assert error == ("segdistill datasets: no data set 'cityscape'; did you mean cityscapes27?\n")

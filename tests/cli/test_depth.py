@@ -77,13 +77,13 @@ def test_what_is_there_is_kept_without_loading_a_model(
         patch.setattr(estimator_module, "_load_network", None)
         status, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
         assert status == 0
-        assert "0 written to world/depth/train, 2 were there already" in out
+        assert "0 written to world/depth/train, 2 existed already" in out
     status, _, error = segdistill("depth", "world", "--model", model, "--kind", "depth")
     assert status == 2
     assert "(inverse); add --overwrite to replace it" in error
     (pictures / "depth/train/a.png").unlink()
     _, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
-    assert "1 written to world/depth/train, 1 were there already" in out
+    assert "1 written to world/depth/train, 1 existed already" in out
     _, out, _ = segdistill("depth", "world", "--model", model, "--overwrite", "--quiet")
     assert "2 written to world/depth/train\n" in out
 
@@ -104,10 +104,10 @@ def test_interrupting_leaves_whole_maps_and_a_word_on_how_to_go_on(
         patch.setattr(DepthEstimator, "answer", answer)
         status, _, error = segdistill("depth", "world", "--model", model, "--batch", 1, "--quiet")
     assert status == 130
-    assert "Finished maps are kept: the same command goes on" in error
+    assert "Finished maps are kept; run the command again to continue" in error
     assert len(maps(pictures / "depth")) == 1
     _, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
-    assert "1 written to world/depth/train, 1 were there already" in out
+    assert "1 written to world/depth/train, 1 existed already" in out
 
 
 @pytest.mark.parametrize("out", ["world/imgs/train", "world/imgs/train/depth"])
@@ -164,7 +164,9 @@ def test_damaged_images_are_named_and_the_rest_done(
     ],
 )
 @pytest.mark.usefixtures("pictures")
-def test_mistakes_are_told_in_a_line(segdistill: Run, arguments: list[str], message: str) -> None:
+def test_mistakes_are_reported_in_a_line(
+    segdistill: Run, arguments: list[str], message: str
+) -> None:
     status, out, error = segdistill("depth", *arguments)
     assert (status, out) == (2, "")
     assert message in error

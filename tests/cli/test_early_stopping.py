@@ -1,4 +1,4 @@
-"""A fit whose number of steps is left out ends by itself, and goes on after a break."""
+"""A fit without a number of steps stops early, and resumes after an interruption."""
 
 import json
 from pathlib import Path

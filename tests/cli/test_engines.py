@@ -108,7 +108,7 @@ def test_workers_on_a_store_give_what_one_process_gives_here(world: Path, server
     )  # fmt: skip
     assert (status, error) == (0, "")
     assert "Skipped: s3://bucket/photos/broken.jpg: not an image that can be decoded" in out
-    assert f"{PICTURES - 2} written to s3://bucket/masks, 2 were there already" in out
+    assert f"{PICTURES - 2} written to s3://bucket/masks, 2 existed already" in out
     assert objects(server, "masks/") == usual
     assert before.items() <= _times(server).items()
     # Nothing is left to do, and no worker is started for it.
@@ -117,7 +117,7 @@ def test_workers_on_a_store_give_what_one_process_gives_here(world: Path, server
         world, "segment", "run", "s3://bucket/photos", "--out", "s3://bucket/masks", "--resume"
     )
     assert status == 0, error
-    assert f"0 written to s3://bucket/masks, {PICTURES} were there already" in out
+    assert f"0 written to s3://bucket/masks, {PICTURES} existed already" in out
     assert time.monotonic() - begun < 60
     assert objects(server, "masks/") == usual
 
@@ -146,7 +146,7 @@ def test_features_go_from_a_store_to_a_folder(world: Path, server: Any) -> None:
 
 
 @pytest.mark.slow
-def test_what_workers_meet_is_told_in_a_line(world: Path) -> None:
+def test_what_workers_meet_is_reported_in_a_line(world: Path) -> None:
     (world / "blocked").write_text("a file, not a folder")
     status, _, error = run(world, "segment", "run", "photos", "--out", "blocked/masks", *RAY)
     assert status == 2
@@ -172,7 +172,7 @@ def test_a_lost_worker_is_replaced(world: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes by /proc")
 @pytest.mark.slow
-def test_everything_killed_goes_on(world: Path) -> None:
+def test_everything_killed_resumes(world: Path) -> None:
     command = ("segment", "run", "photos", "--out", "killed", *RAY)
     process = start(world, *command)
     deadline = time.monotonic() + 120
@@ -185,7 +185,7 @@ def test_everything_killed_goes_on(world: Path) -> None:
     time.sleep(5)  # until workers have noticed
     status, out, error = run(world, *command, "--resume")
     assert status == 0, error
-    assert "were there already" in out
+    assert "existed already" in out
     assert files(world / "killed") == files(world / "usual")
 
 

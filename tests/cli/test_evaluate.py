@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Run
-from tests.helpers import striped_labels
+from tests.helpers import striped_labels, write_run_stub
 
 import segdistill as library
 from segdistill.inference.protocol import Protocol
@@ -32,7 +32,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_one_pass_gives_all_kinds_and_files(
+def test_one_pass_gives_all_scores_and_files(
     photos: Path, fitted: Path, labelled: Labelled, segdistill: Run
 ) -> None:
     status, _, error = segdistill("probe", fitted, *labelled)
@@ -150,16 +150,17 @@ def test_damaged_files_are_skipped_and_counted(
         (["--resolution", -64], "--resolution -64: must be at least 32"),
         (["--resolution", "many"], "--resolution many: must be"),
         (["--protocol", "stego"], "--protocol stego: must be one of"),
-        (["--out", "a_file"], "a_file: a file stands where a folder is needed"),
+        (["--out", "a_file"], "a_file: a file exists where a folder is needed"),
         (["--overwrit"], "did you mean --overwrite?"),
     ],
 )
-def test_mistakes_exit_2_and_name_the_mend(
+def test_mistakes_exit_2_and_suggest_a_fix(
     photos: Path, labelled: Labelled, segdistill: Run, options: list[object], message: str
 ) -> None:
     Path("a_file").write_text("mine")
-    # The run does not exist: none of these mistakes should wait for a model to be found.
-    status, out, error = segdistill("evaluate", "none", *labelled, *options)
+    # No model can be loaded: all of these mistakes are reported before.
+    write_run_stub(Path("run"))
+    status, out, error = segdistill("evaluate", "run", *labelled, *options)
     assert status == 2
     assert message in error
     assert "Traceback" not in error
@@ -201,7 +202,7 @@ def test_from_python(photos: Path, fitted: Path, labelled: Labelled) -> None:
     assert found.labels == ("sky", "stone", "grass")
 
 
-def test_curves_tell_how_well_correspondences_predict_labels(
+def test_curves_show_how_well_correspondences_predict_labels(
     photos: Path, fitted: Path, labelled: Labelled, segdistill: Run
 ) -> None:
     (photos / "picture_0.png").write_bytes(b"damaged since the fit")

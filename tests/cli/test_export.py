@@ -34,7 +34,7 @@ def test_every_format(photos: Path, fitted: Path, masks: Path, segdistill: Run) 
         )
         assert (status, error) == (0, "")
         lines = [f"Export:  6 masks in exports/{written[0]}"]
-        lines += [f"Beside:  exports/{each}" for each in written[1:]]
+        lines += [f"Also:    exports/{each}" for each in written[1:]]
         assert out.splitlines() == lines
         assert all((Path("exports") / each).exists() for each in written)
     images = json.loads(Path("exports/photos-coco.json").read_text())["images"]
@@ -76,7 +76,7 @@ def test_mistakes_are_one_line(photos: Path, fitted: Path, masks: Path, segdisti
         ([fitted, masks], "--format is missing: one of coco, yolo, label-studio, voc, cvat, geo"),
         ([fitted, "nowhere", *coco], "nowhere: no such folder; give the one that"),
         ([fitted, photos, *coco], "photos: no classes.json there; give the folder that"),
-        (["nowhere", masks, *coco], "nowhere: no segmenter.json there; give a run folder"),
+        (["nowhere", masks, *coco], "nowhere: no such run folder"),
         ([fitted, masks, *coco, "--images", "nowhere"], "nowhere: no such file or folder"),
         ([fitted, masks, *coco, "--min-area", 0], "--min-area 0: must be at least 1"),
         ([fitted, masks, *coco, "--copy-images"], "--copy-images: not for --format coco, but for"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import Run
-from tests.helpers import striped_image, striped_labels
+from tests.helpers import striped_image, striped_labels, write_run_stub
 
 from segdistill import Segmenter
 
@@ -51,7 +51,7 @@ def test_onnx_from_run_to_mask_without_torch(
         assert (np.asarray(mask) == expected).mean() > 0.999
 
 
-def test_eight_bits_tell_what_they_lose(photos: Path, fitted: Path, segdistill: Run) -> None:
+def test_eight_bits_report_the_accuracy_loss(photos: Path, fitted: Path, segdistill: Run) -> None:
     Path("val").mkdir()
     Path("labels").mkdir()
     for seed in range(3):
@@ -73,7 +73,7 @@ def test_eight_bits_tell_what_they_lose(photos: Path, fitted: Path, segdistill: 
     assert "% after, on 3 images" in out
     # The images of the run itself, where none are given.
     status, out, _ = segdistill("export-model", fitted, "b.onnx", "--int8", "--quiet")
-    assert "% of pixels get another class, on 6 images" in out
+    assert "% of pixels change class, on 6 images" in out
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,9 @@ def test_eight_bits_tell_what_they_lose(photos: Path, fitted: Path, segdistill: 
         (["model.onnx", "--format", "tf"], "must be one of 'onnx', 'torch'"),
     ],
 )
-def test_mistakes_are_told_in_a_line(segdistill: Run, arguments: list[str], message: str) -> None:
-    status, out, error = segdistill("export-model", "runs/none", *arguments)
+def test_mistakes_are_reported_in_a_line(
+    tmp_path: Path, segdistill: Run, arguments: list[str], message: str
+) -> None:
+    status, out, error = segdistill("export-model", write_run_stub(tmp_path / "run"), *arguments)
     assert (status, out) == (2, "")
     assert message in error

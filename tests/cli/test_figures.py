@@ -45,7 +45,7 @@ def test_figures_of_a_run_with_and_without_labels(
     status, _, error = segdistill(*asked)
     assert status == 2
     assert "comparison.png: exists already; add --overwrite" in error
-    # What the labels told before is not left beside figures that know of no labels.
+    # Figures without labels replace those with labels.
     status, _, error = segdistill(*asked, "--overwrite", "--format", "svg", "--show", "picture_5")
     assert (status, error) == (0, "")
     assert names(folder) == ["comparison.svg", "legend.svg", "training.svg"]
@@ -69,7 +69,7 @@ def test_another_run_to_compare_with(fitted: Path, photos: Path, segdistill: Run
     assert ">k-means</text>" not in (Path("b") / "comparison.svg").read_text()
 
 
-def test_mistakes_are_told(fitted: Path, labels: Path, segdistill: Run) -> None:
+def test_mistakes_are_reported(fitted: Path, labels: Path, segdistill: Run) -> None:
     facts = json.loads((fitted / "facts.json").read_text())
     facts.pop("files", None)
     (fitted / "facts.json").write_text(json.dumps(facts))
@@ -83,7 +83,7 @@ def test_mistakes_are_told(fitted: Path, labels: Path, segdistill: Run) -> None:
         ((*images, "--columns", 0), "--columns 0: must be at least 1"),
         ((*images, "--rows", 50), "at most 60 can be seen"),
         ((*images, "--format", "gif"), "--format"),
-        ((*images, "--out", fitted.parent / "file"), "a file stands where a folder is needed"),
+        ((*images, "--out", fitted.parent / "file"), "a file exists where a folder is needed"),
         ((*images, "--kmeans", "nowhere"), "nowhere"),
     ]:
         status, _, error = segdistill("figures", fitted, *arguments)

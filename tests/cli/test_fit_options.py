@@ -101,7 +101,7 @@ def test_the_oracle_finds_the_classes(photos: Path, labels: Path, segdistill: Ru
     assert accuracy > 80
 
 
-def test_saliency_pictures_guide_the_places(photos: Path, labels: Path, segdistill: Run) -> None:
+def test_saliency_pictures_guide_the_locations(photos: Path, labels: Path, segdistill: Run) -> None:
     plain, guided = photos.parent / "plain", photos.parent / "guided"
     assert segdistill("fit", photos, *TINY, "--out", plain)[0] == 0
     status, _, error = segdistill("fit", photos, *TINY, "--out", guided, "--saliency", labels)

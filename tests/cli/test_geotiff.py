@@ -9,7 +9,7 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 from tests.cli.conftest import QUICK, Run
-from tests.helpers import striped_image, striped_labels
+from tests.helpers import striped_image, striped_labels, write_run_stub
 from tests.images.rasters import bands_of, write_raster
 
 from segdistill.model.segmenter import Segmenter
@@ -79,20 +79,22 @@ def test_chosen_bands_are_kept_with_the_run(tiles: Path, segdistill: Run) -> Non
         assert status == 0, error
         masks = [path.read_bytes() for path in sorted(Path("masks/tiles").glob("*.tif"))]
         assert len(masks) == 6
-    # Learned anew from other bands, nothing kept for the first ones is taken for them.
+    # Features stored for the first bands are not used for others.
     status, _, error = segdistill(*fit, "--bands", "1,4,5", "--overwrite")
     assert status == 0, error
     status, _, error = segdistill("segment", "run", tiles, "--out", "other", "--quiet")
     assert masks != [path.read_bytes() for path in sorted(Path("other").glob("*.tif"))]
 
 
-def test_mistakes_are_told_before_anything_is_learned(tiles: Path, segdistill: Run) -> None:
+def test_mistakes_are_reported_before_anything_is_learned(tiles: Path, segdistill: Run) -> None:
     fit = ("fit", "--backbone", "tiny", "--out", "run")
     status, _, error = segdistill(*fit, tiles, "--bands", "4,3")
     assert (status, "--bands 4,3: must be three band numbers" in error) == (2, True)
     status, _, error = segdistill(*fit, tiles, "--bands", "4,3,7")
     assert (status, "has 5 bands, so there is no band 7" in error) == (2, True)
-    status, _, error = segdistill("segment", "run", tiles, "--bands", "red")
+    status, _, error = segdistill(
+        "segment", write_run_stub(tiles.parent / "stub"), tiles, "--bands", "red"
+    )
     assert (status, "--bands red: must be" in error) == (2, True)
     Image.fromarray(striped_image(0)).save(tiles.parent / "a.png")
     status, _, error = segdistill(*fit, tiles.parent / "a.png", "--bands", "4,3,2")

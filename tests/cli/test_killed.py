@@ -1,4 +1,4 @@
-"""Whenever a command is killed, nothing half is taken for whole, and it goes on where it was."""
+"""Killed commands leave nothing that is taken for complete, and resume where they were."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
         ("os.rename segmenter.json", 1),  # its weights are there
     ],
 )
-def test_a_fit_goes_on_from_any_stage(worlds: Worlds, change: str, nth: int) -> None:
+def test_a_fit_resumes_from_any_stage(worlds: Worlds, change: str, nth: int) -> None:
     world = check_goes_on(worlds, PROBED, "run", kept=("cache",), kill_before=change, nth=nth)
     assert leftovers(world) == []
     rows = list(csv.DictReader((world / "run" / "history.csv").read_text().splitlines()))
@@ -105,7 +105,7 @@ def test_the_log_shows_each_step_once(worlds: Worlds, nth: int) -> None:
     assert [each.step for each in log.Scalars("loss/total")] == list(range(1, STEPS + 1))
 
 
-def test_depth_goes_on(worlds: Worlds) -> None:
+def test_depth_resumes(worlds: Worlds) -> None:
     kept, change = ("photos_depth", "photos_depth_preview"), "os.rename picture_2.png"
     world = check_goes_on(worlds, DEPTH, "photos_depth", kept=kept, again=(), kill_before=change)
     assert leftovers(world) == []
@@ -113,7 +113,7 @@ def test_depth_goes_on(worlds: Worlds) -> None:
 
 
 @pytest.mark.parametrize("change", ["os.rename picture_3.png", "os.rename scene.tif"])
-def test_segmenting_goes_on(worlds: Worlds, change: str) -> None:
+def test_segmenting_resumes(worlds: Worlds, change: str) -> None:
     check_goes_on(worlds, SEGMENT, "masks", kept=("masks",), kill_before=change)
 
 
@@ -127,7 +127,7 @@ def test_leftovers_are_no_masks(worlds: Worlds) -> None:
     assert found == {path for path in masks if path.suffix in {".png", ".jpg"}}
     ended = worlds.commands.run(world, *SEGMENT, "--resume")
     kept = len({path for path in masks if path.suffix == ".png"})
-    assert f"{COUNT + 1 - kept} written to masks, {kept} were there already" in ended.out
+    assert f"{COUNT + 1 - kept} written to masks, {kept} existed already" in ended.out
 
 
 def test_changing_the_number_of_classes_is_done_or_not(
@@ -194,7 +194,7 @@ def test_a_real_command_is_killed_among_its_steps(worlds: Worlds) -> None:
     [(PROBED, 1), (ESTIMATED, 3), (STOPPED, 5)],
     ids=["probed", "estimated", "stopped"],
 )
-def test_a_fit_goes_on_from_any_moment(worlds: Worlds, arguments: list[str], every: int) -> None:
+def test_a_fit_resumes_from_any_moment(worlds: Worlds, arguments: list[str], every: int) -> None:
     _, changes = worlds.unbroken(arguments, "run")
     for number in range(1, changes + 1, every):
         world = check_goes_on(worlds, arguments, "run", kept=("cache",), kill_before=number)

@@ -1,4 +1,4 @@
-"""``segdistill push`` as a user runs it, in a process of its own."""
+"""``segdistill push`` as a user runs it, in a separate process."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def test_a_run_is_shared_with_what_is_known_of_it(run_folder: Path) -> None:
         assert "--overwrite" in again.stderr
 
 
-def test_mistakes_are_told_in_a_line(run_folder: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported_in_a_line(run_folder: Path, tmp_path: Path) -> None:
     done = push(run_folder, "http://127.0.0.1:9", NAME)
     assert done.returncode == 2
     assert "the Hugging Face hub did not take the model" in done.stderr

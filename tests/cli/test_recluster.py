@@ -1,6 +1,7 @@
 """The number of classes: estimated, and changed afterwards, as a user does it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,10 @@ def test_the_number_is_estimated_where_it_is_left_out(photos: Path, segdistill: 
     assert "will be estimated" in error
     run = photos.parent / "runs" / "photos"
     found = len(Segmenter.load(run).classes)
-    # Three colours, and the cells in which two of them meet.
-    assert 3 <= found <= 6
-    assert f"{found} classes found" in error
-    assert "segdistill recluster runs/photos --classes N" in error
+    # Three colours, and the cells in which two of them meet; never fewer than six.
+    assert 6 <= found <= 12
+    assert f"{found} classes (level medium; coarse has" in error
+    assert "segdistill recluster runs/photos --level fine" in error
     assert yaml.safe_load((run / "settings.yaml").read_text())["classes"] == found
     count = json.loads((run / "facts.json").read_text())["class_count"]
     assert count["chosen"] == found
@@ -56,8 +57,8 @@ def test_what_needs_the_number_before_training_takes_the_default(
 ) -> None:
     status, _, error = segdistill("fit", photos, "--backbone", "tiny", *QUICK, *asked)
     assert status == 0, error
-    assert "finding 8 classes" in error
-    assert len(names_of(photos.parent / "runs" / "photos")) == 8
+    assert "finding 12 classes" in error
+    assert len(names_of(photos.parent / "runs" / "photos")) == 12
 
 
 def test_extra_clusters_come_on_top(photos: Path, segdistill: Run) -> None:
@@ -78,8 +79,9 @@ def test_classes_change_without_images_and_come_back(
         path.rename(path.with_suffix(".away"))
     status, out, error = segdistill("recluster", fitted, "--classes", 5)
     assert status == 0, error
-    assert "5 classes, 3 before" in out
-    assert "class 0 now: class" in out
+    assert "5 classes, formerly 3" in out
+    assert "New class <- old classes (share of the new class's training codes)\n" in out
+    assert re.search(r"^ +0  <-  \d \(\d+%\)", out, re.MULTILINE)
     assert "report" in out
     assert len(Segmenter.load(fitted).classes) == 5
     for path in photos.rglob("*.away"):
@@ -96,6 +98,44 @@ def test_classes_change_without_images_and_come_back(
     assert "3 classes already" in segdistill("recluster", fitted, "--classes", 3)[1]
 
 
+def test_levels_are_nested_and_names_come_along(fitted: Path, segdistill: Run) -> None:
+    assert segdistill("name", fitted, "0=road")[0] == 0
+    medium = Segmenter.load(fitted)
+    status, out, error = segdistill("recluster", fitted, "--level", "fine")
+    assert status == 0, error
+    assert "Levels: coarse 2, medium 3, fine" in out
+    fine = Segmenter.load(fitted)
+    assert len(fine.classes) > len(medium.classes)
+    roads = [each for each in fine.classes if each.name.startswith("road ")]
+    assert {each.members[0] for each in roads} == set(medium.classes[0].members)
+    assert len({each.colour for each in fine.classes}) == len(fine.classes)
+    assert segdistill("recluster", fitted, "--level", "coarse")[0] == 0
+    coarse = Segmenter.load(fitted)
+    assert len(coarse.classes) == 2
+    for each in medium.classes:
+        holders = [whole for whole in coarse.classes if set(each.members) <= set(whole.members)]
+        assert len(holders) == 1
+    # Back at the level of the fit, everything is as it was.
+    assert segdistill("recluster", fitted, "--level", "medium")[0] == 0
+    assert Segmenter.load(fitted).classes == medium.classes
+    np.testing.assert_array_equal(Segmenter.load(fitted).centres.numpy(), medium.centres.numpy())
+
+
+def test_pairs_to_merge_are_proposed(fitted: Path, segdistill: Run) -> None:
+    assert segdistill("recluster", fitted, "--level", "fine", "--quiet")[0] == 0
+    status, out, error = segdistill("classes", fitted, "--propose")
+    assert status == 0, error
+    assert "likely to be the same" in out
+    assert "changes between them with the light" in out
+    merge = next(line for line in out.splitlines() if line.startswith("Merge:"))
+    assert segdistill(*merge.split()[2:])[0] == 0
+    shares = [
+        float(line.split("%")[0].split()[-1])
+        for line in segdistill("classes", fitted)[1].splitlines()[1:]
+    ]
+    assert shares == sorted(shares, reverse=True)
+
+
 def test_names_and_colours_stay_with_what_stays(fitted: Path, segdistill: Run) -> None:
     path = fitted / "segmenter.json"
     description = json.loads(path.read_text())
@@ -109,7 +149,7 @@ def test_names_and_colours_stay_with_what_stays(fitted: Path, segdistill: Run) -
     assert names_of(fitted) == ["water", "stone", "grass"]
 
 
-def test_the_report_is_written_anew(photos: Path, fitted: Path, segdistill: Run) -> None:
+def test_the_report_is_written_again(photos: Path, fitted: Path, segdistill: Run) -> None:
     report = fitted / "report.html"
     assert "sorted into 3 classes" in report.read_text()
     assert segdistill("recluster", fitted, "--classes", 4)[0] == 0
@@ -125,12 +165,14 @@ def test_the_report_is_written_anew(photos: Path, fitted: Path, segdistill: Run)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--classes is missing"),
+        ([], "give --level, --classes or --undo"),
+        (["--level", "finer"], "--level"),
+        (["--level", "fine", "--classes", 4], "--classes and --level: give only one"),
         (["--classes", 1], "--classes 1: must be from 2 to 255"),
         (["--classes", 256], "--classes 256: must be from 2 to 255"),
         (["--classes", "many"], "--classes many: must be a whole number"),
         (["--undo"], "nothing to undo"),
-        (["--undo", "--classes", 4], "give one or the other"),
+        (["--undo", "--classes", 4], "--classes and --undo: give only one"),
         (["--classes", 4, "--images", "none"], "none: no such file or folder"),
         (["--clases", 4], "did you mean --classes?"),
     ],

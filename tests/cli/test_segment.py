@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
+from tests.helpers import write_run_stub
 
 import segdistill as library
 from segdistill.model.segmenter import Segmenter
@@ -18,7 +19,9 @@ Change = Callable[[dict[str, Any]], object]
 def test_a_resolution_without_sense_is_refused(
     photos: Path, segdistill: Run, resolution: str
 ) -> None:
-    status, out, error = segdistill("segment", "run", photos, "--resolution", resolution)
+    status, out, error = segdistill(
+        "segment", write_run_stub(photos.parent / "run"), photos, "--resolution", resolution
+    )
     assert (status, out) == (2, "")
     assert error == f"segdistill segment: --resolution {resolution}: must be at least 32\n"
 
@@ -37,7 +40,7 @@ def test_nothing_written_is_a_failure(photos: Path, fitted: Path, segdistill: Ru
     # What was there already is something.
     status, out, _ = segdistill("segment", fitted, "letters", "--quiet", "--resume")
     assert status == 0
-    assert "0 written to masks/letters, 1 were there already" in out
+    assert "0 written to masks/letters, 1 existed already" in out
 
 
 def test_the_hint_after_an_interruption_is_a_command_that_works(
@@ -50,8 +53,8 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
 
     monkeypatch.setattr(Segmenter, "scores_of_viewed", interrupted)
     for out, flags, hint in [
-        ("new", [], "interrupted; the same command with --resume goes on\n"),
-        ("begun", ["--resume"], "interrupted; the same command goes on\n"),
+        ("new", [], "interrupted; run the command again with --resume to continue\n"),
+        ("begun", ["--resume"], "interrupted; run the command again to continue\n"),
         # With --resume in its place, the masks of before would be kept.
         ("begun", ["--overwrite"], "interrupted\n"),
     ]:

@@ -9,27 +9,27 @@ from tests.cli.conftest import QUICK, Run
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"training: 5", "training: must be a group of indented lines such as `steps: ...`"),
-        (b"training:\n", "training: must be a group of indented lines"),
-        (b"- 1\n- 2\n", "holds a list, not settings by name; give lines such as `classes: 8`"),
-        (b"some words\n", "holds text alone"),
-        (b"", "holds nothing"),
+        (b"training: 5", "training: must be followed by indented lines such as `steps: ...`"),
+        (b"training:\n", "training: must be followed by indented lines"),
+        (b"- 1\n- 2\n", "contains a list instead of settings; write lines such as `classes: 8`"),
+        (b"some words\n", "contains only text"),
+        (b"", "contains nothing"),
         (b"\x00\x01\x02", "not YAML"),
-        (b"\x89PNG\r\n\x1a\n", "not text in UTF-8; save it as UTF-8"),
-        ("backbone: café\n".encode("cp1252"), "not text in UTF-8; save it as UTF-8"),
+        (b"\x89PNG\r\n\x1a\n", "not UTF-8 text; save it as UTF-8"),
+        ("backbone: café\n".encode("cp1252"), "not UTF-8 text; save it as UTF-8"),
         (b"a: b: c\n", "not YAML in line 1, column 5: mapping values are not allowed here"),
         (
             b"objective:\n  weight_self: .inf\n",
             "objective.weight_self inf: must be a finite number",
         ),
         (b"objective:\n  shift_self: .nan\n", "objective.shift_self nan: must be a finite number"),
-        (b"classes: .nan\n", "classes nan: must be a whole number or null"),
-        (b"classes: many\n", "classes many: must be a whole number or null"),
+        (b"classes: .nan\n", "classes nan: must be a whole number"),
+        (b"classes: many\n", "classes many: must be a whole number"),
         (b"classes: 1\n", "classes 1: must be from 2 to 255"),
         (b"method: foo\n", "method foo: must be one of 'stego', 'kmeans'"),
         (b"head:\n  channels: [1, 2]\n", "head.channels [1, 2]: must be a whole number"),
         (b"objective:\n  sample: 3\n", "sample: no such setting; did you mean objective.samples?"),
-        (b"config: other.yaml\n", "a settings file cannot name another"),
+        (b"config: other.yaml\n", "a settings file cannot include another"),
         (b"3: 4\n", "must be a string"),
     ],
 )
@@ -49,7 +49,7 @@ def test_a_settings_file_that_cannot_be_used(
 def test_a_settings_file_that_is_not_there(photos: Path, segdistill: Run) -> None:
     for given, message in [
         ("none.yaml", "none.yaml: no such file; check the path of --config"),
-        (photos, f"{photos}: a folder; give a YAML file of settings"),
+        (photos, f"{photos}: is a folder; give a YAML file of settings"),
         ("x" * 300, "cannot be read"),
     ]:
         status, _, error = segdistill("fit", photos, "--config", given)
@@ -74,13 +74,13 @@ def test_files_of_part_of_the_settings_add_up(photos: Path, segdistill: Run) -> 
     ("arguments", "message"),
     [
         (["--head.channels="], "--head.channels '': must be a whole number"),
-        (["--classes="], "--classes '': must be a whole number or null"),
+        (["--classes="], "--classes '': must be a whole number"),
         (["--head.kind="], "--head.kind '': must be one of 'nonlinear', 'linear'"),
         (["--method", "foo"], "--method foo: must be one of 'stego', 'kmeans'"),
         (["--objective.pointwise", "maybe"], "--objective.pointwise maybe: must be true or false"),
         (["--training.learning_rate", "nan"], "--training.learning_rate nan: must be a number"),
         (["--training.learning_rate", ".inf"], "--training.learning_rate inf: must be a finite"),
-        (["--head", "5"], "--head 5: no settings file; set one by one, as --head.NAME"),
+        (["--head", "5"], "--head 5: no such file; set values as --head.NAME"),
         (["--seed"], "--seed needs a value"),
         (["--overwrite=yes"], "--overwrite takes no value"),
     ],

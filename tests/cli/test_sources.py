@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import QUICK, Run
-from tests.helpers import write_striped_folder
+from tests.helpers import write_run_stub, write_striped_folder
 
 import segdistill
 from segdistill.images.finding import find_images
@@ -116,7 +116,7 @@ def test_links_are_followed_once_and_broken_ones_counted(
     assert "a link that leads nowhere" in error
 
 
-def test_kinds_that_cannot_be_read_are_named_once(photos: Path, segdistill: Run) -> None:
+def test_formats_that_cannot_be_read_are_named_once(photos: Path, segdistill: Run) -> None:
     for name in ("a.heic", "b.HEIC", "more/c.dng", ".hidden.heic"):
         (photos / name).write_bytes(b"")
     status, _, error = segdistill("fit", photos, *FIT)
@@ -132,12 +132,13 @@ def test_kinds_that_cannot_be_read_are_named_once(photos: Path, segdistill: Run)
         assert error == f"segdistill segment: {source}: only {message}\n"
 
 
-def test_a_wrong_path_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
+def test_a_wrong_path_is_reported_before_torch_is_loaded(tmp_path: Path) -> None:
     code = (
         "import sys; from segdistill.cli.main import main\n"
         "assert main(sys.argv[1:]) == 2\n"
         "assert 'torch' not in sys.modules"
     )
+    write_run_stub(tmp_path / "run")
     for arguments in (["fit", "nowhere"], ["fit", "*.png"], ["segment", "run", "nowhere"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],

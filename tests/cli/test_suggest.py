@@ -32,9 +32,9 @@ def test_names_are_proposed_given_and_undone(
     status, out, error = segdistill(*asked, "--quiet")
     assert (status, error) == (0, "")
     lines = out.splitlines()
-    assert lines[0].split() == ["class", "now", "proposed", "likely", "words"]
+    assert lines[0].split() == ["class", "current", "suggested", "likely", "words"]
     assert lines[1].count("%") == 3
-    assert lines[-1] == "Nothing was changed: --apply gives the names proposed."
+    assert lines[-1] == "Nothing was changed; --apply applies the suggested names."
     assert (fitted / "segmenter.json").read_bytes() == before
     assert segdistill("name", fitted, "1=mine", "--quiet")[0] == 0
     status, out, error = segdistill(*asked, "--unique", "--apply", "--top", 1)
@@ -60,7 +60,7 @@ def test_a_word_for_several_classes_is_numbered_and_merging_is_offered(
     assert f"segdistill classes {fitted} --merge 0 1 2" in out
 
 
-def test_mistakes_are_told(fitted: Path, words: Path, clip: Path, segdistill: Run) -> None:
+def test_mistakes_are_reported(fitted: Path, words: Path, clip: Path, segdistill: Run) -> None:
     empty = words.with_name("empty.txt")
     empty.write_text("# nothing\n")
     for arguments, said in [
@@ -68,7 +68,7 @@ def test_mistakes_are_told(fitted: Path, words: Path, clip: Path, segdistill: Ru
         (("--apply", "0=road"), "--apply: only with --suggest"),
         (("--suggest", "nowhere.txt"), "nowhere.txt: no such file"),
         (("--suggest", empty, "--model", clip), "holds no word"),
-        (("0=road", "--suggest", words), "give one or the other"),
+        (("0=road", "--suggest", words), "give only one of them"),
         (("--suggest", words, "--overwrite"), "only with --apply"),
         (("--suggest", words, "--model", "clip"), "neither a hub id"),
         (("--suggest", words, "--model", clip, "--top", 0), "--top 0: must be at least 1"),

@@ -25,7 +25,7 @@ def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill
     Path("masks/clip/frame_000003.png").unlink()
     status, out, error = segdistill("segment", fitted, clip, "--resume", "--quiet")
     assert status == 0, error
-    assert "1 written to masks/clip, 5 were there already" in out
+    assert "1 written to masks/clip, 5 existed already" in out
 
 
 def test_what_cannot_take_videos_says_what_can(fitted: Path, clip: Path, segdistill: Run) -> None:
@@ -50,7 +50,7 @@ def test_what_cannot_take_videos_says_what_can(fitted: Path, clip: Path, segdist
         (["films/clip.mp4", "--smooth", "1"], "--smooth 1.0: must be from 0 to below 1"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     fitted: Path, clip: Path, segdistill: Run, arguments: list[str], message: str
 ) -> None:
     status, out, error = segdistill("segment", fitted, *arguments)

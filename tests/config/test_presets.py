@@ -17,7 +17,7 @@ PUBLISHED = {
     "depthg-cityscapes27-vitb8": (100, (0.95, 1.02, 0.57), (0.39, 0.25, 0.26), False),
     "depthg-potsdam3-vits8": (90, (0.61, 0.34, 0.72), (0.2, 0.09, 0.63), True),
 }
-# weight and shift of depth, factor of the weight and its period, locations, factor of locations, batch
+# weight and shift of depth, factor and period of the weight, locations, their factor, batch
 DEPTH = {
     "depthg-cocostuff27-vits8": (0.19, 0.03, 0.6, 250, "farthest", 11, 0.9, 32),
     "depthg-cocostuff27-vitb8": (0.1603, 0.0359, 0.64, 300, "farthest", 12, 1.0, 32),

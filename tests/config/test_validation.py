@@ -78,7 +78,7 @@ def test_a_mistake_in_python_is_named(changes: dict[str, Any], message: str) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_other_kinds_of_numbers_and_paths_become_plain() -> None:
+def test_other_types_of_numbers_and_paths_become_plain() -> None:
     usual = FitSettings(
         classes=np.int64(8),  # type: ignore[arg-type]
         labels="labels",  # type: ignore[arg-type]

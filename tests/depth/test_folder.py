@@ -163,7 +163,7 @@ def test_previews_lie_in_a_folder_of_their_own(
 
 def test_a_folder_that_cannot_be_made_is_told(estimate: Estimate, tmp_path: Path) -> None:
     (tmp_path / "depth").write_text("a file")
-    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+    with pytest.raises(UserError, match="a file exists where a folder is needed"):
         estimate(tmp_path / "depth")
 
 

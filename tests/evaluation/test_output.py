@@ -144,5 +144,5 @@ def test_an_earlier_evaluation_is_refused_unless_asked(tmp_path: Path) -> None:
             check_output_folder(tmp_path, overwrite=False)
         check_output_folder(tmp_path, overwrite=True)
         path.unlink()
-    with pytest.raises(UserError, match=r"notes\.txt: a file stands where a folder is needed"):
+    with pytest.raises(UserError, match=r"notes\.txt: a file exists where a folder is needed"):
         check_output_folder(tmp_path / "notes.txt", overwrite=True)

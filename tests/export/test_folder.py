@@ -154,7 +154,7 @@ def test_masks_of_other_classes_are_refused_whatever_their_number(masks: Path) -
         ("coco", "there.json", r"there\.json: exists already; add --overwrite"),
         ("label-studio", "config.json", r"config\.xml: exists already; add --overwrite"),
         ("yolo", "full", "full: is not empty; add --overwrite"),
-        ("coco", "file/out.json", "a file stands where a folder is needed"),
+        ("coco", "file/out.json", "a file exists where a folder is needed"),
     ],
 )
 def test_places_that_will_not_do(

@@ -143,5 +143,5 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = write_masks(tmp_path / "masks", {"a.png": PATTERN})
     write_tiff(tmp_path / "tiles" / "a.tif", PATTERN, UTM, NORTH_UP)
     monkeypatch.setattr(geojson, "find_spec", lambda _name: None)
-    with pytest.raises(UserError, match=r"needs rasterio; pip install 'segdistill\[geo\]'"):
+    with pytest.raises(UserError, match=r"needs rasterio; run pip install .*\[geo\]'"):
         export("geojson", folder, tmp_path / "out.geojson", tmp_path / "tiles")

@@ -40,5 +40,5 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shape"):
         write_frames(tmp_path / "a.mp4", [Image.new("L", (8, 8))], 80)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
-    with pytest.raises(UserError, match="a file stands where"):
+    with pytest.raises(UserError, match="a file exists where"):
         write_frames(tmp_path / "a.mp4" / "b.mp4", grey_frames(2), 80)

@@ -199,5 +199,5 @@ def test_very_large_matrices_are_left_to_their_files(tmp_path: Path) -> None:
 
 def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+    with pytest.raises(UserError, match="a file exists where a folder is needed"):
         write_evaluation_page(tmp_path / "out" / "evaluation.html", evaluation())

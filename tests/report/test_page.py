@@ -241,17 +241,21 @@ def test_how_the_number_of_classes_was_found_is_shown(
     tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
 ) -> None:
     count = {
-        "chosen": 3,
-        "stands_out": True,
-        "candidates": [2, 3, 4, 22],
-        "stability": [0.9, 0.95, 0.5, -0.1],
-        "silhouette": [0.6, 0.7, 0.65, 0.61],
+        "chosen": 6,
+        "coarse": 3,
+        "fine": 24,
+        "confidence": "high",
+        "candidates": [3, 6, 7, 22],
+        "stability": [0.95, 0.9, 0.5, -0.1],
+        "silhouette": [0.7, 0.6, 0.65, 0.61],
         "needed": 0.8,
     }
     _, reader = report_on(tmp_path, segmenter, pictures, class_count=count)
     words = reader.words()
-    assert "The fit found 3, from the codes alone" in words
-    assert "3 (taken) 0.95 0.70" in words
+    assert "The fit chose 6 (level medium)" in words
+    assert "Confidence: high" in words
+    assert "3 (coarse) 0.95 0.70" in words
+    assert "6 (medium) 0.90 0.60" in words
     assert "22 -0.10 0.61" in words
     assert "How many classes?" in words
     assert len(reader.attributes("circle", "cx")) == 1
@@ -261,10 +265,14 @@ def test_how_the_number_of_classes_was_found_is_shown(
         for point in points.split()
     ]
     assert all(0 <= height <= 200 for height in heights)
-    unsure = {**count, "chosen": 8, "stands_out": False}
+    unsure = {**count, "chosen": 12, "confidence": "none"}
     words = report_on(tmp_path, segmenter, pictures, class_count=unsure)[1].words()
     assert "none stands out" in words
-    assert "the default, 8" in words
+    assert "the default, 12" in words
+    # Runs of earlier versions know only one number.
+    old = {key: count[key] for key in ("chosen", "candidates", "stability", "silhouette", "needed")}
+    words = report_on(tmp_path, segmenter, pictures, class_count={**old, "stands_out": True})[1]
+    assert "The fit chose 6" in words.words()
     given = report_on(tmp_path, segmenter, pictures, class_count=None)[1].words()
     assert "How many classes?" not in given
 
@@ -343,5 +351,5 @@ def test_a_report_that_cannot_be_written_leaves_nothing(
     tmp_path: Path, segmenter: Segmenter
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+    with pytest.raises(UserError, match="a file exists where a folder is needed"):
         report_on(tmp_path / "file", segmenter, [])

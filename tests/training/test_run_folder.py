@@ -101,7 +101,7 @@ def test_a_checkpoint_brings_back_weights_and_averages(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="a file stands where"):
+    with pytest.raises(UserError, match="a file exists where"):
         RunFolder(tmp_path / "file" / "run").check(SETTINGS, overwrite=False, resume=False)
 
 

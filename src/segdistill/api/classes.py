@@ -12,6 +12,7 @@ from segdistill.errors import UserError
 from segdistill.images.labels import Colour
 from segdistill.model import class_edits
 from segdistill.model.class_sets import (
+    ClassSet,
     ClassSets,
     change_classes,
     read_class_sets,
@@ -19,7 +20,9 @@ from segdistill.model.class_sets import (
     step_on,
 )
 from segdistill.model.description import SegmentClass
+from segdistill.objective.class_relations import MergeProposal
 from segdistill.training.clustering import classes_of_codes
+from segdistill.training.proposals import PROPOSALS, proposals_for
 
 Classes = tuple[SegmentClass, ...]
 
@@ -40,12 +43,7 @@ def class_shares(run: Source) -> NDArray[np.float64] | None:
         UserError: the folder holds no model, or a damaged one.
     """
     sets = read_class_sets(Path(run))
-    if sets.prototypes is None:
-        return None
-    shares = np.zeros(len(sets.current.classes))
-    owners = classes_of_codes(sets.prototypes, sets.current)
-    np.add.at(shares, owners, sets.prototypes.shares.double().numpy())
-    return shares
+    return _shares(sets, sets.current)
 
 
 def name_classes(run: Source, names: Mapping[int, str]) -> Classes:
@@ -75,7 +73,10 @@ def colour_classes(run: Source, colours: Mapping[int, Colour]) -> Classes:
 
 
 def merge_classes(run: Source, indices: Collection[int]) -> Classes:
-    """Make one class of several; the classes behind it move up, so that indices have no gaps.
+    """Make one class of several.
+
+    The classes are renumbered by their share of the training codes, the largest first, so that
+    indices have no gaps.
 
     Args:
         run: a run folder.
@@ -87,7 +88,33 @@ def merge_classes(run: Source, indices: Collection[int]) -> Classes:
     Raises:
         UserError: as for :func:`name_classes`.
     """
-    return _changed(run, lambda classes: class_edits.merged(classes, indices))
+    folder = Path(run)
+    sets = read_class_sets(folder)
+    merged = replace(sets.current, classes=class_edits.merged(sets.current.classes, indices))
+    shares = _shares(sets, merged)
+    if shares is not None:
+        merged = replace(
+            merged, classes=class_edits.ordered_by_share(merged.classes, shares.tolist())
+        )
+    change_classes(folder, sets, merged)
+    return merged.classes
+
+
+def proposed_merges(run: Source, *, count: int = PROPOSALS) -> list[MergeProposal]:
+    """Return the pairs of classes that a person is likely to merge, the likeliest first.
+
+    They turn into each other when only the light changes, and have the same surroundings; see
+    :mod:`segdistill.objective.class_relations`. Nothing is changed.
+
+    Args:
+        run: a run folder; one of an older version, or with fewer than three classes, has none.
+        count: number of proposals, at most.
+
+    Raises:
+        UserError: the folder holds no model, or a damaged one.
+    """
+    sets = read_class_sets(Path(run))
+    return proposals_for(sets.prototypes, sets.code_maps, sets.current, count=count)
 
 
 def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) -> Classes:
@@ -131,6 +158,15 @@ def redo_classes(run: Source) -> Classes:
         raise UserError(f"{run}: no change of its classes was undone; nothing to redo")
     step_on(Path(run), sets)
     return sets.undone[0].classes
+
+
+def _shares(sets: ClassSets, classes: ClassSet) -> NDArray[np.float64] | None:
+    if sets.prototypes is None:
+        return None
+    shares = np.zeros(len(classes.classes))
+    owners = classes_of_codes(sets.prototypes, classes)
+    np.add.at(shares, owners, sets.prototypes.shares.double().numpy())
+    return shares
 
 
 def _changed(run: Source, edit: Callable[[Classes], Classes]) -> Classes:

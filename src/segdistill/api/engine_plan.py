@@ -76,8 +76,8 @@ def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[I
 
 def _is_output(image: RemoteImage, out: Folder) -> bool:
     """Return whether an image lies in a folder for outputs that is itself among the images."""
-    inside = out.place.startswith(f"{image.folder}/")
-    return inside and image.url.startswith(f"{out.place}/")
+    inside = out.address.startswith(f"{image.folder}/")
+    return inside and image.url.startswith(f"{out.address}/")
 
 
 def plan_outputs(
@@ -128,12 +128,12 @@ def plan_outputs(
         return Plan(items, kept)
     if kept:
         raise UserError(
-            f"{out.place}: {len(kept)} of {len(images)} {kind} exist already; add --resume to write"
-            " the others, --overwrite to replace them, or choose another --out"
+            f"{out.address}: {len(kept)} of {len(images)} {kind} exist already; add --resume to"
+            " write the others, --overwrite to replace them, or choose another --out"
         )
     if is_there(summary):
         raise UserError(
-            f"{out.place}/{summary}: exists already; add --overwrite or choose another --out"
+            f"{out.address}/{summary}: exists already; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
 
@@ -149,6 +149,6 @@ def _looking_into(out: Folder) -> Callable[[str], bool]:
 def _is_image(out: Folder, name: str, image: Image) -> bool:
     """Return whether an output would lie where an image does."""
     if isinstance(image, RemoteImage):
-        return f"{out.place}/{name}" == image.url
+        return f"{out.address}/{name}" == image.url
     # However the two are spelt, and through whatever links.
     return out.path is not None and (out.path / name).resolve() == image.path.resolve()

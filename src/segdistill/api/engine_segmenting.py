@@ -79,7 +79,7 @@ def segment_by_engine(
             else:
                 pixels += counts
             advance(1)
-    done = SegmentedFiles(out.path or out.place, kept=len(images) - len(items))
+    done = SegmentedFiles(out.path or out.address, kept=len(images) - len(items))
     if items and out.path is None:
         # By it the folder is known for one of masks, even if this is killed.
         _send_classes(out, segmenter, np.zeros_like(pixels))
@@ -139,7 +139,7 @@ def _check_kept(out: Folder, segmenter: Segmenter) -> None:
         copy = Path(scratch) / CLASSES_FILE
         with contextlib.suppress(UserError):
             out.fetch(CLASSES_FILE, copy)
-        check_same_classes(copy, out.place, segmenter.classes)
+        check_same_classes(copy, out.address, segmenter.classes)
 
 
 def _send_classes(out: Folder, segmenter: Segmenter, pixels: MaskPixels) -> None:

@@ -124,7 +124,7 @@ def extract_features(
         # First, so that what is there is known by it even if this is killed.
         _send_about(about, place)
     done = ExtractedFeatures(
-        place.path or place.place, maker.channels, maker.backbone.stride, kept=len(plan.kept)
+        place.path or place.address, maker.channels, maker.backbone.stride, kept=len(plan.kept)
     )
     for row in run_work(
         work,
@@ -184,11 +184,11 @@ def _check_same(about: Mapping[str, Any], place: Folder) -> None:
             differing = [name for name in SAME if known.get(name) != about[name]]
         except (UserError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{place.place}/{FEATURES_FILE}: does not tell of what kind the maps there are;"
+                f"{place.address}/{FEATURES_FILE}: does not tell of what kind the maps there are;"
                 " add --overwrite, or choose another --out"
             ) from error
     if differing:
         raise UserError(
-            f"{place.place}: the maps there have another {' and '.join(differing)}; add"
+            f"{place.address}: the maps there have another {' and '.join(differing)}; add"
             " --overwrite, or choose another --out"
         )

@@ -90,6 +90,8 @@ def fit(
     if run is not None:
         group.from_first(lambda: run.check(chosen, overwrite=overwrite, resume=resume))
     group.from_first(lambda: check_batch_size(chosen, group))
+    # Before the images are decoded, which may take long: missing weights are reported at once.
+    backbone = _loaded(chosen)
     auxiliary = auxiliary_inputs_of(files, chosen, labelled, depth_maps, progress=progress)
     raster = group.from_first(lambda: reading_of_files(files, chosen.bands))
     checked, skipped = check_images(
@@ -100,7 +102,6 @@ def fit(
             "%d of %d images skipped, the first: %s", len(skipped), len(files), skipped[0].reason
         )
     _announce_classes(chosen)
-    backbone = _loaded(chosen)
     resolved = _resolved(chosen, backbone)
     # Before an earlier run is removed: it stays if there is not enough to learn from.
     check_enough(feature_maps(checked, backbone, resolved, compute), resolved)
@@ -110,7 +111,8 @@ def fit(
         checked, backbone, resolved, compute, auxiliary=auxiliary, run=run, progress=progress
     )
     segmenter = learned.segmenter
-    resolved = _with_class_count(resolved, learned.class_count, run)
+    resolved = _with_class_count(resolved, learned.class_count)
+    _announce_levels(segmenter, run)
     if learned.streamed:
         logger.warning(
             "the feature store had no room for %d feature maps; raise --cache.max_gigabytes to"
@@ -143,25 +145,42 @@ def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
 
 def _announce_classes(settings: FitSettings) -> None:
     if settings.estimates_classes:
-        logger.info("--classes is not given: their number will be estimated from the codes")
+        logger.info("--classes is not given: the number of classes will be estimated")
     elif settings.classes is None:
         logger.info("--classes is not given: finding %d classes", DEFAULT_CLASSES)
 
 
-def _with_class_count(
-    settings: FitSettings, class_count: ClassCount | None, run: RunFolder | None
-) -> FitSettings:
-    """Say which number of classes was found, if it was not given, and fill it in."""
+def _with_class_count(settings: FitSettings, class_count: ClassCount | None) -> FitSettings:
+    """Fill in the number of classes that was estimated, if it was not given."""
     if class_count is None:
         return settings
-    found = class_count.chosen
-    said = f"{found} classes found"
-    if not class_count.stands_out:
-        said = f"no number of classes stands out, so {found} are made"
-    command = ["segdistill", "recluster", "RUN" if run is None else str(run.path)]
-    change = shlex.join([*command, "--classes", "N"])
-    logger.info("%s; `%s` changes that without training again", said, change)
-    return replace(settings, classes=found)
+    if class_count.is_default:
+        logger.warning(
+            "These images have little in common: at %d classes, clusterings of two halves of them"
+            " agree by only %.2f (1 is identical). No number of classes stands out; using the"
+            " default, %d",
+            class_count.chosen,
+            class_count.stability_of_chosen,
+            class_count.chosen,
+        )
+    return replace(settings, classes=class_count.chosen)
+
+
+def _announce_levels(segmenter: Segmenter, run: RunFolder | None) -> None:
+    """Log how many classes there are, and how to get more or fewer."""
+    levels = segmenter.levels
+    if levels is None:
+        return
+    counts = levels.counts
+    recluster = ["segdistill", "recluster", "RUN" if run is None else str(run.path)]
+    logger.info(
+        "%d classes (level medium; coarse has %d, fine %d); to change the level, without"
+        " training again: %s",
+        counts["medium"],
+        counts["coarse"],
+        counts["fine"],
+        shlex.join([*recluster, "--level", "fine"]),
+    )
 
 
 def _finish(
@@ -185,6 +204,7 @@ def _finish(
         "agreement_history": [asdict(each) for each in learned.agreement_history],
         "kept_step": learned.kept_step,
         "class_count": None if learned.class_count is None else asdict(learned.class_count),
+        "levels": None if segmenter.levels is None else segmenter.levels.counts,
     }
     run.write_facts(facts)
     write_report(

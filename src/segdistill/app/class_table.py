@@ -12,11 +12,14 @@ from segdistill.app.recent import Recent
 from segdistill.app.tree import TreeDrawing
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
+from segdistill.model.class_sets import ClassSets
 from segdistill.model.description import SegmentClass
 from segdistill.report.examples import Sample, choose_examples, class_pixels, shares_of
 from segdistill.report.figures import example_picture, image_uri
+from segdistill.report.merging import merge_reason
 from segdistill.report.page import css_colour
 from segdistill.report.text import percent
+from segdistill.training.proposals import proposals_for
 
 KEPT_EXAMPLES = 512
 
@@ -74,6 +77,36 @@ class Row:
 
 
 @dataclass(frozen=True)
+class LevelButton:
+    """A level that can be chosen.
+
+    Attributes:
+        name: ``coarse``, ``medium`` or ``fine``.
+        count: number of its classes.
+        in_use: whether its classes are in use.
+    """
+
+    name: str
+    count: int
+    in_use: bool
+
+
+@dataclass(frozen=True)
+class ProposedMerge:
+    """Two classes that are likely to be one kind of thing.
+
+    Attributes:
+        rows: of the two classes, with their examples.
+        indices: of the two classes.
+        reason: why they may be the same, as a sentence.
+    """
+
+    rows: tuple[Row, Row]
+    indices: tuple[int, int]
+    reason: str
+
+
+@dataclass(frozen=True)
 class ClassesView:
     """What is shown of the classes.
 
@@ -84,6 +117,8 @@ class ClassesView:
         can_redo: whether there is something to redo.
         most: largest number of classes that can be asked for; 0 if the model keeps no codes.
         tree: of the classes; ``None`` if the model keeps no codes.
+        levels: that can be chosen; none for older models.
+        proposals: classes to merge, the likeliest first.
         message: what was done, or what went wrong.
         failed: whether it went wrong.
     """
@@ -94,6 +129,8 @@ class ClassesView:
     can_redo: bool
     most: int
     tree: TreeDrawing | None
+    levels: Sequence[LevelButton] = ()
+    proposals: Sequence[ProposedMerge] = ()
     message: str = ""
     failed: bool = False
 
@@ -175,4 +212,28 @@ def _examples_of(
             samples[window.sample].file.name.as_posix(),
         )
         for window in choose_examples(masks, pixels, index)
+    ]
+
+
+def level_buttons(sets: ClassSets) -> list[LevelButton]:
+    """Return the levels that a run's classes can be changed to."""
+    levels = sets.current.levels
+    if levels is None:
+        return []
+    in_use = levels.level_of(sets.current.classes)
+    return [LevelButton(name, count, name == in_use) for name, count in levels.counts.items()]
+
+
+def proposed_merges(sets: ClassSets, rows: Sequence[Row]) -> list[ProposedMerge]:
+    """Return the pairs of classes that are likely to be one kind of thing.
+
+    Args:
+        sets: classes of a run folder.
+        rows: of the classes in use, in the order of their indices.
+    """
+    return [
+        ProposedMerge(
+            (rows[each.classes[0]], rows[each.classes[1]]), each.classes, merge_reason(each)
+        )
+        for each in proposals_for(sets.prototypes, sets.code_maps, sets.current)
     ]

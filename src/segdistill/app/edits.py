@@ -10,6 +10,7 @@ from segdistill.api import classes as editing
 from segdistill.api.reclustering import recluster
 from segdistill.errors import UserError
 from segdistill.images.labels import Colour
+from segdistill.model.levels import LEVEL_NAMES
 
 Wish = Mapping[str, Any]
 
@@ -21,7 +22,7 @@ def make_change(run: Path, wish: Wish) -> str:
         run: the run folder.
         wish: ``do`` names the change: ``name`` and ``colour`` (with ``index`` and ``value``),
             ``hide`` (with ``index``, and ``value`` to hide or to show), ``merge`` (with
-            ``indices``), ``count`` (with ``value``), ``undo`` or ``redo``.
+            ``indices``), ``count`` or ``level`` (with ``value``), ``undo`` or ``redo``.
 
     Returns:
         What was done, as a sentence.
@@ -86,16 +87,27 @@ def _merge(run: Path, wish: Wish) -> str:
     indices = sorted({int(index) for index in wish["indices"]})
     before = editing.classes_of(run)
     after = editing.merge_classes(run, indices)
+    merged = {cluster for index in indices for cluster in before[index].members}
+    union = next(each for each in after if merged <= set(each.members))
     names = [before[index].name for index in indices]
     together = f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"{_capital(together)} are one class now, {after[indices[0]].name}."
+    return f"{_capital(together)} are now one class, {union.name}."
 
 
 def _count(run: Path, wish: Wish) -> str:
     changed = recluster(run, int(wish["value"]))
     if changed.after == changed.before:
         return f"There are {len(changed.after)} classes already."
-    return f"{len(changed.after)} classes now, {len(changed.before)} before."
+    return f"Now {len(changed.after)} classes instead of {len(changed.before)}."
+
+
+def _level(run: Path, wish: Wish) -> str:
+    level = str(wish["value"])
+    names = [name for name in LEVEL_NAMES if name == level]
+    if not names:
+        raise UserError(f"{level}: no such level; choose {', '.join(LEVEL_NAMES)}")
+    changed = recluster(run, level=names[0])
+    return f"Level {level}: now {len(changed.after)} classes instead of {len(changed.before)}."
 
 
 def _undo(run: Path, _wish: Wish) -> str:
@@ -118,6 +130,7 @@ CHANGES: dict[str, Callable[[Path, Wish], str]] = {
     "hide": _hide,
     "merge": _merge,
     "count": _count,
+    "level": _level,
     "undo": _undo,
     "redo": _redo,
 }

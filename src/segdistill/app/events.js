@@ -25,7 +25,7 @@ element.addEventListener("click", (event) => {
     if (wish.do === "merge") {
       wish.indices = wish.indices ? wish.indices.split(",").map(Number) : chosen();
     }
-    if (["merge", "undo", "redo"].includes(wish.do)) ticked.clear();
+    if (["merge", "undo", "redo", "level"].includes(wish.do)) ticked.clear();
     send(wish);
     return;
   }

@@ -190,16 +190,7 @@ def with_classes(segmenter: Segmenter, chosen: ClassSet) -> Segmenter:
         segmenter: the model.
         chosen: the classes and their centres.
     """
-    changed = Segmenter(
-        segmenter.backbone,
-        segmenter.preparation,
-        segmenter.head,
-        chosen.centres,
-        replace(segmenter.settings, classes=chosen.classes),
-        segmenter.prototypes,
-    ).to(segmenter.compute.device)
-    changed.compute, changed.budget = segmenter.compute, segmenter.budget
-    return changed
+    return segmenter.with_classes(chosen.classes, chosen.centres, chosen.levels)
 
 
 def file_key(file: ImageFile) -> FileKey:

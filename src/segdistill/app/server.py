@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from segdistill.app.rendering import part
-from segdistill.errors import UserError
+from segdistill.errors import UserError, missing_extra
 
 LOCAL_HOST = "127.0.0.1"
 # The page may fetch nothing from elsewhere, whatever its parts ask for.
@@ -51,7 +51,7 @@ def require_gradio() -> None:
         UserError: it is not; the message names the extra.
     """
     if find_spec("gradio") is None:
-        raise UserError("the app needs gradio: pip install 'segdistill[app]'")
+        raise UserError(f"the app {missing_extra('gradio', 'app')}")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.app.class_table import ClassesView, ClassTable, Progress, no_progress
+from segdistill.app.class_table import (
+    ClassesView,
+    ClassTable,
+    Progress,
+    level_buttons,
+    no_progress,
+    proposed_merges,
+)
 from segdistill.app.correspondences import By, HeatPicture, correspondences_of
 from segdistill.app.edits import make_change, revision_of
 from segdistill.app.live_run import LiveRun, file_key
@@ -133,13 +140,16 @@ class AppState:
         with self.run.lock:
             sets = self.run.sets
             prototypes = sets.prototypes
+            rows = self.table.rows(progress)
             return ClassesView(
-                rows=self.table.rows(progress),
+                rows=rows,
                 revision=revision_of(self.run.grouping),
                 can_undo=bool(sets.former),
                 can_redo=bool(sets.undone),
                 most=0 if prototypes is None else min(MOST_CLASSES, len(prototypes.shares)),
                 tree=tree_of_classes(sets),
+                levels=level_buttons(sets),
+                proposals=proposed_merges(sets, rows),
                 message=message,
                 failed=failed,
             )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from segdistill.cli.parser import (
     CommandParser,
+    backbone_option,
     command_line,
-    common_options,
     compute_choice,
     compute_options,
     flag,
+    parse_options,
     run_argument,
 )
 from segdistill.errors import UserError
@@ -26,18 +27,29 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "app",
-        "Look at a run in the browser: name, merge and hide its classes, try images, see what"
-        " corresponds. Changes are saved in the run at once and can be undone. The page is served"
-        " to this computer alone and needs no network.",
+        "Open a run in the browser: name, merge and hide its classes, try images, inspect"
+        " correspondences. Changes are saved in the run at once and can be undone. The page is"
+        " served on this computer only and needs no network.",
         "segdistill app runs/photos",
     )
     run_argument(command)
     command.add_argument(
-        "--images", type=str, help="images to look at (default: those the run was fitted on)"
+        "--images",
+        type=str,
+        metavar="PATH",
+        help="images to show: folder, file or quoted glob pattern (default: those the run was"
+        " fitted on)",
     )
-    command.add_argument("--compare", type=str, help="another run, to see both side by side")
     command.add_argument(
-        "--port", type=int | None, help="to listen on (default: the first free one from 7860 on)"
+        "--compare",
+        type=str,
+        metavar="RUN",
+        help="another run, shown side by side with this one (default: none)",
+    )
+    command.add_argument(
+        "--port",
+        type=int | None,
+        help="port to listen on (default: the first free one from 7860)",
     )
     command.add_argument(
         "--host",
@@ -45,9 +57,9 @@ def parser() -> CommandParser:
         default=LOCAL_HOST,
         help="address to listen on; 0.0.0.0 lets other computers in",
     )
-    flag(command, "--no-browser", "print the address, but open no browser")
+    flag(command, "--no-browser", "print the address, but do not open a browser")
+    backbone_option(command)
     compute_options(command)
-    common_options(command)
     return command
 
 
@@ -55,9 +67,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
     folder = Path(options.run)
     compare = None if options.compare is None else Path(options.compare)
     if options.port is not None and not 1 <= options.port <= 65535:
@@ -78,34 +90,34 @@ def run(arguments: Sequence[str]) -> None:
         state.other(compare)
     if not is_local(options.host):
         print(
-            f"Warning: with --host {options.host} everybody who can reach this computer can see the"
+            f"Warning: with --host {options.host}, anyone who can reach this computer can see the"
             " images and change the classes"
         )
     with serving(
         lambda: build_page(state, compare), host=options.host, port=options.port
     ) as server:
         print(f"Run:    {folder}")
-        print(f"Images: {len(files)}{'' if files else '; --images FOLDER gives some to look at'}")
+        print(f"Images: {len(files)}{'' if files else '; give some with --images FOLDER'}")
         print(f"Page:   {server.url}", flush=True)
-        print("Ctrl-C ends it.", flush=True)
+        print("Press Ctrl-C to stop.", flush=True)
         if not options.no_browser:
             open_browser(server.url)
         server.wait()
-    print(f"\nChanges are kept in the run. Next: {command_line('segment', folder, 'IMAGES')}")
+    print(f"\nChanges are saved in the run. Next: {command_line('segment', folder, 'IMAGES')}")
 
 
 def images_of(folder: Path, given: str | None) -> "list[ImageFile]":
-    """Return the images to look at: those given, or those that the run was fitted on.
+    """Return the images to show: those given, or those that the run was fitted on.
 
     Args:
         folder: the run folder.
-        given: folder, file or pattern; ``None`` asks the run.
+        given: folder, file or pattern; ``None`` for those of the run.
 
     Returns:
-        The images; none where the run does not know them, or they are not there any more.
+        The images; empty if the run does not list them, or they do not exist any more.
 
     Raises:
-        UserError: none is found of what was given.
+        UserError: no image is found in what was given.
     """
     if given is not None:
         return find_images(given)

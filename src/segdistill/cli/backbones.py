@@ -2,24 +2,22 @@
 
 from collections.abc import Sequence
 
-from segdistill.cli.parser import CommandParser, common_options
+from segdistill.cli.parser import CommandParser, parse_options
 
 
 def parser() -> CommandParser:
     """Return the parser of the command."""
-    command = CommandParser(
+    return CommandParser(
         "backbones",
-        "List the backbones that have a short name; any hub id, local folder in the hub's layout"
-        " or DINO .pth file can be given to --backbone as well.",
+        "List the backbones that have a short name. --backbone also accepts any hub id, a local"
+        " folder in the hub's layout, or a DINO .pth file.",
         "segdistill backbones",
     )
-    common_options(command)
-    return command
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    parser().parse_args(list(arguments))
+    parse_options(parser(), arguments)
 
     from segdistill.backbones import backbone_entries
 

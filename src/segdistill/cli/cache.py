@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, common_options, flag
+from segdistill.cli.parser import CommandParser, flag, parse_options
 
 
 def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "cache",
-        "Show the features that are kept between fits, or clear them.",
+        "Show or clear the feature store, which keeps features between fits.",
         "segdistill cache --clear",
     )
-    flag(command, "--clear", "remove all kept features; they are worked out again when needed")
-    command.add_argument("--folder", type=str, help="the store, if not at its usual place")
-    common_options(command)
+    flag(command, "--clear", "delete all stored features; they are computed again when needed")
+    command.add_argument(
+        "--folder",
+        type=str,
+        metavar="FOLDER",
+        help="folder of the store (default: SEGDISTILL_CACHE, else segdistill in the user's cache"
+        " folder)",
+    )
     return command
 
 
@@ -25,7 +30,7 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         UserError: the store is not a folder.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
 
     from segdistill.features.store import GIGABYTE, FeatureStore
 
@@ -35,6 +40,6 @@ def run(arguments: Sequence[str]) -> None:
     for content in contents:
         print(f"  {content.backbone}: {content.maps} maps, {content.size / GIGABYTE:.2f} GB")
     if not contents:
-        print("  nothing is kept")
+        print("  no features are stored")
     if options.clear:
         print(f"Cleared: {store.clear() / GIGABYTE:.2f} GB")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, command_line, common_options, flag, run_argument
+from segdistill.cli.parser import CommandParser, command_line, flag, parse_options, run_argument
 from segdistill.errors import UserError
 
 CHANGES = ("merge", "hide", "show", "undo", "redo")
@@ -13,20 +13,22 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "classes",
-        "List the classes of a run; merge some, hide some, undo and redo such changes, names and"
-        " changes of their number. Later masks, reports and exports follow.",
+        "List the classes of a run; merge or hide some; undo and redo such changes, new names and"
+        " changes of the number of classes. Later masks, reports and exports use the new classes.",
         "segdistill classes runs/photos --merge 2 5",
     )
     run_argument(command)
     for name, meaning in (
-        ("--merge", "make one class of these; those behind it move up"),
-        ("--hide", "leave these out of overlays and exports; masks hold them all the same"),
-        ("--show", "show these again"),
+        ("--merge", "merge these classes into one; later classes are renumbered"),
+        ("--hide", "leave these classes out of overlays and exports; masks keep them"),
+        ("--show", "show these classes again"),
     ):
-        command.add_argument(name, type=int, nargs="+", metavar="N", help=meaning)
-    flag(command, "--undo", "take back the last change")
-    flag(command, "--redo", "make the change again that was taken back last")
-    common_options(command)
+        command.add_argument(
+            name, type=int, nargs="+", metavar="N", help=f"{meaning} (default: none)"
+        )
+    flag(command, "--propose", "list pairs of classes that are likely to be the same, to merge")
+    flag(command, "--undo", "undo the last change")
+    flag(command, "--redo", "redo the last change that was undone")
     return command
 
 
@@ -34,15 +36,18 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
     wanted = [name for name in CHANGES if options[name]]
     if len(wanted) > 1:
-        raise UserError(f"{' and '.join(f'--{name}' for name in wanted)}: one at a time")
+        raise UserError(f"{' and '.join(f'--{name}' for name in wanted)}: give only one of them")
 
     from segdistill.api import classes
 
+    if options.propose:
+        print_proposals(options.run)
+        return
     if options.merge:
         classes.merge_classes(options.run, options.merge)
     elif options.hide or options.show:
@@ -56,8 +61,28 @@ def run(arguments: Sequence[str]) -> None:
         print(f"Undo:   {command_line('classes', Path(options.run), '--undo')}")
 
 
+def print_proposals(run: str | Path) -> None:
+    """Print the pairs of classes that are likely to be the same.
+
+    Args:
+        run: a run folder.
+    """
+    from segdistill.api.classes import classes_of, proposed_merges
+    from segdistill.report.merging import merge_reason
+
+    classes, proposals = classes_of(run), proposed_merges(run)
+    if not proposals:
+        print(f"Run:    {run}: no pairs to propose")
+        return
+    print(f"Run:    {run}: pairs of classes that are likely to be the same, the likeliest first")
+    for each in proposals:
+        first, second = (classes[index] for index in each.classes)
+        print(f"  {first.index} {first.name} and {second.index} {second.name}: {merge_reason(each)}")
+    print(f"Merge:  {command_line('classes', Path(run), '--merge', *proposals[0].classes)}")
+
+
 def print_classes(run: str | Path, *, quiet: bool = False) -> None:
-    """Print a line for each class of a run: index, name, share of the training codes.
+    """Print a line per class of a run: index, name, share of the training codes.
 
     Args:
         run: a run folder.
@@ -73,8 +98,8 @@ def print_classes(run: str | Path, *, quiet: bool = False) -> None:
     for each in classes:
         share = "" if shares is None else f"{shares[each.index]:6.1%}"
         notes = [
-            *([f"clusters {', '.join(map(str, each.members))}"] if len(each.members) > 1 else []),
+            *([f"{len(each.members)} clusters"] if len(each.members) > 1 else []),
             *(["hidden"] if each.hidden else []),
         ]
-        said = f"  ({'; '.join(notes)})" if notes else ""
-        print(f"  {each.index:3}  {each.name:<{width}}  {share}{said}".rstrip())
+        note = f"  ({'; '.join(notes)})" if notes else ""
+        print(f"  {each.index:3}  {each.name:<{width}}  {share}{note}".rstrip())

@@ -3,25 +3,28 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, command_line, common_options, flag
+from segdistill.cli.parser import CommandParser, command_line, flag, parse_options
 
 
 def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "convert",
-        "Turn a checkpoint of STEGO or DepthG into a run folder, without running code in it.",
+        "Convert a checkpoint of STEGO or DepthG to a run folder, without running code in it.",
         "segdistill convert stego.ckpt --out runs/stego",
     )
-    command.add_argument("checkpoint", help="file that their training wrote (.ckpt)")
-    command.add_argument("--out", required=True, type=str, help="run folder to write")
+    command.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint that their training wrote (.ckpt)"
+    )
+    command.add_argument(
+        "--out", required=True, type=str, metavar="FOLDER", help="run folder to write"
+    )
     command.add_argument(
         "--num-heads",
         type=int | None,
-        help="attention heads of the backbone (default: as the network it names has)",
+        help="attention heads of the backbone (default: those of the network it names)",
     )
-    flag(command, "--overwrite", "replace what an earlier conversion wrote")
-    common_options(command)
+    flag(command, "--overwrite", "replace the run of an earlier conversion")
     return command
 
 
@@ -31,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         UserError: the checkpoint cannot be used, or the run folder cannot be written.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
     out = Path(options.out)
 
     from segdistill.model.checkpoints import BACKBONE_FOLDER, convert_checkpoint

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from segdistill.cli.parser import (
     CommandParser,
-    common_options,
+    backbone_option,
     compute_choice,
     compute_options,
     flag,
+    parse_options,
     run_argument,
 )
 from segdistill.errors import UserError
@@ -19,25 +20,36 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "correspond",
-        "Draw what a point of an image corresponds to, in that image and in another, by the"
-        " backbone's features and by the codes that were learned.",
+        "Draw what a point of an image corresponds to, in the same image and in another one,"
+        " according to the backbone's features and to the learned codes.",
         "segdistill correspond runs/photos beach.jpg dunes.jpg --point 120,80",
     )
     run_argument(command)
-    command.add_argument("first", help="image that holds the point")
-    command.add_argument("second", nargs="?", help="image to look in (default: the first)")
+    command.add_argument("first", metavar="IMAGE", help="image that contains the point")
     command.add_argument(
-        "--point", type=str, help="x,y in pixels of the first image (default: its middle)"
+        "second",
+        nargs="?",
+        metavar="OTHER",
+        help="image to search for correspondences (default: IMAGE)",
     )
-    command.add_argument("--out", type=str, default="correspondences.png", help="picture to write")
+    command.add_argument(
+        "--point",
+        type=str,
+        metavar="X,Y",
+        help="point in IMAGE, in pixels (default: its centre)",
+    )
+    command.add_argument(
+        "--out", type=str, default="correspondences.png", metavar="FILE", help="picture to write"
+    )
     command.add_argument(
         "--animation",
         type=str,
-        help="also write this file, .gif or .mp4, in which the point moves",
+        metavar="FILE",
+        help="also write this .gif or .mp4, in which the point moves (default: no animation)",
     )
-    flag(command, "--overwrite", "replace the pictures that are there")
+    flag(command, "--overwrite", "replace existing pictures")
+    backbone_option(command)
     compute_options(command)
-    common_options(command)
     return command
 
 
@@ -45,9 +57,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
     out = Path(options.out)
     if out.suffix.lower() != ".png":
         raise UserError(f"--out {out}: must end with .png")
@@ -73,7 +85,7 @@ def run(arguments: Sequence[str]) -> None:
     from segdistill.model.segmenter import Segmenter
 
     images = [read_image(Path(options.first)), read_image(Path(options.second or options.first))]
-    point = share_of(options.point, images[0].shape[1], images[0].shape[0])
+    point = relative_point(options.point, images[0].shape[1], images[0].shape[0])
     segmenter = Segmenter.load(
         options.run,
         **compute_choice(options),
@@ -86,19 +98,19 @@ def run(arguments: Sequence[str]) -> None:
         print(f"Animation: {animation}")
 
 
-def share_of(text: str | None, width: int, height: int) -> tuple[float, float]:
-    """Return a point given in pixels as shares of width and height.
+def relative_point(text: str | None, width: int, height: int) -> tuple[float, float]:
+    """Return a point given in pixels as fractions of width and height.
 
     Args:
-        text: ``x,y``, or ``None`` for the middle.
-        width: of the image, in pixels.
-        height: of the image, in pixels.
+        text: ``x,y``, or ``None`` for the centre.
+        width: width of the image, in pixels.
+        height: height of the image, in pixels.
 
     Raises:
-        UserError: the text is no point, or lies outside the image.
+        UserError: the text is not a point, or the point is outside the image.
 
     Example:
-        >>> share_of("30,10", 120, 20)
+        >>> relative_point("30,10", 120, 20)
         (0.25, 0.5)
     """
     if text is None:
@@ -108,5 +120,5 @@ def share_of(text: str | None, width: int, height: int) -> tuple[float, float]:
     except ValueError as error:
         raise UserError(f"--point {text}: must be x,y in pixels, such as 120,80") from error
     if not (0 <= x <= width and 0 <= y <= height):
-        raise UserError(f"--point {text}: lies outside the image of {width}x{height} pixels")
+        raise UserError(f"--point {text}: outside the image of {width}x{height} pixels")
     return x / width, y / height

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segdistill.cli.parser import CommandParser, common_options
+from segdistill.cli.parser import CommandParser, parse_options
 
 if TYPE_CHECKING:
     from segdistill.images.datasets import Dataset, Stock
@@ -18,14 +18,18 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "datasets",
-        "List the benchmark data sets, where to get them, and what is there of them.",
+        "List the benchmark data sets, where to get them, and which files of them are present.",
         "segdistill datasets cocostuff27 --root data",
     )
-    command.add_argument("name", nargs="?", type=str, help="one data set; by default all")
     command.add_argument(
-        "--root", type=str, help="folder that holds data sets: say what is found there"
+        "name", nargs="?", type=str, metavar="NAME", help="one data set (default: all)"
     )
-    common_options(command)
+    command.add_argument(
+        "--root",
+        type=str,
+        metavar="FOLDER",
+        help="folder of data sets: report which files it holds (default: list only)",
+    )
     return command
 
 
@@ -33,9 +37,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: there is no data set of that name, or the root is no folder.
+        UserError: there is no such data set, or the root is not a folder.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
 
     from segdistill.errors import UserError
     from segdistill.images.datasets import dataset_names, get_dataset
@@ -50,12 +54,12 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def describe(dataset: "Dataset", root: Path | None, *, files: bool) -> str:
-    """Return what there is to say about a data set.
+    """Return the description of a data set.
 
     Args:
-        dataset: any.
-        root: where to look for it; ``None`` to leave that out.
-        files: say which files it is made of.
+        dataset: the data set.
+        root: folder to search for it; ``None`` to skip that.
+        files: list the files it consists of.
     """
     names = dataset.classes if root is None else dataset.class_names(root)
     classes = f"{len(names)}: {', '.join(names)}" if names else "those of your labels"
@@ -81,7 +85,7 @@ def _count(split: str, stock: "Stock") -> str:
 
 
 def _entry(heading: str, texts: Sequence[str]) -> str:
-    """Return texts below each other, each wrapped, beside their heading."""
+    """Return wrapped texts below each other, to the right of their heading."""
     indent = " " * HEADING_WIDTH
     wrapped = [
         textwrap.fill(
@@ -89,7 +93,7 @@ def _entry(heading: str, texts: Sequence[str]) -> str:
             WIDTH,
             initial_indent=indent,
             subsequent_indent=indent,
-            # Paths stay whole, so that they can be copied.
+            # Paths are not broken, so that they can be copied.
             break_long_words=False,
             break_on_hyphens=False,
         )

@@ -4,8 +4,15 @@ import sys
 from collections.abc import Sequence
 from typing import Literal
 
-from segdistill.cli.outcome import tell_outcome
-from segdistill.cli.parser import CommandParser, common_options, flag
+from segdistill.cli.outcome import report_outcome
+from segdistill.cli.parser import (
+    COMPUTE,
+    DEVICE_HELP,
+    PRECISION_HELP,
+    CommandParser,
+    flag,
+    parse_options,
+)
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.depth.names import DEFAULT_DEPTH_MODEL, DEPTH_MODELS, depth_model_source
 from segdistill.images.finding import check_exists
@@ -15,43 +22,45 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "depth",
-        "Estimate the depth of images with a network: one 16-bit PNG for each, in the same tree,"
-        " upright, of the image's size, and depth.json, which says what the values mean. Maps that"
-        " the same model made before are kept, so the same command goes on after an interruption.",
+        "Estimate depth with a network: one 16-bit PNG per image, in the same folder tree, upright"
+        " and of the image's size, and depth.json, which states what the values mean. Maps that the"
+        " same model wrote before are kept, so the same command resumes after an interruption.",
         "segdistill depth photos --preview",
     )
     models = ", ".join(f"{name} ({each.licence})" for name, each in DEPTH_MODELS.items())
-    command.add_argument("images", help="folder, file or quoted glob pattern")
     command.add_argument(
-        "--model",
-        type=str,
-        default=DEFAULT_DEPTH_MODEL,
-        help="hub id or local folder of a Depth Anything, ZoeDepth or DPT network, or a short"
-        f" name (licence of the weights): {models}",
+        "images", metavar="IMAGES", help="folder, file or quoted glob pattern of images"
     )
     command.add_argument(
         "--out",
         type=str,
+        metavar="FOLDER",
         help="folder for the depth maps (default: depth/train for imgs/train and the like,"
         " IMAGES_depth otherwise)",
     )
     command.add_argument(
+        "--model",
+        type=str,
+        default=DEFAULT_DEPTH_MODEL,
+        metavar="NAME",
+        help="hub id or local folder of a Depth Anything, ZoeDepth or DPT network, or a short name"
+        f" (licence of the weights): {models}",
+    )
+    command.add_argument(
         "--kind",
         type=Literal["inverse", "depth"],
-        help="what the network gives, if its config.json does not tell: inverse depth without a"
-        " unit, or depth in metres",
+        help="what the network predicts: inverse depth without a unit, or depth in metres"
+        " (default: what its config.json says)",
     )
-    flag(command, "--preview", "also write colour pictures, in a folder of their own")
-    flag(command, "--overwrite", "make maps anew that were estimated before")
+    flag(command, "--preview", "also write colour previews, in a separate folder")
+    flag(command, "--overwrite", "estimate existing maps again")
     flag(command, "--strict", "stop at the first image that cannot be read")
     command.add_argument(
-        "--batch", type=int, default=4, help="images of one size that are estimated at once"
+        "--batch", type=int, default=4, help="number of images of one size per batch"
     )
-    command.add_argument("--device", type=DeviceName, default="auto", help="where to compute")
-    command.add_argument(
-        "--precision", type=PrecisionName, default="32-true", help="of matrix products"
-    )
-    common_options(command)
+    compute = command.section(COMPUTE)
+    compute.add_argument("--device", type=DeviceName, default="auto", help=DEVICE_HELP)
+    compute.add_argument("--precision", type=PrecisionName, default="32-true", help=PRECISION_HELP)
     return command
 
 
@@ -62,10 +71,10 @@ def run(arguments: Sequence[str]) -> int:
         Exit status: 1 if none of the images could be read.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
-    # Before torch is imported, which takes seconds: a wrong name is told at once.
+    options = parse_options(parser(), arguments)
+    # Before torch is imported, which takes seconds: a wrong name is reported at once.
     check_exists(options.images)
     depth_model_source(options.model)
 
@@ -86,9 +95,9 @@ def run(arguments: Sequence[str]) -> int:
         )
     except KeyboardInterrupt:
         if not options.overwrite:
-            print("\nFinished maps are kept: the same command goes on.", file=sys.stderr)
+            print("\nFinished maps are kept; run the command again to continue.", file=sys.stderr)
         raise
-    if status := tell_outcome("depth", "Depth", done):
+    if status := report_outcome("depth", "Depth", done):
         return status
     print(f"About:   {done.folder / 'depth.json'}")
     if done.previews is not None:

@@ -1,8 +1,8 @@
-"""Starting a command in several processes, and watching over them.
+"""Starting a command in several processes, and supervising them.
 
-Each process is the same command, told by its environment which of them it is, as ``torchrun`` does
-it. The process that the user started only waits: if one of them ends badly, the others are ended,
-and it is said.
+Each process runs the same command and finds its rank in its environment, as with ``torchrun``. The
+process that the user started only waits: if one process fails, it terminates the others and reports
+the failure.
 """
 
 import os
@@ -18,41 +18,42 @@ from typing import IO, NamedTuple
 
 from jsonargparse import Namespace
 
-from segdistill.cli.parser import CommandParser
+from segdistill.cli.parser import COMPUTE, CommandParser
 from segdistill.errors import UserError
 from segdistill.processes import in_group
 
 GRACE_SECONDS = 10
 POLL_SECONDS = 0.1
-TELLING_SECONDS = 5
-SAID = (1, 2, 130)
-"""Exit statuses of processes that have said why."""
+REPORT_SECONDS = 5
+REPORTED = (1, 2, 130)
+"""Exit statuses of processes that have reported why they ended."""
 
 
 def distributed_options(parser: CommandParser) -> None:
-    """Add the options of commands that several processes can work on."""
-    parser.add_argument(
+    """Add the options of commands that can run in several processes."""
+    compute = parser.section(COMPUTE)
+    compute.add_argument(
         "--devices",
         type=int,
         default=1,
-        help="processes on this machine, each with a GPU of its own if there are GPUs",
+        help="number of processes on this machine, each with its own GPU if there are GPUs",
     )
-    parser.add_argument(
+    compute.add_argument(
         "--nodes",
         type=int,
         default=1,
-        help="machines; the same command runs on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK"
-        " set. `torchrun` does as well",
+        help="number of machines; run the same command on each, with MASTER_ADDR, MASTER_PORT and"
+        " NODE_RANK set, or use `torchrun`",
     )
 
 
 def run_distributed(command: str, arguments: Sequence[str], options: Namespace) -> int | None:
-    """Run a command in as many processes as its options ask for.
+    """Run a command in the number of processes that its options ask for.
 
     Args:
         command: its name.
-        arguments: as it was given them.
-        options: parsed; those of :func:`distributed_options` among them.
+        arguments: what the user typed after it.
+        options: as parsed, with those of :func:`distributed_options`.
 
     Returns:
         Exit status; ``None`` if this process is to do the work itself.
@@ -71,10 +72,10 @@ def run_distributed(command: str, arguments: Sequence[str], options: Namespace) 
     with ExitStack() as stack:
         started = []
         for rank, environment in enumerate(environments(options.devices, options.nodes)):
-            # What the others say is mostly what the first says, too: it is kept for when it is not.
-            said = stack.enter_context(tempfile.TemporaryFile("w+")) if rank else None
-            process = subprocess.Popen(words, env=environment, stderr=said)  # noqa: S603 - typed so
-            started.append(Started(process, said))
+            # Other ranks mostly print what rank 0 prints: it is shown only if rank 0 does not fail.
+            log = stack.enter_context(tempfile.TemporaryFile("w+")) if rank else None
+            process = subprocess.Popen(words, env=environment, stderr=log)  # noqa: S603 - the user's own command
+            started.append(Started(process, log))
         try:
             return watch(started, command)
         finally:
@@ -85,23 +86,23 @@ class Started(NamedTuple):
     """A process that was started.
 
     Attributes:
-        process: itself.
-        said: its standard error, unless that is the user's.
+        process: the process.
+        log: its standard error; ``None`` if that is shown to the user.
     """
 
     process: "subprocess.Popen[bytes]"
-    said: IO[str] | None
+    log: IO[str] | None
 
 
 def environments(devices: int, nodes: int) -> list[dict[str, str]]:
-    """Return the environment of each process of this machine.
+    """Return the environment of each process on this machine.
 
     Args:
-        devices: processes on each machine.
-        nodes: machines.
+        devices: number of processes per machine.
+        nodes: number of machines.
 
     Raises:
-        UserError: there are several machines, and what each must know of the others is not set.
+        UserError: there are several machines, and a variable that describes them is not set.
     """
     known = dict(os.environ)
     if nodes > 1:
@@ -118,7 +119,7 @@ def environments(devices: int, nodes: int) -> list[dict[str, str]]:
         "WORLD_SIZE": str(devices * nodes),
         "LOCAL_WORLD_SIZE": str(devices),
         "GROUP_RANK": str(node),
-        # By which Lightning Fabric knows that it need not start the processes.
+        # Tells Lightning Fabric that the processes are started already.
         "TORCHELASTIC_RUN_ID": "segdistill",
     }
     return [
@@ -128,11 +129,11 @@ def environments(devices: int, nodes: int) -> list[dict[str, str]]:
 
 
 def watch(started: Sequence[Started], command: str) -> int:
-    """Wait until all processes have ended well, or one has ended badly.
+    """Wait until all processes have succeeded, or one has failed.
 
     Args:
-        started: by rank.
-        command: that they run, for people.
+        started: the processes by rank.
+        command: name of the command, for messages.
 
     Returns:
         Exit status.
@@ -140,21 +141,21 @@ def watch(started: Sequence[Started], command: str) -> int:
     try:
         while True:
             states = [each.process.poll() for each in started]
-            bad = [rank for rank, state in enumerate(states) if state]
-            if bad:
-                return _told(started, bad[0], command)
+            failed = [rank for rank, state in enumerate(states) if state]
+            if failed:
+                return _report(started, failed[0], command)
             if all(state == 0 for state in states):
                 return 0
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        # The keyboard has interrupted them all; the first says how to go on.
+        # Ctrl-C has interrupted all of them; rank 0 says how to resume.
         for each in started:
             each.process.wait()
         return 130
 
 
 def end(started: Sequence[Started]) -> None:
-    """End processes that still run, first politely."""
+    """Terminate processes that still run; kill those that do not end in time."""
     for each in started:
         if each.process.poll() is None:
             each.process.terminate()
@@ -167,25 +168,27 @@ def end(started: Sequence[Started]) -> None:
             each.process.wait()
 
 
-def _told(started: Sequence[Started], rank: int, command: str) -> int:
-    """Say what happened, unless the first process has said it, and return the exit status."""
+def _report(started: Sequence[Started], rank: int, command: str) -> int:
+    """Report why a process failed, unless rank 0 has done so, and return the exit status."""
     first = started[0].process
     with suppress(subprocess.TimeoutExpired):
-        # A mistake of the user's is met by all of them, and told by the first.
-        first.wait(TELLING_SECONDS)
-    if first.returncode in SAID:
+        # All ranks notice invalid input, and rank 0 reports it.
+        first.wait(REPORT_SECONDS)
+    if first.returncode in REPORTED:
         return first.returncode
-    process, said = started[rank]
-    if process.returncode in SAID and said is not None:
-        said.seek(0)
-        sys.stderr.write(said.read())
+    process, log = started[rank]
+    if process.returncode in REPORTED and log is not None:
+        log.seek(0)
+        sys.stderr.write(log.read())
         return process.returncode
     state = process.returncode
     how = f"signal {signal.Signals(-state).name}" if state < 0 else f"exit status {state}"
-    again = "; the same command with --resume goes on" if command in {"fit", "segment"} else ""
+    resume = (
+        "; run the command again with --resume to continue" if command in {"fit", "segment"} else ""
+    )
     print(
-        f"segdistill {command}: process {rank + 1} of {len(started)} has ended ({how}), so all of"
-        f" them were{again}",
+        f"segdistill {command}: process {rank + 1} of {len(started)} ended with {how}; all"
+        f" processes were stopped{resume}",
         file=sys.stderr,
     )
     return 1

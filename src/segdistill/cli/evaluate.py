@@ -10,12 +10,13 @@ from jsonargparse import Namespace
 from segdistill.cli.distributed import distributed_options, run_distributed
 from segdistill.cli.parser import (
     CommandParser,
-    common_options,
+    backbone_option,
     compute_choice,
     compute_options,
     flag,
     labelled_options,
     labelled_set,
+    parse_options,
     resolution_option,
     run_argument,
     upsampling_option,
@@ -36,32 +37,34 @@ def parser() -> CommandParser:
     run_argument(command)
     labelled_options(command, split="val")
     command.add_argument(
+        "--out",
+        type=str,
+        metavar="FOLDER",
+        help="folder for evaluation.html, evaluation.json and the confusion matrices as CSV and"
+        " PNG (default: scores are only printed)",
+    )
+    command.add_argument(
         "--protocol",
         type=Literal["full", "stego-2022"],
         default="full",
-        help="full: whole images at full size; stego-2022: as in STEGO's released code (middle"
+        help="full: whole images at full size; stego-2022: as in STEGO's released code (centre"
         " 320 pixels, nearest-neighbour resizing, mirror averaging, CRF)",
     )
-    flag(command, "--mirror", "average with the mirrored image: better, twice the time")
+    flag(command, "--mirror", "average with the mirrored image: more accurate, twice the time")
     upsampling_option(command)
     flag(command, "--crf", "also score masks refined by the fully connected CRF: sharper, slower")
     resolution_option(command)
-    command.add_argument(
-        "--out",
-        type=str,
-        help="folder for evaluation.html, evaluation.json and the confusion matrices (CSV, PNG)",
-    )
     flag(
         command,
         "--curves",
-        "also tell how well features, codes and the CRF's kernel predict that two pixels share a"
-        " label: average precision, and curves on the page of --out",
+        "also measure how well features, codes and the CRF's kernel predict that two pixels have"
+        " the same label: average precision, and precision-recall curves on the page of --out",
     )
     flag(command, "--overwrite", "replace an earlier evaluation in --out")
     flag(command, "--strict", "stop at the first image or label file that cannot be read")
+    backbone_option(command)
     compute_options(command)
     distributed_options(command)
-    common_options(command)
     return command
 
 
@@ -72,9 +75,9 @@ def run(arguments: Sequence[str]) -> int:
         Exit status.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
 
     if (status := run_distributed("evaluate", arguments, options)) is not None:
         return status
@@ -103,26 +106,26 @@ def run(arguments: Sequence[str]) -> int:
         strict=options.strict,
         progress=not options.quiet,
     )
-    if started_rank():  # the first of several processes tells and writes for all
+    if started_rank():  # rank 0 reports and writes for all
         return 0
-    print(f"Images:   {result.images}{_of_skipped(len(result.skipped))}")
+    print(f"Images:   {result.images}{_skipped_note(len(result.skipped))}")
     print(scores_text(result))
     if options.curves:
         result = with_curves(result, options, labelled)
     if out is not None:
         write_evaluation(result, out, overwrite=options.overwrite)
-        print(f"Written:  {out / 'evaluation.html'} and, beside it, JSON, CSV and PNG")
+        print(f"Written:  {out / 'evaluation.html'}, with JSON, CSV and PNG next to it")
     elif not options.quiet:
-        print("Nothing was written: --out FOLDER writes a page, JSON, CSV and PNG.")
+        print("Nothing was written; --out FOLDER writes a page, JSON, CSV and PNG.")
     return 0
 
 
 def with_curves(result: "Evaluation", options: Namespace, labelled: "LabelledSet") -> "Evaluation":
-    """Measure correspondences on the images that could be scored, print and return them.
+    """Measure correspondences on the images that were scored; print and return them.
 
     Args:
-        result: of the scoring.
-        options: of the command.
+        result: the scores.
+        options: as parsed.
         labelled: images with labels.
     """
     from segdistill.api import correspondence_curves
@@ -135,12 +138,12 @@ def with_curves(result: "Evaluation", options: Namespace, labelled: "LabelledSet
         replace(labelled, pairs=pairs),
         progress=not options.quiet,
     )
-    print("Average precision of correspondences, in brackets that of chance:")
+    print("Average precision of correspondences (chance level in brackets):")
     for curve in curves:
         precision, chance = 100 * curve.average_precision, 100 * curve.positive_share
         print(f"  {curve.name:24} {precision:5.1f} % ({chance:.1f} %)")
     return replace(result, curves=curves)
 
 
-def _of_skipped(count: int) -> str:
+def _skipped_note(count: int) -> str:
     return f" ({count} skipped)" if count else ""

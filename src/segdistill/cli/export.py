@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from segdistill.cli.parser import CommandParser, common_options, flag, run_argument
+from segdistill.cli.parser import CommandParser, flag, parse_options, run_argument
 from segdistill.errors import UserError
 from segdistill.export.options import FormatName, RegionsName
 from segdistill.images.finding import check_exists
@@ -13,40 +13,51 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "export",
-        "Turn the masks that `segdistill segment` wrote into the format of another program.",
+        "Convert the masks that `segdistill segment` wrote to the format of another program.",
         "segdistill export runs/photos masks/photos --format coco --images photos",
     )
     run_argument(command)
-    command.add_argument("masks", help="folder of masks that `segdistill segment` wrote")
-    command.add_argument("--format", type=FormatName, help="to write")
-    command.add_argument("--out", type=str, help="file or folder (default: exports/NAME-FORMAT)")
+    command.add_argument(
+        "masks", metavar="MASKS", help="folder of masks that `segdistill segment` wrote"
+    )
+    command.add_argument(
+        "--format",
+        type=FormatName,
+        help="format to write (required)",
+    )
+    command.add_argument(
+        "--out",
+        type=str,
+        metavar="PATH",
+        help="file or folder to write (default: exports/NAME-FORMAT)",
+    )
     command.add_argument(
         "--images",
         nargs="+",
         type=str,
-        help="what was segmented: gives images' own names, and puts links to them into the folders"
-        " of yolo and voc",
+        metavar="PATH",
+        help="images that were segmented: their file names are used, and yolo and voc link to them"
+        " (default: names of the masks, no links)",
     )
     command.add_argument(
         "--regions",
         type=RegionsName,
         help="what counts as one region: connected pixels of a class, or a whole class (default:"
-        " connected; label-studio: class)",
+        " connected; for label-studio: class)",
     )
-    flag(command, "--polygons", "polygons instead of run lengths (coco)")
+    flag(command, "--polygons", "write polygons instead of run lengths (coco)")
     command.add_argument(
-        "--min-area", type=int, default=1, help="leave out connected parts of fewer pixels"
+        "--min-area", type=int, default=1, help="leave out connected regions of fewer pixels"
     )
     command.add_argument(
         "--image-url-prefix",
         type=str,
-        help="what comes before images' names in links (label-studio; default:"
-        " /data/local-files/?d=)",
+        metavar="URL",
+        help="prefix of image names in links (label-studio; default: /data/local-files/?d=)",
     )
     flag(command, "--copy-images", "copy images instead of linking to them (yolo, voc)")
     flag(command, "--strict", "stop at the first mask that cannot be exported")
-    flag(command, "--overwrite", "replace what is there")
-    common_options(command)
+    flag(command, "--overwrite", "replace existing files")
     return command
 
 
@@ -54,12 +65,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
     if options.format is None:
         raise UserError(f"--format is missing: one of {', '.join(get_args(FormatName))}")
-    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    # Before the library is imported, which takes seconds: a wrong path is reported at once.
     for source in options.images or []:
         check_exists(source)
 
@@ -80,5 +91,5 @@ def run(arguments: Sequence[str]) -> int:
         print(f"Skipped: {skipped.reason}")
     print(f"Export:  {done.written} masks in {done.path}")
     if done.beside is not None:
-        print(f"Beside:  {done.beside}")
+        print(f"Also:    {done.beside}")
     return 0

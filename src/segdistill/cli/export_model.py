@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from segdistill.cli.parser import CommandParser, common_options, flag, run_argument
+from segdistill.cli.parser import CommandParser, backbone_option, flag, parse_options, run_argument
 from segdistill.images.finding import check_exists
 
 if TYPE_CHECKING:
@@ -19,32 +19,38 @@ def parser() -> CommandParser:
         "segdistill export-model runs/photos photos.onnx",
     )
     run_argument(command)
-    command.add_argument("path", help="file to write, ending with .onnx or .pt2 (torch.export)")
+    command.add_argument(
+        "path", metavar="FILE", help="file to write, ending with .onnx or .pt2 (torch.export)"
+    )
     command.add_argument(
         "--format",
         type=Literal["onnx", "torch"],
-        help="of the file (default: as its name ends)",
+        help="format of the file (default: by its ending)",
     )
-    flag(command, "--masks", "also give masks: the best class of each pixel, enlarged bilinearly")
-    flag(command, "--int8", "8-bit weights (ONNX): a third of the size, and what it loses is told")
+    flag(command, "--masks", "also output masks: the best class per pixel, upsampled bilinearly")
+    flag(command, "--int8", "8-bit weights (ONNX): a third of the size; the loss is reported")
     flag(
         command,
         "--fixed-ranges",
-        "with --int8: measure the range of what is between layers now, as accelerators want it,"
-        " instead of in each image",
+        "with --int8: measure activation ranges now, as accelerators require, instead of per image",
     )
     command.add_argument(
         "--images",
         nargs="+",
         type=str,
-        help="with --int8: to tell its loss and measure ranges (default: those of the run)",
+        metavar="PATH",
+        help="with --int8: images to measure the loss and the ranges on (default: those of the"
+        " run)",
     )
     command.add_argument(
-        "--labels", type=str, help="with --int8: folder of label files of --images, for mIoU"
+        "--labels",
+        type=str,
+        metavar="FOLDER",
+        help="with --int8: label files of --images, to measure mIoU (default: the share of changed"
+        " pixels is measured)",
     )
-    command.add_argument("--backbone", type=str, help="where the backbone lies now, if it moved")
-    flag(command, "--overwrite", "replace the file")
-    common_options(command)
+    backbone_option(command)
+    flag(command, "--overwrite", "replace an existing file")
     return command
 
 
@@ -52,10 +58,10 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
-    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    options = parse_options(parser(), arguments)
+    # Before the library is imported, which takes seconds: a wrong path is reported at once.
     for source in options.images or []:
         check_exists(source)
 
@@ -75,22 +81,22 @@ def run(arguments: Sequence[str]) -> None:
         progress=not options.quiet,
     )
     print(f"Model:   {written.path} ({written.bytes / 1e6:.1f} MB)")
-    when = "before 8 bits, " if options.int8 else ""
-    print(f"Checked: {when}class scores differ from the run's by {written.difference:.1g} at most")
+    when = "before quantisation, " if options.int8 else ""
+    print(f"Checked: {when}class scores differ from the run's by at most {written.difference:.1g}")
     if options.int8:
         print(f"8 bits:  {loss_text(written)}")
 
 
 def loss_text(written: "WrittenGraph") -> str:
-    """Return in words what 8-bit weights lose.
+    """Return the accuracy loss of 8-bit weights in words.
 
     Args:
         written: the graph.
     """
     loss = written.loss
     if loss is None:
-        return "what they lose was not measured; give --images"
+        return "the accuracy loss was not measured; give --images"
     if loss.mean_iou is not None:
         before, after = (100 * each for each in loss.mean_iou)
         return f"mIoU {before:.1f} % before, {after:.1f} % after, on {loss.images} images"
-    return f"{100 * (loss.changed or 0):.1f} % of pixels get another class, on {loss.images} images"
+    return f"{100 * (loss.changed or 0):.1f} % of pixels change class, on {loss.images} images"

@@ -4,22 +4,25 @@ import sys
 from collections.abc import Sequence
 
 from segdistill.cli.outcome import check_sources
-from segdistill.cli.parser import CommandParser, command_line, common_options
+from segdistill.cli.parser import CommandParser, command_line, parse_options
 
 
 def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "fetch",
-        "Copy a random sample of very many images to a folder of this machine, to fit on. The same"
-        " command goes on after an interruption.",
+        "Copy a random sample of a very large set of images to a local folder, to fit on. The same"
+        " command resumes after an interruption.",
         "segdistill fetch s3://bucket/photos photos --images 10000",
     )
-    command.add_argument("source", help="URL such as s3://bucket/photos, a folder, or a pattern")
-    command.add_argument("out", help="folder for the copies")
-    command.add_argument("--images", type=int, default=10_000, help="how many, at most")
-    command.add_argument("--seed", type=int, default=0, help="of the sample")
-    common_options(command)
+    command.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="URL such as s3://bucket/photos, folder, or quoted glob pattern",
+    )
+    command.add_argument("out", metavar="FOLDER", help="folder for the copies")
+    command.add_argument("--images", type=int, default=10_000, help="number of images, at most")
+    command.add_argument("--seed", type=int, default=0, help="random seed of the sample")
     return command
 
 
@@ -30,9 +33,9 @@ def run(arguments: Sequence[str]) -> int:
         Exit status: 1 if an image could not be copied.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
     check_sources([options.source])
 
     from segdistill.api import fetch_images
@@ -46,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     for failure in done.failed:
         print(f"Not copied: {failure}", file=sys.stderr)
-    kept = f", {done.kept} were there already" if done.kept else ""
+    kept = f", {done.kept} existed already" if done.kept else ""
     print(f"Images:  {done.copied} of {done.found} copied to {done.folder}{kept}")
     print(f"Next:    {command_line('fit', done.folder)}")
     return 1 if done.failed else 0

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from segdistill.cli.parser import (
     CommandParser,
-    common_options,
+    backbone_option,
     compute_choice,
     compute_options,
     flag,
+    parse_options,
     run_argument,
 )
 from segdistill.figures.options import FigureOptions, FormatName
@@ -19,51 +20,57 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "figures",
-        "Draw figures for a paper: images above labels, k-means and segments, a legend, IoU by"
+        "Draw figures for a paper: images above labels, k-means and segments, a legend, IoU per"
         " class, training curves.",
         "segdistill figures runs/photos --images val/imgs --labels val/labels",
     )
     defaults = FigureOptions()
     run_argument(command)
     command.add_argument(
-        "--images", nargs="+", type=str, help="to show and to score (default: those of the fit)"
+        "--images",
+        nargs="+",
+        type=str,
+        metavar="PATH",
+        help="images to show and to score (default: those of the fit)",
     )
     command.add_argument(
         "--labels",
         type=str,
-        help="folder of class-index PNGs of the same names; 255 means 'not labelled'",
+        metavar="FOLDER",
+        help="folder of class-index PNGs with the images' names; 255 means 'not labelled'"
+        " (default: no labels, no IoU)",
     )
     command.add_argument(
         "--kmeans",
         type=str,
         metavar="RUN",
-        help="a run to compare with (default: the backbone's features are clustered, on --images)",
+        help="run to compare with (default: k-means on the backbone's features of --images)",
     )
     command.add_argument(
-        "--columns", type=int, default=defaults.columns, help="images side by side"
+        "--columns", type=int, default=defaults.columns, help="number of images side by side"
     )
-    command.add_argument(
-        "--rows", type=int, default=defaults.rows, help="rows of images, one below the other"
-    )
+    command.add_argument("--rows", type=int, default=defaults.rows, help="number of rows of images")
     command.add_argument(
         "--show",
         nargs="+",
         type=str,
         metavar="NAME",
-        help="images to show, of those in --images (default: taken evenly)",
+        help="images of --images to show (default: evenly spaced ones)",
     )
     flag(command, "--crf", "also show segments refined by the fully connected CRF")
-    command.add_argument("--out", type=str, help="folder for the figures (default: figures/NAME)")
+    command.add_argument(
+        "--out", type=str, metavar="FOLDER", help="folder for the figures (default: figures/NAME)"
+    )
     command.add_argument(
         "--format",
         nargs="+",
         type=FormatName,
         default=list(defaults.formats),
-        help="of the files, one or several",
+        help="file formats, one or several",
     )
-    flag(command, "--overwrite", "replace figures that are there")
+    flag(command, "--overwrite", "replace existing figures")
+    backbone_option(command)
     compute_options(command)
-    common_options(command)
     return command
 
 
@@ -71,10 +78,10 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
-    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    options = parse_options(parser(), arguments)
+    # Before the library is imported, which takes seconds: a wrong path is reported at once.
     for source in (*(options.images or []), *([options.labels] if options.labels else [])):
         check_exists(source)
     out = Path(options.out or Path("figures") / Path(options.run).resolve().name)

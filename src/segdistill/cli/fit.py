@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from segdistill.cli.distributed import distributed_options, run_distributed
-from segdistill.cli.parser import CommandParser, command_line, common_options, flag
+from segdistill.cli.parser import OPTIONS, CommandParser, command_line, flag, parse_options
 from segdistill.cli.settings_file import check_settings_file, values_of
 from segdistill.config.presets import preset_names, preset_path
 from segdistill.config.settings import FitSettings
@@ -20,6 +20,33 @@ if TYPE_CHECKING:
     from segdistill.images.finding import ImageFile
 
 
+SECTIONS = (
+    (
+        OPTIONS,
+        (
+            *("out", "classes", "backbone", "resolution", "depth.folder", "seed", "device"),
+            *("config", "preset", "resume", "overwrite", "quiet", "help"),
+        ),
+    ),
+    ("Benchmarks and settings files", ("dataset", "data_root", "print_config")),
+    (
+        "Images (advanced)",
+        (
+            *("strict", "bands", "segment_resolution", "resampling", "square", "crops"),
+            *("crop_ratio", "labels", "saliency"),
+        ),
+    ),
+    ("Method and clusters (advanced)", ("method", "components", "clustering", "extra_clusters")),
+    ("Segmentation head (advanced)", ("head.*",)),
+    ("Correspondence loss (advanced)", ("objective.*",)),
+    ("Depth guidance (advanced)", ("depth.*",)),
+    ("Training loop (advanced)", ("training.*",)),
+    ("Feature store (advanced)", ("cache.*",)),
+    ("Precision and processes (advanced)", ("precision", "devices", "nodes")),
+)
+"""The help of ``fit``, which has many more options than the other commands."""
+
+
 def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
@@ -28,22 +55,42 @@ def parser() -> CommandParser:
         "segdistill fit photos --classes 8",
     )
     command.add_argument(
-        "images", nargs="?", help="folder (nested is fine), or quoted glob pattern"
+        "images",
+        nargs="?",
+        metavar="IMAGES",
+        help="folder, searched with its sub-folders, or quoted glob pattern",
     )
     command.add_argument(
-        "--preset", type=str, help=f"settings of a paper: {', '.join(preset_names())}"
+        "--out", type=str, metavar="FOLDER", help="run folder to write (default: runs/NAME)"
     )
     command.add_argument(
-        "--data-root", type=str, help="folder in which the benchmark of --dataset lies"
+        "--config",
+        action=ActionConfigFile,
+        metavar="FILE",
+        help="YAML file of settings, such as settings.yaml of a run; the command line overrides it"
+        " (default: none)",
     )
-    command.add_argument("--config", action=ActionConfigFile, help="YAML file of settings")
-    command.add_argument("--out", type=str, help="run folder to write (default: runs/NAME)")
-    flag(command, "--overwrite", "replace the run that is there")
-    flag(command, "--resume", "go on with the run that was broken off")
+    command.add_argument(
+        "--preset",
+        type=str,
+        metavar="NAME",
+        help=f"settings of a paper (default: none): {', '.join(preset_names())}",
+    )
+    flag(command, "--resume", "resume an interrupted run")
+    flag(command, "--overwrite", "replace an existing run")
     flag(command, "--strict", "stop at the first image that cannot be read")
+    command.add_argument(
+        "--data-root",
+        type=str,
+        metavar="FOLDER",
+        help="folder that holds the files of --dataset (default: IMAGES are used)",
+    )
     distributed_options(command)
-    common_options(command)
     command.add_class_arguments(FitSettings, as_group=True, skip={"strict"})
+    command.describe("print_config", "print all settings as YAML and exit", metavar="")
+    for group in ("head", "objective", "depth", "training", "cache"):
+        command.describe(group, "YAML file with the settings below (default: none)", "FILE")
+    command.arrange(SECTIONS)
     return command
 
 
@@ -54,13 +101,13 @@ def run(arguments: Sequence[str]) -> int:
         Exit status.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     for path in values_of("--config", arguments):
         check_settings_file(path, parser(), settings_from)
-    options = parser().parse_args(with_preset_file(arguments))
+    options = parse_options(parser(), with_preset_file(arguments))
     settings = settings_from(options).validated()
-    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    # Before the library is imported, which takes seconds: a wrong path is reported at once.
     images = training_images(options, settings)
     source = source_name(options.images or settings.dataset or "")
     out = Path(options.out or Path("runs") / (options.preset or source))
@@ -87,9 +134,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def with_preset_file(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with the YAML file of ``--preset`` read before all others.
+    """Return the arguments with the YAML file of ``--preset`` before all others.
 
-    What is given on the command line, or in ``--config``, thus counts over the preset.
+    The command line and ``--config`` thus override the preset.
 
     Raises:
         UserError: there is no such preset.
@@ -106,10 +153,10 @@ def training_images(options: Namespace, settings: FitSettings) -> "list[ImageFil
     """
     if options.data_root is None:
         if options.images is None:
-            raise UserError("images is missing: give a folder, or --dataset and --data-root")
+            raise UserError("IMAGES is missing: give a folder, or --dataset and --data-root")
         return find_images(options.images)
     if options.images is not None:
-        raise UserError(f"{options.images} and --data-root: give one or the other")
+        raise UserError(f"{options.images} and --data-root: give only one of them")
     if settings.dataset is None:
         raise UserError("--data-root needs --dataset (`segdistill datasets` lists them)")
 
@@ -120,7 +167,7 @@ def training_images(options: Namespace, settings: FitSettings) -> "list[ImageFil
 
 
 def training_labels(options: Namespace, settings: FitSettings) -> "LabelledSet | None":
-    """Return the labels of a benchmark's training images, only if the settings need them.
+    """Return the labels of a benchmark's training images if the settings need them.
 
     Raises:
         UserError: files are missing, or no image is labelled.
@@ -134,7 +181,7 @@ def training_labels(options: Namespace, settings: FitSettings) -> "LabelledSet |
 
 
 def training_depth(options: Namespace, settings: FitSettings) -> dict[Path, Path]:
-    """Return depth maps that lie where depth lies by custom, if the settings name no folder.
+    """Return the depth maps in the benchmark or next to the images, unless the settings name some.
 
     Raises:
         UserError: files of the benchmark are missing.
@@ -159,7 +206,7 @@ def settings_from(options: Namespace) -> FitSettings:
     """Return the settings among parsed options.
 
     Args:
-        options: as the parser gives them, nested settings as nested name spaces.
+        options: as parsed, nested settings as nested name spaces.
     """
 
     def build(settings_class: Any, values: Namespace) -> Any:

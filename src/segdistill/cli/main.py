@@ -11,22 +11,22 @@ from importlib import import_module
 from pathlib import Path
 
 from segdistill.errors import LostProcessError, UserError
-from segdistill.processes import leave_group, started_rank
+from segdistill.processes import close_group, started_rank
 from segdistill.version import __version__
 
 LOST = 3
-"""Exit status where another of several processes has ended."""
+"""Exit status if another process of a distributed run has ended."""
 
 Command = Callable[[Sequence[str]], int | None]
 
 
 @dataclass(frozen=True)
 class CommandEntry:
-    """A line of ``segdistill --help``.
+    """A command in ``segdistill --help``.
 
     Attributes:
-        module: whose ``run`` is called; imported only then, since torch takes seconds.
-        summary: one line.
+        module: module whose ``run`` is called; imported only then, since torch takes seconds.
+        summary: one-line description.
     """
 
     module: str
@@ -34,11 +34,13 @@ class CommandEntry:
 
 
 COMMANDS = {
-    "fit": CommandEntry("segdistill.cli.fit", "learn from a folder of images, without labels"),
-    "segment": CommandEntry("segdistill.cli.segment", "write one mask for each image"),
-    "export": CommandEntry("segdistill.cli.export", "turn masks into other programs' formats"),
+    "fit": CommandEntry(
+        "segdistill.cli.fit", "learn to segment a folder of images, without labels"
+    ),
+    "segment": CommandEntry("segdistill.cli.segment", "write one mask per image"),
+    "export": CommandEntry("segdistill.cli.export", "convert masks to other programs' formats"),
     "export-model": CommandEntry(
-        "segdistill.cli.export_model", "write a run as ONNX or for torch.export, checked"
+        "segdistill.cli.export_model", "write a run as ONNX or torch.export program, and check it"
     ),
     "evaluate": CommandEntry("segdistill.cli.evaluate", "score a run against labels"),
     "recluster": CommandEntry(
@@ -47,22 +49,26 @@ COMMANDS = {
     "classes": CommandEntry("segdistill.cli.classes", "list, merge and hide the classes of a run"),
     "name": CommandEntry("segdistill.cli.name", "name the classes of a run"),
     "figures": CommandEntry("segdistill.cli.figures", "draw figures for a paper"),
-    "app": CommandEntry("segdistill.cli.app", "look at a run in the browser, name its classes"),
+    "app": CommandEntry("segdistill.cli.app", "open a run in the browser and name its classes"),
     "correspond": CommandEntry(
         "segdistill.cli.correspond", "draw what a point of an image corresponds to"
     ),
     "probe": CommandEntry("segdistill.cli.probe", "measure a run's codes with a linear probe"),
     "push": CommandEntry("segdistill.cli.push", "share a run on the Hugging Face hub"),
-    "convert": CommandEntry("segdistill.cli.convert", "make a run of a STEGO checkpoint"),
-    "features": CommandEntry(
-        "segdistill.cli.features", "write the feature map of each image for other programs"
+    "convert": CommandEntry(
+        "segdistill.cli.convert", "convert a STEGO or DepthG checkpoint to a run"
     ),
-    "fetch": CommandEntry("segdistill.cli.fetch", "copy a sample of very many images to fit on"),
-    "depth": CommandEntry("segdistill.cli.depth", "estimate the depth of images with a network"),
-    "sample": CommandEntry("segdistill.cli.sample", "generate a small data set to try things on"),
+    "features": CommandEntry("segdistill.cli.features", "write the feature map of each image"),
+    "fetch": CommandEntry(
+        "segdistill.cli.fetch", "copy a random sample of a very large set of images"
+    ),
+    "depth": CommandEntry("segdistill.cli.depth", "estimate depth maps with a network"),
+    "sample": CommandEntry(
+        "segdistill.cli.sample", "generate a small data set to try segdistill on"
+    ),
     "backbones": CommandEntry("segdistill.cli.backbones", "list the backbones"),
     "datasets": CommandEntry("segdistill.cli.datasets", "list the benchmark data sets"),
-    "cache": CommandEntry("segdistill.cli.cache", "show or clear the kept features"),
+    "cache": CommandEntry("segdistill.cli.cache", "show or clear the feature store"),
 }
 
 
@@ -70,11 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: what follows ``segdistill``; by default the process's own.
+        arguments: what follows ``segdistill``; by default those of the process.
 
     Returns:
-        Exit status: 0, 1 if nothing could be done, 2 for a mistake of the user, 130 if
-        interrupted.
+        Exit status: 0, 1 if nothing could be done, 2 for invalid input, 3 if another process of a
+        distributed run has ended, 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"-h", "--help"}:
@@ -89,14 +95,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_to_stderr(quiet="--quiet" in given)
     if not started_rank():
         return run_command(given[0], given[1:])
-    # One of several processes that are the same command: what it prints, the first prints, too.
+    # Another rank of a distributed run: rank 0 prints the same.
     logging.getLogger("segdistill").setLevel(logging.CRITICAL)
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         return run_command(given[0], given[1:])
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Run one command and turn what goes wrong into an exit status.
+    """Run one command and convert its errors to messages and an exit status.
 
     Args:
         name: a key of :data:`COMMANDS`.
@@ -108,7 +114,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     try:
         command: Command = import_module(COMMANDS[name].module).run
         status = command(arguments)
-        leave_group()
+        close_group()
     except UserError as error:
         print(f"segdistill {name}: {error}", file=sys.stderr)
         return 2
@@ -118,28 +124,28 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         if started_rank():
             return 130
-        print(f"\nsegdistill {name}: interrupted{how_to_go_on(name, arguments)}", file=sys.stderr)
+        print(f"\nsegdistill {name}: interrupted{how_to_resume(name, arguments)}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has gone, as `| head` does.
+        # The reader of the output has closed it, as `| head` does.
         sys.stderr.close()
         return 141
     return status or 0
 
 
-def how_to_go_on(name: str, arguments: Sequence[str]) -> str:
-    """Return what to say to whoever interrupted a command.
+def how_to_resume(name: str, arguments: Sequence[str]) -> str:
+    """Return how an interrupted command is resumed, or nothing if it cannot be.
 
     Example:
-        >>> how_to_go_on("fit", ["photos"])
-        '; the same command with --resume goes on'
+        >>> how_to_resume("fit", ["photos"])
+        '; run the command again with --resume to continue'
     """
     if name not in {"fit", "segment", "features"}:
         return ""
     if "--resume" in arguments:
-        return "; the same command goes on"
-    # Where --overwrite got to is not known here: what --resume met could be the old run or masks.
-    return "" if "--overwrite" in arguments else "; the same command with --resume goes on"
+        return "; run the command again to continue"
+    # How far --overwrite got is unknown here: --resume might continue the old run or masks.
+    return "" if "--overwrite" in arguments else "; run the command again with --resume to continue"
 
 
 def overview() -> str:
@@ -151,12 +157,12 @@ def overview() -> str:
             "segdistill learns to segment images without labels.",
             "",
             "  segdistill fit PHOTOS                        # -> runs/PHOTOS",
-            "  segdistill segment runs/PHOTOS MORE_PHOTOS   # -> one mask a photo",
+            "  segdistill segment runs/PHOTOS MORE_PHOTOS   # -> one mask per photo",
             "",
             "Commands:",
             *lines,
             "",
-            "`segdistill COMMAND --help` tells more; `segdistill --version` prints the version.",
+            "`segdistill COMMAND --help` shows its options; `segdistill --version` the version.",
         ]
     )
 
@@ -176,7 +182,7 @@ def _log_to_stderr(*, quiet: bool) -> None:
 
 
 class _StandardErrorHandler(logging.Handler):
-    """Print messages to standard error as it is at that moment, whoever has redirected it."""
+    """Print messages to the current ``sys.stderr``, which may be redirected."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)

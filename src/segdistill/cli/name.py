@@ -8,11 +8,12 @@ from jsonargparse import Namespace
 
 from segdistill.cli.parser import (
     CommandParser,
+    backbone_option,
     command_line,
-    common_options,
     compute_choice,
     compute_options,
     flag,
+    parse_options,
     run_argument,
 )
 from segdistill.errors import UserError
@@ -28,42 +29,46 @@ def parser(*, suggesting: bool = False) -> CommandParser:
     """Return the parser of the command.
 
     Args:
-        suggesting: names are proposed, so that none must be given.
+        suggesting: ``--suggest`` is given, so names are optional.
     """
     command = CommandParser(
         "name",
-        "Name the classes of a run; later masks, reports and exports bear the names.",
+        "Name the classes of a run; later masks, reports and exports use the names.",
         'segdistill name runs/photos 3=road "5=traffic light"',
     )
     run_argument(command)
     command.add_argument(
         "names",
         nargs="*" if suggesting else "+",
-        help="NUMBER=NAME; with nothing after = a class is numbered again",
+        metavar="NUMBER=NAME",
+        help="name of a class; an empty one removes the name. Not used with --suggest",
     )
     command.add_argument(
         "--suggest",
         type=str,
         metavar="WORDS",
-        help="propose names out of this text file, a word a line, with a CLIP-type network",
+        help="suggest names from this text file, one word per line, with a CLIP model (default: use"
+        " the names given)",
     )
     command.add_argument(
         "--model",
         type=str,
-        help="hub id or local folder of the network (default: openai/clip-vit-base-patch32)",
+        metavar="NAME",
+        help="hub id or local folder of the CLIP model (default: openai/clip-vit-base-patch32)",
     )
     command.add_argument(
         "--images",
         nargs="+",
         type=str,
-        help="to look at the classes in (default: those of the fit)",
+        metavar="PATH",
+        help="images to find the classes in (default: those of the fit)",
     )
-    command.add_argument("--top", type=int, help="words to show for each class (default: 3)")
-    flag(command, "--unique", "propose no word twice")
-    flag(command, "--apply", "name the classes as proposed, but for those that have a name already")
-    flag(command, "--overwrite", "with --apply, also rename those")
+    command.add_argument("--top", type=int, help="number of words to show per class (default: 3)")
+    flag(command, "--unique", "suggest each word only once")
+    flag(command, "--apply", "apply the suggested names, except to classes that are named already")
+    flag(command, "--overwrite", "with --apply: rename those as well")
+    backbone_option(command)
     compute_options(command)
-    common_options(command)
     return command
 
 
@@ -71,10 +76,10 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     suggesting = any(each.partition("=")[0] == "--suggest" for each in arguments)
-    options = parser(suggesting=suggesting).parse_args(list(arguments))
+    options = parse_options(parser(suggesting=suggesting), arguments)
     if suggesting:
         run_suggestions(options)
         return
@@ -91,19 +96,19 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def run_suggestions(options: Namespace) -> None:
-    """Propose names, and give them if that is asked for.
+    """Suggest names, and apply them with ``--apply``.
 
     Args:
-        options: of the command.
+        options: as parsed.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     if options.names:
-        raise UserError(f"{options.names[0]} and --suggest: give one or the other")
+        raise UserError(f"{options.names[0]} and --suggest: give only one of them")
     if options.overwrite and not options.apply:
         raise UserError("--overwrite: only with --apply")
-    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    # Before the library is imported, which takes seconds: a wrong path is reported at once.
     for source in (options.suggest, *(options.images or [])):
         check_exists(source)
 
@@ -125,7 +130,7 @@ def run_suggestions(options: Namespace) -> None:
     names = names_to_give(found, overwrite=options.overwrite)
     print(suggestions_text(found, names))
     if not options.apply:
-        print("Nothing was changed: --apply gives the names proposed.")
+        print("Nothing was changed; --apply applies the suggested names.")
         return
     apply_suggestions(options.run, found, overwrite=options.overwrite)
     print(f"Named:  {len(names)} of {len(found)} classes")
@@ -139,32 +144,32 @@ def run_suggestions(options: Namespace) -> None:
 
 
 def suggestions_text(suggestions: Sequence["NameSuggestion"], names: Mapping[int, str]) -> str:
-    """Return a table: class, name now, name to give, words with their probabilities.
+    """Return a table: class, current name, suggested name, words with their probabilities.
 
     Args:
-        suggestions: one for each class.
-        names: to give, by class index; the other classes stay as they are.
+        suggestions: one per class.
+        names: suggested names by class index; other classes keep their name.
     """
-    lines = [("class", "now", "proposed", "likely words")]
+    lines = [("class", "current", "suggested", "likely words")]
     for each in suggestions:
         words = ", ".join(f"{word} {100 * share:.0f} %" for word, share in each.words)
         new = names.get(each.index, "-")
         lines.append((str(each.index), each.name, new, words or "not seen in the images"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        f"  {index:>{widths[0]}}  {now:<{widths[1]}}  {proposed:<{widths[2]}}  {words}"
-        for index, now, proposed, words in lines
+        f"  {index:>{widths[0]}}  {current:<{widths[1]}}  {suggested:<{widths[2]}}  {words}"
+        for index, current, suggested, words in lines
     )
 
 
 def names_from(given: Sequence[str]) -> dict[int, str]:
-    """Read names of classes as they are written on the command line.
+    """Parse names of classes from the command line.
 
     Args:
-        given: such as ``3=road``.
+        given: each such as ``3=road``.
 
     Raises:
-        UserError: one is not so written, or a class is named twice.
+        UserError: one has another form, or a class is named twice.
 
     Example:
         >>> names_from(["3=road", "5=a tree"])

@@ -1,4 +1,4 @@
-"""What commands that write something for each image say at their end."""
+"""The summary of commands that write something per image."""
 
 import sys
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from segdistill.storage import is_url
 
 
 class Skipped(Protocol):
-    """An image that could not be used."""
+    """An image that was skipped."""
 
     @property
     def reason(self) -> str:
-        """Why, beginning with its path."""
+        """Why, starting with its path."""
 
 
 class Outcome(Protocol):
-    """What was written for images."""
+    """What was written."""
 
     written: int
     kept: int
 
     @property
     def folder(self) -> Path | str:
-        """Where; a path, or a URL."""
+        """Folder or URL it was written to."""
 
     @property
     def skipped(self) -> Sequence[Skipped]:
@@ -33,26 +33,26 @@ class Outcome(Protocol):
 
 
 def check_sources(sources: Sequence[str]) -> None:
-    """Check that sources are there, as far as that can be told without asking another machine.
+    """Check that local sources exist; URLs are not checked.
 
     Raises:
-        UserError: one is not.
+        UserError: one does not exist.
     """
     for source in sources:
         if not is_url(source):
             check_exists(source)
 
 
-def tell_outcome(command: str, label: str, done: Outcome) -> int:
-    """Say what was skipped and what was written.
+def report_outcome(command: str, label: str, done: Outcome) -> int:
+    """Print what was skipped and what was written.
 
     Args:
         command: its name.
-        label: of what was written, such as ``Masks``.
-        done: what was written.
+        label: names what was written, such as ``Masks``.
+        done: the outcome.
 
     Returns:
-        Exit status: 1 if there is nothing at all.
+        Exit status: 1 if nothing was written or existed already.
     """
     for skipped in done.skipped:
         print(f"Skipped: {skipped.reason}")
@@ -63,6 +63,6 @@ def tell_outcome(command: str, label: str, done: Outcome) -> int:
             file=sys.stderr,
         )
         return 1
-    kept = f", {done.kept} were there already" if done.kept else ""
+    kept = f", {done.kept} existed already" if done.kept else ""
     print(f"{label + ':':<8} {done.written} written to {done.folder}{kept}")
     return 0

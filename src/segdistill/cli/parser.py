@@ -1,13 +1,17 @@
-"""A command's parser: typed settings, YAML files, and errors that name the mend."""
+"""The parser of every command: typed settings, YAML files, one-line errors that suggest a fix."""
 
 import re
 import shlex
 import sys
+from argparse import Action
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
+from segdistill.cli.help import HelpFormatter
+from segdistill.cli.run_check import check_run
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
@@ -20,33 +24,101 @@ TYPE_NAMES = {
     "float": "a number",
     "bool": "true or false",
     "str": "text",
-    "NoneType": "null",
 }
+
+LAST_OPTIONS = ("quiet", "help")
+"""Options that every command has; the help shows them last."""
+
+OPTIONS = "Options"
+"""The section of the help for options that belong to no other."""
+
+COMPUTE = "Compute"
+"""The section of the help for devices, precision, processes and workers."""
+
+DEVICE_HELP = "device to compute on; auto takes a GPU if there is one"
+PRECISION_HELP = (
+    "precision of matrix products; auto takes bfloat16 where the device computes it natively"
+)
 
 
 class CommandParser(ArgumentParser):
-    """An argument parser whose errors are one line and offer the nearest option.
+    """An argument parser whose errors are one line and suggest the nearest option.
 
     Args:
         command: what the user types after ``segdistill``.
-        description: shown at the head of the help.
+        description: shown at the top of the help.
         example: a command line to copy.
 
     Attributes:
-        file: settings file that is being read, named in errors; none for the command line.
+        command: as given.
+        file: the settings file that is being read, named in errors; ``None`` for the command line.
     """
 
     def __init__(self, command: str, description: str, example: str) -> None:
         super().__init__(
             prog=f"segdistill {command}",
-            description=f"{description}\n\nExample: {example}",
-            usage=f"segdistill {command} [options] ...",
+            description=f"{description}\n\n  {example}",
+            formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
+        self.command = command
         self.file: str | None = None
+        self._sections = {OPTIONS: self._optionals}
+        self._positionals.title = "Arguments"
+        self._optionals.title = OPTIONS
+        flag(self, "--quiet", "print only errors and results")
+
+    @property
+    def positionals(self) -> list[Action]:
+        """The arguments without dashes, in order."""
+        return [action for action in self._actions if not action.option_strings]
+
+    def section(self, title: str) -> Any:
+        """Return a section of the help, to which arguments can be added as to the parser.
+
+        Args:
+            title: shown above its options; a new one makes a new section.
+        """
+        if title not in self._sections:
+            self._sections[title] = self.add_argument_group(title)
+        return self._sections[title]
+
+    def arrange(self, sections: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """Move options to sections of the help, in the given order.
+
+        Args:
+            sections: title and options of each, by destination; ``head.*`` stands for ``head`` and
+                all options that begin with ``head.``.
+        """
+        arranged: list[Action] = []
+        for title, names in sections:
+            named = [each for name in names for each in self._named(name) if each not in arranged]
+            arranged += named
+            for group in self._action_groups:
+                others = [each for each in group._group_actions if each not in named]  # noqa: SLF001 - argparse has no public way
+                group._group_actions[:] = others  # noqa: SLF001
+            self.section(title)._group_actions.extend(named)  # noqa: SLF001
+
+    def describe(self, name: str, description: str, metavar: str) -> None:
+        """Set the help of an option that jsonargparse adds on its own.
+
+        Args:
+            name: the option without its dashes.
+            description: for the help.
+            metavar: stands for its value.
+        """
+        action = self._option_string_actions[f"--{name}"]
+        action.help, action.metavar = description, metavar
+
+    def format_help(self, *arguments: Any) -> str:
+        """Return the help; the options that every command has come last in their section."""
+        self.usage = " ".join([self.prog, "[options]", *map(usage_of, self.positionals)])
+        options = self._optionals._group_actions  # noqa: SLF001 - argparse has no public way
+        options.sort(key=lambda each: each.dest in LAST_OPTIONS)
+        return super().format_help(*arguments)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print one line that says what is wrong and the mend, and exit with status 2.
+        """Print what is wrong and how to fix it in one line, and exit with status 2.
 
         Raises:
             UserError: instead, for a mistake in a settings file.
@@ -58,7 +130,7 @@ class CommandParser(ArgumentParser):
         sys.exit(2)
 
     def reword(self, message: str) -> str:
-        """Return an error of the parser in words for people.
+        """Return an error message in plain words.
 
         Args:
             message: as jsonargparse or argparse gives it.
@@ -82,7 +154,7 @@ class CommandParser(ArgumentParser):
         group = re.search(r"[\"']?(\w+)[\"']?: ?Unable to load config '(.*?)'", message)
         if group:
             name = group.group(1)
-            return f"--{name} {group.group(2)}: no settings file; set one by one, as --{name}.NAME"
+            return f"--{name} {group.group(2)}: no such file; set values as --{name}.NAME"
         no_value = re.search(r"argument (--\S+): expected one argument", message)
         if no_value:
             return f"{no_value.group(1)} needs a value"
@@ -91,8 +163,14 @@ class CommandParser(ArgumentParser):
             return f"{flagged.group(1)} takes no value"
         return message
 
+    def _named(self, name: str) -> list[Action]:
+        """Return the options of a destination, or those that begin with it, as in ``head.*``."""
+        prefix = name.removesuffix("*")
+        if prefix == name:
+            return [action for action in self._actions if action.dest == name]
+        return [action for action in self._actions if f"{action.dest}.".startswith(prefix)]
+
     def _known_options(self) -> list[str]:
-        # The prefix actions --head, --objective and so on take whole YAML files.
         return [
             name.removeprefix("--")
             for action in self._actions
@@ -103,7 +181,7 @@ class CommandParser(ArgumentParser):
     def _reword_unknown(self, name: str) -> str:
         dashes = "--" if name.startswith("--") else ""
         bare = name.removeprefix("--").split("=")[0]
-        # In a YAML file a nested setting is named without its group: sample, not objective.sample.
+        # YAML files name nested settings without their group: samples, not objective.samples.
         full_names = {option.rsplit(".")[-1]: option for option in self._known_options()}
         full_names |= {option: option for option in self._known_options()}
         near = get_close_matches(bare, full_names, n=1, cutoff=0.5)
@@ -118,94 +196,135 @@ class CommandParser(ArgumentParser):
         if choices:
             expected = f"one of {choices.group(1)}"
         elif types:
-            # What it may be first, and that it may be left out last.
-            ordered = sorted(types, key=lambda each: (each == "NoneType", each))
-            expected = " or ".join(TYPE_NAMES.get(each, each) for each in ordered)
+            named = sorted(types - {"NoneType"})
+            expected = " or ".join(TYPE_NAMES.get(each, each) for each in named)
         else:
-            expected = "of another form"
+            expected = "of another type"
         return f"{self._option_of(key)} {value or repr('')}: must be {expected}"
 
     def _option_of(self, key: str) -> str:
-        """Return the option that sets a value, which may be written with dashes."""
+        """Return the option that sets a value, dashes included."""
         for action in self._actions:
             if action.dest == key and action.option_strings:
                 return str(action.option_strings[-1])
         return f"--{key}"
 
 
-def flag(parser: CommandParser, name: str, text: str) -> None:
+def name_of(positional: Action) -> str:
+    """Return the name of a positional argument as the help shows it."""
+    return str(positional.metavar or positional.dest.upper())
+
+
+def usage_of(positional: Action) -> str:
+    """Return a positional argument as the usage line shows it."""
+    name = name_of(positional)
+    forms = {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} [{name} ...]"}
+    return forms.get(str(positional.nargs), name)
+
+
+def parse_options(command: CommandParser, arguments: Sequence[str]) -> Namespace:
+    """Return the parsed command line; where a command takes RUN, that is checked first.
+
+    Args:
+        command: its parser.
+        arguments: what the user typed after the command.
+
+    Raises:
+        UserError: RUN is not a run folder.
+    """
+    options = command.parse_args(list(arguments))
+    if any(each.dest == "run" for each in command.positionals):
+        check_run(options.run, images_given(command, options), command.command, arguments)
+    return options
+
+
+def images_given(command: CommandParser, options: Namespace) -> dict[str, list[str]]:
+    """Return what may have been swapped with RUN, by name: other positionals, and ``--images``.
+
+    Args:
+        command: its parser.
+        options: as parsed.
+    """
+    given = {name_of(each): options[each.dest] for each in command.positionals}
+    given["--images"] = options.get("images")
+    return {
+        name: [value] if isinstance(value, str) else list(value)
+        for name, value in given.items()
+        if isinstance(value, str | list)
+    }
+
+
+def flag(parser: CommandParser, name: str, description: str) -> None:
     """Add an on-off option that takes no value.
 
     Args:
         parser: to add it to.
         name: with its dashes.
-        text: of the help.
+        description: for the help.
     """
-    parser.add_argument(name, action="store_true", help=text)
-
-
-def common_options(parser: CommandParser) -> None:
-    """Add the options that every command has."""
-    flag(parser, "--quiet", "print nothing but errors and results")
+    parser.add_argument(name, action="store_true", help=description)
 
 
 def run_argument(parser: CommandParser) -> None:
     """Add the run folder that a command works with."""
-    parser.add_argument("run", help="run folder that `segdistill fit` wrote")
+    parser.add_argument("run", metavar="RUN", help="run folder that `segdistill fit` wrote")
 
 
 def upsampling_option(command: CommandParser) -> None:
-    """Add the choice of how scores come from the backbone's grid to pixels."""
+    """Add the choice of how scores are upsampled from the feature grid to pixels."""
     command.add_argument(
         "--upsampling",
         type=Literal["guided", "bilinear"],
         default="guided",
-        help="from the backbone's grid to pixels: along the image's edges, or without looking at"
-        " them",
+        help="how scores are upsampled to pixels: guided follows the image's edges",
     )
 
 
 def resolution_option(parser: CommandParser) -> None:
-    """Add the size at which images are seen."""
+    """Add the resolution at which the backbone sees images."""
     parser.add_argument(
         "--resolution",
         type=int,
-        help="shorter side at which the backbone sees images (default: as in training)",
+        help="shorter side, in pixels, at which the backbone sees images (default: as in training)",
     )
 
 
-def compute_options(
-    parser: CommandParser, *, backbone: str = "where the backbone lies now, if it moved"
-) -> None:
-    """Add the options of commands that run a model.
-
-    Args:
-        parser: to add them to.
-        backbone: help of the option that names one.
-    """
-    parser.add_argument("--backbone", type=str, help=backbone)
-    parser.add_argument("--device", type=DeviceName, default="auto", help="where to compute")
+def backbone_option(parser: CommandParser) -> None:
+    """Add the path of the backbone, for runs whose backbone has moved."""
     parser.add_argument(
-        "--precision", type=PrecisionName, default="auto", help="of matrix products"
+        "--backbone",
+        type=str,
+        metavar="PATH",
+        help="where the backbone is now, if it was moved (default: where the run says it is)",
     )
+
+
+def compute_options(parser: CommandParser) -> None:
+    """Add the options of commands that run a model."""
+    compute = parser.section(COMPUTE)
+    compute.add_argument("--device", type=DeviceName, default="auto", help=DEVICE_HELP)
+    compute.add_argument("--precision", type=PrecisionName, default="auto", help=PRECISION_HELP)
 
 
 def engine_options(parser: CommandParser) -> None:
-    """Add the choice of who works on very many images."""
-    parser.add_argument(
+    """Add the choice of what runs the work on very many images."""
+    compute = parser.section(COMPUTE)
+    compute.add_argument(
         "--engine",
         type=EngineName,
         default="local",
-        help="who does it: this process, or workers of Ray, here or on the cluster that RAY_ADDRESS"
-        " names",
+        help="what runs the work: this process, or Ray workers, here or on the cluster at"
+        " RAY_ADDRESS",
     )
-    parser.add_argument(
-        "--workers", type=int, help="of Ray (default: one for each GPU, or for each core)"
+    compute.add_argument(
+        "--workers",
+        type=int,
+        help="number of Ray workers (default: one per GPU, without GPUs one per core)",
     )
 
 
 def compute_choice(options: Namespace) -> dict[str, Any]:
-    """Return what the options of :func:`compute_options` say, as arguments of the library."""
+    """Return backbone, device and precision among the options, as arguments of the library."""
     return {name: options[name] for name in ("backbone", "device", "precision")}
 
 
@@ -214,19 +333,34 @@ def labelled_options(parser: CommandParser, *, split: str) -> None:
 
     Args:
         parser: to add them to.
-        split: taken of a benchmark data set unless another is named.
+        split: split of a benchmark that is taken by default.
     """
-    parser.add_argument("--images", type=str, help="folder of images")
+    parser.add_argument(
+        "--images",
+        type=str,
+        metavar="FOLDER",
+        help="folder of images, used with --labels (default: the images of --dataset)",
+    )
     parser.add_argument(
         "--labels",
         type=str,
-        help="folder of class-index PNGs of the same names; 255 means 'not labelled'",
+        metavar="FOLDER",
+        help="folder of class-index PNGs with the images' names; 255 means 'not labelled'"
+        " (default: the labels of --dataset)",
     )
     parser.add_argument(
-        "--dataset", type=str, help="a benchmark instead (`segdistill datasets` lists them)"
+        "--dataset",
+        type=str,
+        metavar="NAME",
+        help="benchmark to take instead; `segdistill datasets` lists them (default: none)",
     )
-    parser.add_argument("--data-root", type=str, help="folder in which the benchmark lies")
-    parser.add_argument("--split", type=str, default=split, help="part of the benchmark")
+    parser.add_argument(
+        "--data-root",
+        type=str,
+        metavar="FOLDER",
+        help="folder that holds the files of --dataset (default: none)",
+    )
+    parser.add_argument("--split", type=str, default=split, help="split of --dataset")
 
 
 def labelled_set(options: Namespace) -> "LabelledSet":
@@ -241,7 +375,7 @@ def labelled_set(options: Namespace) -> "LabelledSet":
         return labelled_dataset(options.dataset, options.data_root, options.split)
     if options.images and options.labels:
         return labelled_folders(options.images, options.labels)
-    raise UserError("give --images and --labels, or --dataset and --data-root")
+    raise UserError("no labels: give --images and --labels, or --dataset and --data-root")
 
 
 def command_line(*words: object) -> str:

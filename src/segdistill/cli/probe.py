@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from segdistill.cli.parser import (
     CommandParser,
+    backbone_option,
     command_line,
-    common_options,
     compute_choice,
     compute_options,
     labelled_options,
     labelled_set,
+    parse_options,
     run_argument,
 )
 
@@ -18,15 +19,15 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "probe",
-        "Train a linear probe on a run's codes: it measures what they hold, given labels, and"
-        " `segdistill evaluate` then scores it beside the clusters. Masks never depend on it.",
+        "Train a linear probe on a run's codes, which measures what they encode, given labels."
+        " `segdistill evaluate` then scores it as well as the clusters. Masks never depend on it.",
         "segdistill probe runs/photos --images train/imgs --labels train/labels",
     )
     run_argument(command)
     labelled_options(command, split="train")
-    command.add_argument("--seed", type=int, default=0, help="of everything drawn at random")
+    command.add_argument("--seed", type=int, default=0, help="random seed")
+    backbone_option(command)
     compute_options(command)
-    common_options(command)
     return command
 
 
@@ -34,9 +35,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
 
     from segdistill.api import probe
 
@@ -47,6 +48,6 @@ def run(arguments: Sequence[str]) -> None:
         **compute_choice(options),
         progress=not options.quiet,
     )
-    print(f"Probe: {trained.out_features} label classes, kept in {options.run}")
+    print(f"Probe: {trained.out_features} label classes, saved in {options.run}")
     following = command_line("evaluate", options.run, "--images", "IMAGES", "--labels", "LABELS")
     print(f"Next:  {following}")

@@ -2,32 +2,37 @@
 
 from collections.abc import Sequence
 
-from segdistill.cli.parser import CommandParser, common_options, flag, run_argument
+from segdistill.cli.parser import CommandParser, backbone_option, flag, parse_options, run_argument
 
 
 def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "push",
-        "Share a run on the Hugging Face hub, with a card that explains it. The backbone's weights"
-        " stay out. `Segmenter.from_pretrained` reads it.",
+        "Share a run on the Hugging Face hub, with a model card. The backbone's weights are not"
+        " uploaded. `Segmenter.from_pretrained` loads it.",
         "segdistill push runs/photos someone/photos --evaluation evaluations/photos",
     )
     run_argument(command)
-    command.add_argument("repo_id", help="repository on the hub, such as someone/photos")
     command.add_argument(
-        "--evaluation", type=str, help="folder that `evaluate --out` wrote, for the card"
+        "repo_id", metavar="REPO_ID", help="repository on the hub, such as someone/photos"
+    )
+    command.add_argument(
+        "--evaluation",
+        type=str,
+        metavar="FOLDER",
+        help="folder that `evaluate --out` wrote, for the card (default: no scores)",
     )
     command.add_argument(
         "--data",
         type=str,
         default="labelled images",
-        help="what to call the images of the evaluation on the card",
+        metavar="NAME",
+        help="name of the evaluation's images on the card",
     )
-    flag(command, "--private", "a new repository is seen by its owner alone")
-    flag(command, "--overwrite", "replace the model that the repository holds")
-    command.add_argument("--backbone", type=str, help="where the backbone lies now, if it moved")
-    common_options(command)
+    flag(command, "--private", "make a new repository private")
+    flag(command, "--overwrite", "replace the model in the repository")
+    backbone_option(command)
     return command
 
 
@@ -35,9 +40,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
 
     from segdistill.api import push
 

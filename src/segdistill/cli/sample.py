@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.cli.parser import CommandParser, command_line, common_options
+from segdistill.cli.parser import CommandParser, command_line, parse_options
 from segdistill.errors import UserError
 
 
@@ -14,13 +14,14 @@ def parser() -> CommandParser:
         "Generate a small data set of outdoor scenes, with exact labels and depth.",
         "segdistill sample world",
     )
-    command.add_argument("folder", help="folder to write; must be new or empty")
-    command.add_argument("--train", type=int, default=48, help="training scenes")
-    command.add_argument("--val", type=int, default=16, help="validation scenes")
-    command.add_argument("--width", type=int, default=320, help="in pixels")
-    command.add_argument("--height", type=int, default=240, help="in pixels")
-    command.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
-    common_options(command)
+    command.add_argument("folder", metavar="FOLDER", help="folder to write; must be new or empty")
+    command.add_argument("--train", type=int, default=48, help="number of training scenes")
+    command.add_argument("--val", type=int, default=16, help="number of validation scenes")
+    command.add_argument("--width", type=int, default=320, help="width of the images, in pixels")
+    command.add_argument("--height", type=int, default=240, help="height of the images, in pixels")
+    command.add_argument(
+        "--seed", type=int, default=0, help="random seed; the same seed gives the same files"
+    )
     return command
 
 
@@ -28,9 +29,9 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
+    options = parse_options(parser(), arguments)
 
     from segdistill.progress import progress_bar
     from segdistill.sample.dataset import write_sample

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segdistill.cli.distributed import distributed_options, run_distributed
-from segdistill.cli.outcome import check_sources, tell_outcome
+from segdistill.cli.outcome import check_sources, report_outcome
 from segdistill.cli.parser import (
     CommandParser,
-    common_options,
+    backbone_option,
     compute_choice,
     compute_options,
     engine_options,
     flag,
+    parse_options,
     resolution_option,
     run_argument,
     upsampling_option,
@@ -23,52 +24,58 @@ def parser() -> CommandParser:
     """Return the parser of the command."""
     command = CommandParser(
         "segment",
-        "Write one mask for each image: same tree, same names, the image's own size, upright.",
+        "Write one mask per image: same folder tree, same names, the image's own size, upright.",
         "segdistill segment runs/photos more_photos --overlay",
     )
     run_argument(command)
     command.add_argument(
         "sources",
         nargs="+",
-        help="folders, files (videos, too) or quoted glob patterns; also URLs, such as"
+        metavar="IMAGES",
+        help="folders, files (also videos), quoted glob patterns, or URLs such as"
         " s3://bucket/photos",
     )
     command.add_argument(
-        "--out", type=str, help="folder or URL for the masks (default: masks/NAME)"
+        "--out",
+        type=str,
+        metavar="PATH",
+        help="folder or URL for the masks (default: masks/NAME)",
     )
     flag(
         command,
         "--overlay",
-        "also write NAME.overlay.jpg: the colours over the image (GeoTIFFs: .tif, videos: .mp4)",
+        "also write NAME.overlay.jpg: the classes' colours over the image (GeoTIFFs: .tif, videos:"
+        " .mp4)",
     )
     flag(command, "--scores", "also write NAME.scores.npy: similarity with each class, float16")
-    flag(command, "--mirror", "average with the mirrored image: better, twice the time")
+    flag(command, "--mirror", "average with the mirrored image: more accurate, twice the time")
     upsampling_option(command)
     flag(command, "--crf", "refine with the fully connected CRF instead: several times the time")
-    flag(command, "--strict", "stop at the first image that cannot be read")
-    flag(command, "--overwrite", "replace masks that are there")
-    flag(command, "--resume", "leave masks that are there, write those that are missing")
     resolution_option(command)
-    command.add_argument(
+    flag(command, "--overwrite", "replace existing masks")
+    flag(command, "--resume", "keep existing masks and write the missing ones")
+    flag(command, "--strict", "stop at the first image that cannot be read")
+    command.section("GeoTIFFs and videos").add_argument(
         "--bands",
         type=str,
-        help="of GeoTIFFs, the bands to be seen as red, green and blue, as in 4,3,2 (default: as"
-        " in training, else those that files call so)",
+        help="bands of GeoTIFFs to use as red, green and blue, as in 4,3,2 (default: as in"
+        " training, else those that the files label so)",
     )
-    flag(command, "--video", "take the images, in the order of their names, for frames of a film")
-    command.add_argument(
-        "--every", type=int, default=1, help="of films, segment one frame in so many"
+    videos = command.section("GeoTIFFs and videos")
+    flag(videos, "--video", "treat the images, in the order of their names, as frames of a video")
+    videos.add_argument(
+        "--every", type=int, default=1, help="segment only every N-th frame of videos"
     )
-    command.add_argument(
+    videos.add_argument(
         "--smooth",
         type=float,
-        help="of films, the weight of earlier frames, so that labels are steady: from 0 (none) to"
+        help="weight of earlier frames of a video, which makes labels steady: from 0 (none) to"
         " below 1 (default: 0.7)",
     )
+    backbone_option(command)
     engine_options(command)
     compute_options(command)
     distributed_options(command)
-    common_options(command)
     return command
 
 
@@ -79,10 +86,10 @@ def run(arguments: Sequence[str]) -> int:
         Exit status: 1 if none of the images could be segmented.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    options = parser().parse_args(list(arguments))
-    # Before the library is imported, which takes seconds: a wrong path is told at once.
+    options = parse_options(parser(), arguments)
+    # Before the library is imported, which takes seconds: a wrong path is reported at once.
     check_sources(options.sources)
     name = source_name(options.sources[0]) if len(options.sources) == 1 else "images"
     out = options.out or Path("masks") / name
@@ -104,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
         **compute_choice(options),
         progress=not options.quiet,
     )
-    if status := tell_outcome("segment", "Masks", done):
+    if status := report_outcome("segment", "Masks", done):
         return status
     print(f"Classes: {done.folder}/classes.json")
     return 0

@@ -1,4 +1,4 @@
-"""Settings files, checked before they are used so that an error names the file it is in."""
+"""Checks of settings files before they are used, so that errors name the file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
@@ -13,15 +13,15 @@ from segdistill.cli.parser import CommandParser
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 
-EXAMPLE = "give lines such as `classes: 8`"
+EXAMPLE = "write lines such as `classes: 8`"
 
 
 def values_of(option: str, arguments: Sequence[str]) -> list[str]:
-    """Return all values that an option is given.
+    """Return all values given for an option.
 
     Args:
         option: with its dashes.
-        arguments: of the command line.
+        arguments: the command line.
 
     Example:
         >>> values_of("--config", ["--config", "a.yaml", "--quiet", "--config=b.yaml"])
@@ -38,16 +38,16 @@ def values_of(option: str, arguments: Sequence[str]) -> list[str]:
 def check_settings_file(
     path: str, command: CommandParser, settings_from: Callable[[Namespace], FitSettings]
 ) -> None:
-    """Check all that a settings file holds.
+    """Check the content of a settings file.
 
     Args:
-        path: of the file.
+        path: the file.
         command: a parser that reads nothing else.
-        settings_from: makes settings of what the parser gives.
+        settings_from: builds settings from the parsed options.
 
     Raises:
-        UserError: the file cannot be read, is no YAML, or holds what is no setting; the message
-            names the file and the mend.
+        UserError: the file cannot be read, is not YAML, or holds something that is not a setting;
+            the message names the file and suggests a fix.
     """
     text = _read_text(Path(path))
     _check_form(path, _load(path, text))
@@ -65,9 +65,9 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path of --config") from error
     except IsADirectoryError as error:
-        raise UserError(f"{path}: a folder; give a YAML file of settings") from error
+        raise UserError(f"{path}: is a folder; give a YAML file of settings") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not text in UTF-8; save it as UTF-8") from error
+        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
@@ -77,25 +77,27 @@ def _load(path: str, text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path}: not YAML{place}: {error.problem}") from error
+        position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"{path}: not YAML{position}: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not YAML ({reason}); {EXAMPLE}") from error
 
 
 def _check_form(path: str, content: Any) -> None:
-    """Check that there are settings by name, and groups of them where there should be."""
+    """Check that the file maps names to settings, and groups to groups of settings."""
     if not isinstance(content, dict) or not content:
         kinds = {dict: "nothing", type(None): "nothing", list: "a list"}
-        held = kinds.get(type(content), "text alone")
-        raise UserError(f"{path}: holds {held}, not settings by name; {EXAMPLE}")
+        found = kinds.get(type(content), "only text")
+        raise UserError(f"{path}: contains {found} instead of settings; {EXAMPLE}")
     if "config" in content:
-        raise UserError(f"{path}: config: a settings file cannot name another; give --config twice")
+        raise UserError(
+            f"{path}: config: a settings file cannot include another; give --config twice"
+        )
     for field in fields(FitSettings):
         group: Any = field.default_factory
         if is_dataclass(group) and not isinstance(content.get(field.name, {}), dict):
             first = fields(group)[0].name
             raise UserError(
-                f"{path}: {field.name}: must be a group of indented lines such as `{first}: ...`"
+                f"{path}: {field.name}: must be followed by indented lines such as `{first}: ...`"
             )

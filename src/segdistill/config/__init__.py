@@ -1,1 +1,1 @@
-"""Typed settings, presets, and reading them from YAML and the command line."""
+"""Typed settings, their validation, and presets."""

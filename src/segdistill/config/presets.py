@@ -23,13 +23,13 @@ def preset_path(name: str) -> Path:
     """Return the YAML file of a preset.
 
     Raises:
-        UserError: there is none of that name; the message offers the nearest.
+        UserError: there is no such preset; the message suggests the nearest.
     """
     if name not in preset_names():
         near = get_close_matches(name, preset_names(), n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(
-            f"--preset {name}: no such preset; there are {', '.join(preset_names())}{hint}"
+            f"--preset {name}: no such preset; the presets are {', '.join(preset_names())}{hint}"
         )
     # The package is always installed as plain files, so the path outlives the context.
     with as_file(files("segdistill.config") / "presets" / f"{name}.yaml") as path:

@@ -1,7 +1,8 @@
-"""Every setting of a fit, typed, with its default and its meaning.
+"""Every setting of a fit, with its type, default and meaning.
 
-The command line and YAML files are read into these classes by jsonargparse, which takes the help
-text of each option from the ``Attributes`` sections below.
+jsonargparse reads the command line and YAML files into these classes. The ``Attributes`` sections
+below are the descriptions that ``segdistill fit --help`` shows, so each must be clear on its own.
+Where ``None`` is the default, the description says what it means.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -12,12 +13,13 @@ from segdistill.config.validation import FIT_RANGES, check_ranges, refuse, typed
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "32-true", "bf16-mixed"]
+LevelName = Literal["coarse", "medium", "fine"]
 
-DEFAULT_CLASSES = 8
-"""The number of classes when none is given and none is found; said plainly whenever it is used."""
+DEFAULT_CLASSES = 12
+"""The number of classes where none is given and none is estimated; logged whenever it is used."""
 
 MOST_STEPS = 1000
-"""The most steps of a training that ends by itself."""
+"""Upper limit of the steps of a training that stops early."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,11 @@ class HeadSettings:
 
     Attributes:
         channels: channels of the code.
-        kind: ``nonlinear`` adds a hidden layer beside the linear one (STEGO, section 3.2).
-        dropout: share of feature channels dropped while training, from 0 to below 1.
-        continuous: ``false`` gives the code one channel a class, whatever ``channels`` says (an
-            ablation of STEGO's).
+        kind: ``linear``: one linear layer; ``nonlinear`` adds a branch with a hidden layer (STEGO,
+            section 3.2).
+        dropout: share of feature channels dropped during training, from 0 to below 1.
+        continuous: ``false``: one code channel per class instead of ``channels`` (an ablation in
+            STEGO).
     """
 
     channels: int = 70
@@ -44,29 +47,32 @@ class ObjectiveSettings:
 
     Attributes:
         weight_self: weight of pairs within one image.
-        weight_neighbour: weight of pairs with a nearest neighbour.
-        weight_random: weight of pairs with random other images.
-        weight_reconstruction: weight of telling the features from the code (0 leaves it out).
-        weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges (0
-            leaves it out; decoding an image in every step makes training slower).
-        weight_alignment: weight of giving an image and its augmented copy (mirrored, cropped, in
-            other colours, blurred) the same codes (0 leaves it out).
-        augmentations: augmented copies kept of each image for that; a step takes one of them.
-        correlations: ``labels`` puts the agreement of labels in the place of the features': an
-            oracle that shows what the loss could reach at best. It needs labels.
-        shift_self: feature correlation, from -1 to 1, above which codes of one image attract; left
-            out, it is set from the images so that a share of ``attract_self`` of the pairs does.
-        shift_neighbour: the same for pairs with a neighbour.
-        shift_random: the same for pairs with random images.
+        weight_neighbour: weight of pairs of an image and a nearest neighbour.
+        weight_random: weight of pairs of an image and a random other image.
+        weight_reconstruction: weight of reconstructing the features from the code; 0 disables it.
+        weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges; 0
+            disables it. It decodes an image in every step, so training is slower.
+        weight_alignment: weight of giving an image and its augmented copy (mirrored, cropped,
+            colour-jittered, blurred) the same codes; 0 disables it.
+        augmentations: number of augmented copies stored per image for ``weight_alignment``; each
+            step uses one of them.
+        correlations: ``labels`` replaces the features' correlations by the labels' agreement: an
+            oracle that shows the best the loss could reach. It needs labels.
+        shift_self: feature correlation, from -1 to 1, above which codes of one image attract
+            (default: set from the images so that ``attract_self`` of the pairs do).
+        shift_neighbour: ``shift_self``, for pairs of neighbours (default: set from
+            ``attract_neighbour``).
+        shift_random: ``shift_self``, for pairs of random images (default: set from
+            ``attract_random``).
         attract_self: share of pairs within one image whose codes attract, from 0 to 1.
-        attract_neighbour: the same for pairs with a neighbour.
-        attract_random: the same for pairs with random images.
-        feature_dropout: share of feature channels that the loss does not see, drawn anew in each
-            step for each image, from 0 to below 1 (STEGO: 0.1).
-        samples: locations a side, so that ``samples ** 2`` locations are drawn from each image.
-        random_draws: random partners drawn for each image in a step.
+        attract_neighbour: share of pairs of neighbours whose codes attract, from 0 to 1.
+        attract_random: share of pairs of random images whose codes attract, from 0 to 1.
+        feature_dropout: share of feature channels hidden from the loss, drawn again in each step
+            for each image, from 0 to below 1 (STEGO: 0.1).
+        samples: locations per side; ``samples ** 2`` locations are sampled from each image.
+        random_draws: number of random partners per image and step.
         pointwise: centre the feature correlations over the partner's locations.
-        zero_clamp: leave negative code correlations out.
+        zero_clamp: ignore negative code correlations.
         stabilize: cap code correlations at 0.8.
     """
 
@@ -94,43 +100,45 @@ class ObjectiveSettings:
 
 @dataclass(frozen=True)
 class DepthSettings:
-    """Depth as a guide while training (Sick et al., DepthG, CVPR 2024); segmenting never needs it.
+    """Depth guidance of the training (Sick et al., DepthG, CVPR 2024); segmenting needs no depth.
 
     Attributes:
-        folder: depth maps of the images' names; a folder given turns the guide on.
-        guide: ``auto`` guides if ``folder`` is given; ``on`` also takes a benchmark's own depth and
-            stops where there is none; ``off`` never guides.
-        kind: what larger numbers in depth maps mean: ``depth`` farther, ``inverse`` nearer,
-            ``height`` higher, seen from above. Left out: as ``depth.json`` beside the maps says,
-            else ``depth``.
-        invalid: number in depth maps that means 'not measured', such as 0.
-        field_of_view: of the camera, from left to right, in degrees.
-        space: in which locations are near or far: ``metric`` as in DepthG, or ``perspective``, by
-            direction and ratio of depths, in which a far sky does not draw nearly all locations.
-        similarity: of the depths of two locations: ``product`` as in DepthG, by ``difference`` of
-            depth, or by ``distance`` in space.
-        weight: of pairs within one image whose depths, not features, say which codes attract.
-        shift: depth similarity, from 0 to 1, above which codes attract. Left out, it is 0.03 for
-            ``product``, as in DepthG, and else what half of the pairs exceed.
-        sampling: where locations are drawn: at ``random``; ``farthest`` from each other in space, as
-            in DepthG; ``farthest-mixed`` in space and features; or evenly over the ``histogram``
-            of depth.
-        hidden_positives: a second head learns from codes averaged over locations near in space
-            (``depth``), of like features (``features``), or that the backbone's last block attends
-            to (``attention``; only a vision transformer, which then runs in every step).
-        weight_hidden_positives: of the losses of that second head.
-        schedule: how weight, shift and samples change: ``exponential`` multiplies by a factor after
-            each period, ``linear`` goes to the start times the factor within one period.
-        weight_factor: of ``weight``; 1 leaves it as it is.
-        weight_every: steps of a period of ``weight``.
-        weight_minimum: below which ``weight`` does not fall.
-        shift_factor: of ``shift``.
-        shift_every: steps of a period of ``shift``.
-        shift_minimum: below which ``shift`` does not fall.
-        samples_factor: of ``objective.samples``.
-        samples_every: steps of a period of ``objective.samples``.
-        samples_minimum: below which ``objective.samples`` does not fall.
-        as_released: do all that DepthG's released code does otherwise than its paper, to compare.
+        folder: folder of depth maps with the images' names, which turns depth guidance on
+            (default: no depth guidance).
+        guide: ``auto`` uses depth if ``folder`` is given; ``on`` also uses a benchmark's own depth
+            and stops if there is none; ``off`` never uses depth.
+        kind: meaning of larger values in depth maps: ``depth`` farther, ``inverse`` nearer,
+            ``height`` higher, seen from above (default: as ``depth.json`` next to the maps says,
+            else ``depth``).
+        invalid: value that means 'not measured' in depth maps, such as 0 (default: none).
+        field_of_view: horizontal field of view of the camera, in degrees.
+        space: space in which distances are measured: ``metric`` as in DepthG, or ``perspective``,
+            by direction and ratio of depths, where a far sky does not attract nearly all samples.
+        similarity: depth similarity of two locations: ``product`` as in DepthG, by ``difference``
+            of depth, or by ``distance`` in space.
+        weight: weight of pairs within one image whose depths, not features, say which codes
+            attract.
+        shift: depth similarity, from 0 to 1, above which codes attract (default: 0.03 for
+            ``product``, as in DepthG; otherwise the median over the pairs).
+        sampling: how locations are sampled: ``random``; ``farthest`` points in space, as in
+            DepthG; ``farthest-mixed`` in space and features; ``histogram``, evenly over depth.
+        hidden_positives: second head that learns from codes averaged over locations that are near
+            in space (``depth``), have similar features (``features``), or get the attention of the
+            backbone's last block (``attention``; only for a vision transformer, which then runs in
+            every step).
+        weight_hidden_positives: weight of the losses of the ``hidden_positives`` head.
+        schedule: how weight, shift and samples change: ``exponential`` multiplies by a factor
+            after each period; ``linear`` reaches the start times the factor within one period.
+        weight_factor: factor of ``weight`` per period; 1 keeps it constant.
+        weight_every: period of ``weight``, in steps.
+        weight_minimum: lower limit of ``weight``.
+        shift_factor: factor of ``shift`` per period; 1 keeps it constant.
+        shift_every: period of ``shift``, in steps.
+        shift_minimum: lower limit of ``shift``.
+        samples_factor: factor of ``objective.samples`` per period; 1 keeps it constant.
+        samples_every: period of ``objective.samples``, in steps.
+        samples_minimum: lower limit of ``objective.samples``.
+        as_released: follow DepthG's released code wherever it differs from the paper, to compare.
     """
 
     folder: Path | None = None
@@ -163,18 +171,18 @@ class TrainingSettings:
     """The training loop.
 
     Attributes:
-        steps: optimiser steps. Left out, training ends when codes no longer get better, which is
-            told from the images alone, after 1000 steps at the latest; the best codes are kept.
-        batch_size: images a step.
-        learning_rate: of the head (Adam).
-        cluster_learning_rate: of the cluster centres (Adam).
-        neighbours: a positive is drawn from this many nearest neighbours of an image.
-        checkpoint_every: steps between checkpoints, from which ``--resume`` goes on; where that
-            takes longer than 10 seconds, there are more.
-        reset_probes_every: steps after which the cluster centres and the linear probe start anew,
-            so that they follow codes that have changed (left out: never).
-        linear_probe: also train a linear probe beside the head, as STEGO does; it needs labels,
-            and changes nothing but what is reported.
+        steps: optimiser steps (default: until codes stop improving, as estimated without labels,
+            at most 1000; the best codes are kept).
+        batch_size: images per step.
+        learning_rate: learning rate of the head (Adam).
+        cluster_learning_rate: learning rate of the cluster centres (Adam).
+        neighbours: number of nearest neighbours of an image from which its positive is drawn.
+        checkpoint_every: steps between checkpoints, from which ``--resume`` continues; more are
+            written where this takes longer than 10 seconds.
+        reset_probes_every: steps after which the cluster centres and the linear probe are reset,
+            so that they follow codes that have changed (default: never).
+        linear_probe: also train a linear probe, as STEGO does. It needs labels and affects only
+            what is reported.
     """
 
     steps: int | None = None
@@ -188,7 +196,7 @@ class TrainingSettings:
 
     @property
     def most_steps(self) -> int:
-        """The number of steps after which training ends at the latest."""
+        """Upper limit of the training steps."""
         return MOST_STEPS if self.steps is None else self.steps
 
 
@@ -197,11 +205,11 @@ class CacheSettings:
     """The feature store.
 
     Attributes:
-        folder: where features are kept; by default ``segdistill`` in the user's cache folder, or
-            the folder named by the environment variable SEGDISTILL_CACHE.
-        max_gigabytes: bound on its size (1 GB = 10**9 bytes). What does not fit is worked out
-            again whenever it is needed, which is slower but gives the same result. The store
-            never takes more than 80 % of the free disk.
+        folder: folder of the store (default: the environment variable SEGDISTILL_CACHE, else
+            ``segdistill`` in the user's cache folder).
+        max_gigabytes: upper limit of its size (1 GB = 10**9 bytes). Features that do not fit are
+            computed again when needed, which is slower but gives the same result. The store never
+            takes more than 80 % of the free disk space.
     """
 
     folder: Path | None = None
@@ -213,41 +221,43 @@ class FitSettings:
     """All settings of a fit.
 
     Attributes:
-        dataset: benchmark whose training images ``--data-root`` holds, instead of a folder.
-        classes: number of kinds of things to find; left out, it is estimated from the codes.
-        extra_clusters: clusters beside those; when scored, those that match no label class count
-            as wrong.
-        backbone: short name (``segdistill backbones`` lists them), hub id, local folder or .pth.
-        resolution: shorter side, in pixels, of the image as the backbone sees it; by default
-            what suits the backbone.
-        segment_resolution: the same when segmenting; by default as in training.
-        square: learn from the middle square of each image or crop, as STEGO does.
-        resampling: filter by which images are resized; ``nearest`` is what STEGO's code uses.
-        crops: ``five`` learns from four corner crops and a centre crop of each image, ``random``
-            from five crops anywhere, each brought to the resolution, so that smaller things are
-            seen.
-        crop_ratio: side of a crop, as a share of the image's, above 0, at most 1.
-        labels: folder of label files, for what needs labels (``training.linear_probe``,
-            ``objective.correlations``); otherwise labels are never read.
-        saliency: folder of grey images of the images' names; nine locations in ten are drawn where
-            they are not black.
-        bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``, or the
-            one to be seen in grey; ``all`` projects all onto three. Left out: those that files call
-            red, green and blue, else all. The run keeps it.
-        components: principal components of the features that are kept; 0, the default, keeps the
-            features as they are. On the embedded features 128 make a step three times faster, and
-            codes somewhat worse.
+        dataset: benchmark whose training images ``--data-root`` holds; ``segdistill datasets``
+            lists them (default: images are given as a folder).
+        classes: number of classes to find (default: estimated from the codes).
+        extra_clusters: clusters in addition to ``classes``; in evaluations, clusters that match no
+            label class count as wrong.
+        backbone: short name (``segdistill backbones`` lists them), hub id, local folder or .pth
+            file.
+        resolution: shorter side, in pixels, at which the backbone sees images (default: that of
+            the backbone).
+        segment_resolution: ``resolution`` when segmenting (default: as in training).
+        square: learn from the centre square of each image or crop, as STEGO does.
+        resampling: filter for resizing images; STEGO's code uses ``nearest``.
+        crops: learn from crops of each image, resized to the resolution, to see smaller things:
+            ``five`` takes the four corners and the centre, ``random`` five at random.
+        crop_ratio: side of a crop as a share of the image's side, above 0, at most 1.
+        labels: folder of label files, for ``training.linear_probe`` and
+            ``objective.correlations`` (default: labels are never read).
+        saliency: folder of grey images with the images' names; nine in ten locations are sampled
+            where they are not black (default: locations anywhere).
+        bands: bands of GeoTIFFs to use as red, green and blue, such as ``4,3,2``, or one band to
+            use as grey; ``all`` projects all bands to three. The run keeps the choice (default:
+            those that the files label red, green and blue, else all).
+        components: principal components of the features to keep; 0 keeps the features unchanged.
+            With the embedded backbone, 128 make a step three times faster and codes slightly
+            worse.
         method: ``stego`` distils correspondences into a head; ``kmeans`` clusters the backbone's
-            features as they are, the baseline to compare with.
+            features directly, as a baseline.
         clustering: ``kmeans`` runs spherical k-means on the codes of the trained head; ``probe``
-            takes the centres learned beside it by gradient, as STEGO does.
-        seed: of everything drawn at random.
+            uses the centres learned by gradient during training, as STEGO does.
+        seed: random seed.
         strict: stop at the first image that cannot be read, instead of skipping it.
-        device: where to compute.
-        precision: of matrix products.
+        device: device to compute on; ``auto`` takes a GPU if there is one.
+        precision: precision of matrix products; ``auto`` takes bfloat16 where the device computes
+            it natively.
         head: the segmentation head.
         objective: the correspondence loss.
-        depth: depth as a guide.
+        depth: depth guidance.
         training: the training loop.
         cache: the feature store.
 
@@ -284,33 +294,33 @@ class FitSettings:
 
     @property
     def needs_labels(self) -> bool:
-        """Whether anything in the fit looks at labels."""
+        """Whether the fit uses labels."""
         return self.training.linear_probe or self.objective.correlations == "labels"
 
     @property
     def estimates_classes(self) -> bool:
-        """Whether the number of classes is to be estimated once codes are learned.
+        """Whether the number of classes is estimated after training.
 
-        The cluster probe, and a code with one channel a class, need a number before that.
+        The cluster probe, and a code with one channel per class, need it before training.
         """
         needed_before = self.clustering == "probe" or not self.head.continuous
         return self.classes is None and not (self.method == "stego" and needed_before)
 
     @property
     def wants_depth(self) -> bool:
-        """Whether depth guides the fit."""
+        """Whether depth guides the training."""
         given = self.depth.guide == "on" or self.depth.folder is not None
         return given and self.depth.guide != "off" and self.method == "stego"
 
     def validated(self) -> "FitSettings":
-        """Return the settings, with every value of its type and every number in its range.
+        """Return the settings after checking every value's type and range.
 
         Returns:
-            The same settings; numbers and paths of other kinds (numpy's, text) as plain ones.
+            The same settings, with plain numbers and paths in place of numpy numbers and strings.
 
         Raises:
-            UserError: a value is of another type or out of its range; the message names the
-                setting and what it may be.
+            UserError: a value has the wrong type or is out of range; the message names the setting
+                and the allowed values.
         """
         settings = typed(self)
         check_ranges(settings, FIT_RANGES)
@@ -320,7 +330,7 @@ class FitSettings:
         return settings
 
     def as_plain(self) -> dict[str, Any]:
-        """Return nested dictionaries of plain values, fit for YAML and JSON."""
+        """Return nested dictionaries of plain values, for YAML and JSON."""
         plain = asdict(self)
         for group, name in (
             (plain["cache"], "folder"),

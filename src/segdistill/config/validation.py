@@ -1,6 +1,6 @@
 """Checks of settings: each value against its declared type, and each number against its range.
 
-The command line and YAML files come typed from their parser; values given from Python do not.
+The parser checks the types of the command line and of YAML files, but not of values from Python.
 """
 
 import math
@@ -22,16 +22,16 @@ TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", s
 
 @dataclass(frozen=True)
 class Range:
-    """What numbers some settings may take.
+    """The range of some settings.
 
     Attributes:
-        words: the range, for people.
-        holds: whether a number lies in it.
-        names: of the settings, with dots for nested ones.
+        description: the range in words, for error messages.
+        contains: whether a number is in it.
+        names: names of the settings, with dots for nested ones.
     """
 
-    words: str
-    holds: Callable[[float], bool]
+    description: str
+    contains: Callable[[float], bool]
     names: tuple[str, ...]
 
 
@@ -97,22 +97,22 @@ FIT_RANGES = (
         ("head.dropout", "objective.feature_dropout"),
     ),
 )
-"""The ranges of :class:`segdistill.config.settings.FitSettings`."""
+"""The ranges of the numbers in :class:`segdistill.config.settings.FitSettings`."""
 
 
 def typed(settings: Settings, *, prefix: str = "") -> Settings:
-    """Return settings whose every value has the type that its field declares.
+    """Return the settings, each value checked against the type of its field.
 
-    Numbers and paths come back as plain ``int``, ``float`` and ``Path``, whatever kind of number
-    (numpy's, say) or path they were; all else is unchanged.
+    Numbers and paths are converted to plain ``int``, ``float`` and ``Path``, for example from
+    numpy numbers; all else is unchanged.
 
     Args:
-        settings: a dataclass; its fields may be dataclasses in turn.
-        prefix: of the names in errors.
+        settings: a dataclass; its fields may be dataclasses as well.
+        prefix: prepended to names in errors.
 
     Raises:
-        UserError: a value is of another type, none of the choices, or not finite; the message
-            names the setting and what it may be.
+        UserError: a value has the wrong type, is not one of the choices, or is not finite; the
+            message names the setting and the allowed values.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -137,10 +137,10 @@ def typed(settings: Settings, *, prefix: str = "") -> Settings:
 
 
 def check_ranges(settings: Any, ranges: tuple[Range, ...]) -> None:
-    """Check numbers against their ranges; ``None`` stands for what was left out and passes.
+    """Check numbers against their ranges; ``None`` (not given) passes.
 
     Raises:
-        UserError: a number lies outside; the message names the setting and the range.
+        UserError: a number is out of range; the message names the setting and the range.
 
     Example:
         >>> share = Range("from 0 to 1", lambda value: 0 <= value <= 1, ("real",))
@@ -152,12 +152,12 @@ def check_ranges(settings: Any, ranges: tuple[Range, ...]) -> None:
     for each in ranges:
         for name in each.names:
             value = attrgetter(name)(settings)
-            if value is not None and not each.holds(value):
-                refuse(name, str(value), each.words)
+            if value is not None and not each.contains(value):
+                refuse(name, str(value), each.description)
 
 
 def refuse(name: str, value: str, allowed: str) -> NoReturn:
-    """Say that a setting cannot have a value.
+    """Reject the value of a setting.
 
     Raises:
         UserError: always.
@@ -166,18 +166,18 @@ def refuse(name: str, value: str, allowed: str) -> NoReturn:
 
 
 def unknown_setting(name: str, known: list[str]) -> UserError:
-    """Return the error for a setting that does not exist; it offers the nearest."""
+    """Return the error for a setting that does not exist; it suggests the nearest."""
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(sorted(known))}"
     return UserError(f"unknown setting {name!r}; {hint}")
 
 
 def _typed_value(value: Any, hint: Any, name: str) -> Any:
-    """Return a value as its type hint has it."""
+    """Return a value, checked against its type hint."""
     choices = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
     if value is None and NoneType in choices:
         return None
-    # A setting has one type, and may be left out beside.
+    # A setting has one type, or that type and None.
     (declared,) = (choice for choice in choices if choice is not NoneType)
     if get_origin(declared) is Literal:
         return _chosen(value, get_args(declared), name)
@@ -193,8 +193,8 @@ def _typed_value(value: Any, hint: Any, name: str) -> Any:
 
 
 def _plain(value: Any, declared: Any) -> Any:
-    """Return a value as one of a plain type, or ``None`` if it is not of that type."""
-    # Python counts truth values among the whole numbers; nobody who sets a number does.
+    """Return a value converted to a plain type, or ``None`` if it does not have that type."""
+    # In Python, bool is a subclass of int; True is not a valid number here.
     if isinstance(value, bool):
         return value if declared is bool else None
     if declared is Path and isinstance(value, str | Path) and str(value):

@@ -12,7 +12,7 @@ import torch
 
 from segdistill.deployment.checking import Runner
 from segdistill.deployment.graph import IMAGES, MASKS, SCORES, TracedGraph
-from segdistill.errors import UserError
+from segdistill.errors import UserError, missing_extra
 
 OPSET = 18
 """Known to every onnxruntime since 1.14, of 2023."""
@@ -28,7 +28,7 @@ def require_onnx() -> None:
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
-        raise UserError(f"ONNX needs {' and '.join(missing)}: pip install 'segdistill[onnx]'")
+        raise UserError(f"ONNX {missing_extra(' and '.join(missing), 'onnx')}")
 
 
 def onnx_model(traced: TracedGraph) -> Any:

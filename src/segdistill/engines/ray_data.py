@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.engines.work import FAILURE, Row, Work
-from segdistill.errors import UserError
+from segdistill.errors import UserError, missing_extra
 
 BATCH = 32
 MOST_RESTARTS = 20
@@ -199,7 +199,7 @@ def _session() -> Iterator[Any]:
         ray: Any = import_module("ray")
         import_module("ray.data")
     except ImportError as error:
-        raise UserError("--engine ray: needs Ray: pip install 'segdistill[ray]'") from error
+        raise UserError(f"--engine ray: {missing_extra('Ray', 'ray')}") from error
     started = not ray.is_initialized()
     if started:
         _start(ray)

@@ -37,11 +37,11 @@ def check_output_folder(folder: Path, *, overwrite: bool) -> None:
     """Check, before a model loads, that an evaluation can be written.
 
     Raises:
-        UserError: a file stands where the folder should be, or an earlier evaluation is there and
+        UserError: a file exists where the folder should be, or an earlier evaluation is there and
             ``overwrite`` is not set.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: a file stands where a folder is needed; choose another --out")
+        raise UserError(f"{folder}: a file exists where a folder is needed; choose another --out")
     there = [path for path in output_files(folder) if path.exists()]
     if there and not overwrite:
         raise UserError(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.errors import UserError
+from segdistill.errors import UserError, missing_extra
 from segdistill.export.classes import hexadecimal
 from segdistill.export.masks import is_upright, misfit
 from segdistill.export.polygons import Ring, ring_area
@@ -58,7 +58,7 @@ def open_geojson(target: Target) -> Iterator[Writer]:
         UserError: rasterio is not installed.
     """
     if find_spec("rasterio") is None:
-        raise UserError("--format geojson: needs rasterio; pip install 'segdistill[geo]'")
+        raise UserError(f"--format geojson: {missing_extra('rasterio', 'geo')}")
     with open_text(target.path) as file:
         file.write('{"type": "FeatureCollection", "features": [')
         yield _GeoJsonWriter(target, TextItems(file))

@@ -12,6 +12,7 @@ from segdistill.images.augmentation import Augmentation, drawn_augmentation
 from segdistill.images.decode import read_image
 from segdistill.images.depth_view import seen_region
 from segdistill.images.folder import CheckedImage
+from segdistill.images.lighting import LIGHTINGS, Lighting
 from segdistill.images.resize import Crop, CropKind, Viewing, crops_of
 
 Value = TypeVar("Value", bound=np.generic)
@@ -31,7 +32,7 @@ class View:
     image: CheckedImage
     crop: Crop
     viewing: Viewing
-    augmentation: Augmentation | None = None
+    augmentation: Augmentation | Lighting | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -126,3 +127,12 @@ def augmented_views(views: Sequence[View], copies: int) -> list[View]:
         for view in views
         for number in range(copies)
     ]
+
+
+def relit_views(views: Sequence[View]) -> list[View]:
+    """Return views under each of :data:`LIGHTINGS`: all of the first view, then of the second.
+
+    Args:
+        views: without augmentation.
+    """
+    return [replace(view, augmentation=lighting) for view in views for lighting in LIGHTINGS]

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segdistill.images.geotiff import NEEDS_RASTERIO, is_raster, read_raster
+from segdistill.errors import missing_extra
+from segdistill.images.geotiff import is_raster, read_raster
 from segdistill.images.matlab import MATLAB_START, MatlabFileError, read_matlab_array
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.tiff_header import TIFF_STARTS
@@ -78,7 +79,8 @@ def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
             return to_rgb(upright(image))
     except UnidentifiedImageError as error:
         if content.startswith(TIFF_STARTS):
-            raise UnreadableImageError(f"{name}: a TIFF that {NEEDS_RASTERIO}") from error
+            needs = missing_extra("rasterio", "geo")
+            raise UnreadableImageError(f"{name}: a TIFF that {needs}") from error
         raise UnreadableImageError(f"{name}: not an image that can be decoded") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"{name}: more than 178 million pixels; cut it up") from error

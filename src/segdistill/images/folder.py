@@ -79,7 +79,7 @@ def check_images(
         UserError: none of the images can be read.
     """
     files = list(files)
-    results = group.shared_out(
+    results = group.map_shared(
         files, lambda share: _check_each(share, raster, strict=strict, progress=progress)
     )
     checked = [each for each in results if isinstance(each, CheckedImage)]

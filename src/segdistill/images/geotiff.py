@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from segdistill.errors import missing_extra
 from segdistill.images.raster import Raster, translated
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.unreadable import UnreadableImageError
-
-NEEDS_RASTERIO = "needs rasterio: pip install 'segdistill[geo]'"
 
 MOST_PIXELS_OF_PILLOW = 89_478_485
 """Of larger images Pillow warns, and refuses those of twice as many pixels."""
@@ -78,7 +77,7 @@ def open_dataset(path: Path) -> Iterator[Any]:
     try:
         import rasterio  # noqa: PLC0415 - an extra, and heavy
     except ImportError as error:
-        raise UnreadableImageError(f"{path}: {NEEDS_RASTERIO}") from error
+        raise UnreadableImageError(f"{path}: {missing_extra('rasterio', 'geo')}") from error
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
         with translated(path), quietly():
             dataset = rasterio.open(path)

@@ -98,3 +98,25 @@ def distinct_colours(count: int) -> list[Colour]:
         red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
         colours.append((round(red * 255), round(green * 255), round(blue * 255)))
     return colours
+
+
+def shades(colour: Colour, count: int) -> list[Colour]:
+    """Return shades of a colour, from darker to lighter.
+
+    Args:
+        colour: red, green, blue, 0..255.
+        count: number wanted; one is the colour itself.
+
+    Example:
+        >>> shades((100, 150, 200), 1), shades((100, 150, 200), 3)
+        ([(100, 150, 200)], [(65, 98, 130), (100, 150, 200), (154, 187, 219)])
+    """
+    if count == 1:
+        return [colour]
+    made: list[Colour] = []
+    for index in range(count):
+        position = 2 * index / (count - 1) - 1  # -1 is the darkest, 1 the lightest
+        target, weight = (0, -0.35 * position) if position < 0 else (255, 0.35 * position)
+        red, green, blue = (round(part + (target - part) * weight) for part in colour)
+        made.append((red, green, blue))
+    return made

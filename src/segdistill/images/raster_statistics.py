@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.errors import UserError
+from segdistill.errors import UserError, missing_extra
 from segdistill.images.finding import ImageFile
 from segdistill.images.geotiff import is_raster, open_raster
 from segdistill.images.raster import Raster
@@ -51,8 +51,8 @@ def reading_of_files(files: Sequence[ImageFile], bands: str | None = None) -> Ra
     if not rasters:
         if bands is not None:
             raise UserError(
-                f"--bands {bands}: none of {len(files)} images is a GeoTIFF (for which rasterio is"
-                " needed: pip install 'segdistill[geo]')"
+                f"--bands {bands}: none of {len(files)} images is a GeoTIFF (reading one"
+                f" {missing_extra('rasterio', 'geo')})"
             )
         return None
     if bands is None or chosen.bands:

@@ -55,7 +55,7 @@ def find_remote_images(url: str) -> list[RemoteImage]:
     """
     folder, pattern = RemoteFolder(url), ""
     if folder.is_file():
-        place, _, key = folder.place.rpartition("/")
+        place, _, key = folder.address.rpartition("/")
         return [RemoteImage(place, key, Path(key))]
     found = list(folder.names())
     if not found:
@@ -64,7 +64,7 @@ def find_remote_images(url: str) -> list[RemoteImage]:
         folder = RemoteFolder(root)
         found = list(folder.names()) if pattern else []
     if not pattern and any(key.startswith(STEGO_LAYOUT) for key in found):
-        folder = RemoteFolder(f"{folder.place}/{STEGO_LAYOUT}")
+        folder = RemoteFolder(f"{folder.address}/{STEGO_LAYOUT}")
         found = [each.removeprefix(STEGO_LAYOUT) for each in found if each.startswith(STEGO_LAYOUT)]
     endings, passed_over = tuple(SUFFIXES), Found()
     images = []
@@ -73,7 +73,7 @@ def find_remote_images(url: str) -> list[RemoteImage]:
             continue
         if key.lower().endswith(endings):
             # A key may begin with a slash, of which no path is to be made.
-            images.append(RemoteImage(folder.place, key, Path(key.lstrip("/"))))
+            images.append(RemoteImage(folder.address, key, Path(key.lstrip("/"))))
         else:
             passed_over.count(Path(key).suffix.lower())
     others = ", ".join(filter(None, [passed_over.unreadable_text(), passed_over.videos_text()]))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.errors import UserError
+from segdistill.errors import UserError, missing_extra
 
 logger = logging.getLogger("segdistill")
 
@@ -218,7 +218,7 @@ def video_library(path: Path, instead: str = "") -> Any:
     try:
         return import_module("av")
     except ImportError as error:
-        raise UserError(f"{path}: needs PyAV: pip install 'segdistill[video]'{instead}") from error
+        raise UserError(f"{path}: {missing_extra('PyAV', 'video')}{instead}") from error
 
 
 def missing_frames(steps: Mapping[int, int], frame_time: int) -> int:

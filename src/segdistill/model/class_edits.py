@@ -99,6 +99,32 @@ def merged(classes: Sequence[SegmentClass], indices: Collection[int]) -> Classes
     )
 
 
+def ordered_by_share(classes: Sequence[SegmentClass], shares: Sequence[float]) -> Classes:
+    """Renumber classes so that the one of the largest share comes first.
+
+    Classes without a name are numbered again.
+
+    Args:
+        classes: in the order of their indices.
+        shares: of each, in any unit.
+
+    Example:
+        >>> classes = [SegmentClass(0, "class 0", (0, 0, 0)), SegmentClass(1, "sky", (9, 9, 9))]
+        >>> [(each.index, each.name) for each in ordered_by_share(classes, [0.2, 0.8])]
+        [(0, 'sky'), (1, 'class 1')]
+    """
+    order = sorted(range(len(classes)), key=lambda index: -shares[index])
+    return tuple(
+        replace(
+            classes[old],
+            index=new,
+            name=classes[old].name if classes[old].is_named else f"class {new}",
+            clusters=classes[old].members,
+        )
+        for new, old in enumerate(order)
+    )
+
+
 def hidden(classes: Sequence[SegmentClass], indices: Collection[int], *, hide: bool) -> Classes:
     """Hide classes, or show them again.
 

@@ -13,17 +13,22 @@ from typing import Any
 import torch
 
 from segdistill.files import remove_leftovers, write_text_atomically
+from segdistill.model.code_maps import CodeMaps
 from segdistill.model.description import SegmentClass
 from segdistill.model.files import (
     CENTRES,
     DESCRIPTION_FILE,
+    LEVELS,
     classes_from,
+    code_maps_among,
+    levels_from,
     prototypes_among,
     read_description,
     read_tensors,
     translate_misfits,
     write_tensors,
 )
+from segdistill.model.levels import Levels
 from segdistill.model.prototypes import Prototypes
 
 GROUPS = ("former", "undone", "others")
@@ -35,13 +40,15 @@ class ClassSet:
 
     Attributes:
         classes: in the order of their indices.
-        centres: of the clusters, shape (classes, code channels).
+        centres: of the clusters, shape (clusters, code channels).
         tensor: name of the centres in the file; none if they are not in it yet.
+        levels: how the clusters are grouped into few, some or many classes, if that is known.
     """
 
     classes: tuple[SegmentClass, ...]
     centres: torch.Tensor
     tensor: str | None = None
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class ClassSets:
         others: those to which neither leads, since something else was done after undoing.
         prototypes: from which other numbers of classes can be made; older models have none.
         training: facts on how the model came to be.
+        code_maps: prototypes in some of the training images; older models have none.
     """
 
     current: ClassSet
@@ -63,6 +71,7 @@ class ClassSets:
     others: tuple[ClassSet, ...]
     prototypes: Prototypes | None
     training: dict[str, Any]
+    code_maps: CodeMaps | None = None
 
     @property
     def known(self) -> tuple[ClassSet, ...]:
@@ -81,7 +90,8 @@ def read_class_sets(folder: Path) -> ClassSets:
 
     def class_set(rows: list[dict[str, Any]], tensor: str) -> ClassSet:
         centres = tensors[tensor]
-        return ClassSet(classes_from(rows, centres), centres, tensor)
+        levels = levels_from(description, tensor, tensors)
+        return ClassSet(classes_from(rows, centres), centres, tensor, levels)
 
     with translate_misfits(folder):
         former, undone, others = (
@@ -95,6 +105,7 @@ def read_class_sets(folder: Path) -> ClassSets:
             others=others,
             prototypes=prototypes_among(tensors),
             training=dict(description["training"]),
+            code_maps=code_maps_among(tensors),
         )
 
 
@@ -160,6 +171,9 @@ def _write(folder: Path, sets: ClassSets) -> None:
         )
         write_tensors({**tensors, free: current.centres}, folder)
         current = replace(current, tensor=free)
+        if current.levels is not None:
+            levels: dict[str, Any] = description.setdefault(LEVELS, {})
+            levels[free] = current.levels.as_plain()
     description["classes"] = _rows(current)
     description["centres"] = current.tensor
     for name in GROUPS:

@@ -17,8 +17,10 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.labels import Colour
 from segdistill.images.raster_reading import RasterReading
+from segdistill.model.code_maps import CodeMaps
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
+from segdistill.model.levels import Levels
 from segdistill.model.prototypes import Prototypes
 from segdistill.version import __version__
 
@@ -26,6 +28,8 @@ WEIGHTS_FILE = "segmenter.safetensors"
 DESCRIPTION_FILE = "segmenter.json"
 CENTRES = "centres"
 PROTOTYPES = "prototypes."
+CODE_MAPS = "code_maps."
+LEVELS = "levels"
 FORMAT = 1
 MEND = "restore it from a copy, or fit again"
 
@@ -42,6 +46,8 @@ class SegmenterParts:
         centres: of the clusters, shape (classes, code channels).
         settings: resolution and classes.
         prototypes: from which other numbers of classes can be made, or ``None``.
+        levels: how the clusters are grouped into few, some or many classes, or ``None``.
+        code_maps: prototypes in some of the training images, or ``None``.
     """
 
     backbone: Backbone
@@ -50,6 +56,8 @@ class SegmenterParts:
     centres: torch.Tensor
     settings: SegmenterSettings
     prototypes: Prototypes | None = None
+    levels: Levels | None = None
+    code_maps: CodeMaps | None = None
 
 
 def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False) -> None:
@@ -61,9 +69,9 @@ def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False)
     for name, module in (("preparation", parts.preparation), ("head", parts.head)):
         if module is not None:
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-    if parts.prototypes is not None:
-        for key, value in vars(parts.prototypes).items():
-            tensors[f"{PROTOTYPES}{key}"] = value
+    for prefix, kept in ((PROTOTYPES, parts.prototypes), (CODE_MAPS, parts.code_maps)):
+        if kept is not None:
+            tensors |= {f"{prefix}{key}": value for key, value in vars(kept).items()}
     write_tensors(tensors, folder)
     # Written last: a folder with a description is a complete model.
     write_text_atomically(description_path, json.dumps(describe(parts, folder), indent=2) + "\n")
@@ -111,6 +119,7 @@ def describe(parts: SegmenterParts, folder: Path) -> dict[str, Any]:
             "dropout": head.dropout,
         },
         "classes": [asdict(each) for each in parts.settings.classes],
+        LEVELS: {} if parts.levels is None else {CENTRES: parts.levels.as_plain()},
         "training": parts.settings.training,
         "raster": None if parts.settings.raster is None else parts.settings.raster.as_plain(),
         "scale": parts.settings.scale,
@@ -206,6 +215,40 @@ def prototypes_among(tensors: dict[str, torch.Tensor]) -> Prototypes | None:
     return Prototypes(**parts) if parts else None
 
 
+def code_maps_among(tensors: dict[str, torch.Tensor]) -> CodeMaps | None:
+    """Return the code maps among the tensors of a model; older models have none.
+
+    Raises:
+        TypeError: a part is missing.
+        ValueError: they do not fit together.
+    """
+    parts = _below(CODE_MAPS, tensors)
+    return CodeMaps.from_tensors(parts) if parts else None
+
+
+def levels_from(
+    description: dict[str, Any], centres: str, tensors: dict[str, torch.Tensor]
+) -> Levels | None:
+    """Return the levels of a set of centres; older models have none.
+
+    Args:
+        description: of the model.
+        centres: name of the centres in the file.
+        tensors: of the model.
+
+    Raises:
+        KeyError: a level is missing.
+        ValueError: they group other clusters than there are centres.
+    """
+    plain = description.get(LEVELS, {}).get(centres)
+    if plain is None:
+        return None
+    levels = Levels.from_plain(plain)
+    if len(levels.fine) != len(tensors[centres]):
+        raise ValueError(f"levels of {len(levels.fine)} clusters, but {len(tensors[centres])}")
+    return levels
+
+
 def classes_from(rows: list[dict[str, Any]], centres: torch.Tensor) -> tuple[SegmentClass, ...]:
     """Return classes of a description.
 
@@ -263,7 +306,8 @@ def _assemble(
         head = SegmentationHead(**description["head"])
         head.load_state_dict(_below("head.", tensors))
     # A run folder whose number of classes was changed holds several sets of centres.
-    centres = tensors[description.get("centres", CENTRES)]
+    in_use = description.get("centres", CENTRES)
+    centres = tensors[in_use]
     classes = classes_from(description["classes"], centres)
     resolution = int(description["resolution"])
     raster, scale = description.get("raster"), description.get("scale")
@@ -274,8 +318,16 @@ def _assemble(
         raster=None if raster is None else RasterReading.from_plain(raster),
         scale=None if scale is None else float(scale),
     )
-    prototypes = prototypes_among(tensors)
-    return SegmenterParts(backbone, preparation, head, centres, settings, prototypes)
+    return SegmenterParts(
+        backbone,
+        preparation,
+        head,
+        centres,
+        settings,
+        prototypes_among(tensors),
+        levels_from(description, in_use, tensors),
+        code_maps_among(tensors),
+    )
 
 
 def _colour(red: float, green: float, blue: float) -> Colour:

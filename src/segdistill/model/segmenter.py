@@ -1,6 +1,7 @@
 """The Segmenter: a backbone, a head and clusters, from an image to a mask."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
+from segdistill.model.code_maps import CodeMaps
 from segdistill.model.dense import Encode, encode_images, encoded_strips
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
 from segdistill.model.hub import HubMixin
+from segdistill.model.levels import Levels
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
@@ -41,6 +44,8 @@ class Segmenter(HubMixin, nn.Module):
         centres: of the clusters, shape (clusters, code channels); a class is made of one or more.
         settings: resolution and classes.
         prototypes: from which other numbers of classes can be made, if they were kept.
+        levels: how the clusters are grouped into few, some or many classes, if that is known.
+        code_maps: prototypes in some of the training images, if they were kept.
 
     As a module it maps images (batch, 3, height, width) in 0..1, sides multiples of the
     backbone's ``size_multiple``, to class scores: cosine similarities of shape (batch, classes,
@@ -57,6 +62,8 @@ class Segmenter(HubMixin, nn.Module):
         centres: torch.Tensor,
         settings: SegmenterSettings,
         prototypes: Prototypes | None = None,
+        levels: Levels | None = None,
+        code_maps: CodeMaps | None = None,
     ) -> None:
         super().__init__()
         check_members(settings.classes, len(centres))
@@ -66,6 +73,8 @@ class Segmenter(HubMixin, nn.Module):
         self.register_buffer("centres", F.normalize(centres, dim=1))
         self.settings = settings
         self.prototypes = prototypes
+        self.levels = levels
+        self.code_maps = code_maps
         self.compute: Compute = choose_compute("cpu", "32-true")
         self.budget = PixelBudget(self.compute.device)
         self.eval()
@@ -74,6 +83,32 @@ class Segmenter(HubMixin, nn.Module):
     def classes(self) -> tuple[SegmentClass, ...]:
         """The classes, in the order of their indices."""
         return self.settings.classes
+
+    def with_classes(
+        self,
+        classes: Sequence[SegmentClass],
+        centres: torch.Tensor,
+        levels: Levels | None = None,
+    ) -> "Segmenter":
+        """Return a model with other classes; all else is shared with this one.
+
+        Args:
+            classes: in the order of their indices.
+            centres: of their clusters, shape (clusters, code channels).
+            levels: of these clusters, if they are known.
+        """
+        changed = Segmenter(
+            self.backbone,
+            self.preparation,
+            self.head,
+            centres,
+            replace(self.settings, classes=tuple(classes)),
+            self.prototypes,
+            levels,
+            self.code_maps,
+        ).to(self.centres.device)
+        changed.compute, changed.budget = self.compute, self.budget
+        return changed
 
     def place(self, device: DeviceName = "auto", precision: PrecisionName = "auto") -> "Segmenter":
         """Move to a device; returns itself.
@@ -371,6 +406,8 @@ class Segmenter(HubMixin, nn.Module):
             self.centres,
             self.settings,
             self.prototypes,
+            self.levels,
+            self.code_maps,
         )
         write_parts(parts, Path(folder), overwrite=overwrite)
 

@@ -1,4 +1,4 @@
-"""The section on how the number of classes was found: a small SVG drawing and a table."""
+"""The section on how the number of classes was estimated: a small SVG drawing and a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ class NumberRow:
 
     Attributes:
         number: of classes.
-        agreement: of clusterings of two halves of the images, in words.
-        separation: of the classes, in words.
-        taken: whether the fit took it.
+        agreement: of clusterings of two halves of the images, formatted.
+        separation: of the classes, formatted.
+        level: the level that has this number; empty for most.
     """
 
     number: int
     agreement: str
     separation: str
-    taken: bool
+    level: str
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,23 @@ class CountSection:
     """What the section says.
 
     Attributes:
-        chosen: number that the fit took.
-        stands_out: whether it was found, or is the default.
-        needed: agreement that a number needs to be taken, in words.
+        chosen: number of classes of the medium level, which the fit uses.
+        coarse: number of classes of the coarse level; 0 in runs of earlier versions.
+        confidence: ``high``, ``low`` or ``none``.
+        reached: agreement at the number used, or the nearest one tried, formatted.
+        needed: agreement that a number needs, formatted.
         agreement: points of the drawing, as SVG wants them.
         separation: the same.
-        dot: where the chosen number lies on the curve of separation, if it was tried.
+        dot: the chosen number on the curve of agreement, if it was tried.
         across: marks on the axis of numbers.
         up: marks on the axis of values.
         rows: of the table.
     """
 
     chosen: int
-    stands_out: bool
+    coarse: int
+    confidence: str
+    reached: str
     needed: str
     agreement: str
     separation: str
@@ -84,11 +88,18 @@ def count_section(facts: Mapping[str, Any]) -> CountSection | None:
             f"{x_of(number)},{y_of(value)}" for number, value in zip(numbers, values, strict=True)
         )
 
-    found = dict(zip(numbers, separation, strict=True)).get(count["chosen"])
+    # Earlier versions told only whether a number stood out.
+    confidence = count.get("confidence", "high" if count.get("stands_out") else "none")
+    coarse = count.get("coarse", 0)
+    level_of = {coarse: "coarse", count["chosen"]: "medium"} if coarse else {}
+    nearest = min(range(len(numbers)), key=lambda at: abs(numbers[at] - count["chosen"]))
+    found = dict(zip(numbers, agreement, strict=True)).get(count["chosen"])
     ticks = [tick for tick in round_ticks(first, last, 6) if tick == int(tick)]
     return CountSection(
         chosen=count["chosen"],
-        stands_out=count["stands_out"],
+        coarse=coarse,
+        confidence=confidence,
+        reached=f"{agreement[nearest]:.2f}",
         needed=f"{count['needed']:g}",
         agreement=points(agreement),
         separation=points(separation),
@@ -96,7 +107,7 @@ def count_section(facts: Mapping[str, Any]) -> CountSection | None:
         across=tuple(Tick(x_of(tick), f"{tick:.0f}") for tick in ticks),
         up=tuple(Tick(y_of(level), f"{level:.1f}") for level in LEVELS),
         rows=tuple(
-            NumberRow(number, f"{one:.2f}", f"{other:.2f}", number == count["chosen"])
+            NumberRow(number, f"{one:.2f}", f"{other:.2f}", level_of.get(number, ""))
             for number, one, other in zip(numbers, agreement, separation, strict=True)
         ),
     )

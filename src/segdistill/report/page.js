@@ -14,3 +14,20 @@ if (slider && shownValue) {
   // Browsers keep the slider's place over a reload.
   showOpacity();
 }
+
+// The switch shows the masks and the legend of one level, and hides those of the others.
+const layers = document.querySelectorAll("[data-level]");
+
+function showLevel(name) {
+  for (const layer of layers) {
+    layer.hidden = layer.dataset.level !== name;
+  }
+}
+
+for (const choice of document.querySelectorAll("input[name=level]")) {
+  choice.addEventListener("change", () => showLevel(choice.value));
+  // Browsers keep the choice over a reload.
+  if (choice.checked) {
+    showLevel(choice.value);
+  }
+}

@@ -27,6 +27,8 @@ from segdistill.report.examples import (
     shares_of,
 )
 from segdistill.report.figures import example_picture, image_uri, mask_uri
+from segdistill.report.levels import ShownLevel, masks_of_levels, shown_levels
+from segdistill.report.merging import merge_rows
 from segdistill.report.rendering import render, skipped_files
 from segdistill.training.loop import StepRecord
 from segdistill.version import __version__
@@ -47,7 +49,7 @@ class ShownImage:
         name: of the file.
         alt: says which classes are in it.
         photo: address of the image.
-        mask: address of the mask.
+        masks: name of each level, and the address of its mask.
         height: in pixels.
         width: in pixels.
         ratio: of width to height, within bounds, for the layout.
@@ -57,11 +59,26 @@ class ShownImage:
     name: str
     alt: str
     photo: str
-    mask: str
+    masks: list[tuple[str, str]]
     height: int
     width: int
     ratio: float
     parts: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class LevelChoice:
+    """A choice of the gallery's switch.
+
+    Attributes:
+        name: of the level.
+        is_in_use: whether these are the classes in use.
+        legend: colour and name of each class.
+    """
+
+    name: str
+    is_in_use: bool
+    legend: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,8 @@ def write_report(
     samples = segment_samples(segmenter, evenly_spread(files, MEASURED_IMAGES), progress=progress)
     pixels = class_pixels([sample.mask for sample in samples], len(segmenter.classes))
     run = path.parent
+    levels = shown_levels(segmenter)
+    rows = class_rows(samples, pixels, segmenter.classes)
     page = render(
         "report.html.j2",
         {
@@ -123,8 +142,17 @@ def write_report(
             "opacity": OPACITY_PERCENT,
             "measured": len(samples),
             "appears": text.percent(APPEARS_SHARE),
-            "images": shown_images(samples, pixels, segmenter.classes),
-            "classes": class_rows(samples, pixels, segmenter.classes),
+            "images": shown_images(samples, pixels, segmenter.classes, levels),
+            "levels": [
+                LevelChoice(
+                    level.name,
+                    level.is_in_use,
+                    [(css_colour(each), each.name) for each in level.model.classes],
+                )
+                for level in levels
+            ],
+            "classes": rows,
+            "merges": merge_rows(segmenter, rows, str(run)),
             "curves": curves.curves_of(history),
             "agreement": curves.agreement_curve(
                 facts.get("agreement_history", facts.get("looks", []))
@@ -155,7 +183,10 @@ def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[st
 
 
 def shown_images(
-    samples: Sequence[Sample], pixels: NDArray[np.int64], classes: Sequence[SegmentClass]
+    samples: Sequence[Sample],
+    pixels: NDArray[np.int64],
+    classes: Sequence[SegmentClass],
+    levels: Sequence[ShownLevel],
 ) -> list[ShownImage]:
     """Prepare the gallery.
 
@@ -163,6 +194,7 @@ def shown_images(
         samples: all that were segmented; a spread of them is shown.
         pixels: of each class in each sample, shape (samples, classes).
         classes: in the order of their indices.
+        levels: that the gallery can show.
     """
     shown = []
     for sample, shares in evenly_spread(
@@ -176,7 +208,7 @@ def shown_images(
                 name=name,
                 alt=text.description_of_shares(name, named),
                 photo=image_uri(sample.image),
-                mask=mask_uri(sample.mask, classes),
+                masks=masks_of(sample, levels),
                 height=height,
                 width=width,
                 ratio=round(min(max(width / height, NARROWEST), WIDEST), 4),
@@ -188,6 +220,12 @@ def shown_images(
             )
         )
     return shown
+
+
+def masks_of(sample: Sample, levels: Sequence[ShownLevel]) -> list[tuple[str, str]]:
+    """Return the name and the address of a sample's mask at each level."""
+    masks = masks_of_levels(sample, levels)
+    return [(level.name, mask_uri(masks[level.name], level.model.classes)) for level in levels]
 
 
 def class_rows(

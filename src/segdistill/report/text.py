@@ -13,9 +13,12 @@ STAGES = {
     "features": "Features of the images",
     "statistics": "Statistics of the features",
     "neighbours": "Nearest neighbours",
-    "locations to watch": "Locations to watch while training",
+    "locations to watch": "Monitored locations",
+    # As written by earlier versions.
+    "places to watch": "Monitored locations",
     "training": "Training",
     "clustering": "Clustering",
+    "relating clusters": "Relating clusters",
 }
 SHIFTS = {
     "self_pairs": "Within one image",

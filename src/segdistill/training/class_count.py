@@ -1,13 +1,21 @@
-"""How many classes do the codes speak for? Told from the codes alone, without labels.
+"""Estimating how many classes a set of images calls for, from codes alone, without labels.
 
-Two halves of the images are clustered apart, and both clusterings are laid over all codes. Where
-they agree, the number of classes is one that other images of the same kind would give, too (Lange,
-Roth, Braun and Buhmann, 2004). Among the numbers at which they agree, the one is taken whose
-classes are told apart best (the silhouette of Rousseeuw, 1987, with distances to centres).
+There is rarely one right number, so two are estimated, and a confidence:
+
+- The *coarse* number is the one whose classes are best separated: the largest product of stability
+  and silhouette.
+- The *medium* number is the largest one that is still reproducible: up to it, clusterings of two
+  halves of the images agree. It is the default, since merging classes is easier than splitting
+  them.
+
+Stability is the agreement of two clusterings, each of one half of the images, on all codes (Lange,
+Roth, Braun and Buhmann, 2004), averaged over several halvings. The silhouette (Rousseeuw, 1987)
+uses distances to cluster centres.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,35 +24,57 @@ from segdistill.config.settings import DEFAULT_CLASSES
 from segdistill.objective.merge_tree import cut_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
 from segdistill.training.clustering import Gathered, renumbered
+from segdistill.training.levels import coarse_count, fine_count
 
-CANDIDATES = (*range(2, 21), 22, 24, 27, 30)
+CANDIDATES = (*range(3, 21), 22, 24, 27, 30)
 STABLE = 0.8
-HALVINGS = 4
+CLEAR = 0.9
+FEWEST_BY_DEFAULT = 6
+HALVINGS = 10
 FEWEST_IMAGES = 4
 GROUPS = 256
 RESTARTS = 8
 
+Confidence = Literal["high", "low", "none"]
+
 
 @dataclass(frozen=True)
 class ClassCount:
-    """The number of classes that codes speak for, and why.
+    """Estimated numbers of classes, and the evidence.
 
     Attributes:
-        chosen: the number.
-        stands_out: whether it was found; otherwise no number is stable, and it is the default.
+        chosen: the medium number, which the fit takes.
+        coarse: the coarse number.
+        fine: the number of fine clusters.
+        confidence: ``high`` if clusterings of two halves of the images agree well at the coarse
+            number (0.9 or more); ``low`` if they agree fairly (0.8 or more); ``none`` if no number
+            is reproducible, so that ``chosen`` is the default.
         candidates: numbers tried, rising.
-        stability: agreement of clusterings of two halves of the images at each, at most 1; 0 is
-            chance.
-        silhouette: how well classes are told apart at each, from 0 to 1.
-        needed: stability that a number needs to be taken.
+        stability: agreement of clusterings of two halves of the images at each candidate, at most
+            1; 0 is chance.
+        silhouette: how well classes are separated at each candidate, from 0 to 1.
+        needed: stability that a number needs to count as reproducible.
     """
 
     chosen: int
-    stands_out: bool
+    coarse: int
+    fine: int
+    confidence: Confidence
     candidates: tuple[int, ...]
     stability: tuple[float, ...]
     silhouette: tuple[float, ...]
     needed: float = STABLE
+
+    @property
+    def is_default(self) -> bool:
+        """Whether no number was reproducible."""
+        return self.confidence == "none"
+
+    @property
+    def stability_of_chosen(self) -> float:
+        """Stability at the candidate nearest to the chosen number."""
+        nearest = min(self.candidates, key=lambda number: abs(number - self.chosen))
+        return self.stability[self.candidates.index(nearest)]
 
 
 def estimate_class_count(
@@ -68,39 +98,69 @@ def estimate_class_count(
     for half in halves_of(images, seed=seed):
         sums = group_sums(directions[half], groups[half], count)
         halves.append((sums, whole - sums))
-    candidates = tuple(number for number in CANDIDATES if number <= max(2, count - 1))
+    candidates = tuple(number for number in CANDIDATES if number < count) or (min(2, count),)
     stability, silhouette = [], []
     for number in candidates:
         stability.append(mean_agreement(whole, shares, halves, number, seed=seed))
         centres = cluster_vectors(whole, number, seed=seed, restarts=RESTARTS)[0]
-        silhouette.append(mean_silhouette(whole, shares, centres))
-    chosen = choose_count(candidates, stability, silhouette)
+        silhouette.append(mean_silhouette(whole, shares, centres) if number > 1 else 0.0)
+    coarse, medium, confidence = choose_counts(candidates, stability, silhouette)
+    # Never more classes than codes can make.
+    medium = min(medium, count)
     return ClassCount(
-        DEFAULT_CLASSES if chosen is None else chosen,
-        chosen is not None,
+        medium,
+        min(coarse, medium),
+        min(fine_count(medium), len(tree) + 1),
+        confidence,
         candidates,
         tuple(stability),
         tuple(silhouette),
     )
 
 
-def choose_count(
+def choose_counts(
     candidates: Sequence[int], stability: Sequence[float], silhouette: Sequence[float]
-) -> int | None:
-    """Return the number of best silhouette among the stable ones, if there are any.
+) -> tuple[int, int, Confidence]:
+    """Choose the coarse and the medium number of classes.
+
+    The coarse number has the largest product of stability and silhouette. From there the medium
+    number rises as long as stability holds, to at most twice the coarse number, so that well
+    separated classes are not cut into many; it is at least 6, since too few classes are of little
+    use. Stability is smoothed over neighbouring candidates.
+
+    Args:
+        candidates: rising.
+        stability: of each.
+        silhouette: of each.
+
+    Returns:
+        The coarse number, the medium number, and the confidence.
 
     Example:
-        >>> choose_count([2, 3, 4, 5], [1.0, 0.97, 0.99, 0.6], [0.5, 0.6, 0.7, 0.8])
-        4
-        >>> choose_count([2, 3], [0.5, 0.4], [0.5, 0.6]) is None
-        True
+        >>> choose_counts([3, 4, 5, 6, 7, 8, 9], [1, 1, 1, 1, 0.9, 0.8, 0.6], [0.6] * 2 + [0.7] * 5)
+        (4, 7, 'high')
+        >>> choose_counts([3, 4], [0.5, 0.4], [0.5, 0.6])
+        (6, 12, 'none')
     """
-    stable = [
-        (apart, -number)
-        for number, agreement, apart in zip(candidates, stability, silhouette, strict=True)
-        if agreement >= STABLE
-    ]
-    return -max(stable)[1] if stable else None
+    peak = max(range(len(candidates)), key=lambda i: (stability[i] * silhouette[i], -i))
+    last = peak
+    while last + 1 < len(candidates) and _smoothed(stability, last + 1) >= STABLE:
+        last += 1
+    # Two or three classes that are barely reproducible say no more than "smooth or textured".
+    needed = CLEAR if candidates[last] < FEWEST_BY_DEFAULT else STABLE
+    if stability[peak] < needed:
+        return coarse_count(DEFAULT_CLASSES), DEFAULT_CLASSES, "none"
+    coarse = candidates[peak]
+    most = max(2 * coarse, FEWEST_BY_DEFAULT + 2)
+    medium = max(min(candidates[last], most), FEWEST_BY_DEFAULT)
+    # The levels would look alike if they were closer.
+    coarse = min(coarse, max(2, medium * 2 // 3))
+    return coarse, medium, "high" if stability[peak] >= CLEAR else "low"
+
+
+def _smoothed(values: Sequence[float], index: int) -> float:
+    near = values[max(index - 1, 0) : index + 2]
+    return sum(near) / len(near)
 
 
 def halves_of(images: torch.Tensor, *, seed: int) -> list[torch.Tensor]:
@@ -111,8 +171,8 @@ def halves_of(images: torch.Tensor, *, seed: int) -> list[torch.Tensor]:
         seed: of the draws.
 
     Returns:
-        Masks of shape (locations,): the codes of one half of the images, or, where images are too few
-        to be halved, one half of the codes.
+        Masks of shape (locations,): the codes of one half of the images, or, where images are too
+        few to be halved, one half of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
     units = renumbered(images)
@@ -135,7 +195,7 @@ def mean_agreement(
     *,
     seed: int,
 ) -> float:
-    """Return how well clusterings of two halves agree on all codes, on average over halvings.
+    """Return how well clusterings of two halves agree on all codes, averaged over the halvings.
 
     Args:
         vectors: of groups of codes, shape (groups, channels), float64.
@@ -179,17 +239,17 @@ def adjusted_rand_index(one: torch.Tensor, other: torch.Tensor, weights: torch.T
     """
     table = torch.zeros(int(one.max()) + 1, int(other.max()) + 1, dtype=torch.float64)
     table.index_put_((one, other), weights.double(), accumulate=True)
-    together, first, second = (
+    same, first, second = (
         float((part**2).sum()) for part in (table, table.sum(dim=1), table.sum(dim=0))
     )
     by_chance, most = first * second, (first + second) / 2
-    return 1.0 if most == by_chance else (together - by_chance) / (most - by_chance)
+    return 1.0 if most == by_chance else (same - by_chance) / (most - by_chance)
 
 
 def mean_silhouette(vectors: torch.Tensor, shares: torch.Tensor, centres: torch.Tensor) -> float:
     """Return how much nearer codes are to their own centre than to the next one.
 
-    Each group of codes counts ``1 - a / b``, where a and b are the cosine distances of its middle
+    Each group of codes counts ``1 - a / b``, where a and b are the cosine distances of its mean
     from the nearest centre and from the second nearest.
 
     Args:

@@ -9,10 +9,12 @@ from segdistill.config.settings import FitSettings
 from segdistill.devices import Compute
 from segdistill.images.folder import CheckedImage
 from segdistill.model.description import SegmenterSettings, numbered_classes
+from segdistill.model.levels import grouped_classes
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.stego import Shifts
 from segdistill.training.class_count import ClassCount
+from segdistill.training.code_maps import read_code_maps
 from segdistill.training.early_stopping import (
     AgreementRecord,
 )
@@ -108,13 +110,22 @@ def learn(
             progress=progress,
         )
     )
-    centres = clustering.centres
     clock.lap("clustering")
+    code_maps = group.from_first(
+        lambda: read_code_maps(
+            maps, preparation.cpu(), head, clustering.prototypes, progress=progress
+        )
+    )
+    clock.lap("relating clusters")
+    centres, levels = clustering.centres, clustering.levels
+    classes = numbered_classes(len(centres))
+    if levels is not None:
+        classes = grouped_classes(levels.medium)
     seen_at = settings.resolution or backbone.resolution
     resolution = settings.segment_resolution or seen_at
     segmenter_settings = SegmenterSettings(
         resolution=resolution,
-        classes=numbered_classes(len(centres)),
+        classes=classes,
         training={
             "images": len(images),
             "data_fingerprint": images_fingerprint(images),
@@ -125,7 +136,14 @@ def learn(
         scale=median(view.scale for view in maps.views) * resolution / seen_at,
     )
     segmenter = Segmenter(
-        backbone, preparation, head, centres, segmenter_settings, clustering.prototypes
+        backbone,
+        preparation,
+        head,
+        centres,
+        segmenter_settings,
+        clustering.prototypes,
+        levels,
+        code_maps,
     )
     segmenter.place_on(compute)
     return Learned(

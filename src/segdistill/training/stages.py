@@ -24,11 +24,13 @@ from segdistill.images.depth import DepthSettings
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Viewing
 from segdistill.model.head import SegmentationHead
+from segdistill.model.levels import Levels
 from segdistill.model.prototypes import Prototypes
 from segdistill.objective.neighbour_agreement import neighbour_agreement
 from segdistill.processes import Group
 from segdistill.training.class_count import ClassCount, estimate_class_count
 from segdistill.training.clustering import cluster_prototypes, finish, gather, order_by_share
+from segdistill.training.levels import levels_of_prototypes
 from segdistill.training.monitored_locations import MonitoredLocations, codes_of_locations
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
@@ -196,13 +198,16 @@ class Clustering:
     """What clustering gives.
 
     Attributes:
-        centres: unit vectors of shape (classes, code channels), the largest class first.
+        centres: of the fine clusters, unit vectors of shape (clusters, code channels), the largest
+            cluster first.
+        levels: how fine clusters are grouped into classes; ``None`` where each cluster is a class.
         prototypes: from which other numbers of classes can be made.
         class_count: how the number of classes was estimated; ``None`` where it was given.
     """
 
     centres: torch.Tensor
     prototypes: Prototypes
+    levels: Levels | None = None
     class_count: ClassCount | None = None
 
 
@@ -254,8 +259,15 @@ def cluster(
             classes = class_count.chosen + settings.extra_clusters
         candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
         judge = None if head is None or locations is None else judge_of(head, locations)
-        centres = finish(codes, candidates, seed=settings.seed, judge=judge)
-        return Clustering(centres, prototypes, class_count)
+        medium = finish(codes, candidates, seed=settings.seed, judge=judge)
+        if settings.method == "kmeans":
+            # The baseline stays what its name says: one centre per class.
+            return Clustering(medium, prototypes, None, class_count)
+        coarse = None if class_count is None else class_count.coarse
+        centres, levels = levels_of_prototypes(
+            prototypes, medium, coarse=coarse, seed=settings.seed
+        )
+        return Clustering(centres, prototypes, levels, class_count)
 
 
 def judge_of(

@@ -1,4 +1,4 @@
-"""`features` and `fetch` as a user runs them, and what the others say of URLs."""
+"""`features` and `fetch` as a user runs them, and URLs given to other commands."""
 
 import sys
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ import fsspec
 import numpy as np
 import pytest
 from tests.cli.conftest import Run
+
+from segdistill.errors import missing_extra
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def test_features_of_a_folder(photos: Path, segdistill: Run) -> None:
     Path("features/photos/picture_0.npy").unlink()
     status, out, _ = segdistill(*command, "--resume")
     assert status == 0
-    assert "1 written to features/photos, 5 were there already" in out
+    assert "1 written to features/photos, 5 existed already" in out
 
 
 def test_codes_of_a_run(fitted: Path, bucket: str, segdistill: Run) -> None:
@@ -61,7 +63,7 @@ def test_a_sample_can_be_fitted_on(bucket: str, segdistill: Run, tmp_path: Path)
     assert len(list((tmp_path / "sample").rglob("*.png"))) == 4
     status, out, _ = segdistill("fetch", f"{bucket}/photos", "sample", "--images", 6, "--quiet")
     assert status == 0
-    assert "2 of 6 copied to sample, 4 were there already" in out
+    assert "2 of 6 copied to sample, 4 existed already" in out
 
 
 @pytest.mark.parametrize(
@@ -79,16 +81,16 @@ def test_a_sample_can_be_fitted_on(bucket: str, segdistill: Run, tmp_path: Path)
     ],
 )
 @pytest.mark.usefixtures("photos")
-def test_mistakes_are_told(segdistill: Run, arguments: list[str], message: str) -> None:
+def test_mistakes_are_reported(segdistill: Run, arguments: list[str], message: str) -> None:
     status, out, error = segdistill(*arguments)
     assert (status, out) == (2, "")
     assert message in error
 
 
-def test_without_ray_the_mend_is_named(
+def test_without_ray_the_fix_is_suggested(
     fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     status, _, error = segdistill("segment", fitted, "photos", "--engine", "ray")
     assert status == 2
-    assert "--engine ray: needs Ray: pip install 'segdistill[ray]'" in error
+    assert f"--engine ray: {missing_extra('Ray', 'ray')}" in error

@@ -1,0 +1,55 @@
+"""The check of RUN that every command which takes a run folder makes first; it needs no torch."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from segdistill.errors import UserError
+
+# As in segdistill.model.files and segdistill.training.run_folder, which import torch.
+DESCRIPTION_FILE = "segmenter.json"
+SETTINGS_FILE = "settings.yaml"
+
+
+def check_run(
+    run: str, images: Mapping[str, Sequence[str]], command: str, arguments: Sequence[str]
+) -> None:
+    """Check that RUN is a finished run folder.
+
+    Args:
+        run: as given.
+        images: the folders and files given as something else, by the name of their argument.
+        command: name of the command.
+        arguments: what the user typed after it, to suggest the same with RUN in its place.
+
+    Raises:
+        UserError: it is not; the message says whether it was swapped with another argument.
+    """
+    if is_run(run):
+        return
+    for name, values in images.items():
+        for value in values:
+            if is_run(value):
+                swap = {run: value, value: run}
+                words = ["segdistill", command, *(swap.get(each, each) for each in arguments)]
+                raise UserError(
+                    f"{run}: not a run folder. Did you swap RUN and {name}?"
+                    f" Try: {shlex.join(words)}"
+                )
+    if not Path(run[:255]).exists():
+        raise UserError(f"{run}: no such run folder; `segdistill fit` writes one")
+    if (Path(run) / SETTINGS_FILE).is_file():
+        resume = shlex.join(["segdistill", "fit", "IMAGES", "--out", run, "--resume"])
+        raise UserError(f"{run}: the fit has not finished; resume it: {resume}")
+    raise UserError(
+        f"{run}: not a run folder (no {DESCRIPTION_FILE}); give a folder that `segdistill fit`"
+        " wrote"
+    )
+
+
+def is_run(path: str) -> bool:
+    """Return whether a path is a finished run folder."""
+    try:
+        return (Path(path) / DESCRIPTION_FILE).is_file()
+    except OSError:  # a name that is too long for the file system, say
+        return False

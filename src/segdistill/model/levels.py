@@ -1,0 +1,184 @@
+"""Levels of granularity: the same fine clusters, grouped into few, some or many classes.
+
+A fit finds fine clusters and three nested ways to group them. Coarse classes are unions of medium
+ones, and those are unions of fine ones, so that changing the level never changes a boundary that
+both levels have.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.config.settings import LevelName
+from segdistill.images.labels import Colour, shades
+from segdistill.model.description import SegmentClass, numbered_classes
+
+LEVEL_NAMES: tuple[LevelName, ...] = ("coarse", "medium", "fine")
+
+Grouping = tuple[tuple[int, ...], ...]
+"""The clusters of each class, in the order of the classes."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Three nested groupings of the same clusters.
+
+    Attributes:
+        coarse: clusters of each coarse class.
+        medium: clusters of each medium class.
+        fine: clusters of each fine class: one each.
+
+    Example:
+        >>> levels = Levels(((0, 1, 2),), ((0, 2), (1,)), ((0,), (1,), (2,)))
+        >>> levels.counts
+        {'coarse': 1, 'medium': 2, 'fine': 3}
+    """
+
+    coarse: Grouping
+    medium: Grouping
+    fine: Grouping
+
+    def __post_init__(self) -> None:
+        """Check that every level groups the same clusters.
+
+        Raises:
+            ValueError: a level leaves a cluster out, or has it twice.
+        """
+        clusters = list(range(len(self.fine)))
+        for name in LEVEL_NAMES:
+            if sorted(cluster for group in self.grouping(name) for cluster in group) != clusters:
+                raise ValueError(f"level {name} does not group {len(clusters)} clusters")
+
+    def grouping(self, name: LevelName) -> Grouping:
+        """Return the grouping of a level."""
+        found: Grouping = getattr(self, name)
+        return found
+
+    @property
+    def counts(self) -> dict[LevelName, int]:
+        """Number of classes of each level."""
+        return {name: len(self.grouping(name)) for name in LEVEL_NAMES}
+
+    def level_of(self, classes: Sequence[SegmentClass]) -> LevelName | None:
+        """Return the level whose classes these are; ``None`` if they were merged or split."""
+        groups = {frozenset(each.members) for each in classes}
+        for name in LEVEL_NAMES:
+            if {frozenset(group) for group in self.grouping(name)} == groups:
+                return name
+        return None
+
+    def as_plain(self) -> dict[str, list[list[int]]]:
+        """Return the levels as plain values, for JSON."""
+        return {name: [list(group) for group in self.grouping(name)] for name in LEVEL_NAMES}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Levels":
+        """Return the levels that :meth:`as_plain` wrote.
+
+        Raises:
+            KeyError: a level is missing.
+            ValueError: the levels group different clusters.
+            TypeError: they are not lists of lists of numbers.
+        """
+        return cls(
+            **{
+                name: tuple(tuple(int(each) for each in group) for group in plain[name])
+                for name in LEVEL_NAMES
+            }
+        )
+
+
+def grouped_classes(grouping: Grouping) -> tuple[SegmentClass, ...]:
+    """Return classes without names yet, in distinct colours.
+
+    Args:
+        grouping: clusters of each.
+
+    Example:
+        >>> [(each.name, each.members) for each in grouped_classes(((0, 2), (1,)))]
+        [('class 0', (0, 2)), ('class 1', (1,))]
+    """
+    return tuple(
+        replace(each, clusters=tuple(group))
+        for each, group in zip(numbered_classes(len(grouping)), grouping, strict=True)
+    )
+
+
+def regrouped_classes(
+    former: Sequence[SegmentClass], grouping: Grouping, shares: NDArray[np.float64]
+) -> tuple[SegmentClass, ...]:
+    """Return classes that group the same clusters in another way, with what they inherit.
+
+    A class that stays the same keeps its name, colour and whether it is hidden. A part of a class
+    inherits too: its colour is a shade of the former one, and a name is numbered ("road 1", "road
+    2"). A union takes the colour of its largest part, and its name if no other part is named.
+
+    Args:
+        former: the classes in use so far.
+        grouping: clusters of each new class.
+        shares: share of the training codes in each cluster, shape (clusters,).
+
+    Example:
+        >>> road = SegmentClass(0, "road", (100, 100, 100), (0, 1))
+        >>> sky = SegmentClass(1, "sky", (0, 0, 200), (2,))
+        >>> split = regrouped_classes([road, sky], ((0,), (1,), (2,)), np.array([0.5, 0.3, 0.2]))
+        >>> [each.name for each in split]
+        ['road 1', 'road 2', 'sky']
+    """
+    owner = {cluster: each.index for each in former for cluster in each.members}
+    parts: dict[int, list[int]] = {}
+    for index, group in enumerate(grouping):
+        owners = {owner[cluster] for cluster in group}
+        if len(owners) == 1:
+            parts.setdefault(owners.pop(), []).append(index)
+    classes = list(grouped_classes(grouping))
+    for index, group in enumerate(grouping):
+        held = np.zeros(len(former))
+        for cluster in group:
+            held[owner[cluster]] += shares[cluster]
+        main = former[int(held.argmax())]
+        siblings = parts.get(main.index, [])
+        if index in siblings:
+            same = set(group) == set(main.members)
+            number = siblings.index(index)
+            name = main.name if same else f"{main.name} {number + 1}"
+            colour = main.colour if same else shades(main.colour, len(siblings))[number]
+            hidden, inherits = main.hidden, main.is_named
+        else:
+            named = [each for each in former if each.is_named and held[each.index]]
+            name, colour, hidden = main.name, main.colour, False
+            inherits = named == [main]
+        classes[index] = replace(
+            classes[index],
+            name=name if inherits else f"class {index}",
+            colour=colour,
+            hidden=hidden,
+        )
+    return _with_distinct_names(_with_distinct_colours(classes))
+
+
+def _with_distinct_colours(classes: Sequence[SegmentClass]) -> list[SegmentClass]:
+    taken: set[Colour] = set()
+    distinct = []
+    for each in classes:
+        colour = each.colour
+        while colour in taken:
+            red, green, blue = colour
+            colour = (red, green, (blue + 1) % 256)
+        taken.add(colour)
+        distinct.append(replace(each, colour=colour))
+    return distinct
+
+
+def _with_distinct_names(classes: Sequence[SegmentClass]) -> tuple[SegmentClass, ...]:
+    """Number a class again whose inherited name another class has."""
+    taken: set[str] = set()
+    distinct = []
+    for each in classes:
+        name = f"class {each.index}" if each.name in taken else each.name
+        taken.add(name)
+        distinct.append(replace(each, name=name))
+    return tuple(distinct)

@@ -1,0 +1,79 @@
+"""Reading the code maps that a model keeps of some of its training images."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.features.views import relit_views
+from segdistill.images.lighting import LIGHTINGS
+from segdistill.model.code_maps import CodeMaps
+from segdistill.model.head import SegmentationHead
+from segdistill.model.prototypes import Prototypes
+from segdistill.progress import progress_bar
+
+MOST_MAPS = 150
+MOST_CELLS = 200_000
+MOST_RELIT = 24
+RELIT_SHARE = 8
+"""One image in this many is also seen under other light, which runs the backbone four times."""
+
+
+def read_code_maps(
+    maps: FeatureMaps,
+    preparation: FeaturePreparation,
+    head: SegmentationHead | None,
+    prototypes: Prototypes,
+    *,
+    progress: bool = False,
+) -> CodeMaps:
+    """Find the nearest prototype of every code of some images, for a few also under other light.
+
+    Args:
+        maps: raw feature maps, in the store as far as it has room.
+        preparation: of the features, on the CPU.
+        head: trained, on the CPU, or ``None`` where features are clustered as they are.
+        prototypes: of the codes.
+        progress: show a progress bar.
+    """
+    directions = F.normalize(prototypes.vectors, dim=1)
+
+    def nearest(raw: torch.Tensor) -> tuple[torch.Tensor, float]:
+        features = preparation(raw)  # (cells, channels) -> (cells, features)
+        codes = features if head is None else head(features)
+        similarity, index = (F.normalize(codes, dim=1) @ directions.mT).max(dim=1)
+        return index.to(torch.int16), float(1 - similarity.mean())
+
+    cells = int(np.mean([np.prod(maps.grid(index)) for index in range(len(maps))]))
+    count = max(1, min(len(maps), MOST_MAPS, MOST_CELLS // cells))
+    chosen = np.linspace(0, len(maps) - 1, count).round().astype(int).tolist()
+    relit_count = min(count, MOST_RELIT, max(4, len(maps) // RELIT_SHARE))
+    relit_from = np.linspace(0, count - 1, relit_count).round().astype(int)
+    relit_maps = FeatureMaps(
+        relit_views([maps.views[chosen[number]] for number in relit_from.tolist()]),
+        maps.backbone,
+        maps.store,
+        maps.compute,
+    )
+    relit_maps.fill_store(progress=progress)
+    plain, relit, distances = [], [], []
+    with (
+        torch.no_grad(),
+        progress_bar("Relating clusters", count + len(relit_maps), shown=progress) as advance,
+    ):
+        for features in maps.in_turn(chosen):
+            index, distance = nearest(torch.from_numpy(features).float().flatten(0, 1))
+            plain.append(index)
+            distances.append(distance)
+            advance(1)
+        for features in relit_maps.in_turn(range(len(relit_maps))):
+            relit.append(nearest(torch.from_numpy(features).float().flatten(0, 1))[0])
+            advance(1)
+    return CodeMaps(
+        torch.tensor([maps.grid(index) for index in chosen]),
+        torch.cat(plain),
+        torch.from_numpy(relit_from).repeat_interleave(len(LIGHTINGS)),
+        torch.cat(relit),
+        torch.tensor(distances),
+    )

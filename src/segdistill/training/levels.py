@@ -1,0 +1,138 @@
+"""From medium classes to fine clusters and back up to coarse classes.
+
+Medium classes are clustered first, with all the care that :mod:`segdistill.training.clustering`
+takes. Each is then split into fine clusters, as many as its share of the codes calls for, and
+coarse classes are unions of medium ones. On CamVid and the toy world, medium classes that are
+unions of fine clusters match labels slightly better than the medium centres themselves: a class
+that varies more gets more centres.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from segdistill.model.levels import Grouping, Levels
+from segdistill.model.prototypes import Prototypes
+from segdistill.objective.spherical_kmeans import cluster_vectors
+from segdistill.training.clustering import cluster_prototypes, group_shares, nearest_centres
+
+FINE_PER_MEDIUM = 4
+MOST_FINE = 128
+RESTARTS = 8
+
+
+class LevelledClusters(NamedTuple):
+    """Fine clusters, and how each level groups them.
+
+    Attributes:
+        centres: of the fine clusters, unit vectors of shape (clusters, code channels), the cluster
+            of the largest share first.
+        levels: the groupings, in each the class of the largest share first.
+    """
+
+    centres: torch.Tensor
+    levels: Levels
+
+
+def fine_count(medium: int) -> int:
+    """Return how many fine clusters to make for a number of medium classes.
+
+    Example:
+        >>> fine_count(11), fine_count(100), fine_count(200)
+        (44, 128, 200)
+    """
+    return max(medium, min(MOST_FINE, FINE_PER_MEDIUM * medium))
+
+
+def coarse_count(medium: int) -> int:
+    """Return how many coarse classes to make where nothing better is known: half as many.
+
+    Example:
+        >>> coarse_count(11), coarse_count(3)
+        (6, 2)
+    """
+    return max(2, (medium + 1) // 2)
+
+
+def levels_of_prototypes(
+    prototypes: Prototypes,
+    medium: torch.Tensor,
+    *,
+    coarse: int | None = None,
+    fine: int | None = None,
+    seed: int = 0,
+) -> LevelledClusters:
+    """Split medium classes into fine clusters, and group them into coarse classes.
+
+    Args:
+        prototypes: of the codes.
+        medium: centres of the medium classes, unit vectors of shape (classes, code channels).
+        coarse: number of coarse classes wanted; by default half as many as medium ones.
+        fine: number of fine clusters wanted, about; by default four for each medium class.
+        seed: of the random starts.
+
+    Example:
+        >>> codes = torch.nn.functional.normalize(torch.randn(300, 5), dim=1)
+        >>> from segdistill.training.clustering import gather, spherical_kmeans
+        >>> medium = spherical_kmeans(codes, 4, seed=0)
+        >>> levels_of_prototypes(gather(codes, seed=0).prototypes, medium).levels.counts["medium"]
+        4
+    """
+    owners = nearest_centres(prototypes, medium)
+    parts = _split(prototypes, owners, medium, fine or fine_count(len(medium)), seed)
+    centres = torch.cat(parts).float()
+    parent = torch.arange(len(medium)).repeat_interleave(torch.tensor([len(p) for p in parts]))
+    shares = group_shares(prototypes, centres)
+    order = shares.argsort(descending=True, stable=True)
+    centres, parent, shares = centres[order], parent[order], shares[order]
+    grandparent = _coarse_of_medium(
+        prototypes, owners, len(medium), coarse or coarse_count(len(medium)), seed
+    )
+    return LevelledClusters(
+        centres,
+        Levels(
+            coarse=_grouping(grandparent[parent], shares),
+            medium=_grouping(parent, shares),
+            fine=tuple((index,) for index in range(len(centres))),
+        ),
+    )
+
+
+def _split(
+    prototypes: Prototypes, owners: torch.Tensor, medium: torch.Tensor, wanted: int, seed: int
+) -> list[torch.Tensor]:
+    """Return centres for each class, their number in proportion to its share of the codes."""
+    vectors = prototypes.vectors.double()
+    parts = []
+    for index, centre in enumerate(medium.double()):
+        members = vectors[owners == index]
+        share = float(prototypes.shares[owners == index].sum())
+        count = min(len(members), max(1, round(wanted * share)))
+        # A class between prototypes has none: it stays one cluster.
+        split = cluster_vectors(members, count, seed=seed, restarts=RESTARTS)[0] if count else None
+        parts.append(centre[None] if split is None else split)
+    return parts
+
+
+def _coarse_of_medium(
+    prototypes: Prototypes, owners: torch.Tensor, classes: int, wanted: int, seed: int
+) -> torch.Tensor:
+    """Return the coarse class of each medium class, shape (classes,).
+
+    Coarse clusters are found on their own, and each medium class joins the one that holds most of
+    its codes. Merging medium classes step by step goes wrong more often.
+    """
+    if wanted >= classes:
+        return torch.arange(classes)
+    centres = cluster_prototypes(prototypes, wanted, seed=seed)[0]
+    held = torch.zeros(classes, wanted, dtype=torch.float64)
+    nearest = nearest_centres(prototypes, centres)
+    held.index_put_((owners, nearest), prototypes.shares.double(), accumulate=True)
+    return held.argmax(dim=1)
+
+
+def _grouping(parent: torch.Tensor, shares: torch.Tensor) -> Grouping:
+    """Return the clusters of each class, the class of the largest share first."""
+    groups = [(parent == each).nonzero()[:, 0] for each in parent.unique()]
+    groups.sort(key=lambda members: -float(shares[members].sum()))
+    return tuple(tuple(members.tolist()) for members in groups)

@@ -1,0 +1,42 @@
+"""Proposing which classes of a model to merge, from what it keeps of its training images."""
+
+import numpy as np
+
+from segdistill.model.class_sets import ClassSet
+from segdistill.model.code_maps import CodeMaps
+from segdistill.model.prototypes import Prototypes
+from segdistill.objective.class_relations import (
+    MergeProposal,
+    class_relations,
+    merge_proposals,
+)
+from segdistill.training.clustering import classes_of_codes
+
+PROPOSALS = 5
+
+
+def proposals_for(
+    prototypes: Prototypes | None,
+    code_maps: CodeMaps | None,
+    classes: ClassSet,
+    *,
+    count: int = PROPOSALS,
+) -> list[MergeProposal]:
+    """Return the pairs of classes that are likely to be one kind of thing, the likeliest first.
+
+    Args:
+        prototypes: of the model; without them there are no proposals.
+        code_maps: of the model; without them there are no proposals.
+        classes: those in use, with their centres.
+        count: number of proposals, at most.
+    """
+    if prototypes is None or code_maps is None or len(classes.classes) < 3:
+        return []
+    class_of = classes_of_codes(prototypes, classes)
+    maps = list(code_maps.classes(class_of))
+    before = [maps[number] for number in code_maps.relit_from.tolist()]
+    after = code_maps.relit_classes(class_of)
+    relations = class_relations(maps, zip(before, after, strict=True), len(classes.classes))
+    visible = np.array([not each.hidden for each in classes.classes])
+    wanted = merge_proposals(relations, count + len(classes.classes) * int((~visible).sum()))
+    return [each for each in wanted if visible[list(each.classes)].all()][:count]

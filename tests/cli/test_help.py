@@ -1,0 +1,150 @@
+"""The help of every command, and the check of RUN that commands share."""
+
+import re
+import subprocess
+import sys
+from argparse import SUPPRESS, Action
+from importlib import import_module
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run
+
+from segdistill.cli import fit, run_check
+from segdistill.cli.main import COMMANDS
+from segdistill.cli.parser import CommandParser
+from segdistill.model.files import DESCRIPTION_FILE
+from segdistill.training.run_folder import SETTINGS_FILE
+
+PARSERS = {name: import_module(entry.module).parser() for name, entry in COMMANDS.items()}
+
+commands = pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS.keys())
+
+
+def shown(parser: CommandParser) -> list[Action]:
+    return [action for action in parser._actions if action.help != SUPPRESS]
+
+
+def description(parser: CommandParser, action: Action) -> str:
+    return str(parser.formatter_class(parser.prog)._expand_help(action))
+
+
+@commands
+def test_everything_is_described(parser: CommandParser) -> None:
+    for action in shown(parser):
+        assert description(parser, action).strip(), action.dest
+        assert any(action in group._group_actions for group in parser._action_groups), action.dest
+
+
+@commands
+@pytest.mark.parametrize("columns", [80, 100])
+def test_help_shows_no_python(
+    parser: CommandParser, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = parser.format_help()
+    for noise in ("null", "<class", "type:", "Literal", "None", "Optional", "``", "==SUPPRESS=="):
+        assert noise not in text
+    for title in [str(group.title) for group in parser._action_groups if group._group_actions]:
+        assert re.fullmatch(r"[A-Z][A-Za-z ()]*", title)
+        assert f"\n{title}:\n" in text
+    for line in text.splitlines():
+        # An example to copy, or a list of choices, is not broken.
+        assert len(line) <= columns or line.startswith("  segdistill ") or "{" in line
+
+
+@commands
+def test_each_default_is_shown_once_or_described(parser: CommandParser) -> None:
+    for action in shown(parser):
+        text = description(parser, action)
+        defaults = text.count("default:")
+        assert defaults <= 1, action.dest
+        if action.required and not action.option_strings:
+            assert not defaults, action.dest
+        elif action.required or "(required" in text:
+            assert action.default is None, action.dest
+            assert not defaults, action.dest
+        elif action.nargs != 0 and action.option_strings and action.metavar != "":
+            assert defaults, f"{action.dest}: says not what happens when it is left out"
+        else:
+            assert "(default: False)" not in text
+
+
+def test_common_settings_come_before_advanced_ones() -> None:
+    text = fit.parser().format_help()
+    common, advanced = text.split("(advanced):", maxsplit=1)
+    for option in ("--out", "--classes", "--backbone", "--resolution", "--depth.folder", "--seed"):
+        assert f"  {option} " in common
+        assert f"  {option} " not in advanced
+    assert "  --objective.weight_self " in advanced
+
+
+def test_help_from_docstrings_has_what_it_needs() -> None:
+    # Without docstring-parser, which this extra installs, the settings have no descriptions.
+    declared = [each.partition(">")[0] for each in requires("segdistill") or []]
+    assert "jsonargparse[signatures]" in declared
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom importlib import import_module\n"
+        "from segdistill.cli.main import COMMANDS\n"
+        "for entry in COMMANDS.values(): import_module(entry.module).parser().format_help()\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_check_of_run_knows_the_files_of_a_run() -> None:
+    assert run_check.DESCRIPTION_FILE == DESCRIPTION_FILE
+    assert run_check.SETTINGS_FILE == SETTINGS_FILE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "swapped", "fixed"),
+    [
+        ("segment photos RUN", "IMAGES", "segment RUN photos"),
+        (
+            "segment photos RUN --out photos/masks",
+            "IMAGES",
+            "segment RUN photos --out photos/masks",
+        ),
+        ("correspond photos/picture_0.png RUN", "IMAGE", "correspond RUN photos/picture_0.png"),
+        ("export masks RUN --format coco", "MASKS", "export RUN masks --format coco"),
+        ("evaluate photos --images RUN", "--images", "evaluate RUN --images photos"),
+        ("figures photos --images RUN", "--images", "figures RUN --images photos"),
+        ("app photos --images RUN", "--images", "app RUN --images photos"),
+        (
+            "recluster photos --images RUN --undo",
+            "--images",
+            "recluster RUN --images photos --undo",
+        ),
+    ],
+)
+def test_run_and_images_swapped(
+    photos: Path, segdistill: Run, arguments: str, swapped: str, fixed: str
+) -> None:
+    run = photos.parent / "runs" / "photos"
+    run.mkdir(parents=True)
+    (run / DESCRIPTION_FILE).write_text("{}")
+    status, out, error = segdistill(*arguments.replace("RUN", "runs/photos").split())
+    assert (status, out) == (2, "")
+    assert f": not a run folder. Did you swap RUN and {swapped}? Try: " in error
+    assert error.endswith(f"Try: segdistill {fixed.replace('RUN', 'runs/photos')}\n")
+    assert not Path("masks").exists()
+
+
+def test_what_is_not_a_run_is_reported_first(photos: Path, segdistill: Run) -> None:
+    (photos.parent / "half").mkdir()
+    (photos.parent / "half" / SETTINGS_FILE).write_text("")
+    for run, message in [
+        ("none", "none: no such run folder; `segdistill fit` writes one"),
+        ("photos", "photos: not a run folder (no segmenter.json); give a folder that"),
+        ("half", "half: the fit has not finished; resume it: segdistill fit IMAGES --out half"),
+        ("x" * 300, "no such run folder"),
+    ]:
+        status, _, error = segdistill("segment", run, "nowhere", "--resolution", "0")
+        assert status == 2
+        assert message in error
+        assert error.count("\n") == 1
