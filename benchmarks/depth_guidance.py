@@ -22,11 +22,11 @@ def guided(**depth: Any) -> Variant:
             classes=scene.classes, depth=DepthSettings(folder=folder, invalid=0.0, **depth)
         )
 
-    return settings
+    return Variant(settings)
 
 
 VARIANTS: dict[str, Variant] = {
-    "STEGO": lambda scene: FitSettings(classes=scene.classes),
+    "STEGO": Variant(lambda scene: FitSettings(classes=scene.classes)),
     "DepthG as released": guided(as_released=True, sampling="farthest"),
     "DepthG: product, random locations": guided(similarity="product", sampling="random"),
     "DepthG: product, farthest locations": guided(sampling="farthest", space="metric"),

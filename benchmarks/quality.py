@@ -1,21 +1,26 @@
-"""What a fit chooses by itself, beside tuned presets and k-means, scored on validation images.
+"""What a fit chooses by itself, compared with tuned presets and k-means, on validation images.
 
 Fits every variant with several seeds on the toy world and, where SEGDISTILL_DATA names a folder
-that holds `camvid` with imgs and labels, on CamVid. All have the embedded backbone and the right
-number of classes, but for the one that finds the number by itself. Presets keep all else that
-was tuned for them: shifts, crops, resolution, clustering by the probe; they train for 300 steps,
-since on these features their codes get worse after that. Masks are made and scored alike.
+that holds `camvid` with imgs and labels, on CamVid. All use the embedded backbone. "Nothing set"
+is scored at the level whose number of classes is nearest to the number of label classes, and once more
+at the level fine with each cluster given its best class, which is what naming clusters can reach;
+the other variants get the right number of classes. Presets keep all else that was tuned for them:
+shifts, crops, resolution, clustering by the probe; they train for 300 steps, since on these features
+their codes get worse after that. Masks are made and scored alike.
 
-No label is touched before scoring. Prints a Markdown table of accuracy, mIoU and boundary F-score,
-mean and standard deviation over the seeds, in percent. What is done is kept in --out, so that a run
-that was broken off goes on.
+No label is used before scoring. Prints a Markdown table of accuracy, mIoU and boundary F-score,
+mean and standard deviation over the seeds, in percent. Finished fits are kept in --out, so that an
+interrupted run resumes.
 
     python -m benchmarks.quality --out quality.jsonl
 """
 
 from benchmarks.side_by_side import Scene, Variant, run
+from segdistill.api.reclustering import at_level
 from segdistill.cli.fit import parser, settings_from, with_preset_file
 from segdistill.config.settings import FitSettings
+from segdistill.model.levels import LEVEL_NAMES
+from segdistill.model.segmenter import Segmenter
 
 PRESET_STEPS = 300
 
@@ -30,14 +35,30 @@ def preset(name: str) -> Variant:
         )
         return settings_from(parser().parse_args(arguments)).validated()
 
-    return settings
+    return Variant(settings)
+
+
+def nearest_level(segmenter: Segmenter, scene: Scene) -> Segmenter:
+    """Return the model at the level whose number of classes is nearest to that of the labels."""
+    models = [at_level(segmenter, level) for level in LEVEL_NAMES]
+    return min(models, key=lambda model: abs(len(model.classes) - scene.classes))
 
 
 VARIANTS: dict[str, Variant] = {
-    "default": lambda scene: FitSettings(classes=scene.classes),
-    "default, classes not given": lambda _scene: FitSettings(),
-    "default on 128 components": lambda scene: FitSettings(classes=scene.classes, components=128),
-    "k-means on the features": lambda scene: FitSettings(classes=scene.classes, method="kmeans"),
+    "default": Variant(lambda scene: FitSettings(classes=scene.classes)),
+    "nothing set": Variant(lambda _scene: FitSettings(), nearest_level),
+    "nothing set, level medium": Variant(lambda _scene: FitSettings()),
+    "nothing set, each cluster given its best class": Variant(
+        lambda _scene: FitSettings(),
+        lambda segmenter, _scene: at_level(segmenter, "fine"),
+        best_class=True,
+    ),
+    "default on 128 components": Variant(
+        lambda scene: FitSettings(classes=scene.classes, components=128)
+    ),
+    "k-means on the features": Variant(
+        lambda scene: FitSettings(classes=scene.classes, method="kmeans")
+    ),
     "preset stego-vits8": preset("stego-vits8"),
     "preset stego-cityscapes27-vitb8": preset("stego-cityscapes27-vitb8"),
 }

@@ -9,12 +9,13 @@ import json
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import segdistill
 from segdistill.config.settings import FitSettings
+from segdistill.model.segmenter import Segmenter
 from segdistill.sample.dataset import write_sample
 
 COLUMNS = ("accuracy", "mean_iou", "boundary_f")
@@ -31,7 +32,36 @@ class Scene(NamedTuple):
     classes: int
 
 
-Variant = Callable[[Scene], FitSettings]
+Adjust = Callable[[Segmenter, Scene], Segmenter]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to fit and to score.
+
+    Attributes:
+        settings: of the fit.
+        adjust: changes the model before it is scored, such as to another level.
+        best_class: give each cluster its best class, instead of matching one to one.
+    """
+
+    settings: Callable[[Scene], FitSettings]
+    adjust: Adjust = lambda segmenter, _scene: segmenter
+    best_class: bool = False
+
+
+class Fits:
+    """Fits models, and keeps the last one for variants that share their settings."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, FitSettings] | None = None
+        self._segmenter: Segmenter | None = None
+
+    def fit(self, scene: Scene, settings: FitSettings) -> Segmenter:
+        if self._segmenter is None or self._key != (scene.name, settings):
+            self._segmenter = segdistill.fit(scene.root / "imgs" / "train", settings=settings)
+            self._key = (scene.name, settings)
+        return self._segmenter
 
 
 def scenes(world: Path) -> Iterator[Scene]:
@@ -45,18 +75,23 @@ def scenes(world: Path) -> Iterator[Scene]:
         yield Scene("CamVid", Path(data) / "camvid", 11)
 
 
-def scored(scene: Scene, settings: FitSettings) -> Scores:
-    segmenter = segdistill.fit(scene.root / "imgs" / "train", settings=settings)
+def scored(scene: Scene, variant: Variant, seed: int, fits: Fits) -> Scores:
+    fitted = fits.fit(scene, replace(variant.settings(scene), seed=seed))
+    segmenter = variant.adjust(fitted, scene)
     result = segdistill.evaluate(
         segmenter, scene.root / "imgs" / "val", scene.root / "labels" / "val"
     )
     scores, boundaries = result.scores["cluster"], result.boundary_scores("cluster")
-    return {
+    if variant.best_class:
+        scores, boundaries = result.best_class_scores("cluster"), None
+    found = {
         "accuracy": 100 * scores.accuracy,
         "mean_iou": 100 * scores.mean_iou,
-        "boundary_f": 100 * (0.0 if boundaries is None else boundaries.mean_f),
         "classes": len(segmenter.classes),
     }
+    if boundaries is not None:
+        found["boundary_f"] = 100 * boundaries.mean_f
+    return found
 
 
 def read_done(path: Path) -> Done:
@@ -103,6 +138,7 @@ def run(description: str | None, variants: Mapping[str, Variant], *, out: str) -
     options = parser.parse_args()
     done = read_done(options.out)
     names = []
+    fits = Fits()
     for scene in scenes(options.world):
         if options.only not in {None, scene.name}:
             continue
@@ -111,12 +147,12 @@ def run(description: str | None, variants: Mapping[str, Variant], *, out: str) -
             for variant in options.variants:
                 if (scene.name, variant, seed) in done:
                     continue
-                scores = scored(scene, replace(variants[variant](scene), seed=seed))
+                scores = scored(scene, variants[variant], seed, fits)
                 done[scene.name, variant, seed] = scores
                 row = {"data": scene.name, "variant": variant, "seed": seed, **scores}
                 with options.out.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-                numbers = " / ".join(f"{scores[column]:.1f}" for column in COLUMNS)
+                numbers = " / ".join(f"{scores[each]:.1f}" for each in COLUMNS if each in scores)
                 print(f"{scene.name}, {variant}, seed {seed}: {numbers}", flush=True)
     print()
     for line in table(done, names, variants):

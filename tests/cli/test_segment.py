@@ -51,7 +51,7 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Segmenter, "scores_of_viewed", interrupted)
+    monkeypatch.setattr(Segmenter, "scores_and_distances", interrupted)
     for out, flags, hint in [
         ("new", [], "interrupted; run the command again with --resume to continue\n"),
         ("begun", ["--resume"], "interrupted; run the command again to continue\n"),
@@ -70,7 +70,7 @@ DAMAGES: list[tuple[Change, str]] = [
     (lambda content: content.update(format=0), "format 0, but this version reads format 1"),
     (lambda content: content.pop("preparation"), "lacks 'preparation'"),
     (lambda content: content.pop("training"), "lacks 'training'"),
-    (lambda content: content["classes"].pop(), "2 classes, but 3 cluster centres"),
+    (lambda content: content["classes"].pop(), "2 classes, but 12 cluster centres"),
     (lambda content: content["classes"][0].pop("colour"), "lacks 'colour'"),
     (lambda content: content.update(classes=3), "do not fit together"),
     (lambda content: content.update(resolution="large"), "do not fit together"),

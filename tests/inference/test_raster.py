@@ -75,7 +75,11 @@ def test_masks_equal_those_made_in_one_piece(
     options = MaskOptions(resolution=resolution, upsampling=upsampling, mirror=resolution == 400)
     counts = segment_raster(segmenter, path, out, options)
     expected = segmenter.segment(
-        image, resolution=resolution, upsampling=upsampling, mirror=resolution == 400
+        image,
+        resolution=resolution,
+        upsampling=upsampling,
+        mirror=resolution == 400,
+        min_region=0,
     )
     found = read_mask(out)
     # Rounding decides where a resized pixel lies between two levels, or two classes tie.
@@ -181,7 +185,7 @@ def test_nothing_is_replaced_unasked_and_what_is_there_is_kept(
     assert (done.written, done.kept) == (1, 3)
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
     # What has no place on the Earth gives a PNG, as ever.
-    assert names == ["a.jpg.png", "a.tif.tif", "c.png", "classes.json", "more/b.tif"]
+    assert names == ["a.jpg.png", "a.tif.tif", "c.png", "classes.json", "images.csv", "more/b.tif"]
     classes = json.loads((out / "classes.json").read_text())
     assert sum(each["pixels"] for each in classes) == 4 * 64 * 96
 

@@ -19,6 +19,12 @@ from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.inference.films import check_film_options
 from segdistill.inference.folder import SegmentedFiles, pixels_of_masks
+from segdistill.inference.image_table import (
+    IMAGES_FILE,
+    ImageRow,
+    warn_of_unusual,
+    write_image_table,
+)
 from segdistill.inference.mask_files import MaskPixels
 from segdistill.inference.mask_work import MaskWork
 from segdistill.inference.masks import CLASSES_FILE, check_same_classes, write_classes
@@ -89,12 +95,14 @@ def segment_by_engine(
         if "reason" not in row:
             pixels += np.array(row["pixels"], np.int64)
             done.written += 1
+            done.images.append(ImageRow(row["output"], tuple(row["pixels"]), row["distance"]))
         elif options.strict:
             raise UnreadableImageError(row["reason"])
         else:
             name = Path(row["name"])
             done.skipped.append(SkippedImage(ImageFile(name, name), row["reason"]))
     if done.written or done.kept:
+        _send_table(out, segmenter, done, keep=options.resume)
         _send_classes(out, segmenter, pixels)
     return done
 
@@ -146,6 +154,18 @@ def _send_classes(out: Folder, segmenter: Segmenter, pixels: MaskPixels) -> None
     with tempfile.TemporaryDirectory() as scratch:
         write_classes(Path(scratch), segmenter.classes, pixels)
         out.send(Path(scratch) / CLASSES_FILE, CLASSES_FILE)
+
+
+def _send_table(out: Folder, segmenter: Segmenter, done: SegmentedFiles, *, keep: bool) -> None:
+    limit = segmenter.unusual_above
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if keep:
+            with contextlib.suppress(UserError):
+                out.fetch(IMAGES_FILE, folder / IMAGES_FILE)
+        write_image_table(folder, done.images, segmenter.classes, limit, keep=keep)
+        out.send(folder / IMAGES_FILE, IMAGES_FILE)
+    warn_of_unusual(done.images, limit, f"{out.path or out.address}/{IMAGES_FILE}")
 
 
 def _forms(options: MaskOptions) -> Callable[[Path], list[list[Path]]]:

@@ -77,7 +77,9 @@ def print_proposals(run: str | Path) -> None:
     print(f"Run:    {run}: pairs of classes that are likely to be the same, the likeliest first")
     for each in proposals:
         first, second = (classes[index] for index in each.classes)
-        print(f"  {first.index} {first.name} and {second.index} {second.name}: {merge_reason(each)}")
+        print(
+            f"  {first.index} {first.name} and {second.index} {second.name}: {merge_reason(each)}"
+        )
     print(f"Merge:  {command_line('classes', Path(run), '--merge', *proposals[0].classes)}")
 
 

@@ -50,6 +50,14 @@ def parser() -> CommandParser:
     flag(command, "--scores", "also write NAME.scores.npy: similarity with each class, float16")
     flag(command, "--mirror", "average with the mirrored image: more accurate, twice the time")
     upsampling_option(command)
+    command.add_argument(
+        "--min-region",
+        type=float,
+        default=0.0003,
+        metavar="SHARE",
+        help="smallest region kept, as a share of the image's area: smaller specks and holes join"
+        " the neighbour they border on most; 0 keeps all (large GeoTIFFs always keep all)",
+    )
     flag(command, "--crf", "refine with the fully connected CRF instead: several times the time")
     resolution_option(command)
     flag(command, "--overwrite", "replace existing masks")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.evaluation.boundary import BoundaryCounts, BoundaryScores, boundary_scores
-from segdistill.evaluation.confusion import Scores
+from segdistill.evaluation.confusion import Scores, score_best_class
 from segdistill.evaluation.confusion_table import ConfusionTable, confusion_table, label_names
 from segdistill.evaluation.precision_recall import PrecisionRecall
 from segdistill.images.folder import SkippedImage
@@ -65,6 +65,13 @@ class Evaluation:
         if is_label_class(kind):
             return label_names(self.names, self.counts[kind].shape[0])
         return self.clusters
+
+    def best_class_scores(self, kind: str) -> Scores:
+        """Return the scores with every cluster given its best class.
+
+        See :func:`~segdistill.evaluation.confusion.score_best_class`.
+        """
+        return score_best_class(self.counts[kind])
 
     def boundary_scores(self, kind: str) -> BoundaryScores | None:
         """Return how well the boundaries of a kind of prediction agree, where counted.

@@ -23,16 +23,15 @@ from segdistill.inference.masks import (
     CLASSES_FILE,
     check_same_classes,
     ensure_classes,
+    mask_of_scores,
     overlay,
     write_classes,
     write_mask,
     write_scores,
 )
 from segdistill.inference.options import MaskOptions, files_beside
-from segdistill.inference.refinement import refined_mask
 from segdistill.inference.smoothing import ScoreSmoother
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
 from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import progress_bar
 
@@ -260,10 +259,7 @@ def _finished(
 ) -> _Result:
     classes = segmenter.classes
     if job.writes and job.whole is not None and scores is not None:
-        if options.crf:
-            mask = refined_mask(scores, job.whole)
-        else:
-            mask = upsampled_mask(scores, job.whole, upsampling=options.upsampling)
+        mask = mask_of_scores(scores, job.whole, options)
         if options.scores:
             scores_path = job.frame.mask.with_suffix(".scores.npy")
             write_scores(scores_path, scores, job.whole, upsampling=options.upsampling)

@@ -13,6 +13,12 @@ from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.geotiff import is_raster
 from segdistill.images.labels import read_labels
+from segdistill.inference.image_table import (
+    IMAGES_FILE,
+    ImageRow,
+    warn_of_unusual,
+    write_image_table,
+)
 from segdistill.inference.mask_files import MaskPixels, write_masks
 from segdistill.inference.masks import CLASSES_FILE, check_same_classes, write_classes
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
@@ -38,18 +44,21 @@ class SegmentedFiles:
         written: number of masks written now.
         kept: number of masks that were there already.
         skipped: images that could not be read.
+        images: what is known of each image segmented now.
     """
 
     folder: Path | str
     written: int = 0
     kept: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
+    images: list[ImageRow] = field(default_factory=list)
 
     def add(self, other: "SegmentedFiles") -> None:
         """Add what was written of other sources."""
         self.written += other.written
         self.kept += other.kept
         self.skipped += other.skipped
+        self.images += other.images
 
 
 def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOptions) -> None:
@@ -68,7 +77,7 @@ def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOp
             raise UserError(f"{mask}: the mask would replace the image; choose another --out")
     beside = [path for mask in masks for path in files_beside(mask, options)]
     if not (options.overwrite or options.resume):
-        for path in [*beside, folder / CLASSES_FILE]:
+        for path in [*beside, folder / CLASSES_FILE, folder / IMAGES_FILE]:
             if path.exists() and not any(mask.exists() for mask in masks):
                 raise UserError(f"{path}: exists already; add --overwrite or choose another --out")
     existing = sum(mask.exists() for mask in masks)
@@ -130,8 +139,10 @@ def segment_files(
         shown = progress and group.is_first
         for result in write_masks(segmenter, share, names, folder, options, progress=shown):
             if not isinstance(result, SkippedImage):
-                counted += result[1]
+                counted += result.pixels
                 part.written += 1
+                name = names[result.file].as_posix()
+                part.images.append(ImageRow(name, tuple(result.pixels.tolist()), result.distance))
             elif options.strict:
                 raise UnreadableImageError(result.reason)
             else:
@@ -141,10 +152,25 @@ def segment_files(
     for part, counted in group.each(lambda: write(group.share(wanted))):
         done.written += part.written
         done.skipped += part.skipped
+        done.images += part.images
         pixels += counted
     if done.written or done.kept:
-        group.from_first(lambda: write_classes(folder, segmenter.classes, pixels))
+        group.from_first(lambda: _summarise(segmenter, folder, done, pixels, options))
     return done
+
+
+def _summarise(
+    segmenter: Segmenter,
+    folder: Path,
+    done: SegmentedFiles,
+    pixels: MaskPixels,
+    options: MaskOptions,
+) -> None:
+    limit = segmenter.unusual_above
+    write_image_table(folder, done.images, segmenter.classes, limit, keep=options.resume)
+    # Last: with it the folder is complete.
+    write_classes(folder, segmenter.classes, pixels)
+    warn_of_unusual(done.images, limit, str(folder / IMAGES_FILE))
 
 
 def _prepare_to_go_on(segmenter: Segmenter, folder: Path, names: Iterable[Path]) -> None:

@@ -16,16 +16,15 @@ from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.masks import (
     ensure_classes,
+    mask_of_scores,
     write_mask,
     write_overlay,
     write_scores,
 )
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
 from segdistill.inference.raster import segment_raster, tile_count
-from segdistill.inference.refinement import refined_mask
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
 from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import progress_bar
 
@@ -34,6 +33,20 @@ MOST_BYTES_HELD = 2**26
 
 MaskPixels = NDArray[np.int64]
 """Number of pixels of each class in a mask, shape (classes,)."""
+
+
+class SegmentedImage(NamedTuple):
+    """An image whose mask was written.
+
+    Attributes:
+        file: the image.
+        pixels: of each class in the mask, shape (classes,).
+        distance: from the training images; see :class:`segdistill.inference.image_table.ImageRow`.
+    """
+
+    file: ImageFile
+    pixels: MaskPixels
+    distance: float | None = None
 
 
 def write_masks(
@@ -45,7 +58,7 @@ def write_masks(
     *,
     threads: int | None = None,
     progress: bool = False,
-) -> Iterator[tuple[ImageFile, MaskPixels] | SkippedImage]:
+) -> Iterator[SegmentedImage | SkippedImage]:
     """Write the masks of files, and what belongs to them.
 
     Args:
@@ -87,7 +100,18 @@ class _Viewed(NamedTuple):
     whole: NDArray[np.uint8] | None
 
 
-_Scored = tuple[_Viewed, torch.Tensor]
+class _Scored(NamedTuple):
+    """An image with its class scores.
+
+    Attributes:
+        viewed: the image.
+        scores: on the grid, shape (1, classes, h, w).
+        distance: from the training images; see :class:`segdistill.inference.image_table.ImageRow`.
+    """
+
+    viewed: _Viewed
+    scores: torch.Tensor
+    distance: float | None
 
 
 def _raster_results(
@@ -98,7 +122,7 @@ def _raster_results(
     options: MaskOptions,
     *,
     progress: bool,
-) -> Iterator[tuple[ImageFile, MaskPixels] | SkippedImage]:
+) -> Iterator[SegmentedImage | SkippedImage]:
     """Write masks of GeoTIFFs, and yield what :func:`_results` does."""
     tiles = 0
     for file in files:
@@ -115,7 +139,8 @@ def _raster_results(
         for file in files:
             try:
                 mask = folder / names[file]
-                yield file, segment_raster(segmenter, file.path, mask, options, on_tile=on_tile)
+                pixels = segment_raster(segmenter, file.path, mask, options, on_tile=on_tile)
+                yield SegmentedImage(file, pixels)
             except UnreadableImageError as error:
                 yield SkippedImage(file, str(error))
 
@@ -129,7 +154,7 @@ def _results(
     *,
     threads: int,
     progress: bool,
-) -> Iterator[tuple[ImageFile, MaskPixels] | SkippedImage]:
+) -> Iterator[SegmentedImage | SkippedImage]:
     """Write masks of other images, and yield what :func:`write_masks` does."""
 
     def view(file: ImageFile) -> _Viewed | SkippedImage:
@@ -142,12 +167,15 @@ def _results(
         pixels = segmenter.viewed(image, resolution=options.resolution)
         return _Viewed(file, pixels, image if image.nbytes <= MOST_BYTES_HELD else None)
 
-    def finish(each: _Scored | SkippedImage) -> tuple[ImageFile, MaskPixels] | SkippedImage:
+    def finish(each: _Scored | SkippedImage) -> SegmentedImage | SkippedImage:
         if isinstance(each, SkippedImage):
             return each
-        file = each[0].file
+        file = each.viewed.file
         ensure_classes(folder, segmenter.classes)
-        return file, _write_results(*each, folder / names[file], options, segmenter.classes)
+        pixels = _write_results(
+            each.viewed, each.scores, folder / names[file], options, segmenter.classes
+        )
+        return SegmentedImage(file, pixels, each.distance)
 
     viewed = in_threads(view, files, threads=threads, ahead=2 * threads)
     scored = _scored(segmenter, viewed, mirror=options.mirror)
@@ -179,8 +207,11 @@ def _scored(
         seen = [each for each in batch if isinstance(each, _Viewed)]
         yield from (each for each in batch if isinstance(each, SkippedImage))
         if seen:
-            scores = segmenter.scores_of_viewed([each.pixels for each in seen], mirror=mirror)
-            yield from zip(seen, scores[:, None].unbind(), strict=True)  # (1, classes, h, w) each
+            pixels = [each.pixels for each in seen]
+            scores, distances = segmenter.scores_and_distances(pixels, mirror=mirror)
+            # (batch, classes, h, w) -> (1, classes, h, w) each
+            for each, own, distance in zip(seen, scores[:, None].unbind(), distances, strict=True):
+                yield _Scored(each, own, distance)
 
 
 def _write_results(
@@ -191,10 +222,7 @@ def _write_results(
     classes: Sequence[SegmentClass],
 ) -> MaskPixels:
     image = read_image(viewed.file.path) if viewed.whole is None else viewed.whole
-    if options.crf:
-        mask = refined_mask(scores, image)
-    else:
-        mask = upsampled_mask(scores, image, upsampling=options.upsampling)
+    mask = mask_of_scores(scores, image, options)
     if options.overlay:
         write_overlay(path.with_suffix(".overlay.jpg"), image, mask, classes)
     if options.scores:

@@ -67,11 +67,11 @@ class MaskWork:
                 if isinstance(result, SkippedImage):
                     yield {"name": result.file.name.as_posix(), "reason": result.reason}
                 else:
-                    file, pixels = result
                     yield {
-                        "name": file.name.as_posix(),
-                        "output": outputs[file].as_posix(),
-                        "pixels": pixels.tolist(),
+                        "name": result.file.name.as_posix(),
+                        "output": outputs[result.file].as_posix(),
+                        "pixels": result.pixels.tolist(),
+                        "distance": result.distance,
                     }
             if self.out.path is None:
                 # Whoever shares the work out writes it, once.

@@ -12,8 +12,12 @@ from PIL import Image
 
 from segdistill.errors import UserError
 from segdistill.files import atomic_path, write_text_atomically
+from segdistill.images.labels import VOID
+from segdistill.inference.options import MaskOptions
+from segdistill.inference.refinement import refined_mask
 from segdistill.model.description import SegmentClass
-from segdistill.model.upsampling import Upsampling, upsampled_bands
+from segdistill.model.region_cleanup import absorb_small_regions, min_pixels
+from segdistill.model.upsampling import Upsampling, upsampled_bands, upsampled_mask
 
 CLASSES_FILE = "classes.json"
 OVERLAY_OPACITY = 0.55
@@ -32,6 +36,34 @@ def write_mask(path: Path, mask: NDArray[np.uint8], classes: Sequence[SegmentCla
     image.putpalette([value for each in classes for value in each.colour])
     with atomic_path(path) as temporary:
         image.save(temporary, format="PNG")
+
+
+def mask_of_scores(
+    scores: torch.Tensor,
+    image: NDArray[np.uint8],
+    options: MaskOptions,
+    valid: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """Return the mask of an image: upsampled or refined, with small regions absorbed.
+
+    Args:
+        scores: on a grid, shape (1, classes, h, w).
+        image: that the grid covers, shape (height, width, 3).
+        options: how.
+        valid: where the image has a value, shape (height, width); ``None`` means everywhere.
+
+    Returns:
+        Class indices of shape (height, width).
+    """
+    if options.crf:
+        mask = refined_mask(scores, image)
+    else:
+        mask = upsampled_mask(scores, image, upsampling=options.upsampling)
+    smallest = min_pixels(options.min_region, *mask.shape)
+    if valid is None or valid.all():
+        return absorb_small_regions(mask, smallest)
+    kept = absorb_small_regions(np.where(valid, mask, np.uint8(VOID)), smallest)
+    return np.where(valid, kept, mask)
 
 
 def overlay(

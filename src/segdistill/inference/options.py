@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segdistill.config.validation import Range, check_ranges, typed
 from segdistill.images.raster_reading import RasterReading
+from segdistill.model.region_cleanup import MIN_REGION
 from segdistill.model.upsampling import Upsampling
 
 RASTER_SUFFIX = ".tif"
@@ -14,6 +15,7 @@ SMOOTHING = 0.7
 """Of the class scores of films: about three frames count."""
 
 RANGES = (
+    Range("from 0 to below 1", lambda value: 0 <= value < 1, ("min_region",)),
     Range("at least 32", lambda value: value >= 32, ("resolution",)),
     Range("at least 1", lambda value: value >= 1, ("every",)),
     Range("from 0 to below 1", lambda value: 0 <= value < 1, ("smooth",)),
@@ -31,6 +33,9 @@ class MaskOptions:
         mirror: average with the mirrored image: a little better, twice the time.
         upsampling: ``guided`` brings class scores from the backbone's grid to pixels along the
             edges of the image, ``bilinear`` without looking at it.
+        min_region: share of the image, from 0 to below 1, that a connected region needs; smaller
+            ones, such as specks and holes, join the neighbour with the longest common border. 0
+            keeps all. GeoTIFFs that are read window by window keep all.
         crf: refine with the fully connected CRF instead: several times the time.
         resolution: shorter side at which the backbone sees images; by default as in training.
         bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``; by
@@ -48,6 +53,7 @@ class MaskOptions:
     scores: bool = False
     mirror: bool = False
     upsampling: Upsampling = "guided"
+    min_region: float = MIN_REGION
     crf: bool = False
     resolution: int | None = None
     bands: str | None = None

@@ -14,14 +14,13 @@ from segdistill.images.labels import VOID
 from segdistill.images.raster import Raster
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import MAX_ENLARGEMENT, Viewing
-from segdistill.inference.masks import overlay, write_scores
+from segdistill.inference.masks import mask_of_scores, overlay, write_scores
 from segdistill.inference.options import MaskOptions, files_beside
 from segdistill.inference.raster_masks import mask_writer, overlay_writer
-from segdistill.inference.refinement import check_size, refined_mask
+from segdistill.inference.refinement import check_size
 from segdistill.model.dense import tiles_of
 from segdistill.model.mask_bands import Cells, MaskBand, PixelRows, masks_in_bands
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
 
 logger = logging.getLogger("segdistill")
 
@@ -214,10 +213,7 @@ def _band_in_one_piece(
     if options.scores:
         scores_path = mask_path.with_suffix(".scores.npy")
         write_scores(scores_path, scores, pixels, upsampling=options.upsampling)
-    if options.crf:
-        mask = refined_mask(scores, pixels)
-    else:
-        mask = upsampled_mask(scores, pixels, upsampling=options.upsampling)
+    mask = mask_of_scores(scores, pixels, options, valid)
     yield MaskBand(slice(0, height), mask, PixelRows(pixels, valid))
 
 

@@ -24,8 +24,8 @@ class CodeMaps:
         relit_from: for each relit map, the number of the map of the same image in its own light,
             shape (relit maps,), int64.
         relit: the relit maps like ``prototypes``, int16.
-        distances: mean cosine distance of each map's codes from their nearest prototypes, from 0
-            to 2, shape (maps,), float32.
+        distances: mean cosine distance of each map's codes from the nearest prototypes that other
+            images made, from 0 to 2, shape (maps,), float32.
     """
 
     sizes: torch.Tensor

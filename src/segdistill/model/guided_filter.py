@@ -22,14 +22,34 @@ from numpy.typing import NDArray
 from segdistill.model.cell_colours import cell_colours, colour_noise, pixels_of
 from segdistill.model.dense import bands_of, enlarge_rows
 
+RADIUS = 4
+AVERAGING = 1
+NOISE = 1.0
+SHARPNESS = 5.0
+"""Chosen on labels of CamVid's training images and on the toy world, for small regions absorbed:
+together they raise mean IoU and the boundary F-score on both."""
+
+
+def sharpened(scores: torch.Tensor, *, sharpness: float = SHARPNESS) -> torch.Tensor:
+    """Return scores in which the best class stands out, in 0..1: their softmax over the classes.
+
+    Cosine similarities of classes that are alike differ little, so that the filter would mix them;
+    a moderate softmax keeps what is close to a boundary soft, and evens out the rest.
+
+    Args:
+        scores: cosine similarities, shape (batch, classes, h, w).
+        sharpness: factor on them, above 0; the order of the classes never changes.
+    """
+    return (scores.float() * sharpness).softmax(dim=1)
+
 
 def guided_bands(
     scores: torch.Tensor,
     image: NDArray[np.uint8],
     *,
-    radius: int = 2,
-    averaging: int = 1,
-    noise: float = 1.0,
+    radius: int = RADIUS,
+    averaging: int = AVERAGING,
+    noise: float = NOISE,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Bring scores to pixels by the guided filter, band by band.
 
@@ -60,9 +80,9 @@ def guided_functions(
     scores: torch.Tensor,
     image: NDArray[np.uint8],
     *,
-    radius: int = 2,
-    averaging: int = 1,
-    noise: float = 1.0,
+    radius: int = RADIUS,
+    averaging: int = AVERAGING,
+    noise: float = NOISE,
 ) -> torch.Tensor:
     """Return the functions from colour to scores that hold in the middle of each cell.
 

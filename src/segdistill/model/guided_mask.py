@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from segdistill.model.guided_filter import guided_functions
+from segdistill.model.guided_filter import AVERAGING, NOISE, RADIUS, guided_functions
 
 AROUND = 2
 """How many cells are looked at to each side of a gap between the middles of cells."""
@@ -84,9 +84,9 @@ def guided_mask(
     scores: torch.Tensor,
     image: NDArray[np.uint8],
     *,
-    radius: int = 2,
-    averaging: int = 1,
-    noise: float = 1.0,
+    radius: int = RADIUS,
+    averaging: int = AVERAGING,
+    noise: float = NOISE,
 ) -> NDArray[np.uint8]:
     """Return the best class of each pixel, along the edges of the image.
 

@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 
 from segdistill.model.cell_colours import SAMPLES, colour_noise
 from segdistill.model.dense import bands_of, enlarge_rows
-from segdistill.model.guided_filter import linear_functions
+from segdistill.model.guided_filter import (
+    AVERAGING,
+    NOISE,
+    RADIUS,
+    linear_functions,
+    sharpened,
+)
 from segdistill.model.guided_mask import Side, best_of_functions, gaps_of, possible_classes
 from segdistill.model.upsampling import Upsampling
 
-RADIUS = 2
-AVERAGING = 1
-CONTEXT = 4
+CONTEXT = RADIUS + AVERAGING + 1
 """Cells beyond a band on which its mask depends: windows, their average, and the gap itself."""
 
 BAND_BYTES = 2**24
@@ -200,9 +204,9 @@ def _guided_mask(
         pixels: of the rows that lie in the gaps.
     """
     cells, first = context.cells, context.rows.start
-    scores = context.scores.float()
+    scores = sharpened(context.scores)
     functions = linear_functions(
-        scores[0], moments[:3], noise, radius=RADIUS, averaging=AVERAGING
+        scores[0], moments[:3], NOISE * noise, radius=RADIUS, averaging=AVERAGING
     )  # (4, classes, rows, w)
     # Beyond the middles of the outermost cells functions stay as they are there.
     grid = F.pad(functions, (1, 1, 1, 1), mode="replicate")

@@ -26,9 +26,12 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.hub import HubMixin
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import Prototypes
+from segdistill.model.region_cleanup import MIN_REGION, absorb_small_regions, min_pixels
 from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
 from segdistill.storage import is_url
+
+CELLS_AT_ONCE = 8192
 
 TILE_SIDES = 2
 """A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
@@ -336,8 +339,43 @@ class Segmenter(HubMixin, nn.Module):
         Returns:
             Cosine similarities of shape (images, classes, h, w), in -1..1, on the CPU.
         """
+        return self.scores_and_distances(images, mirror=mirror)[0]
+
+    def scores_and_distances(
+        self, images: Sequence[NDArray[np.uint8]], *, mirror: bool = False
+    ) -> tuple[torch.Tensor, list[float | None]]:
+        """Return class scores of images, and how unlike the training images they are.
+
+        Args:
+            images: as for :meth:`scores_of_viewed`.
+            mirror: average codes with those of the mirrored images.
+
+        Returns:
+            Scores, as :meth:`scores_of_viewed` returns them; and for each image the mean cosine
+            distance of its codes from their nearest prototypes, from 0 to 2, to be compared with
+            :attr:`unusual_above`; ``None`` if the model keeps no prototypes.
+        """
         codes = self._dense(images, self.codes_of_maps, mirror=mirror)
-        return self.scores_of_codes(codes).cpu()
+        scores = self.scores_of_codes(codes).cpu()
+        if self.prototypes is None:
+            return scores, [None] * len(images)
+        return scores, [self._distance(each) for each in codes]
+
+    def _distance(self, codes: torch.Tensor) -> float:
+        """Return the mean distance of codes (channels, h, w) from their nearest prototypes."""
+        if self.prototypes is None:
+            raise AssertionError
+        directions = F.normalize(self.prototypes.vectors.to(codes), dim=1)
+        total = 0.0
+        cells = F.normalize(codes.flatten(1).mT.float(), dim=1)  # (c, h, w) -> (cells, c)
+        for part in cells.split(CELLS_AT_ONCE):
+            total += float((1 - (part @ directions.mT).amax(dim=1)).sum())
+        return total / len(cells)
+
+    @property
+    def unusual_above(self) -> float | None:
+        """Distance above which an image is unlike the training images; ``None`` if unknown."""
+        return None if self.code_maps is None else self.code_maps.unusual_above
 
     def read(self, path: Path) -> NDArray[np.uint8]:
         """Read an image as the training images were read, which matters for GeoTIFFs.
@@ -357,6 +395,7 @@ class Segmenter(HubMixin, nn.Module):
         mirror: bool = False,
         resolution: int | None = None,
         upsampling: Upsampling = "guided",
+        min_region: float = MIN_REGION,
     ) -> NDArray[np.uint8]:
         """Segment an image of any size.
 
@@ -367,6 +406,8 @@ class Segmenter(HubMixin, nn.Module):
             resolution: shorter side at which the backbone sees the image; by default as in
                 training.
             upsampling: ``guided`` follows the edges of the image, ``bilinear`` does not.
+            min_region: share of the image that a connected region needs; smaller ones join a
+                neighbour, 0 keeps all.
 
         Returns:
             Class indices of shape (height, width), the image's own size.
@@ -388,7 +429,8 @@ class Segmenter(HubMixin, nn.Module):
                 " array; segdistill.segment takes several"
             )
         scores = self.grid_scores(pixels, mirror=mirror, resolution=resolution)
-        return upsampled_mask(scores, pixels, upsampling=upsampling)
+        mask = upsampled_mask(scores, pixels, upsampling=upsampling)
+        return absorb_small_regions(mask, min_pixels(min_region, *mask.shape))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model into a folder, as safetensors and JSON.

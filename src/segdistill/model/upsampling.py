@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segdistill.model.best_class import mask_of
 from segdistill.model.dense import enlarged_bands
-from segdistill.model.guided_filter import guided_bands
+from segdistill.model.guided_filter import guided_bands, sharpened
 from segdistill.model.guided_mask import guided_mask
 
 Upsampling = Literal["guided", "bilinear"]
@@ -47,7 +47,7 @@ def upsampled_mask(
     """
     _check_shapes(scores, image)
     if upsampling == "guided":
-        return guided_mask(scores.float(), image)
+        return guided_mask(sharpened(scores), image)
     return mask_of(scores, (image.shape[0], image.shape[1]))
 
 
@@ -63,7 +63,8 @@ def upsampled_bands(
 
     Yields:
         Rows, from top to bottom, and the scores there, of shape (classes, rows, width). The guided
-        filter may go a little beyond the range of the scores.
+        filter may go a little beyond the range of the scores. Masks are made of sharpened scores,
+        so that here another class may be the best where two are nearly equal.
 
     Raises:
         ValueError: a shape is not this.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segdistill.features.extract import FeatureMaps
+from segdistill.features.extract import FeatureMaps, Features
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.views import relit_views
 from segdistill.images.lighting import LIGHTINGS
@@ -39,11 +39,10 @@ def read_code_maps(
     """
     directions = F.normalize(prototypes.vectors, dim=1)
 
-    def nearest(raw: torch.Tensor) -> tuple[torch.Tensor, float]:
-        features = preparation(raw)  # (cells, channels) -> (cells, features)
+    def similarity(raw: Features) -> torch.Tensor:
+        features = preparation(torch.from_numpy(raw).float().flatten(0, 1))  # (cells, features)
         codes = features if head is None else head(features)
-        similarity, index = (F.normalize(codes, dim=1) @ directions.mT).max(dim=1)
-        return index.to(torch.int16), float(1 - similarity.mean())
+        return F.normalize(codes, dim=1) @ directions.mT  # (cells, prototypes)
 
     cells = int(np.mean([np.prod(maps.grid(index)) for index in range(len(maps))]))
     count = max(1, min(len(maps), MOST_MAPS, MOST_CELLS // cells))
@@ -57,18 +56,21 @@ def read_code_maps(
         maps.compute,
     )
     relit_maps.fill_store(progress=progress)
-    plain, relit, distances = [], [], []
-    with (
-        torch.no_grad(),
-        progress_bar("Relating clusters", count + len(relit_maps), shown=progress) as advance,
-    ):
-        for features in maps.in_turn(chosen):
-            index, distance = nearest(torch.from_numpy(features).float().flatten(0, 1))
-            plain.append(index)
-            distances.append(distance)
+    plain, relit = [], []
+    held = torch.zeros(count, len(directions))
+    steps = 2 * count + len(relit_maps)
+    with torch.no_grad(), progress_bar("Relating clusters", steps, shown=progress) as advance:
+        for number, features in enumerate(maps.in_turn(chosen)):
+            index = similarity(features).argmax(dim=1)
+            plain.append(index.to(torch.int16))
+            held[number] = torch.bincount(index, minlength=len(directions))
             advance(1)
         for features in relit_maps.in_turn(range(len(relit_maps))):
-            relit.append(nearest(torch.from_numpy(features).float().flatten(0, 1))[0])
+            relit.append(similarity(features).argmax(dim=1).to(torch.int16))
+            advance(1)
+        distances = []
+        for own, features in zip(held, maps.in_turn(chosen), strict=True):
+            distances.append(_distance(similarity(features), own, held.sum(dim=0)))
             advance(1)
     return CodeMaps(
         torch.tensor([maps.grid(index) for index in chosen]),
@@ -77,3 +79,19 @@ def read_code_maps(
         torch.cat(relit),
         torch.tensor(distances),
     )
+
+
+def _distance(similarity: torch.Tensor, own: torch.Tensor, total: torch.Tensor) -> float:
+    """Return the mean distance of an image's codes from prototypes that other images made.
+
+    A prototype that is mostly of this image would make any image look usual to itself.
+
+    Args:
+        similarity: of the codes with the prototypes, shape (cells, prototypes).
+        own: codes of this image by prototype, shape (prototypes,).
+        total: codes of all images by prototype, shape (prototypes,).
+    """
+    of_others = own <= total / 2
+    if of_others.any():
+        similarity = similarity[:, of_others]
+    return float(1 - similarity.amax(dim=1).mean())
