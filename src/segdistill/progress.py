@@ -8,6 +8,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -19,13 +20,17 @@ Advance = Callable[[int], None]
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Advance]:
+def progress_bar(
+    description: str, total: int, *, shown: bool, at_most: bool = False
+) -> Iterator[Advance]:
     """Show a bar while the block runs.
 
     Args:
         description: what is being done, for example ``"Extracting features"``.
         total: number of items.
         shown: whether to show the bar.
+        at_most: the work may end before: the bar then shows the count and the bound, but no share
+            and no time left, and ends where the work did.
 
     Yields:
         A function to call with the number of items done since the last call.
@@ -38,7 +43,7 @@ def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Advan
     if not shown or total == 0:
         yield lambda _count: None
         return
-    columns = (
+    columns: tuple[ProgressColumn, ...] = (
         TextColumn("{task.description:<22}"),
         BarColumn(),
         TaskProgressColumn(),
@@ -47,6 +52,12 @@ def progress_bar(description: str, total: int, *, shown: bool) -> Iterator[Advan
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+    if at_most:
+        columns = (
+            TextColumn("{task.description:<22}"),
+            TextColumn("step {task.completed:.0f}, at most " + f"{total}"),
+            TimeElapsedColumn(),
+        )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(description, total=total)
         yield lambda count: progress.advance(task, count)

@@ -36,7 +36,7 @@ def test_without_gradio_the_fix_is_suggested(
     [
         (["nowhere"], "nowhere: no such run folder"),
         (["runs/photos", "--port", "0"], "--port 0: must be from 1 to 65535"),
-        (["runs/photos", "--compare", "nowhere"], "nowhere: no such file or folder"),
+        (["runs/photos", "--compare", "nowhere"], "--compare nowhere: no such run folder"),
         (["photos"], "no segmenter.json"),
         (["runs/photos", "--images", "nowhere"], "nowhere: no such file or folder"),
     ],

@@ -27,7 +27,7 @@ def test_training_ends_by_itself_and_resumes_as_in_one_go(
     steps = len(Path("whole/history.csv").read_text().splitlines()) - 1
     assert steps == agreement_history[-1]["step"]
     report = Path("whole/report.html").read_text()
-    assert f"was highest at step {best['step']}" in report
+    assert f"best codes from step {best['step']}" in report
     assert '<h3 id="curve-agreement">Agreement</h3>' in report
 
     with monkeypatch.context() as patch:

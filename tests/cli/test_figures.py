@@ -84,7 +84,7 @@ def test_mistakes_are_reported(fitted: Path, labels: Path, segdistill: Run) -> N
         ((*images, "--rows", 50), "at most 60 can be seen"),
         ((*images, "--format", "gif"), "--format"),
         ((*images, "--out", fitted.parent / "file"), "a file exists where a folder is needed"),
-        ((*images, "--kmeans", "nowhere"), "nowhere"),
+        ((*images, "--kmeans", "nowhere"), "--kmeans nowhere: no such run folder"),
     ]:
         status, _, error = segdistill("figures", fitted, *arguments)
         assert status == 2, said

@@ -113,6 +113,8 @@ def test_the_check_of_run_knows_the_files_of_a_run() -> None:
         ("correspond photos/picture_0.png RUN", "IMAGE", "correspond RUN photos/picture_0.png"),
         ("export masks RUN --format coco", "MASKS", "export RUN masks --format coco"),
         ("evaluate photos --images RUN", "--images", "evaluate RUN --images photos"),
+        ("evaluate photos --images=RUN", "--images", "evaluate RUN --images=photos"),
+        ("segment photos RUN --out photos", "IMAGES", "segment RUN photos --out photos"),
         ("figures photos --images RUN", "--images", "figures RUN --images photos"),
         ("app photos --images RUN", "--images", "app RUN --images photos"),
         (

@@ -78,6 +78,7 @@ def test_a_sample_can_be_fitted_on(bucket: str, segdistill: Run, tmp_path: Path)
         (["features", "photos", "--resolution", "8"], "--resolution 8: must be at least 32"),
         (["features", "nowhere"], "nowhere: no such file or folder"),
         (["features", "photos", "--backbone", "giant"], "giant"),
+        (["features", "photos", "--run", "photos"], "--run photos: not a run folder"),
     ],
 )
 @pytest.mark.usefixtures("photos")

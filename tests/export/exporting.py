@@ -85,8 +85,11 @@ def export(
     classes: Sequence[SegmentClass] = CLASSES,
     **options: Any,
 ) -> ExportedMasks:
-    """Export a folder of masks of :data:`CLASSES`."""
-    chosen = ExportOptions(**options).validated()
+    """Export a folder of masks of :data:`CLASSES`, exactly unless asked otherwise."""
+    exact = {"simplify": 0.0} if "simplify" in FORMATS[name].takes else {}
+    if "min_region" in FORMATS[name].takes:
+        exact["min_region"] = 0.0
+    chosen = ExportOptions(**{**exact, **options}).validated()
     chosen_format(name, chosen, images=images is not None)
     places = exported_classes(classes, written_classes(masks), masks)
     found = find_masks(masks, None if images is None else [images])

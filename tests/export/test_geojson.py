@@ -128,13 +128,15 @@ def test_images_that_lie_nowhere_are_named(tmp_path: Path) -> None:
     done = export("geojson", folder, tmp_path / "out.geojson", tiles)
     assert done.written == 1
     assert [each.reason for each in done.skipped] == [
-        f"{tiles / 'a.jpg'}: not georeferenced; give GeoTIFFs, or leave it out",
+        f"{tiles / 'a.jpg'}: has no georeference, so it cannot go into GeoJSON; leave this image out"
+        " (segment only the GeoTIFFs) or use --format coco",
         f"{tiles / 'c.tif'}: {NO_WAY}",
         f"{tiles / 'd.tif'}: its georeference makes no sense",
         f"{tiles / 'e.tif'}: does not lie within longitudes -180 to 180 and latitudes -90 to 90",
-        f"{tiles / 'f.tif'}: not georeferenced; give GeoTIFFs, or leave it out",
+        f"{tiles / 'f.tif'}: has no georeference, so it cannot go into GeoJSON; leave this image out"
+        " (segment only the GeoTIFFs) or use --format coco",
     ]
-    with pytest.raises(UserError, match=r"a\.jpg: not georeferenced"):
+    with pytest.raises(UserError, match=r"a\.jpg: has no georeference"):
         export("geojson", folder, tmp_path / "new.geojson", tiles, strict=True)
     assert not (tmp_path / "new.geojson").exists()
 

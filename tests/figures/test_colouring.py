@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.result import Evaluation
-from segdistill.figures.colouring import Shade, match_masks, matched_shades, painted, shades_of
+from segdistill.figures.colouring import (
+    Shade,
+    match_masks,
+    matched_shades,
+    painted,
+    shades_of,
+    shares_within,
+)
 from segdistill.figures.drawing import Scored, Subject
 from segdistill.figures.legend import legend_entries
 from segdistill.model.class_edits import hidden
@@ -61,3 +68,10 @@ def test_a_legend_names_what_is_seen() -> None:
         ("road", classes[2].colour),
         ("pole", (1, 2, 3)),
     ]
+
+
+def test_clusters_that_lie_in_hidden_classes_are_counted() -> None:
+    clusters = np.array([[0, 0, 1, 1, 2]], np.uint8)
+    segments = np.array([[1, 1, 1, 0, 0]], np.uint8)
+    shares = shares_within([clusters], [segments], 4, [False, True])
+    np.testing.assert_allclose(shares, [1.0, 0.5, 0.0, 0.0])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segdistill.cli.parser import (
+    RUN,
     CommandParser,
     backbone_option,
     command_line,
@@ -15,7 +16,7 @@ from segdistill.cli.parser import (
     run_argument,
 )
 from segdistill.errors import UserError
-from segdistill.images.finding import check_exists, find_images
+from segdistill.images.finding import find_images
 
 if TYPE_CHECKING:
     from segdistill.images.finding import ImageFile
@@ -43,7 +44,7 @@ def parser() -> CommandParser:
     command.add_argument(
         "--compare",
         type=str,
-        metavar="RUN",
+        metavar=RUN,
         help="another run, shown side by side with this one (default: none)",
     )
     command.add_argument(
@@ -74,8 +75,6 @@ def run(arguments: Sequence[str]) -> None:
     compare = None if options.compare is None else Path(options.compare)
     if options.port is not None and not 1 <= options.port <= 65535:
         raise UserError(f"--port {options.port}: must be from 1 to 65535")
-    for each in (folder, *([] if compare is None else [compare])):
-        check_exists(each)
 
     from segdistill.app.server import is_local, open_browser, require_gradio, serving
 

@@ -47,7 +47,31 @@ def parser() -> CommandParser:
     )
     flag(command, "--polygons", "write polygons instead of run lengths (coco)")
     command.add_argument(
+        "--simplify",
+        type=float,
+        default=1.0,
+        metavar="PIXELS",
+        help="tolerance by which polygons lose corners; 0 follows the pixels' edges (coco with"
+        " --polygons, yolo, geojson)",
+    )
+    command.add_argument(
+        "--min-region",
+        type=float,
+        default=0.0005,
+        metavar="SHARE",
+        help="smallest region, as a share of the image's area: smaller ones join a neighbour; 0"
+        " keeps all (coco, yolo, label-studio, geojson)",
+    )
+    command.add_argument(
         "--min-area", type=int, default=1, help="leave out connected regions of fewer pixels"
+    )
+    command.add_argument(
+        "--split",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the images in the validation set, chosen by name; images in folders named"
+        " train and val stay there; 0 makes no validation set (yolo)",
     )
     command.add_argument(
         "--image-url-prefix",
@@ -90,6 +114,11 @@ def run(arguments: Sequence[str]) -> int:
     for skipped in done.skipped:
         print(f"Skipped: {skipped.reason}")
     print(f"Export:  {done.written} masks in {done.path}")
+    if done.small_regions:
+        print(
+            f"Small:   {done.small_regions:,} regions smaller than {options.min_region:.2%} of their"
+            f" image joined a neighbour or were left out, {done.small_share:.2%} of the pixels"
+        )
     if done.beside is not None:
         print(f"Also:    {done.beside}")
     return 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from segdistill.cli.outcome import check_sources, report_outcome
 from segdistill.cli.parser import (
+    RUN,
     CommandParser,
     compute_choice,
     compute_options,
@@ -38,7 +39,7 @@ def parser() -> CommandParser:
     command.add_argument(
         "--run",
         type=str,
-        metavar="RUN",
+        metavar=RUN,
         help="run folder: write the codes of its head instead (default: features of the backbone)",
     )
     command.add_argument(

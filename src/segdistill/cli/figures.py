@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segdistill.cli.parser import (
+    RUN,
     CommandParser,
     backbone_option,
     compute_choice,
@@ -43,7 +44,7 @@ def parser() -> CommandParser:
     command.add_argument(
         "--kmeans",
         type=str,
-        metavar="RUN",
+        metavar=RUN,
         help="run to compare with (default: k-means on the backbone's features of --images)",
     )
     command.add_argument(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from jsonargparse import ArgumentParser, Namespace
 
 from segdistill.cli.help import HelpFormatter
-from segdistill.cli.run_check import check_run
+from segdistill.cli.run_check import check_finished, check_run
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
@@ -28,6 +28,9 @@ TYPE_NAMES = {
 
 LAST_OPTIONS = ("quiet", "help")
 """Options that every command has; the help shows them last."""
+
+RUN = "RUN"
+"""Stands for a run folder in the help; what it stands for is checked before anything else."""
 
 OPTIONS = "Options"
 """The section of the help for options that belong to no other."""
@@ -73,6 +76,12 @@ class CommandParser(ArgumentParser):
         """The arguments without dashes, in order."""
         return [action for action in self._actions if not action.option_strings]
 
+    @property
+    def run_options(self) -> dict[str, str]:
+        """The options that take a run folder, with their dashes, by destination."""
+        taking = [action for action in self._actions if action.metavar == RUN]
+        return {each.dest: each.option_strings[0] for each in taking if each.option_strings}
+
     def section(self, title: str) -> Any:
         """Return a section of the help, to which arguments can be added as to the parser.
 
@@ -114,7 +123,8 @@ class CommandParser(ArgumentParser):
         """Return the help; the options that every command has come last in their section."""
         self.usage = " ".join([self.prog, "[options]", *map(usage_of, self.positionals)])
         options = self._optionals._group_actions  # noqa: SLF001 - argparse has no public way
-        options.sort(key=lambda each: each.dest in LAST_OPTIONS)
+        ranks = {name: rank for rank, name in enumerate(LAST_OPTIONS)}
+        options.sort(key=lambda each: ranks.get(each.dest, -1))
         return super().format_help(*arguments)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -223,18 +233,21 @@ def usage_of(positional: Action) -> str:
 
 
 def parse_options(command: CommandParser, arguments: Sequence[str]) -> Namespace:
-    """Return the parsed command line; where a command takes RUN, that is checked first.
+    """Return the parsed command line; RUN, and options that take a run, are checked first.
 
     Args:
         command: its parser.
         arguments: what the user typed after the command.
 
     Raises:
-        UserError: RUN is not a run folder.
+        UserError: one of them is not a run folder.
     """
     options = command.parse_args(list(arguments))
     if any(each.dest == "run" for each in command.positionals):
         check_run(options.run, images_given(command, options), command.command, arguments)
+    for name, option in command.run_options.items():
+        if options[name] is not None:
+            check_finished(options[name], option)
     return options
 
 
@@ -267,7 +280,7 @@ def flag(parser: CommandParser, name: str, description: str) -> None:
 
 def run_argument(parser: CommandParser) -> None:
     """Add the run folder that a command works with."""
-    parser.add_argument("run", metavar="RUN", help="run folder that `segdistill fit` wrote")
+    parser.add_argument("run", metavar=RUN, help="run folder that `segdistill fit` wrote")
 
 
 def upsampling_option(command: CommandParser) -> None:

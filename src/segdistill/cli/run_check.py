@@ -30,21 +30,56 @@ def check_run(
     for name, values in images.items():
         for value in values:
             if is_run(value):
-                swap = {run: value, value: run}
-                words = ["segdistill", command, *(swap.get(each, each) for each in arguments)]
+                words = ["segdistill", command, *swapped(arguments, run, value)]
                 raise UserError(
                     f"{run}: not a run folder. Did you swap RUN and {name}?"
                     f" Try: {shlex.join(words)}"
                 )
+    check_finished(run)
+
+
+def check_finished(run: str, option: str = "") -> None:
+    """Check that a path is a finished run folder.
+
+    Args:
+        run: the path.
+        option: the option it was given with, named in the error; empty for RUN itself.
+
+    Raises:
+        UserError: it is not.
+    """
+    if is_run(run):
+        return
+    given = f"{option} {run}".strip()
     if not Path(run[:255]).exists():
-        raise UserError(f"{run}: no such run folder; `segdistill fit` writes one")
+        raise UserError(f"{given}: no such run folder; `segdistill fit` writes one")
     if (Path(run) / SETTINGS_FILE).is_file():
         resume = shlex.join(["segdistill", "fit", "IMAGES", "--out", run, "--resume"])
-        raise UserError(f"{run}: the fit has not finished; resume it: {resume}")
+        raise UserError(f"{given}: the fit has not finished; resume it: {resume}")
     raise UserError(
-        f"{run}: not a run folder (no {DESCRIPTION_FILE}); give a folder that `segdistill fit`"
+        f"{given}: not a run folder (no {DESCRIPTION_FILE}); give a folder that `segdistill fit`"
         " wrote"
     )
+
+
+def swapped(arguments: Sequence[str], first: str, second: str) -> list[str]:
+    """Return a command line with two of its values swapped, each where it appears first.
+
+    Args:
+        arguments: the command line.
+        first: a value.
+        second: another value; either may be given as ``--option=value``.
+
+    Example:
+        >>> swapped(["photos", "--images=run", "--out", "photos"], "photos", "run")
+        ['run', '--images=photos', '--out', 'photos']
+    """
+    swaps = {first: second, second: first}
+    words = []
+    for word in arguments:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        words.append(f"{option}{equals}{swaps.pop(value, value)}")
+    return words
 
 
 def is_run(path: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from segdistill.export.options import ExportOptions
 from segdistill.export.polygons import without_holes
 from segdistill.export.regions import find_regions
 from segdistill.export.run_lengths import coco_counts, compressed_counts
@@ -72,7 +73,7 @@ class _CocoWriter(Writer):
         """Return the image and its annotations, yet without numbers."""
         connected = self.options.regions != "class"
         find_rows = _with_polygons if self.options.polygons else _with_run_lengths
-        rows = find_rows(mask.pixels, connected=connected, min_area=self.options.min_area)
+        rows = find_rows(mask.pixels, connected=connected, options=self.options)
         height, width = mask.pixels.shape
         entry = {"file_name": mask.file.image_name, "width": width, "height": height}
         return _Annotated(json.dumps(entry)[1:], [json.dumps(row)[1:] for row in rows])
@@ -87,10 +88,10 @@ class _CocoWriter(Writer):
 
 
 def _with_run_lengths(
-    mask: NDArray[np.uint8], *, connected: bool, min_area: int
+    mask: NDArray[np.uint8], *, connected: bool, options: ExportOptions
 ) -> list[dict[str, Any]]:
     height, width = mask.shape
-    regions = find_regions(mask, connected=connected, min_area=min_area)
+    regions = find_regions(mask, connected=connected, min_area=options.min_area)
     count = len(regions.classes)
     texts = compressed_counts(coco_counts(regions.numbers, count))
     areas = np.bincount(regions.numbers.ravel(), minlength=count + 1)[1:].tolist()
@@ -107,10 +108,13 @@ def _with_run_lengths(
 
 
 def _with_polygons(
-    mask: NDArray[np.uint8], *, connected: bool, min_area: int
+    mask: NDArray[np.uint8], *, connected: bool, options: ExportOptions
 ) -> list[dict[str, Any]]:
     rows = []
-    for shape in find_shapes(mask, connected=connected, min_area=min_area):
+    shapes = find_shapes(
+        mask, connected=connected, min_area=options.min_area, simplify=options.simplify
+    )
+    for shape in shapes:
         segmentation = [without_holes(part).ravel().tolist() for part in shape.parts]
         rows.append(_annotation(shape.place, segmentation, shape.area, shape.box))
     return rows

@@ -2,15 +2,23 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.export.classes import ExportClasses
 from segdistill.export.formats import ExportFormat
 from segdistill.export.masks import MaskFile, check_size, read_mask
+from segdistill.export.options import ExportOptions
+from segdistill.export.regions import find_regions
 from segdistill.export.writing import ReadMask, Target, Writer
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
+from segdistill.images.labels import VOID
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
+from segdistill.model.region_cleanup import absorbed, min_pixels
 from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 
@@ -24,12 +32,24 @@ class ExportedMasks:
         beside: another file that matters: the labelling configuration, the list of classes.
         written: number of masks exported.
         skipped: masks that could not be.
+        small_regions: number of regions that were too small: they joined a neighbour, or were left
+            out.
+        small_pixels: number of their pixels.
+        pixels: of all masks exported.
     """
 
     path: Path
     beside: Path | None = None
     written: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
+    small_regions: int = 0
+    small_pixels: int = 0
+    pixels: int = 0
+
+    @property
+    def small_share(self) -> float:
+        """Share of the pixels that lay in regions that were too small, from 0 to 1."""
+        return self.small_pixels / max(self.pixels, 1)
 
 
 def default_path(masks: Path, name: str, export_format: ExportFormat) -> Path:
@@ -102,9 +122,14 @@ def export_files(
     done = ExportedMasks(target.path, beside)
     with export_format.open(target) as writer:
 
-        def convert(file: MaskFile) -> object:
+        def convert(file: MaskFile) -> _Converted | SkippedImage:
             try:
-                return writer.convert(_exported_mask(file, classes, with_images=with_images))
+                mask = _exported_mask(file, classes, with_images=with_images)
+                pixels = mask.pixels.size
+                if "min_region" not in export_format.takes:
+                    return _Converted(writer.convert(mask), 0, 0, pixels)
+                cleaned, regions, small = _without_small_regions(mask.pixels, target.options)
+                return _Converted(writer.convert(ReadMask(file, cleaned)), regions, small, pixels)
             except UserError as error:
                 return SkippedImage(ImageFile(file.path, file.name), str(error))
 
@@ -122,12 +147,51 @@ def export_files(
     return done
 
 
+class _Converted(NamedTuple):
+    """A mask on its way to its format.
+
+    Attributes:
+        content: what the writer made of it.
+        small_regions: number of regions that were too small.
+        small_pixels: number of their pixels.
+        pixels: of the mask.
+    """
+
+    content: object
+    small_regions: int
+    small_pixels: int
+    pixels: int
+
+
+def _without_small_regions(
+    mask: NDArray[np.uint8], options: ExportOptions
+) -> tuple[NDArray[np.uint8], int, int]:
+    """Return a mask without small regions, their number and that of their pixels."""
+    smallest = min_pixels(options.min_region, *mask.shape)
+    cleaned, regions, pixels = absorbed(mask, smallest)
+    found = find_regions(cleaned, connected=True)
+    areas = np.bincount(found.numbers.ravel(), minlength=len(found.classes) + 1)
+    # What lies alone among pixels that are not exported has no neighbour to join.
+    alone = areas < max(smallest, options.min_area)
+    alone[0] = False
+    cleaned = np.where(alone[found.numbers], np.uint8(VOID), cleaned)
+    return cleaned, regions + int(alone.sum()), pixels + int(areas[alone].sum())
+
+
 def _take(
-    writer: Writer, file: MaskFile, result: object, done: ExportedMasks, *, strict: bool
+    writer: Writer,
+    file: MaskFile,
+    result: _Converted | SkippedImage,
+    done: ExportedMasks,
+    *,
+    strict: bool,
 ) -> None:
     if not isinstance(result, SkippedImage):
-        writer.add(result)
+        writer.add(result.content)
         done.written += 1
+        done.small_regions += result.small_regions
+        done.small_pixels += result.small_pixels
+        done.pixels += result.pixels
     elif strict:
         raise UserError(result.reason)
     else:

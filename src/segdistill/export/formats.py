@@ -34,16 +34,21 @@ class ExportFormat:
     beside: Callable[[Target], Path] | None = None
 
 
+REGIONS = ("min_region", "min_area")
+"""Options of formats that list regions rather than pixels."""
+
 FORMATS: dict[FormatName, ExportFormat] = {
-    "coco": ExportFormat(open_coco, frozenset({"regions", "polygons", "min_area"}), (".json",)),
+    "coco": ExportFormat(
+        open_coco, frozenset({"regions", "polygons", *REGIONS, "simplify"}), (".json",)
+    ),
     "yolo": ExportFormat(
         open_yolo,
-        frozenset({"min_area", "copy_images"}),
+        frozenset({*REGIONS, "simplify", "split", "copy_images"}),
         beside=lambda target: target.path / DATA_FILE,
     ),
     "label-studio": ExportFormat(
         open_label_studio,
-        frozenset({"regions", "min_area", "image_url_prefix"}),
+        frozenset({"regions", *REGIONS, "image_url_prefix"}),
         (".json",),
         needs_images=True,
         beside=configuration_path,
@@ -56,7 +61,7 @@ FORMATS: dict[FormatName, ExportFormat] = {
     "cvat": ExportFormat(open_cvat, frozenset(), (".zip",), beside=task_labels_path),
     "geojson": ExportFormat(
         open_geojson,
-        frozenset({"regions", "min_area"}),
+        frozenset({"regions", *REGIONS, "simplify"}),
         (".geojson", ".json"),
         needs_images=True,
     ),

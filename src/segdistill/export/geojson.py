@@ -84,17 +84,22 @@ def read_georeference(path: Path) -> Georeference:
     except RasterioIOError as error:
         raise UserError(f"{path}: cannot be read as a map ({error})") from error
     if crs is None or transform.is_identity:
-        raise UserError(f"{path}: not georeferenced; give GeoTIFFs, or leave it out")
+        raise UserError(
+            f"{path}: has no georeference, so it cannot go into GeoJSON; leave this image out"
+            " (segment only the GeoTIFFs) or use --format coco"
+        )
     return Georeference(crs, np.array(transform[:6]).reshape(2, 3), size)
 
 
-def densified(ring: Ring, longest: int = LONGEST_EDGE) -> NDArray[np.int64]:
+def densified(ring: Ring, longest: int = LONGEST_EDGE) -> NDArray[np.number]:
     """Return a ring with corners added wherever a long edge crosses a line of a grid.
+
+    A slanted edge is divided into equal parts.
 
     Regions that share an edge so share its corners.
 
     Args:
-        ring: along the edges of pixels, shape (corners, 2).
+        ring: shape (corners, 2).
         longest: distance of the grid's lines, in pixels.
 
     Example:
@@ -105,6 +110,12 @@ def densified(ring: Ring, longest: int = LONGEST_EDGE) -> NDArray[np.int64]:
     pieces = []
     for here, there in zip(ring, ends, strict=True):
         pieces.append(here[None])
+        if (here != there).all():
+            # Neighbours divide a common edge alike, whichever way they run.
+            parts = -(-int(np.abs(there - here).max()) // longest)
+            ways = np.arange(1, parts)[:, None] / parts
+            pieces.append(here + ways * (there - here))
+            continue
         axis = int(here[1] != there[1])
         low, high = sorted((int(here[axis]), int(there[axis])))
         lines = np.arange((low // longest + 1) * longest, high, longest)
@@ -180,7 +191,9 @@ class _GeoJsonWriter(Writer):
             raise misfit(mask.pixels, image.path, place.size)
         connected = self.options.regions != "class"
         area = self.options.min_area
-        shapes = find_shapes(mask.pixels, connected=connected, min_area=area)
+        shapes = find_shapes(
+            mask.pixels, connected=connected, min_area=area, simplify=self.options.simplify
+        )
         try:
             geometries = on_the_globe(shapes, place)
         except UserError as error:

@@ -1,4 +1,4 @@
-"""Polygons along the edges of pixels, so that nothing is lost: drawn again, they give the mask.
+"""Polygons along the edges of pixels: drawn again, they give exactly the mask.
 
 Coordinates are x to the right and y down, in pixels from the image's upper left corner; the centre
 of the first pixel is at (0.5, 0.5).
@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.int64]
+Ring = NDArray[np.number]
 """Corners of a closed line, shape (corners, 2): x and y. The first is not repeated at the end."""
 
-Points = list[tuple[int, int]]
+Points = list[tuple[float, float]]
 
 # The four pixels around a point where pixels meet are numbered 0 1 above 2 3. Crossing the vertical
 # line between them flips bit 0, the horizontal one bit 1.
@@ -55,7 +55,7 @@ class _Cut(NamedTuple):
     y: int
     ring: int
     edge: int
-    end: int
+    end: float
 
 
 def outlines(numbers: NDArray[np.integer], count: int) -> list[list[Ring]]:
@@ -91,11 +91,11 @@ def outlines(numbers: NDArray[np.integer], count: int) -> list[list[Ring]]:
 def without_holes(rings: Sequence[Ring]) -> Ring:
     """Join the rings of a connected region into one, for formats that know no holes.
 
-    Each hole is joined to what lies left of it by a cut along a pixel's edge, there and back, which
-    encloses nothing: drawn by the even-odd or the winding rule, the hole stays open.
+    Each hole is joined to what lies left of it by a level cut, there and back, which encloses
+    nothing: drawn by the even-odd or the winding rule, the hole stays open.
 
     Args:
-        rings: of a connected region, as :func:`outlines` gives them.
+        rings: of a connected region, as :func:`outlines` gives them, or simplified.
 
     Returns:
         One ring, which meets itself along the cuts.
@@ -119,7 +119,7 @@ def without_holes(rings: Sequence[Ring]) -> Ring:
         joined[hole] = joined[hole][begin:] + joined[hole][:begin]
     whole = _with_joined(rings[0], leading_to[0], cuts, joined)
     kept = [point for before, point in pairwise([whole[-1], *whole]) if point != before]
-    return np.array(kept, np.int64)
+    return np.array(kept)
 
 
 def ring_area(ring: NDArray[np.number]) -> float:
@@ -196,18 +196,31 @@ def _cuts(rings: Sequence[Ring]) -> dict[int, _Cut]:
     edge = np.concatenate([np.arange(len(ring)) for ring in rings])
     here = np.concatenate(rings)  # (corners, 2)
     there = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
-    upright = here[:, 0] == there[:, 0]
-    owner, edge, x = owner[upright], edge[upright], here[upright, 0]
-    top = np.minimum(here, there)[upright, 1]
-    bottom = np.maximum(here, there)[upright, 1]
+    leftmost = np.array([ring[:, 0].min() for ring in rings])
+    climbs = here[:, 1] != there[:, 1]
+    owner, edge, here, there = owner[climbs], edge[climbs], here[climbs], there[climbs]
+    top, bottom = np.minimum(here, there)[:, 1], np.maximum(here, there)[:, 1]
+    slope = (there[:, 0] - here[:, 0]) / (there[:, 1] - here[:, 1])
     cuts = {}
     for hole, ring in enumerate(rings[1:], start=1):
         start_x, start_y = min(map(tuple, ring.tolist()))
-        # What the row of pixels below the cut meets first, going left.
+        x = here[:, 0] + slope * (start_y - here[:, 1])
+        # What is met first, going left just below the cut.
         met = np.flatnonzero((x < start_x) & (top <= start_y) & (start_y < bottom))
+        if not len(met):
+            # The hole touches a ring that reaches further left, at its own leftmost corner.
+            reaches = (owner == 0) | (leftmost[owner] < start_x)
+            met = np.flatnonzero(
+                reaches & (owner != hole) & (x <= start_x) & (top <= start_y) & (start_y <= bottom)
+            )
         nearest = met[np.argmax(x[met])]
+        end = float(x[nearest])
         cuts[hole] = _Cut(
-            start_x, start_y, int(owner[nearest]), int(edge[nearest]), int(x[nearest])
+            start_x,
+            start_y,
+            int(owner[nearest]),
+            int(edge[nearest]),
+            int(end) if end.is_integer() else end,
         )
     return cuts
 

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from segdistill.export.polygons import Ring, outlines, ring_area
 from segdistill.export.regions import find_regions
+from segdistill.export.simplification import simplified
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A region as polygons along the edges of pixels.
+    """A region as polygons.
 
     Attributes:
         place: of its class.
@@ -25,7 +26,7 @@ class Shape:
 
     @property
     def area(self) -> int:
-        """Number of its pixels."""
+        """Its area in pixels: their number, unless the outlines are simplified."""
         # Rings of holes run the other way, so that their areas are negative.
         return round(sum(ring_area(ring) for part in self.parts for ring in part))
 
@@ -37,13 +38,16 @@ class Shape:
         return left, top, right - left, bottom - top
 
 
-def find_shapes(mask: NDArray[np.uint8], *, connected: bool, min_area: int = 1) -> list[Shape]:
+def find_shapes(
+    mask: NDArray[np.uint8], *, connected: bool, min_area: int = 1, simplify: float = 0.0
+) -> list[Shape]:
     """Return the regions of a mask as polygons.
 
     Args:
         mask: classes, 255 for none, shape (height, width).
         connected: each connected part of a class by itself; otherwise all of a class together.
         min_area: leave out connected parts of fewer pixels.
+        simplify: tolerance in pixels; see :func:`~segdistill.export.simplification.simplified`.
 
     Example:
         >>> [shape] = find_shapes(np.array([[0, 255, 0]], np.uint8), connected=False)
@@ -51,7 +55,7 @@ def find_shapes(mask: NDArray[np.uint8], *, connected: bool, min_area: int = 1) 
         (2, (0, 0, 3, 1), 2)
     """
     regions = find_regions(mask, connected=True, min_area=min_area)
-    parts = outlines(regions.numbers, len(regions.classes))
+    parts = simplified(outlines(regions.numbers, len(regions.classes)), simplify)
     places = regions.classes.tolist()
     if connected:
         return [Shape(place, [part]) for place, part in zip(places, parts, strict=True)]

@@ -83,6 +83,32 @@ def match_masks(
     return score(matrix.counts).match
 
 
+def shares_within(
+    masks: Sequence[Picture], others: Sequence[Picture], classes: int, chosen: Sequence[bool]
+) -> NDArray[np.float64]:
+    """Return how much of each class of some masks lies in chosen classes of others.
+
+    Args:
+        masks: class indices, each of shape (height, width).
+        others: of the same images.
+        classes: number of classes in ``masks``.
+        chosen: whether each class in ``others`` is chosen.
+
+    Returns:
+        Shares from 0 to 1, shape (classes,); 0 for a class without a pixel.
+
+    Example:
+        >>> shares_within([np.uint8([[0, 0, 1]])], [np.uint8([[2, 0, 2]])], 2, [False, True, True])
+        array([0.5, 1. ])
+    """
+    counts = np.zeros((classes, 2))
+    inside = np.array(chosen, bool)
+    for mask, other in zip(masks, others, strict=True):
+        np.add.at(counts, (mask.ravel(), inside[other.ravel()].astype(int)), 1)
+    shares: NDArray[np.float64] = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
+    return shares
+
+
 def painted(indices: NDArray[np.integer], shades: Sequence[Shade]) -> Picture:
     """Return a picture of a mask or of labels.
 

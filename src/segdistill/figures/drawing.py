@@ -1,13 +1,20 @@
 """All figures of a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from segdistill.evaluation.result import Evaluation
-from segdistill.figures.colouring import Shade, match_masks, matched_shades, painted, shades_of
+from segdistill.figures.colouring import (
+    Shade,
+    match_masks,
+    matched_shades,
+    painted,
+    shades_of,
+    shares_within,
+)
 from segdistill.figures.comparison import GridRow, comparison_figure
 from segdistill.figures.iou import IouSeries, iou_figure
 from segdistill.figures.legend import legend_entries, legend_figure
@@ -123,18 +130,23 @@ def comparison_of(subject: Subject, columns: int) -> Figure:
 def cluster_shades(subject: Subject) -> tuple[Shade, ...]:
     """Return how clusters of features are shown: as the classes that they overlap most.
 
-    One to one, in the images shown; clusters that are left over have colours of their own.
+    One to one, in the images shown; clusters that are left over have colours of their own. A
+    cluster that lies mostly in hidden classes is hidden, too.
     """
     if not subject.clusters:
         return ()
-    match = match_masks(
-        [each.masks[CLUSTERED] for each in subject.shown],
-        [each.masks[SEGMENTED] for each in subject.shown],
-        subject.clusters,
-        len(subject.classes),
-    )
+    clusters = [each.masks[CLUSTERED] for each in subject.shown]
+    segments = [each.masks[SEGMENTED] for each in subject.shown]
+    match = match_masks(clusters, segments, subject.clusters, len(subject.classes))
     taken = [each.colour for each in subject.label_shades]
-    return matched_shades(match, shades_of(subject.classes), taken)
+    shades = matched_shades(match, shades_of(subject.classes), taken)
+    hidden = shares_within(
+        clusters, segments, subject.clusters, [each.hidden for each in subject.classes]
+    )
+    return tuple(
+        replace(shade, hidden=shade.hidden or share > 1 / 2)
+        for shade, share in zip(shades, hidden.tolist(), strict=True)
+    )
 
 
 def legend_of(subject: Subject) -> Figure:
@@ -170,4 +182,6 @@ def training_of(run: RunFolder) -> Figure | None:
     history, facts = run.read_history(), run.read_facts()
     if not history:
         return None
-    return training_figure(history, facts.get("looks", []), facts.get("kept_step"))
+    return training_figure(
+        history, facts.get("agreement_history", facts.get("looks", [])), facts.get("kept_step")
+    )

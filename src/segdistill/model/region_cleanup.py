@@ -5,6 +5,7 @@ A region is a connected part of one class. Connections run along pixel edges, no
 """
 
 import heapq
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,20 @@ def min_pixels(share: float, height: int, width: int) -> int:
         (87, 0)
     """
     return int(np.ceil(share * height * width))
+
+
+class Absorbed(NamedTuple):
+    """A mask without small regions, and what that changed.
+
+    Attributes:
+        mask: class indices, shape (height, width).
+        regions: number of regions that joined a neighbour.
+        pixels: number of their pixels.
+    """
+
+    mask: NDArray[np.uint8]
+    regions: int
+    pixels: int
 
 
 def absorb_small_regions(
@@ -50,14 +65,21 @@ def absorb_small_regions(
         >>> absorb_small_regions(mask, 3).tolist()[1]
         [0, 0, 0, 0, 2]
     """
+    return absorbed(mask, smallest, fixed=fixed).mask
+
+
+def absorbed(mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID) -> Absorbed:
+    """Absorb small regions, and count them; see :func:`absorb_small_regions`."""
+    if smallest <= 1:
+        return Absorbed(mask, 0, 0)
     regions, class_of = _regions(mask)
     areas = np.bincount(regions.ravel())
-    small = np.flatnonzero((areas < smallest) & (class_of != fixed))
-    if not len(small):
-        return mask
-    owner = _absorbed(regions, class_of, areas, smallest, fixed)
+    if not ((areas < smallest) & (class_of != fixed)).any():
+        return Absorbed(mask, 0, 0)
+    owner = _owners(regions, class_of, areas, smallest, fixed)
+    changed = class_of[owner] != class_of
     cleaned: NDArray[np.uint8] = class_of[owner][regions]
-    return cleaned
+    return Absorbed(cleaned, int(changed.sum()), int(areas[changed].sum()))
 
 
 def _regions(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
@@ -93,7 +115,7 @@ def _borders(regions: NDArray[np.int32], count: int) -> list[dict[int, int]]:
     return borders
 
 
-def _absorbed(
+def _owners(
     regions: NDArray[np.int32],
     class_of: NDArray[np.uint8],
     areas: NDArray[np.int64],

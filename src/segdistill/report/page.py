@@ -158,6 +158,7 @@ def write_report(
                 facts.get("agreement_history", facts.get("looks", []))
             ),
             "kept_step": facts.get("kept_step"),
+            "last_step": history[-1].step if history else 0,
             "drawing": curves,
             "class_count": count_section(facts),
             "trained": settings.get("method") != "kmeans",

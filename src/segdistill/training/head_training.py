@@ -1,5 +1,6 @@
 """Training a head: what goes before it, the loop itself with its log and checkpoints."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from segdistill.training.stages import (
     training_set,
 )
 from segdistill.training.training_set import TrainingSet
+
+logger = logging.getLogger("segdistill")
 
 CHECKPOINT_SECONDS = 10.0
 """After so long a checkpoint is written, however few steps have been taken."""
@@ -137,6 +140,13 @@ def train_head(
     if stopping is not None:
         stopping.restore_best(modules)
     clock.lap("training")
+    if stopping is not None and stopping.best is not None and history:
+        logger.info(
+            "Training %s at step %d; best codes from step %d.",
+            "stopped early" if stopping.is_over else "ended",
+            history[-1].step,
+            stopping.best.step,
+        )
     best = None if stopping is None else stopping.best
     return Trained(
         modules.head,

@@ -99,9 +99,10 @@ def train(
         progress: show a progress bar.
     """
     steps = settings.training.most_steps
+    may_stop = settings.training.steps is None
     modules.to(compute.device).train()
     data.preparation.to(compute.device)
-    with progress_bar("Training", steps, shown=progress) as advance:
+    with progress_bar("Training", steps, at_most=may_stop, shown=progress) as advance:
         advance(first_step)
         group = compute.group
         drawn = batches(data, settings, first_step=first_step, group=group)
@@ -109,7 +110,6 @@ def train(
         apart = (group.rank,) if group.size > 1 else ()
         for step in range(first_step, steps):
             if is_over():
-                advance(steps - step)
                 break
             drawn_batch = next(drawn)
             batch = drawn_batch.to(compute.device)
