@@ -4,7 +4,7 @@ Fits every variant with several seeds on the toy world (exact depth) and, where 
 names a folder that holds `camvid` with imgs, labels and depth, on CamVid. Scores are counted on
 the validation images; no label is touched before. Prints a Markdown table of accuracy, mIoU and
 boundary F-score, mean and standard deviation over the seeds, in percent. What is done is kept in
---out, so that a run that was broken off goes on.
+--out, so that a run that was interrupted continues.
 
     python -m benchmarks.depth_guidance --out depth_guidance.jsonl
 """

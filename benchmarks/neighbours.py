@@ -7,8 +7,8 @@ on images apart from those that the search itself looks at. Neighbours are found
 whatever the device.
 
 Descriptors are made so that the approximate search must look as far as on real features: of a
-hundred thousand it searches 37 of 632 lists, and searched 36 of 624 for as many means of 3x3 locations
-of CamVid's feature maps.
+hundred thousand it searches 37 of 632 lists, and searched 36 of 624 for as many means of 3x3
+locations of CamVid's feature maps.
 
 Other sizes than those of the common table have one of their own:
 
@@ -45,7 +45,7 @@ TRAITS = 12
 """Numbers that make up what an image shows; its descriptor is a curved function of them."""
 
 CHANGE = 0.5
-"""How much the frames of a film differ, as a share of how much films do."""
+"""How much the frames of a video differ, as a share of how much videos do."""
 
 JUDGED_IMAGES = 1_000
 BYTES_A_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -100,7 +100,7 @@ def row(what: str, size: str, plain: Measured, this: Measured, least_recall: flo
 
 
 def made_descriptors(images: int, channels: int) -> torch.Tensor:
-    """Unit vectors of shape (images, channels), made film by film so that nothing else is held."""
+    """Unit vectors of shape (images, channels), made one video at a time to save memory."""
     random = torch.Generator().manual_seed(0)
     mixing = torch.randn(TRAITS, channels, generator=random) * (2 / TRAITS) ** 0.5
     descriptors = torch.empty(images, channels)

@@ -1,12 +1,12 @@
-"""What a fit chooses by itself, compared with tuned presets and k-means, on validation images.
+"""What a fit chooses automatically, compared with tuned presets and k-means, on validation images.
 
 Fits every variant with several seeds on the toy world and, where SEGDISTILL_DATA names a folder
 that holds `camvid` with imgs and labels, on CamVid. All use the embedded backbone. "Nothing set"
-is scored at the level whose number of classes is nearest to the number of label classes, and once more
-at the level fine with each cluster given its best class, which is what naming clusters can reach;
-the other variants get the right number of classes. Presets keep all else that was tuned for them:
-shifts, crops, resolution, clustering by the probe; they train for 300 steps, since on these features
-their codes get worse after that. Masks are made and scored alike.
+is scored at the level whose number of classes is nearest to the number of label classes, and once
+more at the level fine with each cluster given its best class, which is what naming clusters can
+reach; the other variants get the right number of classes. Presets keep all else that was tuned for
+them: shifts, crops, resolution, clustering by the probe; they train for 300 steps, since on these
+features their codes get worse after that. Masks are made and scored alike.
 
 No label is used before scoring. Prints a Markdown table of accuracy, mIoU and boundary F-score,
 mean and standard deviation over the seeds, in percent. Finished fits are kept in --out, so that an

@@ -3,7 +3,7 @@
 Every entry is made: a view of an image that does not exist, and a tiny feature map of its own in a
 store in a temporary folder. Each stage runs twice, once for its time, and once for the most memory
 that Python and NumPy hold in it beyond what they held before. Prints a Markdown table, and what a
-million entries come to if the largest size goes on as it is.
+million entries come to if the largest size continues as it is.
 
     python benchmarks/scale.py 1000 10000 100000
 """

@@ -1,7 +1,7 @@
 """Fits of several variants with several seeds, scored on validation images, as one table.
 
 Shared by the benchmarks of quality. What is done is kept in a file, so that a run that was broken
-off goes on. No label is touched before scoring.
+off continues. No label is touched before scoring.
 """
 
 import argparse

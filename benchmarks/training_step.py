@@ -1,6 +1,6 @@
 """A training step from stored features beside its plain form.
 
-A step reads features in half precision, prepares them, works out codes, STEGO's objective and the
+A step reads features in half precision, prepares them, computes codes, STEGO's objective and the
 gradient of the head. The plain form does so on whole maps; this form looks only at what is sampled.
 Both are given the same features, locations, pairs and random numbers.
 

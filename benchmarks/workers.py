@@ -1,7 +1,7 @@
-"""How much faster more workers of Ray segment: images a second once the workers have started.
+"""How much faster more workers of Ray segment: images per second once the workers have started.
 
 Each worker has one thread. Images are repeated, under other names, until there are enough of them.
-Masks go to a temporary folder. Prints a Markdown table; start-up, paid once, is told apart.
+Masks go to a temporary folder. Prints a Markdown table; start-up, paid once, is separated.
 
     python benchmarks/workers.py runs/photos photos --workers 1 2 --count 400
 """
@@ -27,7 +27,7 @@ class Timing(NamedTuple):
     """What a number of workers took.
 
     Attributes:
-        rate: images a second once all had begun.
+        rate: images per second once all had begun.
         start: seconds until the first masks were written.
     """
 
@@ -63,7 +63,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.count <= BATCH * max(options.workers):
         parser.error(f"--count: more than {BATCH} for each worker, to have something to measure")
-    print("| workers | images a second | against the first row | seconds to the first masks |")
+    print("| workers | images per second | against the first row | seconds to the first masks |")
     print("|---|---|---|---|")
     first = None
     for workers in options.workers:

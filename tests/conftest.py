@@ -9,13 +9,13 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep features of tests out of the user's store."""
+    """Use a temporary feature store instead of the user's."""
     monkeypatch.setenv("SEGDISTILL_CACHE", str(tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """Tests are many small steps, for which several threads cost more than they bring."""
+    """Use one thread: with several, the many small operations of tests are slower."""
     torch.set_num_threads(1)
 
 

@@ -40,7 +40,7 @@ class TinyBackbone(Backbone):
         self.passes = 0
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if not torch.compiler.is_compiling():  # when the number of images is left open
+        if not torch.compiler.is_compiling():  # where the number of images is symbolic
             self.passes += len(images)
         mean = F.avg_pool2d(images, self.stride)
         spread = F.avg_pool2d(images**2, self.stride) - mean**2
@@ -70,7 +70,7 @@ def striped_labels(seed: int, height: int = 64, width: int = 96) -> NDArray[np.u
 
 
 def write_striped_folder(root: Path, count: int = 6) -> Path:
-    """Write striped images, one of them in a sub-folder; returns the folder."""
+    """Write striped images, one of them in a sub-folder; return the folder."""
     (root / "more").mkdir(parents=True, exist_ok=True)
     for seed in range(count):
         folder = root / "more" if seed == count - 1 else root
@@ -79,7 +79,7 @@ def write_striped_folder(root: Path, count: int = 6) -> Path:
 
 
 def write_run_stub(folder: Path) -> Path:
-    """Write what the commands' first check takes for a finished run; no model can be loaded."""
+    """Write a folder that the commands' check of RUN accepts; it holds no model."""
     folder.mkdir(parents=True)
     (folder / "segmenter.json").write_text("{}")
     return folder

@@ -1,4 +1,4 @@
-"""A small stand-in for the Hugging Face hub, which speaks what its client asks."""
+"""A minimal Hugging Face hub for tests, with the requests that its client sends."""
 
 import base64
 import hashlib
@@ -17,12 +17,12 @@ TOKEN = "hf_of_the_test"  # noqa: S105 - no secret
 
 @dataclass
 class Hub:
-    """What the hub holds.
+    """The content of the hub.
 
     Attributes:
         repositories: files by repository and path.
-        private: repositories that are.
-        requests: method and path of each request, in turn.
+        private: names of private repositories.
+        requests: method and path of each request, in order.
     """
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -31,11 +31,11 @@ class Hub:
     url: str = ""
 
     def commit_of(self, name: str) -> str:
-        """Return what changes with a repository's files."""
+        """Return a hash of a repository's files."""
         return hashlib.sha1(repr(sorted(self.repositories[name].items())).encode()).hexdigest()  # noqa: S324
 
     def store(self, name: str, lines: list[dict[str, Any]]) -> None:
-        """Add what a commit holds."""
+        """Add the files of a commit."""
         for line in lines:
             if line["key"] == "file":
                 value = line["value"]
@@ -43,7 +43,7 @@ class Hub:
 
 
 def answer(hub: Hub, method: str, path: str, body: bytes, token: str) -> tuple[int, Any, str]:
-    """Return status, content (bytes or what becomes JSON) and commit for a request."""
+    """Return status, content (bytes, or an object to send as JSON) and commit for a request."""
     if method == "POST" and token != TOKEN:
         return 401, {"error": "Invalid username or password."}, ""
     if path == "/api/validate-yaml":
@@ -123,7 +123,7 @@ def running_hub() -> Iterator[Hub]:
         do_GET = do_POST = do_HEAD = respond  # noqa: N815 - named by the library
 
         def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import farthest_points, film
+from benchmarks import farthest_points, video
 from benchmarks.__main__ import MODULES, main
 from benchmarks.table import HEADINGS, Agreement, Conditions, Row, best_of, peak_megabytes
 from PIL import Image
 
 from segdistill.devices import choose_compute
-from tests.inference.films import striped_frames
+from tests.inference.videos import striped_frames
 from tests.model.test_segmenter import tiny_segmenter
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ def test_the_scale_table() -> None:
     assert any(line.startswith("| evaluate |") for line in stages)
 
 
-def test_the_film_table(tmp_path: Path) -> None:
+def test_the_video_table(tmp_path: Path) -> None:
     for number, pixels in enumerate(striped_frames(4)):
         for kind in ("imgs", "labels"):
             (tmp_path / kind).mkdir(exist_ok=True)
@@ -62,14 +62,14 @@ def test_the_film_table(tmp_path: Path) -> None:
         labels[:32] = [[0]] * 16 + [[number % 2]] * 16
         Image.fromarray(labels).save(tmp_path / f"labels/{number}.png")
     segmenter = tiny_segmenter(head=False, classes=4)
-    heading, _, *rows = film.lines(
+    heading, _, *rows = video.lines(
         segmenter, tmp_path / "imgs", tmp_path / "labels", tmp_path / "work"
     )
-    assert cells_of(heading) == list(film.HEADINGS)
+    assert cells_of(heading) == list(video.HEADINGS)
     cells = {row[0]: row[1:] for row in map(cells_of, rows)}
-    assert list(cells) == [*(way.name for way in film.WAYS), "the labels themselves"]
+    assert list(cells) == [*(way.name for way in video.WAYS), "the labels themselves"]
     assert cells["the labels themselves"][0] == "50.0"
-    for way in film.WAYS:
+    for way in video.WAYS:
         assert all(float(cell) >= 0 for cell in cells[way.name])
     assert cells["folder of images"][-1] == "1.00"
 
@@ -89,14 +89,14 @@ def test_a_form_that_differs_fails(
     assert captured.err.startswith("farthest-points: ")
 
 
-def test_only_what_exists_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_benchmarks_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--only", "everything"])
     assert "training-step" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("difference", "holds"), [(0.0, True), (0.2, False), (torch.nan, False)])
-def test_what_is_no_number_does_not_agree(difference: float, holds: bool) -> None:
+def test_nan_does_not_agree(difference: float, holds: bool) -> None:
     row = Row("name", "what", "size", Agreement("gradients", difference, 0.1), this=1.0)
     assert row.holds is holds
 
@@ -117,7 +117,7 @@ def test_the_best_run_counts() -> None:
     assert Conditions(choose_compute("cpu"), runs=5).at_most(3) == 3
 
 
-def test_memory_is_what_tensors_hold_at_most() -> None:
+def test_peak_memory_is_that_of_tensors() -> None:
     def work() -> None:
         halves = [torch.ones(125_000) for _ in range(2)]  # half a megabyte each
         del halves

@@ -1,4 +1,4 @@
-"""Device, precision and batch size: what is chosen, by what the machine can do."""
+"""The choice of device, precision and batch size by the capabilities of the machine."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, capabilities: Mapping[str, bool]) -
         ({"architecture": True, "bf16": True}, "32-true"),
     ],
 )
-def test_auto_takes_what_the_processor_has(
+def test_auto_takes_bfloat16_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: Mapping[str, bool], expected: str
 ) -> None:
     pretend(monkeypatch, capabilities)
@@ -32,7 +32,7 @@ def test_auto_takes_what_the_processor_has(
     assert choose_compute("cpu", "bf16-mixed").precision == "bf16-mixed"
 
 
-def test_older_versions_of_torch_are_asked_by_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_versions_of_torch_have_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
@@ -43,7 +43,7 @@ def test_older_versions_of_torch_are_asked_by_other_names(monkeypatch: pytest.Mo
     assert not has_bfloat16("cpu")
 
 
-def test_a_gpu_that_only_emulates_bfloat16_is_not_asked_for_it(
+def test_emulated_bfloat16_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def supported(including_emulation: bool = True) -> bool:
@@ -67,7 +67,7 @@ def test_nothing_is_announced(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_absent_device_is_a_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="--device cuda"):
         choose_compute("cuda")
@@ -100,23 +100,23 @@ class SmallMemory:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9])
-def test_a_batch_too_large_goes_in_halves(count: int) -> None:
+def test_a_batch_that_is_too_large_is_halved(count: int) -> None:
     images = torch.rand(count, 3, 4, 5)
     budget, network = PixelBudget(torch.device("cpu")), SmallMemory(2)
     budget.pixels = 1000
     torch.testing.assert_close(budget.run(network, images), images.sum(dim=(2, 3)))
-    # From now on batches fit at once.
+    # Later batches fit from the start.
     network.tried.clear()
     fitting = images[: budget.images(4, 5)]
     budget.run(network, fitting)
     assert network.tried == [len(fitting)]
 
 
-def test_an_image_too_large_is_reported_with_a_fix() -> None:
+def test_an_image_that_is_too_large_is_reported_with_a_fix() -> None:
     budget = PixelBudget(torch.device("cpu"))
     with pytest.raises(UserError, match=r"an image of 5x4 pixels .*; lower --resolution"):
         budget.run(SmallMemory(0), torch.rand(3, 3, 4, 5))
 
 
-def test_pixels_at_once_are_set_for_gpus() -> None:
+def test_pixels_per_batch_are_set_for_gpus() -> None:
     assert {"cuda", "mps"} == set(devices.PIXELS_PER_BATCH)

@@ -16,7 +16,7 @@ from segdistill.files import (
 )
 
 
-def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+def test_a_failure_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "note.txt"
     write_text_atomically(path, "old")
 
@@ -31,7 +31,7 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_files_have_the_usual_rights(tmp_path: Path) -> None:
+def test_files_have_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     write_text_atomically(tmp_path / "atomic", "")
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
@@ -47,7 +47,7 @@ def test_files_have_the_usual_rights(tmp_path: Path) -> None:
         (errno.ENOENT, "cannot be created here"),
     ],
 )
-def test_what_a_user_can_fix_is_reworded(code: int, message: str) -> None:
+def test_errors_that_a_user_can_fix_are_reworded(code: int, message: str) -> None:
     with (
         pytest.raises(UserError, match=f"place.*{message}"),
         translate_os_errors(Path("place")),
@@ -55,7 +55,7 @@ def test_what_a_user_can_fix_is_reworded(code: int, message: str) -> None:
         raise OSError(code, "reason")
 
 
-def test_other_failures_stay_as_they_are() -> None:
+def test_other_errors_are_unchanged() -> None:
     with pytest.raises(OSError, match="reason"), translate_os_errors(Path("place")):
         raise OSError(errno.EIO, "reason")
 
@@ -67,9 +67,9 @@ def test_a_folder_under_a_file_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is removed where nothing is locked")
-def test_what_a_killed_process_left_goes_and_nothing_else(tmp_path: Path) -> None:
+def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     def leave(name: str) -> None:
-        """Write a file, and be killed before it is moved into place."""
+        """Write a file and get killed before it is moved into place."""
         with atomic_path(tmp_path / name) as temporary:
             shutil.copy(temporary, tmp_path / "copy")
             kept = temporary.name

@@ -1,4 +1,4 @@
-"""Work in threads: in order, bounded, and errors in their place."""
+"""Prefetching in threads: ordered and bounded; errors replace their results."""
 
 import threading
 import time
@@ -19,13 +19,13 @@ def test_results_come_in_the_order_of_the_items() -> None:
     ]
 
 
-def test_no_more_items_are_taken_than_may_wait() -> None:
+def test_items_taken_ahead_are_bounded() -> None:
     release = threading.Event()
     taken: list[int] = []
 
     def items() -> Iterator[int]:
         for item in range(20):
-            if item == 3:  # three may lie ready beside the one in use
+            if item == 3:  # three may be ready in addition to the one in use
                 release.set()
             taken.append(item)
             yield item
@@ -43,7 +43,7 @@ def test_no_more_items_are_taken_than_may_wait() -> None:
     assert used == 20
 
 
-def test_an_error_comes_out_in_the_place_of_its_result() -> None:
+def test_an_error_is_raised_in_place_of_its_result() -> None:
     def invert(item: int) -> float:
         return 1 / item
 
@@ -53,7 +53,7 @@ def test_an_error_comes_out_in_the_place_of_its_result() -> None:
         next(results)
 
 
-def test_what_was_not_begun_is_left_when_the_caller_stops() -> None:
+def test_work_that_has_not_started_is_cancelled_when_the_caller_stops() -> None:
     begun: list[int] = []
     first = threading.Event()
 

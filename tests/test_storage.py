@@ -1,4 +1,4 @@
-"""Folders here and at URLs behave alike."""
+"""Local and remote folders behave alike."""
 
 import pickle
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from segdistill.errors import UserError
 from segdistill.storage import RemoteFolder, is_url, open_folder
 
 
-@pytest.fixture(params=["here", "memory", "github-like"])
+@pytest.fixture(params=["local", "memory", "github-like"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "here":
+    if request.param == "local":
         return str(tmp_path / "folder")
     if request.param == "github-like":
-        # A kind of place where half a file can be seen.
+        # A store where a partial file is visible.
         monkeypatch.setattr(storage, "ATOMIC_STORES", frozenset[str]())
     return f"memory://{tmp_path.name}"
 
 
-def test_what_is_sent_can_be_fetched(place: str, tmp_path: Path) -> None:
+def test_sent_files_can_be_fetched(place: str, tmp_path: Path) -> None:
     folder = open_folder(place)
     assert list(folder.names()) == []
     source = tmp_path / "source"
@@ -46,7 +46,7 @@ def test_what_is_sent_can_be_fetched(place: str, tmp_path: Path) -> None:
         again.fetch("b.txt", tmp_path / "copy")
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"memory://nowhere/a\.jpg: no such file"):
         RemoteFolder("memory://nowhere").fetch("a.jpg", tmp_path / "a.jpg")
 
@@ -63,7 +63,7 @@ def test_unknown_schemes_are_reported(url: str, message: str) -> None:
         open_folder(url)
 
 
-def test_a_missing_driver_of_ours_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_driver_with_an_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_url: str) -> None:
         raise ImportError("Please install gcsfs")
 
@@ -73,7 +73,7 @@ def test_a_missing_driver_of_ours_names_the_extra(monkeypatch: pytest.MonkeyPatc
 
 
 class _Failing:
-    """A driver that fails some times."""
+    """A driver that fails a number of times."""
 
     protocol = "memory"
 
@@ -90,7 +90,7 @@ class _Failing:
         return True
 
 
-def test_what_passes_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passing_errors_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     folder = RemoteFolder("memory://x")
@@ -103,7 +103,7 @@ def test_what_passes_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
         folder.is_file()
 
 
-def test_what_does_not_pass_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_final_errors_are_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: pytest.fail("waited"))
     folder = RemoteFolder("memory://x")
     folder.__dict__["_system"] = (_Failing(1, lambda: PermissionError("not yours")), "x")
@@ -111,7 +111,7 @@ def test_what_does_not_pass_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
         folder.is_file()
 
 
-def test_windows_drives_are_no_urls() -> None:
+def test_windows_drives_are_not_urls() -> None:
     assert not is_url("c:\\photos")
     assert not is_url(Path("s3://bucket"))
     assert is_url("https://example.org/a.jpg")

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -57,7 +58,7 @@ def install_command(extra: str) -> str:
     return _install_command(extra, None if source is None else json.loads(source))
 
 
-def _install_command(extra: str, source: dict[str, object] | None) -> str:
+def _install_command(extra: str, source: Mapping[str, object] | None) -> str:
     """Return the command for an installation whose ``direct_url.json`` (PEP 610) is given."""
     from urllib.parse import urlsplit  # noqa: PLC0415
     from urllib.request import url2pathname  # noqa: PLC0415

@@ -74,7 +74,7 @@ def served(run: Path, photos: Path, scratch: Path) -> Iterator[str]:
 
 @contextmanager
 def shown(run: Path, photos: Path, scratch: Path) -> Iterator["Page"]:
-    """The app, opened in a browser; nothing may be asked of any other place."""
+    """The app, opened in a browser; nothing may be asked of any other location."""
     outside: list[str] = []
     with served(run, photos, scratch) as url, opened(url, outside) as page:
         page.wait_for_selector("#gallery figure.tile")

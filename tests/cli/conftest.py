@@ -1,4 +1,4 @@
-"""The command line over small generated pictures."""
+"""The command line over small generated images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(autouse=True)
 def _tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ``--backbone tiny`` name a backbone that takes no time."""
+    """Register ``--backbone tiny``, a backbone that takes no time."""
     entry = BackboneEntry("tiny", "embedded", "for tests", lambda _source: TinyBackbone())
     monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
 
@@ -29,7 +29,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def segdistill(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command; gives the exit status and what it printed."""
+    """Return a function that runs a command and returns exit status, output and errors."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:

@@ -1,9 +1,9 @@
-"""Commands that are killed by SIGKILL at a moment that is set in advance.
+"""Commands that are killed by SIGKILL at a chosen moment.
 
-Run as a program, this imports everything once and then forks for each command it is told on
-standard input, since a fresh start takes seconds. Python tells of each file that is opened for
-writing, moved or removed; the process that runs the command kills itself just before the one asked
-for. So every moment between two changes of the disk can be tried.
+Run as a program, this imports everything once and then forks for each command read from standard
+input, since a fresh start takes seconds. An audit hook reports each file that is opened for
+writing, moved or removed; the process that runs the command kills itself just before the chosen
+change. Every moment between two changes of the disk can thus be tested.
 """
 
 import json
@@ -29,7 +29,7 @@ class Ended:
         status: exit status, or the negative number of the signal that killed it.
         out: what it printed.
         error: what it printed to standard error.
-        changes: of the disk, such as ``os.rename history.csv``; none if it was killed.
+        changes: changes of the disk, such as ``os.rename history.csv``; empty if it was killed.
     """
 
     status: int
@@ -39,7 +39,7 @@ class Ended:
 
 
 class Commands:
-    """Runs commands in processes of their own, which can be killed."""
+    """Run each command in its own process, which can be killed."""
 
     def __init__(self) -> None:
         self._forking = subprocess.Popen(
@@ -67,11 +67,11 @@ class Commands:
         """Run a command.
 
         Args:
-            folder: where it runs; the feature store lies in it, too.
-            *arguments: of the command.
-            kill_before: a change of the disk before which it is killed, as it begins in
-                :attr:`Ended.changes`, or its number, counted from 1.
-            nth: which of the changes that begin like that, counted from 1.
+            folder: working folder; it also holds the feature store.
+            *arguments: the command line.
+            kill_before: the change of the disk before which it is killed: the beginning of an entry
+                of :attr:`Ended.changes`, or the number of the change, counted from 1.
+            nth: which of the changes with that beginning, counted from 1.
         """
         asked = {
             "folder": str(folder),
@@ -87,7 +87,7 @@ class Commands:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of commands."""
+    """Return the environment variables for commands."""
     root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
@@ -120,7 +120,7 @@ def _serve() -> None:
 
 
 def _import_all() -> None:
-    """Import what commands import when they run, once for all of them."""
+    """Import once what commands import when they run."""
     from importlib import import_module  # noqa: PLC0415
 
     for name in (
@@ -133,7 +133,7 @@ def _import_all() -> None:
 
 
 def _run(folder: Path, asked: dict[str, Any]) -> None:
-    """Run a command, and end this process."""
+    """Run a command and exit."""
     from segdistill.cli.main import main  # noqa: PLC0415
 
     os.chdir(folder)
@@ -153,10 +153,10 @@ def _run(folder: Path, asked: dict[str, Any]) -> None:
 
 
 def _watch(folder: Path, kill_before: str | int | None, nth: int) -> list[str]:
-    """Note what changes on the disk from now on, and end this process before one of the changes."""
+    """Record changes of the disk from now on, and kill this process before one of them."""
     changes: list[str] = []
 
-    def is_asked_for() -> bool:
+    def is_chosen() -> bool:
         if isinstance(kill_before, str):
             alike = [each for each in changes if each.startswith(kill_before)]
             return len(alike) == nth and alike[-1] is changes[-1]
@@ -165,14 +165,14 @@ def _watch(folder: Path, kill_before: str | int | None, nth: int) -> list[str]:
     def see(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in CHANGES or (event == "open" and not _is_for_writing(*arguments[1:])):
             return
-        # Of a file that is moved, the name it gets; what is open already has a number only.
+        # A file that is moved is recorded by its new name; one that is open has only a number.
         name = arguments[1 if event == "os.rename" else 0]
         path = Path() if isinstance(name, int) else Path(os.fsdecode(name)).absolute()
-        # TensorBoard's log is opened again for each line.
+        # TensorBoard's log is reopened for each line.
         if not path.is_relative_to(folder) or path.name.startswith("events."):
             return
         changes.append(f"{event} {path.name}")
-        if is_asked_for():
+        if is_chosen():
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(see)

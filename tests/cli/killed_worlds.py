@@ -1,4 +1,4 @@
-"""Folders of images and tiny networks in which commands are killed, and checks of what is left."""
+"""Folders of images and tiny networks in which commands are killed, and checks of the results."""
 
 import csv
 import io
@@ -27,10 +27,10 @@ KILLED = -9
 COUNT = 6
 STEPS = 30
 ROUNDING = 8
-"""Steps of a depth map, of 65535."""
+"""Tolerance of depth maps, in steps of 1/65535."""
 
 SCORE_ROUNDING = 0.004
-"""Of cosine similarities, kept in half precision."""
+"""Tolerance of cosine similarities, which are stored in half precision."""
 
 FIT = [
     *("fit", "photos", "--backbone", "vit", "--resolution", "64", "--training.batch_size", "4"),
@@ -74,7 +74,7 @@ OPENERS: dict[str, Callable[[Path], object]] = {
 
 
 def write_template(root: Path) -> Path:
-    """Write pictures, labels, a tiny backbone and a tiny depth network."""
+    """Write images, labels, a tiny backbone and a tiny depth network."""
     write_striped_folder(root / "photos", COUNT)
     for path in sorted((root / "photos").rglob("*.png")):
         target = root / "labels" / path.relative_to(root / "photos")
@@ -98,33 +98,34 @@ def write_template(root: Path) -> Path:
 
 @dataclass
 class Worlds:
-    """Makes worlds, all in the same place, since absolute paths are among the results.
+    """Create worlds, all in the same folder, since results contain absolute paths.
 
     Attributes:
-        template: what a world is a copy of.
-        place: where they are made.
-        commands: run commands.
+        template: folder of which each world is a copy.
+        folder: folder of the current world.
+        commands: runs commands.
+        known: results of :meth:`uninterrupted` by command line.
     """
 
     template: Path
-    place: Path
+    folder: Path
     commands: Commands
     known: dict[str, tuple[dict[str, Any], int]] = field(default_factory=dict)
 
     def new(self, *, with_run: bool = False) -> Path:
-        """Make a world, in place of the one before."""
-        shutil.rmtree(self.place, ignore_errors=True)
-        shutil.copytree(self.template, self.place)
+        """Create a world; it replaces the previous one."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.template, self.folder)
         if with_run:
             run = self.template.with_name("run_of_template")
             if not run.exists():
-                self.commands.run(self.place, *FIT, "--method", "kmeans", "--classes", "3")
-                shutil.copytree(self.place / "run", run)
-            shutil.copytree(run, self.place / "run", dirs_exist_ok=True)
-        return self.place
+                self.commands.run(self.folder, *FIT, "--method", "kmeans", "--classes", "3")
+                shutil.copytree(self.folder / "run", run)
+            shutil.copytree(run, self.folder / "run", dirs_exist_ok=True)
+        return self.folder
 
-    def unbroken(self, arguments: list[str], folder: str) -> tuple[dict[str, Any], int]:
-        """Return what a command leaves if nothing happens, and in how many changes of the disk."""
+    def uninterrupted(self, arguments: list[str], folder: str) -> tuple[dict[str, Any], int]:
+        """Return the results of a command that is not killed, and its number of disk changes."""
         key = " ".join(arguments)
         if key not in self.known:
             world = self.new(with_run=folder == "masks")
@@ -139,7 +140,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Return what a command made in a folder: no leftovers, and not the time that it took."""
+    """Return what a command wrote to a folder, without leftovers and durations."""
     found: dict[str, Any] = {}
     for path in files(folder):
         name = path.relative_to(folder).as_posix()
@@ -153,7 +154,7 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def whole_files(world: Path) -> dict[Path, int]:
-    """Open every file with a final name; return what shows whether it is written again."""
+    """Open every file with a final name; return their inodes, which change on rewriting."""
     found = {}
     for path in files(world):
         if path.name.startswith("."):
@@ -169,7 +170,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Return whether two files are; scores and depth, but for rounding, as images share batches."""
+    """Return whether two files are equal, up to rounding of scores and depth in other batches."""
     if one == other or not isinstance(one, bytes):
         return bool(one == other)
     if one.startswith(b"\x93NUMPY"):
@@ -183,7 +184,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def main_file(path: Path) -> Path:
-    """Return the file without which another has no worth: of what is beside a mask, the mask."""
+    """Return the file that another one belongs to, such as the mask of an overlay."""
     if "photos_depth_preview" in path.parts:
         map_path = str(path.with_suffix(".png")).replace("photos_depth_preview", "photos_depth")
         return Path(map_path)
@@ -193,7 +194,7 @@ def main_file(path: Path) -> Path:
     return path.with_name(f"{name}.tif" if name == "scene" else f"{name}.png")
 
 
-def check_goes_on(
+def check_resumes(
     worlds: Worlds,
     arguments: list[str],
     folder: str,
@@ -202,20 +203,20 @@ def check_goes_on(
     again: tuple[str, ...] = ("--resume",),
     **moment: Any,
 ) -> Path:
-    """Kill a command in a new world, let it go on, and check that nothing shows of that.
+    """Kill a command in a new world, resume it, and check that the results are the same.
 
     Args:
-        worlds: where.
-        arguments: of the command.
-        folder: where the results are.
+        worlds: creates the world.
+        arguments: the command line.
+        folder: folder of the results.
         kept: folders whose complete files must not be written again.
         again: further arguments of the command when it resumes.
-        **moment: when it is killed.
+        **moment: when it is killed, as for :meth:`Commands.run`.
 
     Returns:
         The world.
     """
-    expected, _ = worlds.unbroken(arguments, folder)
+    expected, _ = worlds.uninterrupted(arguments, folder)
     world = worlds.new(with_run=folder == "masks")
     ended = worlds.commands.run(world, *arguments, **moment)
     assert ended.status == KILLED, f"{moment}: {ended}"

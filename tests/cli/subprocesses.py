@@ -18,7 +18,7 @@ FIT = [
 
 
 def write_world(folder: Path, pictures: int = 8) -> Path:
-    """Pictures, labels and a tiny backbone that other processes can load, too."""
+    """Write images, labels and a tiny backbone that other processes can also load."""
     write_striped_folder(folder / "photos", pictures)
     (folder / "labels").mkdir()
     for path in sorted((folder / "photos").rglob("*.png")):

@@ -1,4 +1,4 @@
-"""``segdistill app``, as far as it goes without a browser."""
+"""``segdistill app``, without a browser."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def test_mistakes(
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])  # noqa: S104
-def test_letting_others_in_is_warned_of(
+def test_a_public_host_is_warned_of(
     fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch, host: str, *, warned: bool
 ) -> None:
     def refuse(_build: object, *, host: str, port: int | None) -> NoReturn:

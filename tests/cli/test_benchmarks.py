@@ -111,7 +111,7 @@ def test_fit_probe_and_evaluate(
     assert "Linear probe" in out
     content = json.loads(Path("scores/evaluation.json").read_text())
     assert content["images"] == 2
-    # Three plain stripes: a classifier that works at all tells them apart.
+    # Three plain stripes: any classifier that works separates them.
     assert content["scores"]["linear"]["accuracy"] > 0.8
     with Path("scores/confusion_cluster.csv").open() as file:
         assert len(next(csv.reader(file))) == 1 + 3
@@ -120,7 +120,7 @@ def test_fit_probe_and_evaluate(
     assert "mIoU" in out
 
 
-def test_what_is_missing_is_named(tmp_path: Path, segdistill: Run) -> None:
+def test_missing_input_is_named(tmp_path: Path, segdistill: Run) -> None:
     cases: list[tuple[list[object], str]] = [
         (["--preset", "stego-potsdam3-vits8"], "IMAGES is missing"),
         (["--preset", "stego-potsdam3-vits8", "--data-root", tmp_path], "potsdam"),

@@ -1,4 +1,4 @@
-"""Naming, merging, hiding, undoing: as a user does it."""
+"""Naming, merging, hiding and undoing from the command line."""
 
 import json
 from pathlib import Path
@@ -51,14 +51,14 @@ def test_names_and_merges_reach_masks_and_can_be_undone(
     np.testing.assert_array_equal(mask_of(Path("again/picture_0.png")), before)
 
 
-def test_a_number_of_classes_made_before_comes_back_with_its_names(
+def test_a_former_number_of_classes_is_restored_with_its_names(
     fitted: Path, segdistill: Run
 ) -> None:
     assert segdistill("name", fitted, "0=road", "--quiet")[0] == 0
     assert segdistill("recluster", fitted, "--classes", 5, "--quiet")[0] == 0
     assert segdistill("recluster", fitted, "--classes", 3, "--quiet")[0] == 0
     assert "road" in segdistill("classes", fitted)[1]
-    # A report can be written again with merged classes, too.
+    # A report can also be written again with merged classes.
     assert segdistill("classes", fitted, "--merge", 1, 2, "--quiet")[0] == 0
     assert segdistill("recluster", fitted, "--classes", 5, "--quiet")[0] == 0
 

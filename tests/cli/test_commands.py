@@ -55,7 +55,7 @@ def test_segment_evaluate_and_load(tmp_path: Path, fitted: Path, segdistill: Run
     )
     assert status == 0
     accuracy = float(out.split("Accuracy:")[1].split("%")[0])
-    # Three plain colours: anything that works at all finds them.
+    # Three plain colours: any method that works finds them.
     assert accuracy > 90
     with Image.open(tmp_path / "masks/picture_0.png") as mask:
         expected = np.array(mask)
@@ -84,7 +84,7 @@ def test_kmeans_is_the_baseline(photos: Path, segdistill: Run) -> None:
     assert description["head"] is None
 
 
-def test_stegos_own_form_runs(photos: Path, segdistill: Run) -> None:
+def test_stegos_own_settings_run(photos: Path, segdistill: Run) -> None:
     status, _, error = segdistill(
         *("fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK),
         *("--components", 0, "--clustering", "probe", "--crops", "five", "--head.kind", "linear"),
@@ -95,7 +95,7 @@ def test_stegos_own_form_runs(photos: Path, segdistill: Run) -> None:
     assert facts["shifts"]["self_pairs"] == 0.18
 
 
-def test_interrupted_and_resumed_is_the_same_as_in_one_go(
+def test_a_resumed_fit_equals_an_uninterrupted_one(
     photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--out", "broken", *QUICK]
@@ -122,7 +122,7 @@ def test_interrupted_and_resumed_is_the_same_as_in_one_go(
     assert not Path("broken/checkpoint.safetensors").exists()
 
 
-def test_resuming_keeps_what_the_run_was_begun_with(
+def test_resuming_keeps_the_settings_of_the_run(
     photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--out", "broken", "--quiet", *QUICK]
@@ -140,7 +140,7 @@ def test_resuming_keeps_what_the_run_was_begun_with(
     assert segdistill(*arguments, "--resume", "--classes", 5)[0] == 2
 
 
-def test_a_fit_that_cannot_begin_leaves_the_old_run(
+def test_a_fit_that_cannot_start_keeps_the_old_run(
     photos: Path, fitted: Path, segdistill: Run
 ) -> None:
     before = (fitted / "segmenter.json").read_bytes()
@@ -152,7 +152,7 @@ def test_a_fit_that_cannot_begin_leaves_the_old_run(
     assert (fitted / "segmenter.json").read_bytes() == before
 
 
-def test_what_segdistill_wrote_is_not_taken_for_images(
+def test_outputs_of_segdistill_are_not_taken_for_images(
     photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(photos)
@@ -167,7 +167,7 @@ def test_what_segdistill_wrote_is_not_taken_for_images(
 
 
 def interrupted_record(at: int) -> Callable[..., StepRecord]:
-    """Press Ctrl-C in a certain step."""
+    """Simulate Ctrl-C at a certain step."""
     original = loop._record
 
     def record(step: int, *rest: Any) -> StepRecord:
@@ -228,7 +228,7 @@ def test_mistakes_exit_2_and_suggest_a_fix(
     assert {path.name for path in left} <= {"runs", "photos", "letters"}
 
 
-def test_a_second_fit_is_refused_unless_asked(photos: Path, fitted: Path, segdistill: Run) -> None:
+def test_a_second_fit_needs_overwrite(photos: Path, fitted: Path, segdistill: Run) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK]
     before = (fitted / "segmenter.json").read_bytes()
     status, _, error = segdistill(*arguments)

@@ -44,7 +44,7 @@ def test_a_checkpoint_is_converted_moved_and_used(segdistill: Run) -> None:
     assert mask.max() < 5
 
 
-def test_a_run_is_replaced_only_when_asked(segdistill: Run) -> None:
+def test_a_run_is_replaced_only_with_overwrite(segdistill: Run) -> None:
     assert segdistill("convert", CHECKPOINT, "--out", "run", "--num-heads", 6)[0] == 0
     status, out, error = segdistill("convert", CHECKPOINT, "--out", "run")
     assert (status, out) == (2, "")
@@ -91,7 +91,7 @@ def test_mistakes_are_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "out is missing"),
+        ((), "--out is missing"),
         (("--out", "run", "--num-heads", "many"), "a whole number"),
         (("--out", "run", "--num-heads", 0), "at least 1"),
         (("--out", "run", "--num-head", 6), "did you mean --num-heads?"),

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.cli.conftest import Run
 from tests.helpers import striped_image, write_run_stub
 
-from segdistill.inference import correspondences, film_writer
+from segdistill.inference import correspondences, video_writer
 
 
 def test_a_picture_and_a_gif(
@@ -45,7 +45,7 @@ def test_a_video_plays_everywhere(
     monkeypatch: pytest.MonkeyPatch,
     codecs: tuple[str, str],
 ) -> None:
-    monkeypatch.setattr(film_writer, "VIDEO_CODECS", codecs)
+    monkeypatch.setattr(video_writer, "VIDEO_CODECS", codecs)
     # Drawn 300 pixels high this is 445 wide: with the first of 450 and a gap of 8 an odd width.
     Image.fromarray(striped_image(1, 64, 95)).save("odd.png")
     status, _, error = segdistill(

@@ -11,7 +11,7 @@ from segdistill.images.datasets import dataset_names
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A little of CamVid whole, and of VOC in part."""
+    """A few files of CamVid, complete, and of VOC, incomplete."""
     for split, count in (("train", 3), ("val", 2)):
         for kind, mode in (("imgs", "RGB"), ("labels", "L")):
             folder = tmp_path / "data" / "camvid" / kind / split
@@ -37,7 +37,7 @@ def test_all_data_sets_are_listed(segdistill: Run) -> None:
     assert max(map(len, out.splitlines())) <= 88
 
 
-def test_what_is_found_and_missing_is_reported(segdistill: Run, data: Path) -> None:
+def test_found_and_missing_files_are_reported(segdistill: Run, data: Path) -> None:
     status, out, _ = segdistill("datasets", "--root", data)
     assert status == 0
     block = {text.strip().split(":")[0]: text for text in out.split("\n\n")}

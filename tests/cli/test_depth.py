@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three pictures in STEGO's layout, two of them to learn from."""
+    """Three images in STEGO's layout, two of them for training."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(["train/a.jpg", "train/b.png", "val/c.jpg"]):
         path = tmp_path / "world/imgs" / name
@@ -37,7 +37,9 @@ def maps(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
 
 
-def test_depth_goes_where_the_layout_has_it(pictures: Path, model: Path, segdistill: Run) -> None:
+def test_depth_goes_to_the_folder_of_the_layout(
+    pictures: Path, model: Path, segdistill: Run
+) -> None:
     status, out, error = segdistill("depth", "world", "--model", model, "--preview", "--quiet")
     assert (status, error) == (0, "")
     assert out == (
@@ -56,7 +58,7 @@ def test_depth_goes_where_the_layout_has_it(pictures: Path, model: Path, segdist
     assert "1 written to world/depth/val" in out
 
 
-def test_depth_of_a_plain_folder_goes_beside_it(
+def test_depth_of_a_plain_folder_goes_next_to_it(
     pictures: Path, model: Path, segdistill: Run
 ) -> None:
     photos = shutil.copytree(pictures / "imgs", pictures.parent / "photos")
@@ -69,7 +71,7 @@ def test_depth_of_a_plain_folder_goes_beside_it(
     assert maps(Path("deep")) == maps(Path("photos_depth"))
 
 
-def test_what_is_there_is_kept_without_loading_a_model(
+def test_existing_maps_are_kept_without_loading_a_model(
     pictures: Path, model: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segdistill("depth", "world", "--model", model, "--quiet")
@@ -88,7 +90,7 @@ def test_what_is_there_is_kept_without_loading_a_model(
     assert "2 written to world/depth/train\n" in out
 
 
-def test_interrupting_leaves_whole_maps_and_a_word_on_how_to_go_on(
+def test_interrupting_leaves_whole_maps_and_says_how_to_resume(
     pictures: Path, model: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = DepthEstimator.answer
@@ -133,9 +135,7 @@ def test_given_depth_is_never_overwritten(pictures: Path, model: Path, segdistil
     assert not (given.parent / DEPTH_FILE).exists()
 
 
-def test_damaged_images_are_named_and_the_rest_done(
-    pictures: Path, model: Path, segdistill: Run
-) -> None:
+def test_damaged_images_are_named_and_skipped(pictures: Path, model: Path, segdistill: Run) -> None:
     (pictures / "imgs/train/b.png").write_bytes(b"broken")
     status, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
     assert status == 0

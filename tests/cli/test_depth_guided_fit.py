@@ -1,4 +1,4 @@
-"""Fits that depth guides, as a user asks for them."""
+"""Depth-guided fits from the command line."""
 
 import csv
 from pathlib import Path
@@ -19,7 +19,7 @@ TINY = ["--backbone", "tiny", "--classes", "3", "--quiet", *QUICK]
 
 @pytest.fixture
 def depth(photos: Path) -> Path:
-    """Depth beside the striped pictures: the sky far, the ground near, some not measured."""
+    """Depth maps of the striped images: the sky far, the ground near, some pixels not measured."""
     folder = photos.parent / "photos_depth"
     (folder / "more").mkdir(parents=True)
     for seed in range(6):
@@ -49,12 +49,12 @@ def test_depth_guides_a_fit(
     assert status == 0, error
     assert all(record["depth"] != 0 for record in history(run))
     assert all(np.isfinite(list(record.values())).all() for record in history(run))
-    # Depth is a guide in training: segmenting never asks for it.
+    # Depth guides only the training: segmenting does not need it.
     mask = Segmenter.load(run).segment(photos / "picture_0.png")
     assert mask.shape == (64, 96)
 
 
-def test_every_setting_of_the_guide_at_once(photos: Path, depth: Path, segdistill: Run) -> None:
+def test_all_depth_settings_at_once(photos: Path, depth: Path, segdistill: Run) -> None:
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--training.steps", 12, "--out", run, "--crops", "five"),
@@ -67,7 +67,7 @@ def test_every_setting_of_the_guide_at_once(photos: Path, depth: Path, segdistil
     assert all(record["hidden_positives"] != 0 for record in history(run))
 
 
-def test_as_released_pulls_all_codes_of_an_image_together(
+def test_as_released_attracts_all_codes_of_an_image(
     photos: Path, depth: Path, segdistill: Run
 ) -> None:
     run = photos.parent / "run"
@@ -113,7 +113,7 @@ def test_attention_needs_a_vision_transformer(photos: Path, depth: Path, segdist
     assert "has no attention" in error
 
 
-def test_a_guide_without_depth_says_what_to_give(photos: Path, segdistill: Run) -> None:
+def test_guidance_without_depth_says_what_to_give(photos: Path, segdistill: Run) -> None:
     status, _, error = segdistill("fit", photos, *TINY, "--depth.guide", "on")
     assert status == 2
     assert "--depth.folder" in error
@@ -138,7 +138,7 @@ def test_images_without_depth_still_take_part(photos: Path, depth: Path, segdist
     assert "1 of 6 images have no depth map" in error
 
 
-def test_the_papers_presets_are_there() -> None:
+def test_the_papers_presets_exist() -> None:
     assert {name for name in preset_names() if name.startswith("depthg")} == {
         "depthg-cocostuff27-vits8",
         "depthg-cocostuff27-vitb8",

@@ -1,4 +1,4 @@
-"""Workers of Ray, and a local S3 server: as a user starts them, with restarts and lost workers."""
+"""Ray workers and a local S3 server from the command line, with restarts and lost workers."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ PICTURES = 40
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures, one of them broken, and a finished run."""
+    """Images, one of them damaged, and a finished run."""
     folder = write_world(tmp_path_factory.mktemp("world"), PICTURES)
     status, _, error = run(
         folder, "fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "20", "--out", "run"
@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(world: Path) -> Iterator[Any]:
-    """A local S3 server that holds the pictures; the environment names it."""
+    """A local S3 server that holds the images; environment variables give its address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
@@ -78,7 +78,7 @@ def _wait_for(port: int) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return finished files: what was being written when a process was killed is hidden."""
+    """Return finished files; partial files of killed processes are hidden."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("[!.]*")
@@ -96,9 +96,9 @@ def objects(client: Any, prefix: str) -> dict[str, bytes]:
     }
 
 
-def test_workers_on_a_store_give_what_one_process_gives_here(world: Path, server: Any) -> None:
+def test_workers_on_a_store_give_the_same_masks_as_one_process(world: Path, server: Any) -> None:
     usual = files(world / "usual")
-    # Some are there from before: they stay as they are.
+    # Existing masks are kept unchanged.
     for name in ("picture_0.png", "picture_1.png"):
         server.put_object(Bucket="bucket", Key=f"masks/{name}", Body=usual[name])
     before = _times(server)
@@ -111,7 +111,7 @@ def test_workers_on_a_store_give_what_one_process_gives_here(world: Path, server
     assert f"{PICTURES - 2} written to s3://bucket/masks, 2 existed already" in out
     assert objects(server, "masks/") == usual
     assert before.items() <= _times(server).items()
-    # Nothing is left to do, and no worker is started for it.
+    # Nothing is left to do, so no worker is started.
     begun = time.monotonic()
     status, out, error = run(
         world, "segment", "run", "s3://bucket/photos", "--out", "s3://bucket/masks", "--resume"
@@ -123,7 +123,7 @@ def test_workers_on_a_store_give_what_one_process_gives_here(world: Path, server
 
 
 def _times(client: Any) -> dict[str, Any]:
-    """Return when each picture and mask was written."""
+    """Return when each image and mask was written."""
     found = client.list_objects_v2(Bucket="bucket")["Contents"]
     return {each["Key"]: each["LastModified"] for each in found if not each["Key"].endswith("json")}
 
@@ -146,7 +146,7 @@ def test_features_go_from_a_store_to_a_folder(world: Path, server: Any) -> None:
 
 
 @pytest.mark.slow
-def test_what_workers_meet_is_reported_in_a_line(world: Path) -> None:
+def test_errors_of_workers_are_one_line(world: Path) -> None:
     (world / "blocked").write_text("a file, not a folder")
     status, _, error = run(world, "segment", "run", "photos", "--out", "blocked/masks", *RAY)
     assert status == 2
@@ -172,7 +172,7 @@ def test_a_lost_worker_is_replaced(world: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes by /proc")
 @pytest.mark.slow
-def test_everything_killed_resumes(world: Path) -> None:
+def test_a_killed_driver_with_workers_resumes(world: Path) -> None:
     command = ("segment", "run", "photos", "--out", "killed", *RAY)
     process = start(world, *command)
     deadline = time.monotonic() + 120
@@ -190,7 +190,7 @@ def test_everything_killed_resumes(world: Path) -> None:
 
 
 def _worker_of(driver: int) -> int:
-    """Return the process of a worker of Ray that is at work for a driver."""
+    """Return the process of a Ray worker that works for a driver."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for folder in Path("/proc").iterdir():

@@ -18,7 +18,7 @@ Labelled = tuple[object, ...]
 
 @pytest.fixture
 def labelled(photos: Path) -> Labelled:
-    """Options that name the striped pictures and their labels."""
+    """Options that name the striped images and their labels."""
     root = photos.parent / "data" / "labels"
     for seed in range(6):
         path = root / ("more" if seed == 5 else "") / f"picture_{seed}.png"
@@ -52,7 +52,7 @@ def test_one_pass_gives_all_scores_and_files(
     assert content["protocol"]["crf"] is True
     assert list(content["scores"]) == list(kinds)
     for scores in content["scores"].values():
-        # Three plain stripes: anything that works at all tells them apart.
+        # Three plain stripes: any method that works separates them.
         assert scores["accuracy"] > 0.8
         assert scores["pixels"] == 6 * 64 * 96
         assert 0 < scores["boundary_f"] <= 1
@@ -64,7 +64,7 @@ def test_one_pass_gives_all_scores_and_files(
     assert "photos" in Path("scores/evaluation.html").read_text()
 
 
-def test_without_out_nothing_is_written_and_that_is_said(
+def test_without_out_nothing_is_written(
     photos: Path, fitted: Path, labelled: Labelled, segdistill: Run
 ) -> None:
     before = sorted(photos.parent.rglob("*"))
@@ -76,7 +76,7 @@ def test_without_out_nothing_is_written_and_that_is_said(
     assert "--out" not in out
 
 
-def test_the_crf_changes_nothing_about_the_masks_without_it(
+def test_the_crf_does_not_change_the_other_scores(
     fitted: Path, labelled: Labelled, segdistill: Run
 ) -> None:
     for folder, *options in (("plain",), ("refined", "--crf")):
@@ -90,7 +90,7 @@ def test_the_crf_changes_nothing_about_the_masks_without_it(
     assert refined["cluster"] == plain["cluster"]
 
 
-def test_an_earlier_evaluation_is_kept_unless_asked(
+def test_an_earlier_evaluation_is_replaced_only_with_overwrite(
     fitted: Path, labelled: Labelled, segdistill: Run
 ) -> None:
     evaluate = ("evaluate", fitted, *labelled, "--out", "scores")
@@ -103,7 +103,7 @@ def test_an_earlier_evaluation_is_kept_unless_asked(
     assert "scores/evaluation.json: exists already; add --overwrite" in error
     assert Path("scores/evaluation.json").read_bytes() == before
     assert segdistill(*evaluate, "--overwrite")[0] == 0
-    # What belongs to the earlier one alone has gone with it; what is the user's stays.
+    # Files of only the earlier evaluation are removed; the user's files stay.
     assert names_in(Path("scores")) == {
         "evaluation.json",
         "evaluation.html",
@@ -158,7 +158,7 @@ def test_mistakes_exit_2_and_suggest_a_fix(
     photos: Path, labelled: Labelled, segdistill: Run, options: list[object], message: str
 ) -> None:
     Path("a_file").write_text("mine")
-    # No model can be loaded: all of these mistakes are reported before.
+    # All of these mistakes are reported before a model is loaded.
     write_run_stub(Path("run"))
     status, out, error = segdistill("evaluate", "run", *labelled, *options)
     assert status == 2

@@ -26,9 +26,9 @@ def test_onnx_from_run_to_mask_without_torch(
 
     status, out, error = segdistill("export-model", fitted, "model.onnx")
     assert (status, out) == (2, "")
-    assert "is there already" in error
+    assert "exists already" in error
 
-    # As large as the tiny backbone sees images, so that no two programs' resizing differs.
+    # The size at which the tiny backbone sees images, so that nothing is resized.
     Image.fromarray(striped_image(9)).save("photo.png")
     code = (
         "import runpy, sys; sys.argv = sys.argv[1:];"
@@ -71,7 +71,7 @@ def test_eight_bits_report_the_accuracy_loss(photos: Path, fitted: Path, segdist
     assert (status, error) == (0, "")
     assert "% before, " in out
     assert "% after, on 3 images" in out
-    # The images of the run itself, where none are given.
+    # Without --images, those of the run are used.
     status, out, _ = segdistill("export-model", fitted, "b.onnx", "--int8", "--quiet")
     assert "% of pixels change class, on 6 images" in out
 

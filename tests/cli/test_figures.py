@@ -55,14 +55,14 @@ def test_figures_of_a_run_with_and_without_labels(
     assert ">class 0</text>" in (folder / "legend.svg").read_text()
 
 
-def test_another_run_to_compare_with(fitted: Path, photos: Path, segdistill: Run) -> None:
+def test_comparing_with_another_run(fitted: Path, photos: Path, segdistill: Run) -> None:
     fit = ("fit", photos, "--backbone", "tiny", "--classes", 5, "--method", "kmeans", *QUICK)
     assert segdistill(*fit, "--out", "plain", "--quiet")[0] == 0
     asked = ("figures", fitted, "--images", photos, "--format", "svg", "--quiet")
     status, _, error = segdistill(*asked, "--kmeans", "plain", "--out", "a", "--rows", 2)
     assert (status, error) == (0, "")
     assert (Path("a") / "comparison.svg").read_text().count("<image ") == 18
-    # A run that clusters features is not compared with itself, and was not trained.
+    # A k-means run is not compared with itself, and has no training curves.
     status, _, error = segdistill("figures", "plain", *asked[2:], "--out", "b")
     assert (status, error) == (0, "")
     assert names(Path("b")) == ["comparison.svg", "legend.svg"]

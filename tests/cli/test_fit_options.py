@@ -1,4 +1,4 @@
-"""Optional parts of a fit, as a user asks for them."""
+"""Optional parts of a fit from the command line."""
 
 import csv
 import json
@@ -83,7 +83,7 @@ def test_labels_are_not_read_unless_asked_for(photos: Path, labels: Path, segdis
     "asked",
     [["--training.linear_probe", "true"], ["--objective.correlations", "labels"]],
 )
-def test_what_needs_labels_says_so(photos: Path, segdistill: Run, asked: list[str]) -> None:
+def test_options_that_need_labels_say_so(photos: Path, segdistill: Run, asked: list[str]) -> None:
     status, _, error = segdistill("fit", photos, *TINY, *asked)
     assert status == 2
     assert "--labels FOLDER" in error
@@ -101,7 +101,7 @@ def test_the_oracle_finds_the_classes(photos: Path, labels: Path, segdistill: Ru
     assert accuracy > 80
 
 
-def test_saliency_pictures_guide_the_locations(photos: Path, labels: Path, segdistill: Run) -> None:
+def test_saliency_guides_the_locations(photos: Path, labels: Path, segdistill: Run) -> None:
     plain, guided = photos.parent / "plain", photos.parent / "guided"
     assert segdistill("fit", photos, *TINY, "--out", plain)[0] == 0
     status, _, error = segdistill("fit", photos, *TINY, "--out", guided, "--saliency", labels)
@@ -116,7 +116,7 @@ def test_saliency_pictures_guide_the_locations(photos: Path, labels: Path, segdi
     assert "empty" in error
 
 
-def test_keys_take_a_vision_transformer(photos: Path, segdistill: Run) -> None:
+def test_keys_need_a_vision_transformer(photos: Path, segdistill: Run) -> None:
     status, _, error = segdistill("fit", photos, "--backbone", "efficientnet-lite0:keys")
     assert status == 2
     assert "not a vision transformer" in error

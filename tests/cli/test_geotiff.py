@@ -1,4 +1,4 @@
-"""GeoTIFFs from the command line: what a run learned from is what it sees."""
+"""GeoTIFFs from the command line: a run segments with the bands it was trained on."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from segdistill.model.segmenter import Segmenter
 
 
 def spectrum(seed: int, height: int = 64, width: int = 96) -> NDArray[np.uint16]:
-    """Return five bands of 16 bits that tell the stripes apart."""
+    """Return five bands of 16 bits that distinguish the stripes."""
     colours = bands_of(striped_image(seed, height, width)).astype(np.float64)
     mixing = np.array([[9, 0, 0], [0, 9, 0], [0, 0, 9], [5, 5, 0], [0, 2, 7]])
     values: NDArray[np.uint16] = np.einsum("bc,chw->bhw", mixing, colours).astype(np.uint16)
@@ -58,10 +58,10 @@ def test_from_tiles_of_many_bands_to_the_mask_of_a_scene(tiles: Path, segdistill
     sky, ground = (np.bincount(found[expected == each], minlength=3) for each in (0, 2))
     assert sky.argmax() != ground.argmax()
     assert min(sky.max() / sky.sum(), ground.max() / ground.sum()) > 0.9
-    # Three bands of the run's own choice are another matter than three chosen now.
+    # Three bands cannot replace the projection of five that the run uses.
     status, _, error = segdistill("segment", "run", scene, "--out", "other", "--bands", "1,2,3")
     assert status == 0, error
-    # Scored as it was learned.
+    # Evaluated with the bands of the training.
     status, out, error = segdistill("evaluate", "run", "--images", tiles, "--labels", "labels")
     assert status == 0, error
     assert float(out.split("Accuracy:")[1].split("%")[0]) > 80
@@ -86,7 +86,7 @@ def test_chosen_bands_are_kept_with_the_run(tiles: Path, segdistill: Run) -> Non
     assert masks != [path.read_bytes() for path in sorted(Path("other").glob("*.tif"))]
 
 
-def test_mistakes_are_reported_before_anything_is_learned(tiles: Path, segdistill: Run) -> None:
+def test_mistakes_are_reported_before_training(tiles: Path, segdistill: Run) -> None:
     fit = ("fit", "--backbone", "tiny", "--out", "run")
     status, _, error = segdistill(*fit, tiles, "--bands", "4,3")
     assert (status, "--bands 4,3: must be three band numbers" in error) == (2, True)

@@ -26,7 +26,7 @@ from tests.cli.killed_worlds import (
     STEPS,
     STOPPED,
     Worlds,
-    check_goes_on,
+    check_resumes,
     contents,
     files,
     leftovers,
@@ -53,13 +53,13 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     ("change", "nth"),
     [
         ("os.rename", 4),  # among the features
-        ("os.rename checkpoint", 2),  # the history has it already, the checkpoint not
+        ("os.rename checkpoint", 2),  # in the history already, but not in the checkpoint
         ("os.rename facts.json", 1),  # training is over, and so is clustering
-        ("os.rename segmenter.json", 1),  # its weights are there
+        ("os.rename segmenter.json", 1),  # its weights are written
     ],
 )
 def test_a_fit_resumes_from_any_stage(worlds: Worlds, change: str, nth: int) -> None:
-    world = check_goes_on(worlds, PROBED, "run", kept=("cache",), kill_before=change, nth=nth)
+    world = check_resumes(worlds, PROBED, "run", kept=("cache",), kill_before=change, nth=nth)
     assert leftovers(world) == []
     rows = list(csv.DictReader((world / "run" / "history.csv").read_text().splitlines()))
     assert [int(row["step"]) for row in rows] == list(range(1, STEPS + 1))
@@ -72,15 +72,15 @@ def test_a_fit_resumes_from_any_stage(worlds: Worlds, change: str, nth: int) -> 
         pytest.param("os.remove checkpoint", 1, marks=pytest.mark.slow),
     ],
 )
-def test_the_number_of_classes_is_noted_even_if_the_end_is_cut_off(
+def test_the_number_of_classes_is_saved_even_if_killed_at_the_end(
     worlds: Worlds, change: str, nth: int
 ) -> None:
-    world = check_goes_on(worlds, ESTIMATED, "run", kept=("cache",), kill_before=change, nth=nth)
+    world = check_resumes(worlds, ESTIMATED, "run", kept=("cache",), kill_before=change, nth=nth)
     classes = len(json.loads((world / "run" / "segmenter.json").read_text())["classes"])
     assert yaml.safe_load((world / "run" / "settings.yaml").read_text())["classes"] == classes
 
 
-def test_what_never_began_is_not_in_the_way(worlds: Worlds) -> None:
+def test_a_fit_killed_before_its_first_step_can_be_repeated(worlds: Worlds) -> None:
     world, run = worlds.new(), worlds.commands.run
     assert run(world, *PROBED, kill_before="os.rename settings.yaml").status == KILLED
     assert len(leftovers(world / "run")) == 1
@@ -97,7 +97,7 @@ def test_the_log_shows_each_step_once(worlds: Worlds, nth: int) -> None:
     world = worlds.new()
     ended = worlds.commands.run(world, *PROBED, kill_before="open .history-", nth=nth)
     assert ended.status == KILLED
-    time.sleep(1.1)  # the names of logs tell the second
+    time.sleep(1.1)  # logs are named by the second
     assert worlds.commands.run(world, *PROBED, "--resume").status == 0
     assert len(list((world / "run" / "log").iterdir())) == 2
     log = accumulators.EventAccumulator(str(world / "run" / "log"))
@@ -107,17 +107,17 @@ def test_the_log_shows_each_step_once(worlds: Worlds, nth: int) -> None:
 
 def test_depth_resumes(worlds: Worlds) -> None:
     kept, change = ("photos_depth", "photos_depth_preview"), "os.rename picture_2.png"
-    world = check_goes_on(worlds, DEPTH, "photos_depth", kept=kept, again=(), kill_before=change)
+    world = check_resumes(worlds, DEPTH, "photos_depth", kept=kept, again=(), kill_before=change)
     assert leftovers(world) == []
     assert len(whole_files(world / "photos_depth_preview")) == COUNT + 1
 
 
 @pytest.mark.parametrize("change", ["os.rename picture_3.png", "os.rename scene.tif"])
 def test_segmenting_resumes(worlds: Worlds, change: str) -> None:
-    check_goes_on(worlds, SEGMENT, "masks", kept=("masks",), kill_before=change)
+    check_resumes(worlds, SEGMENT, "masks", kept=("masks",), kill_before=change)
 
 
-def test_leftovers_are_no_masks(worlds: Worlds) -> None:
+def test_leftovers_are_not_taken_for_masks(worlds: Worlds) -> None:
     world = worlds.new(with_run=True)
     ended = worlds.commands.run(world, *SEGMENT, kill_before="os.rename picture_3.png")
     assert ended.status == KILLED
@@ -130,9 +130,7 @@ def test_leftovers_are_no_masks(worlds: Worlds) -> None:
     assert f"{COUNT + 1 - kept} written to masks, {kept} existed already" in ended.out
 
 
-def test_changing_the_number_of_classes_is_done_or_not(
-    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reclustering_is_atomic(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     run = worlds.commands.run
     for number in (3, 4, 7, 8):
         world = worlds.new(with_run=True)
@@ -147,7 +145,7 @@ def test_changing_the_number_of_classes_is_done_or_not(
         assert leftovers(world / "run") == []
 
 
-def test_a_slow_step_is_kept_at_once(
+def test_a_slow_step_is_saved_at_once(
     photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(head_training, "CHECKPOINT_SECONDS", 0.0)
@@ -172,8 +170,8 @@ def start(world: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_real_command_is_killed_among_its_steps(worlds: Worlds) -> None:
-    expected, _ = worlds.unbroken(PROBED, "run")
+def test_a_real_command_killed_during_training_resumes(worlds: Worlds) -> None:
+    expected, _ = worlds.uninterrupted(PROBED, "run")
     world = worlds.new()
     process = start(world, *PROBED)
     deadline = time.monotonic() + 100
@@ -195,9 +193,9 @@ def test_a_real_command_is_killed_among_its_steps(worlds: Worlds) -> None:
     ids=["probed", "estimated", "stopped"],
 )
 def test_a_fit_resumes_from_any_moment(worlds: Worlds, arguments: list[str], every: int) -> None:
-    _, changes = worlds.unbroken(arguments, "run")
+    _, changes = worlds.uninterrupted(arguments, "run")
     for number in range(1, changes + 1, every):
-        world = check_goes_on(worlds, arguments, "run", kept=("cache",), kill_before=number)
+        world = check_resumes(worlds, arguments, "run", kept=("cache",), kill_before=number)
         assert leftovers(world) == [], number
 
 
@@ -207,12 +205,12 @@ def test_a_fit_resumes_from_any_moment(worlds: Worlds, arguments: list[str], eve
     [(DEPTH, "photos_depth", ()), (SEGMENT, "masks", ("--resume",))],
     ids=["depth", "segment"],
 )
-def test_depth_and_segmenting_go_on_from_any_moment(
+def test_depth_and_segmenting_resume_from_any_moment(
     worlds: Worlds, arguments: list[str], folder: str, again: tuple[str, ...]
 ) -> None:
-    _, changes = worlds.unbroken(arguments, folder)
+    _, changes = worlds.uninterrupted(arguments, folder)
     for number in range(1, changes + 1):
-        check_goes_on(worlds, arguments, folder, kept=(folder,), again=again, kill_before=number)
+        check_resumes(worlds, arguments, folder, kept=(folder,), again=again, kill_before=number)
 
 
 @pytest.mark.slow
@@ -225,17 +223,17 @@ def test_depth_and_segmenting_go_on_from_any_moment(
     ],
     ids=["fit", "depth", "segment"],
 )
-def test_a_command_killed_again_and_again_ends_well(
+def test_a_command_killed_repeatedly_completes(
     worlds: Worlds, arguments: list[str], folder: str, again: tuple[str, ...]
 ) -> None:
-    expected, _ = worlds.unbroken(arguments, folder)
+    expected, _ = worlds.uninterrupted(arguments, folder)
     world = worlds.new(with_run=folder == "masks")
     random = np.random.default_rng(0)
     seconds, kills = 2.0, 0
     while True:
         process = start(world, *arguments, *again)
         try:
-            # The longer, the surer that it has enough in the end.
+            # Ever longer, so that it completes in the end.
             _, error = process.communicate(timeout=seconds + random.uniform(0, 0.3))
         except subprocess.TimeoutExpired:
             process.kill()

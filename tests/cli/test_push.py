@@ -39,7 +39,7 @@ def push(run_folder: Path, endpoint: str, *more: object) -> subprocess.Completed
     )
 
 
-def test_a_run_is_shared_with_what_is_known_of_it(run_folder: Path) -> None:
+def test_a_run_is_shared_with_a_model_card(run_folder: Path) -> None:
     with running_hub() as hub:
         done = push(run_folder, hub.url, NAME, "--evaluation", run_folder, "--data", "CamVid")
         assert (done.returncode, done.stderr) == (0, "")

@@ -45,7 +45,7 @@ def test_codes_of_a_run(fitted: Path, bucket: str, segdistill: Run) -> None:
     assert '"kind": "codes"' in about
 
 
-def test_masks_go_where_they_are_sent(fitted: Path, bucket: str, segdistill: Run) -> None:
+def test_masks_are_written_to_a_url(fitted: Path, bucket: str, segdistill: Run) -> None:
     status, out, error = segdistill(
         "segment", fitted, f"{bucket}/photos", "--out", f"{bucket}/masks", "--quiet"
     )

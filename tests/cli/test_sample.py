@@ -13,7 +13,7 @@ SMALL = ["--train", 2, "--val", 1, "--width", 32, "--height", 32, "--quiet"]
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_set_that_is_interrupted_is_not_taken_for_complete(
+def test_an_interrupted_sample_is_not_taken_for_complete(
     tmp_path: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)

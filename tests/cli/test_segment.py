@@ -1,4 +1,4 @@
-"""``segdistill segment`` where something is amiss."""
+"""``segdistill segment`` with invalid input, and interrupted."""
 
 import json
 from collections.abc import Callable
@@ -16,9 +16,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 @pytest.mark.parametrize("resolution", ["0", "-5", "31"])
-def test_a_resolution_without_sense_is_refused(
-    photos: Path, segdistill: Run, resolution: str
-) -> None:
+def test_an_invalid_resolution_is_refused(photos: Path, segdistill: Run, resolution: str) -> None:
     status, out, error = segdistill(
         "segment", write_run_stub(photos.parent / "run"), photos, "--resolution", resolution
     )
@@ -26,7 +24,7 @@ def test_a_resolution_without_sense_is_refused(
     assert error == f"segdistill segment: --resolution {resolution}: must be at least 32\n"
 
 
-def test_nothing_written_is_a_failure(photos: Path, fitted: Path, segdistill: Run) -> None:
+def test_writing_no_mask_is_a_failure(photos: Path, fitted: Path, segdistill: Run) -> None:
     for name in ("a.jpg", "b.jpg"):
         (photos.parent / "letters").mkdir(exist_ok=True)
         (photos.parent / "letters" / name).write_text("dear")
@@ -37,7 +35,7 @@ def test_nothing_written_is_a_failure(photos: Path, fitted: Path, segdistill: Ru
     assert not Path("masks").exists()
     (photos.parent / "letters" / "c.png").write_bytes((photos / "picture_0.png").read_bytes())
     assert segdistill("segment", fitted, "letters", "--quiet")[0] == 0
-    # What was there already is something.
+    # Existing masks count.
     status, out, _ = segdistill("segment", fitted, "letters", "--quiet", "--resume")
     assert status == 0
     assert "0 written to masks/letters, 1 existed already" in out
@@ -55,7 +53,7 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
     for out, flags, hint in [
         ("new", [], "interrupted; run the command again with --resume to continue\n"),
         ("begun", ["--resume"], "interrupted; run the command again to continue\n"),
-        # With --resume in its place, the masks of before would be kept.
+        # With --resume instead, the old masks would be kept.
         ("begun", ["--overwrite"], "interrupted\n"),
     ]:
         status, _, error = segdistill("segment", fitted, photos, "--out", out, "--quiet", *flags)

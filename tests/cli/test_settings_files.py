@@ -1,4 +1,4 @@
-"""``--config`` with files that are not what they should be, and odd values of options."""
+"""``--config`` with invalid files, and invalid values of options."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def test_a_settings_file_that_cannot_be_used(
     assert not Path("runs").exists()
 
 
-def test_a_settings_file_that_is_not_there(photos: Path, segdistill: Run) -> None:
+def test_a_missing_settings_file(photos: Path, segdistill: Run) -> None:
     for given, message in [
         ("none.yaml", "none.yaml: no such file; check the path of --config"),
         (photos, f"{photos}: is a folder; give a YAML file of settings"),
@@ -58,9 +58,9 @@ def test_a_settings_file_that_is_not_there(photos: Path, segdistill: Run) -> Non
         assert error.count("\n") == 1
 
 
-def test_files_of_part_of_the_settings_add_up(photos: Path, segdistill: Run) -> None:
+def test_partial_settings_files_are_combined(photos: Path, segdistill: Run) -> None:
     Path("one.yaml").write_text("classes: 4\ntraining:\n  learning_rate: 1e-3\n")
-    # As some editors save it: with a byte-order mark and carriage returns.
+    # Some editors save a byte-order mark and carriage returns.
     Path("two.yaml").write_bytes(b"\xef\xbb\xbfbackbone: tiny\r\nclasses: 3\r\n")
     arguments = ["fit", photos, "--config", "one.yaml", "--config", "two.yaml", "--quiet", *QUICK]
     status, _, error = segdistill(*arguments)

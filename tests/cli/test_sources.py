@@ -1,4 +1,4 @@
-"""What may be given as images: patterns, odd names, links, kinds that cannot be read."""
+"""IMAGES: patterns, unusual names, links, unsupported formats."""
 
 import json
 import subprocess
@@ -52,7 +52,9 @@ def test_outputs_are_named_after_the_folder(
     assert f"{images} written to masks/{name}\n" in out
 
 
-def test_one_file_gives_a_folder_of_its_name(photos: Path, fitted: Path, segdistill: Run) -> None:
+def test_outputs_of_one_file_are_named_after_it(
+    photos: Path, fitted: Path, segdistill: Run
+) -> None:
     status, _, error = segdistill("segment", fitted, "photos/picture_0.png", "--quiet")
     assert status == 0, error
     assert Path("masks/picture_0/picture_0.png").is_file()
@@ -74,7 +76,7 @@ def test_several_sources_from_python(photos: Path) -> None:
         segdistill.fit([photos, 5])  # type: ignore[arg-type]
 
 
-def test_what_to_do_next_can_be_copied(photos: Path, segdistill: Run) -> None:
+def test_the_next_command_can_be_copied(photos: Path, segdistill: Run) -> None:
     photos.rename("my photos")
     status, out, error = segdistill("fit", "my photos", *FIT)
     assert status == 0, error
@@ -116,7 +118,7 @@ def test_links_are_followed_once_and_broken_ones_counted(
     assert "a link that leads nowhere" in error
 
 
-def test_formats_that_cannot_be_read_are_named_once(photos: Path, segdistill: Run) -> None:
+def test_unsupported_formats_are_named_once(photos: Path, segdistill: Run) -> None:
     for name in ("a.heic", "b.HEIC", "more/c.dng", ".hidden.heic"):
         (photos / name).write_bytes(b"")
     status, _, error = segdistill("fit", photos, *FIT)

@@ -24,7 +24,7 @@ def names(run: Path) -> list[str]:
     return [each["name"] for each in json.loads((run / "segmenter.json").read_text())["classes"]]
 
 
-def test_names_are_proposed_given_and_undone(
+def test_names_are_suggested_applied_and_undone(
     fitted: Path, words: Path, clip: Path, segdistill: Run
 ) -> None:
     before = (fitted / "segmenter.json").read_bytes()
@@ -64,7 +64,7 @@ def test_mistakes_are_reported(fitted: Path, words: Path, clip: Path, segdistill
     empty = words.with_name("empty.txt")
     empty.write_text("# nothing\n")
     for arguments, said in [
-        ((), "names is missing"),
+        ((), "NUMBER=NAME is missing"),
         (("--apply", "0=road"), "--apply: only with --suggest"),
         (("--suggest", "nowhere.txt"), "nowhere.txt: no such file"),
         (("--suggest", empty, "--model", clip), "holds no word"),

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
-from tests.inference.films import striped_frames, write_film
+from tests.inference.videos import striped_frames, write_video
 
 
 @pytest.fixture
 def clip(fitted: Path) -> Path:
-    return write_film(fitted.parents[1] / "films" / "clip.mp4", striped_frames(6))
+    return write_video(fitted.parents[1] / "videos" / "clip.mp4", striped_frames(6))
 
 
 def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill: Run) -> None:
@@ -28,7 +28,9 @@ def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill
     assert "1 written to masks/clip, 5 existed already" in out
 
 
-def test_what_cannot_take_videos_says_what_can(fitted: Path, clip: Path, segdistill: Run) -> None:
+def test_commands_without_video_support_say_what_to_use(
+    fitted: Path, clip: Path, segdistill: Run
+) -> None:
     for arguments in (
         ("fit", clip.parent),
         ("fit", clip),
@@ -46,8 +48,8 @@ def test_what_cannot_take_videos_says_what_can(fitted: Path, clip: Path, segdist
     [
         (["photos", "--smooth", "0.5"], "--smooth: is for videos; add --video"),
         (["photos", "--every", "2"], "--every: is for videos; add --video"),
-        (["films/clip.mp4", "--every", "0"], "--every 0: must be at least 1"),
-        (["films/clip.mp4", "--smooth", "1"], "--smooth 1.0: must be from 0 to below 1"),
+        (["videos/clip.mp4", "--every", "0"], "--every 0: must be at least 1"),
+        (["videos/clip.mp4", "--smooth", "1"], "--smooth 1.0: must be from 0 to below 1"),
     ],
 )
 def test_mistakes_are_reported(
@@ -59,7 +61,7 @@ def test_mistakes_are_reported(
     assert not Path("masks").exists()
 
 
-def test_frames_of_a_folder_make_a_film(fitted: Path, segdistill: Run) -> None:
+def test_frames_of_a_folder_make_a_video(fitted: Path, segdistill: Run) -> None:
     status, out, error = segdistill("segment", fitted, "photos", "--video", "--overlay", "--quiet")
     assert status == 0, error
     assert "6 written to masks/photos" in out

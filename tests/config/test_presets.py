@@ -60,6 +60,6 @@ def test_numbers_of_depth_are_the_papers(name: str) -> None:
     assert depth["similarity"] == "product"
 
 
-def test_an_unknown_preset_offers_the_nearest() -> None:
+def test_an_unknown_preset_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean stego-potsdam3-vits8"):
         preset_path("stego-potsdam-vits8")

@@ -1,4 +1,4 @@
-"""Settings: ranges, and plain values that come back."""
+"""Settings: ranges, and conversion to plain values and back."""
 
 import json
 

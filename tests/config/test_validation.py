@@ -1,4 +1,4 @@
-"""Values of settings given from Python: of their type, finite, in range, or named."""
+"""Values given from Python: of the declared type, finite and in range, or reported by name."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -24,7 +24,7 @@ from segdistill.errors import UserError
 
 
 def odd(settings_class: Any, **values: Any) -> Any:
-    """Return settings with values that a type checker would not let through."""
+    """Return settings with values that a type checker would reject."""
     return settings_class(**values)
 
 
@@ -118,7 +118,7 @@ def names_of_all(settings_class: Any = FitSettings) -> Iterator[tuple[str, ...]]
     name=st.sampled_from(sorted(names_of_all())),
     value=st.one_of(st.none(), st.text(), st.floats(), st.binary(), st.lists(st.integers())),
 )
-def test_whatever_is_put_for_a_setting_is_usable_or_named(
+def test_any_value_of_a_setting_is_valid_or_reported_by_name(
     name: tuple[str, ...], value: object
 ) -> None:
     changed = value

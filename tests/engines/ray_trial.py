@@ -1,4 +1,4 @@
-"""A small piece of work for Ray, on a cluster that claims what it is told to have.
+"""A small piece of work for Ray, on a cluster that claims what it is reported to have.
 
 python -m tests.engines.ray_trial {doubling,killing,failing} GPUS WORKERS
 """

@@ -1,4 +1,4 @@
-"""Arranging a confusion matrix for people."""
+"""Arranging a confusion matrix for display."""
 
 import numpy as np
 import pytest

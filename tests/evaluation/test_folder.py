@@ -93,7 +93,7 @@ def test_only_counts_are_kept(tmp_path: Path) -> None:
         {"cluster": 2},
     )
     assert len(seen) == 24
-    # The image at work with its mask, and those before it until their names are taken anew.
+    # The image at work with its mask, and those before it until their names are taken again.
     assert most_alive <= 4
 
 

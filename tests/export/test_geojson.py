@@ -27,6 +27,10 @@ from segdistill.errors import UserError
 from segdistill.export import geojson
 from segdistill.export.geojson import densified
 
+NO_GEOREFERENCE = (
+    "has no georeference, so it cannot go into GeoJSON; leave this image out (segment only the"
+    " GeoTIFFs) or use --format coco"
+)
 NO_WAY = "its coordinate reference system cannot be brought to longitude and latitude"
 UTM = "EPSG:32632"
 WGS84 = "EPSG:4326"
@@ -128,13 +132,11 @@ def test_images_that_lie_nowhere_are_named(tmp_path: Path) -> None:
     done = export("geojson", folder, tmp_path / "out.geojson", tiles)
     assert done.written == 1
     assert [each.reason for each in done.skipped] == [
-        f"{tiles / 'a.jpg'}: has no georeference, so it cannot go into GeoJSON; leave this image out"
-        " (segment only the GeoTIFFs) or use --format coco",
+        f"{tiles / 'a.jpg'}: {NO_GEOREFERENCE}",
         f"{tiles / 'c.tif'}: {NO_WAY}",
         f"{tiles / 'd.tif'}: its georeference makes no sense",
         f"{tiles / 'e.tif'}: does not lie within longitudes -180 to 180 and latitudes -90 to 90",
-        f"{tiles / 'f.tif'}: has no georeference, so it cannot go into GeoJSON; leave this image out"
-        " (segment only the GeoTIFFs) or use --format coco",
+        f"{tiles / 'f.tif'}: {NO_GEOREFERENCE}",
     ]
     with pytest.raises(UserError, match=r"a\.jpg: has no georeference"):
         export("geojson", folder, tmp_path / "new.geojson", tiles, strict=True)

@@ -97,8 +97,12 @@ def test_images_lie_where_labels_are_looked_for(tmp_path: Path, copy: bool) -> N
     for suffix in (".jpg", ".tif"):
         write_images(images, {"a.png": PATTERN}, suffix)
     for overwrite in (False, True):
-        options = {"copy_images": copy, "overwrite": overwrite, "split": 0.0}
-        export("yolo", folder, tmp_path / "out", images, **options)
+        export(
+            *("yolo", folder, tmp_path / "out", images),
+            copy_images=copy,
+            overwrite=overwrite,
+            split=0.0,
+        )
         placed = sorted(each for each in (tmp_path / "out" / "images/train").rglob("*.*"))
         names = [each.relative_to(tmp_path / "out" / "images/train").as_posix() for each in placed]
         assert names == ["a.jpg.jpg", "a.tif.tif", "b.jpg", "more/c.png"]

@@ -1,4 +1,4 @@
-"""Mean features of maps, beside those worked out map by map in the plain way."""
+"""Mean features of maps, beside those computed map by map in the plain way."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Feature maps: worked out once, the same from the store as worked out anew."""
+"""Feature maps: computed once, the same from the store as computed again."""
 
 import time
 from pathlib import Path

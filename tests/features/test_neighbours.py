@@ -16,13 +16,13 @@ from segdistill.features.inverted_file import InvertedFile, learned_centroids
 from segdistill.features.neighbours import MIN_RECALL, nearest_neighbours, recall
 
 
-def film_frames(frames: int, channels: int = 32, seed: int = 0) -> torch.Tensor:
-    """Descriptors of films of 20 frames each, of which some stand still."""
+def frames_of(frames: int, channels: int = 32, seed: int = 0) -> torch.Tensor:
+    """Descriptors of videos of 20 frames each, of which some stand still."""
     random = torch.Generator().manual_seed(seed)
     scenes = torch.randn(frames // 20, channels, generator=random)
     change = torch.rand(frames // 20, 1, generator=random).round() / 5
     change = change * torch.randn(20, frames // 20, channels, generator=random)
-    return F.normalize((scenes + change).flatten(0, 1), dim=1)  # (20, films, c) -> (frames, c)
+    return F.normalize((scenes + change).flatten(0, 1), dim=1)  # (20, videos, c) -> (frames, c)
 
 
 def similarities(descriptors: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
@@ -62,7 +62,7 @@ def test_one_image_has_no_neighbour() -> None:
 
 
 def test_blocks_find_what_one_search_of_all_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    descriptors = film_frames(600)
+    descriptors = frames_of(600)
     index = faiss.IndexFlatIP(descriptors.shape[1])
     index.add(descriptors.numpy())
     _, whole = index.search(descriptors.numpy(), 8)
@@ -75,7 +75,7 @@ def test_blocks_find_what_one_search_of_all_finds(monkeypatch: pytest.MonkeyPatc
 def test_approximate_neighbours_are_nearly_all_true(
     caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
-    descriptors = film_frames(6000)
+    descriptors = frames_of(6000)
     with caplog.at_level(logging.INFO, logger="segdistill"):
         found = nearest_neighbours(descriptors, count, exact_up_to=5999)
     assert "lists searched, recall" in caplog.text
@@ -89,7 +89,7 @@ def test_approximate_neighbours_are_nearly_all_true(
 
 
 def test_a_seed_finds_the_same_neighbours_again() -> None:
-    descriptors = film_frames(4000)
+    descriptors = frames_of(4000)
     first = nearest_neighbours(descriptors, 7, exact_up_to=0, seed=3)
     again = nearest_neighbours(descriptors.clone(), 7, exact_up_to=0, seed=3)
     assert torch.equal(first, again)
@@ -132,7 +132,7 @@ def test_recall_counts_images_exactly_alike_as_true() -> None:
 
 
 def test_every_vector_is_in_the_list_of_its_most_similar_centroid() -> None:
-    vectors = film_frames(2000).numpy()
+    vectors = frames_of(2000).numpy()
     lists = InvertedFile(vectors, seed=0)
     assert sorted(lists.order.tolist()) == list(range(2000))
     nearest = (vectors @ lists.centroids.T).argmax(axis=1)
@@ -143,7 +143,7 @@ def test_every_vector_is_in_the_list_of_its_most_similar_centroid() -> None:
 
 
 def test_searching_all_lists_is_exact_and_the_lists_needed_suffice() -> None:
-    vectors = film_frames(1000)
+    vectors = frames_of(1000)
     lists = InvertedFile(vectors.numpy(), seed=0)
     queries = np.arange(0, 1000, 10)
     true = torch.cat([torch.ones(1000, 1), true_similarities(vectors, 5)], dim=1)[queries]
@@ -154,7 +154,7 @@ def test_searching_all_lists_is_exact_and_the_lists_needed_suffice() -> None:
 
 
 def test_lists_that_hold_too_few_say_so() -> None:
-    lists = InvertedFile(film_frames(1000).numpy(), seed=0)
+    lists = InvertedFile(frames_of(1000).numpy(), seed=0)
     scores, found = lists.search(np.array([3]), 900, 1)
     members = set(lists.members(int(lists.home[3])).tolist())
     assert set(found[0].tolist()) == {*members, -1}
@@ -163,7 +163,7 @@ def test_lists_that_hold_too_few_say_so() -> None:
 
 
 def test_centroids_are_unit_vectors_and_depend_on_the_seed_alone() -> None:
-    vectors = film_frames(1000).numpy()
+    vectors = frames_of(1000).numpy()
     centroids = learned_centroids(vectors, seed=1)
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(centroids, learned_centroids(vectors, seed=1))

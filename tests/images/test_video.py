@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from tests.inference.films import striped_frames, write_film
+from tests.inference.videos import striped_frames, write_video
 
 from segdistill.errors import UserError
 from segdistill.images.finding import find_images
@@ -20,7 +20,7 @@ from segdistill.images.video import Video, missing_frames, open_video
 def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
     frames = striped_frames(7)
     times = [0, 1, 2, 5, 6, 9, 10]
-    with open_video(write_film(tmp_path / "a.mp4", frames, times=times)) as video:
+    with open_video(write_video(tmp_path / "a.mp4", frames, times=times)) as video:
         assert video.frames == 7
         decoded = list(video)
         seconds = [float(frame.time * video.time_base) for frame in decoded]
@@ -35,7 +35,7 @@ def test_frames_are_upright(tmp_path: Path, rotation: int) -> None:
     upright = striped_frames(1)[0]
     # Held on its side the camera writes what it sees, and by how much it is to be turned back.
     stored = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
-    with open_video(write_film(tmp_path / "a.mp4", [stored] * 2, rotation=rotation)) as video:
+    with open_video(write_video(tmp_path / "a.mp4", [stored] * 2, rotation=rotation)) as video:
         for frame in video:
             assert frame.pixels.shape == upright.shape
             assert np.abs(frame.pixels.astype(int) - upright).mean() < 12
@@ -45,14 +45,14 @@ def test_frames_are_upright(tmp_path: Path, rotation: int) -> None:
     ("ending", "told"),
     [
         ("mp4", r"a\.mp4: \d+ parts are damaged and were left out"),
-        # It goes on where the next cluster begins, without an error.
+        # It continues where the next cluster begins, without an error.
         ("mkv", r"a\.mkv: about (2|3)\d frames are missing in between"),
     ],
 )
 def test_damage_in_the_middle_costs_some_frames_and_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str, told: str
 ) -> None:
-    path = write_film(tmp_path / f"a.{ending}", striped_frames(60, 128, 192))
+    path = write_video(tmp_path / f"a.{ending}", striped_frames(60, 128, 192))
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 4000] = bytes(4000)
@@ -76,7 +76,7 @@ def test_damage_in_the_middle_costs_some_frames_and_is_told(
 def test_frames_that_come_when_they_please_are_not_missing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str, times: list[int]
 ) -> None:
-    path = write_film(tmp_path / f"a.{ending}", striped_frames(len(times)), times=times)
+    path = write_video(tmp_path / f"a.{ending}", striped_frames(len(times)), times=times)
     with open_video(path) as video:
         assert sum(1 for _ in video) == len(times)
     assert not caplog.text
@@ -110,7 +110,7 @@ def test_every_error_of_the_library_is_told(
             broken()
         yield packet
 
-    path = write_film(tmp_path / "a.mp4", striped_frames(2))
+    path = write_video(tmp_path / "a.mp4", striped_frames(2))
     if part == "open":
         monkeypatch.setattr(av, "open", broken)
         with pytest.raises(UserError, match=r"a\.mp4: cannot be read as a video \(not yet"):
@@ -126,10 +126,10 @@ def test_every_error_of_the_library_is_told(
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_a_film_that_was_cut_off_is_told(
+def test_a_video_that_was_cut_off_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
-    path = write_film(tmp_path / f"a.{ending}", striped_frames(60, 128, 192), faststart=True)
+    path = write_video(tmp_path / f"a.{ending}", striped_frames(60, 128, 192), faststart=True)
     with open_video(path) as video:
         assert sum(1 for _ in video) == 60
     assert not caplog.text
@@ -143,7 +143,7 @@ def test_a_film_that_was_cut_off_is_told(
 def test_a_last_frame_may_be_shown_for_long(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = write_film(tmp_path / "a.mp4", striped_frames(3), times=[0, 1, 80])
+    path = write_video(tmp_path / "a.mp4", striped_frames(3), times=[0, 1, 80])
     with open_video(path) as video:
         assert [float(frame.time * video.time_base) for frame in video] == [0.0, 0.1, 8.0]
     assert not caplog.text
@@ -151,17 +151,17 @@ def test_a_last_frame_may_be_shown_for_long(
 
 def test_clocks_that_count_on_from_before_begin_at_nought(tmp_path: Path) -> None:
     times = [36_000, 36_001, 36_005]
-    path = write_film(tmp_path / "a.mkv", striped_frames(3), times=times)
+    path = write_video(tmp_path / "a.mkv", striped_frames(3), times=times)
     with open_video(path) as video:
         seconds = [float(frame.time * video.time_base) for frame in video]
     assert seconds == pytest.approx([0.0, 0.1, 0.5], abs=0.01)
 
 
 def test_pixels_need_not_be_square(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "a.mp4", striped_frames(2), pixel_aspect=Fraction(4, 3))
+    path = write_video(tmp_path / "a.mp4", striped_frames(2), pixel_aspect=Fraction(4, 3))
     with open_video(path) as video:
         assert video.pixel_aspect == Fraction(4, 3)
-    with open_video(write_film(tmp_path / "b.mp4", striped_frames(2))) as video:
+    with open_video(write_video(tmp_path / "b.mp4", striped_frames(2))) as video:
         assert video.pixel_aspect == 1
 
 

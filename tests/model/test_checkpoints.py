@@ -231,7 +231,7 @@ def test_only_what_a_conversion_wrote_is_overwritten(run: Path, tmp_path: Path) 
     with pytest.raises(UserError, match="holds a run already; add --overwrite"):
         convert_checkpoint(CHECKPOINT, own)
     convert_checkpoint(CHECKPOINT, own, overwrite=True)
-    (own / "segmenter.json").unlink()  # as if broken off
+    (own / "segmenter.json").unlink()  # as if interrupted
     convert_checkpoint(CHECKPOINT, own)
 
     shutil.copytree(run, trained)

@@ -100,7 +100,7 @@ def test_noise_is_told_from_cells_with_values() -> None:
     expected = noise_of(lambda rows: PixelRows(image[rows, :48]), Cells((64, 48), (4, 3)))
     found = noise_of(lambda rows: PixelRows(half[rows], valid[rows]), cells)
     torch.testing.assert_close(found, expected)
-    # Without any value there is something to go on with all the same.
+    # Without any value there is something to continue with all the same.
     noise_of(lambda rows: PixelRows(half[rows], ~valid[rows] & valid[rows]), cells)
 
 

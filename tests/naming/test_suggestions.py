@@ -80,9 +80,9 @@ def test_names_that_people_gave_stay_and_are_proposed_once(samples: list[Sample]
     found = suggest(ColourEncoder(), samples, classes, words, unique=True)
     assert [each.proposed for each in found] == ["rock", None, "grass"]
     assert names_to_give(found) == {0: "rock", 2: "grass"}
-    anew = suggest(ColourEncoder(), samples, classes, words, unique=True, keep_named=False)
-    assert [anew[0].proposed, anew[2].proposed] == ["sky", "grass"]
-    assert names_to_give(anew, overwrite=True) == {0: "sky", 1: "rock", 2: "grass"}
+    again = suggest(ColourEncoder(), samples, classes, words, unique=True, keep_named=False)
+    assert [again[0].proposed, again[2].proposed] == ["sky", "grass"]
+    assert names_to_give(again, overwrite=True) == {0: "sky", 1: "rock", 2: "grass"}
     plain = suggest(ColourEncoder(), samples, classes, words)
     assert names_to_give(plain)[0] == "sky 2"
 

@@ -98,7 +98,7 @@ def test_features_alone_reach_every_kind_of_cell_first() -> None:
 
 
 def test_both_sides_count() -> None:
-    # Two walls, one of them of two materials: three kinds of cell, told apart only by both.
+    # Two walls, one of them of two materials: three kinds of cell, separated only by both.
     points = torch.tensor([[[0.0, 0, 1]] * 4 + [[0.0, 0, 1]] * 4 + [[0.0, 0, 3]] * 4])
     features = torch.tensor([[[1.0, 0]] * 4 + [[0.0, 1]] * 4 + [[1.0, 0]] * 4])
     for seed in range(10):

@@ -35,7 +35,7 @@ def test_of_one_image_any_other_place_counts() -> None:
 def test_no_more_neighbours_than_all_places_have() -> None:
     images = torch.tensor([0, 0, 0, 1])
     assert nearest_in_other_images(torch.randn(4, 2), images, 10).shape == (4, 1)
-    with pytest.raises(ValueError, match="one place alone"):
+    with pytest.raises(ValueError, match="one location alone"):
         nearest_in_other_images(torch.randn(1, 2), images[:1], 1)
 
 

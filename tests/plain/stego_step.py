@@ -1,6 +1,6 @@
 """STEGO's training step in its plain form: the head on whole maps, and pairs one kind at a time.
 
-Everything is done as STEGO's released program does it (channels first, maps sampled anew for each
+Everything is done as STEGO's released program does it (channels first, maps sampled again for each
 kind of pair, tables of pairs in five dimensions), but for its random numbers, which are given.
 """
 
@@ -56,7 +56,7 @@ def draw_masks(head: SegmentationHead, batch: int, features: float) -> ChannelMa
 def plain_maps(raw: torch.Tensor, preparation: FeaturePreparation) -> torch.Tensor:
     """Prepare whole maps: (batch, height, width, raw channels) to (batch, channels, h, w)."""
     maps: torch.Tensor = raw.float()
-    if preparation.components is not None:  # else features are taken as they are
+    if preparation.components is not None:  # else features are taken unchanged
         with torch.no_grad():
             maps = preparation(maps)
     return maps.permute(0, 3, 1, 2).contiguous()

@@ -1,4 +1,4 @@
-"""One training step twice, from the same stored features, locations and pairs: plain, and as it is."""
+"""One training step twice, from the same features, locations and pairs: plain and fused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -271,8 +271,8 @@ def test_how_the_number_of_classes_was_found_is_shown(
     assert "the default, 12" in words
     # Runs of earlier versions know only one number.
     old = {key: count[key] for key in ("chosen", "candidates", "stability", "silhouette", "needed")}
-    words = report_on(tmp_path, segmenter, pictures, class_count={**old, "stands_out": True})[1]
-    assert "The fit chose 6" in words.words()
+    reader = report_on(tmp_path, segmenter, pictures, class_count={**old, "stands_out": True})[1]
+    assert "The fit chose 6" in reader.words()
     given = report_on(tmp_path, segmenter, pictures, class_count=None)[1].words()
     assert "How many classes?" not in given
 

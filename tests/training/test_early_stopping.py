@@ -18,7 +18,7 @@ KINDS = 5
 
 
 def locations_of_kinds(spread: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of five kinds of locations, and for each place others of its kind."""
+    """Features of five kinds of locations, and for each location others of its kind."""
     generator = torch.Generator().manual_seed(0)
     kinds = torch.arange(400) % KINDS
     features = F.one_hot(kinds, 8).float() + spread * torch.randn(400, 8, generator=generator)

@@ -1,4 +1,4 @@
-"""Training from stored features: exact, and the same whether broken off or not."""
+"""Training from stored features: exact, and the same whether interrupted or not."""
 
 from dataclasses import asdict, replace
 from itertools import pairwise

@@ -62,7 +62,7 @@ def changed(
 
 
 def image_files(images: Source | Sequence[Source] | Sequence[ImageFile]) -> list[ImageFile]:
-    """Return the images of one source or several; files that were found already stay as they are.
+    """Return the images of one source or several; files that were found already stay unchanged.
 
     Raises:
         UserError: no image is there.

@@ -60,8 +60,8 @@ def export_model(
             8 bits by its range in each image.
         fixed_ranges: for ``int8``: measure these ranges now, on the images, once and for all, as
             accelerators want it.
-        images: for ``int8``: on which its loss is told, and ranges are measured; by default those
-            that the run was fitted on, if they are still there.
+        images: for ``int8``: on which its loss is reported, and ranges are measured; by default
+            those that the run was fitted on, if they are still there.
         labels: for ``int8``: folder of label files of these images, to tell the loss as mIoU.
         backbone: where the backbone of a run folder lies now, if it has moved.
         overwrite: replace the file.
@@ -78,7 +78,7 @@ def export_model(
     chosen = _chosen_format(target, format_name)
     _check_options(chosen, int8=int8, fixed_ranges=fixed_ranges, images=images, labels=labels)
     if target.exists() and not overwrite:
-        raise UserError(f"{target}: is there already; choose another name, or add --overwrite")
+        raise UserError(f"{target}: exists already; choose another name, or add --overwrite")
     if chosen == "onnx":
         require_onnx()
     files = _files(run, images, needed=fixed_ranges) if int8 else []
@@ -130,7 +130,7 @@ def _on_cpu(run: Source | Segmenter, backbone: str | None) -> Segmenter:
 def _files(
     run: Source | Segmenter, images: Source | Sequence[Source] | None, *, needed: bool
 ) -> list[ImageFile]:
-    """Return the images given, or those of the run as far as they are still there."""
+    """Return the images given, or those of the run as far unchanged still there."""
     if images is not None:
         return image_files(images)
     if isinstance(run, Segmenter):

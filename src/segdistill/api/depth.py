@@ -45,7 +45,7 @@ def estimate_depth(
         What was written and what was skipped.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     options = options or DepthOptions()
     source = depth_model_source(model)

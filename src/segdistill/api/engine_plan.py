@@ -1,4 +1,4 @@
-"""What is to be made of very many images, wherever they lie, and what is there already."""
+"""What is to be made of very many images, wherever they lie, and what exists already."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class Plan(NamedTuple):
 
     Attributes:
         items: images of which there is nothing yet, as rows for an engine.
-        kept: others, each with the name of the output that is there already.
+        kept: others, each with the name of the output that exists already.
     """
 
     items: list[Row]
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 
 class Replacing(NamedTuple):
-    """What may happen to outputs that are there already.
+    """What may happen to outputs that exist already.
 
     Attributes:
         overwrite: replace them.
@@ -100,10 +100,10 @@ def plan_outputs(
         forms: the ways in which an output may lie there: each the names of its files, the first of
             which is written last.
         summary: name of the file about all of them.
-        kind: what outputs are, for people.
+        kind: what outputs are, for display.
 
     Raises:
-        UserError: an output would replace an image, or is there already and neither ``overwrite``
+        UserError: an output would replace an image, or exists already and neither ``overwrite``
             nor ``resume`` is set.
     """
     if replacing.overwrite and replacing.resume:

@@ -17,8 +17,8 @@ from segdistill.errors import FullDiskError, UserError
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import picture_names
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.inference.films import check_film_options
 from segdistill.inference.folder import SegmentedFiles, pixels_of_masks
+from segdistill.inference.frame_sequences import check_video_options
 from segdistill.inference.image_table import (
     IMAGES_FILE,
     ImageRow,
@@ -60,7 +60,7 @@ def segment_by_engine(
         progress: show a progress bar.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     _check(run, options, engine)
     images = find_sources(sources, out)
@@ -116,9 +116,9 @@ def _check(run: Source | Segmenter, options: MaskOptions, engine: EngineName) ->
     if isinstance(run, Segmenter) and engine == "ray":
         raise UserError("--engine ray: workers load the run themselves: give its folder")
     if in_group():
-        mend = "give --workers instead" if engine == "ray" else "with URLs, --engine ray does"
-        raise UserError(f"--devices: cannot be shared out in this way here; {mend}")
-    check_film_options(options, films=False)
+        fix = "give --workers instead" if engine == "ray" else "with URLs, --engine ray does"
+        raise UserError(f"--devices: cannot be shared out in this way here; {fix}")
+    check_video_options(options, videos=False)
     if options.video:
         raise UserError("--video: is for frames on this machine, without --engine ray")
 
@@ -136,7 +136,7 @@ def _work(
     if engine == "local":
         segmenter = Segmenter.load(run, **settings)
         return MaskWork(segmenter, out, options), segmenter
-    # Mistakes are told before workers start.
+    # Mistakes are reported before workers start.
     segmenter = Segmenter.load(run, **{**settings, "device": "cpu"})
     folder = str(Path(run).absolute())
     return MaskWork(folder, for_workers(out), options, **settings), segmenter

@@ -34,7 +34,7 @@ class SegmentationEstimator:
         classes: number of kinds of things; estimated where it is left out.
         backbone: as for :func:`segdistill.fit`.
         resolution: shorter side, in pixels, of images as the backbone sees them.
-        steps: optimiser steps; left out, training ends by itself.
+        steps: optimiser steps; left out, training ends automatically.
         seed: of everything drawn at random.
         settings: all other settings; those above count over them.
         upsampling: how masks come to pixels: ``guided`` by the image's edges, or ``bilinear``.
@@ -85,7 +85,7 @@ class SegmentationEstimator:
 
         Args:
             images: see the class.
-            y: not looked at; there for pipelines.
+            y: not evaluated; there for pipelines.
 
         Raises:
             UserError: an image is of another shape or type, or a parameter cannot be used.

@@ -45,7 +45,7 @@ def evaluate(
         progress: show a progress bar.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     labelled = labelled_folders(images, labels)
     return evaluate_set(run, labelled, protocol=protocol, strict=strict, progress=progress)
@@ -75,7 +75,7 @@ def evaluate_set(
         progress: show a progress bar.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     way = protocol or Protocol()
     segmenter = loaded(run, backbone, device, precision)
@@ -113,7 +113,7 @@ def write_evaluation(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write an evaluation as ``evaluation.json`` and, for people, ``evaluation.html``.
+    """Write an evaluation as ``evaluation.json`` and, for display, ``evaluation.html``.
 
     For each kind of prediction there is a confusion matrix beside them, as CSV in pixels and as
     PNG in shares of each label class.
@@ -170,7 +170,7 @@ def probe(
         progress: show progress bars.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     segmenter = loaded(run, backbone, device, precision)
     trained = fit_linear_probe(

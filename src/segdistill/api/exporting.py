@@ -44,7 +44,7 @@ def export_masks(
         What was written and what was skipped.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     chosen = changed(options, changes, ExportOptions).validated()
     export_format = chosen_format(format_name, chosen, images=images is not None)

@@ -34,9 +34,9 @@ class ExtractedFeatures:
     Attributes:
         folder: where; a path, or a URL.
         channels: of each map.
-        stride: image pixels a side that one place of a map stands for, as images are seen.
+        stride: image pixels per side that one place of a map stands for, as images are seen.
         written: number of maps written now.
-        kept: number of maps that were there already.
+        kept: number of maps that existed already.
         skipped: images that could not be read.
     """
 
@@ -79,15 +79,15 @@ def extract_features(
             as in training.
         engine: ``ray`` lets workers of Ray do it, here or on a cluster.
         workers: of Ray; by default one for each GPU, or for each core.
-        overwrite: replace maps that are there already.
-        resume: leave maps that are there already, and write those that are missing.
+        overwrite: replace maps that exist already.
+        resume: leave maps that exist already, and write those that are missing.
         strict: stop at the first image that cannot be read.
         device: where to compute.
         precision: of matrix products.
         progress: show a progress bar.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     check_engine(engine, workers, [*several, out])
@@ -106,7 +106,7 @@ def extract_features(
     )
     folder = None if run is None else str(Path(run).absolute())
     name = backbone or (None if run is not None else DEFAULT_BACKBONE)
-    # Mistakes are told before workers start.
+    # Mistakes are reported before workers start.
     maker = map_maker(name, folder, resolution, "cpu" if engine == "ray" else device, precision)
     work = FeatureWork(
         for_workers(place),

@@ -27,7 +27,7 @@ class FetchedImages:
         folder: where to.
         found: number of images in the source.
         copied: number of images copied now.
-        kept: number of images of the sample that were there already.
+        kept: number of images of the sample that existed already.
         failed: why others could not be copied.
     """
 
@@ -48,8 +48,8 @@ def fetch_images(
 ) -> FetchedImages:
     """Copy a random sample of images into a folder, in their tree.
 
-    Which images are taken depends on their names and the seed alone: the same call goes on where
-    one was broken off, and a larger sample holds the smaller.
+    Which images are taken depends on their names and the seed alone: the same call continues where
+    one was interrupted, and a larger sample holds the smaller.
 
     Args:
         sources: folders, files, glob patterns or URLs.

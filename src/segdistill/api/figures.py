@@ -63,8 +63,8 @@ def draw_figures(
         The files written.
 
     Raises:
-        UserError: something given cannot be used, or figures are there already; the message names
-            it and the mend.
+        UserError: something given cannot be used, or figures exist already; the message names
+            it and the fix.
     """
     chosen = changed(options, changes, FigureOptions).validated()
     check_figures_folder(Path(out), overwrite=chosen.overwrite)

@@ -60,7 +60,7 @@ def fit(
         depth_maps: depth map of each image file that has one, in place of ``depth.folder``.
         out: the run folder to write; nothing but the feature store is written without it.
         overwrite: replace the run in ``out``.
-        resume: go on with the run in ``out`` that was broken off.
+        resume: continue with the run in ``out`` that was interrupted.
         progress: show progress bars.
         **changes: single settings that differ from ``settings``, such as ``classes=8``.
 
@@ -68,7 +68,7 @@ def fit(
         The model.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     chosen = changed(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segdistill.api.common import Source, image_files, loaded
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.settings import DeviceName, LevelName, PrecisionName
 from segdistill.config.validation import refuse
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
@@ -23,7 +23,7 @@ from segdistill.model.class_sets import (
     step_back,
 )
 from segdistill.model.description import SegmentClass, renamed_classes
-from segdistill.model.levels import LevelName, grouped_classes, regrouped_classes
+from segdistill.model.levels import grouped_classes, regrouped_classes
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
@@ -149,7 +149,7 @@ def renew_report(
     precision: PrecisionName = "auto",
     progress: bool = False,
 ) -> None:
-    """Write a run folder's report anew, with the classes that are in use now.
+    """Write a run folder's report again, with the classes that are in use now.
 
     Args:
         run: a run folder.
@@ -160,7 +160,7 @@ def renew_report(
         progress: show a progress bar.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: invalid input; the message says what is wrong.
     """
     folder = RunFolder(Path(run))
     files = image_files(images)

@@ -13,14 +13,18 @@ from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
 from segdistill.images.finding import check_exists, is_video, picture_names
 from segdistill.images.folder import ImageFile, find_all
-from segdistill.inference.film_segmentation import segment_film, segment_video
-from segdistill.inference.films import check_film_options, check_video_folder, film_of_files
 from segdistill.inference.folder import (
     MaskOptions,
     SegmentedFiles,
     check_masks_folder,
     segment_files,
 )
+from segdistill.inference.frame_sequences import (
+    check_video_folder,
+    check_video_options,
+    frames_of_files,
+)
+from segdistill.inference.video_segmentation import segment_frames, segment_video
 from segdistill.model.segmenter import Segmenter
 from segdistill.processes import in_group
 from segdistill.storage import is_url, open_folder, without_file
@@ -64,7 +68,7 @@ def segment(
         What was written and what was skipped.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     chosen = changed(options, changes, MaskOptions).validated()
     given = [sources] if isinstance(sources, str | Path) else list(sources)
@@ -94,8 +98,8 @@ def segment(
         done.add(segment_video(segmenter, video, folder, chosen, progress=progress))
     if work.files and chosen.video:
         names = picture_names(work.files)
-        film = film_of_files(work.files, names, work.out, chosen, segmenter.read)
-        done.add(segment_film(segmenter, film, chosen, progress=progress))
+        sequence = frames_of_files(work.files, names, work.out, chosen, segmenter.read)
+        done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
     elif work.files:
         done.add(segment_files(segmenter, work.files, work.out, chosen, progress=progress))
     return done
@@ -140,8 +144,8 @@ class _Work:
             UserError: they cannot, or the options do not fit what there is.
         """
         if distributed and (self.videos or options.video):
-            raise UserError("--devices: the frames of a film follow each other; leave it out")
-        check_film_options(options, films=bool(self.videos))
+            raise UserError("--devices: the frames of a video follow each other; leave it out")
+        check_video_options(options, videos=bool(self.videos))
         for video, folder in self.videos.items():
             check_video_folder(folder, video.stem, options)
         if self.files:

@@ -43,7 +43,7 @@ def suggest_names(
         words: to choose from: a text file with a word a line, or a list of words.
         model: hub id or local folder of a CLIP or SigLIP network, or what embeds pictures and
             sentences.
-        images: in which the classes are looked at, 40 of them at most; by default those of the fit.
+        images: in which the classes are evaluated, 40 of them at most; by default those of the fit.
         top: words to name for each class.
         unique: propose no word twice.
         keep_named: with ``unique``, leave the names that somebody has given where they are.
@@ -56,7 +56,7 @@ def suggest_names(
         A suggestion for each class, in the order of their indices.
 
     Raises:
-        UserError: something given cannot be used; the message names it and the mend.
+        UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     if top < 1:
         refuse("top", str(top), "at least 1")

@@ -32,7 +32,7 @@ class HeatPicture:
     """An image with what corresponds to the point.
 
     Attributes:
-        index: of the image among those looked at.
+        index: of the image among those evaluated.
         name: of the file.
         photo: address of the image.
         heat: address of the layer to lay over it.
@@ -61,7 +61,7 @@ def correspondences_of(
 
     Args:
         run: whose features and codes.
-        files: the images looked at.
+        files: the images evaluated.
         indices: of those to show; the first holds the point.
         point: (x, y) as shares of width and height, from 0 to 1.
         by: the backbone's features or the codes that were learned.
@@ -98,7 +98,7 @@ def correspondences_of(
 
 
 def heat_uri(heat: torch.Tensor, height: int, width: int) -> str:
-    """Return how much each place of an image corresponds to a point, as a layer to lay over it.
+    """Return how much each location of an image corresponds to a point, as a layer to lay over it.
 
     Args:
         heat: cosine similarities in -1..1, shape (rows, columns).

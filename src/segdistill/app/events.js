@@ -1,5 +1,5 @@
 // What a person does in a view is sent as a wish, a small object whose "do" says what is wanted.
-// What was typed, ticked and focused outlives the view's being filled anew with the answer.
+// What was typed, ticked and focused outlives the view's being filled again with the answer.
 const typed = new Map();
 const ticked = new Set();
 let focused = null;

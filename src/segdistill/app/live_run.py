@@ -1,4 +1,4 @@
-"""A run folder that is looked at: its model follows each change of its classes."""
+"""A run folder that is evaluated: its model follows each change of its classes."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the app works with: a run, the images that are looked at, and another run to compare."""
+"""What the app works with: a run, the images that are evaluated, and another run to compare."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,7 +94,7 @@ class AppState:
         """Return one image, reduced.
 
         Args:
-            index: among the images looked at.
+            index: among the images evaluated.
             run: whose classes are shown; by default those of the run that the app was opened with.
         """
         shown = run or self.run
@@ -162,7 +162,7 @@ class AppState:
             progress: called with the number of images segmented so far, and of all.
 
         Returns:
-            What is shown then; a change that cannot be made is told in it.
+            What is shown then; a change that cannot be made is reported in it.
         """
         with self.run.lock:
             try:

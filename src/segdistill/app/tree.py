@@ -109,7 +109,7 @@ def drawing_of(
     lines, mergers = [], []
     highest = max(float(heights[-1]), 1e-12)
     for (one, other), height in zip(merges.tolist(), heights.tolist(), strict=True):
-        # Costs differ by orders of magnitude; their square roots can be told apart.
+        # Costs differ by orders of magnitude; their square roots can be separated.
         depth = math.sqrt(max(height, 0.0) / highest)
         at = WIDTH * (SHALLOWEST - (SHALLOWEST - DEEPEST) * depth)
         lines += [(at, y[one], x[one], y[one]), (at, y[other], x[other], y[other])]

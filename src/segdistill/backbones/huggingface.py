@@ -41,7 +41,7 @@ HUB_FILES = ("config.json", "preprocessor_config.json", *WEIGHT_FILES, "model-*.
 
 
 class HubModel(NamedTuple):
-    """A model on the Hugging Face hub, with one line on it for people."""
+    """A model on the Hugging Face hub, with one line on it for display."""
 
     hub_id: str
     summary: str

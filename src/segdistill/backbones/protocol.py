@@ -24,7 +24,7 @@ class Backbone(nn.Module):
     Attributes:
         name: what to give to ``--backbone`` to get this network again.
         fingerprint: changes with the weights and with the preprocessing, and with nothing else.
-        stride: image pixels a side that one place of the feature map stands for.
+        stride: image pixels per side that one place of the feature map stands for.
         size_multiple: both sides of the images must be multiples of this.
         channel_groups: sizes of the groups of channels that are normalised apart from each other
             (one group for most networks; one for each stage where stages are joined).
@@ -55,7 +55,7 @@ class Backbone(nn.Module):
 
 
 class AttentionBackbone(Backbone, ABC):
-    """A backbone that can also tell how much each place attends to each other one.
+    """A backbone that can also tell how much each location attends to each other one.
 
     Ask with ``isinstance(backbone, AttentionBackbone)``, or with :func:`require_attention` where
     there is no way on without it.

@@ -24,7 +24,7 @@ class BackboneEntry:
     Attributes:
         name: short name.
         source: hub id, or ``embedded``.
-        summary: one line for people.
+        summary: one line for display.
         load: makes the backbone from ``source``.
         keys: makes it give the keys of its last block; ``None`` where it has none.
     """

@@ -23,7 +23,7 @@ class Enlargement(NamedTuple):
     """How a network brings its position embeddings to another grid.
 
     Attributes:
-        margin: added to the patches of a side before the factor is worked out.
+        margin: added to the patches of per side before the factor is computed.
         antialias: whether several embeddings are averaged where the grid has fewer places.
     """
 
@@ -37,7 +37,7 @@ def traced_position_embedding(
     """Bring learnt position embeddings to another grid of patches, bicubically.
 
     Equal to torch's bicubic interpolation by the factors (patches + margin) / side; at the grid
-    that the embeddings were learnt for they stay as they are.
+    that the embeddings were learnt for they stay unchanged.
 
     Args:
         position_embeddings: shape (1, 1 + positions, channels), the class token's first, the
@@ -75,7 +75,7 @@ def cubic_weights(places: torch.Tensor, scale: torch.Tensor, side: int) -> torch
     """Return the weights by which cubic convolution reads samples between them.
 
     Keys, Cubic Convolution Interpolation for Digital Image Processing (1981), section II. Beyond
-    the ends samples stay as they are there.
+    the ends samples stay unchanged there.
 
     Args:
         places: centres of the places wanted, in their own units, shape (places,).

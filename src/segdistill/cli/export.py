@@ -116,8 +116,9 @@ def run(arguments: Sequence[str]) -> int:
     print(f"Export:  {done.written} masks in {done.path}")
     if done.small_regions:
         print(
-            f"Small:   {done.small_regions:,} regions smaller than {options.min_region:.2%} of their"
-            f" image joined a neighbour or were left out, {done.small_share:.2%} of the pixels"
+            f"Small:   {done.small_regions:,} regions smaller than {options.min_region:.2%} of"
+            " their image joined a neighbour or were left out,"
+            f" {done.small_share:.2%} of the pixels"
         )
     if done.beside is not None:
         print(f"Also:    {done.beside}")

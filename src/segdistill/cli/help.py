@@ -23,7 +23,7 @@ class HelpFormatter(DefaultHelpFormatter):
     """
 
     def __init__(self, prog: str, **options: Any) -> None:
-        super().__init__(prog, **{"max_help_position": OPTION_COLUMN, **options})
+        super().__init__(prog, **{"max_help_position": OPTION_COLUMN, **options})  # type: ignore[no-untyped-call]
         self._width = min(self._width, WIDEST)
 
     def _get_help_string(self, action: Action) -> str:

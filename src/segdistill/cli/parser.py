@@ -157,8 +157,13 @@ class CommandParser(ArgumentParser):
             return self._reword_unknown(unknown.group(1))
         missing = re.search(r'(?:Key "(\w+)" is required|arguments are required: (.+))', message)
         if missing:
-            return f"{missing.group(1) or missing.group(2)} is missing"
+            return self._reword_missing((missing.group(1) or missing.group(2)).split(", "))
         return self._reword_usage(" ".join(message.split()))
+
+    def _reword_missing(self, names: Sequence[str]) -> str:
+        shown = {each.dest: name_of(each) for each in self.positionals}
+        missing = [shown.get(name) or self._option_of(name.removeprefix("--")) for name in names]
+        return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
 
     def _reword_usage(self, message: str) -> str:
         group = re.search(r"[\"']?(\w+)[\"']?: ?Unable to load config '(.*?)'", message)

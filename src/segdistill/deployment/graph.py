@@ -16,7 +16,7 @@ SCORES = "scores"
 MASKS = "masks"
 
 MOST_MULTIPLES = 4096
-"""Bounds a side, in multiples of the backbone's: tracing wants a bound."""
+"""Bounds per side, in multiples of the backbone's: tracing wants a bound."""
 
 # Sizes of 0 and 1 are numbers to the tracer, all others symbols; sides differ, or would be one.
 EXAMPLE = (2, 3, 5)

@@ -97,7 +97,7 @@ def quietly() -> Iterator[None]:
 
 
 def _name_sides(model: Any, stride: int) -> None:
-    """Give the open sides of inputs and outputs names for people."""
+    """Give the open sides of inputs and outputs names for display."""
     grid = [f"height/{stride}", f"width/{stride}"] if stride > 1 else ["height", "width"]
     names: dict[str, list[str | None]] = {
         IMAGES: ["batch", None, "height", "width"],

@@ -11,7 +11,7 @@ from segdistill.deployment.graph import IMAGES
 from segdistill.deployment.onnx_file import quietly
 from segdistill.model.segmenter import Segmenter
 
-# Convolutions stay as they are: those of single channels lose most (26 % of all places got another
+# Convolutions stay unchanged: those of single channels lose most (26 % of all places got another
 # class on CamVid), and hold few weights. Nearly all weights are in matrix products.
 QUANTISED = ["MatMul", "Gemm"]
 
@@ -40,7 +40,7 @@ def quantise(source: Path, target: Path, calibration: Iterable[NDArray[np.float3
         target: where to.
         calibration: inputs that tell the range of what is between layers, which then is fixed
             ('static', with QuantizeLinear and DequantizeLinear, as accelerators want it); ``None``
-            measures it anew for each image ('dynamic', for processors).
+            measures it again for each image ('dynamic', for processors).
     """
     from onnxruntime.quantization import (  # noqa: PLC0415 - an extra
         QuantType,

@@ -41,9 +41,9 @@ class EstimatedDepth:
 
     Attributes:
         folder: of the depth maps.
-        previews: folder of the pictures for people, if any were asked for.
+        previews: folder of the pictures for display, if any were asked for.
         written: number of maps written now.
-        kept: number of maps that were there already.
+        kept: number of maps that existed already.
         skipped: images that could not be read.
     """
 
@@ -80,7 +80,7 @@ def estimate_files(
     """Estimate the depth of images and write it as it comes, with ``depth.json`` beside it.
 
     Args:
-        estimator: not needed if every map is there already.
+        estimator: not needed if every map exists already.
         outputs: what :func:`segdistill.depth.outputs.plan_outputs` gives.
         folder: where the tree of maps begins.
         options: how, and what else to write.
@@ -154,7 +154,7 @@ def _estimate_batch(estimator: DepthEstimator, batch: Sequence[PreparedImage]) -
 
 
 def _preview_kept(folder: Path, outputs: Iterable[DepthOutput]) -> None:
-    """Draw the maps that were there already and have no picture yet."""
+    """Draw the maps that existed already and have no picture yet."""
     said = read_depth_file(folder / DEPTH_FILE) or {}
     kind: EstimateKind = "inverse" if said.get("kind") == "inverse" else "depth"
     for output in outputs:

@@ -17,7 +17,7 @@ class DepthOptions:
     """How to write depth, and what beside it.
 
     Attributes:
-        overwrite: make maps anew that were estimated before; otherwise they are kept.
+        overwrite: make maps again that were estimated before; otherwise they are kept.
         preview: also write a picture in colours of each map, in a folder of their own.
         strict: stop at the first image that cannot be read.
         batch: images that pass the network together, if they are of one size.
@@ -43,8 +43,8 @@ class DepthOutput:
     Attributes:
         file: the image.
         path: of its depth map.
-        preview: of its picture for people, if one is asked for.
-        kept: the map is there already and stays.
+        preview: of its picture for display, if one is asked for.
+        kept: the map exists already and stays.
     """
 
     file: ImageFile
@@ -104,7 +104,7 @@ def plan_outputs(
     if any(output.kept for output in outputs) and read_depth_file(folder / DEPTH_FILE) is None:
         raise UserError(
             f"{folder / DEPTH_FILE}: missing, so that nobody can tell what the maps there mean;"
-            " add --overwrite to make them anew"
+            " add --overwrite to make them again"
         )
     return outputs
 
@@ -120,9 +120,9 @@ def check_same_kind(
     said = read_depth_file(folder / DEPTH_FILE)
     if said is None or description.matches(said):
         return
-    anew = {output.path for output in outputs if not output.kept}
+    again = {output.path for output in outputs if not output.kept}
     # Hidden files are no maps: a process that was killed may have left one unfinished.
-    if any(path not in anew for path in folder.rglob("[!.]*.png")):
+    if any(path not in again for path in folder.rglob("[!.]*.png")):
         raise UserError(
             f"{folder}: holds maps of {said.get('model')} ({said.get('kind')}), and one folder"
             " holds maps of one kind; choose another --out, or give all their images and"
@@ -175,5 +175,5 @@ def _check_replaceable(path: Path, model: str, options: DepthOptions) -> None:
         )
     if maker != model and not options.overwrite:
         raise UserError(
-            f"{path}: is by {maker}; add --overwrite to make it anew, or choose another --out"
+            f"{path}: is by {maker}; add --overwrite to make it again, or choose another --out"
         )

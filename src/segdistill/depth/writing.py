@@ -1,4 +1,4 @@
-"""Writing estimated depth: 16-bit PNGs, a description beside them, and pictures for people."""
+"""Writing estimated depth: 16-bit PNGs, a description beside them, and pictures for display."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -60,7 +60,7 @@ class RayWorker:
         except UserError as error:
             self._failure = {FAILURE: str(error)}
         except Exception as error:
-            # A start that fails would be tried again and again: whatever it is, it is told.
+            # A start that fails would be tried again and again: whatever it is, it is reported.
             logger.debug("a worker cannot start", exc_info=True)
             reason = f"{type(error).__name__}: {error}"
             self._failure = {FAILURE: f"--engine ray: a worker cannot start ({reason})"}
@@ -131,7 +131,7 @@ def run_in_ray(
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UserError(
                 f"--engine ray: workers were lost again and again ({reason}); where memory is short"
-                " fewer workers help; --resume goes on"
+                " fewer workers help; --resume continues"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""Bringing files to hand and sending what was made of them, while the work goes on between."""
+"""Bringing files to hand and sending what was made of them, while the work continues between."""
 
 import shutil
 import tempfile

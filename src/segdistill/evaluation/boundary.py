@@ -238,7 +238,7 @@ def spread(marked: Words, radius: float) -> Words:
     """Set in each pixel all bits that are set in a pixel less than a distance away.
 
     This is dilation by a disc for all classes at once: a disc is rows of pixels, which become
-    longer towards its middle, so that each row goes on from the one before.
+    longer towards its middle, so that each row continues from the one before.
 
     Args:
         marked: words of one bit a class, shape (height, width).

@@ -1,4 +1,4 @@
-"""A confusion matrix arranged for people: label classes down, predictions across."""
+"""A confusion matrix arranged for display: label classes down, predictions across."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def confusion_table(
     labels: Sequence[str],
     predictions: Sequence[str],
 ) -> ConfusionTable:
-    """Arrange a confusion matrix for people.
+    """Arrange a confusion matrix for display.
 
     Args:
         counts: pixels by prediction and label class, shape (predictions, labels).
@@ -92,7 +92,7 @@ def label_names(names: Sequence[str], count: int) -> tuple[str, ...]:
     """Return names of label classes, a number where one has no name.
 
     Args:
-        names: as far as they are known.
+        names: as far unchanged known.
         count: of the label classes.
 
     Example:

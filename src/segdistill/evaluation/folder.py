@@ -192,7 +192,7 @@ def _count_all(
             except UserError as error:
                 if strict:
                     raise UserError(
-                        f"{error}; mend or remove it, or leave --strict out to skip it"
+                        f"{error}; fix or remove it, or leave --strict out to skip it"
                     ) from error
                 logger.warning("skipped: %s", error)
                 done.skipped.append(SkippedImage(image_file, str(error)))

@@ -19,7 +19,7 @@ TITLES = {
     "linear": "Linear probe",
     "linear_crf": "Linear probe + CRF",
 }
-"""Kinds of prediction, and what they are called before people."""
+"""Kinds of prediction, and what they are called in text."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Evaluation:
         scores: by kind of prediction.
         counts: confusion matrices by kind of prediction, shape (predictions, label classes).
         clusters: names of the clusters, as they are in masks.
-        names: of the label classes, as far as they are known.
+        names: of the label classes, as far unchanged known.
         images: number of images scored.
         skipped: images that could not be used, or their labels, and why.
         protocol: how masks were made, as plain values.
@@ -82,7 +82,7 @@ class Evaluation:
         return None if counts is None else boundary_scores(counts, self.scores[kind].match)
 
     def table(self, kind: str) -> ConfusionTable:
-        """Return the confusion matrix of a kind of prediction, arranged for people."""
+        """Return the confusion matrix of a kind of prediction, arranged for display."""
         return confusion_table(
             self.counts[kind], self.scores[kind].match, self.labels, self.predictions(kind)
         )

@@ -97,7 +97,7 @@ def written_classes(folder: Path) -> list[Members]:
 
 
 def check_distinct(classes: Sequence[SegmentClass], *, colours: bool = False) -> None:
-    """Check that classes can be told apart by name, as some formats do, or also by colour.
+    """Check that classes can be separated by name, as some formats do, or also by colour.
 
     Raises:
         UserError: two cannot.

@@ -73,7 +73,7 @@ def check_target(masks: Path, target: Target, export_format: ExportFormat) -> No
         export_format: how.
 
     Raises:
-        UserError: the ending is wrong, something is there already, or the export would lie among
+        UserError: the ending is wrong, something exists already, or the export would lie among
             the masks.
     """
     path = target.path

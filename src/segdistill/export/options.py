@@ -31,7 +31,7 @@ class ExportOptions:
         image_url_prefix: what comes before an image's name in a link to it.
         copy_images: copy images beside the labels, where they are linked otherwise.
         strict: stop at the first mask that cannot be exported.
-        overwrite: replace files that are there already.
+        overwrite: replace existing files.
     """
 
     regions: RegionsName | None = None

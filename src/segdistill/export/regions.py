@@ -106,5 +106,5 @@ def _without_small(regions: RegionMap, min_area: int) -> RegionMap:
     areas = np.bincount(regions.numbers.ravel(), minlength=len(regions.classes) + 1)
     kept = areas >= min_area
     kept[0] = False
-    anew = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    return RegionMap(anew[regions.numbers], regions.classes[kept[1:]])
+    again = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    return RegionMap(again[regions.numbers], regions.classes[kept[1:]])

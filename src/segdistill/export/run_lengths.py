@@ -41,7 +41,7 @@ def coco_counts(numbers: NDArray[np.integer], count: int) -> Counts:
         >>> [each.tolist() for each in np.split(counts.values, counts.begins[1:-1])]
         [[0, 2, 2], [3, 1]]
     """
-    # A run goes on from the foot of one column to the head of the next.
+    # A run continues from the foot of one column to the head of the next.
     columns = numbers.T.ravel()
     changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
     first = np.concatenate([[0], changes])

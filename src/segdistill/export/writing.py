@@ -54,7 +54,7 @@ class Writer(ABC):
 
     @abstractmethod
     def convert(self, mask: ReadMask) -> Any:
-        """Work out what is to be written for a mask; called in threads.
+        """Compute what is to be written for a mask; called in threads.
 
         Raises:
             UserError: this mask cannot be exported.
@@ -62,7 +62,7 @@ class Writer(ABC):
 
     @abstractmethod
     def add(self, converted: Any) -> None:
-        """Write what was worked out for a mask; called in the order of the masks."""
+        """Write what was computed for a mask; called in the order of the masks."""
 
     def skip(self, file: MaskFile) -> None:  # noqa: B027 - most formats have nothing to do here
         """Take note that a mask is not exported."""

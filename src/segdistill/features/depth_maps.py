@@ -1,4 +1,4 @@
-"""Depth at the features' grid: worked out once for each view, and kept in the feature store."""
+"""Depth at the features' grid: computed once for each view, and kept in the feature store."""
 
 import contextlib
 import hashlib
@@ -66,7 +66,7 @@ class DepthMaps:
         self._keys: dict[int, str] = {}
 
     def fill_store(self, *, progress: bool = False) -> int:
-        """Work out the grids that are missing, as far as the store has room.
+        """Compute the grids that are missing, as far as the store has room.
 
         Returns:
             The number of views without a depth map.

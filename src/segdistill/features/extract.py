@@ -29,7 +29,7 @@ FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 class FeatureMaps:
-    """The raw feature maps of a list of views, read from the store or worked out when asked for.
+    """The raw feature maps of a list of views, read from the store or computed when asked for.
 
     Args:
         views: in the order in which maps are numbered.
@@ -112,12 +112,12 @@ class FeatureMaps:
         return None
 
     def fill_store(self, *, progress: bool = False) -> int:
-        """Work out the maps that are missing, as far as the store has room.
+        """Compute the maps that are missing, as far as the store has room.
 
         It can be interrupted at any time: maps already written are found by the next call.
 
         Returns:
-            The number of maps that the store has no room for, which are worked out when needed.
+            The number of maps that the store has no room for, which are computed when needed.
         """
         missing = []
         in_use = _InUse(self.folder)
@@ -160,7 +160,7 @@ class FeatureMaps:
         return left_out
 
     def _features_of(self, views: list[View]) -> Iterator[tuple[View, Features]]:
-        """Work out maps, the images decoded in threads while the backbone is busy."""
+        """Compute maps, the images decoded in threads while the backbone is busy."""
         # Views of one image follow each other: it is decoded once for all of them.
         of_image = (list(group) for _, group in groupby(views, key=lambda view: view.image))
         threads = worker_threads()

@@ -16,8 +16,8 @@ class Locations(NamedTuple):
     """Locations of several maps.
 
     Attributes:
-        features: of each place, or what a function made of them, shape (locations, channels).
-        maps: number of the map of each place, shape (locations,), int64.
+        features: of each location, or what a function made of them, shape (locations, channels).
+        maps: number of the map of each location, shape (locations,), int64.
     """
 
     features: torch.Tensor

@@ -17,7 +17,7 @@ STANDARD_DEVIATION_FLOOR = 1e-4
 class FeaturePreparation(nn.Module):
     """A fixed map from raw to prepared features, fitted once to a data set.
 
-    Steps: standardise each channel; bring each group of channels to unit length at each place;
+    Steps: standardise each channel; bring each group of channels to unit length at each location;
     subtract the mean; rotate onto the leading principal components.
 
     Args:
@@ -82,7 +82,7 @@ def fit_preparation(
         locations: raw features, shape (locations, sum(groups)).
         groups: sizes of the groups of channels.
         standardise: whether channels are brought to mean 0 and standard deviation 1.
-        components: principal components kept, or ``None`` for the features as they are.
+        components: principal components kept, or ``None`` for the features unchanged.
 
     Returns:
         The fitted map.

@@ -118,7 +118,7 @@ class FeatureStore:
 
         Returns:
             Whether it was kept; a full or forbidden disk is no failure, since the map can be
-            worked out again.
+            computed again.
         """
         try:
             with atomic_path(self.path(backbone, key)) as temporary, temporary.open("wb") as file:

@@ -49,7 +49,7 @@ def training_figure(
     looks: Sequence[Mapping[str, float]] = (),
     kept_step: int | None = None,
 ) -> Figure:
-    """Draw the losses of a training and, where it ended by itself, what ended it.
+    """Draw the losses of a training and, where it stopped early, what ended it.
 
     Losses are running means over a twentieth of the steps on either side; single steps are faint.
 

@@ -72,7 +72,7 @@ class Augmentation:
         return np.array(picture)
 
     def source(self, x: Share, y: Share) -> tuple[Share, Share]:
-        """Return where in the image a place of the changed image comes from.
+        """Return where in the image a location of the changed image comes from.
 
         Args:
             x: share of the width, from 0 at the left edge to 1.

@@ -92,7 +92,7 @@ def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn an image by its EXIF orientation; one whose EXIF is damaged stays as it is."""
+    """Turn an image by its EXIF orientation; one whose EXIF is damaged stays unchanged."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001 - Pillow's EXIF reader fails in many ways, and pixels are fine

@@ -134,7 +134,7 @@ def settings_beside(folder: Path) -> DepthSettings | None:
                 invalid=(float(content["invalid"]),),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); estimate the depth anew") from error
+            raise UserError(f"{path}: damaged ({error!r}); estimate the depth again") from error
     return None
 
 

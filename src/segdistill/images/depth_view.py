@@ -120,7 +120,7 @@ def depth_on_grid(
 
 
 def _weights(start: float, extent: float, places: int, pixels: int) -> NDArray[np.float64]:
-    """Return the share that each pixel of a side has in each place: shape (places, pixels).
+    """Return the share that each pixel of per side has in each location: shape (places, pixels).
 
     Rows add up to 1, no weight is negative, and each row's centre of mass is its place's centre
     (within half a pixel of the ends at least, where the grid is the finer one).
@@ -138,7 +138,7 @@ def _weights(start: float, extent: float, places: int, pixels: int) -> NDArray[n
 
 
 def _centred(weights: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift weight between the outermost pixels of each place so that it balances at its centre.
+    """Shift weight between the outermost pixels of each location so that it balances at its centre.
 
     A pixel that lies partly under a place counts with the value of its own centre, which lies
     elsewhere than the part: the mean over an even slope would be off by up to an eighth of the

@@ -117,7 +117,7 @@ class Found:
         return "1 video" if self.videos == 1 else f"{self.videos} videos"
 
     def unreadable_text(self) -> str:
-        """Return in words what cannot be decoded, and the mend; empty if all can."""
+        """Return in words what cannot be decoded, and the fix; empty if all can."""
         if not self.unreadable:
             return ""
         kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(self.unreadable.items()))
@@ -154,17 +154,17 @@ def find_images(source: str | Path) -> list[ImageFile]:
     if path.is_dir():
         root = path / "imgs" / "train" if (path / "imgs" / "train").is_dir() else path
         shown, found = str(root), search_folder(root)
-        mend = (
+        fix = (
             f"no images found; give a folder that holds images"
             f" ({', '.join(sorted(SUFFIXES)[:8])}, ...), directly or in sub-folders"
         )
     else:
         shown, found = str(source), _search_pattern(str(source))
-        mend = "the pattern matches no image; quote it and check the path"
+        fix = "the pattern matches no image; quote it and check the path"
     unreadable, videos = found.unreadable_text(), found.videos_text()
     if not found.images:
         if unreadable or not videos:
-            raise UserError(f"{shown}: {f'only {unreadable}' if unreadable else mend}")
+            raise UserError(f"{shown}: {f'only {unreadable}' if unreadable else fix}")
         raise UserError(f"{shown}: only {videos}; {USE_OF_VIDEOS}")
     if unreadable:
         logger.warning("%s: %s", shown, unreadable)
@@ -259,7 +259,7 @@ def check_exists(source: str | Path) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"{source}: cannot be looked up ({error})") from error
     if leads_nowhere(Path(source)):
-        raise UserError(f"{source}: {LEADS_NOWHERE}; mend it or leave it out")
+        raise UserError(f"{source}: {LEADS_NOWHERE}; fix it or leave it out")
     if not exists:
         raise UserError(f"{source}: no such file or folder; check the path")
 

@@ -103,7 +103,7 @@ def _check_each(
             if strict and isinstance(result, SkippedImage):
                 pool.shutdown(cancel_futures=True)
                 raise UnreadableImageError(
-                    f"{result.reason}; mend or remove it, or leave --strict out to skip it"
+                    f"{result.reason}; fix or remove it, or leave --strict out to skip it"
                 )
             results.append(result)
     return results

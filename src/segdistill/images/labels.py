@@ -80,7 +80,7 @@ def match_labels(
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """Return colours that are easy to tell apart, always the same for the same count.
+    """Return colours that are easy to distinguish, always the same for the same count.
 
     Hues advance by the golden angle, so that any first few are far apart; lightness alternates,
     which keeps neighbours apart for readers who see hues poorly.

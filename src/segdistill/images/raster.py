@@ -17,7 +17,7 @@ MOST_PIXELS_HELD = 178_956_970
 """Larger files are not read in one piece; as many as Pillow reads."""
 
 SAMPLED_PIXELS = 2**20
-"""From which a file's percentiles are told."""
+"""From which a file's percentiles are reported."""
 
 MOST_VALUES = 2**24
 """Bound on what is decoded at once, in pixels times bands."""
@@ -64,7 +64,7 @@ class Raster:
 
     @property
     def is_8_bit(self) -> bool:
-        """Whether all bands that are read hold 8-bit numbers, which are taken as they are."""
+        """Whether all bands that are read hold 8-bit numbers, which are taken unchanged."""
         return {self.dataset.dtypes[band - 1] for band in self.bands} == {"uint8"}
 
     @property
@@ -219,7 +219,7 @@ class Raster:
         return colours
 
     def _alpha_band(self) -> int | None:
-        """Return the number of the alpha channel, unless it is itself looked at."""
+        """Return the number of the alpha channel, unless it is itself evaluated."""
         alpha = [n for n, name in enumerate(self._interpretations, 1) if name == "alpha"]
         return alpha[0] if alpha and alpha[0] not in self.bands else None
 

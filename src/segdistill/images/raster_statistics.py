@@ -18,7 +18,7 @@ logger = logging.getLogger("segdistill")
 
 SAMPLED_FILES = 1000
 SAMPLED_VALUES = 2**25
-"""Bound on the values that are looked at, of all files together."""
+"""Bound on the values that are evaluated, of all files together."""
 
 PIXELS_A_FILE = 2**16
 
@@ -78,7 +78,7 @@ def _with_ranges(rasters: Sequence[ImageFile], reading: RasterReading) -> Raster
         except UnreadableImageError:
             if not reading.bands and _count_of_bands(file) > 3:
                 raise _TooManyBandsError from None
-            # Damaged ones are told, or skipped, when they are checked.
+            # Damaged ones are reported, or skipped, when they are checked.
     widths = {sample.shape[1] for sample in samples}
     if len(widths) != 1:  # none, or grey ones and coloured ones: each by its own percentiles
         return reading

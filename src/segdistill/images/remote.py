@@ -78,8 +78,8 @@ def find_remote_images(url: str) -> list[RemoteImage]:
             passed_over.count(Path(key).suffix.lower())
     others = ", ".join(filter(None, [passed_over.unreadable_text(), passed_over.videos_text()]))
     if not images:
-        mend = "the pattern matches no image" if pattern else "no images found there"
-        raise UserError(f"{url}: {f'only {others}' if others else f'{mend}; check the URL'}")
+        fix = "the pattern matches no image" if pattern else "no images found there"
+        raise UserError(f"{url}: {f'only {others}' if others else f'{fix}; check the URL'}")
     if others:
         logger.warning("%s: %s left out", url, others)
     return images

@@ -27,20 +27,20 @@ MOST_MISSING = 0.1
 """A video that ends earlier than it says, by more than this share, was cut off."""
 
 STEADY = 0.9
-"""A film of which this share of the frames follow each other at its rate has a steady one."""
+"""A video of which this share of the frames follow each other at its rate has a steady one."""
 
 LONG_GAP = 5
-"""In a film of a steady rate, frames are missing where none comes for so many frames' time."""
+"""In a video of a steady rate, frames are missing where none comes for so many frames' time."""
 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame of a film.
+    """A frame of a video.
 
     Attributes:
         number: from 1.
         pixels: upright, shape (height, width, 3).
-        time: when it is shown, in units of the film's time base, from the start of the file.
+        time: when it is shown, in units of the video's time base, from the start of the file.
     """
 
     number: int
@@ -57,9 +57,9 @@ class Video:
 
     Attributes:
         path: of the file.
-        rate: frames a second, on average.
+        rate: frames per second, on average.
         time_base: seconds of a unit of time.
-        pixel_aspect: width by height of a pixel; not 1 in films of DVDs and of many camcorders.
+        pixel_aspect: width by height of a pixel; not 1 in videos of DVDs and of many camcorders.
 
     Raises:
         UserError: it holds no pictures.
@@ -75,10 +75,10 @@ class Video:
         self._stream.thread_type = "AUTO"
         self.rate: Fraction = self._stream.average_rate or USUAL_RATE
         self.time_base: Fraction = self._stream.time_base or 1 / USUAL_RATE
-        # Phones, which turn their films, have square pixels: nothing is turned here.
+        # Phones, which turn their videos, have square pixels: nothing is turned here.
         self.pixel_aspect: Fraction = self._stream.sample_aspect_ratio or Fraction(1)
         # Clocks of broadcasts and of some recorders count on from hours before. Of the shortest
-        # films FFmpeg does not know it: then the first frame says.
+        # videos FFmpeg does not know it: then the first frame says.
         self._start: int | None = None
         if container.start_time is not None:
             self._start = round(Fraction(container.start_time, MICROSECONDS) / self.time_base)
@@ -246,6 +246,6 @@ def missing_frames(steps: Mapping[int, int], frame_time: int) -> int:
 def _upright(frame: Any) -> NDArray[np.uint8]:
     """Return a frame as it is meant to be seen, shape (height, width, 3)."""
     pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    # In degrees, anticlockwise; phones turn films by quarters.
+    # In degrees, anticlockwise; phones turn videos by quarters.
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels

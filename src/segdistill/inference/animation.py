@@ -10,7 +10,7 @@ from PIL import Image
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
 from segdistill.images.video import video_library
-from segdistill.inference.film_writer import FilmFormat, film_writer
+from segdistill.inference.video_writer import VideoFormat, video_writer
 
 ENDINGS = (".gif", ".mp4")
 
@@ -48,7 +48,7 @@ def write_frames(path: Path, frames: Sequence[Image.Image], milliseconds: int) -
     check_animation(path)
     if path.suffix.lower() == ".mp4":
         rate = Fraction(1000, milliseconds)
-        with film_writer(path, FilmFormat(rate, 1 / rate)) as writer:
+        with video_writer(path, VideoFormat(rate, 1 / rate)) as writer:
             for number, frame in enumerate(frames):
                 writer.add(np.asarray(frame), number)
         return

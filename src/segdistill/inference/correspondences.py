@@ -56,7 +56,7 @@ def embed(segmenter: Segmenter, image: NDArray[np.uint8]) -> Embedded:
 def heat_map(
     source: torch.Tensor, point: tuple[float, float], target: torch.Tensor
 ) -> torch.Tensor:
-    """Return how much each place of a map corresponds to a point of another.
+    """Return how much each location of a map corresponds to a point of another.
 
     Args:
         source: map that holds the point, shape (1, channels, h, w).

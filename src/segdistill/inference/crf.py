@@ -128,7 +128,7 @@ def gaussian_filter(height: int, width: int, sxy: float, weight: float, device: 
     """Return the normalised, weighted smoothness kernel.
 
     At deviation 1 a step of one row maps the lattice onto itself, so that the filter between
-    pixels is the same in every row but those near a border: it is worked out for a low strip, as
+    pixels is the same in every row but those near a border: it is computed for a low strip, as
     one sparse matrix, whose middle row then repeats.
     """
     repeats = sxy == 1

@@ -42,7 +42,7 @@ class SegmentedFiles:
     Attributes:
         folder: where; a path, or a URL.
         written: number of masks written now.
-        kept: number of masks that were there already.
+        kept: number of masks that existed already.
         skipped: images that could not be read.
         images: what is known of each image segmented now.
     """
@@ -65,7 +65,7 @@ def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOp
     """Check, before a model loads, that masks can be written.
 
     Raises:
-        UserError: a mask would replace an image, or a mask is there already and neither
+        UserError: a mask would replace an image, or a mask exists already and neither
             ``overwrite`` nor ``resume`` is set.
     """
     if options.overwrite and options.resume:
@@ -182,7 +182,7 @@ def _prepare_to_go_on(segmenter: Segmenter, folder: Path, names: Iterable[Path])
 def _kept(
     files: Sequence[ImageFile], names: Mapping[ImageFile, Path], folder: Path, options: MaskOptions
 ) -> set[ImageFile]:
-    """Return the images of which all that is to be written is there already."""
+    """Return the images of which all that is to be written exists already."""
     return {
         file
         for file in files

@@ -194,7 +194,7 @@ def _results(
 def _scored(
     segmenter: Segmenter, viewed: Iterable[_Viewed | SkippedImage], *, mirror: bool
 ) -> Iterator[_Scored | SkippedImage]:
-    """Work out class scores, of neighbouring images of one size together."""
+    """Compute class scores, of neighbouring images of one size together."""
 
     def size(each: _Viewed | SkippedImage) -> tuple[int, int] | None:
         return None if isinstance(each, SkippedImage) else each.pixels.shape[:2]

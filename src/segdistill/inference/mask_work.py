@@ -74,7 +74,7 @@ class MaskWork:
                         "distance": result.distance,
                     }
             if self.out.path is None:
-                # Whoever shares the work out writes it, once.
+                # Whoever shares the compute writes it, once.
                 (folder / CLASSES_FILE).unlink(missing_ok=True)
 
         return lambda rows: run_staged(rows, self.out, make)

@@ -174,7 +174,7 @@ def check_same_classes(file: Path, place: str, classes: Sequence[SegmentClass]) 
 
     Args:
         file: ``classes.json`` of the masks, or a copy; without one nothing is known of them.
-        place: where the masks lie, for people.
+        place: where the masks lie, for display.
         classes: of the model.
 
     Raises:

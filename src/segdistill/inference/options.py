@@ -12,7 +12,7 @@ RASTER_SUFFIX = ".tif"
 """Ending of the masks of GeoTIFFs, which are GeoTIFFs, too."""
 
 SMOOTHING = 0.7
-"""Of the class scores of films: about three frames count."""
+"""Of the class scores of videos: about three frames count."""
 
 RANGES = (
     Range("from 0 to below 1", lambda value: 0 <= value < 1, ("min_region",)),
@@ -28,7 +28,7 @@ class MaskOptions:
 
     Attributes:
         overlay: write ``NAME.overlay.jpg``, the mask's colours over the image; for GeoTIFFs
-            ``NAME.overlay.tif``, for films ``NAME.overlay.mp4``.
+            ``NAME.overlay.tif``, for videos ``NAME.overlay.mp4``.
         scores: write ``NAME.scores.npy``, class scores of shape (height, width, classes), float16.
         mirror: average with the mirrored image: a little better, twice the time.
         upsampling: ``guided`` brings class scores from the backbone's grid to pixels along the
@@ -40,13 +40,13 @@ class MaskOptions:
         resolution: shorter side at which the backbone sees images; by default as in training.
         bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``; by
             default as in training.
-        video: take the images of a folder, in the order of their names, for the frames of a film.
-        every: of films, segment one frame in so many.
-        smooth: of films, the weight of earlier frames in the class scores, from 0 to below 1; 0
+        video: take the images of a folder, in the order of their names, for the frames of a video.
+        every: of videos, segment one frame in so many.
+        smooth: of videos, the weight of earlier frames in the class scores, from 0 to below 1; 0
             judges each frame by itself. By default :data:`SMOOTHING`.
         strict: stop at the first image that cannot be read.
-        overwrite: replace masks that are there already.
-        resume: leave masks that are there already, and write those that are missing.
+        overwrite: replace existing masks.
+        resume: leave existing masks, and write those that are missing.
     """
 
     overlay: bool = False
@@ -66,7 +66,7 @@ class MaskOptions:
 
     @property
     def smoothing(self) -> float:
-        """The weight of earlier frames in films."""
+        """The weight of earlier frames in videos."""
         return SMOOTHING if self.smooth is None else self.smooth
 
     @property

@@ -22,7 +22,7 @@ MIN_RESOLUTION = 32
 
 @dataclass(frozen=True)
 class Classifier:
-    """What gives each place of a map of codes a class.
+    """What gives each location of a map of codes a class.
 
     Attributes:
         name: short.

@@ -1,8 +1,8 @@
-"""Steady labels over time: class scores of a film averaged along the motion of what it shows.
+"""Steady labels over time: class scores of a video averaged along the motion of what it shows.
 
 An exponential average of the scores on the grid, cell by cell. What was known of a cell comes from
 where it lay one frame before, found by block matching, and counts for less the worse the two match:
-what appears anew is judged by its own frame alone, and so is a whole frame after a cut.
+what appears again is judged by its own frame alone, and so is a whole frame after a cut.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 FINER = 4
-"""Matching looks at places this many times as fine as the cells, along a side."""
+"""Matching looks at places this many times as fine as the cells, along per side."""
 
 REACH = 8
 """How far things may move from frame to frame, in those places."""
@@ -69,7 +69,7 @@ class ScoreSmoother:
             image: that the grid covers, shape (height, width, 3).
 
         Returns:
-            Tensor of the same shape. A frame of another size begins anew.
+            Tensor of the same shape. A frame of another size begins again.
         """
         if self.strength <= 0:
             return scores
@@ -84,7 +84,7 @@ class ScoreSmoother:
         return scores
 
     def forget(self) -> None:
-        """Begin anew with the next frame."""
+        """Begin again with the next frame."""
         self._known = self._before = None
 
 

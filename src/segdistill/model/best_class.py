@@ -1,9 +1,9 @@
 """The best class of each pixel, from class scores on a grid, without the scores of all pixels.
 
-Between four neighbouring places of the grid bilinear scores are mixtures of theirs. A class that is
-beaten at all four by one and the same other class is nowhere the best between them, so only the
-others need to be enlarged: mostly one class, for which there is nothing to work out, and seldom
-more than a few of many.
+Between four neighbouring locations of the grid bilinear scores are mixtures of theirs. A class that
+is beaten at all four by one and the same other class is nowhere the best between them, so only the
+others need to be enlarged: mostly one class, for which there is nothing to compute, and seldom more
+than a few of many.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ MAX_VALUES = 2**20
 
 
 class _Side(NamedTuple):
-    """How the pixels of a side lie in the gaps between the places of a grid.
+    """How the pixels of per side lie in the gaps between the places of a grid.
 
     Gaps are of unequal width, and are worked on as if all were as wide as the widest.
 
@@ -65,7 +65,7 @@ def best_classes(scores: Scores, size: tuple[int, int]) -> NDArray[np.uint8]:
         >>> best_classes(scores, (1, 4)).tolist()
         [[1, 1, 0, 0]]
     """
-    # Beyond the outermost places scores stay as they are there.
+    # Beyond the outermost places scores stay unchanged there.
     grid = np.pad(scores, ((0, 0), (1, 1), (1, 1)), mode="edge")  # (c, h, w) -> (c, h+2, w+2)
     rows, columns = _side(size[0], scores.shape[1]), _side(size[1], scores.shape[2])
     winners = grid.argmax(axis=0).astype(np.uint8)

@@ -52,7 +52,7 @@ FACTS = (
     *("pos_intra_weight", "pos_inter_weight", "neg_inter_weight"),
     *("pos_intra_shift", "pos_inter_shift", "neg_inter_shift"),
 )
-"""Settings that are kept for people to read, by STEGO's names ('stabalize' is its spelling)."""
+"""Settings that are kept for display to read, by STEGO's names ('stabalize' is its spelling)."""
 
 EXPECTED = (
     "expected STEGO's layout: a state_dict with net.model.* (DINO's ViT), net.cluster1.0.*,"
@@ -154,7 +154,7 @@ def check_place(out: Path, *, overwrite: bool) -> None:
                 " choose another folder with --out"
             )
         return
-    # A conversion that was broken off leaves these.
+    # A conversion that was interrupted leaves these.
     own = {BACKBONE_FOLDER, PROBE_FILE, WEIGHTS_FILE}
     if out.exists() and (not out.is_dir() or any(each.name not in own for each in out.iterdir())):
         raise UserError(f"{out}: exists and is not a run; choose another folder with --out")

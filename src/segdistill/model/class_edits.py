@@ -63,7 +63,7 @@ def merged(classes: Sequence[SegmentClass], indices: Collection[int]) -> Classes
     """Make one class of several; those behind it move up, so that indices have no gaps.
 
     The merged class has the name and the colour of the first that somebody has named, or else of
-    the first. Classes without a name are numbered anew.
+    the first. Classes without a name are numbered again.
 
     Args:
         classes: in the order of their indices.

@@ -27,13 +27,13 @@ def encode_images(
     tile: int,
     mirror: bool = False,
 ) -> torch.Tensor:
-    """Encode images of one size, in tiles if a side is longer than a tile.
+    """Encode images of one size, in tiles if per side is longer than a tile.
 
     Args:
         images: 8-bit, shape (batch, 3, height, width), sides multiples of ``multiple``, on the
             device of the network.
         encode: the network.
-        stride: pixels a place of the code grid.
+        stride: pixels a location of the code grid.
         multiple: what sides and positions of tiles are a multiple of (itself one of ``stride``).
         tile: longest side of a tile, in pixels.
         mirror: average with the codes of the mirrored images.

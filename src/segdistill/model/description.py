@@ -18,7 +18,7 @@ class SegmentClass:
 
     Attributes:
         index: its value in masks.
-        name: shown to people; ``class 3`` until somebody names it.
+        name: shown; ``class 3`` until somebody names it.
         colour: red, green, blue, 0..255.
         clusters: the clusters of codes that it is made of, by their number; empty where it is the
             cluster of its own index, as long as nobody has merged classes.
@@ -60,12 +60,12 @@ def renamed_classes(
     """Return classes that replace others, with the names and colours of those they are much alike.
 
     Two classes are much alike if what both hold is more than half of what either holds. A class
-    without a name of its own is numbered anew.
+    without a name of its own is numbered again.
 
     Args:
         former: the classes that are replaced.
-        overlap: share of all locations that each former class and each new class have in common, shape
-            (former classes, new classes).
+        overlap: share of all locations that each former class and each new class have in common,
+            shape (former classes, new classes).
 
     Example:
         >>> classes = renamed_classes(
@@ -116,9 +116,9 @@ class SegmenterSettings:
     Attributes:
         resolution: shorter side, in pixels, of an image as the backbone sees it.
         classes: in the order of their indices.
-        training: facts on how it came to be, for people.
+        training: facts on how it came to be, for display.
         raster: how GeoTIFFs among the training images were read.
-        scale: pixels that the backbone saw for a pixel of a training image, along a side; the
+        scale: pixels that the backbone saw for a pixel of a training image, along per side; the
             median. GeoTIFFs of any size are seen at this scale.
     """
 

@@ -31,7 +31,7 @@ PROTOTYPES = "prototypes."
 CODE_MAPS = "code_maps."
 LEVELS = "levels"
 FORMAT = 1
-MEND = "restore it from a copy, or fit again"
+FIX = "restore it from a copy, or fit again"
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ def read_description(folder: Path) -> dict[str, Any]:
             " finished"
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {MEND}") from error
+        raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
     if not isinstance(description, dict) or "format" not in description:
-        raise UserError(f"{path}: does not describe a model; {MEND}")
+        raise UserError(f"{path}: does not describe a model; {FIX}")
     if description["format"] != FORMAT:
         raise UserError(
             f"{path}: format {description['format']}, but this version reads format {FORMAT};"
@@ -164,7 +164,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
         expected = {key: str(description["backbone"][key]) for key in ("name", "fingerprint")}
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{folder / DESCRIPTION_FILE}: does not say which backbone it needs; {MEND}"
+            f"{folder / DESCRIPTION_FILE}: does not say which backbone it needs; {FIX}"
         ) from error
     tensors = read_tensors(folder)
     network = _load_backbone(expected, backbone, folder)
@@ -182,7 +182,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {MEND}") from error
+        raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
     return tensors
 
 
@@ -196,12 +196,12 @@ def translate_misfits(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise UserError(f"{folder}: the model lacks {error}; {MEND}") from error
+        raise UserError(f"{folder}: the model lacks {error}; {FIX}") from error
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         # torch lists what does not fit on lines of their own.
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{folder}: the model's files do not fit together ({reason}); {MEND}"
+            f"{folder}: the model's files do not fit together ({reason}); {FIX}"
         ) from error
 
 

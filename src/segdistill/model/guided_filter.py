@@ -68,7 +68,7 @@ def guided_bands(
     functions = guided_functions(scores, image, radius=radius, averaging=averaging, noise=noise)
     stacked = functions.flatten(0, 1)[None]  # (4, classes, h, w) -> (1, 4 * classes, h, w)
     for rows in bands_of(height, width=width, classes=4 * classes):
-        with scores.device:  # where the places between cells are worked out
+        with scores.device:  # where the places between cells are computed
             band = enlarge_rows(stacked, (height, width), rows)
         *slopes, result = band.view(4, classes, -1, width)
         for slope, colour in zip(slopes, pixels_of(image, rows, scores), strict=True):

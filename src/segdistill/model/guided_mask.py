@@ -1,7 +1,7 @@
 """The best class of each pixel after the guided filter, without the scores of all pixels.
 
-Only classes that are the best in one of the cells around a pixel are looked at. For half of the
-pixels or more that is one, and nothing has to be worked out; others win seldom, and in specks.
+Only classes that are the best in one of the cells around a pixel are evaluated. For half of the
+pixels or more that is one, and nothing has to be computed; others win seldom, and in specks.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from segdistill.model.guided_filter import AVERAGING, NOISE, RADIUS, guided_functions
 
 AROUND = 2
-"""How many cells are looked at to each side of a gap between the middles of cells."""
+"""How many cells are evaluated to each side of a gap between the middles of cells."""
 
 MAX_VALUES = 2**17
 """Bound on the pixels that are worked on at once; small enough for a processor's caches."""
 
 
 class Side(NamedTuple):
-    """How the pixels of a side lie in the gaps between the middles of cells.
+    """How the pixels of per side lie in the gaps between the middles of cells.
 
     Gaps may differ by a pixel, and are worked on as if all were as wide as the widest.
 
@@ -60,7 +60,7 @@ class Side(NamedTuple):
 
 
 def gaps_of(pixels: int, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gap between the middles of cells in which each pixel of a side lies.
+    """Return the gap between the middles of cells in which each pixel of per side lies.
 
     Args:
         pixels: number of them along the side.
@@ -113,7 +113,7 @@ def guided_mask(
     """
     scores = scores.cpu()
     functions = guided_functions(scores, image, radius=radius, averaging=averaging, noise=noise)
-    # Beyond the middles of the outermost cells functions stay as they are there.
+    # Beyond the middles of the outermost cells functions stay unchanged there.
     grid = F.pad(functions, (1, 1, 1, 1), mode="replicate")  # (4, classes, h + 2, w + 2)
     return best_of_functions(
         grid,
@@ -136,7 +136,7 @@ def best_of_functions(
     Args:
         grid: slopes and constants of the classes in the cells before and after each gap, shape
             (4, classes, gaps + 1, gaps + 1).
-        possible: classes that are looked at, shape (classes, gaps, gaps).
+        possible: classes that are evaluated, shape (classes, gaps, gaps).
         image: shape (height, width, 3).
         rows: of the image, in the gaps from top to bottom.
         columns: of the image, in the gaps from left to right.
@@ -208,7 +208,7 @@ def _best_in_gaps(
     Args:
         corners: slopes and constants of the classes in the four cells of each gap, above before
             below and left before right, shape (4, 4, classes, gaps).
-        possible: classes that are looked at, shape (classes, gaps), most in the first gaps.
+        possible: classes that are evaluated, shape (classes, gaps), most in the first gaps.
         colours: of the pixels, shape (3, gaps, rows, columns).
         down: share of each row's way from above to below, shape (gaps, rows).
         right: share of each column's way from left to right, shape (gaps, columns).

@@ -12,7 +12,7 @@ from segdistill.objective.fused_interpolation import interpolate_cells, interpol
 class SegmentationHead(nn.Module):
     """A linear branch and, beside it, a branch with one hidden layer (STEGO, section 3.2).
 
-    ``code = W1 drop(f) + W3 relu(W2 drop(f))``, with channels dropped anew for each branch. All
+    ``code = W1 drop(f) + W3 relu(W2 drop(f))``, with channels dropped again for each branch. All
     layers act on single locations, so the head takes feature maps and lists of locations alike; the
     channels are the last dimension.
 
@@ -63,7 +63,7 @@ class SegmentationHead(nn.Module):
 
         Args:
             cells: features, shape (batch, cells, features); no gradient flows into them.
-            nearest: the cells around each place, shape (batch, locations, 4), int64.
+            nearest: the cells around each location, shape (batch, locations, 4), int64.
             weights: of those cells, which sum to 1, shape (batch, locations, 4).
 
         Returns:
@@ -87,7 +87,8 @@ class SegmentationHead(nn.Module):
 def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
     """Set whole channels of an image to zero, and enlarge the others to make up for it.
 
-    Neighbouring locations are so alike that dropping single values would leave what they say intact.
+    Neighbouring locations are so alike that dropping single values would leave what they say
+    intact.
 
     Args:
         features: shape (batch, ..., channels).

@@ -208,7 +208,7 @@ def _guided_mask(
     functions = linear_functions(
         scores[0], moments[:3], NOISE * noise, radius=RADIUS, averaging=AVERAGING
     )  # (4, classes, rows, w)
-    # Beyond the middles of the outermost cells functions stay as they are there.
+    # Beyond the middles of the outermost cells functions stay unchanged there.
     grid = F.pad(functions, (1, 1, 1, 1), mode="replicate")
     own = slice(gaps.start - first, gaps.stop - first)
     return best_of_functions(
@@ -236,7 +236,7 @@ def _bilinear_mask(context: _Context, wanted: slice) -> NDArray[np.uint8]:
 
 
 class CellMoments:
-    """Means of colours and of their products, by row of cells, each row worked out once.
+    """Means of colours and of their products, by row of cells, each row computed once.
 
     Args:
         read_rows: gives some rows of the image.

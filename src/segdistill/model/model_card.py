@@ -12,7 +12,7 @@ from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.version import __version__
 
 MEASURES = {"accuracy": "accuracy", "mean_iou": "mIoU", "boundary_f": "boundary F-score"}
-"""Scores of an evaluation, and what they are called before people."""
+"""Scores of an evaluation, and what they are called in text."""
 
 WHAT_IT_IS = (
     "Segments images into kinds of things that were found without labels, by segdistill"

@@ -368,7 +368,8 @@ class Segmenter(HubMixin, nn.Module):
         directions = F.normalize(self.prototypes.vectors.to(codes), dim=1)
         total = 0.0
         cells = F.normalize(codes.flatten(1).mT.float(), dim=1)  # (c, h, w) -> (cells, c)
-        for part in cells.split(CELLS_AT_ONCE):
+        for start in range(0, len(cells), CELLS_AT_ONCE):
+            part = cells[start : start + CELLS_AT_ONCE]
             total += float((1 - (part @ directions.mT).amax(dim=1)).sum())
         return total / len(cells)
 

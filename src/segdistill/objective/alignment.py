@@ -4,10 +4,10 @@ import torch
 
 
 def alignment_loss(codes: torch.Tensor, copies: torch.Tensor) -> torch.Tensor:
-    """Return the loss of every place, ``- cos(c, c')``: an optional term of STEGO's code.
+    """Return the loss of every location, ``- cos(c, c')``: an optional term of STEGO's code.
 
     Args:
-        codes: of an image, where each place of its copy comes from, shape (batch, locations,
+        codes: of an image, where each location of its copy comes from, shape (batch, locations,
             channels).
         copies: codes of the augmented copy at those locations, the same shape.
 

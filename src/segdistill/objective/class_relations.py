@@ -116,7 +116,7 @@ def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProp
     position = positions @ positions.T
     borders = relations.beside.sum(axis=1)
     proposals = []
-    for first, second in zip(*np.triu_indices(len(light), 1), strict=True):
+    for first, second in np.argwhere(np.triu(np.ones(light.shape, bool), 1)).tolist():
         if light[first, second] <= 0:
             continue
         surroundings = _surroundings(relations, first, second)
@@ -125,7 +125,7 @@ def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProp
         )
         proposals.append(
             MergeProposal(
-                (int(first), int(second)),
+                (first, second),
                 float(light[first, second] * surroundings),
                 float(light[first, second]),
                 surroundings,
@@ -154,7 +154,8 @@ def _surroundings(relations: ClassRelations, first: int, second: int) -> float:
 
 
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _count(table: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:

@@ -15,7 +15,7 @@ APPEARANCE_WEIGHT = 10.0
 SMOOTHNESS_WEIGHT = 3.0
 
 GUIDANCE_SIDE = 56
-"""Cells a side of the grid to which images are brought for this kernel."""
+"""Cells per side of the grid to which images are brought for this kernel."""
 
 
 def contrastive_crf_loss(
@@ -37,7 +37,7 @@ def contrastive_crf_loss(
     Args:
         colours: of the image at the locations, shape (batch, locations, colour channels).
         codes: unit vectors at the locations, shape (batch, locations, channels).
-        cells: row and column of each place, the same for all images, shape (locations, 2).
+        cells: row and column of each location, the same for all images, shape (locations, 2).
         alpha: variance of distance in the appearance kernel, in cells squared.
         beta: variance of colour in the appearance kernel.
         gamma: variance of distance in the smoothness kernel, in cells squared.
@@ -82,7 +82,7 @@ def pairwise_kernel(
 
     Args:
         colours: of the image at the locations, shape (batch, locations, colour channels).
-        cells: row and column of each place, the same for all images, shape (locations, 2).
+        cells: row and column of each location, the same for all images, shape (locations, 2).
         alpha: variance of distance in the appearance kernel, in cells squared.
         beta: variance of colour in the appearance kernel.
         gamma: variance of distance in the smoothness kernel, in cells squared.
@@ -116,7 +116,7 @@ def log_pairwise_kernel(
 
     Args:
         colours: as for :func:`pairwise_kernel`, and so are the rest.
-        cells: row and column of each place.
+        cells: row and column of each location.
         alpha: variance of distance in the appearance kernel.
         beta: variance of colour in the appearance kernel.
         gamma: variance of distance in the smoothness kernel.

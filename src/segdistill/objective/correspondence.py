@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 
 def correspondence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return the cosine similarity of every place of one map with every place of another.
+    """Return the cosine similarity of every location of one map with every location of another.
 
     Equation 1 of STEGO: ``F[p, q] = f[p] . g[q] / (|f[p]| |g[q]|)``.
 
@@ -27,7 +27,7 @@ def correspondence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 def unit_vectors(values: torch.Tensor) -> torch.Tensor:
-    """Bring the vector at each place to length 1, or leave it at 0.
+    """Bring the vector at each location to length 1, or leave it at 0.
 
     Args:
         values: shape (batch, locations, channels).
@@ -41,7 +41,7 @@ def unit_vectors(values: torch.Tensor) -> torch.Tensor:
 
 
 def centre_pointwise(correlation: torch.Tensor) -> torch.Tensor:
-    """Centre each place's correlations over its partners, keeping the mean over the batch.
+    """Centre each location's correlations over its partners, keeping the mean over the batch.
 
     'Spatial centring', section 3.2 of STEGO: it balances locations that resemble everything against
     locations that resemble nothing.

@@ -22,8 +22,8 @@ def depth_similarity(
 ) -> torch.Tensor:
     """Compare the depths of every two locations of an image.
 
-    - ``product``: ``D[p, q] = d[p] d[q]``, DepthG's own form. Two far locations are alike and two near
-      ones are not, so it pulls at what is far.
+    - ``product``: ``D[p, q] = d[p] d[q]``, DepthG's own form. Two far locations are alike and two
+      near ones are not, so it pulls at what is far.
     - ``difference``: ``exp(- |d[p] - d[q]| / s)``.
     - ``distance``: ``exp(- |X[p] - X[q]|^2 / (2 s^2))`` between the locations in space, so that two
       things equally far, but apart, differ.
@@ -34,13 +34,14 @@ def depth_similarity(
     Args:
         depth: at the locations, shape (batch, locations); for ``product`` in 0..1, as
             :func:`~segdistill.objective.scene_geometry.normalise_depth` returns it.
-        points: the same locations in space, shape (batch, locations, 3); only ``distance`` needs them.
+        points: the same locations in space, shape (batch, locations, 3); only ``distance`` needs
+            them.
         kind: which of the forms.
         reach: larger makes locations farther apart count as alike; ``product`` has none.
 
     Returns:
-        Tensor of shape (batch, locations, locations), symmetric, in 0..1; NaN for pairs with a place of
-        unknown (not finite) depth.
+        Tensor of shape (batch, locations, locations), symmetric, in 0..1; NaN for pairs with a
+        location of unknown (not finite) depth.
 
     Raises:
         ValueError: ``distance`` without points.
@@ -133,8 +134,8 @@ def depth_correlation_loss(
         stabilize: as above.
 
     Returns:
-        Tensor of shape (batch, locations, locations); 0 where the similarity is NaN, so an unknown depth
-        neither attracts nor repels.
+        Tensor of shape (batch, locations, locations); 0 where the similarity is NaN, so an unknown
+        depth neither attracts nor repels.
 
     Example:
         >>> one = torch.ones(1, 2, 2)
@@ -159,7 +160,7 @@ def released_depth_correlation(depth: torch.Tensor, side: int) -> torch.Tensor:
         side: S; the grid has S x S locations.
 
     Returns:
-        Tensor of shape (batch, S * S, S * S): 1, but 0 beside a place of depth 0.
+        Tensor of shape (batch, S * S, S * S): 1, but 0 beside a location of depth 0.
 
     Example:
         >>> released_depth_correlation(torch.rand(1, 9, 9) + 0.1, 2).unique().tolist()

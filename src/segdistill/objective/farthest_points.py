@@ -82,7 +82,9 @@ def locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Te
 
 
 def released_locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return locations as DepthG's released code does: transposed, and a cell short at the far edge.
+    """Return locations as DepthG's released code does.
+
+    They are transposed, and a cell short at the far edge.
 
     Rows come first where the sampler takes x, and rows and columns are divided by their number.
 

@@ -1,8 +1,8 @@
 """The mean correspondence loss and its gradient in one pass, without keeping any table of pairs.
 
-Every pair of locations has a loss, so the plain form keeps several tables of batch x locations x locations
-for the backward pass. The gradient is known as soon as the loss is, so here both are worked out
-together, a few images at a time, and only the gradient of the codes is kept.
+Every pair of locations has a loss, so the plain form keeps several tables of batch x locations x
+locations for the backward pass. The gradient is known as soon as the loss is, so here both are
+computed together, a few images at a time, and only the gradient of the codes is kept.
 """
 
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def mean_correspondence_loss(
     with torch.no_grad():
         level = torch.full((), -shift, dtype=features.dtype, device=features.device)
         # Correlations are linear in a partner's features: to take the mean over its locations from
-        # the features is to take it from each place's correlations with them.
+        # the features is to take it from each location's correlations with them.
         means = None
         if pointwise:
             means = other_features.mean(dim=1, keepdim=True)  # (others, 1, feature channels)

@@ -23,7 +23,7 @@ def interpolate_cells(
 
     Args:
         values: shape (batch, cells, channels).
-        nearest: which cells lie around each place, shape (batch, locations, 4), int64.
+        nearest: which cells lie around each location, shape (batch, locations, 4), int64.
         weights: of those cells, shape (batch, locations, 4).
 
     Returns:

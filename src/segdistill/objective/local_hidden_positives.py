@@ -22,8 +22,8 @@ def near_weights(points: torch.Tensor, *, reach: float = 0.1) -> torch.Tensor:
         reach: greater than 0, in typical distances; larger averages over more.
 
     Returns:
-        Tensor of shape (batch, locations, locations); rows sum to 1. A place of unknown (not finite)
-        position counts for itself alone.
+        Tensor of shape (batch, locations, locations); rows sum to 1. A place of unknown (not
+        finite) position counts for itself alone.
 
     Example:
         >>> near_weights(torch.tensor([[[0.0, 0, 1], [0, 0, 1], [5, 0, 1]]]))[0].round(decimals=2)
@@ -43,8 +43,8 @@ def attention_weights(attention: torch.Tensor) -> torch.Tensor:
     """Weigh locations by attention, where it is above the place's mean.
 
     Args:
-        attention: of the backbone's last block between locations (no class or register tokens), shape
-            (batch, heads, locations, locations).
+        attention: of the backbone's last block between locations (no class or register tokens),
+            shape (batch, heads, locations, locations).
 
     Returns:
         Tensor of shape (batch, locations, locations); rows sum to 1.
@@ -57,17 +57,17 @@ def attention_weights(attention: torch.Tensor) -> torch.Tensor:
         mean = attention.mean(
             dim=1
         )  # (batch, heads, locations, locations) -> (batch, locations, locations)
-        # "Not below", so that even attention keeps every place.
+        # "Not below", so that even attention keeps every location.
         kept = mean.where(mean >= mean.mean(dim=2, keepdim=True), 0.0)
         return kept / kept.sum(dim=2, keepdim=True)
 
 
 def average_codes(codes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return each place's code averaged over the locations that belong with it.
+    """Return each location's code averaged over the locations that belong with it.
 
     Args:
         codes: shape (batch, locations, channels).
-        weights: of every place for every place, shape (batch, locations, locations).
+        weights: of every location for every location, shape (batch, locations, locations).
 
     Returns:
         Tensor of shape (batch, locations, channels).
@@ -107,9 +107,9 @@ def released_attention_weights(attention: torch.Tensor) -> torch.Tensor:
 def released_near_weights(points: torch.Tensor, *, reach: float = 0.0) -> torch.Tensor:
     """Weigh locations by nearness in space as DepthG's released code does, as far as is known.
 
-    Locations within reach count alike, divided by the number of all locations: weights don't sum to 1, so
-    codes shrink. The released code's outputs show each place counting for itself alone: its reach,
-    whatever it is, is shorter than the gaps between the cells of a grid.
+    Locations within reach count alike, divided by the number of all locations: weights don't sum to
+    1, so codes shrink. The released code's outputs show each location counting for itself alone:
+    its reach, whatever it is, is shorter than the gaps between the cells of a grid.
 
     Args:
         points: locations in space, shape (batch, locations, 3).

@@ -14,12 +14,12 @@ ROWS_AT_ONCE = 1024
 def nearest_in_other_images(
     features: torch.Tensor, images: torch.Tensor, count: int
 ) -> torch.Tensor:
-    """Find, for each place, the locations of other images with the most similar features.
+    """Find, for each location, the locations of other images with the most similar features.
 
     Args:
         features: shape (locations, channels), of any length but zero.
-        images: number of the image of each place, shape (locations,), int64. If all locations are of
-            one image, any other place counts.
+        images: number of the image of each location, shape (locations,), int64. If all locations
+            are of one image, any other location counts.
         count: neighbours wanted of each; fewer are given if not all have as many.
 
     Returns:
@@ -35,7 +35,7 @@ def nearest_in_other_images(
     """
     locations = len(features)
     if locations < 2:
-        raise ValueError("one place alone has no neighbours")
+        raise ValueError("one location alone has no neighbours")
     one_image = bool((images == images[0]).all())
     image_of = torch.arange(locations) if one_image else images
     directions = F.normalize(features, dim=1)
@@ -53,7 +53,7 @@ def neighbour_agreement(clusters: torch.Tensor, neighbours: torch.Tensor) -> flo
     """Return how often locations share their cluster with their neighbours, beyond chance.
 
     Args:
-        clusters: cluster of each place, shape (locations,), int64, from 0.
+        clusters: cluster of each location, shape (locations,), int64, from 0.
         neighbours: indices of shape (locations, count), of :func:`nearest_in_other_images`.
 
     Returns:

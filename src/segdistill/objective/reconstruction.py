@@ -4,7 +4,7 @@ import torch
 
 
 def reconstruction_loss(decoded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Return the loss of every place, ``- cos(decoder(c), f)``: an optional term of STEGO.
+    """Return the loss of every location, ``- cos(decoder(c), f)``: an optional term of STEGO.
 
     Args:
         decoded: features as a decoder tells them from codes, shape (batch, locations, channels).

@@ -44,7 +44,7 @@ def sample_map(maps: torch.Tensor, locations: torch.Tensor) -> torch.Tensor:
 def bilinear_neighbours(
     locations: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the four cells around each place, and their bilinear weights.
+    """Find the four cells around each location, and their bilinear weights.
 
     ``sum(weights * map[cells])`` equals :func:`sample_map`. Reading just these cells is what
     makes a training step cheap: a map has thousands of cells, of which a step needs a few hundred.

@@ -74,9 +74,9 @@ def perspective_points(
     """Return where each cell's centre lies as the camera sees it: direction, and depth by ratio.
 
     ``(x / z, y / z, log z)`` of the point that :func:`unproject` gives. Twice as far is as far
-    apart at 2 m as at 100 m, and neither a far sky nor a near wall fills the scene, so locations that
-    are far apart here cover both the picture and the range of depths. A change of unit moves all
-    points alike and leaves their distances as they are.
+    apart at 2 m as at 100 m, and neither a far sky nor a near wall fills the scene, so locations
+    that are far apart here cover both the picture and the range of depths. A change of unit moves
+    all points alike and leaves their distances unchanged.
 
     Args:
         depth: along the viewing axis, in any unit, shape (batch, height, width).

@@ -22,7 +22,7 @@ class Kind:
 
     Attributes:
         title: short.
-        meaning: one sentence for people.
+        meaning: one sentence for display.
         read: takes the loss out of a record.
     """
 
@@ -98,7 +98,7 @@ class Curve:
 
     Attributes:
         title: short.
-        meaning: one sentence for people.
+        meaning: one sentence for display.
         raw: points of the loss of single steps, as SVG wants them.
         smooth: points of the running mean.
         dot: the only point, where there is a single step.
@@ -131,7 +131,7 @@ def curves_of(history: Sequence[StepRecord]) -> list[Curve]:
 
 
 def agreement_curve(agreement_history: Sequence[Mapping[str, float]]) -> Curve | None:
-    """Return the curve by which a training ended by itself.
+    """Return the curve by which a training stopped early.
 
     Args:
         agreement_history: of a fit, each with ``step`` and ``agreement``; see
@@ -144,8 +144,8 @@ def agreement_curve(agreement_history: Sequence[Mapping[str, float]]) -> Curve |
         return None
     return draw_curve(
         "Agreement",
-        "How well clusters of codes keep locations together whose features are alike: 1 is always, 0"
-        " is chance.",
+        "How well clusters of codes keep locations with similar features together: 1 is always,"
+        " 0 is chance.",
         np.array([record["step"] for record in agreement_history], np.float64),
         np.array([record["agreement"] for record in agreement_history], np.float64),
         rising=True,
@@ -164,7 +164,7 @@ def draw_curve(
 
     Args:
         title: short.
-        meaning: one sentence for people.
+        meaning: one sentence for display.
         steps: rising, shape (records,), at least one.
         values: finite, shape (records,).
         rising: whether the highest value is worth naming, not the lowest.

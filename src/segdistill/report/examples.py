@@ -213,7 +213,7 @@ def widened(part: slice, size: int, length: int) -> slice:
 
     Args:
         part: of the axis.
-        size: wanted; a part that is larger stays as it is.
+        size: wanted; a part that is larger stays unchanged.
         length: of the axis, at least ``size``.
 
     Example:

@@ -67,7 +67,9 @@ def masks_of_levels(sample: Sample, levels: Sequence[ShownLevel]) -> dict[str, N
     first = others[0].model
     image = first.read(sample.file.path)
     similarity = cluster_similarity(first.grid_codes(image), first.centres.cpu())
-    reduced = resize_image(image, reduced_size(*image.shape[:2], longest=max(sample.mask.shape)))
+    reduced = resize_image(
+        image, reduced_size(image.shape[0], image.shape[1], max(sample.mask.shape))
+    )
     for level in others:
         scores = class_similarity(similarity, [each.members for each in level.model.classes])
         masks[level.name] = upsampled_mask(scores, reduced)

@@ -133,7 +133,7 @@ def points_of(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> st
 
 
 def in_words(average_precision: float) -> str:
-    """Write an average precision for people.
+    """Write an average precision for display.
 
     Example:
         >>> in_words(0.4567), in_words(float("nan"))

@@ -1,4 +1,4 @@
-"""Numbers, times and settings in words for people."""
+"""Numbers, times and settings in words for display."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 METHODS = {
     "stego": "distilling feature correspondences (STEGO)",
-    "kmeans": "clustering features as they are (k-means)",
+    "kmeans": "clustering features unchanged (k-means)",
 }
 STAGES = {
     "features": "Features of the images",

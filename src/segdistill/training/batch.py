@@ -14,7 +14,7 @@ class Neighbourhoods:
     Attributes:
         cells: features of every cell needed, shape (batch, cells, channels). Images whose locations
             need fewer cells than others' are filled up with cells that no place needs.
-        nearest: which four of them lie around each place, shape (batch, locations, 4), int64.
+        nearest: which four of them lie around each location, shape (batch, locations, 4), int64.
         weights: bilinear weights, shape (batch, locations, 4).
     """
 
@@ -34,7 +34,7 @@ class Neighbourhoods:
 
     @property
     def features(self) -> torch.Tensor:
-        """Features of the four cells around each place, shape (batch, locations, 4, channels)."""
+        """Features of four cells around each location: (batch, locations, 4, channels)."""
         return around(self.cells, self.nearest)
 
 
@@ -44,7 +44,7 @@ class Guidance:
 
     Attributes:
         colours: normalised as for a network, shape (batch, locations, 3).
-        cells: row and column of each place, shape (locations, 2).
+        cells: row and column of each location, shape (locations, 2).
         around: raw features around the locations.
     """
 
@@ -96,8 +96,8 @@ class SampledDepth:
     Attributes:
         shares: from 0, the nearest place of the image, to 1, shape (batch, locations).
         points: in space, shape (batch, locations, 3).
-        attention: of the backbone between locations, shape (batch, heads, locations, locations), where
-            hidden positives need it.
+        attention: of the backbone between locations, shape (batch, heads, locations, locations),
+            where hidden positives need it.
     """
 
     shares: torch.Tensor

@@ -2,7 +2,7 @@
 
 Codes are first gathered into many prototypes. Any number of classes is then found among those in
 moments, with many starts, so that the number can be changed later without the images. The starts
-that fit best go on with the codes themselves.
+that fit best continue with the codes themselves.
 """
 
 import math
@@ -173,10 +173,10 @@ def finish(
     seed: int,
     judge: Callable[[torch.Tensor], float] | None = None,
 ) -> torch.Tensor:
-    """Go on with the best clusterings of prototypes on the codes themselves, and keep the best.
+    """Continue with the best clusterings of prototypes on the codes themselves, and keep the best.
 
-    What prototypes cannot tell apart, codes can: the best of the candidates are compared after a
-    few rounds on some of the codes, and the best of them goes on with all.
+    What prototypes cannot distinguish, codes can: the best of the candidates are compared after a
+    few rounds on some of the codes, and the best of them continues with all.
 
     Args:
         codes: shape (locations, channels), of any length but zero.
@@ -230,7 +230,7 @@ def renumbered(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def _two_levels(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor:
-    """Return the group of each place, about ``count`` groups: a few first, each then split."""
+    """Return the group of each location, about ``count`` groups: a few first, each then split."""
     locations = len(directions)
     if locations <= count:
         return torch.arange(locations)
@@ -246,7 +246,7 @@ def _two_levels(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor
 
 
 def _groups(directions: torch.Tensor, clusters: int, seed: int) -> torch.Tensor:
-    """Return the cluster of each place by plain k-means with one start."""
+    """Return the cluster of each location by plain k-means with one start."""
     if len(directions) <= clusters:
         return torch.arange(len(directions))
     kmeans = _faiss_kmeans(directions, clusters, iterations=SPLIT_ITERATIONS, seed=seed)

@@ -1,10 +1,10 @@
-"""When to stop training, told from the images alone.
+"""When to stop training, estimated without labels.
 
 The correspondence loss falls on long after the codes have begun to get worse: in the end they keep
-only a few of the differences that features tell. So some locations are watched. Every few steps they
-are clustered by their codes, and :func:`~segdistill.objective.neighbour_agreement` tells how well
-the clusters keep together what the backbone's features say belongs together. Training ends when
-that has not risen for a while, and the head with the best is kept.
+only a few of the differences that features tell. So some locations are watched. Every few steps
+they are clustered by their codes, and :func:`~segdistill.objective.neighbour_agreement` tells how
+well the clusters keep together what the backbone's features say belongs together. Training ends
+when that has not risen for a while, and the head with the best is kept.
 """
 
 import json
@@ -29,7 +29,7 @@ PATIENCE = 150
 """Steps without a better agreement after which training ends."""
 
 UNKNOWN_NUMBERS = (6, 12, 24)
-"""Numbers of clusters looked at where the number of classes is not known yet."""
+"""Numbers of clusters evaluated where the number of classes is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def agreement_of_codes(
 
     Args:
         codes: shape (locations, channels).
-        neighbours: of each place, shape (locations, count).
+        neighbours: of each location, shape (locations, count).
         clusters: numbers of clusters to look at.
         seed: of the clustering.
 
@@ -140,7 +140,7 @@ class EarlyStopping:
         return json.dumps([[record.step, record.agreement] for record in self.agreement_history])
 
     def go_on(self, notes: str, best_state: dict[str, torch.Tensor]) -> None:
-        """Go on where a run was broken off.
+        """Resume where a run was interrupted.
 
         Args:
             notes: of :meth:`notes`.

@@ -43,8 +43,8 @@ class Learned:
         streamed: feature maps that the store had no room for.
         linear_probe: trained beside the head, where it was asked for.
         class_count: how the number of classes was estimated, where it was not given.
-        agreement_history: how good codes were at some steps, where training ended by itself.
-        kept_step: the step whose codes were kept, where training ended by itself.
+        agreement_history: how good codes were at some steps, where training stopped early.
+        kept_step: the step whose codes were kept, where training stopped early.
     """
 
     segmenter: Segmenter

@@ -63,8 +63,8 @@ class Trained:
         history: the losses of every step.
         shifts: of the correspondence loss.
         locations: by which codes were judged.
-        agreement_history: how good codes were at some steps, where training ended by itself.
-        kept_step: the step whose codes were kept, where training ended by itself.
+        agreement_history: how good codes were at some steps, where training stopped early.
+        kept_step: the step whose codes were kept, where training stopped early.
         streamed: feature maps of augmented copies that the store had no room for.
     """
 
@@ -172,7 +172,7 @@ def train_and_log(
     run: RunFolder | None,
     progress: bool = False,
 ) -> list[StepRecord]:
-    """Train, going on from the run folder's checkpoint if there is one, and log every step.
+    """Train, resuming from the run folder's checkpoint if there is one, and log every step.
 
     Args:
         modules: changed in place.
@@ -232,7 +232,7 @@ def train_and_log(
                 progress=progress,
             )
             if run is not None and log is not None and history:
-                # Clustering may be broken off, too.
+                # Clustering may be interrupted, too.
                 write_checkpoint(run)
                 log.settings(settings.as_plain(), history[-1])
     finally:

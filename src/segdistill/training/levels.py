@@ -133,6 +133,6 @@ def _coarse_of_medium(
 
 def _grouping(parent: torch.Tensor, shares: torch.Tensor) -> Grouping:
     """Return the clusters of each class, the class of the largest share first."""
-    groups = [(parent == each).nonzero()[:, 0] for each in parent.unique()]
+    groups = [(parent == each).nonzero()[:, 0] for each in sorted(set(parent.tolist()))]
     groups.sort(key=lambda members: -float(shares[members].sum()))
     return tuple(tuple(members.tolist()) for members in groups)

@@ -38,11 +38,11 @@ class TrainingLog:
 
     Args:
         folder: of the log.
-        first_step: steps done by an earlier run that this one goes on with.
+        first_step: steps done by an earlier run that this one continues with.
     """
 
     def __init__(self, folder: Path, *, first_step: int = 0) -> None:
-        # What a run that was broken off logged after its last checkpoint, or before its first, is
+        # What a run that was interrupted logged after its last checkpoint, or before its first, is
         # logged again.
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 

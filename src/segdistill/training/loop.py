@@ -61,7 +61,7 @@ class Step:
 
     Attributes:
         record: its losses.
-        batch: what it looked at, on the modules's device.
+        batch: what it evaluated, on the modules's device.
     """
 
     record: StepRecord
@@ -93,7 +93,7 @@ def train(
         shifts: of the correspondence loss.
         settings: of the fit.
         compute: device and precision.
-        first_step: where to go on, counted from 0.
+        first_step: the step to resume from, counted from 0.
         on_step: called after each step.
         is_over: asked before each step; training ends once it says so.
         progress: show a progress bar.

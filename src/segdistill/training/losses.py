@@ -210,8 +210,8 @@ def sample_batch(
     """Return what the correspondence loss compares, at the locations of a batch.
 
     The head runs only on the cells around sampled locations, each once, which gives the same codes
-    there as running it on whole maps and sampling those. As in STEGO's code, both sets of locations of
-    an image see the same channels dropped.
+    there as running it on whole maps and sampling those. As in STEGO's code, both sets of locations
+    of an image see the same channels dropped.
 
     Args:
         head: from features to codes.

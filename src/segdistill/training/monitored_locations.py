@@ -1,4 +1,4 @@
-"""Some locations of the data set, by whose neighbours codes and clusters are judged without labels."""
+"""Locations whose neighbours in the features show, without labels, how good codes are."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ NEIGHBOURS = 10
 
 @dataclass(frozen=True)
 class MonitoredLocations:
-    """Locations that are looked at while training goes on.
+    """Locations that are evaluated while training continues.
 
     Attributes:
         features: prepared, shape (locations, channels).

@@ -47,10 +47,10 @@ REPORT_FILE = "report.html"
 LOG_FOLDER = "log"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
-# Settings that may differ when a run goes on: they change where and how fast, not what.
+# Settings that may differ when a run continues: they change where and how fast, not what.
 FREE_SETTINGS = frozenset({"device", "precision", "cache", "strict", "training.checkpoint_every"})
 
-# Settings that are as the run was begun with if they are left out when it goes on.
+# Settings that are as the run was begun with if they are left out when it continues.
 CONTINUED_SETTINGS = ("classes", "resolution", "segment_resolution", "dataset")
 
 
@@ -79,7 +79,7 @@ class RunFolder:
 
         Raises:
             UserError: the folder holds a run and neither ``overwrite`` nor ``resume`` was asked
-                for; or holds something else; or cannot be written; or the run to go on with had
+                for; or holds something else; or cannot be written; or the run to continue with had
                 other settings.
         """
         if overwrite and resume:
@@ -93,7 +93,7 @@ class RunFolder:
                 state = "a finished" if self.is_finished else "an unfinished"
                 raise UserError(
                     f"{self.path}: holds {state} run already;"
-                    " add --resume to go on with it, --overwrite to replace it,"
+                    " add --resume to continue with it, --overwrite to replace it,"
                     " or choose another folder with --out"
                 )
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
@@ -197,7 +197,7 @@ class RunFolder:
             modules: head and centres.
             optimiser: its running averages.
             history: the steps so far.
-            images: fingerprint of the images, to refuse going on with others.
+            images: fingerprint of the images, to refuse continuing with others.
             stopping: what it has seen, and its best state.
         """
         tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
@@ -240,8 +240,8 @@ class RunFolder:
             raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
         if metadata["images"] != images:
             raise UserError(
-                f"{self.path}: images or backbone have changed since the run was broken off; put"
-                " them back, or start anew with --overwrite"
+                f"{self.path}: images or backbone have changed since the run was interrupted; put"
+                " them back, or start again with --overwrite"
             )
         modules.load_state_dict(_part(tensors, "modules."))
         if stopping is not None:
@@ -263,7 +263,8 @@ class RunFolder:
     def conclude(self) -> None:
         """Do what is left to do once the model is written; nothing if it has been done."""
         plain, estimated = self.read_settings(), self.read_facts().get("class_count")
-        # Only now: a run that goes on after a break must estimate the number of classes once more.
+        # Only now: a run that continues after a break must estimate the number of classes once
+        # more.
         if estimated is not None and plain.get("classes") is None:
             self._write_plain_settings(plain | {"classes": estimated["chosen"]})
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -285,7 +286,7 @@ class RunFolder:
         if differing:
             raise UserError(
                 f"{self.path}: was begun with {', and '.join(differing)};"
-                " --resume goes on with the same settings, --overwrite starts anew"
+                " --resume continues with the same settings, --overwrite starts again"
             )
 
 

@@ -118,7 +118,7 @@ def training_set(
 def feature_maps(
     images: Sequence[CheckedImage], backbone: Backbone, settings: FitSettings, compute: Compute
 ) -> FeatureMaps:
-    """Return the feature maps of all views of the images, none worked out yet."""
+    """Return the feature maps of all views of the images, none computed yet."""
     views = views_of(
         images,
         Viewing(
@@ -149,7 +149,7 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
     clusters = FEWEST_CLASSES if settings.estimates_classes else cluster_count(settings)
     if locations < clusters:
         raise UserError(
-            f"--classes {clusters}: the images have only {locations} locations to tell apart;"
+            f"--classes {clusters}: the images have only {locations} locations to distinguish;"
             " give more images or ask for fewer classes"
         )
 
@@ -229,8 +229,8 @@ def cluster(
         head: trained, or ``None`` to cluster prepared features.
         probe: centres learned by gradient, or ``None``.
         settings: of the fit.
-        locations: by whose neighbours the clustering is chosen among many; without them, and without
-            a head, it is the one that fits the codes best.
+        locations: by whose neighbours the clustering is chosen among many; without them, and
+            without a head, it is the one that fits the codes best.
         progress: show a progress bar.
     """
 
@@ -277,7 +277,7 @@ def judge_of(
 
     Args:
         head: trained, on the CPU.
-        locations: that are looked at.
+        locations: that are evaluated.
     """
     codes = codes_of_locations(head, locations)
 

@@ -47,16 +47,16 @@ class Dataset(ABC):
 
     Attributes:
         name: short name, as it is given to commands.
-        title: one line for people.
+        title: one line for display.
         classes: names of the classes by index; empty if they differ from folder to folder.
         colours: one for each class.
         splits: parts that can be asked for, ``train`` and ``val`` first.
         obtain: where and how to get it.
-        layout: paths of its files, for people.
+        layout: paths of its files, for display.
         folder: where it lies under the root; the root may also be that folder itself.
         marker: file or folder that tells the data set's own folder from others.
         label_values: class of each value in a label file; other values are void. ``None`` takes
-            the values as they are.
+            the values unchanged.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Dataset(ABC):
         return values if self.label_values is None else map_labels(values, self.label_values)
 
     def read_label_values(self, path: Path) -> NDArray[np.int64]:
-        """Read the numbers in a label file, shape (height, width), as they are."""
+        """Read the numbers in a label file, shape (height, width), unchanged."""
         return read_labels(path)
 
     def class_names(self, root: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Films, of a video or of a folder of frames: what they hold, and where their masks go."""
+"""Videos, of a video or of a folder of frames: what they hold, and where their masks go."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.images.video import USUAL_RATE, Video
-from segdistill.inference.film_writer import FilmFormat
 from segdistill.inference.masks import CLASSES_FILE
 from segdistill.inference.options import MaskOptions
+from segdistill.inference.video_writer import VideoFormat
 
 FRAME_NAME = "frame_{:06d}.png"
 FRAME_PATTERN = re.compile(r"frame_[0-9]{6,}(\.scores\.npy|\.png)")
@@ -25,12 +25,12 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a film, of a video or a folder.
+    """A frame of a video, of a video or a folder.
 
     Attributes:
         mask: where its mask goes.
         pixels: gives the frame upright, shape (height, width, 3); called at most once.
-        time: when it is shown, in units of the film's time base.
+        time: when it is shown, in units of the video's time base.
     """
 
     mask: Path
@@ -39,21 +39,21 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Film:
+class FrameSequence:
     """What is segmented, and where to.
 
     Attributes:
         frames: in the order in which they are shown.
         folder: for masks and ``classes.json``.
         name: of the overlay, without ending.
-        shown: how the film of its overlay is.
+        shown: how the video of its overlay is.
         count: number of frames, roughly.
     """
 
     frames: Iterable[Frame]
     folder: Path
     name: str
-    shown: FilmFormat
+    shown: VideoFormat
     count: int
 
     @property
@@ -62,8 +62,8 @@ class Film:
         return self.folder / f"{self.name}.overlay.mp4"
 
 
-def film_of_video(video: Video, folder: Path, every: int) -> Film:
-    """Return the film of a video, of which one frame in so many is taken.
+def frames_of_video(video: Video, folder: Path, every: int) -> FrameSequence:
+    """Return the video of a video, of which one frame in so many is taken.
 
     Args:
         video: that is open.
@@ -77,18 +77,18 @@ def film_of_video(video: Video, folder: Path, every: int) -> Film:
                 path = folder / FRAME_NAME.format(each.number)
                 yield Frame(path, partial(_itself, each.pixels), each.time)
 
-    shown = FilmFormat(video.rate / every, video.time_base, video.pixel_aspect)
-    return Film(frames(), folder, video.path.stem, shown, -(-video.frames // every))
+    shown = VideoFormat(video.rate / every, video.time_base, video.pixel_aspect)
+    return FrameSequence(frames(), folder, video.path.stem, shown, -(-video.frames // every))
 
 
-def film_of_files(
+def frames_of_files(
     files: Sequence[ImageFile],
     names: Sequence[Path],
     folder: Path,
     options: MaskOptions,
     read: Callable[[Path], Picture],
-) -> Film:
-    """Return the film that image files make in the order of their names.
+) -> FrameSequence:
+    """Return the video that image files make in the order of their names.
 
     Args:
         files: the frames.
@@ -102,21 +102,21 @@ def film_of_files(
         Frame(folder / name, partial(read, file.path), number)
         for number, (file, name) in enumerate(chosen)
     ]
-    shown = FilmFormat(USUAL_RATE, 1 / USUAL_RATE)
-    return Film(frames, folder, folder.resolve().name, shown, len(frames))
+    shown = VideoFormat(USUAL_RATE, 1 / USUAL_RATE)
+    return FrameSequence(frames, folder, folder.resolve().name, shown, len(frames))
 
 
-def check_film_options(options: MaskOptions, *, films: bool) -> None:
-    """Check that what only films know is asked for where there are films.
+def check_video_options(options: MaskOptions, *, videos: bool) -> None:
+    """Check that what only videos know is asked for where there are videos.
 
     Args:
         options: how to segment.
-        films: whether a video is segmented.
+        videos: whether a video is segmented.
 
     Raises:
         UserError: an option is of no use.
     """
-    if films or options.video:
+    if videos or options.video:
         return
     for name, given in (("every", options.every != 1), ("smooth", options.smooth is not None)):
         if given:
@@ -132,7 +132,7 @@ def check_video_folder(folder: Path, name: str, options: MaskOptions) -> None:
         options: how.
 
     Raises:
-        UserError: masks are there already and neither ``overwrite`` nor ``resume`` is set.
+        UserError: masks exist already and neither ``overwrite`` nor ``resume`` is set.
     """
     if options.overwrite and options.resume:
         raise UserError("--overwrite and --resume: choose one")

@@ -1,4 +1,4 @@
-"""Writing films frame by frame, at the times at which they are to be shown."""
+"""Writing videos frame by frame, at the times at which they are to be shown."""
 
 import contextlib
 from collections.abc import Iterator
@@ -30,11 +30,11 @@ LIMITED_RANGE = 1
 
 
 @dataclass(frozen=True)
-class FilmFormat:
-    """How a film is shown.
+class VideoFormat:
+    """How a video is shown.
 
     Attributes:
-        rate: frames a second, on average.
+        rate: frames per second, on average.
         time_base: seconds of a unit in which times are given.
         pixel_aspect: width by height of a pixel.
     """
@@ -44,16 +44,16 @@ class FilmFormat:
     pixel_aspect: Fraction = Fraction(1)
 
 
-class FilmWriter:
-    """Writes frames of a film that is open.
+class VideoWriter:
+    """Writes frames of a video that is open.
 
     Args:
         av: PyAV.
         container: of PyAV, open for writing.
-        shown: how the film is.
+        shown: how the video is.
     """
 
-    def __init__(self, av: Any, container: Any, shown: FilmFormat) -> None:
+    def __init__(self, av: Any, container: Any, shown: VideoFormat) -> None:
         self._av = av
         self._container = container
         self._shown = shown
@@ -110,12 +110,12 @@ class FilmWriter:
 
 
 @contextlib.contextmanager
-def film_writer(path: Path, shown: FilmFormat) -> Iterator[FilmWriter]:
+def video_writer(path: Path, shown: VideoFormat) -> Iterator[VideoWriter]:
     """Open an MP4 file for writing; it appears when the block is done.
 
     Args:
         path: where to.
-        shown: how the film is.
+        shown: how the video is.
 
     Raises:
         UserError: PyAV is not installed, or the file cannot be written.
@@ -127,6 +127,6 @@ def film_writer(path: Path, shown: FilmFormat) -> Iterator[FilmWriter]:
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options=options) as container,
     ):
-        writer = FilmWriter(av, container, shown)
+        writer = VideoWriter(av, container, shown)
         yield writer
         writer.end()

@@ -1,4 +1,4 @@
-"""Segmenting films: frames come and go one by one, each with a mask, steady over time."""
+"""Segmenting videos: frames come and go one by one, each with a mask, steady over time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -16,9 +16,14 @@ from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import read_labels
 from segdistill.images.tree import is_output
 from segdistill.images.video import open_video, video_library
-from segdistill.inference.film_writer import FilmWriter, film_writer
-from segdistill.inference.films import Film, Frame, Picture, film_of_video, frame_outputs
 from segdistill.inference.folder import SegmentedFiles
+from segdistill.inference.frame_sequences import (
+    Frame,
+    FrameSequence,
+    Picture,
+    frame_outputs,
+    frames_of_video,
+)
 from segdistill.inference.masks import (
     CLASSES_FILE,
     check_same_classes,
@@ -31,15 +36,16 @@ from segdistill.inference.masks import (
 )
 from segdistill.inference.options import MaskOptions, files_beside
 from segdistill.inference.smoothing import ScoreSmoother
+from segdistill.inference.video_writer import VideoWriter, video_writer
 from segdistill.model.segmenter import Segmenter
 from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import progress_bar
 
 FORGOTTEN = 0.02
-"""A frame that counts for less than this in an average is not needed to go on with it."""
+"""A frame that counts for less than this in an average is not needed to continue with it."""
 
 MOST_REMEMBERED = 30
-"""Frames before a missing one that are looked at once more, however strong the smoothing: they are
+"""Frames before a missing one that are evaluated once more, however strong the smoothing: they are
 held decoded until it is known whether one is missing, 6 MB each at 1080p."""
 
 
@@ -48,7 +54,7 @@ class _Job(NamedTuple):
 
     Attributes:
         frame: itself.
-        pixels: as the backbone sees it; ``None`` where the mask is there already.
+        pixels: as the backbone sees it; ``None`` where the mask exists already.
         whole: the frame's pixels; ``None`` where they are not needed.
         writes: whether the mask is to be written.
     """
@@ -83,31 +89,31 @@ def segment_video(
     *,
     progress: bool = False,
 ) -> SegmentedFiles:
-    """Segment a video; see :func:`segment_film`.
+    """Segment a video; see :func:`segment_frames`.
 
     Raises:
         UserError: it cannot be read, or something cannot be written.
     """
     with open_video(path) as video:
-        film = film_of_video(video, folder, options.every)
-        done = segment_film(segmenter, film, options, progress=progress)
+        sequence = frames_of_video(video, folder, options.every)
+        done = segment_frames(segmenter, sequence, options, progress=progress)
     if not (done.written or done.kept):
         raise UserError(f"{path}: no frame of it can be decoded")
     return done
 
 
-def segment_film(
-    segmenter: Segmenter, film: Film, options: MaskOptions, *, progress: bool = False
+def segment_frames(
+    segmenter: Segmenter, video: FrameSequence, options: MaskOptions, *, progress: bool = False
 ) -> SegmentedFiles:
-    """Segment a film and write a mask a frame, ``classes.json`` and, if wanted, an overlay.
+    """Segment a video and write a mask a frame, ``classes.json`` and, if wanted, an overlay.
 
-    Frames come and go one by one: a film may be of any length. With ``resume`` masks that are there
-    are left, and frames just before a missing one are looked at once more, so that labels go on as
+    Frames come and go one by one: a video may be of any length. With ``resume`` existing masks
+    are left, and frames just before a missing one are evaluated once more, so that labels go on as
     steadily as they began.
 
     Args:
         segmenter: on its device.
-        film: what is segmented, and where to.
+        video: what is segmented, and where to.
         options: how, and what else to write.
         progress: show a progress bar.
 
@@ -115,17 +121,17 @@ def segment_film(
         UnreadableImageError: with ``strict``, for the first frame that cannot be read.
         UserError: something cannot be written.
     """
-    done = SegmentedFiles(film.folder)
+    done = SegmentedFiles(video.folder)
     pixels = np.zeros(len(segmenter.classes), np.int64)
     if options.overlay:
-        video_library(film.overlay)
+        video_library(video.overlay)
     if options.resume:
-        check_same_classes(film.folder / CLASSES_FILE, str(film.folder), segmenter.classes)
-    draws = options.overlay and not (options.resume and film.overlay.exists())
+        check_same_classes(video.folder / CLASSES_FILE, str(video.folder), segmenter.classes)
+    draws = options.overlay and not (options.resume and video.overlay.exists())
     with ExitStack() as stack:
-        writer: FilmWriter | None = None
-        advance = stack.enter_context(progress_bar("Segmenting", film.count, shown=progress))
-        for result in _results(segmenter, film, options, draws=draws):
+        writer: VideoWriter | None = None
+        advance = stack.enter_context(progress_bar("Segmenting", video.count, shown=progress))
+        for result in _results(segmenter, video, options, draws=draws):
             advance(1)
             if isinstance(result, SkippedImage):
                 if options.strict:
@@ -137,16 +143,16 @@ def segment_film(
             done.kept += not result.written
             if result.picture is None:
                 continue
-            if writer is None:  # not before: where no frame can be read there is no film to write
-                writer = stack.enter_context(film_writer(film.overlay, film.shown))
+            if writer is None:  # not before: where no frame can be read there is no video to write
+                writer = stack.enter_context(video_writer(video.overlay, video.shown))
             writer.add(result.picture, result.time)
     if done.written or done.kept:
-        write_classes(film.folder, segmenter.classes, pixels)
+        write_classes(video.folder, segmenter.classes, pixels)
     return done
 
 
 def _results(
-    segmenter: Segmenter, film: Film, options: MaskOptions, *, draws: bool
+    segmenter: Segmenter, video: FrameSequence, options: MaskOptions, *, draws: bool
 ) -> Iterator[_Result | SkippedImage]:
     """Segment frames; threads decode ahead of the backbone, and others write behind it."""
 
@@ -164,31 +170,31 @@ def _results(
     def finish(each: tuple[_Job, torch.Tensor | None] | SkippedImage) -> _Result | SkippedImage:
         if isinstance(each, SkippedImage):
             return each
-        ensure_classes(film.folder, segmenter.classes)
+        ensure_classes(video.folder, segmenter.classes)
         return _finished(*each, segmenter, options, draws=draws)
 
     threads = worker_threads()
-    planned = _planned(film.frames, options)
+    planned = _planned(video.frames, options)
     loaded = in_threads(load, planned, threads=threads, ahead=2 * threads)
-    scored = _replacing(_scored(segmenter, loaded, options), film, options)
+    scored = _replacing(_scored(segmenter, loaded, options), video, options)
     return in_threads(finish, scored, threads=threads, ahead=threads)
 
 
 def _replacing(
     scored: Iterable[tuple[_Job, torch.Tensor | None] | SkippedImage],
-    film: Film,
+    video: FrameSequence,
     options: MaskOptions,
 ) -> Iterator[tuple[_Job, torch.Tensor | None] | SkippedImage]:
     """Pass on frames; with ``overwrite`` remove what is there before the first is written.
 
-    What an earlier, longer film left would be taken for this one's. It stays until a frame of this
-    one has been segmented: a film that cannot be decoded replaces nothing.
+    What an earlier, longer video left would be taken for this one's. It stays until a frame of this
+    one has been segmented: a video that cannot be decoded replaces nothing.
     """
-    old = options.overwrite and is_output(film.folder, [CLASSES_FILE])
+    old = options.overwrite and is_output(video.folder, [CLASSES_FILE])
     for each in scored:
         if old and not isinstance(each, SkippedImage):
             old = False
-            for path in (*frame_outputs(film.folder), film.overlay):
+            for path in (*frame_outputs(video.folder), video.overlay):
                 path.unlink(missing_ok=True)
         yield each
 
@@ -212,7 +218,7 @@ def _planned(frames: Iterable[Frame], options: MaskOptions) -> Iterator[tuple[Fr
 
 
 def _is_there(frame: Frame, options: MaskOptions) -> bool:
-    """Whether all that is to be written of a frame is; the overlay is the whole film's."""
+    """Whether all that is to be written of a frame is; the overlay is the whole video's."""
     beside = files_beside(frame.mask, replace(options, overlay=False))
     return all(path.exists() for path in (frame.mask, *beside))
 
@@ -225,7 +231,7 @@ def _plan(waiting: Sequence[tuple[Frame, bool]]) -> tuple[Frame, bool, bool]:
 def _scored(
     segmenter: Segmenter, jobs: Iterable[_Job | SkippedImage], options: MaskOptions
 ) -> Iterator[tuple[_Job, torch.Tensor | None] | SkippedImage]:
-    """Work out class scores, of neighbouring frames together, and make them steady in turn."""
+    """Compute class scores, of neighbouring frames together, and make them steady in turn."""
     smoother = ScoreSmoother(options.smoothing)
 
     def size(job: _Job | SkippedImage) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Segmented films: a mask a frame, overlays that run as films do, and going on after a break."""
+"""Segmented videos: a mask a frame, overlays that run as videos do, and going on after a break."""
 
 import json
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tests.inference.films import read_film, striped_frames, write_film
+from tests.inference.videos import read_video, striped_frames, write_video
 from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.api import segment
 from segdistill.errors import UserError
 from segdistill.images.video import Video, open_video
-from segdistill.inference.film_segmentation import _planned
-from segdistill.inference.films import Frame
+from segdistill.inference.frame_sequences import Frame
 from segdistill.inference.options import MaskOptions
+from segdistill.inference.video_segmentation import _planned
 from segdistill.model.segmenter import Segmenter
 
 
@@ -30,7 +30,7 @@ def segmenter() -> Segmenter:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    return write_film(tmp_path / "clip.mp4", striped_frames(24))
+    return write_video(tmp_path / "clip.mp4", striped_frames(24))
 
 
 def masks_of(folder: Path) -> dict[str, NDArray[np.uint8]]:
@@ -48,7 +48,7 @@ def test_every_frame_gets_a_mask(tmp_path: Path, clip: Path, segmenter: Segmente
     masks = masks_of(tmp_path / "masks")
     assert next(iter(masks)) == "frame_000001.png"
     assert list(masks)[-1] == "frame_000024.png"
-    for (_, pixels), mask in zip(read_film(clip), masks.values(), strict=True):
+    for (_, pixels), mask in zip(read_video(clip), masks.values(), strict=True):
         np.testing.assert_array_equal(mask, segmenter.segment(pixels))
     classes = json.loads((tmp_path / "masks/classes.json").read_text())
     assert sum(each["pixels"] for each in classes) == 24 * 64 * 96
@@ -62,16 +62,16 @@ def test_labels_are_steadier(tmp_path: Path, clip: Path, segmenter: Segmenter) -
     assert more < usual < 0.8 * raw
 
 
-def test_the_overlay_runs_as_the_film_does(tmp_path: Path, segmenter: Segmenter) -> None:
+def test_the_overlay_runs_as_the_video_does(tmp_path: Path, segmenter: Segmenter) -> None:
     times = [0, 1, 2, 4, 8, 9, 10, 13]
-    clip = write_film(tmp_path / "clip.mp4", striped_frames(8, 66, 98), times=times)
+    clip = write_video(tmp_path / "clip.mp4", striped_frames(8, 66, 98), times=times)
     segment(segmenter, clip, tmp_path / "masks", overlay=True)
-    film = read_film(tmp_path / "masks/clip.overlay.mp4")
-    assert [time for time, _ in film] == pytest.approx([time / 10 for time in times], abs=1e-3)
+    video = read_video(tmp_path / "masks/clip.overlay.mp4")
+    assert [time for time, _ in video] == pytest.approx([time / 10 for time in times], abs=1e-3)
     colours = np.array([each.colour for each in segmenter.classes], np.float64)
-    source = read_film(clip)
+    source = read_video(clip)
     for (_, pixels), (_, before), mask in zip(
-        film, source, masks_of(tmp_path / "masks").values(), strict=True
+        video, source, masks_of(tmp_path / "masks").values(), strict=True
     ):
         assert pixels.shape == (66, 98, 3)
         expected = 0.45 * before + 0.55 * colours[mask]
@@ -83,8 +83,8 @@ def test_one_frame_in_so_many(tmp_path: Path, clip: Path, segmenter: Segmenter, 
     segment(segmenter, clip, tmp_path / "masks", every=every, overlay=True)
     numbers = [int(name[6:12]) for name in masks_of(tmp_path / "masks")]
     assert numbers == list(range(1, 25, every))
-    film = read_film(tmp_path / "masks/clip.overlay.mp4")
-    assert [time for time, _ in film] == pytest.approx([(n - 1) / 10 for n in numbers], abs=1e-3)
+    video = read_video(tmp_path / "masks/clip.overlay.mp4")
+    assert [time for time, _ in video] == pytest.approx([(n - 1) / 10 for n in numbers], abs=1e-3)
 
 
 def test_going_on_gives_what_an_unbroken_run_gives(
@@ -114,11 +114,11 @@ def test_going_on_gives_what_an_unbroken_run_gives(
     seen.clear()
     done = segment(segmenter, clip, tmp_path / "masks", overlay=True, resume=True)
     assert (done.written, done.kept) == (24 - begun, begun)
-    # Only what an average still remembers is looked at once more.
+    # Only what an average still remembers is evaluated once more.
     assert len(seen) == min(24, 24 - begun + 10)
     for name, mask in masks_of(tmp_path / "masks").items():
         assert (mask != whole[name]).mean() < 0.01
-    assert len(read_film(tmp_path / "masks/clip.overlay.mp4")) == 24
+    assert len(read_video(tmp_path / "masks/clip.overlay.mp4")) == 24
     assert (tmp_path / "masks/classes.json").exists()
     seen.clear()
     done = segment(segmenter, clip, tmp_path / "masks", overlay=True, resume=True)
@@ -126,7 +126,7 @@ def test_going_on_gives_what_an_unbroken_run_gives(
 
 
 def test_going_on_writes_scores_that_are_missing(tmp_path: Path, segmenter: Segmenter) -> None:
-    clip = write_film(tmp_path / "clip.mp4", striped_frames(4))
+    clip = write_video(tmp_path / "clip.mp4", striped_frames(4))
     whole, masks = tmp_path / "whole", tmp_path / "masks"
     segment(segmenter, clip, whole, scores=True)
     segment(segmenter, clip, masks)
@@ -159,14 +159,14 @@ def test_going_on_holds_few_frames_however_strong_the_smoothing(tmp_path: Path) 
         assert taken == 1
 
 
-def test_overwriting_leaves_nothing_of_a_longer_film(
+def test_overwriting_leaves_nothing_of_a_longer_video(
     tmp_path: Path, clip: Path, segmenter: Segmenter
 ) -> None:
     masks = tmp_path / "masks"
     segment(segmenter, clip, masks, overlay=True, scores=True)
     own = masks / "frame_000003-corrected.png"
     own.write_bytes((masks / "frame_000003.png").read_bytes())
-    short = write_film(tmp_path / "short/clip.mp4", striped_frames(3))
+    short = write_video(tmp_path / "short/clip.mp4", striped_frames(3))
     segment(segmenter, short, masks, overwrite=True)
     names = [f"frame_{number:06d}.png" for number in (1, 2, 3)]
     assert {path.name for path in masks.iterdir()} == {*names, own.name, "classes.json"}
@@ -185,37 +185,39 @@ def test_overwriting_begins_with_the_first_result(
     masks = tmp_path / "masks"
     segment(segmenter, clip, masks, overlay=True)
     before = {path.name for path in masks.iterdir()}
-    broken = write_film(tmp_path / "broken/clip.mp4", striped_frames(3))
+    broken = write_video(tmp_path / "broken/clip.mp4", striped_frames(3))
     monkeypatch.setattr(Video, "__iter__", lambda _: iter(()))
     with pytest.raises(UserError, match="no frame of it can be decoded"):
         segment(segmenter, broken, masks, overwrite=True)
     assert {path.name for path in masks.iterdir()} == before
 
 
-def test_folders_of_frames_are_films_if_asked(tmp_path: Path, segmenter: Segmenter) -> None:
+def test_folders_of_frames_are_videos_if_asked(tmp_path: Path, segmenter: Segmenter) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for number, pixels in enumerate(striped_frames(12)):
         Image.fromarray(pixels).save(folder / f"{number:03d}.png")
     (folder / "005b.jpg").write_text("dear")
     segment(segmenter, folder, tmp_path / "plain")
-    done = segment(segmenter, folder, tmp_path / "film", video=True, overlay=True)
+    done = segment(segmenter, folder, tmp_path / "video", video=True, overlay=True)
     assert (done.written, len(done.skipped)) == (12, 1)
     assert "005b.jpg" in done.skipped[0].reason
-    assert set(masks_of(tmp_path / "film")) == set(masks_of(tmp_path / "plain"))
-    assert flicker(masks_of(tmp_path / "film")) < flicker(masks_of(tmp_path / "plain"))
-    film = read_film(tmp_path / "film/film.overlay.mp4")
-    assert [time for time, _ in film] == pytest.approx([n / 25 for n in [*range(6), *range(7, 13)]])
+    assert set(masks_of(tmp_path / "video")) == set(masks_of(tmp_path / "plain"))
+    assert flicker(masks_of(tmp_path / "video")) < flicker(masks_of(tmp_path / "plain"))
+    video = read_video(tmp_path / "video/video.overlay.mp4")
+    assert [time for time, _ in video] == pytest.approx(
+        [n / 25 for n in [*range(6), *range(7, 13)]]
+    )
 
 
 def test_videos_beside_other_sources(tmp_path: Path, clip: Path, segmenter: Segmenter) -> None:
     Image.fromarray(striped_frames(1)[0]).save(tmp_path / "a.png")
-    other = write_film(tmp_path / "other/next.mkv", striped_frames(2))
+    other = write_video(tmp_path / "other/next.mkv", striped_frames(2))
     done = segment(segmenter, [clip, other, tmp_path / "a.png"], tmp_path / "masks")
     assert done.written == 24 + 2 + 1
     found = sorted(path.parent.name for path in (tmp_path / "masks").rglob("classes.json"))
     assert found == ["clip", "masks", "next"]
-    again = write_film(tmp_path / "more/clip.mkv", striped_frames(2))
+    again = write_video(tmp_path / "more/clip.mkv", striped_frames(2))
     with pytest.raises(UserError, match="two have one name"):
         segment(segmenter, [clip, again], tmp_path / "two")
 
@@ -244,7 +246,7 @@ def test_without_a_frame_there_is_no_overlay(tmp_path: Path, segmenter: Segmente
 
 
 def test_the_overlay_has_the_shape_of_the_pixels(tmp_path: Path, segmenter: Segmenter) -> None:
-    path = write_film(tmp_path / "a.mp4", striped_frames(2), pixel_aspect=Fraction(16, 11))
+    path = write_video(tmp_path / "a.mp4", striped_frames(2), pixel_aspect=Fraction(16, 11))
     segment(segmenter, path, tmp_path / "masks", overlay=True)
     with open_video(tmp_path / "masks/a.overlay.mp4") as video:
         assert video.pixel_aspect == Fraction(16, 11)

@@ -1,4 +1,4 @@
-"""Films for tests, made with PyAV."""
+"""Videos for tests, made with PyAV."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,7 +12,7 @@ from tests.helpers import striped_image
 Picture = NDArray[np.uint8]
 
 
-def write_film(
+def write_video(
     path: Path,
     frames: Sequence[Picture],
     *,
@@ -22,9 +22,9 @@ def write_film(
     pixel_aspect: Fraction = Fraction(1),
     faststart: bool = False,
 ) -> Path:
-    """Write a film; times are in tenths of a second."""
+    """Write a video; times are in tenths of a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The index first, as films are that are made for the web.
+    # The index first, as videos are that are made for the web.
     muxing = {"movflags": "faststart"} if faststart and path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=muxing) as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "10"})
@@ -42,8 +42,8 @@ def write_film(
     return path
 
 
-def read_film(path: Path) -> list[tuple[float, Picture]]:
-    """Return the frames of a film, each with its time in seconds."""
+def read_video(path: Path) -> list[tuple[float, Picture]]:
+    """Return the frames of a video, each with its time in seconds."""
     with av.open(str(path)) as container:
         return [
             (frame.time or 0.0, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))

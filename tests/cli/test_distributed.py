@@ -1,4 +1,4 @@
-"""Two processes that work together give what one gives; if one is killed, it is said."""
+"""Distributed runs: two processes give the same result as one; a killed process is reported."""
 
 import csv
 import os
@@ -27,14 +27,14 @@ def losses(folder: Path) -> np.ndarray:
         return np.array([float(row["total"]) for row in csv.DictReader(file)])
 
 
-def test_two_processes_give_what_one_gives(
+def test_two_processes_give_the_same_as_one(
     world: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(world)
     monkeypatch.setenv("SEGDISTILL_CACHE", str(world / "cache"))
 
     def both(*arguments: str, out: str) -> str:
-        """Run a command alone in this process, and in two others; return what those printed."""
+        """Run a command in this process, and in two others; return what the latter printed."""
         status, _, error = segdistill(*arguments, "--out", f"{out}1")
         assert status == 0, error
         status, printed, error = run(world, *arguments, "--devices", "2", "--out", f"{out}2")
@@ -46,11 +46,11 @@ def test_two_processes_give_what_one_gives(
     assert printed.count("Report:") == 1
     one, two = losses(world / "run1"), losses(world / "run2")
     assert len(one) == len(two) == 40
-    # Places, and the partners of random pairs, are drawn by each process among its own images.
+    # Each process draws locations and random pairs among its own images.
     for part in (slice(0, 10), slice(10, 20), slice(20, 40)):
         assert np.abs(one[part].mean() - two[part].mean()) < 0.25 * np.abs(one).max()
 
-    # The same model, scored and applied by one and by two.
+    # The same model, evaluated and applied by one process and by two.
     both("evaluate", "run2", "--images", "photos", "--labels", "labels", "--quiet", out="scores")
     confusion = [(world / f"scores{n}" / "confusion_cluster.csv").read_text() for n in (1, 2)]
     assert confusion[0] == confusion[1]
@@ -99,7 +99,7 @@ def test_a_mistake_is_reported_once(world: Path) -> None:
     assert "--devices 0: must be at least 1" in error
 
 
-def test_several_machines_must_know_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_machines_need_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="set MASTER_ADDR, MASTER_PORT, NODE_RANK"):
@@ -110,7 +110,7 @@ def test_several_machines_must_know_of_each_other(monkeypatch: pytest.MonkeyPatc
     assert ranks == [("2", "0"), ("3", "1")]
 
 
-def test_shares_make_up_the_whole() -> None:
+def test_shares_cover_all_items() -> None:
     items = list(range(7))
     groups = [Group(rank, 3) for rank in range(3)]
     assert sorted(item for group in groups for item in group.share(items)) == items

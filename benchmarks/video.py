@@ -1,12 +1,12 @@
-"""Steady labels over time: what smoothing does to labels of a film, and what a film costs.
+"""Steady labels over time: what smoothing does to labels of a video, and what a video costs.
 
-Makes a film (H.264) of CamVid's validation frames, where SEGDISTILL_DATA names a folder that holds
+Makes a video (H.264) of CamVid's validation frames, where SEGDISTILL_DATA names a folder that holds
 `camvid`, segments it with a run in several ways, and the same frames as a folder of images. Prints
 a Markdown table: the share of pixels that change class from one frame to the next, accuracy and
 mIoU against the labels in percent, and seconds beside those of the folder, the ways in turn, the
 best of some runs. Labels change, too, since the camera moves: the last row says how much.
 
-    python -m benchmarks.film runs/camvid
+    python -m benchmarks.video runs/camvid
 """
 
 import argparse
@@ -32,8 +32,8 @@ from segdistill.evaluation.confusion import ConfusionMatrix, score
 from segdistill.images.decode import read_image
 from segdistill.images.labels import VOID, read_labels
 from segdistill.inference import smoothing
-from segdistill.inference.film_writer import FilmFormat, film_writer
 from segdistill.inference.smoothing import Motion
+from segdistill.inference.video_writer import VideoFormat, video_writer
 
 RATE = 15
 HEADINGS = ("way", "pixels that change class %", "accuracy", "mIoU", "s", "times the folder's")
@@ -43,17 +43,17 @@ class Way(NamedTuple):
     """How frames are segmented."""
 
     name: str
-    film: bool
+    video: bool
     smooth: float = 0.0
     follows: bool = True
 
 
 WAYS = (
-    Way("folder of images", film=False),
-    Way("film, `--smooth 0`", film=True),
-    Way("film, `--smooth 0.7`", film=True, smooth=0.7),
-    Way("film, `--smooth 0.9`", film=True, smooth=0.9),
-    Way("film, 0.7 without following the motion", film=True, smooth=0.7, follows=False),
+    Way("folder of images", video=False),
+    Way("video, `--smooth 0`", video=True),
+    Way("video, `--smooth 0.7`", video=True, smooth=0.7),
+    Way("video, `--smooth 0.9`", video=True, smooth=0.9),
+    Way("video, 0.7 without following the motion", video=True, smooth=0.7, follows=False),
 )
 
 
@@ -63,8 +63,8 @@ def stand_still(locations: torch.Tensor, _before: torch.Tensor) -> Motion:
     return Motion(torch.zeros(2, h, w), torch.zeros(h, w))
 
 
-def write_film(path: Path, labelled: LabelledSet) -> None:
-    with film_writer(path, FilmFormat(Fraction(RATE), Fraction(1, RATE))) as writer:
+def write_video(path: Path, labelled: LabelledSet) -> None:
+    with video_writer(path, VideoFormat(Fraction(RATE), Fraction(1, RATE))) as writer:
         for number, (image, _) in enumerate(labelled.pairs):
             writer.add(read_image(image.path), number)
 
@@ -73,7 +73,7 @@ def masks_of(
     segmenter: segdistill.Segmenter, source: Path, way: Way, folder: Path
 ) -> tuple[list[Path], float]:
     """Return masks in the order of frames, and the seconds that they took."""
-    smooth = way.smooth if way.film else None
+    smooth = way.smooth if way.video else None
     follows = nullcontext() if way.follows else patch.object(smoothing, "find_motion", stand_still)
     start = time.perf_counter()
     with follows:
@@ -99,19 +99,19 @@ def lines(
         segmenter: on its device.
         images: frames, in the order of their names.
         labels: of all of them, under the same names.
-        work: where the film and masks go.
+        work: where the video and masks go.
         runs: of each way; the best counts.
     """
     labelled = labelled_folders(images, labels)
-    film = work / "film.mp4"
-    write_film(film, labelled)
+    video = work / "video.mp4"
+    write_video(video, labelled)
     # What is done once only.
     segmenter.segment(labelled.pairs[0][0].path)
     masks: dict[Way, list[Path]] = {}
     seconds = dict.fromkeys(WAYS, float("inf"))
     for _ in range(runs):
         for number, way in enumerate(WAYS):
-            source = film if way.film else images
+            source = video if way.video else images
             masks[way], taken = masks_of(segmenter, source, way, work / str(number))
             seconds[way] = min(seconds[way], taken)
     truth = [labelled.read(path) for _, path in labelled.pairs]

@@ -1,4 +1,4 @@
-"""Films: which frames they hold, and where their masks go."""
+"""Videos: which frames they hold, and where their masks go."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -6,29 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.inference.films import striped_frames, write_film
+from tests.inference.videos import striped_frames, write_video
 
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.images.video import open_video
-from segdistill.inference.films import (
-    check_film_options,
+from segdistill.inference.frame_sequences import (
     check_video_folder,
-    film_of_files,
-    film_of_video,
+    check_video_options,
+    frames_of_files,
+    frames_of_video,
 )
 from segdistill.inference.options import MaskOptions
 
 
-def test_the_film_of_a_video(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "clip.mov", striped_frames(8))
+def test_the_frames_of_a_video(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mov", striped_frames(8))
     with open_video(path) as video:
-        film = film_of_video(video, tmp_path / "masks", every=3)
-        frames = list(film.frames)
-        assert film.shown.rate == Fraction(10, 3)
-        seconds = [float(frame.time * film.shown.time_base) for frame in frames]
-    assert film.count == 3
-    assert film.overlay == tmp_path / "masks/clip.overlay.mp4"
+        sequence = frames_of_video(video, tmp_path / "masks", every=3)
+        frames = list(sequence.frames)
+        assert sequence.shown.rate == Fraction(10, 3)
+        seconds = [float(frame.time * sequence.shown.time_base) for frame in frames]
+    assert sequence.count == 3
+    assert sequence.overlay == tmp_path / "masks/clip.overlay.mp4"
     names = ["frame_000001.png", "frame_000004.png", "frame_000007.png"]
     assert [frame.mask for frame in frames] == [tmp_path / "masks" / name for name in names]
     assert seconds == pytest.approx([0.0, 0.3, 0.6])
@@ -37,7 +37,7 @@ def test_the_film_of_a_video(tmp_path: Path) -> None:
     assert np.abs(first.astype(int) - last).mean() > 1
 
 
-def test_the_film_of_files(tmp_path: Path) -> None:
+def test_the_frames_of_files(tmp_path: Path) -> None:
     read = []
 
     def reader(path: Path) -> NDArray[np.uint8]:
@@ -46,27 +46,27 @@ def test_the_film_of_files(tmp_path: Path) -> None:
 
     files = [ImageFile(tmp_path / f"{each}.jpg", Path(f"{each}.jpg")) for each in "abcde"]
     names = [file.name.with_suffix(".png") for file in files]
-    film = film_of_files(files, names, tmp_path / "masks", MaskOptions(every=2), reader)
-    frames = list(film.frames)
-    assert (film.count, film.overlay) == (3, tmp_path / "masks/masks.overlay.mp4")
+    video = frames_of_files(files, names, tmp_path / "masks", MaskOptions(every=2), reader)
+    frames = list(video.frames)
+    assert (video.count, video.overlay) == (3, tmp_path / "masks/masks.overlay.mp4")
     assert [(frame.mask.name, frame.time) for frame in frames] == [
         ("a.png", 0),
         ("c.png", 1),
         ("e.png", 2),
     ]
-    assert film.shown.rate == 1 / film.shown.time_base == 25
+    assert video.shown.rate == 1 / video.shown.time_base == 25
     assert not read
     frames[1].pixels()
     assert read == ["c.jpg"]
 
 
-def test_only_films_know_every_and_smooth() -> None:
+def test_only_videos_know_every_and_smooth() -> None:
     for wrong in (MaskOptions(every=2), MaskOptions(smooth=0.0)):
         with pytest.raises(UserError, match="is for videos; add --video"):
-            check_film_options(wrong, films=False)
-        check_film_options(wrong, films=True)
-    check_film_options(MaskOptions(video=True, every=2, smooth=0.5), films=False)
-    check_film_options(MaskOptions(), films=False)
+            check_video_options(wrong, videos=False)
+        check_video_options(wrong, videos=True)
+    check_video_options(MaskOptions(video=True, every=2, smooth=0.5), videos=False)
+    check_video_options(MaskOptions(), videos=False)
 
 
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
