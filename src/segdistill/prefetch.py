@@ -64,7 +64,7 @@ def in_batches(
     """Group consecutive items of the same kind into batches, in order.
 
     Args:
-        items: the items, taken unchanged needed.
+        items: the items, taken as they are needed.
         kind: returns the kind of an item; items of kind ``None`` get a batch each.
         most: returns the largest size of the batch that an item starts or joins.
 

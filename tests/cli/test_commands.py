@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -285,7 +286,10 @@ def test_cache_is_shown_and_cleared(fitted: Path, segdistill: Run) -> None:
     status, out, _ = segdistill("cache")
     assert status == 0
     precision = choose_compute("cpu", "auto").precision
-    assert f"tiny-0123456789abcdef-{precision}-v1: 6 maps" in out
+    # One map per image, and those of the relit copies that the merge proposals need.
+    stored = re.search(rf"tiny-0123456789abcdef-{precision}-v1: (\d+) maps", out)
+    assert stored is not None
+    assert int(stored[1]) >= 6
     status, out, _ = segdistill("cache", "--clear")
     assert "Cleared" in out
     assert "no features are stored" in segdistill("cache")[1]

@@ -130,7 +130,7 @@ def _on_cpu(run: Source | Segmenter, backbone: str | None) -> Segmenter:
 def _files(
     run: Source | Segmenter, images: Source | Sequence[Source] | None, *, needed: bool
 ) -> list[ImageFile]:
-    """Return the images given, or those of the run as far unchanged still there."""
+    """Return the images given, or those of the run as far as still there."""
     if images is not None:
         return image_files(images)
     if isinstance(run, Segmenter):

@@ -85,7 +85,7 @@ class SegmentationEstimator:
 
         Args:
             images: see the class.
-            y: not evaluated; there for pipelines.
+            y: ignored; there for pipelines.
 
         Raises:
             UserError: an image is of another shape or type, or a parameter cannot be used.

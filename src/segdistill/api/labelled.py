@@ -24,7 +24,7 @@ class LabelledSet:
     Attributes:
         pairs: images and their label files.
         read: reads a label file as class indices, 255 for 'not labelled'.
-        names: of the label classes, as far unchanged known.
+        names: of the label classes, as far as known.
     """
 
     pairs: list[tuple[ImageFile, Path]]

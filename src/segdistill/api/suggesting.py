@@ -43,7 +43,7 @@ def suggest_names(
         words: to choose from: a text file with a word a line, or a list of words.
         model: hub id or local folder of a CLIP or SigLIP network, or what embeds pictures and
             sentences.
-        images: in which the classes are evaluated, 40 of them at most; by default those of the fit.
+        images: in which the classes are shown, 40 of them at most; by default those of the fit.
         top: words to name for each class.
         unique: propose no word twice.
         keep_named: with ``unique``, leave the names that somebody has given where they are.

@@ -32,7 +32,7 @@ class HeatPicture:
     """An image with what corresponds to the point.
 
     Attributes:
-        index: of the image among those evaluated.
+        index: of the image among those shown.
         name: of the file.
         photo: address of the image.
         heat: address of the layer to lay over it.
@@ -61,7 +61,7 @@ def correspondences_of(
 
     Args:
         run: whose features and codes.
-        files: the images evaluated.
+        files: the images shown.
         indices: of those to show; the first holds the point.
         point: (x, y) as shares of width and height, from 0 to 1.
         by: the backbone's features or the codes that were learned.

@@ -1,4 +1,4 @@
-"""A run folder that is evaluated: its model follows each change of its classes."""
+"""A run folder that is open: its model follows each change of its classes."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from segdistill.model.class_sets import ClassSet, ClassSets, read_class_sets
 from segdistill.model.description import SegmentClass
 from segdistill.model.files import DESCRIPTION_FILE
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
+from segdistill.model.upsampling import cleaned_mask
 from segdistill.report.examples import LONGEST_SIDE, Sample, reduced_size
 
 KEPT_CODES = 96
@@ -176,7 +176,7 @@ class LiveRun:
         with torch.no_grad():
             codes = seen.codes.to(segmenter.compute.device)
             scores = segmenter.scores_of_codes(codes).cpu()
-        return upsampled_mask(scores, seen.image)
+        return cleaned_mask(scores, seen.image)
 
     def _embed(self, file: ImageFile) -> Embedded:
         image = self.read(file.path)

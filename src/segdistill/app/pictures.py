@@ -37,7 +37,7 @@ class Picture:
     """An image with its classes.
 
     Attributes:
-        index: of the image among those evaluated; -1 for one that is not among them.
+        index: of the image among those shown; -1 for one that is not among them.
         name: of the file.
         alt: says which classes are in it.
         photo: address of the image.
@@ -62,7 +62,7 @@ class MissingPicture:
     """An image that cannot be shown.
 
     Attributes:
-        index: of the image among those evaluated.
+        index: of the image among those shown.
         name: of the file.
         reason: why.
     """
@@ -87,7 +87,7 @@ def picture_of(
         mask: class indices, shape (height, width).
         classes: in the order of their indices.
         name: of the file.
-        index: of the image among those evaluated.
+        index: of the image among those shown.
     """
     shares = shares_of(class_pixels([mask], len(classes)))[0].tolist()
     parts = [

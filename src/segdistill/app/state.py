@@ -1,4 +1,4 @@
-"""What the app works with: a run, the images that are evaluated, and another run to compare."""
+"""What the app works with: a run, the images that are shown, and another run to compare."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,7 +94,7 @@ class AppState:
         """Return one image, reduced.
 
         Args:
-            index: among the images evaluated.
+            index: among the images shown.
             run: whose classes are shown; by default those of the run that the app was opened with.
         """
         shown = run or self.run

@@ -92,7 +92,7 @@ def label_names(names: Sequence[str], count: int) -> tuple[str, ...]:
     """Return names of label classes, a number where one has no name.
 
     Args:
-        names: as far unchanged known.
+        names: as far as known.
         count: of the label classes.
 
     Example:

@@ -34,7 +34,7 @@ class Evaluation:
         scores: by kind of prediction.
         counts: confusion matrices by kind of prediction, shape (predictions, label classes).
         clusters: names of the clusters, as they are in masks.
-        names: of the label classes, as far unchanged known.
+        names: of the label classes, as far as known.
         images: number of images scored.
         skipped: images that could not be used, or their labels, and why.
         protocol: how masks were made, as plain values.

@@ -51,7 +51,7 @@ def common_height(aspects: Sequence[float], spacing: Spacing) -> int:
 def band_panels(
     aspects: Sequence[float], rows: int, spacing: Spacing, *, top: int = 0
 ) -> list[list[Panel]]:
-    """Return a place for each picture of a row of images: unchanged, their labels, and so on.
+    """Return a place for each picture of a row: the images, their labels, and so on.
 
     Args:
         aspects: width over height of each image.

@@ -14,7 +14,7 @@ from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.refinement import refined_mask
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
+from segdistill.model.upsampling import cleaned_mask
 from segdistill.progress import progress_bar
 from segdistill.report.examples import evenly_spread, reduced_size
 
@@ -131,8 +131,8 @@ def _shown(
     scores = segmenter.grid_scores(image)
     masks = {}
     if clustered is not None:
-        masks[CLUSTERED] = upsampled_mask(clustered.grid_scores(image), reduced)
-    masks[SEGMENTED] = upsampled_mask(scores, reduced)
+        masks[CLUSTERED] = cleaned_mask(clustered.grid_scores(image), reduced)
+    masks[SEGMENTED] = cleaned_mask(scores, reduced)
     if crf:
         masks[REFINED] = refined_mask(scores, reduced)
     return Shown(reduced, None if labels is None else _nearest(labels, size), masks)

@@ -167,7 +167,7 @@ def check_depth_size(path: Path, depth: tuple[int, int], image: tuple[int, int])
 
 
 def read_depth_values(path: Path) -> NDArray[np.float64]:
-    """Read the numbers of a depth map unchanged stored; see :func:`read_depth`.
+    """Read the numbers of a depth map as they are stored; see :func:`read_depth`.
 
     Returns:
         Array of shape (height, width), NaN where a GeoTIFF says that it has no data.

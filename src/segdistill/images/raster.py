@@ -219,7 +219,7 @@ class Raster:
         return colours
 
     def _alpha_band(self) -> int | None:
-        """Return the number of the alpha channel, unless it is itself evaluated."""
+        """Return the number of the alpha channel, unless it is itself used."""
         alpha = [n for n, name in enumerate(self._interpretations, 1) if name == "alpha"]
         return alpha[0] if alpha and alpha[0] not in self.bands else None
 

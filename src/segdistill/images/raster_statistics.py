@@ -18,7 +18,7 @@ logger = logging.getLogger("segdistill")
 
 SAMPLED_FILES = 1000
 SAMPLED_VALUES = 2**25
-"""Bound on the values that are evaluated, of all files together."""
+"""Bound on the values that are read, of all files together."""
 
 PIXELS_A_FILE = 2**16
 

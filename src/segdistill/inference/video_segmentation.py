@@ -45,7 +45,7 @@ FORGOTTEN = 0.02
 """A frame that counts for less than this in an average is not needed to continue with it."""
 
 MOST_REMEMBERED = 30
-"""Frames before a missing one that are evaluated once more, however strong the smoothing: they are
+"""Frames before a missing one that are segmented once more, however strong the smoothing: they are
 held decoded until it is known whether one is missing, 6 MB each at 1080p."""
 
 
@@ -108,7 +108,7 @@ def segment_frames(
     """Segment a video and write a mask a frame, ``classes.json`` and, if wanted, an overlay.
 
     Frames come and go one by one: a video may be of any length. With ``resume`` existing masks
-    are left, and frames just before a missing one are evaluated once more, so that labels go on as
+    are left, and frames just before a missing one are segmented once more, so that labels go on as
     steadily as they began.
 
     Args:

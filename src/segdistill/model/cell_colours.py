@@ -11,7 +11,7 @@ QUIET_SHARE = 0.75
 """Share of the cells, those of least variance, that tell the noise: edges run in the others."""
 
 SAMPLES = 16
-"""Pixels along per side of a cell that tell its colours: of larger cells not all are evaluated."""
+"""Pixels sampled along each side of a cell for its colours; larger cells are not read whole."""
 
 LEAST_NOISE = 1 / 255
 """Deviation of the noise that is always there: one level of an image of 8 bits."""

@@ -1,6 +1,6 @@
 """The best class of each pixel after the guided filter, without the scores of all pixels.
 
-Only classes that are the best in one of the cells around a pixel are evaluated. For half of the
+Only classes that are the best in one of the cells around a pixel are considered. For half of the
 pixels or more that is one, and nothing has to be computed; others win seldom, and in specks.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segdistill.model.guided_filter import AVERAGING, NOISE, RADIUS, guided_functions
 
 AROUND = 2
-"""How many cells are evaluated to each side of a gap between the middles of cells."""
+"""How many cells are considered on each side of a gap between the middles of cells."""
 
 MAX_VALUES = 2**17
 """Bound on the pixels that are worked on at once; small enough for a processor's caches."""
@@ -136,7 +136,7 @@ def best_of_functions(
     Args:
         grid: slopes and constants of the classes in the cells before and after each gap, shape
             (4, classes, gaps + 1, gaps + 1).
-        possible: classes that are evaluated, shape (classes, gaps, gaps).
+        possible: classes that are considered, shape (classes, gaps, gaps).
         image: shape (height, width, 3).
         rows: of the image, in the gaps from top to bottom.
         columns: of the image, in the gaps from left to right.
@@ -208,7 +208,7 @@ def _best_in_gaps(
     Args:
         corners: slopes and constants of the classes in the four cells of each gap, above before
             below and left before right, shape (4, 4, classes, gaps).
-        possible: classes that are evaluated, shape (classes, gaps), most in the first gaps.
+        possible: classes that are considered, shape (classes, gaps), most in the first gaps.
         colours: of the pixels, shape (3, gaps, rows, columns).
         down: share of each row's way from above to below, shape (gaps, rows).
         right: share of each column's way from left to right, shape (gaps, columns).

@@ -26,8 +26,8 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.hub import HubMixin
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import Prototypes
-from segdistill.model.region_cleanup import MIN_REGION, absorb_small_regions, min_pixels
-from segdistill.model.upsampling import Upsampling, upsampled_mask
+from segdistill.model.region_cleanup import MIN_REGION
+from segdistill.model.upsampling import Upsampling, cleaned_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
 from segdistill.storage import is_url
 
@@ -430,8 +430,7 @@ class Segmenter(HubMixin, nn.Module):
                 " array; segdistill.segment takes several"
             )
         scores = self.grid_scores(pixels, mirror=mirror, resolution=resolution)
-        mask = upsampled_mask(scores, pixels, upsampling=upsampling)
-        return absorb_small_regions(mask, min_pixels(min_region, *mask.shape))
+        return cleaned_mask(scores, pixels, upsampling=upsampling, min_region=min_region)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model into a folder, as safetensors and JSON.

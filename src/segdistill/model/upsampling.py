@@ -16,6 +16,7 @@ from segdistill.model.best_class import mask_of
 from segdistill.model.dense import enlarged_bands
 from segdistill.model.guided_filter import guided_bands, sharpened
 from segdistill.model.guided_mask import guided_mask
+from segdistill.model.region_cleanup import MIN_REGION, absorb_small_regions, min_pixels
 
 Upsampling = Literal["guided", "bilinear"]
 
@@ -49,6 +50,31 @@ def upsampled_mask(
     if upsampling == "guided":
         return guided_mask(sharpened(scores), image)
     return mask_of(scores, (image.shape[0], image.shape[1]))
+
+
+def cleaned_mask(
+    scores: torch.Tensor,
+    image: NDArray[np.uint8],
+    *,
+    upsampling: Upsampling = "guided",
+    min_region: float = MIN_REGION,
+) -> NDArray[np.uint8]:
+    """Return the best class of each pixel, with small regions absorbed by their neighbours.
+
+    Args:
+        scores: as for :func:`upsampled_mask`.
+        image: the same.
+        upsampling: the same.
+        min_region: share of the image that a connected region needs; 0 keeps all.
+
+    Returns:
+        Class indices of shape (height, width).
+
+    Raises:
+        ValueError: a shape is not this.
+    """
+    mask = upsampled_mask(scores, image, upsampling=upsampling)
+    return absorb_small_regions(mask, min_pixels(min_region, *mask.shape))
 
 
 def upsampled_bands(

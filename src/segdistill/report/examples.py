@@ -13,7 +13,7 @@ from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
+from segdistill.model.upsampling import cleaned_mask
 from segdistill.progress import progress_bar
 
 logger = logging.getLogger("segdistill")
@@ -128,7 +128,7 @@ def segment_samples(
             else:
                 size = reduced_size(image.shape[0], image.shape[1], longest)
                 reduced = resize_image(image, size)
-                mask = upsampled_mask(segmenter.grid_scores(image), reduced)
+                mask = cleaned_mask(segmenter.grid_scores(image), reduced)
                 samples.append(Sample(file, reduced, mask))
             advance(1)
     return samples

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segdistill.images.resize import resize_image
 from segdistill.model.levels import LEVEL_NAMES, regrouped_classes
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
+from segdistill.model.upsampling import cleaned_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
 from segdistill.report.examples import Sample, reduced_size
 from segdistill.training.clustering import group_shares
@@ -72,5 +72,5 @@ def masks_of_levels(sample: Sample, levels: Sequence[ShownLevel]) -> dict[str, N
     )
     for level in others:
         scores = class_similarity(similarity, [each.members for each in level.model.classes])
-        masks[level.name] = upsampled_mask(scores, reduced)
+        masks[level.name] = cleaned_mask(scores, reduced)
     return masks

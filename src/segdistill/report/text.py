@@ -7,7 +7,7 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 METHODS = {
     "stego": "distilling feature correspondences (STEGO)",
-    "kmeans": "clustering features unchanged (k-means)",
+    "kmeans": "clustering the features directly (k-means)",
 }
 STAGES = {
     "features": "Features of the images",

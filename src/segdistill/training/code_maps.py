@@ -33,7 +33,7 @@ def read_code_maps(
     Args:
         maps: raw feature maps, in the store as far as it has room.
         preparation: of the features, on the CPU.
-        head: trained, on the CPU, or ``None`` where features are clustered unchanged.
+        head: trained, on the CPU, or ``None`` where the features themselves are clustered.
         prototypes: of the codes.
         progress: show a progress bar.
     """

@@ -61,7 +61,7 @@ class Step:
 
     Attributes:
         record: its losses.
-        batch: what it evaluated, on the modules's device.
+        batch: that it was computed on, on the modules' device.
     """
 
     record: StepRecord

@@ -95,7 +95,7 @@ def losses(
 
     Args:
         modules: in training mode.
-        batch: on the modules's device.
+        batch: on the modules' device.
         data: what the batch was drawn from.
         shifts: of the correspondence loss.
         settings: of the fit.
