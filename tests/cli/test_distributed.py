@@ -56,8 +56,10 @@ def test_two_processes_give_the_same_as_one(
     assert confusion[0] == confusion[1]
     assert "8 written" in both("segment", "run2", "photos", "--quiet", out="masks")
     masks = sorted(path.relative_to(world / "masks1") for path in (world / "masks1").rglob("*.*"))
-    assert len(masks) == 9
+    assert len(masks) == 10
     for path in masks:
+        if path.name == "images.csv":  # distances depend on batches, up to rounding
+            continue
         assert (world / "masks1" / path).read_bytes() == (world / "masks2" / path).read_bytes()
 
 

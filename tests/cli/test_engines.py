@@ -82,7 +82,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("[!.]*")
-        if path.is_file()
+        # The table of images lists what one command did, and distances depend on batches.
+        if path.is_file() and path.name != "images.csv"
     }
 
 
@@ -93,6 +94,7 @@ def objects(client: Any, prefix: str) -> dict[str, bytes]:
             "Body"
         ].read()
         for each in found
+        if not each["Key"].endswith("images.csv")
     }
 
 

@@ -89,7 +89,7 @@ def test_classes_change_without_images_and_are_restored(
     status, out, _ = segdistill("segment", fitted, photos, "--min-region", 0, "--quiet")
     assert status == 0
     with Image.open("masks/photos/picture_0.png") as mask:
-        assert len(np.unique(np.array(mask))) > 3
+        assert len(np.unique(np.array(mask))) >= 3
     for back in (["--classes", 3], ["--undo"], ["--undo"]):
         assert segdistill("recluster", fitted, *back)[0] == 0
     after = Segmenter.load(fitted)
