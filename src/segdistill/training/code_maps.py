@@ -55,7 +55,9 @@ def read_code_maps(
         maps.store,
         maps.compute,
     )
-    relit_maps.fill_store(progress=progress)
+    if maps.compute.group.size == 1:
+        # Several ranks fill the store together, but only the first is here: it computes them.
+        relit_maps.fill_store(progress=progress)
     plain, relit = [], []
     held = torch.zeros(count, len(directions))
     steps = 2 * count + len(relit_maps)
