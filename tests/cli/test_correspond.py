@@ -68,7 +68,7 @@ def test_a_video_plays_everywhere(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--animation", "moved.avi"], "moved.avi: must end with .gif or .mp4"),
+        (["--animation", "moved.avi"], "moved.avi: must end in .gif or .mp4"),
         (["--animation", "moved.mp4"], "needs PyAV; run pip install"),
         (["--out", "picture.jpg"], "must end with .png"),
         (["--animate"], "did you mean --animation?"),

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from segdistill.figures.colouring import Shade, painted
-from segdistill.figures.comparison import GridRow, comparison_figure, fitted
+from segdistill.figures.colouring import ClassStyle, colour_mask
+from segdistill.figures.comparison import GridRow, comparison_figure, resize_to_print
 from segdistill.figures.iou import IouSeries, iou_figure
 from segdistill.figures.legend import LegendEntry, legend_figure
 from segdistill.figures.style import (
@@ -24,7 +24,7 @@ from segdistill.figures.style import (
 from segdistill.figures.training_curves import shown_kinds, training_figure
 from segdistill.training.loop import StepRecord
 
-SHADES = [Shade((200, 30, 40)), Shade((20, 60, 220))]
+SHADES = [ClassStyle((200, 30, 40)), ClassStyle((20, 60, 220))]
 HOSTILE = "$\\frac{1}$ %s \u5199\u771f & <b>"
 
 
@@ -39,8 +39,8 @@ def mask(height: int, width: int) -> np.ndarray:
 def grid(sizes: list[tuple[int, int]]) -> list[GridRow]:
     return [
         GridRow("Image", [photo(*size) for size in sizes]),
-        GridRow("Label", [None, *(painted(mask(*size), SHADES) for size in sizes[1:])]),
-        GridRow(HOSTILE, [painted(mask(*size), SHADES) for size in sizes]),
+        GridRow("Label", [None, *(colour_mask(mask(*size), SHADES) for size in sizes[1:])]),
+        GridRow(HOSTILE, [colour_mask(mask(*size), SHADES) for size in sizes]),
     ]
 
 
@@ -72,7 +72,7 @@ def test_pictures_are_printed_pixel_by_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(7, 9), (500, 700)])
 def test_masks_keep_their_edges_where_they_are(size: tuple[int, int]) -> None:
-    shown = fitted(painted(mask(*size), SHADES), 64, 48)
+    shown = resize_to_print(colour_mask(mask(*size), SHADES), 64, 48)
     assert shown.shape == (48, 64, 4)
     edge = round((size[1] // 2) / size[1] * 64)
     assert (shown[:, : edge - 1, :3] == SHADES[0].colour).all()

@@ -12,7 +12,7 @@ ASPECTS = st.lists(st.lists(st.floats(0.3, 4.0), min_size=1, max_size=6), min_si
 
 @given(ASPECTS, st.integers(1, 5))
 def test_pictures_keep_their_shape_and_their_distance(bands: list[list[float]], rows: int) -> None:
-    spacing = Spacing(width=2000, margin=50, gap=9, between=36, tallest=600)
+    spacing = Spacing(width=2000, margin=50, gap=9, between=36, max_height=600)
     below = -spacing.between
     for aspects, band in zip(bands, grid_panels(bands, rows, spacing), strict=True):
         assert len(band) == rows
@@ -20,7 +20,7 @@ def test_pictures_keep_their_shape_and_their_distance(bands: list[list[float]], 
         for number, panels in enumerate(band):
             heights = {panel.height for panel in panels}
             assert len(heights) == 1
-            assert max(heights) <= spacing.tallest
+            assert max(heights) <= spacing.max_height
             for aspect, panel in zip(aspects, panels, strict=True):
                 assert abs(panel.width - aspect * panel.height) <= 0.5
             for left, after in pairwise(panels):
@@ -28,7 +28,7 @@ def test_pictures_keep_their_shape_and_their_distance(bands: list[list[float]], 
             assert panels[0].left == spacing.margin
             right = panels[-1].left + panels[-1].width
             assert right <= spacing.width + len(panels)
-            if max(heights) < spacing.tallest:
+            if max(heights) < spacing.max_height:
                 # Heights are whole pixels: what is lost is less than one of them.
                 assert right > spacing.width - sum(aspects) - len(panels)
             if number:

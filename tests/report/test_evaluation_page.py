@@ -91,7 +91,7 @@ def test_page_holds_all_numbers(tmp_path: Path) -> None:
     assert "my run" in words
     assert "320 pixels" in words
     assert "the middle square" in words
-    assert "None: every image could be scored" in words
+    assert "None: all images were scored" in words
     assert "Correspondences" not in words
 
 
@@ -103,7 +103,7 @@ def test_page_holds_boundary_f_where_it_was_counted(tmp_path: Path) -> None:
     words = reader.words().replace("\N{NO-BREAK SPACE}", " ")
     # Two thirds for sky, nothing for the sea; the others have no boundary.
     assert words.count("Boundary F33.3 %") == 1
-    assert "outlines agree" in words
+    assert "boundaries' F score" in words
     _, reader = page_of(tmp_path, evaluation())
     assert "Boundary F" not in reader.words()
 

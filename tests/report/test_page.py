@@ -267,7 +267,7 @@ def test_how_the_number_of_classes_was_found_is_shown(
     assert all(0 <= height <= 200 for height in heights)
     unsure = {**count, "chosen": 12, "confidence": "none"}
     words = report_on(tmp_path, segmenter, pictures, class_count=unsure)[1].words()
-    assert "none stands out" in words
+    assert "no number stands out" in words
     assert "the default, 12" in words
     # Runs of earlier versions know only one number.
     old = {key: count[key] for key in ("chosen", "candidates", "stability", "silhouette", "needed")}
@@ -289,11 +289,11 @@ def test_skipped_files_are_listed(
     assert "/photos/0.jpg the file is empty" in words
     assert "5 more files: see facts.json" in words
     none = report_on(tmp_path, segmenter, pictures)[1].words()
-    assert "None: every image could be read" in none
+    assert "None: all images were read" in none
     assert "could not be read" not in none
 
 
-def test_a_full_store_is_told_with_the_mend(
+def test_a_full_store_is_reported_with_a_fix(
     tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
 ) -> None:
     words = report_on(tmp_path, segmenter, pictures, maps_not_stored=3)[1].words()
@@ -310,7 +310,7 @@ def test_odd_images(tmp_path: Path, segmenter: Segmenter, size: tuple[int, int],
     picture = Image.fromarray(striped_image(0)).convert(mode).resize(size[::-1])
     picture.save(folder / "odd.png")
     _, reader = report_on(tmp_path, segmenter, find_images(folder))
-    assert "1 image, taken evenly" in reader.words()
+    assert "1 image, evenly spaced" in reader.words()
     assert len(reader.attributes("img", "src")) >= 3
 
 

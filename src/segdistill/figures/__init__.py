@@ -1,1 +1,1 @@
-"""Figures for a paper: images beside their segments, a legend, IoU by class, training curves."""
+"""Figures for papers: segmentation examples, legend, IoU by class, training curves."""

@@ -1,4 +1,4 @@
-"""What a run's training adds to its backbone: the clusters of the features themselves."""
+"""The k-means baseline: clusters of the backbone features, without a trained head."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from segdistill.training.clustering import spherical_kmeans
 logger = logging.getLogger("segdistill")
 
 LOCATIONS = 100_000
-MOST_IMAGES = 200
+MAX_IMAGES = 200
 
 
 def cluster_features(
@@ -29,21 +29,22 @@ def cluster_features(
     seed: int = 0,
     progress: bool = False,
 ) -> Segmenter:
-    """Make a model that clusters the features of another's backbone, without its head.
+    """Cluster the backbone features of a model with k-means.
 
-    Backbone, preparation of features, resolution and number of classes stay the same.
+    The result has the same backbone, feature preparation, resolution and number of classes, but no
+    head.
 
     Args:
         segmenter: the model.
-        files: images whose features are clustered; of very many, some are taken evenly.
-        locations: of all images together that are clustered, at most.
-        seed: of the choice of locations and of k-means.
+        files: images to take features from; at most ``MAX_IMAGES`` of them, evenly spaced.
+        locations: maximum number of locations to cluster.
+        seed: seed of the sampling and of k-means.
         progress: show a progress bar.
 
     Raises:
-        UserError: no image can be read, or they have fewer locations than there are classes.
+        UserError: the images have fewer locations than there are classes.
     """
-    chosen = evenly_spread(files, MOST_IMAGES)
+    chosen = evenly_spread(files, MAX_IMAGES)
     each = -(-locations // len(chosen))
     generator = torch.Generator().manual_seed(seed)
     features = []
@@ -61,7 +62,7 @@ def cluster_features(
     count = len(segmenter.classes)
     if sum(map(len, features)) < count:
         raise UserError(
-            f"the images have too few locations for {count} clusters of features; give more images"
+            f"the images have too few locations for {count} feature clusters; pass more images"
         )
     centres = spherical_kmeans(torch.cat(features), count, seed=seed)
     settings = replace(

@@ -1,4 +1,4 @@
-"""Colours by which labels, clusters of features and segments can be compared at a glance."""
+"""Consistent colours for labels, baseline clusters and segments."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,64 +14,65 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Shade:
-    """How the pixels of a class are shown: in a colour, or not at all."""
+class ClassStyle:
+    """Display style of a class: its colour, and whether it is hidden."""
 
     colour: Colour
     hidden: bool = False
 
 
-def shades_of(classes: Sequence[SegmentClass]) -> tuple[Shade, ...]:
-    """Return how classes are shown."""
-    return tuple(Shade(each.colour, each.hidden) for each in classes)
+def class_styles(classes: Sequence[SegmentClass]) -> tuple[ClassStyle, ...]:
+    """Return the display styles of classes."""
+    return tuple(ClassStyle(each.colour, each.hidden) for each in classes)
 
 
-def further_colours(count: int, taken: Collection[Colour]) -> list[Colour]:
-    """Return distinct colours that are not taken.
+def unused_colours(count: int, taken: Collection[Colour]) -> list[Colour]:
+    """Return distinct colours that are not in use.
 
     Example:
         >>> first = distinct_colours(3)
-        >>> further_colours(1, first)[0] in first
+        >>> unused_colours(1, first)[0] in first
         False
     """
     free = [each for each in distinct_colours(count + len(taken)) if each not in taken]
     return free[:count]
 
 
-def matched_shades(
-    match: Sequence[int | None], shades: Sequence[Shade], taken: Collection[Colour] = ()
-) -> tuple[Shade, ...]:
-    """Show classes as the ones that they are matched to, others in colours of their own.
+def matched_styles(
+    match: Sequence[int | None], styles: Sequence[ClassStyle], taken: Collection[Colour] = ()
+) -> tuple[ClassStyle, ...]:
+    """Give classes the styles of their matches, and unmatched ones new colours.
 
     Args:
-        match: for each class the index of the one that it is matched to; ``None`` or below 0 for
-            none.
-        shades: of those.
-        taken: colours that nothing else may have, beside those of ``shades``.
+        match: index of the match of each class; ``None`` or negative if unmatched.
+        styles: display styles of the matches.
+        taken: colours to avoid, in addition to those of ``styles``.
 
     Example:
-        >>> shades = (Shade((9, 9, 9)), Shade((0, 0, 200)))
-        >>> [each.colour for each in matched_shades([1, None, 0], shades)]
+        >>> styles = (ClassStyle((9, 9, 9)), ClassStyle((0, 0, 200)))
+        >>> [each.colour for each in matched_styles([1, None, 0], styles)]
         [(0, 0, 200), (47, 136, 218), (9, 9, 9)]
     """
     alone = sum(each is None or each < 0 for each in match)
-    own = iter(further_colours(alone, [*taken, *(each.colour for each in shades)]))
-    return tuple(Shade(next(own)) if each is None or each < 0 else shades[each] for each in match)
+    own = iter(unused_colours(alone, [*taken, *(each.colour for each in styles)]))
+    return tuple(
+        ClassStyle(next(own)) if each is None or each < 0 else styles[each] for each in match
+    )
 
 
 def match_masks(
     masks: Sequence[Picture], others: Sequence[Picture], classes: int, other_classes: int
 ) -> tuple[int, ...]:
-    """Match the classes of some masks one to one to those of others, by the Hungarian method.
+    """Match the classes of two sets of masks one to one, by Hungarian matching.
 
     Args:
         masks: class indices, each of shape (height, width).
-        others: of the same images.
+        others: other masks of the same images.
         classes: number of classes in ``masks``.
         other_classes: number of classes in ``others``.
 
     Returns:
-        For each class in ``masks`` the one in ``others``, or -1.
+        The match in ``others`` of each class in ``masks``, or -1.
 
     Example:
         >>> match_masks([np.uint8([[0, 1, 1]])], [np.uint8([[2, 0, 0]])], 2, 3)
@@ -86,16 +87,16 @@ def match_masks(
 def shares_within(
     masks: Sequence[Picture], others: Sequence[Picture], classes: int, chosen: Sequence[bool]
 ) -> NDArray[np.float64]:
-    """Return how much of each class of some masks lies in chosen classes of others.
+    """Return the share of each class that is inside chosen classes of other masks.
 
     Args:
         masks: class indices, each of shape (height, width).
-        others: of the same images.
+        others: other masks of the same images.
         classes: number of classes in ``masks``.
         chosen: whether each class in ``others`` is chosen.
 
     Returns:
-        Shares from 0 to 1, shape (classes,); 0 for a class without a pixel.
+        Shares in 0..1, shape (classes,); 0 for classes without pixels.
 
     Example:
         >>> shares_within([np.uint8([[0, 0, 1]])], [np.uint8([[2, 0, 2]])], 2, [False, True, True])
@@ -109,23 +110,23 @@ def shares_within(
     return shares
 
 
-def painted(indices: NDArray[np.integer], shades: Sequence[Shade]) -> Picture:
-    """Return a picture of a mask or of labels.
+def colour_mask(indices: NDArray[np.integer], styles: Sequence[ClassStyle]) -> Picture:
+    """Return a mask or labels as an RGBA image.
 
     Args:
-        indices: of classes, shape (height, width); 255 and what has no shade is transparent.
-        shades: of the classes.
+        indices: class indices, shape (height, width); 255 and unknown classes are transparent.
+        styles: display styles of the classes.
 
     Returns:
-        Array of shape (height, width, 4): red, green, blue, opacity.
+        RGBA image of shape (height, width, 4).
 
     Example:
-        >>> painted(np.array([[0, 255]]), [Shade((1, 2, 3))]).tolist()
+        >>> colour_mask(np.array([[0, 255]]), [ClassStyle((1, 2, 3))]).tolist()
         [[[1, 2, 3, 255], [255, 255, 255, 0]]]
     """
     table = np.full((VOID + 1, 4), (255, 255, 255, 0), np.uint8)
-    for index, shade in enumerate(shades[:VOID]):
-        if not shade.hidden:
-            table[index] = (*shade.colour, 255)
+    for index, style in enumerate(styles[:VOID]):
+        if not style.hidden:
+            table[index] = (*style.colour, 255)
     picture: Picture = table[np.where((indices >= 0) & (indices <= VOID), indices, VOID)]
     return picture

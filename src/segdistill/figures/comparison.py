@@ -1,4 +1,4 @@
-"""Images above their labels and segments, a column each."""
+"""Comparison figure: one column per image, with labels and segments below it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from segdistill.figures.layout import Panel, Spacing, grid_panels
 from segdistill.figures.style import DOTS_PER_INCH, RULE, TEXT_WIDTH, new_figure
 
 TITLE_SIZE = 7.5
-SMALLEST_TITLE = 4.0
-TALLEST_INCHES = 2.2
+MIN_TITLE_SIZE = 4.0
+MAX_HEIGHT_INCHES = 2.2
 PAGE_INCHES = 9.0
-"""Height of a page, beyond which pictures become smaller instead."""
+"""Maximum height of the figure; images are shrunk to fit."""
 
 MARGIN_INCHES = 0.17
 GAP_INCHES = 0.03
 BETWEEN_INCHES = 0.12
 LETTER_WIDTH = 0.62
-"""Width of a letter as a share of its size, about."""
+"""Approximate width of a letter relative to the font size."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class GridRow:
     """A row of the grid.
 
     Attributes:
-        title: what it shows.
-        pictures: one for each image, shape (height, width, 3 or 4); ``None`` leaves a place empty.
+        title: title of the row.
+        pictures: one per image, shape (height, width, 3 or 4); ``None`` leaves a panel empty.
     """
 
     title: str
@@ -38,14 +38,13 @@ class GridRow:
 
 
 def comparison_figure(rows: Sequence[GridRow], *, columns: int) -> Figure:
-    """Draw images above their labels and segments.
+    """Draw images with their labels and segments below.
 
-    All pictures of a row are of one height and as wide as their shape asks; together they fill the
-    width of a page.
+    Images in a row have the same height and fill the width of the page.
 
     Args:
-        rows: the first holds the images; all hold a picture for each, in the same order.
-        columns: images side by side; further ones come below.
+        rows: rows with one picture per image, in the same order; the first has the images.
+        columns: images side by side; more images go into further bands below.
 
     Example:
         >>> picture = np.zeros((30, 40, 3), np.uint8)
@@ -58,12 +57,12 @@ def comparison_figure(rows: Sequence[GridRow], *, columns: int) -> Figure:
     bands = [every[start : start + columns] for start in every[::columns]]
     aspects = [[images[i].shape[1] / images[i].shape[0] for i in band] for band in bands]
     spacing = _spacing(len(bands), len(rows))
-    places = grid_panels(aspects, len(rows), spacing)
-    everywhere = [panel for band in places for row in band for panel in row]
+    panels_by_band = grid_panels(aspects, len(rows), spacing)
+    everywhere = [panel for band in panels_by_band for row in band for panel in row]
     width = max(panel.left + panel.width for panel in everywhere)
     height = max(panel.top + panel.height for panel in everywhere)
     figure = new_figure(width / DOTS_PER_INCH, height / DOTS_PER_INCH)
-    for band, panels in zip(bands, places, strict=True):
+    for band, panels in zip(bands, panels_by_band, strict=True):
         for row, row_panels in zip(rows, panels, strict=True):
             _write_title(figure, row.title, row_panels[0], width, height)
             for index, panel in zip(band, row_panels, strict=True):
@@ -73,24 +72,24 @@ def comparison_figure(rows: Sequence[GridRow], *, columns: int) -> Figure:
     return figure
 
 
-def fitted(picture: Picture, width: int, height: int) -> Picture:
-    """Bring a picture to the size at which it is printed.
+def resize_to_print(picture: Picture, width: int, height: int) -> Picture:
+    """Resize a picture to its printed size.
 
-    Edges of masks stay where they are, and are smooth.
+    Mask edges are antialiased and do not move.
 
     Args:
-        picture: shape (rows, columns, 3) for an image, (rows, columns, 4) for a painted mask.
-        width: wanted, in pixels.
-        height: wanted, in pixels.
+        picture: RGB image, shape (rows, columns, 3), or RGBA mask, shape (rows, columns, 4).
+        width: output width in pixels.
+        height: output height in pixels.
 
     Example:
-        >>> fitted(np.zeros((4, 4, 4), np.uint8), 9, 6).shape
+        >>> resize_to_print(np.zeros((4, 4, 4), np.uint8), 9, 6).shape
         (6, 9, 4)
     """
     if picture.shape[2] == 3:
         filter_ = Image.Resampling.LANCZOS
     else:
-        # Whole multiples first: single pixels then are all of one size, with smooth edges.
+        # Integer upscaling first, so that all pixels have the same size and smooth edges.
         times = -(-2 * height // picture.shape[0])
         picture = picture.repeat(times, axis=0).repeat(times, axis=1)
         filter_ = Image.Resampling.BOX
@@ -99,18 +98,18 @@ def fitted(picture: Picture, width: int, height: int) -> Picture:
 
 def _spacing(bands: int, rows: int) -> Spacing:
     pictures = PAGE_INCHES - BETWEEN_INCHES * (bands - 1) - GAP_INCHES * bands * (rows - 1)
-    tallest = min(TALLEST_INCHES, pictures / (bands * rows))
+    max_height = min(MAX_HEIGHT_INCHES, pictures / (bands * rows))
     return Spacing(
         width=int(TEXT_WIDTH * DOTS_PER_INCH),
         margin=round(MARGIN_INCHES * DOTS_PER_INCH),
         gap=round(GAP_INCHES * DOTS_PER_INCH),
         between=round(BETWEEN_INCHES * DOTS_PER_INCH),
-        tallest=int(tallest * DOTS_PER_INCH),
+        max_height=int(max_height * DOTS_PER_INCH),
     )
 
 
 def _draw(figure: Figure, picture: Picture, panel: Panel, width: int, height: int) -> None:
-    # Pixel by pixel as it will be printed, so that nothing is resampled once more.
+    # At the exact printed size, so that matplotlib does not resample.
     axes = figure.add_axes(
         (
             panel.left / width,
@@ -119,23 +118,23 @@ def _draw(figure: Figure, picture: Picture, panel: Panel, width: int, height: in
             panel.height / height,
         )
     )
-    shown = fitted(picture, panel.width, panel.height)
+    shown = resize_to_print(picture, panel.width, panel.height)
     axes.imshow(shown, aspect="auto", interpolation="none")
     axes.set(xticks=[], yticks=[])
-    # Where a mask fades into the page, a line shows how far it goes.
+    # Transparent masks need a frame to show their extent.
     see_through = shown.shape[2] == 4 and bool((shown[..., 3] < 255).any())
     axes.spines[:].set(visible=see_through, color=RULE, linewidth=0.3)
 
 
-def _write_title(figure: Figure, title: str, beside: Panel, width: int, height: int) -> None:
-    room = 72 * beside.height / DOTS_PER_INCH / (LETTER_WIDTH * len(title))
+def _write_title(figure: Figure, title: str, panel: Panel, width: int, height: int) -> None:
+    room = 72 * panel.height / DOTS_PER_INCH / (LETTER_WIDTH * len(title))
     figure.text(
-        beside.left * 0.42 / width,
-        1 - (beside.top + beside.height / 2) / height,
+        panel.left * 0.42 / width,
+        1 - (panel.top + panel.height / 2) / height,
         title,
         rotation=90,
         ha="center",
         va="center",
-        fontsize=max(SMALLEST_TITLE, min(TITLE_SIZE, room)),
+        fontsize=max(MIN_TITLE_SIZE, min(TITLE_SIZE, room)),
         parse_math=False,
     )

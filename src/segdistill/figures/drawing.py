@@ -1,4 +1,4 @@
-"""All figures of a run."""
+"""Drawing and writing all figures of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from segdistill.evaluation.result import Evaluation
 from segdistill.figures.colouring import (
-    Shade,
+    ClassStyle,
+    class_styles,
+    colour_mask,
     match_masks,
-    matched_shades,
-    painted,
-    shades_of,
+    matched_styles,
     shares_within,
 )
 from segdistill.figures.comparison import GridRow, comparison_figure
@@ -20,7 +20,7 @@ from segdistill.figures.iou import IouSeries, iou_figure
 from segdistill.figures.legend import legend_entries, legend_figure
 from segdistill.figures.options import FigureOptions
 from segdistill.figures.output import COMPARISON, IOU, LEGEND, TRAINING, figure_files
-from segdistill.figures.samples import CLUSTERED, REFINED, SEGMENTED, Shown
+from segdistill.figures.samples import CLUSTERED, REFINED, SEGMENTED, FigureImage
 from segdistill.figures.style import paper_style, write_figure
 from segdistill.figures.training_curves import training_figure
 from segdistill.files import translate_os_errors
@@ -29,12 +29,12 @@ from segdistill.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What labels tell of a run.
+class FigureScores:
+    """Scores against labels.
 
     Attributes:
-        segments: scores of the run.
-        clustered: scores of the clusters of features, if there are any.
+        segments: evaluation of the run.
+        clustered: evaluation of the k-means baseline, if any.
     """
 
     segments: Evaluation
@@ -42,64 +42,64 @@ class Scored:
 
     @property
     def matched(self) -> tuple[int | None, ...]:
-        """For each label class the class of the run that is matched to it."""
+        """The class of the run matched to each label class, or ``None``."""
         return self.segments.scores["cluster"].predictions
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What figures are drawn of.
+class FigureData:
+    """Content of the figures.
 
     Attributes:
         run: the run folder.
-        classes: of the run.
-        clusters: number of clusters of features that the run is compared with.
-        shown: the images.
-        scored: what labels tell, if there are any.
+        classes: classes of the run.
+        clusters: number of clusters of the k-means baseline; 0 without it.
+        shown: images to show.
+        scored: scores against labels, if there are labels.
     """
 
     run: RunFolder
     classes: tuple[SegmentClass, ...]
     clusters: int
-    shown: Sequence[Shown]
-    scored: Scored | None = None
+    shown: Sequence[FigureImage]
+    scored: FigureScores | None = None
 
     @property
-    def label_shades(self) -> tuple[Shade, ...]:
-        """How label classes are shown: in the colours of the classes that they are matched to.
+    def label_styles(self) -> tuple[ClassStyle, ...]:
+        """Display styles of the label classes, in the colours of their matched classes.
 
-        Those of hidden classes, too: labels are what segments are held against.
+        Label classes matched to hidden classes are shown too, for reference.
         """
         if self.scored is None:
             return ()
-        colours = [Shade(each.colour) for each in self.classes]
-        return matched_shades(self.scored.matched, colours)
+        colours = [ClassStyle(each.colour) for each in self.classes]
+        return matched_styles(self.scored.matched, colours)
 
 
-def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> list[Path]:
-    """Draw and write all figures for which there is something to show.
+def write_figures(data: FigureData, folder: Path, options: FigureOptions) -> list[Path]:
+    """Draw and write all figures for which there is data.
 
     Args:
-        subject: what to draw.
-        folder: where to; the figures of an earlier call are removed.
-        options: how.
+        data: content of the figures.
+        folder: output folder; figures of an earlier call are removed.
+        options: figure options.
 
     Returns:
-        The files.
+        The written files.
 
     Raises:
         UserError: a file cannot be written.
     """
     with paper_style():
         figures = {
-            COMPARISON: comparison_of(subject, options.columns),
-            LEGEND: legend_of(subject),
-            IOU: iou_of(subject),
-            TRAINING: training_of(subject.run),
+            COMPARISON: comparison_of(data, options.columns),
+            LEGEND: legend_of(data),
+            IOU: iou_of(data),
+            TRAINING: training_of(data.run),
         }
         with translate_os_errors(folder):
             for path in figure_files(folder):
-                # What an earlier call drew and this one does not must not be taken for its own.
+                # Stale figures of an earlier call must not remain.
                 path.unlink(missing_ok=True)
         return [
             path
@@ -109,61 +109,59 @@ def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> lis
         ]
 
 
-def comparison_of(subject: Subject, columns: int) -> Figure:
-    """Draw images above their labels, clusters of features and segments."""
-    shown, shades = subject.shown, shades_of(subject.classes)
+def comparison_of(data: FigureData, columns: int) -> Figure:
+    """Draw images, labels, the k-means baseline and segments."""
+    shown, styles = data.shown, class_styles(data.classes)
     rows = [GridRow("Image", [each.image for each in shown])]
-    if subject.scored is not None:
-        of_labels = subject.label_shades
+    if data.scored is not None:
+        of_labels = data.label_styles
         labels = [
-            None if each.labels is None else painted(each.labels, of_labels) for each in shown
+            None if each.labels is None else colour_mask(each.labels, of_labels) for each in shown
         ]
         rows.append(GridRow("Label", labels))
-    of_kind = {SEGMENTED: shades, REFINED: shades, CLUSTERED: cluster_shades(subject)}
+    of_kind = {SEGMENTED: styles, REFINED: styles, CLUSTERED: cluster_styles(data)}
     rows += [
-        GridRow(kind, [painted(each.masks[kind], of_kind[kind]) for each in shown])
+        GridRow(kind, [colour_mask(each.masks[kind], of_kind[kind]) for each in shown])
         for kind in shown[0].masks
     ]
     return comparison_figure(rows, columns=columns)
 
 
-def cluster_shades(subject: Subject) -> tuple[Shade, ...]:
-    """Return how clusters of features are shown: as the classes that they overlap most.
+def cluster_styles(data: FigureData) -> tuple[ClassStyle, ...]:
+    """Return the display styles of the baseline clusters.
 
-    One to one, in the images shown; clusters that are left over have colours of their own. A
-    cluster that lies mostly in hidden classes is hidden, too.
+    Clusters are matched one to one to the classes by overlap in the images shown. Unmatched
+    clusters get other colours, and clusters mostly inside hidden classes are hidden.
     """
-    if not subject.clusters:
+    if not data.clusters:
         return ()
-    clusters = [each.masks[CLUSTERED] for each in subject.shown]
-    segments = [each.masks[SEGMENTED] for each in subject.shown]
-    match = match_masks(clusters, segments, subject.clusters, len(subject.classes))
-    taken = [each.colour for each in subject.label_shades]
-    shades = matched_shades(match, shades_of(subject.classes), taken)
+    clusters = [each.masks[CLUSTERED] for each in data.shown]
+    segments = [each.masks[SEGMENTED] for each in data.shown]
+    match = match_masks(clusters, segments, data.clusters, len(data.classes))
+    taken = [each.colour for each in data.label_styles]
+    styles = matched_styles(match, class_styles(data.classes), taken)
     hidden = shares_within(
-        clusters, segments, subject.clusters, [each.hidden for each in subject.classes]
+        clusters, segments, data.clusters, [each.hidden for each in data.classes]
     )
     return tuple(
-        replace(shade, hidden=shade.hidden or share > 1 / 2)
-        for shade, share in zip(shades, hidden.tolist(), strict=True)
+        replace(style, hidden=style.hidden or share > 1 / 2)
+        for style, share in zip(styles, hidden.tolist(), strict=True)
     )
 
 
-def legend_of(subject: Subject) -> Figure:
-    """Draw the colours with their names."""
-    if subject.scored is None:
-        return legend_figure(legend_entries(subject.classes))
-    scored = subject.scored
+def legend_of(data: FigureData) -> Figure:
+    """Draw the legend."""
+    if data.scored is None:
+        return legend_figure(legend_entries(data.classes))
+    scored = data.scored
     return legend_figure(
-        legend_entries(
-            subject.classes, scored.segments.labels, scored.matched, subject.label_shades
-        )
+        legend_entries(data.classes, scored.segments.labels, scored.matched, data.label_styles)
     )
 
 
-def iou_of(subject: Subject) -> Figure | None:
+def iou_of(data: FigureData) -> Figure | None:
     """Draw the IoU of each label class, if there are labels."""
-    scored = subject.scored
+    scored = data.scored
     if scored is None:
         return None
     found = [] if scored.clustered is None else [(CLUSTERED, scored.clustered.scores["cluster"])]
@@ -173,12 +171,12 @@ def iou_of(subject: Subject) -> Figure | None:
     return iou_figure(
         [IouSeries(title, scores.iou, scores.mean_iou) for title, scores in found],
         scored.segments.labels,
-        subject.label_shades,
+        data.label_styles,
     )
 
 
 def training_of(run: RunFolder) -> Figure | None:
-    """Draw the curves of a training, if there was one."""
+    """Draw the training curves, if the run was trained."""
     history, facts = run.read_history(), run.read_facts()
     if not history:
         return None

@@ -1,4 +1,4 @@
-"""Intersection over union of each class as bars."""
+"""Bar chart of the intersection over union of each class."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from segdistill.figures.colouring import Shade
+from segdistill.figures.colouring import ClassStyle
 from segdistill.figures.style import (
     BLUE,
     COLUMN_WIDTH,
@@ -18,7 +18,7 @@ from segdistill.figures.style import (
 )
 
 BAR_INCHES = 0.085
-APART_INCHES = 0.085
+GAP_INCHES = 0.085
 NUMBER_SIZE = 5.5
 GREY = "#a9a9a9"
 FILLS = {
@@ -26,7 +26,7 @@ FILLS = {
     2: (GREY, BLUE),
     3: (GREY, SKY_BLUE, BLUE),
 }
-"""By number of series, from what is compared with to what is shown: they differ in grey, too."""
+"""Bar colours by number of series, from baseline to result, chosen to differ in greyscale."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class IouSeries:
     """Scores of one kind of prediction.
 
     Attributes:
-        title: of the series.
-        iou: of each label class, 0..1; NaN where it occurs nowhere.
-        mean: over the classes that have one, 0..1.
+        title: title of the series.
+        iou: IoU of each label class, 0..1; NaN if undefined.
+        mean: mean IoU, 0..1.
     """
 
     title: str
@@ -45,22 +45,22 @@ class IouSeries:
 
 
 def iou_figure(
-    series: Sequence[IouSeries], labels: Sequence[str], shades: Sequence[Shade]
+    series: Sequence[IouSeries], labels: Sequence[str], styles: Sequence[ClassStyle]
 ) -> Figure:
-    """Draw the IoU of each label class as bars in per cent, the mean in the key.
+    """Draw the IoU of each label class in percent, with the mean in the legend.
 
     Args:
-        series: one to three, the one that matters most last.
+        series: one to three series, the main one last.
         labels: names of the label classes.
-        shades: in which the comparison shows them.
+        styles: display styles of the label classes.
 
     Example:
         >>> series = [IouSeries("Segments", [0.5, 0.25], 0.375)]
-        >>> axes = iou_figure(series, ["sky", "sea"], [Shade((9, 9, 9))] * 2).axes[0]
+        >>> axes = iou_figure(series, ["sky", "sea"], [ClassStyle((9, 9, 9))] * 2).axes[0]
         >>> [float(bar.get_width()) for bar in axes.patches[:2]]
         [50.0, 25.0]
     """
-    step = BAR_INCHES * len(series) + APART_INCHES
+    step = BAR_INCHES * len(series) + GAP_INCHES
     key, axis = 0.125 * len(series) + 0.08, 0.32
     height = step * len(labels) + key + axis
     figure = new_figure(COLUMN_WIDTH, height)
@@ -79,7 +79,7 @@ def iou_figure(
     axes.set_yticks([index * step for index in range(len(labels))])
     axes.set_yticklabels(map(short_name, labels), parse_math=False)
     axes.tick_params(axis="y", length=0, pad=9)
-    _draw_swatches(axes, shades[: len(labels)], step)
+    _draw_swatches(axes, styles[: len(labels)], step)
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.set_xlabel("IoU (%)", labelpad=2)
     light_grid(axes, "x")
@@ -99,19 +99,19 @@ def _draw_bars(
 ) -> None:
     offset = (number - (count - 1) / 2) * BAR_INCHES
     values = [0.0 if math.isnan(share) else 100 * share for share in series.iou]
-    places = [index * step + offset for index in range(len(values))]
+    centres = [index * step + offset for index in range(len(values))]
     axes.barh(
-        places,
+        centres,
         values,
         BAR_INCHES * 0.92,
         color=fill,
         linewidth=0,
         label=f"{series.title} (mIoU {100 * series.mean:.1f})",
     )
-    for place, value, share in zip(places, values, series.iou, strict=True):
+    for centre, value, share in zip(centres, values, series.iou, strict=True):
         axes.annotate(
             "–" if math.isnan(share) else f"{value:.1f}",
-            (value, place),
+            (value, centre),
             (1.5, 0),
             textcoords="offset points",
             va="center_baseline",
@@ -119,16 +119,16 @@ def _draw_bars(
         )
 
 
-def _draw_swatches(axes: Axes, shades: Sequence[Shade], step: float) -> None:
-    """Put a square in the colour of each class beside its name."""
-    for index, shade in enumerate(shades):
+def _draw_swatches(axes: Axes, styles: Sequence[ClassStyle], step: float) -> None:
+    """Draw a square in the colour of each class next to its name."""
+    for index, style in enumerate(styles):
         axes.plot(
             [-0.028],
             [index * step],
             marker="s",
             markersize=4,
             markeredgewidth=0,
-            color=[channel / 255 for channel in shade.colour],
+            color=[channel / 255 for channel in style.colour],
             clip_on=False,
             transform=axes.get_yaxis_transform(),
         )

@@ -1,4 +1,4 @@
-"""Where the pictures of a grid lie: all of one height in a row, as wide as their shape asks."""
+"""Layout of an image grid, with equal heights in a row and widths by aspect ratio."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Panel:
-    """A place for a picture, in pixels from the upper left corner of the figure."""
+    """Position and size of an image, in pixels from the top left corner of the figure."""
 
     left: int
     top: int
@@ -16,51 +16,51 @@ class Panel:
 
 @dataclass(frozen=True)
 class Spacing:
-    """Distances in a grid, in pixels.
+    """Sizes and spacing of a grid, in pixels.
 
     Attributes:
-        width: of the whole figure, at most.
-        margin: left of the pictures, for what the rows are called.
-        gap: between two pictures.
-        between: between two rows of images, each with all that belongs to it.
-        tallest: height of a picture, at most.
+        width: maximum width of the figure.
+        margin: left margin for the row titles.
+        gap: space between neighbouring images.
+        between: space between bands; a band is a row of images with all of their masks.
+        max_height: maximum height of an image.
     """
 
     width: int
     margin: int
     gap: int
     between: int
-    tallest: int
+    max_height: int
 
 
 def common_height(aspects: Sequence[float], spacing: Spacing) -> int:
-    """Return the height at which pictures side by side fill the width.
+    """Return the height at which images side by side fill the width.
 
     Args:
-        aspects: width over height of each picture.
-        spacing: of the grid.
+        aspects: aspect ratio (width / height) of each image.
+        spacing: spacing of the grid.
 
     Example:
         >>> common_height([2.0, 1.0], Spacing(420, 20, 10, 30, 500))
         130
     """
     room = spacing.width - spacing.margin - spacing.gap * (len(aspects) - 1)
-    return max(1, min(int(room / sum(aspects)), spacing.tallest))
+    return max(1, min(int(room / sum(aspects)), spacing.max_height))
 
 
 def band_panels(
     aspects: Sequence[float], rows: int, spacing: Spacing, *, top: int = 0
 ) -> list[list[Panel]]:
-    """Return a place for each picture of a row: the images, their labels, and so on.
+    """Return the panels of a band: one row each for the images, their labels, and so on.
 
     Args:
-        aspects: width over height of each image.
-        rows: pictures of each image, one below the other.
-        spacing: of the grid.
-        top: of the first row.
+        aspects: aspect ratio (width / height) of each image.
+        rows: number of rows in the band.
+        spacing: spacing of the grid.
+        top: top of the first row, in pixels.
 
     Returns:
-        For each row, a place for each image.
+        A list of panels for each row, with one panel per image.
     """
     height = common_height(aspects, spacing)
     widths = [max(1, round(height * aspect)) for aspect in aspects]
@@ -77,15 +77,15 @@ def band_panels(
 def grid_panels(
     bands: Sequence[Sequence[float]], rows: int, spacing: Spacing
 ) -> list[list[list[Panel]]]:
-    """Return the places of several rows of images, one below the other.
+    """Return the panels of several bands, from top to bottom.
 
     Args:
-        bands: for each row of images, width over height of each.
-        rows: pictures of each image.
-        spacing: of the grid.
+        bands: aspect ratios of the images in each band.
+        rows: number of rows in a band.
+        spacing: spacing of the grid.
 
     Returns:
-        For each row of images what :func:`band_panels` returns.
+        The output of :func:`band_panels` for each band.
     """
     found: list[list[list[Panel]]] = []
     top = 0

@@ -1,4 +1,4 @@
-"""The classes of a run with their colours."""
+"""The legend: class colours and names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from segdistill.figures.colouring import Shade
+from segdistill.figures.colouring import ClassStyle
 from segdistill.figures.style import TEXT_WIDTH, new_figure, short_name
 from segdistill.images.labels import Colour
 from segdistill.model.description import SegmentClass
@@ -16,13 +16,13 @@ LINE_INCHES = 0.17
 SWATCH_INCHES = 0.2
 SWATCH_HEIGHT = 0.11
 SPACE_INCHES = 0.06
-APART_INCHES = 0.18
+GAP_INCHES = 0.18
 SIZE = 7.5
 
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A colour and what it means."""
+    """A colour and its class name."""
 
     colour: Colour
     name: str
@@ -32,23 +32,23 @@ def legend_entries(
     classes: Sequence[SegmentClass],
     labels: Sequence[str] = (),
     matched: Sequence[int | None] = (),
-    label_shades: Sequence[Shade] = (),
+    label_styles: Sequence[ClassStyle] = (),
 ) -> list[LegendEntry]:
-    """Return what the colours of a comparison mean.
+    """Return the legend of a comparison.
 
-    A class that nobody has named bears the name of the label class that it is matched to; one that
-    somebody has named otherwise bears both. Hidden classes are left out unless they are matched.
+    Unnamed classes get the name of their matched label class; named ones show both names if they
+    differ. Hidden classes are omitted unless they are matched.
 
     Args:
-        classes: of the run.
-        labels: names of the label classes, where there are labels.
-        matched: for each label class the class matched to it, or ``None``.
-        label_shades: of the label classes.
+        classes: classes of the run.
+        labels: names of the label classes, if there are labels.
+        matched: class matched to each label class, or ``None``.
+        label_styles: display styles of the label classes.
 
     Example:
         >>> classes = [SegmentClass(0, "class 0", (0, 0, 9)), SegmentClass(1, "path", (9, 0, 0))]
-        >>> shades = [Shade((9, 0, 0)), Shade((0, 9, 0))]
-        >>> [each.name for each in legend_entries(classes, ["road", "pole"], [1, None], shades)]
+        >>> styles = [ClassStyle((9, 0, 0)), ClassStyle((0, 9, 0))]
+        >>> [each.name for each in legend_entries(classes, ["road", "pole"], [1, None], styles)]
         ['class 0', 'path (road)', 'pole']
     """
     label_of = {index: label for label, index in zip(labels, matched, strict=True)}
@@ -61,18 +61,18 @@ def legend_entries(
             name = f"{each.name} ({label})" if each.is_named and each.name != label else label
         if label is not None or not each.hidden:
             entries.append(LegendEntry(each.colour, name))
-    alone = zip(labels, matched, label_shades, strict=True)
+    alone = zip(labels, matched, label_styles, strict=True)
     return entries + [
-        LegendEntry(shade.colour, label) for label, index, shade in alone if index is None
+        LegendEntry(style.colour, label) for label, index, style in alone if index is None
     ]
 
 
 def legend_figure(entries: Sequence[LegendEntry], *, width: float = TEXT_WIDTH) -> Figure:
-    """Draw colours with their names, in as many columns as fit.
+    """Draw the legend in as many columns as fit.
 
     Args:
-        entries: read along the lines.
-        width: of the figure in inches, at most.
+        entries: legend entries, in row-major order.
+        width: maximum width of the figure in inches.
 
     Example:
         >>> figure = legend_figure([LegendEntry((9, 9, 200), "sky"), LegendEntry((9, 99, 9), "x")])
@@ -87,7 +87,7 @@ def legend_figure(entries: Sequence[LegendEntry], *, width: float = TEXT_WIDTH) 
     cells = SWATCH_INCHES + SPACE_INCHES + np.array(inches)
     columns, column_widths = _columns(cells, width)
     lines = -(-len(entries) // columns)
-    width, height = float(column_widths.sum()) - APART_INCHES, lines * LINE_INCHES
+    width, height = float(column_widths.sum()) - GAP_INCHES, lines * LINE_INCHES
     figure.set_size_inches(width, height)
     lefts = np.concatenate([[0.0], column_widths.cumsum()[:-1]])
     for index, (entry, text) in enumerate(zip(entries, texts, strict=True)):
@@ -110,14 +110,14 @@ def legend_figure(entries: Sequence[LegendEntry], *, width: float = TEXT_WIDTH) 
 
 
 def _columns(cells: np.ndarray, width: float) -> tuple[int, np.ndarray]:
-    """Return the most columns that fit a width, and how wide each is."""
+    """Return the largest number of columns that fits the width, and their widths."""
     for columns in range(len(cells), 0, -1):
-        # Balanced lines: no more columns than the number of lines needs.
+        # Balance the lines by using no more columns than necessary.
         lines = -(-len(cells) // columns)
         balanced = -(-len(cells) // lines)
         padded = np.zeros(lines * balanced)
         padded[: len(cells)] = cells
-        widths = padded.reshape(lines, balanced).max(axis=0) + APART_INCHES
-        if widths.sum() - APART_INCHES <= width:
+        widths = padded.reshape(lines, balanced).max(axis=0) + GAP_INCHES
+        if widths.sum() - GAP_INCHES <= width:
             return balanced, widths
-    return 1, np.array([cells.max() + APART_INCHES])
+    return 1, np.array([cells.max() + GAP_INCHES])

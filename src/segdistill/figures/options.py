@@ -1,4 +1,4 @@
-"""What figures are to be like."""
+"""Options of figures."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -7,22 +7,21 @@ from segdistill.config.validation import refuse
 from segdistill.errors import UserError
 
 FormatName = Literal["png", "svg", "pdf"]
-MOST_IMAGES = 60
+MAX_IMAGES = 60
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """How to draw figures.
+    """Options of figures.
 
     Attributes:
-        columns: images side by side.
-        rows: how many such rows of images, one below the other.
-        show: names of the images to show, in this order, with or without folder and ending; by
-            default ``columns`` times ``rows`` images are taken evenly from all.
-        crf: also show, and score, segments refined by the fully connected CRF.
-        formats: files to write of each figure: ``png`` (300 dots per inch), ``svg`` and ``pdf``
-            (text stays text).
-        overwrite: replace figures that are there.
+        columns: number of images side by side.
+        rows: number of rows of images.
+        show: names of the images to show, in this order, with or without folder and suffix; by
+            default ``columns`` times ``rows`` evenly spaced images.
+        crf: also show and score segments refined by the fully connected CRF.
+        formats: file formats: ``png`` (300 dpi), ``svg`` and ``pdf`` (with editable text).
+        overwrite: replace existing figures.
     """
 
     columns: int = 5
@@ -33,10 +32,10 @@ class FigureOptions:
     overwrite: bool = False
 
     def validated(self) -> "FigureOptions":
-        """Return itself if all options make sense.
+        """Return the options if they are valid.
 
         Raises:
-            UserError: one does not.
+            UserError: an option is invalid.
 
         Example:
             >>> FigureOptions(columns=0).validated()
@@ -48,8 +47,8 @@ class FigureOptions:
             if value < 1:
                 refuse(name, str(value), "at least 1")
         count = len(self.show) or self.columns * self.rows
-        if count > MOST_IMAGES:
-            raise UserError(f"{count} images in one figure: at most {MOST_IMAGES} can be seen")
+        if count > MAX_IMAGES:
+            raise UserError(f"{count} images in one figure: the maximum is {MAX_IMAGES}")
         for each in self.formats:
             if each not in get_args(FormatName):
                 refuse("format", str(each), f"one of {', '.join(get_args(FormatName))}")

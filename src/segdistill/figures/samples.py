@@ -1,4 +1,4 @@
-"""The images that figures show, segmented in each way that is compared."""
+"""The images shown in figures, with all masks to compare."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from segdistill.report.examples import evenly_spread, reduced_size
 logger = logging.getLogger("segdistill")
 
 LONGEST_SIDE = 2048
-"""Longer side, in pixels, to which images are reduced: no print shows more of one."""
+"""Maximum longer side of images in pixels, sufficient for print."""
 
 CLUSTERED, SEGMENTED, REFINED = "k-means", "Segments", "Segments + CRF"
 
@@ -30,13 +30,13 @@ ReadLabels = Callable[[Path], Labels]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image of a figure.
+class FigureImage:
+    """An image shown in a figure.
 
     Attributes:
-        image: shape (height, width, 3).
-        labels: class indices, shape (height, width), if it has any.
-        masks: class indices by kind, each of shape (height, width).
+        image: image, shape (height, width, 3).
+        labels: class indices, shape (height, width); ``None`` without labels.
+        masks: class indices by kind of mask, each of shape (height, width).
     """
 
     image: Picture
@@ -44,16 +44,16 @@ class Shown:
     masks: Mapping[str, Picture]
 
 
-def chosen_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -> list[ImageFile]:
-    """Choose the images to show: by name, or evenly from all.
+def choose_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -> list[ImageFile]:
+    """Choose the images to show, by name or evenly spaced.
 
     Args:
-        files: to choose from.
-        show: names, with or without folder and ending; all count if there are none.
-        count: how many to take where none is named.
+        files: images to choose from.
+        show: names, with or without folder and suffix; empty to choose evenly spaced images.
+        count: number of images to choose without names.
 
     Raises:
-        UserError: no image has a name that is wanted, or several have.
+        UserError: a name matches no image, or several.
     """
     if not show:
         return evenly_spread(files, count)
@@ -67,15 +67,15 @@ def _named(files: Sequence[ImageFile], name: str) -> ImageFile:
 
     found = [file for file in files if is_called(file)]
     if not found:
-        raise UserError(f"--show {name}: no image of that name, such as {files[0].name}")
+        raise UserError(f"--show {name}: no image with this name; names look like {files[0].name}")
     if len(found) > 1:
         raise UserError(
-            f"--show {name}: is {found[0].name} or {found[1].name}; give the folder, too"
+            f"--show {name}: matches {found[0].name} and {found[1].name}; include the folder"
         )
     return found[0]
 
 
-def segment_shown(
+def segment_images(
     files: Sequence[ImageFile],
     segmenter: Segmenter,
     clustered: Segmenter | None,
@@ -84,17 +84,17 @@ def segment_shown(
     read_labels: ReadLabels,
     crf: bool = False,
     progress: bool = False,
-) -> list[Shown]:
+) -> list[FigureImage]:
     """Segment the images to show.
 
-    An image that cannot be read, or whose labels cannot, is left out with a warning.
+    Images and labels that cannot be read are skipped with a warning.
 
     Args:
         files: the images.
-        segmenter: of the run.
-        clustered: clusters of features to compare with, if any.
-        label_files: by image file, as far as there are labels.
-        read_labels: reads such a file.
+        segmenter: model of the run.
+        clustered: k-means baseline on backbone features, if any.
+        label_files: label file of each image file that has one.
+        read_labels: reads a label file.
         crf: also refine segments with the fully connected CRF.
         progress: show a progress bar.
 
@@ -109,12 +109,12 @@ def segment_shown(
                 path = label_files.get(file.path)
                 labels = None if path is None else read_labels(path)
             except UserError as error:
-                logger.warning("the figures leave an image out: %s", error)
+                logger.warning("skipped in figures: %s", error)
             else:
                 shown.append(_shown(image, labels, segmenter, clustered, crf=crf))
             advance(1)
     if not shown:
-        raise UserError("none of the images to show can be read; choose others with --show")
+        raise UserError("none of the chosen images can be read; choose others with --show")
     return shown
 
 
@@ -125,7 +125,7 @@ def _shown(
     clustered: Segmenter | None,
     *,
     crf: bool,
-) -> Shown:
+) -> FigureImage:
     size = reduced_size(image.shape[0], image.shape[1], LONGEST_SIDE)
     reduced = resize_image(image, size)
     scores = segmenter.grid_scores(image)
@@ -135,7 +135,7 @@ def _shown(
     masks[SEGMENTED] = cleaned_mask(scores, reduced)
     if crf:
         masks[REFINED] = refined_mask(scores, reduced)
-    return Shown(reduced, None if labels is None else _nearest(labels, size), masks)
+    return FigureImage(reduced, None if labels is None else _nearest(labels, size), masks)
 
 
 def _nearest(labels: Labels, size: tuple[int, int]) -> Labels:

@@ -1,4 +1,4 @@
-"""The look that all figures share, and writing them."""
+"""Shared style of the figures, and writing them to files."""
 
 import contextlib
 import warnings
@@ -15,16 +15,16 @@ from segdistill.figures.options import FormatName
 from segdistill.files import atomic_path
 
 TEXT_WIDTH = 6.875
-"""Width of a page's two columns in inches, as conferences such as CVPR have them."""
+"""Text width of a two-column page in inches, as at CVPR."""
 
 COLUMN_WIDTH = 3.25
-"""Width of one column."""
+"""Width of one column in inches."""
 
 DOTS_PER_INCH = 300
 SMALL = 6.5
 INK = "#222222"
 RULE = "#b0b0b0"
-LONGEST_NAME = 28
+MAX_NAME_LENGTH = 28
 
 BLACK, ORANGE, SKY_BLUE, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000",
@@ -35,10 +35,10 @@ BLACK, ORANGE, SKY_BLUE, GREEN, BLUE, VERMILION, PURPLE = (
     "#d55e00",
     "#cc79a7",
 )
-"""The palette of Okabe and Ito (2008), whose colours differ for colour-blind readers, too."""
+"""The colour-blind safe palette of Okabe and Ito (2008)."""
 
 STYLE: dict[str, Any] = {
-    # A program that shows an SVG takes the first that it has; matplotlib brings the last.
+    # SVG viewers use the first available font; matplotlib ships the last one.
     "font.family": ["sans-serif"],
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "Nimbus Sans", "DejaVu Sans"],
     "font.size": 7.5,
@@ -59,13 +59,13 @@ STYLE: dict[str, Any] = {
     "ytick.major.size": 2.0,
     "legend.fontsize": SMALL,
     "legend.frameon": False,
-    # Text stays text, to be searched and edited.
+    # Keep text as text, for searching and editing.
     "svg.fonttype": "none",
     "svg.hashsalt": "segdistill",
     "pdf.fonttype": 42,
 }
 
-# Without dates, the same figure is the same file.
+# Without dates, for reproducible files.
 METADATA: dict[FormatName, dict[str, Any]] = {
     "png": {},
     "svg": {"Date": None},
@@ -75,25 +75,25 @@ METADATA: dict[FormatName, dict[str, Any]] = {
 
 @contextlib.contextmanager
 def paper_style() -> Iterator[None]:
-    """Draw and write in the style of figures; matplotlib's settings are restored afterwards."""
+    """Apply the figure style; matplotlib's settings are restored afterwards."""
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         settings: Any = mpl.rcParams
         settings.update(STYLE)
-        # Names in scripts that the font lacks are shown as boxes in PNG; SVG holds them in full.
+        # Missing glyphs are drawn as boxes in PNG; SVG keeps the text.
         warnings.filterwarnings("ignore", message="Glyph")
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, of a size in inches, that no window and no global state knows."""
+    """Return an empty figure of a size in inches, without pyplot's global state."""
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 
 
 def light_grid(axes: Axes, direction: str) -> None:
-    """Draw thin lines across axes at the ticks of ``x`` or ``y``, behind all else."""
+    """Draw thin grid lines at the ticks of ``x`` or ``y``, behind everything else."""
     axes.grid(axis=direction, color="#e4e4e4", linewidth=0.4)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
 
@@ -101,16 +101,16 @@ def light_grid(axes: Axes, direction: str) -> None:
 def write_figure(
     figure: Figure, folder: Path, name: str, formats: Sequence[FormatName]
 ) -> list[Path]:
-    """Write a figure in all formats wanted, within :func:`paper_style`.
+    """Write a figure in several formats, within :func:`paper_style`.
 
     Args:
-        figure: to write.
-        folder: where to.
-        name: of the files, without their ending.
-        formats: of the files.
+        figure: the figure.
+        folder: output folder.
+        name: file name without suffix.
+        formats: file formats.
 
     Returns:
-        The files.
+        The written files.
 
     Raises:
         UserError: a file cannot be written.
@@ -125,10 +125,10 @@ def write_figure(
 
 
 def short_name(name: str) -> str:
-    """Return a name that has room in a figure.
+    """Shorten a name to fit into a figure.
 
     Example:
         >>> short_name("a" * 40) == "a" * 27 + "…"
         True
     """
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"

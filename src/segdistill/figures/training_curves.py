@@ -1,4 +1,4 @@
-"""The losses of a training, and the agreement by which it ended."""
+"""Training curves: losses, and the neighbour agreement used for early stopping."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ HEIGHT = 1.55
 LEFT, RIGHT, BOTTOM, TOP = 0.5, 0.1, 0.32, 0.08
 KEY_LINE = 0.13
 KEY_COLUMNS = 4
-# What the probes reach is no loss that trains the head, and is on a scale of its own.
+# Probe losses do not train the head, and have another scale.
 PROBES = frozenset(["Cluster probe", "Linear probe"])
 LINES = (
     (BLACK, "-"),
@@ -41,7 +41,7 @@ LINES = (
     (ORANGE, (0, (1.2, 1.2))),
     (SKY_BLUE, (0, (5, 1.5, 1.2, 1.5))),
 )
-"""Colour and dashes: two losses differ in at least one where all is printed in grey."""
+"""Colour and dash pattern of each loss, chosen to differ in greyscale."""
 
 
 def training_figure(
@@ -49,14 +49,15 @@ def training_figure(
     looks: Sequence[Mapping[str, float]] = (),
     kept_step: int | None = None,
 ) -> Figure:
-    """Draw the losses of a training and, where it stopped early, what ended it.
+    """Draw the losses of a training and, with early stopping, the neighbour agreement.
 
-    Losses are running means over a twentieth of the steps on either side; single steps are faint.
+    Lines are running means over a twentieth of the steps on either side; faint lines are the raw
+    values.
 
     Args:
-        history: losses of every step, at least one.
-        looks: of a fit, each with ``step`` and ``agreement``.
-        kept_step: whose state was kept.
+        history: losses of every step; at least one.
+        looks: early stopping checks, each with ``step`` and ``agreement``.
+        kept_step: step of the checkpoint that was kept.
     """
     panels = 2 if looks else 1
     width = TEXT_WIDTH if looks else COLUMN_WIDTH
@@ -68,24 +69,24 @@ def training_figure(
     def add_axes(number: int) -> Axes:
         left = LEFT + number * (across + LEFT + RIGHT)
         axes = figure.add_axes((left / width, BOTTOM / height, across / width, up / height))
-        # At one distance in both, however wide the numbers are.
+        # The same distance in both panels, whatever the width of the tick labels.
         axes.yaxis.set_label_coords((0.12 - LEFT) / across, 0.5)
         return axes
 
     axes = add_axes(0)
     _draw_losses(axes, history)
     if looks:
-        beside = add_axes(1)
-        _draw_agreement(beside, looks)
-        beside.set_xlim(axes.get_xlim())
+        right_axes = add_axes(1)
+        _draw_agreement(right_axes, looks)
+        right_axes.set_xlim(axes.get_xlim())
         if kept_step is not None:
-            _mark_kept(axes, kept_step, said=False)
-            _mark_kept(beside, kept_step, said=True)
+            _mark_kept(axes, kept_step, annotate=False)
+            _mark_kept(right_axes, kept_step, annotate=True)
     return figure
 
 
 def shown_kinds(history: Sequence[StepRecord]) -> list[Kind]:
-    """Return the losses that a training had, the total first."""
+    """Return the losses used in training, the total first."""
     used = [kind for kind in OPTIONAL_KINDS if any(kind.read(record) != 0 for record in history)]
     return [kind for kind in (*KINDS, *used) if kind.title not in PROBES]
 
@@ -135,9 +136,9 @@ def _finish(axes: Axes, steps: np.ndarray) -> None:
     light_grid(axes, "y")
 
 
-def _mark_kept(axes: Axes, step: int, *, said: bool) -> None:
+def _mark_kept(axes: Axes, step: int, *, annotate: bool) -> None:
     axes.axvline(step, color="#707070", linewidth=0.6, linestyle=(0, (3, 2)))
-    if said:
+    if annotate:
         axes.annotate(
             "kept",
             (step, 1.0),

@@ -58,7 +58,7 @@ OPTIONAL_KINDS = (
     ),
     Kind(
         "Reconstruction",
-        "How well features can be told from codes; −1 is best.",
+        "How well features can be reconstructed from codes; −1 is best.",
         lambda r: r.reconstruction,
     ),
     Kind("Contrastive CRF", "Codes against the image's edges.", lambda r: r.contrastive_crf),
@@ -69,7 +69,7 @@ OPTIONAL_KINDS = (
     ),
     Kind(
         "Linear probe",
-        "Share of labelled locations that the linear probe tells.",
+        "Accuracy of the linear probe on labelled locations.",
         lambda r: r.linear_accuracy,
     ),
 )
@@ -102,6 +102,7 @@ class Curve:
         raw: points of the loss of single steps, as SVG wants them.
         smooth: points of the running mean.
         dot: the only point, where there is a single step.
+        best: the highest point of a curve that should rise; ``None`` for losses.
         across: marks on the axis of steps.
         up: marks on the axis of values.
         entries: first value, lowest (or highest, of what is to rise) and last.
@@ -112,6 +113,7 @@ class Curve:
     raw: str
     smooth: str
     dot: tuple[float, float] | None
+    best: tuple[float, float] | None
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     entries: tuple[Entry, ...]
@@ -138,7 +140,7 @@ def agreement_curve(agreement_history: Sequence[Mapping[str, float]]) -> Curve |
             :mod:`segdistill.training.early_stopping`.
 
     Returns:
-        The curve, or ``None`` where there were no agreement_history.
+        The curve, or ``None`` without a history.
     """
     if not agreement_history:
         return None
@@ -167,7 +169,7 @@ def draw_curve(
         meaning: one sentence for display.
         steps: rising, shape (records,), at least one.
         values: finite, shape (records,).
-        rising: whether the highest value is worth naming, not the lowest.
+        rising: whether higher is better, as for agreement; for losses lower is.
     """
     low, high = _padded(float(values.min()), float(values.max()))
     first, last = float(steps[0]), float(max(steps[-1], steps[0] + 1))
@@ -184,6 +186,7 @@ def draw_curve(
     mean = smoothed(values)
     best = ("Highest", int(values.argmax())) if rising else ("Lowest", int(values.argmin()))
     named = (("First", 0), best, ("Last", len(values) - 1))
+    peak = best[1]
     step_ticks = [tick for tick in round_ticks(first, last, 4) if tick == int(tick)]
     value_ticks = round_ticks(low, high, 5)
     return Curve(
@@ -192,6 +195,7 @@ def draw_curve(
         raw=points(extremes(values, MOST_BINS), values),
         smooth=points(np.unique(np.linspace(0, len(values) - 1, MOST_BINS).astype(np.intp)), mean),
         dot=(x_of(steps[0]), y_of(values[0])) if len(values) == 1 else None,
+        best=(x_of(steps[peak]), y_of(values[peak])) if rising else None,
         across=tuple(Tick(x_of(tick), f"{tick:.0f}") for tick in step_ticks),
         up=tuple(map(Tick, map(y_of, value_ticks), tick_labels(value_ticks))),
         entries=tuple(Entry(name, number(values[i]), int(steps[i])) for name, i in named),

@@ -30,6 +30,7 @@ from segdistill.report.figures import example_picture, image_uri, mask_uri
 from segdistill.report.levels import ShownLevel, masks_of_levels, shown_levels
 from segdistill.report.merging import merge_rows
 from segdistill.report.rendering import render, skipped_files
+from segdistill.training.early_stopping import AgreementRecord, end_of_training
 from segdistill.training.loop import StepRecord
 from segdistill.version import __version__
 
@@ -121,7 +122,7 @@ def write_report(
         history: losses of every step; empty where nothing was trained.
         settings: of the fit, nested, as plain values.
         facts: what happened: ``images``, ``skipped``, ``seconds``, ``shifts``,
-            ``maps_not_stored``, ``class_count``, ``agreement_history`` and ``kept_step``.
+            ``maps_not_stored``, ``class_count`` and ``agreement_history``.
         progress: show a progress bar.
 
     Raises:
@@ -132,6 +133,7 @@ def write_report(
     run = path.parent
     levels = shown_levels(segmenter)
     rows = class_rows(samples, pixels, segmenter.classes)
+    agreement = facts.get("agreement_history", facts.get("looks", []))
     page = render(
         "report.html.j2",
         {
@@ -154,11 +156,11 @@ def write_report(
             "classes": rows,
             "merges": merge_rows(segmenter, rows, str(run)),
             "curves": curves.curves_of(history),
-            "agreement": curves.agreement_curve(
-                facts.get("agreement_history", facts.get("looks", []))
+            "agreement": curves.agreement_curve(agreement),
+            "end_of_training": end_of_training(
+                history[-1].step if history else 0,
+                [AgreementRecord(int(each["step"]), each["agreement"]) for each in agreement],
             ),
-            "kept_step": facts.get("kept_step"),
-            "last_step": history[-1].step if history else 0,
             "drawing": curves,
             "class_count": count_section(facts),
             "trained": settings.get("method") != "kmeans",
