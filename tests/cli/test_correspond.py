@@ -28,10 +28,10 @@ def test_a_picture_and_a_gif(
         assert picture.size == (908, 652)
     status, _, error = segdistill(*arguments)
     assert status == 2
-    assert "correspondences.png: exists already; add --overwrite" in error
+    assert "correspondences.png: already exists; add --overwrite" in error
     status, _, error = segdistill(*arguments, "--out", "new.png")
     assert status == 2
-    assert "moved.gif: exists already; add --overwrite or choose another --animation" in error
+    assert "moved.gif: already exists; add --overwrite or choose another --animation" in error
     before = Path("correspondences.png").read_bytes()
     assert segdistill("correspond", fitted, pictures[0], "--overwrite")[0] == 0
     assert Path("correspondences.png").read_bytes() != before
