@@ -1,9 +1,6 @@
 """Writes a small labelled RGB-D data set of rendered outdoor scenes, for demos and tests."""
 
-from __future__ import annotations
-
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +9,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
-from segdistill.sample.scene import CLASSES, FAR, Scene, render_scene
+from segdistill.files import translate_os_errors
+from segdistill.sample.scene import CLASSES, Scene, render_scene
 
 DEPTH_STEPS_PER_METRE = 256
 """Depth files hold metres times this, rounded: 16 bits then reach past :data:`scene.FAR`."""
@@ -22,14 +19,24 @@ _SPLITS: tuple[Literal["train", "val"], ...] = ("train", "val")
 _SMALLEST_SIDE = 32
 _JPEG_QUALITY = 92
 # Colours that a viewer shows the classes in; the stored values are the indices.
-_PALETTE = (
-    (112, 164, 224),
-    (134, 176, 82),
-    (128, 128, 132),
-    (38, 106, 46),
-    (190, 104, 72),
-    (236, 200, 40),
-)
+_PALETTE = [
+    *((112, 164, 224), (134, 176, 82), (128, 128, 132)),
+    *((38, 106, 46), (190, 104, 72), (236, 200, 40)),
+]
+_README = """\
+Rendered outdoor scenes with exact labels and depth, made by segdistill from seed {seed}.
+Nothing in them is a photograph.
+
+imgs/    {width} x {height} colour pictures: {train} in train, {val} in val (JPEG).
+labels/  the class of each pixel as an index into classes.txt (8-bit PNG with a palette).
+         Pavements count as road, bushes as tree.
+depth/   distance along the viewing axis in units of 1/256 m (16-bit PNG):
+         metres = value / 256; sky is at 200 m.
+
+Made with:
+    segdistill sample DIR --train {train} --val {val} --width {width} --height {height} \
+--seed {seed}
+"""
 
 
 def write_sample(
@@ -75,40 +82,29 @@ def write_sample(
         ...     sorted(path.name for path in root.rglob("*.*"))
         ['README.txt', 'classes.txt', 'scene_0000.jpg', 'scene_0000.png', 'scene_0000.png']
     """
-    _check_arguments(train=train, val=val, width=width, height=height, seed=seed)
-    _check_root(root)
-    readme = _readme(train=train, val=val, width=width, height=height, seed=seed)
-    counts = {"train": train, "val": val}
+    numbers = {"train": train, "val": val, "width": width, "height": height, "seed": seed}
+    _check(root, **numbers)
     done = 0
     with _whole_folder(root) as folder:
         for split in _SPLITS:
-            for index, scene_seed in enumerate(scene_seeds(seed, split, counts[split])):
+            for index, scene_seed in enumerate(scene_seeds(seed, split, numbers[split])):
                 scene = render_scene(scene_seed, width, height)
                 _write_scene(folder, split, f"scene_{index:04d}", scene)
                 done += 1
                 if progress is not None:
                     progress(done, train + val)
-        write_text_atomically(folder / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
-        write_text_atomically(folder / "README.txt", readme)
+        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+        (folder / "README.txt").write_text(_README.format(**numbers))
     return root
 
 
 def scene_seeds(seed: int, split: Literal["train", "val"], count: int) -> Iterator[int]:
-    """Seeds of the scenes of a split; those of the two splits never meet.
+    """Yield seeds of the scenes of a split; those of the two splits never meet.
 
-    Args:
-        seed: of the data set, 0 or more.
-        split: which of the two.
-        count: how many seeds.
-
-    Yields:
-        Seeds for :func:`world.render_scene`.
-
-    Example:
-        >>> [value % 2 for value in scene_seeds(0, "train", 3)]
-        [0, 0, 0]
-        >>> [value % 2 for value in scene_seeds(0, "val", 3)]
-        [1, 1, 1]
+    >>> [value % 2 for value in scene_seeds(0, "train", 3)]
+    [0, 0, 0]
+    >>> [value % 2 for value in scene_seeds(0, "val", 3)]
+    [1, 1, 1]
     """
     parity = _SPLITS.index(split)
     for index in range(count):
@@ -117,21 +113,15 @@ def scene_seeds(seed: int, split: Literal["train", "val"], count: int) -> Iterat
         yield 2 * int(sequence.generate_state(1, np.uint64)[0]) + parity
 
 
-def _check_arguments(*, train: int, val: int, width: int, height: int, seed: int) -> None:
-    """Refuse numbers out of range, each with the range it should be in."""
+def _check(root: Path, *, train: int, val: int, width: int, height: int, seed: int) -> None:
+    """Refuse numbers out of range and a folder that holds something."""
     if train < 0 or val < 0 or train + val == 0:
         raise ValueError(f"train={train}, val={val}: give counts of 0 or more, not both 0")
     if width < _SMALLEST_SIDE or height < _SMALLEST_SIDE:
         raise ValueError(f"{width} x {height}: give sides of {_SMALLEST_SIDE} pixels or more")
     if seed < 0:
         raise ValueError(f"seed={seed}: give a seed of 0 or more")
-
-
-def _check_root(root: Path) -> None:
-    """Refuse a folder that already holds something."""
-    if root.is_dir() and next(root.iterdir(), None) is None:
-        return
-    if root.exists():
+    if root.exists() and not (root.is_dir() and next(root.iterdir(), None) is None):
         raise FileExistsError(
             f"{root}: exists and is not an empty folder; name a new folder or empty this one first"
         )
@@ -139,55 +129,34 @@ def _check_root(root: Path) -> None:
 
 @contextlib.contextmanager
 def _whole_folder(root: Path) -> Iterator[Path]:
-    """Yield a folder to write in; what it holds is moved to ``root`` if the block succeeds.
+    """Yield a folder to write in, and move what it holds to ``root`` if the block succeeds.
 
-    Whatever happens, the folder is gone afterwards. A new ``root`` appears in one step; one that
-    is there, empty, stays the folder that it is (somebody may stand in it), and is filled.
+    A new ``root`` appears in one step; an empty one stays the same folder and is filled.
     """
     with translate_os_errors(root):
         root.parent.mkdir(parents=True, exist_ok=True)
         home = root if root.exists() else root.parent
-        holder = Path(tempfile.mkdtemp(prefix=f".{root.name[:40]}-", suffix=".part", dir=home))
-        try:
-            folder = holder / "whole"
+        with tempfile.TemporaryDirectory(prefix=f".{root.name[:40]}-", dir=home) as holder:
+            folder = Path(holder) / "whole"
             folder.mkdir()
             yield folder
             if home == root:
                 for entry in folder.iterdir():
                     entry.rename(root / entry.name)
             else:
-                _check_root(root)
                 folder.rename(root)
-        finally:
-            shutil.rmtree(holder, ignore_errors=True)
 
 
 def _write_scene(root: Path, split: str, name: str, scene: Scene) -> None:
-    """Write the three files of a scene, each whole or not at all."""
-    with atomic_path(root / "imgs" / split / f"{name}.jpg") as path:
-        Image.fromarray(scene.image).save(path, quality=_JPEG_QUALITY)
+    """Write the three files of a scene."""
     labels = Image.fromarray(scene.labels)
     labels.putpalette([value for colour in _PALETTE for value in colour])
-    with atomic_path(root / "labels" / split / f"{name}.png") as path:
-        labels.save(path)
     steps = np.round(scene.depth * DEPTH_STEPS_PER_METRE).astype(np.uint16)
-    with atomic_path(root / "depth" / split / f"{name}.png") as path:
-        Image.fromarray(steps).save(path)
-
-
-def _readme(*, train: int, val: int, width: int, height: int, seed: int) -> str:
-    """What the data set is and how to make it again."""
-    size = f"--width {width} --height {height}"
-    return f"""\
-Rendered outdoor scenes with exact labels and depth, made by segdistill from seed {seed}.
-Nothing in them is a photograph.
-
-imgs/    {width} x {height} colour pictures: {train} in train, {val} in val (JPEG).
-labels/  the class of each pixel as an index into classes.txt (8-bit PNG with a palette).
-         Pavements count as road, bushes and hedges as tree.
-depth/   distance along the viewing axis in units of 1/{DEPTH_STEPS_PER_METRE} m (16-bit PNG):
-         metres = value / {DEPTH_STEPS_PER_METRE}; sky is at {FAR:.0f} m.
-
-Made with:
-    segdistill sample DIR --train {train} --val {val} {size} --seed {seed}
-"""
+    for kind, image, suffix in (
+        ("imgs", Image.fromarray(scene.image), "jpg"),
+        ("labels", labels, "png"),
+        ("depth", Image.fromarray(steps), "png"),
+    ):
+        path = root / kind / split / f"{name}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, quality=_JPEG_QUALITY)

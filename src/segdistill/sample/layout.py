@@ -1,160 +1,214 @@
-"""Where things stand in a scene of the toy world: camera, roads, buildings, cars, trees."""
+"""Where things stand in a scene of the toy world, and what they are made of."""
 
-from __future__ import annotations
-
+import itertools
 import math
-from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
-from segdistill.sample import buildings
-from segdistill.sample.camera import Camera
-from segdistill.sample.ground import Ground, Road
-from segdistill.sample.light import Light, draw_light
-from segdistill.sample.noise import Noise
-from segdistill.sample.parts import Footprint, Part
-from segdistill.sample.site import Kind, Site, Theme
+from segdistill.sample import textures
+from segdistill.sample.geometry import Camera, Floats, Frame, Solid, Triple, block, rotate
+from segdistill.sample.light import draw_light
+from segdistill.sample.textures import FLOOR_HEIGHT, Label, Paint, Street, colour
+
+# The map of what stands where: the side of a cell in metres, and cells on each side.
+_CELL = 0.5
+_MAP_SIZE = 720
+
+_GRASSES = (("54752f", "98965a"), ("607f3a", "aea468"), ("4f6d38", "8f9058"), ("70843f", "b8a468"))
+_PLASTERS = ("e6d3ac", "d9a67c", "e9e4d8", "b9c7c9", "d8b9b0", "c7675a", "e3c878", "b5c0a0")
+_BRICKS = ("9c4f3c", "a8644a", "8a4a3e", "b5794f", "c4986c", "c9c4b8")
+_TILES = ("a2452f", "8d3b2e", "b35a3a", "5b5f66", "4c4f57", "6e4a3c")
+_CARS = ("b3261e", "1f4e8c", "e8e8e4", "2b2d30", "8d949b", "d9a521", "2f6b4f", "c65d21", "c7ccd1")
+_LEAVES = ("4f7a2c", "5d8a34", "3f6e2e", "6b8f3a", "7c9440", "c98a2b")
+_NEEDLES = ("2c5335", "34603a", "3d6848", "2a4a3c")
+_BARKS = ("6a5240", "5a4636", "d8d4ca")
+
+Part = tuple[Solid, Paint]
 
 
-@dataclass(frozen=True)
 class Layout:
-    """A scene before it is drawn."""
+    """A scene before it is drawn, made from a seed.
 
-    camera: Camera
-    light: Light
-    ground: Ground
-    noise: Noise
-    parts: tuple[Part, ...]
-    shades: tuple[tuple[Footprint, float], ...]
-    """Footprints that dim the ground about them, each with how far that reaches in metres."""
-
-
-_HOUSE = Kind(buildings.house, widths=(7.5, 12.0), depths=(7.0, 9.5))
-_FLATS = Kind(buildings.flats, widths=(11.0, 19.0), depths=(10.0, 13.0))
-_SHOP = Kind(buildings.shop, widths=(8.0, 14.0), depths=(8.0, 11.0))
-_THEMES = (
-    Theme(  # country road
-        kinds=((_HOUSE, 1.0),),
-        pavement=(0.0, 0.0),
-        half_width=(2.9, 3.4),
-        setback=(5.0, 12.0),
-        gap=(7.0, 30.0),
-        parked=0.0,
-        avenue=0.35,
-        scattered=(14, 26),
-        woods=0.9,
-        fields=True,
-    ),
-    Theme(  # suburb
-        kinds=((_HOUSE, 0.9), (_SHOP, 0.1)),
-        pavement=(1.5, 2.0),
-        half_width=(3.6, 4.6),
-        setback=(3.5, 6.5),
-        gap=(3.0, 8.0),
-        parked=0.5,
-        avenue=0.6,
-        scattered=(10, 20),
-        woods=0.6,
-        fields=False,
-    ),
-    Theme(  # town
-        kinds=(
-            (_FLATS, 0.45),
-            (_SHOP, 0.3),
-            (_HOUSE, 0.25),
-        ),
-        pavement=(2.2, 3.2),
-        half_width=(4.6, 5.4),
-        setback=(2.0, 3.4),
-        gap=(0.8, 7.0),
-        parked=0.7,
-        avenue=0.8,
-        scattered=(6, 14),
-        woods=0.35,
-        fields=False,
-    ),
-)
-_GRASSES = (
-    ("54752f", "6c8641", "a29a5a"),
-    ("607f3a", "7b9450", "aea468"),
-    ("4f6d38", "647d45", "8f9058"),
-    ("70843f", "87924f", "b8a468"),
-)
-
-
-def lay_out(seed: int) -> Layout:
-    """Draw everything about a scene from one seed.
-
-    >>> lay_out(3).camera == lay_out(3).camera
+    >>> Layout(3).camera == Layout(3).camera
     True
     """
-    generator = np.random.default_rng(seed)
-    theme = _THEMES[int(generator.choice(len(_THEMES), p=[0.3, 0.4, 0.3]))]
-    roads, camera = _roads_and_camera(theme, generator)
-    light = draw_light(generator, camera.azimuth)
-    noise = Noise(int(generator.integers(2**31)))
-    autumn = bool(generator.random() < 0.22)
-    ground = Ground(
-        roads=roads,
-        grass=_GRASSES[int(generator.integers(len(_GRASSES)))],
-        fields=theme.fields and bool(generator.random() < 0.75),
-        lined=bool(generator.random() < 0.7) and theme.parked == 0,
-        noise=noise,
-        wear=generator.uniform(0.3, 1.0),
-    )
-    site = Site(camera, roads, generator, autumn)
-    for road in roads:
-        site.add_cars(road, theme)
-    for road in roads:
-        site.add_buildings(road, theme)
-    for road in roads:
-        site.add_avenue(road, theme)
-    site.add_trees(theme)
-    site.add_woods(theme)
-    return Layout(camera, light, ground, noise, tuple(site.parts), tuple(site.shades))
 
-
-def _roads_and_camera(
-    theme: Theme, generator: np.random.Generator
-) -> tuple[tuple[Road, ...], Camera]:
-    """One of four kinds of road, and a camera that looks along or at it."""
-    half_width = generator.uniform(*theme.half_width)
-    pavement = generator.uniform(*theme.pavement)
-    height = float(generator.choice([generator.uniform(1.5, 2.4), generator.uniform(2.8, 6.5)]))
-    view = generator.uniform(52, 78)
-    kind = str(generator.choice(["ahead", "bend", "junction", "across"], p=[0.3, 0.3, 0.22, 0.18]))
-    pitch = math.radians(generator.uniform(-1.5, 3.0) + 1.5 * (height - 1.5))
-    if kind == "across":
-        distance = generator.uniform(7.5, 13.0) + half_width + pavement
-        road = Road(0.0, distance, math.radians(generator.uniform(-24, 24)), half_width, pavement)
-        return (road,), Camera(height, 0.0, pitch, view)
-    side = float(generator.choice([-1.0, 1.0]))
-    # From a lane, from the pavement, or from the grass some way off.
-    aside = side * float(
-        generator.choice(
-            [half_width * 0.5, half_width + 0.5 * pavement + 0.6, half_width + pavement + 4.0],
-            p=[0.3, 0.35, 0.35],
+    def __init__(self, seed: int) -> None:
+        self.generator = np.random.default_rng(seed)
+        generator = self.generator
+        self.density = generator.random()  # from the country (0) to the town (1)
+        self.street = Street(
+            half_width=generator.uniform(2.9, 3.5) + 1.8 * self.density,
+            pavement=generator.uniform(1.5, 2 + self.density) if self.density > 0.3 else 0.0,
+            bend=float(generator.choice([-1.0, 0.0, 1.0])) * generator.uniform(0.001, 0.004),
+            grass=_GRASSES[int(generator.integers(len(_GRASSES)))],
+            shift=generator.uniform(0, 99),
         )
-    )
-    heading = math.pi / 2 + math.radians(generator.uniform(-4, 4))
-    bend = generator.uniform(5.0, 13.0) if kind == "bend" else 0.0
-    rate = 2 * math.pi / generator.uniform(90, 150) if bend else 0.0
-    phase = generator.uniform(0, 2 * math.pi) if bend else 0.0
-    road = Road(aside, 0.0, heading, half_width, pavement, bend, rate, phase)
-    # Looking a little towards the road from beside it, which then crosses the picture.
-    yaw = math.radians(generator.uniform(-6, 10)) * side
-    roads = [road]
-    if kind == "junction":
-        spot = road.place(generator.uniform(17, 32), 0.0)
-        turn = -math.pi / 2 + math.radians(generator.uniform(-14, 14))
-        roads.append(
-            Road(spot.x, spot.y, heading + turn, half_width * generator.uniform(0.8, 1), pavement)
-        )
-        roads = [replace(each, zebra=_zebra(each, roads[1 - i])) for i, each in enumerate(roads)]
-    return tuple(roads), Camera(height, yaw, pitch, view)
+        self.camera = self._camera()
+        self.parts: list[Part] = []
+        centres = (np.arange(_MAP_SIZE) - (_MAP_SIZE - 1) / 2) * _CELL
+        self._paved = self.street.paved(*np.meshgrid(centres, centres, indexing="ij"))
+        self._occupied = np.zeros_like(self._paved)
+        for side in (-1.0, 1.0):
+            self._add_cars(side)
+            self._add_buildings(side)
+        self._add_trees()
+        self.light = draw_light(generator, self.camera.frame)
 
+    @cached_property
+    def corners(self) -> NDArray[np.float64]:
+        """Corners of the boxes that hold the parts, (parts, 8, 3)."""
+        return np.array([solid.corners() for solid, _ in self.parts]).reshape(-1, 8, 3)
 
-def _zebra(road: Road, other: Road) -> float:
-    """Where a crossing for walkers lies on a road: just short of the other one."""
-    along, _ = road.coordinates(np.array([other.x]), np.array([other.y]))
-    return float(along[0]) - other.half_width - other.pavement - 3.2
+    def open_sky(self, x: Floats, y: Floats) -> Floats:
+        """Return how much sky points of the ground (n,) see past things near them, 0..1."""
+        crowded = ndimage.gaussian_filter(self._occupied.astype(np.float32), 1.6)
+        cells = np.stack([x, y]) / _CELL + (_MAP_SIZE - 1) / 2
+        shade: Floats = 0.7 * ndimage.map_coordinates(crowded, cells, order=1)
+        return 1 - shade
+
+    def _camera(self) -> Camera:
+        """Draw a camera that looks along the street or, at times, across it."""
+        generator, street = self.generator, self.street
+        low = generator.random() < 0.5
+        height = generator.uniform(1.5, 2.4) if low else generator.uniform(2.8, 6.5)
+        pitch = math.radians(generator.uniform(-1.5, 3) + 1.5 * (height - 1.5))
+        side = float(generator.choice([-1.0, 1.0]))
+        edge = street.half_width + street.pavement
+        # From a lane, from the pavement or from the grass.
+        x = float(generator.choice([street.half_width / 2, edge - street.pavement / 2, edge + 4]))
+        yaw = generator.uniform(-8, 20)
+        if generator.random() < 0.25:
+            x, yaw = edge + generator.uniform(7, 13), generator.uniform(50, 120)
+        frame = Frame(side * x, 0.0, height, side * math.radians(yaw))
+        return Camera(frame, pitch, generator.uniform(52, 78))
+
+    def _add_cars(self, side: float) -> None:
+        """Add cars in a lane and, where the street is wide, parked at the kerb."""
+        half = self.street.half_width
+        for across in (min(half / 2, 1.75), half - 1.05) if half > 4.3 else (half / 2,):
+            for along in self._stations(6.0, 24.0 - 8 * self.density):
+                # Traffic keeps to the right.
+                frame = self.street.place(along, side * across, math.pi if side > 0 else 0.0)
+                if self._claim(frame, 2.6, 1.1, on_street=True):
+                    self._add_car(frame)
+
+    def _add_car(self, frame: Frame) -> None:
+        """Add a car that drives towards the frame's x: body, cabin and four wheels."""
+        length, height = self.generator.uniform(3.8, 4.8), self.generator.uniform(1.4, 1.8)
+        width, waist, radius = 0.3 * length + 0.5, 0.6 * height, 0.17 + 0.1 * height
+        size = (length, width, height)
+        paint = Paint(Label.CAR, textures.car_paint, frame, size, self._pick(_CARS))
+        boot = float(self.generator.choice([0.05, 0.13])) * length
+        cabin = 0.76 * length - boot
+        top = frame.at(boot + (cabin - length) / 2, 0, waist)
+        solids = [
+            block(frame.at(0, 0, 0.22), (length, width, waist - 0.22), (0.97, 0.94)),
+            block(top, (cabin, 0.93 * width, height - waist), (0.68, 0.82)),
+        ]
+        for x, y in itertools.product((-0.3 * length, 0.3 * length), (-width / 2, width / 2)):
+            solids.append(Solid(frame.at(x, 0.93 * y, radius), (radius, 0.12, radius)))
+        self.parts += [(solid, paint) for solid in solids]
+
+    def _add_buildings(self, side: float) -> None:
+        """Line a side of the street with buildings that face it: the front is at negative y."""
+        generator, edge = self.generator, self.street.half_width + self.street.pavement
+        kind = int(generator.integers(3))
+        for along in self._stations(4.0, 33.0 - 25 * self.density):
+            town = generator.random() < 1.2 * self.density - 0.2
+            floors = int(generator.integers(2, 7) if town else generator.integers(1, 3))
+            width, depth = generator.uniform(7.5, 12, 2).tolist()
+            size = (width + 2 * max(floors - 2, 0), depth, floors * FLOOR_HEIGHT + 0.35)
+            across = edge + generator.uniform(2, 4) + 5 * (1 - self.density) + depth / 2
+            frame = self.street.place(along, side * across, 0.0 if side > 0 else math.pi)
+            if generator.random() < self.density:
+                kerb = self.street.place(along, side * (self.street.half_width + 0.8))
+                self._add_tree(Frame(kerb.x, kerb.y), 6.0, kind, on_street=True)
+            if self._claim(frame, size[0] / 2 + 0.6, depth / 2 + 0.6):
+                self._add_building(frame, size)
+
+    def _add_building(self, frame: Frame, size: Triple) -> None:
+        """Add a house with a pitched roof or, if it is tall, a block with a flat one."""
+        generator, (width, depth, height), variant = self.generator, size, self.generator.random()
+        top, rise = frame.at(0, 0, height - 0.2), depth * generator.uniform(0.2, 0.4)
+        tone = self._pick(_BRICKS if variant > 0.6 else _PLASTERS)
+        plaster = Paint(Label.BUILDING, textures.walls, frame, size, tone, variant)
+        stone = Paint(Label.BUILDING, textures.plain, frame, size, colour("a39c92"))
+        self.parts.append((block(frame, size), plaster))
+        if height > 3.5 * FLOOR_HEIGHT:
+            self.parts.append((block(top, (width + 0.4, depth + 0.4, 0.5)), stone))
+            self.parts.append((block(top.at(0.2 * width, 0), (3.4, 3.0, 2.6)), stone))
+            return
+        ridge = 0.45 if generator.random() < 0.3 else 1.0  # of a hipped or of a gabled roof
+        tiles = Paint(Label.BUILDING, textures.roof, top, size, self._pick(_TILES))
+        chimney = block(top.at(0.2 * width, 0.1 * depth), (0.75, 0.75, rise + 0.6))
+        roof = block(top, (width + 0.6, depth + 0.8, rise), (ridge, 0.0))
+        self.parts += [(roof, tiles), (chimney, stone)]
+
+    def _add_trees(self) -> None:
+        """Strew trees and bushes over the grass."""
+        generator = self.generator
+        kinds = generator.permutation(3).tolist()
+        for _ in range(int(generator.integers(60, 220) - 50 * self.density)):
+            spot = Frame(generator.uniform(-100, 100), generator.uniform(-60, 150))
+            kind = int(generator.choice([*kinds, 3], p=[0.5, 0.2, 0.1, 0.2]))
+            height = 1.2 if kind == 3 else generator.uniform(4.5, 11)
+            self._add_tree(spot, height, kind)
+
+    def _add_tree(self, frame: Frame, height: float, kind: int, *, on_street: bool = False) -> None:
+        """Add a tree where there is room: round (kind 0), slender (1), spruce (2), bush (3)."""
+        generator = self.generator
+        height *= generator.uniform(0.8, 1.2)
+        room = (0.2 if kind != 3 else 0.6) * height
+        if not self._claim(frame, room, room, on_street=on_street):
+            return
+        wide = height * (0.39, 0.17, 0.23, 0.8)[kind] * generator.uniform(0.85, 1.15)
+        tall = height * (0.37, 0.43, 0.46, 0.6)[kind]
+        middle, crown = frame.at(0, 0, height - tall), (wide, wide, tall)
+        tone = self._pick(_NEEDLES if kind == 2 else _LEAVES)
+        leaves = Paint(Label.TREE, textures.leaves, middle, crown, tone)
+        girth = 0.02 * height + 0.04
+        bark = Paint(Label.TREE, textures.plain, frame, crown, self._pick(_BARKS))
+        # Half of the trunk is below the ground.
+        self.parts.append((Solid(frame, (girth, girth, height - tall)), bark))
+        blobs = 9 if frame.y < 60 else 5
+        for index in range(blobs):
+            # Round the crown on a spiral, from the bottom up.
+            rise = -0.8 + 1.6 * index / (blobs - 1)
+            reach = 0.55 * wide * math.sqrt(1 - rise**2) * generator.uniform(0.8, 1.2)
+            radius = wide * generator.uniform(0.38, 0.55)
+            thickness = radius * tall / wide
+            if kind == 2:
+                reach, radius, thickness = 0.1 * wide, 0.5 * wide * (1 - rise), 1.4 * tall / blobs
+            angle = 2.4 * index + generator.uniform(-0.4, 0.4)
+            spot = middle.at(reach * math.cos(angle), reach * math.sin(angle), 0.7 * tall * rise)
+            self.parts.append((Solid(spot, (radius, radius, thickness)), leaves))
+
+    def _pick(self, codes: tuple[str, ...]) -> NDArray[np.float32]:
+        """Pick one of several colours."""
+        return colour(codes[int(self.generator.integers(len(codes)))])
+
+    def _stations(self, shortest: float, longest: float) -> list[float]:
+        """Return places along the street at random distances."""
+        places = np.cumsum(self.generator.uniform(shortest, longest, 50)) - 80
+        return [float(place) for place in places if place < 130]
+
+    def _claim(
+        self, frame: Frame, half_length: float, half_width: float, *, on_street: bool = False
+    ) -> bool:
+        """Take a rectangle of the ground if it is free and in sight."""
+        aside, ahead, _ = self.camera.frame.to_local(frame.origin).ravel().tolist()
+        if ahead < 0.75 * abs(aside) or math.hypot(aside, ahead) < 5 + 2 * half_width:
+            return False
+        steps = [np.arange(-half, half + 0.4, 0.4) for half in (half_length, half_width)]
+        along, across = np.meshgrid(*steps)
+        grid = np.stack([along.ravel(), across.ravel(), np.zeros(along.size)])
+        spots = rotate(grid, frame.yaw) + frame.origin
+        cells = tuple((spots[:2] / _CELL + _MAP_SIZE / 2).astype(int))
+        if self._occupied[cells].any() or (not on_street and self._paved[cells].any()):
+            return False
+        self._occupied[cells] = True
+        return True

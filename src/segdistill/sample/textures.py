@@ -1,85 +1,232 @@
-"""Paint for the toy world: colour, gloss and roughness of each material; leaves and bark here."""
+"""Procedural textures of the toy world: noise, and the paint of objects and of the ground.
+
+Colours are linear and have their components first, shape (3, n) or (3, 1).
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.sample.car_paint import paint_body, paint_cabin, paint_wheel
-from segdistill.sample.facades import paint_facade, paint_roof
-from segdistill.sample.look import Look, Spot, plain_look
-from segdistill.sample.noise import Noise, column, mix, smoothstep
-from segdistill.sample.parts import Material, Surface
-from segdistill.sample.shapes import Floats, normalised
+from segdistill.sample.geometry import Floats, Frame, Triple, normalise
+
+Label = IntEnum("Label", "SKY GROUND ROAD TREE BUILDING CAR", start=0)
+"""Class index of a pixel."""
+FLOOR_HEIGHT = 2.9
+# Steps to the neighbours along x, y and z in the lattice of random values, which repeats.
+_STRIDES = (1, 251, 63001)
+_LATTICE_SIZE = 2**16
 
 
-def surface_look(surface: Surface, spot: Spot) -> Look:
-    """Paint points of one part, whatever its material."""
-    return _PAINTERS[surface.material](surface, spot)
+def colour(code: str, strength: float = 1.0) -> NDArray[np.float32]:
+    """Return the linear components of an sRGB colour written ``rrggbb``, shape (3, 1).
 
-
-def leaf_gaps(surface: Surface, points: Floats, facing: Floats, noise: Noise) -> NDArray[np.bool_]:
-    """Which points of a crown (3, n) are gaps between leaves, as a (n,) array of booleans.
-
-    ``facing`` (n,) is the cosine between ray and surface. Gaps crowd towards the outline, where
-    the ray grazes the solid: that breaks the smooth outline up into twigs.
+    >>> colour("ff0000").ravel().tolist()
+    [1.0, 0.0, 0.0]
     """
-    clumps, leaves = noise.volumes(points, (2.0, 7.5), 40 * surface.variant)
-    gaps: NDArray[np.bool_] = (np.abs(facing) < 0.55 * clumps + 0.5 * leaves - 0.10) | (
-        0.25 * clumps + 0.75 * leaves < 0.25
-    )
-    return gaps
+    values = [[strength * (int(code[i : i + 2], 16) / 255) ** 2.2] for i in (0, 2, 4)]
+    return np.array(values, dtype=np.float32)
 
 
-def _paint_plain(surface: Surface, spot: Spot) -> Look:
-    look = plain_look(surface, spot)
-    stain = spot.noise.volume(spot.points * 1.3) - 0.5
-    look.albedo *= 1 + 0.16 * stain
-    return look
+def mix(start: Floats, end: Floats, share: Floats | float) -> Floats:
+    """Blend from ``start`` where ``share`` is 0 to ``end`` where it is 1."""
+    return start + (end - start) * share
 
 
-def _paint_foliage(surface: Surface, spot: Spot) -> Look:
-    look = plain_look(surface, spot)
-    scales = (2.0, 7.5, 16.0, 3.1)
-    clumps, leaves, fine, bumps = spot.noise.volumes(spot.points, scales, 40 * surface.variant)
-    fine = np.clip(1.3 - spot.blur / 0.12, 0, 1) * (fine - 0.5)
-    tone = 0.58 + 0.44 * clumps + 0.46 * leaves + 0.7 * fine
-    # Young leaves at the outside are lighter and yellower.
-    warm = column((1.16, 1.06, 0.72))
-    look.albedo *= mix(column((0.92, 0.98, 1.02)), warm, np.clip(leaves + fine, 0, 1)) * tone
-    frame, size = surface.frame, np.array(surface.size)[:, None]
-    centre = np.array([frame.x, frame.y, frame.z])[:, None]
-    outward = ((spot.points - centre) / size).astype(spot.points.dtype)
-    reach = np.sqrt((outward**2).sum(axis=0))
-    low = np.clip(0.5 + 0.5 * outward[2], 0, 1)
-    look.openness = (0.30 + 0.70 * smoothstep(0.35, 1.05, reach)) * (0.62 + 0.38 * low)
-    ruffle = np.stack([clumps, leaves, bumps]) - 0.5
-    look.normals = normalised(0.50 * spot.normals + 0.65 * normalised(outward) + 0.95 * ruffle)
-    return look
+def smoothstep(low: float, high: float, values: Floats) -> Floats:
+    """Return 0 below ``low``, 1 above ``high`` and an S-shaped rise between."""
+    ramp: Floats = np.clip((values - low) / (high - low), 0, 1)
+    return ramp * ramp * (3 - 2 * ramp)
 
 
-def _paint_bark(surface: Surface, spot: Spot) -> Look:
-    look = plain_look(surface, spot)
-    x, y, z = spot.points
-    ridges = spot.noise.volume(np.stack([x * 9, y * 9, z * 1.4]))
-    bands = spot.noise.volume(np.stack([x * 2, y * 2, z * 7])) > 0.72
-    look.albedo *= 0.7 + 0.6 * ridges
-    if surface.colour[0] > 0.5:  # birch: dark bands round a pale trunk
-        look.albedo = mix(look.albedo, column(surface.accent), 0.8 * bands)
-    look.openness = 0.55 + 0.45 * np.clip(1 - z / 6, 0, 1)
-    return look
+@cache
+def _lattice() -> NDArray[np.float32]:
+    """Return the random values that all noise is made of."""
+    return np.random.default_rng(0).random(_LATTICE_SIZE, dtype=np.float32)
 
 
-_PAINTERS: dict[Material, Callable[[Surface, Spot], Look]] = {
-    Material.FOLIAGE: _paint_foliage,
-    Material.HEDGE: _paint_foliage,
-    Material.BARK: _paint_bark,
-    Material.FACADE: paint_facade,
-    Material.ROOF: paint_roof,
-    Material.PLAIN: _paint_plain,
-    Material.CAR_BODY: paint_body,
-    Material.CAR_CABIN: paint_cabin,
-    Material.WHEEL: paint_wheel,
-}
+def noise(*coordinates: Floats) -> Floats:
+    """Return smooth random values in 0..1, in the plane or in space, about one bump a unit.
+
+    >>> bool(0 <= noise(np.array([0.3]), np.array([5.0]))[0] <= 1)
+    True
+    """
+    lows = [np.floor(values) for values in coordinates]
+    base = sum(low.astype(np.int32) * stride for low, stride in zip(lows, _STRIDES, strict=False))
+    steps = [(0, stride) for stride in reversed(_STRIDES[: len(coordinates)])]
+    # Values at the 4 or 8 corners around each point, blended along one axis after the other.
+    indices = [base + sum(offsets) for offsets in itertools.product(*steps)]
+    corners: list[Floats] = [_lattice()[index & (_LATTICE_SIZE - 1)] for index in indices]
+    for values, low in zip(coordinates, lows, strict=True):
+        part = values - low
+        part *= part * (3 - 2 * part)
+        pairs = zip(corners[::2], corners[1::2], strict=True)
+        corners = [mix(start, end, part) for start, end in pairs]
+    return corners[0]
+
+
+def fractal(x: Floats, y: Floats, octaves: int) -> Floats:
+    """Return noise in the plane summed over octaves, each twice as fine and half as strong."""
+    total = np.zeros_like(x)
+    for octave in range(octaves):
+        scale, shift = 2.0**octave, 17.37 * octave
+        total += noise(x * scale + shift, y * scale - shift) / scale
+    return total / (2 - 2.0 ** (1 - octaves))
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Paint of an object."""
+
+    label: Label
+    texture: Callable[[Paint, Floats, Floats, Floats], Floats]
+    """Function of the paint, points (3, n), unit normals (3, n), both in ``frame``, and the metres
+    (n,) that a pixel covers (finer detail is left out). It returns colours (3, n)."""
+    frame: Frame
+    """Of the whole object: its solids have frames of their own."""
+    size: Triple
+    """Of the whole object along the axes of its frame."""
+    colour: NDArray[np.float32]
+    variant: float = 0.0
+    """From 0 to 1, so that like objects differ."""
+
+
+def plain(paint: Paint, points: Floats, _normals: Floats, _blur: Floats) -> Floats:
+    """Paint bark or stone, a little rough."""
+    return paint.colour * (0.8 + 0.4 * noise(*(points * 5)))
+
+
+def leaves(paint: Paint, points: Floats, normals: Floats, _blur: Floats) -> Floats:
+    """Paint a crown, which has ``size`` as its radii, and ruffle its normals in place."""
+    clumps, small, fine = (noise(*(points * scale)) for scale in (2, 7.5, 17))
+    outward = points / np.array(paint.size, dtype=np.float32)[:, None]
+    ruffle = np.stack([clumps, small, noise(*(points * 3.1))]) - 0.5
+    normals[:] = normalise(0.5 * normals + 0.65 * normalise(outward) + ruffle)
+    # Darker inside the crown and below.
+    depth = smoothstep(0.35, 1.05, np.sqrt((outward**2).sum(axis=0)))
+    tone: Floats = (0.4 + 0.44 * clumps + 0.46 * small + 0.4 * fine) * (0.3 + 0.7 * depth)
+    tone *= 0.8 + 0.2 * np.clip(outward[2], -1, 1)
+    return paint.colour * tone
+
+
+def leaf_gaps(points: Floats, facing: Floats) -> NDArray[np.bool_]:
+    """Return which points (3, n) of a crown are gaps; ``facing`` (n,) is the cosine to the ray."""
+    clumps, small = noise(*(points * 2)), noise(*(points * 7.5))
+    outline: NDArray[np.bool_] = np.abs(facing) < 0.55 * clumps + 0.5 * small - 0.1
+    return outline | (0.25 * clumps + 0.75 * small < 0.25)
+
+
+def walls(paint: Paint, points: Floats, normals: Floats, blur: Floats) -> Floats:
+    """Paint walls, plaster or brick, with windows and a door."""
+    x, y, z = points
+    side = np.abs(normals[0]) > np.abs(normals[1])
+    along, span = np.where(side, y, x), np.where(side, paint.size[1], paint.size[0])
+    course = np.floor(z / 0.14)
+    bricks = noise(np.floor(along / 0.42 + 0.5 * (course % 2)), course)
+    seen = np.clip(1.4 - 10 * blur, 0, 1) * (paint.variant > 0.6)
+    tone = (1 + seen * (0.6 * bricks - 0.4)) * (0.9 + 0.25 * noise(x, y, z))
+    colours = paint.colour * tone * np.where(z < 0.3, 0.5, 0.7 + 0.3 * smoothstep(0, 2.2, z))
+    # A grid of bays and floors with an opening in each.
+    bays = np.maximum(np.round(span / 2.7), 2)
+    bay, floor = np.floor((along / span + 0.5) * bays), np.floor((z - 0.3) / FLOOR_HEIGHT)
+    aside = np.abs(along + span / 2 - (bay + 0.5) * span / bays)
+    above = z - 0.3 - floor * FLOOR_HEIGHT
+    door = (normals[1] < -0.7) & (floor == 0) & (bay == np.floor(bays / 2))
+    inside = np.minimum(above - np.where(door, -0.3, 0.85), 2.15 - above)
+    inside = np.minimum(0.56 - aside, inside)
+    trim = colour("3d4a48" if paint.variant > 0.8 else "f2efe6")
+    colours = np.where(inside > -0.1, trim, colours)
+    chance = noise(bay + 31 * floor + 7 * side, np.floor(0 * z + 100 * paint.variant))
+    curtain = (chance > 0.55) & (aside > 0.3)
+    pane = np.where(curtain, colour("b6b0a4"), colour("222c36") * (0.6 + 0.8 * chance))
+    pane = np.where(door, colour("5a3a26"), pane * np.where(above > 1.85, 0.45, 1))
+    return np.where((inside > 0.07) & (aside > 0.035), pane, colours)
+
+
+def roof(paint: Paint, points: Floats, normals: Floats, blur: Floats) -> Floats:
+    """Paint rows of tiles; gables are plastered."""
+    x, y, z = points
+    facing = np.abs(normals)
+    row = np.floor(z / 0.24)
+    tile = np.floor(np.where(facing[0] < facing[1], x, y) / 0.36 + 0.5 * (row % 2))
+    tone = 0.35 * (noise(tile, row) - 0.5) - 0.3 * (z / 0.24 - row < 0.25)
+    tiles = paint.colour * (1 + np.clip(1.5 - 4 * blur, 0, 1) * tone)
+    colours: Floats = np.where(facing[2] < 0.25, colour("d8cfba"), tiles)
+    return colours * (0.8 + 0.4 * noise(x, y, z))
+
+
+def car_paint(paint: Paint, points: Floats, normals: Floats, _blur: Floats) -> Floats:
+    """Paint a car with windows, lamps, sills and wheels."""
+    x, y, z = points
+    length, width, height = paint.size
+    radius = 0.17 + 0.1 * height
+    from_hub = np.hypot(np.abs(x) - 0.3 * length, z - radius)
+    side, end = np.abs(normals[1]) > 0.6, np.abs(x) > length / 2 - 0.2
+    post = (side & (np.abs(x) < 0.045)) | (normals[2] > 0.95)
+    glass = (z > 0.63 * height) & (z < height - 0.09) & ~post
+    grille = end & (x > 0) & (np.abs(y) < 0.24 * width) & (np.abs(z - 0.6) < 0.09)
+    dark = glass | grille | (z < 0.33) | (from_hub < radius + 0.07)
+    colours: Floats = np.where(dark, colour("1b1e22"), paint.colour)
+    lamps = end & (np.abs(y) > 0.26 * width) & (np.abs(z - 0.6) < 0.08)
+    colours = np.where(lamps, np.where(x > 0, colour("eeeeea"), colour("b42420")), colours)
+    colours = np.where(side & (from_hub < 0.6 * radius), colour("b4b6b8"), colours)
+    return colours * (0.45 + 0.55 * smoothstep(0.1, 0.75, z))
+
+
+@dataclass(frozen=True)
+class Street:
+    """A street along y, its middle at x = ``bend * y ** 2``, with grass beside it."""
+
+    half_width: float
+    pavement: float
+    """Width in metres on each side; 0 for none."""
+    bend: float
+    grass: tuple[str, str]
+    shift: float
+    """Moves the noise."""
+
+    def place(self, along: float, across: float, turn: float = 0.0) -> Frame:
+        """Return a frame on or beside the street, its x along the street, its y to the left."""
+        yaw = math.pi / 2 - math.atan(2 * self.bend * along)
+        return Frame(self.bend * along**2, along, 0.0, yaw).at(0.0, across, 0.0, turn)
+
+    def across(self, x: Floats, y: Floats) -> Floats:
+        """Return metres from the middle of the street, for points of the ground."""
+        across: Floats = np.abs(x - self.bend * y**2) / np.sqrt(1 + (2 * self.bend * y) ** 2)
+        return across
+
+    def paved(self, x: Floats, y: Floats) -> NDArray[np.bool_]:
+        """Return which points of the ground lie on the street or its pavements."""
+        paved: NDArray[np.bool_] = self.across(x, y) < self.half_width + self.pavement
+        return paved
+
+    def albedo(self, x: Floats, y: Floats, blur: Floats) -> Floats:
+        """Return the colours (3, n) of points (n,); a pixel covers ``blur`` metres."""
+        along, across = y, self.across(x, y)
+        edge = across - self.half_width
+        x, y = x + self.shift, y - self.shift
+        grain = np.zeros_like(x)
+        for cell, strength in ((1.1, 0.4), (0.31, 0.5), (0.105, 0.7), (0.043, 0.6)):
+            seen = strength * np.clip(1.4 - blur / cell, 0, 1)
+            grain += seen * (noise(x / cell, y / cell) - 0.5)
+        lush, dry = (colour(code) for code in self.grass)
+        grass: Floats = mix(lush, dry, smoothstep(0.3, 0.8, fractal(x / 12, y / 12, 4))) * (
+            1 + grain
+        )
+        ragged = edge - self.pavement + 0.9 * (noise(x / 0.7, y / 0.7) - 0.5)
+        grass = mix(grass, colour("8f7f5f"), 0.5 * smoothstep(0.75, 0, ragged))
+        joint = np.minimum(np.abs(along % 0.9 - 0.45), np.abs(edge % 0.6 - 0.3)) < 0.03
+        slabs = colour("a8a296") * (1 + 0.15 * grain) * (1 - 0.3 * (joint & (blur < 0.1)))
+        stains = 0.2 * noise(across * 1.5, along / 40) + 0.2 * noise(x / 3, y / 3)
+        asphalt: Floats = colour("6d6c6c") * (0.8 + stains + 0.2 * grain)
+        lines = (across < 0.075) & (along % 6 < 3.2)
+        lines |= (np.abs(edge + 0.3) < 0.065) & (self.pavement == 0)
+        asphalt = np.where(lines, mix(asphalt, colour("ccc9c4"), 0.75), asphalt)
+        return np.where(edge < 0, asphalt, np.where(edge < self.pavement, slabs, grass))
