@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.sample.dataset import DEPTH_STEPS_PER_METRE, scene_seeds, write_sample
-from segdistill.sample.layout import lay_out
-from segdistill.sample.parts import Footprint, Label
+from segdistill.sample.geometry import Frame, Solid, block
+from segdistill.sample.layout import Layout
 from segdistill.sample.scene import CLASSES, FAR, Scene, render_scene, scene_camera
-from segdistill.sample.shapes import Ellipsoid, Frame, Shape, TaperedCylinder, box
 
 SKY, GROUND, ROAD, TREE, BUILDING, CAR = range(6)
 
@@ -206,7 +205,7 @@ def unprojected_heights(scene: Scene, seed: int) -> NDArray[np.float64]:
     down = ((np.arange(height) + 0.5 - height / 2) / focal)[:, None]
     # The camera is tipped down by its pitch: depth and the way down the picture both lower a point.
     lowering = np.sin(camera.pitch) + down * np.cos(camera.pitch)
-    heights: NDArray[np.float64] = camera.height - scene.depth * lowering
+    heights: NDArray[np.float64] = camera.frame.z - scene.depth * lowering
     return heights
 
 
@@ -243,39 +242,29 @@ def test_shadows_and_light_vary(scenes: list[Scene]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_cars_keep_to_the_road_and_buildings_off_it(seed: int) -> None:
-    layout = lay_out(seed)
-    for part in layout.parts:
-        middle = (np.array(part.shape.low) + np.array(part.shape.high)) / 2
-        margins = [road.clearance(middle[0], middle[1]) for road in layout.ground.roads]
-        if part.surface.label is Label.CAR:
-            assert min(margins) < -0.3
-        if part.surface.label is Label.BUILDING:
-            assert min(margins) > -0.3
-
-
-def test_footprints_overlap_by_their_sides_not_their_circles() -> None:
-    long, beside = Footprint(Frame(0, 0), 5, 0.5), Footprint(Frame(0, 2), 5, 0.5)
-    assert not long.overlaps(beside)
-    assert long.overlaps(beside, margin=1.1)
-    assert long.overlaps(Footprint(Frame(0, 2, yaw=np.pi / 2), 5, 0.5))
+def test_cars_keep_to_the_street_and_buildings_off_it(seed: int) -> None:
+    layout = Layout(seed)
+    for solid, paint in layout.parts:
+        x, y, _ = solid.frame.origin
+        paved = layout.street.paved(x, y).item()
+        assert paved or paint.label != CAR
+        assert not paved or paint.label != BUILDING
 
 
 @pytest.mark.parametrize(
-    ("shape", "distance"),
+    ("solid", "distance"),
     [
-        (box(Frame(0.0, 5.0), 2.0, 2.0, 2.0), 4.0),
-        (box(Frame(0.0, 5.0, yaw=np.pi / 2), 4.0, 2.0, 2.0), 3.0),
-        (Ellipsoid((0.0, 5.0, 1.0), (1.0, 2.0, 1.0)), 3.0),
-        (TaperedCylinder((0.0, 5.0, 0.0), (0.0, 0.0, 1.0), 2.0, 1.0, 1.0), 4.0),
-        (TaperedCylinder((0.0, 5.0, 0.0), (0.0, 0.0, 1.0), 2.0, 1.0, 0.0), 4.5),
-        (TaperedCylinder((0.0, 5.0, 1.0), (0.0, -1.0, 0.0), 2.0, 0.5, 0.5), 3.0),
+        (block(Frame(0.0, 5.0), (2.0, 2.0, 2.0)), 4.0),
+        (block(Frame(0.0, 5.0, yaw=np.pi / 2), (4.0, 2.0, 2.0)), 3.0),
+        (block(Frame(0.0, 5.0), (2.0, 2.0, 2.0), (1.0, 0.0)), 4.5),
+        (Solid(Frame(0.0, 5.0, 1.0), (1.0, 2.0, 1.0)), 3.0),
+        (Solid(Frame(0.0, 5.0, 1.0, yaw=np.pi / 2), (1.0, 2.0, 1.0)), 4.0),
     ],
 )
-def test_rays_hit_shapes_where_they_should(shape: Shape, distance: float) -> None:
+def test_rays_hit_solids_where_they_should(solid: Solid, distance: float) -> None:
     directions = np.array([[0.0, 0.0, 3.0], [1.0, -1.0, 1.0], [0.0, 0.0, 0.0]])
-    hits = shape.intersect((0.0, 0.0, 1.0), directions)
-    np.testing.assert_allclose(hits, [distance, np.inf, np.inf])
-    normal = shape.normals(np.array([[0.0], [distance], [1.0]]))
-    np.testing.assert_allclose(np.linalg.norm(normal), 1, atol=1e-6)
-    assert normal[1, 0] < -0.5
+    hits, distances, normals = solid.intersect(np.array([[0.0], [0.0], [1.0]]), directions)
+    assert hits.tolist() == [0]
+    np.testing.assert_allclose(distances, [distance])
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=0), 1)
+    assert normals[1, 0] < -0.5

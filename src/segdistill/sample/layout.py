@@ -30,19 +30,18 @@ Part = tuple[Solid, Paint]
 
 
 class Layout:
-    """A scene before it is drawn, made from a seed.
+    """A scene before it is drawn: camera, light, street and painted solids, made from a seed.
 
     >>> Layout(3).camera == Layout(3).camera
     True
     """
 
     def __init__(self, seed: int) -> None:
-        self.generator = np.random.default_rng(seed)
-        generator = self.generator
-        self.density = generator.random()  # from the country (0) to the town (1)
+        generator = self._generator = np.random.default_rng(seed)
+        self._density = generator.random()  # from the country (0) to the town (1)
         self.street = Street(
-            half_width=generator.uniform(2.9, 3.5) + 1.8 * self.density,
-            pavement=generator.uniform(1.5, 2 + self.density) if self.density > 0.3 else 0.0,
+            half_width=generator.uniform(2.9, 3.5) + 1.8 * self._density,
+            pavement=generator.uniform(1.5, 2 + self._density) if self._density > 0.3 else 0.0,
             bend=float(generator.choice([-1.0, 0.0, 1.0])) * generator.uniform(0.001, 0.004),
             grass=_GRASSES[int(generator.integers(len(_GRASSES)))],
             shift=generator.uniform(0, 99),
@@ -72,7 +71,7 @@ class Layout:
 
     def _camera(self) -> Camera:
         """Draw a camera that looks along the street or, at times, across it."""
-        generator, street = self.generator, self.street
+        generator, street = self._generator, self.street
         low = generator.random() < 0.5
         height = generator.uniform(1.5, 2.4) if low else generator.uniform(2.8, 6.5)
         pitch = math.radians(generator.uniform(-1.5, 3) + 1.5 * (height - 1.5))
@@ -90,7 +89,7 @@ class Layout:
         """Add cars in a lane and, where the street is wide, parked at the kerb."""
         half = self.street.half_width
         for across in (min(half / 2, 1.75), half - 1.05) if half > 4.3 else (half / 2,):
-            for along in self._stations(6.0, 24.0 - 8 * self.density):
+            for along in self._stations(6.0, 24.0 - 8 * self._density):
                 # Traffic keeps to the right.
                 frame = self.street.place(along, side * across, math.pi if side > 0 else 0.0)
                 if self._claim(frame, 2.6, 1.1, on_street=True):
@@ -98,11 +97,11 @@ class Layout:
 
     def _add_car(self, frame: Frame) -> None:
         """Add a car that drives towards the frame's x: body, cabin and four wheels."""
-        length, height = self.generator.uniform(3.8, 4.8), self.generator.uniform(1.4, 1.8)
+        length, height = self._generator.uniform(3.8, 4.8), self._generator.uniform(1.4, 1.8)
         width, waist, radius = 0.3 * length + 0.5, 0.6 * height, 0.17 + 0.1 * height
         size = (length, width, height)
         paint = Paint(Label.CAR, textures.car_paint, frame, size, self._pick(_CARS))
-        boot = float(self.generator.choice([0.05, 0.13])) * length
+        boot = float(self._generator.choice([0.05, 0.13])) * length
         cabin = 0.76 * length - boot
         top = frame.at(boot + (cabin - length) / 2, 0, waist)
         solids = [
@@ -115,16 +114,16 @@ class Layout:
 
     def _add_buildings(self, side: float) -> None:
         """Line a side of the street with buildings that face it: the front is at negative y."""
-        generator, edge = self.generator, self.street.half_width + self.street.pavement
+        generator, edge = self._generator, self.street.half_width + self.street.pavement
         kind = int(generator.integers(3))
-        for along in self._stations(4.0, 33.0 - 25 * self.density):
-            town = generator.random() < 1.2 * self.density - 0.2
+        for along in self._stations(4.0, 33.0 - 25 * self._density):
+            town = generator.random() < 1.2 * self._density - 0.2
             floors = int(generator.integers(2, 7) if town else generator.integers(1, 3))
             width, depth = generator.uniform(7.5, 12, 2).tolist()
             size = (width + 2 * max(floors - 2, 0), depth, floors * FLOOR_HEIGHT + 0.35)
-            across = edge + generator.uniform(2, 4) + 5 * (1 - self.density) + depth / 2
+            across = edge + generator.uniform(2, 4) + 5 * (1 - self._density) + depth / 2
             frame = self.street.place(along, side * across, 0.0 if side > 0 else math.pi)
-            if generator.random() < self.density:
+            if generator.random() < self._density:
                 kerb = self.street.place(along, side * (self.street.half_width + 0.8))
                 self._add_tree(Frame(kerb.x, kerb.y), 6.0, kind, on_street=True)
             if self._claim(frame, size[0] / 2 + 0.6, depth / 2 + 0.6):
@@ -132,7 +131,7 @@ class Layout:
 
     def _add_building(self, frame: Frame, size: Triple) -> None:
         """Add a house with a pitched roof or, if it is tall, a block with a flat one."""
-        generator, (width, depth, height), variant = self.generator, size, self.generator.random()
+        generator, (width, depth, height), variant = self._generator, size, self._generator.random()
         top, rise = frame.at(0, 0, height - 0.2), depth * generator.uniform(0.2, 0.4)
         tone = self._pick(_BRICKS if variant > 0.6 else _PLASTERS)
         plaster = Paint(Label.BUILDING, textures.walls, frame, size, tone, variant)
@@ -149,23 +148,24 @@ class Layout:
         self.parts += [(roof, tiles), (chimney, stone)]
 
     def _add_trees(self) -> None:
-        """Strew trees and bushes over the grass."""
-        generator = self.generator
+        """Strew trees and bushes over the grass in sight."""
+        generator = self._generator
         kinds = generator.permutation(3).tolist()
-        for _ in range(int(generator.integers(60, 220) - 50 * self.density)):
-            spot = Frame(generator.uniform(-100, 100), generator.uniform(-60, 150))
+        for _ in range(int(generator.integers(20, 70) - 15 * self._density)):
+            ahead = 8 + 120 * generator.random() ** 1.5
+            spot = self.camera.frame.at(generator.uniform(-0.7, 0.7) * ahead, ahead)
             kind = int(generator.choice([*kinds, 3], p=[0.5, 0.2, 0.1, 0.2]))
             height = 1.2 if kind == 3 else generator.uniform(4.5, 11)
-            self._add_tree(spot, height, kind)
+            self._add_tree(Frame(spot.x, spot.y), height, kind)
 
     def _add_tree(self, frame: Frame, height: float, kind: int, *, on_street: bool = False) -> None:
         """Add a tree where there is room: round (kind 0), slender (1), spruce (2), bush (3)."""
-        generator = self.generator
+        generator = self._generator
         height *= generator.uniform(0.8, 1.2)
-        room = (0.2 if kind != 3 else 0.6) * height
+        wide = height * (0.39, 0.17, 0.23, 0.8)[kind] * generator.uniform(0.85, 1.15)
+        room = 0.5 if on_street else 0.7 * wide
         if not self._claim(frame, room, room, on_street=on_street):
             return
-        wide = height * (0.39, 0.17, 0.23, 0.8)[kind] * generator.uniform(0.85, 1.15)
         tall = height * (0.37, 0.43, 0.46, 0.6)[kind]
         middle, crown = frame.at(0, 0, height - tall), (wide, wide, tall)
         tone = self._pick(_NEEDLES if kind == 2 else _LEAVES)
@@ -189,11 +189,11 @@ class Layout:
 
     def _pick(self, codes: tuple[str, ...]) -> NDArray[np.float32]:
         """Pick one of several colours."""
-        return colour(codes[int(self.generator.integers(len(codes)))])
+        return colour(codes[int(self._generator.integers(len(codes)))])
 
     def _stations(self, shortest: float, longest: float) -> list[float]:
         """Return places along the street at random distances."""
-        places = np.cumsum(self.generator.uniform(shortest, longest, 50)) - 80
+        places = np.cumsum(self._generator.uniform(shortest, longest, 50)) - 80
         return [float(place) for place in places if place < 130]
 
     def _claim(
@@ -201,7 +201,7 @@ class Layout:
     ) -> bool:
         """Take a rectangle of the ground if it is free and in sight."""
         aside, ahead, _ = self.camera.frame.to_local(frame.origin).ravel().tolist()
-        if ahead < 0.75 * abs(aside) or math.hypot(aside, ahead) < 5 + 2 * half_width:
+        if ahead < 0.75 * abs(aside) or math.hypot(aside, ahead) < 6 + 1.5 * half_length:
             return False
         steps = [np.arange(-half, half + 0.4, 0.4) for half in (half_length, half_width)]
         along, across = np.meshgrid(*steps)

@@ -28,18 +28,14 @@ _SHARES = (0.34, 0.26, 0.16, 0.10, 0.14)
 class Light:
     """What lights a scene; strengths are relative to a white surface."""
 
-    to_sun: NDArray[np.float32]
-    """Unit vector, (3,)."""
+    to_sun: NDArray[np.float32]  # (3,), unit vector
     sun: Floats
     ambient: Floats
     zenith: Floats
     horizon: Floats
-    clouds: float
-    """What noise has to exceed for a cloud."""
-    shift: float
-    """Moves the clouds."""
-    haze: float
-    """Metres to where about two thirds of a colour are lost."""
+    clouds: float  # what noise has to exceed for a cloud
+    shift: float  # moves the clouds
+    haze: float  # metres to where about two thirds of a colour are lost
     exposure: float
 
 

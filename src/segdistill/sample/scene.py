@@ -141,7 +141,6 @@ def _shade(layout: Layout, hits: _Hits) -> Floats:
     light, points = layout.light, hits.rays * hits.depth
     points += layout.camera.frame.origin
     albedo, normals = np.zeros_like(points), hits.normals.copy()
-    leafy = np.zeros(hits.part.size, dtype=np.bool_)
     # Sorted by part, the points of each are one run.
     order = np.argsort(hits.part, kind="stable")
     found, starts = np.unique(hits.part[order], return_index=True)
@@ -156,8 +155,7 @@ def _shade(layout: Layout, hits: _Hits) -> Floats:
             facing = rotate(normals[:, mine], -yaw)
             albedo[:, mine] = paint.texture(paint, local, facing, blur)
             normals[:, mine] = rotate(facing, yaw)
-            leafy[mine] = paint.texture is leaves
-    direct = np.maximum(light.to_sun @ normals, 0) * _sunlight(layout, points, hits, leafy)
+    direct = np.maximum(light.to_sun @ normals, 0) * _sunlight(layout, points, hits)
     bounce = 0.15 * (light.to_sun[2] * light.sun + light.ambient)
     skylight = mix(bounce, light.ambient, 0.5 + 0.5 * normals[2])
     veil = 1 - np.exp(-((hits.depth / light.haze) ** 1.25))
@@ -168,14 +166,14 @@ def _shade(layout: Layout, hits: _Hits) -> Floats:
     return colours
 
 
-def _sunlight(layout: Layout, points: Floats, hits: _Hits, leafy: NDArray[np.bool_]) -> Floats:
-    """Return how much of the sun reaches points (3, n): 0 in shadow to 1."""
-    to_sun, lit = layout.light.to_sun, np.zeros_like(hits.depth)
+def _sunlight(layout: Layout, points: Floats, hits: _Hits) -> NDArray[np.bool_]:
+    """Return which of the hits, at points (3, n), the sun reaches."""
+    to_sun, lit = layout.light.to_sun, np.zeros(hits.part.size, dtype=np.bool_)
     # Seen from the sun, a solid can only shade points within its outline. The points are sorted by
     # one coordinate of that view, so that each solid looks at a short run of them.
     across = normalise(np.array([-to_sun[1], to_sun[0], 0], dtype=points.dtype))
     up = np.cross(to_sun, across)
-    order = np.flatnonzero(((to_sun @ hits.normals > 0) | leafy) & (hits.part != _SKY))
+    order = np.flatnonzero((to_sun @ hits.normals > 0) & (hits.part != _SKY))
     order = order[np.argsort(across @ points[:, order])]
     starts = points[:, order] + _LIFT * hits.normals[:, order]
     first, second, far = across @ starts, up @ starts, np.full(order.size, np.inf)
@@ -189,5 +187,4 @@ def _sunlight(layout: Layout, points: Floats, hits: _Hits, leafy: NDArray[np.boo
             shaded, _, _ = _meet(part, starts[:, near], to_sun[:, None], far[near])
             reached[near[shaded]] = False
     lit[order] = reached
-    # A leaf in shadow is lit by what its neighbours let through.
-    return np.where(leafy, 0.22 + 0.78 * lit, lit)
+    return lit

@@ -83,19 +83,18 @@ def fractal(x: Floats, y: Floats, octaves: int) -> Floats:
 
 @dataclass(frozen=True)
 class Paint:
-    """Paint of an object."""
+    """Paint of an object.
+
+    ``texture`` returns the colours (3, n) of points (3, n) with unit normals (3, n), both in
+    ``frame``. Its last argument (n,) is the metres that a pixel covers: finer detail is left out.
+    """
 
     label: Label
     texture: Callable[[Paint, Floats, Floats, Floats], Floats]
-    """Function of the paint, points (3, n), unit normals (3, n), both in ``frame``, and the metres
-    (n,) that a pixel covers (finer detail is left out). It returns colours (3, n)."""
-    frame: Frame
-    """Of the whole object: its solids have frames of their own."""
-    size: Triple
-    """Of the whole object along the axes of its frame."""
+    frame: Frame  # of the whole object: its solids have frames of their own
+    size: Triple  # of the whole object along the axes of its frame
     colour: NDArray[np.float32]
-    variant: float = 0.0
-    """From 0 to 1, so that like objects differ."""
+    variant: float = 0.0  # 0..1, so that like objects differ
 
 
 def plain(paint: Paint, points: Floats, _normals: Floats, _blur: Floats) -> Floats:
@@ -185,12 +184,10 @@ class Street:
     """A street along y, its middle at x = ``bend * y ** 2``, with grass beside it."""
 
     half_width: float
-    pavement: float
-    """Width in metres on each side; 0 for none."""
+    pavement: float  # width in metres on each side, 0 for none
     bend: float
-    grass: tuple[str, str]
-    shift: float
-    """Moves the noise."""
+    grass: tuple[str, str]  # lush and dry
+    shift: float  # moves the noise
 
     def place(self, along: float, across: float, turn: float = 0.0) -> Frame:
         """Return a frame on or beside the street, its x along the street, its y to the left."""
