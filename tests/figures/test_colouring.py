@@ -9,15 +9,14 @@ from hypothesis import strategies as st
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.result import Evaluation
 from segdistill.figures.colouring import (
-    Shade,
-    match_masks,
     matched_shades,
+    overlaps,
     painted,
     shades_of,
-    shares_within,
 )
-from segdistill.figures.drawing import Scored, Subject
+from segdistill.figures.drawing import Subject, cluster_shades
 from segdistill.figures.legend import legend_entries
+from segdistill.figures.samples import CLUSTERED, SEGMENTED, Shown
 from segdistill.model.class_edits import hidden
 from segdistill.model.description import numbered_classes
 from segdistill.training.run_folder import RunFolder
@@ -27,7 +26,7 @@ from segdistill.training.run_folder import RunFolder
 def test_renumbered_masks_are_matched_back(order: list[int], seed: int) -> None:
     masks = np.random.default_rng(seed).integers(0, 4, (3, 20, 30)).astype(np.uint8)
     renumbered = np.array(order, np.uint8)[masks]
-    match = match_masks(list(renumbered), list(masks), 4, 4)
+    match = score(overlaps(list(renumbered), list(masks), 4, 4)).match
     assert [match[new] for new in order] == [0, 1, 2, 3]
     shades = shades_of(numbered_classes(4))
     of_match = matched_shades(match, shades)
@@ -36,13 +35,13 @@ def test_renumbered_masks_are_matched_back(order: list[int], seed: int) -> None:
 
 def test_more_clusters_than_classes_get_colours_of_their_own() -> None:
     mask = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    match = match_masks([mask], [mask.clip(0, 3)], 6, 4)
+    match = score(overlaps([mask], [mask.clip(0, 3)], 6, 4)).match
     shades = shades_of(numbered_classes(4))
-    taken = [(1, 2, 3)]
-    colours = [each.colour for each in matched_shades(match, shades, taken)]
+    taken = [(1, 2, 3, 255)]
+    colours = matched_shades(match, shades, taken)
     assert len(set(colours)) == 6
     assert not set(colours) & set(taken)
-    assert {each.colour for each in shades} <= set(colours)
+    assert set(shades) <= set(colours)
 
 
 def test_void_hidden_and_unknown_classes_are_transparent() -> None:
@@ -55,23 +54,26 @@ def test_labels_of_hidden_classes_are_shown() -> None:
     counts = np.array([[9, 0], [1, 5]])
     classes = hidden(numbered_classes(2), [1], hide=True)
     evaluation = Evaluation({"cluster": score(counts)}, {"cluster": counts}, ("a", "b"))
-    subject = Subject(RunFolder(Path("run")), classes, 0, (), Scored(evaluation, None))
-    assert subject.label_shades == tuple(Shade(each.colour) for each in classes)
+    subject = Subject(RunFolder(Path("run")), classes, 0, (), evaluation)
+    assert subject.label_shades == [(*each.colour, 255) for each in classes]
 
 
 def test_a_legend_names_what_is_seen() -> None:
     classes = hidden(numbered_classes(3), [1, 2], hide=True)
-    shades = [Shade(classes[2].colour), Shade((1, 2, 3))]
+    shades = [(*classes[2].colour, 255), (1, 2, 3, 255)]
     entries = legend_entries(classes, ["road", "pole"], [2, None], shades)
-    assert [(each.name, each.colour) for each in entries] == [
-        ("class 0", classes[0].colour),
-        ("road", classes[2].colour),
-        ("pole", (1, 2, 3)),
+    assert entries == [
+        (classes[0].colour, "class 0"),
+        (classes[2].colour, "road"),
+        ((1, 2, 3), "pole"),
     ]
 
 
-def test_clusters_that_lie_in_hidden_classes_are_counted() -> None:
+def test_clusters_that_lie_in_hidden_classes_are_hidden() -> None:
     clusters = np.array([[0, 0, 1, 1, 2]], np.uint8)
     segments = np.array([[1, 1, 1, 0, 0]], np.uint8)
-    shares = shares_within([clusters], [segments], 4, [False, True])
-    np.testing.assert_allclose(shares, [1.0, 0.5, 0.0, 0.0])
+    classes = hidden(numbered_classes(2), [1], hide=True)
+    masks = {CLUSTERED: clusters, SEGMENTED: segments}
+    shown = Shown(np.zeros((1, 5, 3), np.uint8), None, masks)
+    shades = cluster_shades(Subject(RunFolder(Path("run")), classes, 4, [shown]))
+    assert [shade[3] for shade in shades] == [0, 255, 255, 255]

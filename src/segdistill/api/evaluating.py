@@ -126,8 +126,8 @@ def write_evaluation(
     Raises:
         UserError: an earlier evaluation is there, or the folder cannot be written.
     """
-    # matplotlib takes its time and keeps a cache of fonts: only where figures are wanted.
-    from segdistill.report.confusion_figure import write_confusion_png  # noqa: PLC0415
+    # matplotlib is slow to import and caches fonts, so only where figures are drawn.
+    from segdistill.figures.confusion import write_confusion_png  # noqa: PLC0415
 
     target = Path(folder)
     check_output_folder(target, overwrite=overwrite)
@@ -141,7 +141,7 @@ def write_evaluation(
         write_confusion_csv(target / confusion_file(kind, ".csv"), table)
         title = TITLES.get(kind, kind)
         write_confusion_png(target / confusion_file(kind, ".png"), table, title=title)
-    write_evaluation_page(target / PAGE_FILE, evaluation, curves=evaluation.curves)
+    write_evaluation_page(target / PAGE_FILE, evaluation)
     # Last: where it is, all else is.
     write_scores_json(target / SCORES_FILE, evaluation)
 

@@ -9,10 +9,8 @@ from segdistill.api.evaluating import evaluate_set
 from segdistill.api.labelled import labelled_files
 from segdistill.api.run_images import images_or_those_of_run
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.figures.clustered_features import cluster_features
-from segdistill.figures.options import FigureOptions
-from segdistill.figures.output import check_figures_folder
-from segdistill.figures.samples import chosen_images, segment_shown
+from segdistill.figures.options import FigureOptions, check_figures_folder
+from segdistill.figures.samples import chosen_images, cluster_features, segment_shown
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import read_labels
 from segdistill.inference.protocol import Protocol
@@ -83,18 +81,19 @@ def draw_figures(
         crf=chosen.crf,
         progress=progress,
     )
-    # matplotlib takes its time and keeps a cache of fonts: only where figures are wanted.
-    from segdistill.figures.drawing import Scored, Subject, write_figures  # noqa: PLC0415
-
-    scored = None
+    scored = clusters_scored = None
     if labelled is not None:
         protocol = Protocol(crf=chosen.crf)
-        scored = Scored(
-            evaluate_set(segmenter, labelled, protocol=protocol, progress=progress),
-            None if clustered is None else evaluate_set(clustered, labelled, progress=progress),
-        )
+        scored = evaluate_set(segmenter, labelled, protocol=protocol, progress=progress)
+        if clustered is not None:
+            clusters_scored = evaluate_set(clustered, labelled, progress=progress)
+    # matplotlib is slow to import and caches fonts, so only where figures are drawn.
+    from segdistill.figures.drawing import Subject, write_figures  # noqa: PLC0415
+
     clusters = 0 if clustered is None else len(clustered.classes)
-    subject = Subject(RunFolder(Path(run)), segmenter.classes, clusters, shown, scored)
+    subject = Subject(
+        RunFolder(Path(run)), segmenter.classes, clusters, shown, scored, clusters_scored
+    )
     return write_figures(subject, Path(out), chosen)
 
 

@@ -1,68 +1,47 @@
-"""Colours by which labels, clusters of features and segments can be compared at a glance."""
+"""Colours that make labels, clusters of features and segments comparable at a glance."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.evaluation.confusion import ConfusionMatrix, score
-from segdistill.images.labels import VOID, Colour, distinct_colours
+from segdistill.evaluation.confusion import ConfusionMatrix
+from segdistill.images.labels import VOID, distinct_colours
 from segdistill.model.description import SegmentClass
 
 Picture = NDArray[np.uint8]
+Shade = tuple[int, int, int, int]
+"""Red, green, blue and opacity, 0..255."""
 
 
-@dataclass(frozen=True)
-class Shade:
-    """How the pixels of a class are shown: in a colour, or not at all."""
-
-    colour: Colour
-    hidden: bool = False
-
-
-def shades_of(classes: Sequence[SegmentClass]) -> tuple[Shade, ...]:
-    """Return how classes are shown."""
-    return tuple(Shade(each.colour, each.hidden) for each in classes)
-
-
-def further_colours(count: int, taken: Collection[Colour]) -> list[Colour]:
-    """Return distinct colours that are not taken.
-
-    Example:
-        >>> first = distinct_colours(3)
-        >>> further_colours(1, first)[0] in first
-        False
-    """
-    free = [each for each in distinct_colours(count + len(taken)) if each not in taken]
-    return free[:count]
+def shades_of(classes: Sequence[SegmentClass]) -> list[Shade]:
+    """Return the colours of classes; hidden ones are transparent."""
+    return [(*each.colour, 0 if each.hidden else 255) for each in classes]
 
 
 def matched_shades(
-    match: Sequence[int | None], shades: Sequence[Shade], taken: Collection[Colour] = ()
-) -> tuple[Shade, ...]:
-    """Show classes as the ones that they are matched to, others in colours of their own.
+    match: Sequence[int | None], shades: Sequence[Shade], taken: Collection[Shade] = ()
+) -> list[Shade]:
+    """Give classes the colours of the ones they are matched to, and the others new colours.
 
     Args:
-        match: for each class the index of the one that it is matched to; ``None`` or below 0 for
-            none.
-        shades: of those.
-        taken: colours that nothing else may have, beside those of ``shades``.
+        match: for each class the index of the matched one; ``None`` or -1 for none.
+        shades: of the matched ones.
+        taken: further colours that new ones must differ from.
 
     Example:
-        >>> shades = (Shade((9, 9, 9)), Shade((0, 0, 200)))
-        >>> [each.colour for each in matched_shades([1, None, 0], shades)]
-        [(0, 0, 200), (47, 136, 218), (9, 9, 9)]
+        >>> matched_shades([1, None, 0], [(9, 9, 9, 255), (0, 0, 200, 255)])
+        [(0, 0, 200, 255), (47, 136, 218, 255), (9, 9, 9, 255)]
     """
-    alone = sum(each is None or each < 0 for each in match)
-    own = iter(further_colours(alone, [*taken, *(each.colour for each in shades)]))
-    return tuple(Shade(next(own)) if each is None or each < 0 else shades[each] for each in match)
+    used = {shade[:3] for shade in (*taken, *shades)}
+    free = (each for each in distinct_colours(len(match) + len(used)) if each not in used)
+    return [(*next(free), 255) if i is None or i < 0 else shades[i] for i in match]
 
 
-def match_masks(
+def overlaps(
     masks: Sequence[Picture], others: Sequence[Picture], classes: int, other_classes: int
-) -> tuple[int, ...]:
-    """Match the classes of some masks one to one to those of others, by the Hungarian method.
+) -> NDArray[np.int64]:
+    """Count the pixels that classes of masks share with those of others.
 
     Args:
         masks: class indices, each of shape (height, width).
@@ -71,61 +50,36 @@ def match_masks(
         other_classes: number of classes in ``others``.
 
     Returns:
-        For each class in ``masks`` the one in ``others``, or -1.
+        Array of shape (classes, other classes).
 
     Example:
-        >>> match_masks([np.uint8([[0, 1, 1]])], [np.uint8([[2, 0, 0]])], 2, 3)
-        (2, 0)
+        >>> overlaps([np.uint8([[0, 1, 1]])], [np.uint8([[2, 0, 0]])], 2, 3).tolist()
+        [[0, 0, 1], [2, 0, 0]]
     """
     matrix = ConfusionMatrix(classes, other_classes)
     for mask, other in zip(masks, others, strict=True):
         matrix.update(mask, other.astype(np.int64))
-    return score(matrix.counts).match
-
-
-def shares_within(
-    masks: Sequence[Picture], others: Sequence[Picture], classes: int, chosen: Sequence[bool]
-) -> NDArray[np.float64]:
-    """Return how much of each class of some masks lies in chosen classes of others.
-
-    Args:
-        masks: class indices, each of shape (height, width).
-        others: of the same images.
-        classes: number of classes in ``masks``.
-        chosen: whether each class in ``others`` is chosen.
-
-    Returns:
-        Shares from 0 to 1, shape (classes,); 0 for a class without a pixel.
-
-    Example:
-        >>> shares_within([np.uint8([[0, 0, 1]])], [np.uint8([[2, 0, 2]])], 2, [False, True, True])
-        array([0.5, 1. ])
-    """
-    counts = np.zeros((classes, 2))
-    inside = np.array(chosen, bool)
-    for mask, other in zip(masks, others, strict=True):
-        np.add.at(counts, (mask.ravel(), inside[other.ravel()].astype(int)), 1)
-    shares: NDArray[np.float64] = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
-    return shares
+    return matrix.counts
 
 
 def painted(indices: NDArray[np.integer], shades: Sequence[Shade]) -> Picture:
     """Return a picture of a mask or of labels.
 
     Args:
-        indices: of classes, shape (height, width); 255 and what has no shade is transparent.
+        indices: of classes, shape (height, width); 255 and classes without a shade are
+            transparent.
         shades: of the classes.
 
     Returns:
         Array of shape (height, width, 4): red, green, blue, opacity.
 
     Example:
-        >>> painted(np.array([[0, 255]]), [Shade((1, 2, 3))]).tolist()
+        >>> painted(np.array([[0, 255]]), [(1, 2, 3, 255)]).tolist()
         [[[1, 2, 3, 255], [255, 255, 255, 0]]]
     """
     table = np.full((VOID + 1, 4), (255, 255, 255, 0), np.uint8)
     for index, shade in enumerate(shades[:VOID]):
-        if not shade.hidden:
-            table[index] = (*shade.colour, 255)
+        if shade[3]:
+            table[index] = shade
     picture: Picture = table[np.where((indices >= 0) & (indices <= VOID), indices, VOID)]
     return picture

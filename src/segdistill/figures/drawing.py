@@ -1,79 +1,71 @@
 """All figures of a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from segdistill.evaluation.confusion import score
 from segdistill.evaluation.result import Evaluation
-from segdistill.figures.colouring import (
-    Shade,
-    match_masks,
-    matched_shades,
-    painted,
-    shades_of,
-    shares_within,
-)
-from segdistill.figures.comparison import GridRow, comparison_figure
-from segdistill.figures.iou import IouSeries, iou_figure
+from segdistill.figures.colouring import Shade, matched_shades, overlaps, painted, shades_of
+from segdistill.figures.comparison import comparison_figure
+from segdistill.figures.curves import agreement_curve, loss_curves, training_figure
+from segdistill.figures.iou import iou_figure
 from segdistill.figures.legend import legend_entries, legend_figure
-from segdistill.figures.options import FigureOptions
-from segdistill.figures.output import COMPARISON, IOU, LEGEND, TRAINING, figure_files
+from segdistill.figures.options import (
+    COMPARISON,
+    IOU,
+    LEGEND,
+    TRAINING,
+    FigureOptions,
+    figure_files,
+)
 from segdistill.figures.samples import CLUSTERED, REFINED, SEGMENTED, Shown
 from segdistill.figures.style import paper_style, write_figure
-from segdistill.figures.training_curves import training_figure
 from segdistill.files import translate_os_errors
 from segdistill.model.description import SegmentClass
 from segdistill.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What labels tell of a run.
-
-    Attributes:
-        segments: scores of the run.
-        clustered: scores of the clusters of features, if there are any.
-    """
-
-    segments: Evaluation
-    clustered: Evaluation | None
-
-    @property
-    def matched(self) -> tuple[int | None, ...]:
-        """For each label class the class of the run that is matched to it."""
-        return self.segments.scores["cluster"].predictions
-
-
-@dataclass(frozen=True)
 class Subject:
-    """What figures are drawn of.
+    """What figures are drawn from.
 
     Attributes:
         run: the run folder.
         classes: of the run.
         clusters: number of clusters of features that the run is compared with.
         shown: the images.
-        scored: what labels tell, if there are any.
+        scored: scores of the run, if there are labels.
+        clusters_scored: scores of the clusters of features, if there are both.
     """
 
     run: RunFolder
     classes: tuple[SegmentClass, ...]
     clusters: int
     shown: Sequence[Shown]
-    scored: Scored | None = None
+    scored: Evaluation | None = None
+    clusters_scored: Evaluation | None = None
 
     @property
-    def label_shades(self) -> tuple[Shade, ...]:
-        """How label classes are shown: in the colours of the classes that they are matched to.
+    def matched(self) -> tuple[int | None, ...]:
+        """For each label class the class of the run that is matched to it."""
+        return () if self.scored is None else self.scored.scores["cluster"].predictions
 
-        Those of hidden classes, too: labels are what segments are held against.
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the label classes."""
+        return () if self.scored is None else self.scored.labels
+
+    @property
+    def label_shades(self) -> list[Shade]:
+        """Colours of label classes: those of the matched classes.
+
+        Labels of hidden classes are shown, too: segments are compared with them.
         """
-        if self.scored is None:
-            return ()
-        colours = [Shade(each.colour) for each in self.classes]
-        return matched_shades(self.scored.matched, colours)
+        return matched_shades(self.matched, [(*each.colour, 255) for each in self.classes])
 
 
 def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> list[Path]:
@@ -81,8 +73,8 @@ def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> lis
 
     Args:
         subject: what to draw.
-        folder: where to; the figures of an earlier call are removed.
-        options: how.
+        folder: to write to; figures of an earlier call are removed.
+        options: how to draw.
 
     Returns:
         The files.
@@ -91,15 +83,17 @@ def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> lis
         UserError: a file cannot be written.
     """
     with paper_style():
+        shades = subject.label_shades
+        entries = legend_entries(subject.classes, subject.labels, subject.matched, shades)
         figures = {
             COMPARISON: comparison_of(subject, options.columns),
-            LEGEND: legend_of(subject),
+            LEGEND: legend_figure(entries),
             IOU: iou_of(subject),
             TRAINING: training_of(subject.run),
         }
         with translate_os_errors(folder):
             for path in figure_files(folder):
-                # What an earlier call drew and this one does not must not be taken for its own.
+                # No figure of an earlier call must remain that this call does not draw.
                 path.unlink(missing_ok=True)
         return [
             path
@@ -112,76 +106,59 @@ def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> lis
 def comparison_of(subject: Subject, columns: int) -> Figure:
     """Draw images above their labels, clusters of features and segments."""
     shown, shades = subject.shown, shades_of(subject.classes)
-    rows = [GridRow("Image", [each.image for each in shown])]
+    rows = [("Image", [each.image for each in shown])]
     if subject.scored is not None:
         of_labels = subject.label_shades
         labels = [
             None if each.labels is None else painted(each.labels, of_labels) for each in shown
         ]
-        rows.append(GridRow("Label", labels))
+        rows.append(("Label", labels))
     of_kind = {SEGMENTED: shades, REFINED: shades, CLUSTERED: cluster_shades(subject)}
     rows += [
-        GridRow(kind, [painted(each.masks[kind], of_kind[kind]) for each in shown])
+        (kind, [painted(each.masks[kind], of_kind[kind]) for each in shown])
         for kind in shown[0].masks
     ]
     return comparison_figure(rows, columns=columns)
 
 
-def cluster_shades(subject: Subject) -> tuple[Shade, ...]:
-    """Return how clusters of features are shown: as the classes that they overlap most.
+def cluster_shades(subject: Subject) -> list[Shade]:
+    """Return the colours of clusters of features: those of the classes they overlap most.
 
-    One to one, in the images shown; clusters that are left over have colours of their own. A
-    cluster that lies mostly in hidden classes is hidden, too.
+    One to one, in the images shown; unmatched clusters get new colours. A cluster that lies mostly
+    in hidden classes is hidden.
     """
     if not subject.clusters:
-        return ()
-    clusters = [each.masks[CLUSTERED] for each in subject.shown]
-    segments = [each.masks[SEGMENTED] for each in subject.shown]
-    match = match_masks(clusters, segments, subject.clusters, len(subject.classes))
-    taken = [each.colour for each in subject.label_shades]
-    shades = matched_shades(match, shades_of(subject.classes), taken)
-    hidden = shares_within(
-        clusters, segments, subject.clusters, [each.hidden for each in subject.classes]
+        return []
+    counts = overlaps(
+        [each.masks[CLUSTERED] for each in subject.shown],
+        [each.masks[SEGMENTED] for each in subject.shown],
+        subject.clusters,
+        len(subject.classes),
     )
-    return tuple(
-        replace(shade, hidden=shade.hidden or share > 1 / 2)
-        for shade, share in zip(shades, hidden.tolist(), strict=True)
-    )
-
-
-def legend_of(subject: Subject) -> Figure:
-    """Draw the colours with their names."""
-    if subject.scored is None:
-        return legend_figure(legend_entries(subject.classes))
-    scored = subject.scored
-    return legend_figure(
-        legend_entries(
-            subject.classes, scored.segments.labels, scored.matched, subject.label_shades
-        )
-    )
+    shades = matched_shades(score(counts).match, shades_of(subject.classes), subject.label_shades)
+    hidden = counts @ np.array([each.hidden for each in subject.classes]) > counts.sum(axis=1) / 2
+    return [
+        (*shade[:3], 0) if is_hidden else shade
+        for shade, is_hidden in zip(shades, hidden, strict=True)
+    ]
 
 
 def iou_of(subject: Subject) -> Figure | None:
     """Draw the IoU of each label class, if there are labels."""
-    scored = subject.scored
-    if scored is None:
+    if subject.scored is None:
         return None
-    found = [] if scored.clustered is None else [(CLUSTERED, scored.clustered.scores["cluster"])]
-    found.append((SEGMENTED, scored.segments.scores["cluster"]))
-    if "cluster_crf" in scored.segments.scores:
-        found.append((REFINED, scored.segments.scores["cluster_crf"]))
-    return iou_figure(
-        [IouSeries(title, scores.iou, scores.mean_iou) for title, scores in found],
-        scored.segments.labels,
-        subject.label_shades,
-    )
+    series = {}
+    if subject.clusters_scored is not None:
+        series[CLUSTERED] = subject.clusters_scored.scores["cluster"]
+    for title, kind in ((SEGMENTED, "cluster"), (REFINED, "cluster_crf")):
+        if kind in subject.scored.scores:
+            series[title] = subject.scored.scores[kind]
+    return iou_figure(series, subject.labels, subject.label_shades)
 
 
 def training_of(run: RunFolder) -> Figure | None:
     """Draw the curves of a training, if there was one."""
-    history, facts = run.read_history(), run.read_facts()
-    if not history:
+    losses, facts = loss_curves(run.read_history()), run.read_facts()
+    if not losses:
         return None
-    return training_figure(
-        history, facts.get("agreement_history", facts.get("looks", [])), facts.get("kept_step")
-    )
+    return training_figure(losses, agreement_curve(facts), facts.get("kept_step"))

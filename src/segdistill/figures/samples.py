@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
@@ -13,20 +14,23 @@ from segdistill.figures.colouring import Picture
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.refinement import refined_mask
+from segdistill.inference.samples import evenly_spread, read_images, reduced_size
+from segdistill.model.description import numbered_classes
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import cleaned_mask
-from segdistill.progress import progress_bar
-from segdistill.report.examples import evenly_spread, reduced_size
+from segdistill.training.clustering import spherical_kmeans
 
 logger = logging.getLogger("segdistill")
 
 LONGEST_SIDE = 2048
-"""Longer side, in pixels, to which images are reduced: no print shows more of one."""
+"""Longer side, in pixels, to which images are reduced: print does not resolve more."""
+
+LOCATIONS = 100_000
+MOST_IMAGES = 200
 
 CLUSTERED, SEGMENTED, REFINED = "k-means", "Segments", "Segments + CRF"
 
 Labels = NDArray[np.int64]
-ReadLabels = Callable[[Path], Labels]
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,15 @@ class Shown:
 
 
 def chosen_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -> list[ImageFile]:
-    """Choose the images to show: by name, or evenly from all.
+    """Choose the images to show: by name, or evenly spaced.
 
     Args:
         files: to choose from.
-        show: names, with or without folder and ending; all count if there are none.
-        count: how many to take where none is named.
+        show: names, with or without folder and suffix; empty for evenly spaced images.
+        count: number of evenly spaced images.
 
     Raises:
-        UserError: no image has a name that is wanted, or several have.
+        UserError: no image, or several, match a name.
     """
     if not show:
         return evenly_spread(files, count)
@@ -81,19 +85,19 @@ def segment_shown(
     clustered: Segmenter | None,
     *,
     label_files: Mapping[Path, Path],
-    read_labels: ReadLabels,
+    read_labels: Callable[[Path], Labels],
     crf: bool = False,
     progress: bool = False,
 ) -> list[Shown]:
     """Segment the images to show.
 
-    An image that cannot be read, or whose labels cannot, is left out with a warning.
+    Images that are unreadable, or whose labels are, are skipped with a warning.
 
     Args:
         files: the images.
         segmenter: of the run.
         clustered: clusters of features to compare with, if any.
-        label_files: by image file, as far as there are labels.
+        label_files: by image file, where there are labels.
         read_labels: reads such a file.
         crf: also refine segments with the fully connected CRF.
         progress: show a progress bar.
@@ -102,43 +106,74 @@ def segment_shown(
         UserError: none of the images can be read.
     """
     shown = []
-    with progress_bar("Segmenting", len(files), shown=progress) as advance:
-        for file in files:
-            try:
-                image = segmenter.read(file.path)
-                path = label_files.get(file.path)
-                labels = None if path is None else read_labels(path)
-            except UserError as error:
-                logger.warning("the figures leave an image out: %s", error)
-            else:
-                shown.append(_shown(image, labels, segmenter, clustered, crf=crf))
-            advance(1)
+    for file, image in read_images(segmenter, files, label="Segmenting", progress=progress):
+        path = label_files.get(file.path)
+        try:
+            labels = None if path is None else read_labels(path)
+        except UserError as error:
+            logger.warning("skipped: %s", error)
+            continue
+        size = reduced_size(image.shape[0], image.shape[1], LONGEST_SIDE)
+        reduced = resize_image(image, size)
+        scores = segmenter.grid_scores(image)
+        masks = {}
+        if clustered is not None:
+            masks[CLUSTERED] = cleaned_mask(clustered.grid_scores(image), reduced)
+        masks[SEGMENTED] = cleaned_mask(scores, reduced)
+        if crf:
+            masks[REFINED] = refined_mask(scores, reduced)
+        shown.append(Shown(reduced, None if labels is None else _nearest(labels, size), masks))
     if not shown:
         raise UserError("none of the images to show can be read; choose others with --show")
     return shown
-
-
-def _shown(
-    image: Picture,
-    labels: Labels | None,
-    segmenter: Segmenter,
-    clustered: Segmenter | None,
-    *,
-    crf: bool,
-) -> Shown:
-    size = reduced_size(image.shape[0], image.shape[1], LONGEST_SIDE)
-    reduced = resize_image(image, size)
-    scores = segmenter.grid_scores(image)
-    masks = {}
-    if clustered is not None:
-        masks[CLUSTERED] = cleaned_mask(clustered.grid_scores(image), reduced)
-    masks[SEGMENTED] = cleaned_mask(scores, reduced)
-    if crf:
-        masks[REFINED] = refined_mask(scores, reduced)
-    return Shown(reduced, None if labels is None else _nearest(labels, size), masks)
 
 
 def _nearest(labels: Labels, size: tuple[int, int]) -> Labels:
     rows = np.arange(size[0]) * labels.shape[0] // size[0]
     columns = np.arange(size[1]) * labels.shape[1] // size[1]
     return labels[np.ix_(rows, columns)]
+
+
+def cluster_features(
+    segmenter: Segmenter,
+    files: Sequence[ImageFile],
+    *,
+    locations: int = LOCATIONS,
+    seed: int = 0,
+    progress: bool = False,
+) -> Segmenter:
+    """Make a model that clusters the features of another's backbone, without its head.
+
+    The comparison shows what training adds. Backbone, feature preparation, resolution and number
+    of classes stay the same.
+
+    Args:
+        segmenter: the model.
+        files: images whose features are clustered; of very many, evenly spaced ones are used.
+        locations: maximum number of locations, over all images.
+        seed: of the sampling of locations and of k-means.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: no image can be read, or there are fewer locations than classes.
+    """
+    chosen = evenly_spread(files, MOST_IMAGES)
+    each = -(-locations // len(chosen))
+    generator = torch.Generator().manual_seed(seed)
+    features = []
+    for _, image in read_images(segmenter, chosen, label="Clustering features", progress=progress):
+        cells = segmenter.grid_features(image)[0].flatten(1).mT  # (c, h, w) -> (h * w, c)
+        order = torch.randperm(len(cells), generator=generator)
+        features.append(cells[order[:each]])
+    count = len(segmenter.classes)
+    if sum(map(len, features)) < count:
+        raise UserError(
+            f"the images have too few locations for {count} clusters of features; give more images"
+        )
+    centres = spherical_kmeans(torch.cat(features), count, seed=seed)
+    settings = replace(
+        segmenter.settings, classes=numbered_classes(count), training={"method": "kmeans"}
+    )
+    made = Segmenter(segmenter.backbone, segmenter.preparation, None, centres, settings)
+    made.compute, made.budget = segmenter.compute, segmenter.budget
+    return made.to(segmenter.centres.device)

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segdistill.report.examples import Sample, Window
+from segdistill.inference.samples import Sample
+from segdistill.report.examples import Window
 
 BLUR_SHARE = 0.06
 """Deviation of the blur around the class, as a share of the picture's longer side."""

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.inference.samples import Sample, class_pixels
 from segdistill.model.description import SegmentClass
 from segdistill.naming.encoder import Encoder
 from segdistill.naming.pictures import class_picture
 from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
 from segdistill.naming.words import prompts
-from segdistill.report.examples import Sample, choose_examples, class_pixels
+from segdistill.report.examples import choose_examples
 
 PICTURES = 8
 """Pictures of a class that are shown to the network, from different images if possible."""
