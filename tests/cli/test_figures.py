@@ -44,7 +44,7 @@ def test_figures_of_a_run_with_and_without_labels(
 
     status, _, error = segdistill(*asked)
     assert status == 2
-    assert "comparison.png: exists already; add --overwrite" in error
+    assert "comparison.png: already exists; add --overwrite" in error
     # Figures without labels replace those with labels.
     status, _, error = segdistill(*asked, "--overwrite", "--format", "svg", "--show", "picture_5")
     assert (status, error) == (0, "")
@@ -79,11 +79,11 @@ def test_mistakes_are_reported(fitted: Path, labels: Path, segdistill: Run) -> N
         ((), "does not tell where its images lie; give --images"),
         (("--images", "nowhere"), "nowhere: no such file or folder"),
         ((*images, "--labels", "nowhere"), "nowhere: no such file or folder"),
-        ((*images, "--show", "beach"), "--show beach: no image of that name, such as"),
+        ((*images, "--show", "beach"), "--show beach: no image with this name; names look like"),
         ((*images, "--columns", 0), "--columns 0: must be at least 1"),
-        ((*images, "--rows", 50), "at most 60 can be seen"),
+        ((*images, "--rows", 50), "the maximum is 60"),
         ((*images, "--format", "gif"), "--format"),
-        ((*images, "--out", fitted.parent / "file"), "a file exists where a folder is needed"),
+        ((*images, "--out", fitted.parent / "file"), "is a file, not a folder"),
         ((*images, "--kmeans", "nowhere"), "--kmeans nowhere: no such run folder"),
     ]:
         status, _, error = segdistill("figures", fitted, *arguments)

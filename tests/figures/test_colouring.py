@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.result import Evaluation
 from segdistill.figures.colouring import (
-    matched_shades,
+    class_colours,
+    matched_colours,
     overlaps,
     painted,
-    shades_of,
 )
-from segdistill.figures.drawing import Subject, cluster_shades
+from segdistill.figures.drawing import Subject, cluster_colours
 from segdistill.figures.legend import legend_entries
 from segdistill.figures.samples import CLUSTERED, SEGMENTED, Shown
 from segdistill.model.class_edits import hidden
@@ -28,25 +28,25 @@ def test_renumbered_masks_are_matched_back(order: list[int], seed: int) -> None:
     renumbered = np.array(order, np.uint8)[masks]
     match = score(overlaps(list(renumbered), list(masks), 4, 4)).match
     assert [match[new] for new in order] == [0, 1, 2, 3]
-    shades = shades_of(numbered_classes(4))
-    of_match = matched_shades(match, shades)
-    np.testing.assert_array_equal(painted(renumbered[0], of_match), painted(masks[0], shades))
+    colours = class_colours(numbered_classes(4))
+    of_match = matched_colours(match, colours)
+    np.testing.assert_array_equal(painted(renumbered[0], of_match), painted(masks[0], colours))
 
 
 def test_more_clusters_than_classes_get_colours_of_their_own() -> None:
     mask = np.arange(6, dtype=np.uint8).reshape(2, 3)
     match = score(overlaps([mask], [mask.clip(0, 3)], 6, 4)).match
-    shades = shades_of(numbered_classes(4))
+    colours = class_colours(numbered_classes(4))
     taken = [(1, 2, 3, 255)]
-    colours = matched_shades(match, shades, taken)
+    colours = matched_colours(match, colours, taken)
     assert len(set(colours)) == 6
     assert not set(colours) & set(taken)
-    assert set(shades) <= set(colours)
+    assert set(colours) <= set(colours)
 
 
 def test_void_hidden_and_unknown_classes_are_transparent() -> None:
-    shades = shades_of(hidden(numbered_classes(3), [1], hide=True))
-    picture = painted(np.array([[0, 1, 2, 255, 7, -1]]), shades)
+    colours = class_colours(hidden(numbered_classes(3), [1], hide=True))
+    picture = painted(np.array([[0, 1, 2, 255, 7, -1]]), colours)
     assert picture[0, :, 3].tolist() == [255, 0, 255, 0, 0, 0]
 
 
@@ -55,13 +55,13 @@ def test_labels_of_hidden_classes_are_shown() -> None:
     classes = hidden(numbered_classes(2), [1], hide=True)
     evaluation = Evaluation({"cluster": score(counts)}, {"cluster": counts}, ("a", "b"))
     subject = Subject(RunFolder(Path("run")), classes, 0, (), evaluation)
-    assert subject.label_shades == [(*each.colour, 255) for each in classes]
+    assert subject.label_colours == [(*each.colour, 255) for each in classes]
 
 
 def test_a_legend_names_what_is_seen() -> None:
     classes = hidden(numbered_classes(3), [1, 2], hide=True)
-    shades = [(*classes[2].colour, 255), (1, 2, 3, 255)]
-    entries = legend_entries(classes, ["road", "pole"], [2, None], shades)
+    colours = [(*classes[2].colour, 255), (1, 2, 3, 255)]
+    entries = legend_entries(classes, ["road", "pole"], [2, None], colours)
     assert entries == [
         (classes[0].colour, "class 0"),
         (classes[2].colour, "road"),
@@ -75,5 +75,5 @@ def test_clusters_that_lie_in_hidden_classes_are_hidden() -> None:
     classes = hidden(numbered_classes(2), [1], hide=True)
     masks = {CLUSTERED: clusters, SEGMENTED: segments}
     shown = Shown(np.zeros((1, 5, 3), np.uint8), None, masks)
-    shades = cluster_shades(Subject(RunFolder(Path("run")), classes, 4, [shown]))
-    assert [shade[3] for shade in shades] == [0, 255, 255, 255]
+    colours = cluster_colours(Subject(RunFolder(Path("run")), classes, 4, [shown]))
+    assert [colour[3] for colour in colours] == [0, 255, 255, 255]

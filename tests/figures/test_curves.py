@@ -60,6 +60,7 @@ def test_agreement_names_its_highest_value() -> None:
         curve = agreement_curve({key: history})
         assert curve is not None
         assert curve.entries == [("First", 0.5, 50), ("Highest", 0.7, 75), ("Last", 0.6, 100)]
+    assert curve is not None
     dot = curve_figure(curve).axes[0].lines[-1]
     np.testing.assert_array_equal(dot.get_xydata(), [[75, 0.7]])
 

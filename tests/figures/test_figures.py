@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from segdistill.evaluation.confusion import Scores
-from segdistill.figures.colouring import Picture, Shade, painted
+from segdistill.figures.colouring import Picture, Rgba, painted
 from segdistill.figures.comparison import comparison_figure, fitted
 from segdistill.figures.iou import iou_figure
 from segdistill.figures.legend import legend_figure
@@ -25,7 +25,7 @@ from segdistill.figures.style import (
     write_figure,
 )
 
-SHADES: list[Shade] = [(200, 30, 40, 255), (20, 60, 220, 255)]
+COLOURS: list[Rgba] = [(200, 30, 40, 255), (20, 60, 220, 255)]
 HOSTILE = "$\\frac{1}$ %s \u5199\u771f & <b>"
 
 
@@ -40,8 +40,8 @@ def mask(height: int, width: int) -> np.ndarray:
 def grid(sizes: list[tuple[int, int]]) -> list[tuple[str, list[Picture | None]]]:
     return [
         ("Image", [photo(*size) for size in sizes]),
-        ("Label", [None, *(painted(mask(*size), SHADES) for size in sizes[1:])]),
-        (HOSTILE, [painted(mask(*size), SHADES) for size in sizes]),
+        ("Label", [None, *(painted(mask(*size), COLOURS) for size in sizes[1:])]),
+        (HOSTILE, [painted(mask(*size), COLOURS) for size in sizes]),
     ]
 
 
@@ -69,11 +69,11 @@ def test_pictures_are_printed_pixel_by_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(7, 9), (500, 700)])
 def test_masks_keep_their_edges_where_they_are(size: tuple[int, int]) -> None:
-    shown = fitted(painted(mask(*size), SHADES), 64, 48)
+    shown = fitted(painted(mask(*size), COLOURS), 64, 48)
     assert shown.shape == (48, 64, 4)
     edge = round((size[1] // 2) / size[1] * 64)
-    assert (shown[:, : edge - 1, :3] == SHADES[0][:3]).all()
-    assert (shown[:, edge + 1 :, :3] == SHADES[1][:3]).all()
+    assert (shown[:, : edge - 1, :3] == COLOURS[0][:3]).all()
+    assert (shown[:, edge + 1 :, :3] == COLOURS[1][:3]).all()
 
 
 def test_svg_and_pdf_hold_real_text_and_are_repeatable(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_bars_hold_the_scores() -> None:
         "Segments": Scores(0.5, 0.3125, (0.5, 0.125), (0, 1), 9),
     }
     with paper_style():
-        axes = iou_figure(series, ["sky", HOSTILE], SHADES).axes[0]
+        axes = iou_figure(series, ["sky", HOSTILE], COLOURS).axes[0]
     bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     assert [bar.get_width() for bar in bars] == [25, 0, 50, 12.5]
     assert [text.get_text() for text in axes.texts] == ["25.0", "–", "50.0", "12.5"]
@@ -126,7 +126,7 @@ def test_bars_hold_the_scores() -> None:
 def test_charts_of_a_page_fit_its_theme_and_are_unique() -> None:
     scores = Scores(0.5, 0.5, (0.5, 0.25), (0, 1), 9)
     with paper_style():
-        svg = inline_svg(iou_figure({"<b>": scores}, ["sky", HOSTILE], SHADES), "iou", 'a "b"')
+        svg = inline_svg(iou_figure({"<b>": scores}, ["sky", HOSTILE], COLOURS), "iou", 'a "b"')
     assert svg.startswith('<svg class="chart" role="img" aria-label="a &quot;b&quot;" viewBox=')
     assert "var(--line-0)" in svg
     assert "<b>" not in svg

@@ -1,4 +1,4 @@
-"""Colours that make labels, clusters of features and segments comparable at a glance."""
+"""Consistent colours for labels, baseline clusters and segments."""
 
 from collections.abc import Collection, Sequence
 
@@ -10,32 +10,32 @@ from segdistill.images.labels import VOID, distinct_colours
 from segdistill.model.description import SegmentClass
 
 Picture = NDArray[np.uint8]
-Shade = tuple[int, int, int, int]
+Rgba = tuple[int, int, int, int]
 """Red, green, blue and opacity, 0..255."""
 
 
-def shades_of(classes: Sequence[SegmentClass]) -> list[Shade]:
+def class_colours(classes: Sequence[SegmentClass]) -> list[Rgba]:
     """Return the colours of classes; hidden ones are transparent."""
     return [(*each.colour, 0 if each.hidden else 255) for each in classes]
 
 
-def matched_shades(
-    match: Sequence[int | None], shades: Sequence[Shade], taken: Collection[Shade] = ()
-) -> list[Shade]:
-    """Give classes the colours of the ones they are matched to, and the others new colours.
+def matched_colours(
+    match: Sequence[int | None], colours: Sequence[Rgba], taken: Collection[Rgba] = ()
+) -> list[Rgba]:
+    """Give classes the colours of their matches, and unmatched ones new colours.
 
     Args:
-        match: for each class the index of the matched one; ``None`` or -1 for none.
-        shades: of the matched ones.
-        taken: further colours that new ones must differ from.
+        match: index of the match of each class; ``None`` or negative if unmatched.
+        colours: of the matches.
+        taken: colours to avoid, in addition to ``colours``.
 
     Example:
-        >>> matched_shades([1, None, 0], [(9, 9, 9, 255), (0, 0, 200, 255)])
+        >>> matched_colours([1, None, 0], [(9, 9, 9, 255), (0, 0, 200, 255)])
         [(0, 0, 200, 255), (47, 136, 218, 255), (9, 9, 9, 255)]
     """
-    used = {shade[:3] for shade in (*taken, *shades)}
+    used = {colour[:3] for colour in (*taken, *colours)}
     free = (each for each in distinct_colours(len(match) + len(used)) if each not in used)
-    return [(*next(free), 255) if i is None or i < 0 else shades[i] for i in match]
+    return [(*next(free), 255) if i is None or i < 0 else colours[i] for i in match]
 
 
 def overlaps(
@@ -62,24 +62,23 @@ def overlaps(
     return matrix.counts
 
 
-def painted(indices: NDArray[np.integer], shades: Sequence[Shade]) -> Picture:
-    """Return a picture of a mask or of labels.
+def painted(indices: NDArray[np.integer], colours: Sequence[Rgba]) -> Picture:
+    """Return a mask or labels as an RGBA image.
 
     Args:
-        indices: of classes, shape (height, width); 255 and classes without a shade are
-            transparent.
-        shades: of the classes.
+        indices: class indices, shape (height, width); 255 and unknown classes are transparent.
+        colours: of the classes.
 
     Returns:
-        Array of shape (height, width, 4): red, green, blue, opacity.
+        RGBA image of shape (height, width, 4).
 
     Example:
         >>> painted(np.array([[0, 255]]), [(1, 2, 3, 255)]).tolist()
         [[[1, 2, 3, 255], [255, 255, 255, 0]]]
     """
     table = np.full((VOID + 1, 4), (255, 255, 255, 0), np.uint8)
-    for index, shade in enumerate(shades[:VOID]):
-        if shade[3]:
-            table[index] = shade
+    for index, colour in enumerate(colours[:VOID]):
+        if colour[3]:
+            table[index] = colour
     picture: Picture = table[np.where((indices >= 0) & (indices <= VOID), indices, VOID)]
     return picture

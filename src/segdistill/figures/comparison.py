@@ -1,4 +1,4 @@
-"""Images above their labels and segments, one column per image."""
+"""Comparison figure: one column per image, with labels and segments below it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ LETTER_WIDTH = 0.62
 
 TALLEST_INCHES = 2.2
 PAGE_INCHES = 9.0
-"""Height of a page; pictures become smaller rather than exceed it."""
+"""Maximum height of the figure; images are shrunk to fit."""
 
 WIDTH = int(TEXT_WIDTH * DOTS_PER_INCH)
 MARGIN = round(0.17 * DOTS_PER_INCH)
@@ -27,7 +27,7 @@ BETWEEN = round(0.12 * DOTS_PER_INCH)
 
 
 class Panel(NamedTuple):
-    """A place for a picture, in pixels from the upper left corner of the figure."""
+    """Position and size of an image, in pixels from the top left corner of the figure."""
 
     left: int
     top: int
@@ -38,15 +38,14 @@ class Panel(NamedTuple):
 def comparison_figure(
     rows: Sequence[tuple[str, Sequence[Picture | None]]], *, columns: int
 ) -> Figure:
-    """Draw images above their labels and segments.
+    """Draw images with their labels and segments below.
 
-    All pictures of a row have one height and keep their shape; together they fill the width of a
-    page.
+    Images in a row have the same height and fill the width of the page.
 
     Args:
         rows: title and pictures of each row, shape (height, width, 3 or 4); the first row holds
             the images. ``None`` leaves a place empty.
-        columns: images side by side; further ones follow below.
+        columns: images side by side; more images go into further bands below.
 
     Example:
         >>> picture = np.zeros((30, 40, 3), np.uint8)
@@ -87,15 +86,17 @@ def comparison_figure(
 def grid_panels(
     bands: Sequence[Sequence[float]], rows: int, tallest: int
 ) -> list[list[list[Panel]]]:
-    """Place pictures so that those side by side fill the width at one height.
+    """Return the panels of several bands, from top to bottom.
+
+    Images side by side have the same height and fill the width.
 
     Args:
-        bands: for each row of images the aspect ratios, width over height.
-        rows: pictures of each image, one below the other.
-        tallest: maximum height of a picture in pixels.
+        bands: aspect ratios (width / height) of the images in each band.
+        rows: number of rows in a band.
+        tallest: maximum height of an image in pixels.
 
     Returns:
-        For each row of images, and each of its ``rows``, a place for each image.
+        For each band and each of its rows, one panel per image.
 
     Example:
         >>> grid_panels([[1.0, 0.5]], 1, 100)
@@ -121,9 +122,9 @@ height=100)]]]
 
 
 def fitted(picture: Picture, width: int, height: int) -> Picture:
-    """Resize a picture to the pixels that are printed.
+    """Resize a picture to its printed size.
 
-    Edges of masks stay where they are, and are smooth.
+    Mask edges are antialiased and do not move.
 
     Args:
         picture: shape (rows, columns, 3) for an image, (rows, columns, 4) for a painted mask.
@@ -137,7 +138,7 @@ def fitted(picture: Picture, width: int, height: int) -> Picture:
     if picture.shape[2] == 3:
         filter_ = Image.Resampling.LANCZOS
     else:
-        # Integer multiples first: all pixels of the mask get one size, with smooth edges.
+        # Integer upscaling first, so that all pixels have the same size and smooth edges.
         times = -(-2 * height // picture.shape[0])
         picture = picture.repeat(times, axis=0).repeat(times, axis=1)
         filter_ = Image.Resampling.BOX
@@ -147,10 +148,10 @@ def fitted(picture: Picture, width: int, height: int) -> Picture:
 def _draw(figure: Figure, picture: Picture, panel: Panel, width: int, height: int) -> None:
     left, bottom = panel.left / width, 1 - (panel.top + panel.height) / height
     axes = figure.add_axes((left, bottom, panel.width / width, panel.height / height))
-    # At the printed size, so that nothing is resampled again.
+    # At the exact printed size, so that matplotlib does not resample.
     shown = fitted(picture, panel.width, panel.height)
     axes.imshow(shown, aspect="auto", interpolation="none")
     axes.set(xticks=[], yticks=[])
-    # A thin line shows the extent of masks that fade into the page.
+    # Transparent masks need a frame to show their extent.
     see_through = shown.shape[2] == 4 and bool((shown[..., 3] < 255).any())
     axes.spines[:].set(visible=see_through, color=RULE, linewidth=0.3)

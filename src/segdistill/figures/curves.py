@@ -115,14 +115,14 @@ OPTIONAL_LOSSES: Sequence[tuple[str, str, Read]] = (
     ),
     (
         "Linear probe",
-        "Share of labelled locations that the linear probe classifies correctly.",
+        "Accuracy of the linear probe on labelled locations.",
         lambda r: r.linear_accuracy,
     ),
 )
 """The same of further losses, which are 0 in every step where they are not used."""
 
 PROBES = frozenset(["Cluster probe", "Linear probe"])
-"""Curves that are no losses of the head, on scales of their own."""
+"""Probe losses do not train the head, and have another scale."""
 
 
 def loss_curves(history: Sequence[StepRecord]) -> list[Curve]:

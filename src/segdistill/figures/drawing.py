@@ -1,4 +1,4 @@
-"""All figures of a run."""
+"""Drawing and writing all figures of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.result import Evaluation
-from segdistill.figures.colouring import Shade, matched_shades, overlaps, painted, shades_of
+from segdistill.figures.colouring import (
+    Picture,
+    Rgba,
+    class_colours,
+    matched_colours,
+    overlaps,
+    painted,
+)
 from segdistill.figures.comparison import comparison_figure
 from segdistill.figures.curves import agreement_curve, loss_curves, training_figure
 from segdistill.figures.iou import iou_figure
@@ -31,15 +38,15 @@ from segdistill.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Subject:
-    """What figures are drawn from.
+    """Content of the figures.
 
     Attributes:
         run: the run folder.
         classes: of the run.
-        clusters: number of clusters of features that the run is compared with.
-        shown: the images.
+        clusters: number of clusters of the k-means baseline; 0 without it.
+        shown: images to show.
         scored: scores of the run, if there are labels.
-        clusters_scored: scores of the clusters of features, if there are both.
+        clusters_scored: scores of the k-means baseline, if there are labels.
     """
 
     run: RunFolder
@@ -60,31 +67,31 @@ class Subject:
         return () if self.scored is None else self.scored.labels
 
     @property
-    def label_shades(self) -> list[Shade]:
-        """Colours of label classes: those of the matched classes.
+    def label_colours(self) -> list[Rgba]:
+        """Colours of the label classes: those of their matched classes.
 
-        Labels of hidden classes are shown, too: segments are compared with them.
+        Label classes matched to hidden classes are shown too, for reference.
         """
-        return matched_shades(self.matched, [(*each.colour, 255) for each in self.classes])
+        return matched_colours(self.matched, [(*each.colour, 255) for each in self.classes])
 
 
 def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> list[Path]:
-    """Draw and write all figures for which there is something to show.
+    """Draw and write all figures for which there is data.
 
     Args:
-        subject: what to draw.
-        folder: to write to; figures of an earlier call are removed.
-        options: how to draw.
+        subject: content of the figures.
+        folder: output folder; figures of an earlier call are removed.
+        options: figure options.
 
     Returns:
-        The files.
+        The written files.
 
     Raises:
         UserError: a file cannot be written.
     """
     with paper_style():
-        shades = subject.label_shades
-        entries = legend_entries(subject.classes, subject.labels, subject.matched, shades)
+        colours = subject.label_colours
+        entries = legend_entries(subject.classes, subject.labels, subject.matched, colours)
         figures = {
             COMPARISON: comparison_of(subject, options.columns),
             LEGEND: legend_figure(entries),
@@ -93,7 +100,7 @@ def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> lis
         }
         with translate_os_errors(folder):
             for path in figure_files(folder):
-                # No figure of an earlier call must remain that this call does not draw.
+                # Stale figures of an earlier call must not remain.
                 path.unlink(missing_ok=True)
         return [
             path
@@ -104,16 +111,16 @@ def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> lis
 
 
 def comparison_of(subject: Subject, columns: int) -> Figure:
-    """Draw images above their labels, clusters of features and segments."""
-    shown, shades = subject.shown, shades_of(subject.classes)
-    rows = [("Image", [each.image for each in shown])]
+    """Draw images, labels, the k-means baseline and segments."""
+    shown, colours = subject.shown, class_colours(subject.classes)
+    rows: list[tuple[str, Sequence[Picture | None]]] = [("Image", [each.image for each in shown])]
     if subject.scored is not None:
-        of_labels = subject.label_shades
+        of_labels = subject.label_colours
         labels = [
             None if each.labels is None else painted(each.labels, of_labels) for each in shown
         ]
         rows.append(("Label", labels))
-    of_kind = {SEGMENTED: shades, REFINED: shades, CLUSTERED: cluster_shades(subject)}
+    of_kind = {SEGMENTED: colours, REFINED: colours, CLUSTERED: cluster_colours(subject)}
     rows += [
         (kind, [painted(each.masks[kind], of_kind[kind]) for each in shown])
         for kind in shown[0].masks
@@ -121,11 +128,11 @@ def comparison_of(subject: Subject, columns: int) -> Figure:
     return comparison_figure(rows, columns=columns)
 
 
-def cluster_shades(subject: Subject) -> list[Shade]:
-    """Return the colours of clusters of features: those of the classes they overlap most.
+def cluster_colours(subject: Subject) -> list[Rgba]:
+    """Return the colours of the baseline clusters.
 
-    One to one, in the images shown; unmatched clusters get new colours. A cluster that lies mostly
-    in hidden classes is hidden.
+    Clusters are matched one to one to the classes by overlap in the images shown. Unmatched
+    clusters get new colours, and clusters mostly inside hidden classes are hidden.
     """
     if not subject.clusters:
         return []
@@ -135,11 +142,13 @@ def cluster_shades(subject: Subject) -> list[Shade]:
         subject.clusters,
         len(subject.classes),
     )
-    shades = matched_shades(score(counts).match, shades_of(subject.classes), subject.label_shades)
+    colours = matched_colours(
+        score(counts).match, class_colours(subject.classes), subject.label_colours
+    )
     hidden = counts @ np.array([each.hidden for each in subject.classes]) > counts.sum(axis=1) / 2
     return [
-        (*shade[:3], 0) if is_hidden else shade
-        for shade, is_hidden in zip(shades, hidden, strict=True)
+        (*colour[:3], 0) if is_hidden else colour
+        for colour, is_hidden in zip(colours, hidden, strict=True)
     ]
 
 
@@ -153,11 +162,11 @@ def iou_of(subject: Subject) -> Figure | None:
     for title, kind in ((SEGMENTED, "cluster"), (REFINED, "cluster_crf")):
         if kind in subject.scored.scores:
             series[title] = subject.scored.scores[kind]
-    return iou_figure(series, subject.labels, subject.label_shades)
+    return iou_figure(series, subject.labels, subject.label_colours)
 
 
 def training_of(run: RunFolder) -> Figure | None:
-    """Draw the curves of a training, if there was one."""
+    """Draw the training curves, if the run was trained."""
     losses, facts = loss_curves(run.read_history()), run.read_facts()
     if not losses:
         return None

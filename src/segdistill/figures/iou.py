@@ -1,4 +1,4 @@
-"""Intersection over union of each class as bars."""
+"""Bar chart of the intersection over union of each class."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from segdistill.evaluation.confusion import Scores
-from segdistill.figures.colouring import Shade
+from segdistill.figures.colouring import Rgba
 from segdistill.figures.style import (
     BLUE,
     COLUMN_WIDTH,
@@ -19,22 +19,22 @@ from segdistill.figures.style import (
 )
 
 BAR_INCHES = 0.085
-APART_INCHES = 0.085
+GAP_INCHES = 0.085
 NUMBER_SIZE = 5.5
 LIGHT_GREY = "#a9a9a9"
 FILLS = {1: (BLUE,), 2: (LIGHT_GREY, BLUE), 3: (LIGHT_GREY, SKY_BLUE, BLUE)}
-"""By number of series; they also differ in greyscale."""
+"""Bar colours by number of series, from baseline to result, chosen to differ in greyscale."""
 
 
 def iou_figure(
-    series: Mapping[str, Scores], labels: Sequence[str], shades: Sequence[Shade]
+    series: Mapping[str, Scores], labels: Sequence[str], colours: Sequence[Rgba]
 ) -> Figure:
-    """Draw the IoU of each label class as bars in per cent, with the mean in the key.
+    """Draw the IoU of each label class in percent, with the mean in the legend.
 
     Args:
         series: titles and scores, one to three, the most important one last.
         labels: names of the label classes.
-        shades: of the label classes in the comparison.
+        colours: of the label classes in the comparison.
 
     Example:
         >>> scores = Scores(0.5, 0.375, (0.5, 0.25), (0, 1), 9)
@@ -42,10 +42,10 @@ def iou_figure(
         >>> [float(bar.get_width()) for bar in axes.patches[:2]]
         [50.0, 25.0]
     """
-    step = BAR_INCHES * len(series) + APART_INCHES
+    step = BAR_INCHES * len(series) + GAP_INCHES
     key, bottom = 0.125 * len(series) + 0.08, 0.32
     figure = new_figure(COLUMN_WIDTH, step * len(labels) + key + bottom)
-    left = min(1.35, 0.25 + 0.062 * max(len(short_name(each)) for each in labels))
+    left = min(1.7, 0.25 + 0.062 * max(len(short_name(each)) for each in labels))
     place = (left, bottom, COLUMN_WIDTH - left - 0.16, step * len(labels))
     axes = add_axes(figure, place, x_label="IoU (%)")
     rows = [index * step for index in range(len(labels))]
@@ -76,10 +76,17 @@ def iou_figure(
     axes.tick_params(axis="y", length=0, pad=9)
     axes.grid(visible=False, axis="y")
     light_grid(axes, "x")
-    for row, shade in zip(rows, shades, strict=False):
-        swatch = {"marker": "s", "markersize": 4, "markeredgewidth": 0, "clip_on": False}
-        colour, beside_name = mpl_colour(shade[:3]), axes.get_yaxis_transform()
-        axes.plot([-0.028], [row], color=colour, transform=beside_name, **swatch)
+    for row, colour in zip(rows, colours, strict=False):
+        axes.plot(
+            [-0.028],
+            [row],
+            color=mpl_colour(colour[:3]),
+            marker="s",
+            markersize=4,
+            markeredgewidth=0,
+            clip_on=False,
+            transform=axes.get_yaxis_transform(),
+        )
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(-0.02, 1.0),

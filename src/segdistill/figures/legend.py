@@ -1,4 +1,4 @@
-"""The classes of a run with their colours."""
+"""The legend: class colours and names."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from segdistill.figures.colouring import Shade
+from segdistill.figures.colouring import Rgba
 from segdistill.figures.style import TEXT_WIDTH, mpl_colour, new_figure, short_name
 from segdistill.images.labels import Colour
 from segdistill.model.description import SegmentClass
@@ -16,7 +16,7 @@ LINE_INCHES = 0.17
 SWATCH_INCHES = 0.2
 SWATCH_HEIGHT = 0.11
 SPACE_INCHES = 0.06
-APART_INCHES = 0.18
+GAP_INCHES = 0.18
 SIZE = 7.5
 
 
@@ -24,23 +24,23 @@ def legend_entries(
     classes: Sequence[SegmentClass],
     labels: Sequence[str] = (),
     matched: Sequence[int | None] = (),
-    label_shades: Sequence[Shade] = (),
+    label_colours: Sequence[Rgba] = (),
 ) -> list[tuple[Colour, str]]:
     """Return the colours of a comparison with their names.
 
-    An unnamed class gets the name of its matched label class, a class with another name shows
-    both. Hidden classes are left out unless they are matched.
+    Unnamed classes get the name of their matched label class; named ones show both names if they
+    differ. Hidden classes are omitted unless they are matched.
 
     Args:
         classes: of the run.
         labels: names of the label classes, where there are labels.
         matched: for each label class the class matched to it, or ``None``.
-        label_shades: of the label classes.
+        label_colours: of the label classes.
 
     Example:
         >>> classes = [SegmentClass(0, "class 0", (0, 0, 9)), SegmentClass(1, "path", (9, 0, 0))]
-        >>> shades = [(9, 0, 0, 255), (0, 9, 0, 255)]
-        >>> [name for _, name in legend_entries(classes, ["road", "pole"], [1, None], shades)]
+        >>> colours = [(9, 0, 0, 255), (0, 9, 0, 255)]
+        >>> [name for _, name in legend_entries(classes, ["road", "pole"], [1, None], colours)]
         ['class 0', 'path (road)', 'pole']
     """
     label_of = {index: label for label, index in zip(labels, matched, strict=True)}
@@ -52,12 +52,12 @@ def legend_entries(
             name = f"{each.name} ({label})"
         if label is not None or not each.hidden:
             entries.append((each.colour, name))
-    unmatched = zip(labels, matched, label_shades, strict=True)
-    return entries + [(shade[:3], label) for label, index, shade in unmatched if index is None]
+    unmatched = zip(labels, matched, label_colours, strict=True)
+    return entries + [(colour[:3], label) for label, index, colour in unmatched if index is None]
 
 
 def legend_figure(entries: Sequence[tuple[Colour, str]], *, width: float = TEXT_WIDTH) -> Figure:
-    """Draw colours with their names, in as many columns as fit.
+    """Draw the legend in as many columns as fit.
 
     Args:
         entries: in reading order.
@@ -74,7 +74,7 @@ def legend_figure(entries: Sequence[tuple[Colour, str]], *, width: float = TEXT_
     ]
     inches = [text.get_window_extent().width / figure.dpi for text in texts]
     columns, column_widths = _columns(SWATCH_INCHES + SPACE_INCHES + np.array(inches), width)
-    width, height = column_widths.sum() - APART_INCHES, -(-len(entries) // columns) * LINE_INCHES
+    width, height = column_widths.sum() - GAP_INCHES, -(-len(entries) // columns) * LINE_INCHES
     figure.set_size_inches(width, height)
     lefts = column_widths.cumsum() - column_widths
     for index, ((colour, _), text) in enumerate(zip(entries, texts, strict=True)):
@@ -96,13 +96,13 @@ def legend_figure(entries: Sequence[tuple[Colour, str]], *, width: float = TEXT_
 
 
 def _columns(cells: NDArray[np.float64], width: float) -> tuple[int, NDArray[np.float64]]:
-    """Return how many columns fit into a width, and the width of each."""
+    """Return the largest number of columns that fits the width, and their widths."""
     for columns in range(len(cells), 0, -1):
         # Balanced: no more columns than the number of lines needs.
         lines = -(-len(cells) // columns)
         balanced = -(-len(cells) // lines)
         padded = np.pad(cells, (0, lines * balanced - len(cells)))
-        widths: NDArray[np.float64] = padded.reshape(lines, balanced).max(axis=0) + APART_INCHES
-        if widths.sum() - APART_INCHES <= width:
+        widths: NDArray[np.float64] = padded.reshape(lines, balanced).max(axis=0) + GAP_INCHES
+        if widths.sum() - GAP_INCHES <= width:
             return balanced, widths
-    return 1, cells.max(keepdims=True) + APART_INCHES
+    return 1, cells.max(keepdims=True) + GAP_INCHES

@@ -9,20 +9,20 @@ from segdistill.errors import UserError
 
 FormatName = Literal["png", "svg", "pdf"]
 COMPARISON, LEGEND, IOU, TRAINING = NAMES = ("comparison", "legend", "iou", "training")
-MOST_IMAGES = 60
+MAX_IMAGES = 60
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """How to draw figures.
+    """Options of figures.
 
     Attributes:
-        columns: images side by side.
-        rows: how many such rows of images, one below the other.
+        columns: number of images side by side.
+        rows: number of rows of images.
         show: names of the images to show, in this order, with or without folder and suffix; by
             default ``columns`` times ``rows`` evenly spaced images.
         crf: also show, and score, segments refined by the fully connected CRF.
-        formats: of the files: ``png`` (300 dots per inch), ``svg`` and ``pdf`` (text stays text).
+        formats: file formats: ``png`` (300 dpi), ``svg`` and ``pdf`` (with editable text).
         overwrite: replace existing figures.
     """
 
@@ -34,10 +34,10 @@ class FigureOptions:
     overwrite: bool = False
 
     def validated(self) -> "FigureOptions":
-        """Return the options themselves if all are valid.
+        """Return the options if they are valid.
 
         Raises:
-            UserError: one is not.
+            UserError: an option is invalid.
 
         Example:
             >>> FigureOptions(columns=0).validated()
@@ -49,8 +49,8 @@ class FigureOptions:
             if value < 1:
                 refuse(name, str(value), "at least 1")
         count = len(self.show) or self.columns * self.rows
-        if count > MOST_IMAGES:
-            raise UserError(f"{count} images in one figure: at most {MOST_IMAGES} can be seen")
+        if count > MAX_IMAGES:
+            raise UserError(f"{count} images in one figure: the maximum is {MAX_IMAGES}")
         for each in self.formats:
             if each not in get_args(FormatName):
                 refuse("format", str(each), f"one of {', '.join(get_args(FormatName))}")
@@ -58,21 +58,21 @@ class FigureOptions:
 
 
 def figure_files(folder: Path) -> list[Path]:
-    """Return all files that figures may be written to."""
+    """Return all files that figures may write to a folder."""
     return [folder / f"{name}.{each}" for name in NAMES for each in get_args(FormatName)]
 
 
 def check_figures_folder(folder: Path, *, overwrite: bool) -> None:
-    """Check, before a model loads, that figures can be written.
+    """Check that figures can be written, before a model is loaded.
 
     Raises:
-        UserError: the folder is a file, or figures exist and ``overwrite`` is not set.
+        UserError: the path is a file, or contains figures and ``overwrite`` is not set.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: a file exists where a folder is needed; choose another --out")
+        raise UserError(f"{folder}: is a file, not a folder; choose another --out")
     existing = [path for path in figure_files(folder) if path.exists()]
     if existing and not overwrite:
         raise UserError(
-            f"{existing[0]}: exists already; add --overwrite to replace the figures, or choose"
+            f"{existing[0]}: already exists; add --overwrite to replace the figures, or choose"
             " another --out"
         )

@@ -23,10 +23,10 @@ from segdistill.training.clustering import spherical_kmeans
 logger = logging.getLogger("segdistill")
 
 LONGEST_SIDE = 2048
-"""Longer side, in pixels, to which images are reduced: print does not resolve more."""
+"""Maximum longer side of images in pixels, sufficient for print."""
 
 LOCATIONS = 100_000
-MOST_IMAGES = 200
+MAX_IMAGES = 200
 
 CLUSTERED, SEGMENTED, REFINED = "k-means", "Segments", "Segments + CRF"
 
@@ -35,7 +35,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Shown:
-    """An image of a figure.
+    """An image shown in a figure.
 
     Attributes:
         image: shape (height, width, 3).
@@ -49,7 +49,7 @@ class Shown:
 
 
 def chosen_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -> list[ImageFile]:
-    """Choose the images to show: by name, or evenly spaced.
+    """Choose the images to show, by name or evenly spaced.
 
     Args:
         files: to choose from.
@@ -57,7 +57,7 @@ def chosen_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -
         count: number of evenly spaced images.
 
     Raises:
-        UserError: no image, or several, match a name.
+        UserError: a name matches no image, or several.
     """
     if not show:
         return evenly_spread(files, count)
@@ -71,10 +71,10 @@ def _named(files: Sequence[ImageFile], name: str) -> ImageFile:
 
     found = [file for file in files if is_called(file)]
     if not found:
-        raise UserError(f"--show {name}: no image of that name, such as {files[0].name}")
+        raise UserError(f"--show {name}: no image with this name; names look like {files[0].name}")
     if len(found) > 1:
         raise UserError(
-            f"--show {name}: is {found[0].name} or {found[1].name}; give the folder, too"
+            f"--show {name}: matches {found[0].name} and {found[1].name}; include the folder"
         )
     return found[0]
 
@@ -91,14 +91,14 @@ def segment_shown(
 ) -> list[Shown]:
     """Segment the images to show.
 
-    Images that are unreadable, or whose labels are, are skipped with a warning.
+    Images and labels that cannot be read are skipped with a warning.
 
     Args:
         files: the images.
-        segmenter: of the run.
-        clustered: clusters of features to compare with, if any.
-        label_files: by image file, where there are labels.
-        read_labels: reads such a file.
+        segmenter: model of the run.
+        clustered: k-means baseline on backbone features, if any.
+        label_files: label file of each image file that has one.
+        read_labels: reads a label file.
         crf: also refine segments with the fully connected CRF.
         progress: show a progress bar.
 
@@ -124,7 +124,7 @@ def segment_shown(
             masks[REFINED] = refined_mask(scores, reduced)
         shown.append(Shown(reduced, None if labels is None else _nearest(labels, size), masks))
     if not shown:
-        raise UserError("none of the images to show can be read; choose others with --show")
+        raise UserError("none of the chosen images can be read; choose others with --show")
     return shown
 
 
@@ -142,22 +142,22 @@ def cluster_features(
     seed: int = 0,
     progress: bool = False,
 ) -> Segmenter:
-    """Make a model that clusters the features of another's backbone, without its head.
+    """Cluster the backbone features of a model with k-means, as a baseline.
 
-    The comparison shows what training adds. Backbone, feature preparation, resolution and number
-    of classes stay the same.
+    The result has the same backbone, feature preparation, resolution and number of classes, but no
+    head.
 
     Args:
         segmenter: the model.
-        files: images whose features are clustered; of very many, evenly spaced ones are used.
-        locations: maximum number of locations, over all images.
-        seed: of the sampling of locations and of k-means.
+        files: images to take features from; at most :data:`MAX_IMAGES` of them, evenly spaced.
+        locations: maximum number of locations to cluster.
+        seed: seed of the sampling and of k-means.
         progress: show a progress bar.
 
     Raises:
-        UserError: no image can be read, or there are fewer locations than classes.
+        UserError: the images have fewer locations than there are classes.
     """
-    chosen = evenly_spread(files, MOST_IMAGES)
+    chosen = evenly_spread(files, MAX_IMAGES)
     each = -(-locations // len(chosen))
     generator = torch.Generator().manual_seed(seed)
     features = []
@@ -168,7 +168,7 @@ def cluster_features(
     count = len(segmenter.classes)
     if sum(map(len, features)) < count:
         raise UserError(
-            f"the images have too few locations for {count} clusters of features; give more images"
+            f"the images have too few locations for {count} feature clusters; pass more images"
         )
     centres = spherical_kmeans(torch.cat(features), count, seed=seed)
     settings = replace(

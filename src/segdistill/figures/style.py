@@ -1,4 +1,4 @@
-"""The style that all figures share, for papers and for pages."""
+"""Shared style of the figures, and writing them to files and pages."""
 
 import contextlib
 import html
@@ -20,13 +20,16 @@ from segdistill.files import atomic_path
 from segdistill.images.labels import Colour
 
 TEXT_WIDTH = 6.875
-"""Width of both columns of a page in inches, as in CVPR papers."""
+"""Text width of a two-column page in inches, as at CVPR."""
 
 COLUMN_WIDTH = 3.25
-"""Width of one column."""
+"""Width of one column in inches."""
 
 DOTS_PER_INCH = 300
 SMALL = 6.5
+LABEL_INCHES = 0.38
+"""Distance of the label of a vertical axis."""
+
 INK = "#222222"
 RULE = "#b0b0b0"
 GRID = "#e4e4e4"
@@ -35,7 +38,7 @@ LONGEST_NAME = 28
 BLACK, GREY = "#000000", "#707070"
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 PURPLE, ORANGE, SKY_BLUE = "#cc79a7", "#e69f00", "#56b4e9"
-"""The palette of Okabe and Ito (2008), which is safe for colour-blind readers."""
+"""The colour-blind safe palette of Okabe and Ito (2008)."""
 
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE)
 
@@ -48,7 +51,7 @@ PAGE_COLOURS = {
 """Variables of the pages' style sheet, which differ between the light and the dark theme."""
 
 STYLE: dict[str, Any] = {
-    # Viewers of an SVG use the first that is installed; matplotlib includes the last.
+    # SVG viewers use the first available font; matplotlib ships the last one.
     "font.family": ["sans-serif"],
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "Nimbus Sans", "DejaVu Sans"],
     "font.size": 7.5,
@@ -69,7 +72,7 @@ STYLE: dict[str, Any] = {
     "ytick.major.size": 2.0,
     "legend.fontsize": SMALL,
     "legend.frameon": False,
-    # Text stays text that can be searched and edited.
+    # Keep text as text, for searching and editing.
     "svg.fonttype": "none",
     "svg.hashsalt": "segdistill",
     "pdf.fonttype": 42,
@@ -77,7 +80,7 @@ STYLE: dict[str, Any] = {
     "path.simplify_threshold": 0.3,
 }
 
-# Without dates, the same figure gives the same file.
+# Without dates, for reproducible files.
 METADATA: dict[FormatName, dict[str, Any]] = {
     "png": {},
     "svg": {"Date": None},
@@ -88,18 +91,18 @@ NO_METADATA = dict.fromkeys(["Creator", "Date", "Format", "Type"])
 
 @contextlib.contextmanager
 def paper_style() -> Iterator[None]:
-    """Draw and write figures in this style; matplotlib's settings are restored afterwards."""
+    """Apply the figure style; matplotlib's settings are restored afterwards."""
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         settings: Any = mpl.rcParams
         settings.update(STYLE)
-        # PNG shows characters missing from the font as boxes; SVG and CSV hold them.
+        # Missing glyphs are drawn as boxes in PNG; SVG keeps the text.
         warnings.filterwarnings("ignore", message="Glyph")
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches, without a window and without global state."""
+    """Return an empty figure of a size in inches, without pyplot's global state."""
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
@@ -125,8 +128,8 @@ def add_axes(
     axes = figure.add_axes((left / across, bottom / up, width / across, height / up))
     axes.set_xlabel(x_label, labelpad=2)
     axes.set_ylabel(y_label)
-    # At one distance, regardless of how wide the tick labels are.
-    axes.yaxis.set_label_coords((0.12 - left) / width, 0.5)
+    # The same distance in all panels, regardless of the width of the tick labels.
+    axes.yaxis.set_label_coords(-LABEL_INCHES / width, 0.5)
     axes.margins(x=0)
     steps = [1, 2, 2.5, 5, 10]
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=steps))
@@ -148,13 +151,13 @@ def write_figure(
 
     Args:
         figure: to write.
-        folder: to write to.
-        name: of the files, without suffix.
-        formats: of the files.
+        folder: output folder.
+        name: file name without suffix.
+        formats: file formats.
         **options: of :meth:`matplotlib.figure.Figure.savefig`.
 
     Returns:
-        The files.
+        The written files.
 
     Raises:
         UserError: a file cannot be written.

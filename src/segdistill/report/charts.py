@@ -30,10 +30,11 @@ def curve_cards(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> list
     """
     losses, agreement = loss_curves(history), agreement_curve(facts)
     curves = [agreement, *losses] if agreement and losses else losses
-    return [_card(curve, f"curve-{number}") for number, curve in enumerate(curves)]
+    return [_card(curve) for curve in curves]
 
 
-def _card(curve: Curve, identity: str) -> dict[str, Any]:
+def _card(curve: Curve) -> dict[str, Any]:
+    identity = f"curve-{curve.title.lower().replace(' ', '-')}"
     description = f"{curve.title} over the training steps. The table below lists its values."
     with paper_style():
         chart = _chart(curve_figure(curve), identity, description)
