@@ -1,1 +1,1 @@
-"""What the library claims about speed and memory, measured: `python -m benchmarks`."""
+"""Benchmarks of speed and memory; run them with `python -m benchmarks`."""

@@ -1,7 +1,7 @@
-"""Print one Markdown table of what the library claims about speed and memory.
+"""Measure the library's speed and memory and print one Markdown table.
 
-Every row is a plain form of some work beside the library's form of it, on the same input; the two
-are checked to agree, and the command fails where they do not.
+Each row compares a plain implementation with the library's, on the same input. The command fails if
+the two disagree.
 
     python -m benchmarks
     python -m benchmarks --only training-step neighbours --device cpu
@@ -55,9 +55,13 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", choices=MODULES, default=list(MODULES), metavar="NAME")
     parser.add_argument("--device", choices=get_args(DeviceName), default="auto")
-    parser.add_argument("--runs", type=int, default=5, help="the best counts")
-    parser.add_argument("--threads", type=int, default=1, help="of torch, on the CPU")
-    parser.add_argument("--smallest", action="store_true", help="tiny sizes: do the forms agree?")
+    parser.add_argument("--runs", type=int, default=5, help="runs per row; the best counts")
+    parser.add_argument("--threads", type=int, default=1, help="number of torch threads on the CPU")
+    parser.add_argument(
+        "--smallest",
+        action="store_true",
+        help="tiny sizes: only check that the implementations agree",
+    )
     return parser.parse_args(arguments)
 
 

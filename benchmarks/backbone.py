@@ -1,8 +1,8 @@
-"""The frozen networks as the library runs them beside their plain form.
+"""The frozen networks as the library runs them, compared with their plain implementation.
 
-The plain form is the network as its package gives it, in single precision, image by image. This
-form has the fused attention, the precision that :func:`choose_compute` takes, batches as
-:class:`PixelBudget` makes them, channels last and folded batch norms.
+The plain implementation is the network as its package provides it, in single precision, one image
+at a time. The library uses fused attention, the precision chosen by :func:`choose_compute`, batches
+sized by :class:`PixelBudget`, channels-last memory and folded batch norms.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ from segdistill.devices import PixelBudget
 
 NAME = "backbone"
 MOST_ALONE = 8
-"""Images that the plain form takes one by one; all of a GPU's large batch would take long."""
+"""Images that the plain implementation processes one by one; a GPU's whole batch takes long."""
 
 RUNS = 3
 
@@ -76,7 +76,7 @@ def row(
     return Row(
         NAME,
         what,
-        f"{size[1]}x{size[0]} pixels, {batches}; an image",
+        f"{size[1]}x{size[0]} pixels, {batches}; per image",
         Agreement("1 - mean cosine of features", 1 - alike, 0.01),
         plain=times[0] / len(alone),
         this=times[1] / count,

@@ -1,8 +1,8 @@
-"""The fully connected CRF beside the C++ package pydensecrf2, which is its plain form here.
+"""The fully connected CRF, compared with the C++ package pydensecrf2 as its plain implementation.
 
-Both run on the CPU, in one thread, whatever the device. A made picture is the rougher, the more
-vertices its lattice has; sixty web photos at 320x320 had 0.1 to 3.2 vertices a pixel, 0.8 in the
-middle.
+Both run on the CPU, in one thread, whatever the device. The rougher a synthetic image is, the more
+vertices its lattice has; sixty web photos at 320x320 had 0.1 to 3.2 vertices per pixel, with a
+median of 0.8.
 
     pip install pydensecrf2
 """
@@ -24,7 +24,7 @@ NAME = "crf"
 RUNS = 5
 GRID = 40
 NOISE = {"smooth": 1.0, "usual": 4.0, "rough": 10.0}
-"""Deviation of the noise."""
+"""Standard deviation of the noise."""
 
 CASES = (
     *((320, 27, "smooth"), (320, 27, "usual"), (320, 27, "rough")),
@@ -32,7 +32,7 @@ CASES = (
 )
 SMALLEST = ((32, 3, "usual"),)
 MARGINAL_BOUND = 1e-5
-"""For the mean: rounding may put a pixel in ten thousand at another vertex, which counts there."""
+"""Bound on the mean: rounding may assign one pixel in ten thousand to another vertex."""
 
 
 def rows(conditions: Conditions) -> Iterator[Row]:
@@ -49,8 +49,9 @@ def row(
     settings = STEGO_SETTINGS
     positions = bilateral_positions(images[0], settings.bilateral_sxy, settings.bilateral_srgb)
     vertices = (len(build_lattice(positions).splat.offsets) - 1) / side**2
-    what = "fully connected CRF beside C++, on the CPU"
-    size = f"{side}x{side}, {classes} classes, {picture}: {vertices:.2f} vertices a pixel; an image"
+    what = "fully connected CRF, compared with C++, on the CPU"
+    shape = f"{side}x{side}, {classes} classes, {picture}"
+    size = f"{shape}: {vertices:.2f} vertices per pixel; per image"
     runs = conditions.at_most(RUNS)
 
     def this() -> torch.Tensor:

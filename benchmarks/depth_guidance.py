@@ -1,10 +1,10 @@
 """STEGO, DepthG as released, and DepthG with each form of its loss, side by side.
 
-Fits every variant with several seeds on the toy world (exact depth) and, where SEGDISTILL_DATA
-names a folder that holds `camvid` with imgs, labels and depth, on CamVid. Scores are counted on
-the validation images; no label is touched before. Prints a Markdown table of accuracy, mIoU and
-boundary F-score, mean and standard deviation over the seeds, in percent. What is done is kept in
---out, so that a run that was interrupted continues.
+Fits every variant with several seeds on the toy world (exact depth) and, if SEGDISTILL_DATA names a
+folder that contains `camvid` with imgs, labels and depth, on CamVid. Variants are scored on the
+validation images; no label is used before. Prints a Markdown table of accuracy, mIoU and boundary
+F-score, mean and standard deviation over the seeds, in percent. Finished fits are kept in --out, so
+that an interrupted run can continue.
 
     python -m benchmarks.depth_guidance --out depth_guidance.jsonl
 """

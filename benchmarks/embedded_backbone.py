@@ -1,7 +1,7 @@
-"""Which stages and which resolution suit the embedded backbone: k-means and the full method.
+"""Compare stages and resolutions of the embedded backbone, with k-means and the full method.
 
-Prints a Markdown table of accuracy and mIoU on CamVid's validation images. Labels are used for
-scoring alone. Needs SEGDISTILL_DATA; takes about 4 minutes a row on two cores.
+Prints a Markdown table of accuracy and mIoU on CamVid's validation images. Labels are used only for
+scoring. Needs SEGDISTILL_DATA; takes about 4 minutes per row on two cores.
 
     python benchmarks/embedded_backbone.py
 """
@@ -34,7 +34,7 @@ CHOICES: list[tuple[tuple[int, ...], int]] = [
 def main() -> None:
     named = os.environ.get("SEGDISTILL_DATA")
     if not named:
-        sys.exit("set SEGDISTILL_DATA to the folder that holds camvid/")
+        sys.exit("Set SEGDISTILL_DATA to the folder that contains camvid/")
     root = Path(named) / "camvid"
     images, _ = check_images(find_images(root))
     print("| blocks | resolution | k-means | segdistill | seconds |")

@@ -1,6 +1,6 @@
-"""Farthest point sampling beside its plain form, which takes image by image.
+"""Farthest point sampling, compared with its plain implementation, which takes one image at a time.
 
-Locations are drawn beside the training, on the CPU, whatever the device.
+Locations are drawn in parallel with training, on the CPU, whatever the device.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from segdistill.objective.farthest_points import farthest_points
 
 NAME = "farthest-points"
 RUNS_EACH = 5
-"""Runs in place of one, since each takes milliseconds."""
+"""Runs for each requested run, since one takes only milliseconds."""
 
 
 def rows(conditions: Conditions) -> Iterator[Row]:
@@ -32,7 +32,7 @@ def rows(conditions: Conditions) -> Iterator[Row]:
     yield Row(
         NAME,
         "farthest point sampling, on the CPU",
-        f"{batch} images, {taken} of {side}x{side} points in 3-D; an image",
+        f"{batch} images, {taken} of {side}x{side} points in 3-D; per image",
         Agreement("share of the order that differs", differing, 0),
         plain=times[0] / batch,
         this=times[1] / batch,

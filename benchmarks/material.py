@@ -1,7 +1,7 @@
-"""What benchmarks work on: a vision transformer with random weights, and photos.
+"""Inputs for the benchmarks: a vision transformer with random weights, and photos.
 
-Photos are those of CamVid if SEGDISTILL_DATA names a folder that holds camvid/, else made ones. A
-network's speed does not depend on its weights.
+Photos come from CamVid if SEGDISTILL_DATA names a folder that contains camvid/, otherwise they are
+synthetic. A network's speed does not depend on its weights.
 """
 
 import os
@@ -20,7 +20,7 @@ PHOTO_SIZE = (480, 640)
 
 
 class Transformer(NamedTuple):
-    """The sizes of a vision transformer with patches of 8 pixels."""
+    """Sizes of a vision transformer with 8-pixel patches."""
 
     name: str
     channels: int
@@ -35,7 +35,7 @@ SMALLEST = Transformer("a tiny ViT", 24, 2, 3, side=32)
 
 
 def write_transformer(folder: Path, sizes: Transformer) -> Path:
-    """Write a vision transformer into a folder, in the hub's layout; returns the folder."""
+    """Write a vision transformer to a folder, in the hub's layout; return the folder."""
     from transformers import ViTConfig, ViTModel  # noqa: PLC0415 - takes seconds
 
     config = ViTConfig(
@@ -53,12 +53,12 @@ def write_transformer(folder: Path, sizes: Transformer) -> Path:
 
 
 def transformer(folder: Path, sizes: Transformer) -> Backbone:
-    """Load a vision transformer as the library runs it, from a folder, as a user's would be."""
+    """Load a vision transformer from a folder, as the library loads a user's."""
     return load_backbone(str(write_transformer(folder, sizes)))
 
 
 def made_photos(folder: Path, count: int, size: tuple[int, int]) -> list[CheckedImage]:
-    """Write smooth noise with some grain, which compresses about as photos do."""
+    """Write smooth noise with some grain, which compresses about as well as photos."""
     folder.mkdir()
     random = np.random.default_rng(0)
     for number in range(count):
@@ -71,7 +71,7 @@ def made_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Checked
 
 
 def photos(folder: Path, count: int) -> list[CheckedImage]:
-    """Return real photos if there are any, else made ones of 640x480."""
+    """Return real photos if there are any, otherwise synthetic ones of 640x480."""
     named = os.environ.get("SEGDISTILL_DATA")
     if named and (Path(named) / "camvid").is_dir():
         found = find_images(Path(named) / "camvid" / "imgs" / "train")[:count]

@@ -1,9 +1,9 @@
-"""How many of the proposed merges join classes of one label, compared with centre distance alone.
+"""How many proposed merges join classes with the same label, compared with centre distance alone.
 
-For each level of a run, the label of a class is that of most of its pixels. Of the first five
-pairs that each criterion proposes, the share is counted whose classes have one label: with the
-criterion of `segdistill classes --propose` (change of light, surroundings), and by the cosine
-similarity of the classes' mean codes. Labels only score.
+For each level of a run, a class gets the label of most of its pixels. Of the first five pairs that
+each criterion proposes, the table shows the share whose classes have the same label: for the
+criterion of `segdistill classes --propose` (change of light, surroundings) and for the cosine
+similarity of the classes' mean codes. Labels are used only for scoring.
 
     python -m benchmarks.merge_proposals RUN IMAGES LABELS --count 100
 """
@@ -23,7 +23,7 @@ from segdistill.model.class_sets import ClassSet
 from segdistill.model.levels import LEVEL_NAMES
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.spherical_kmeans import group_sums
-from segdistill.training.clustering import classes_of_codes
+from segdistill.training.clustering import prototype_classes
 from segdistill.training.proposals import PROPOSALS, proposals_for
 
 Pairs = list[tuple[int, int]]
@@ -36,7 +36,9 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("images", type=Path)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--count", type=int, default=100, help="labelled images, evenly spread")
+    parser.add_argument(
+        "--count", type=int, default=100, help="number of labelled images, evenly spaced"
+    )
     options = parser.parse_args()
     segmenter = Segmenter.load(options.run)
     labelled = labelled_folders(options.images, options.labels)
@@ -66,8 +68,8 @@ def proposed(model: Segmenter) -> Pairs:
 
 def nearest(model: Segmenter) -> Pairs:
     if model.prototypes is None:
-        raise SystemExit("the run keeps no prototypes; fit again")
-    owners = classes_of_codes(model.prototypes, ClassSet(model.classes, model.centres.cpu()))
+        raise SystemExit("The run has no prototypes; fit again")
+    owners = prototype_classes(model.prototypes, ClassSet(model.classes, model.centres.cpu()))
     sums = group_sums(model.prototypes.vectors, torch.from_numpy(owners), len(model.classes))
     directions = F.normalize(sums, dim=1)
     similarity = np.triu((directions @ directions.mT).numpy(), 1)

@@ -1,16 +1,16 @@
-"""Nearest neighbours of made descriptors: plain, exact in blocks, and by an index.
+"""Nearest neighbours of synthetic descriptors: plain, exact in blocks, and by an index.
 
-The plain form makes the matrix of all similarities. Seconds are those of one processor, in one
-thread, so that other work on the machine spoils little. Memory is the most that a fresh process
-held beyond the descriptors and what Python, torch and faiss take by themselves. Recall is measured
-on images apart from those that the search itself looks at. Neighbours are found on the CPU,
-whatever the device.
+The plain implementation computes the matrix of all similarities. Times are processor seconds of one
+thread, so that other work on the machine has little effect. Memory is the peak of a fresh process,
+without the descriptors and what Python, torch and faiss need by themselves. Recall is measured on
+other images than those that the search itself uses. Neighbours are found on the CPU, whatever the
+device.
 
-Descriptors are made so that the approximate search must look as far as on real features: of a
-hundred thousand it searches 37 of 632 lists, and searched 36 of 624 for as many means of 3x3
-locations of CamVid's feature maps.
+The descriptors are generated so that the approximate search must look as far as on real features:
+for a hundred thousand, it searches 37 of 632 lists; for as many means of 3x3 locations of CamVid's
+feature maps, it searched 36 of 624.
 
-Other sizes than those of the common table have one of their own:
+Run this module for other sizes than in the common table:
 
     python -m benchmarks.neighbours 1000 10000 100000 --channels 472
     python -m benchmarks.neighbours 1000000 --channels 128 --skip-exact
@@ -42,15 +42,15 @@ NAME = "neighbours"
 COUNT = 7
 FRAMES = 20
 TRAITS = 12
-"""Numbers that make up what an image shows; its descriptor is a curved function of them."""
+"""Number of latent variables of an image; its descriptor is a non-linear function of them."""
 
 CHANGE = 0.5
-"""How much the frames of a video differ, as a share of how much videos do."""
+"""How much frames of a video differ, relative to how much videos differ."""
 
 JUDGED_IMAGES = 1_000
 BYTES_A_UNIT = 1 if sys.platform == "darwin" else 1024
 EXACT_RECALL = 0.999
-"""Rounding alone may exchange neighbours."""
+"""Rounding alone may swap neighbours."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,20 @@ def rows(conditions: Conditions) -> Iterator[Row]:
     few, many, channels = sizes
 
     def measured(images: int, form: Form) -> Measured:
-        if conditions.smallest:  # a fresh process takes seconds; here others' memory counts, too
+        # A fresh process takes seconds; in this one, other memory would count, too.
+        if conditions.smallest:
             return replace(measure(images, channels, form), extra_megabytes=0.0)
         return in_fresh_process(images, channels, form)
 
     yield row(
-        "exact neighbours in blocks, beside the matrix of all similarities",
+        "exact neighbours in blocks, compared with the matrix of all similarities",
         f"{few:,} images, {channels} channels, all of them",
         measured(few, "plain"),
         measured(few, "exact"),
         EXACT_RECALL,
     )
     yield row(
-        "neighbours by an index, beside exact ones",
+        "neighbours by an index, compared with exact ones",
         f"{many:,} images, {channels} channels, all of them",
         measured(many, "exact"),
         measured(many, "index"),
@@ -100,7 +101,7 @@ def row(what: str, size: str, plain: Measured, this: Measured, least_recall: flo
 
 
 def made_descriptors(images: int, channels: int) -> torch.Tensor:
-    """Unit vectors of shape (images, channels), made one video at a time to save memory."""
+    """Return unit vectors of shape (images, channels), made one video at a time to save memory."""
     random = torch.Generator().manual_seed(0)
     mixing = torch.randn(TRAITS, channels, generator=random) * (2 / TRAITS) ** 0.5
     descriptors = torch.empty(images, channels)
@@ -120,12 +121,12 @@ def plain_neighbours(descriptors: torch.Tensor, count: int) -> torch.Tensor:
 def found_neighbours(descriptors: torch.Tensor, form: Form) -> torch.Tensor:
     if form == "plain":
         return plain_neighbours(descriptors, COUNT)
-    exact_up_to = len(descriptors) if form == "exact" else 0
-    return nearest_neighbours(descriptors, COUNT, exact_up_to=exact_up_to)
+    max_exact = len(descriptors) if form == "exact" else 0
+    return nearest_neighbours(descriptors, COUNT, max_exact=max_exact)
 
 
 def megabytes_held() -> float:
-    """The most that this process has held so far."""
+    """Return the peak memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_A_UNIT / 1e6
 
 
@@ -150,7 +151,7 @@ def measure_in_one_thread(images: int, channels: int, form: Form) -> Measured:
 
 
 def in_fresh_process(images: int, channels: int, form: Form) -> Measured:
-    # Read by the matrix products of the process that measures, when it starts.
+    # The BLAS of the measuring process reads these when it starts.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(measure_in_one_thread, images, channels, form).result()
@@ -172,7 +173,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("images", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--channels", type=int, nargs="+", default=[472])
-    parser.add_argument("--skip-exact", action="store_true", help="it takes hours for a million")
+    parser.add_argument(
+        "--skip-exact",
+        action="store_true",
+        help="skip the exact search, which takes hours for a million",
+    )
     arguments = parser.parse_args()
     print(f"faiss {faiss.__version__}, 1 thread, {platform.machine()}, {COUNT} neighbours\n")
     print("| images | channels | descriptors MB | exact s | MB | index s | MB | recall |")

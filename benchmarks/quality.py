@@ -1,16 +1,16 @@
-"""What a fit chooses automatically, compared with tuned presets and k-means, on validation images.
+"""Compare automatic choices of a fit with tuned presets and k-means, on validation images.
 
-Fits every variant with several seeds on the toy world and, where SEGDISTILL_DATA names a folder
-that holds `camvid` with imgs and labels, on CamVid. All use the embedded backbone. "Nothing set"
-is scored at the level whose number of classes is nearest to the number of label classes, and once
-more at the level fine with each cluster given its best class, which is what naming clusters can
-reach; the other variants get the right number of classes. Presets keep all else that was tuned for
-them: shifts, crops, resolution, clustering by the probe; they train for 300 steps, since on these
-features their codes get worse after that. Masks are made and scored alike.
+Fits every variant with several seeds on the toy world and, if SEGDISTILL_DATA names a folder that
+contains `camvid` with imgs and labels, on CamVid. All use the embedded backbone. "Nothing set" is
+scored at the level whose number of classes is nearest to the number of label classes, and again at
+the level fine with each cluster given its best class, which is what naming clusters can reach. The
+other variants get the right number of classes. Presets keep everything else that was tuned for them
+(shifts, crops, resolution, clustering by the probe) but train for 300 steps, since on these
+features their codes get worse after that. All masks are made and scored in the same way.
 
 No label is used before scoring. Prints a Markdown table of accuracy, mIoU and boundary F-score,
 mean and standard deviation over the seeds, in percent. Finished fits are kept in --out, so that an
-interrupted run resumes.
+interrupted run can continue.
 
     python -m benchmarks.quality --out quality.jsonl
 """

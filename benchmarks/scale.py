@@ -1,9 +1,9 @@
-"""Time and memory of what grows with the number of images: store, batches, evaluation.
+"""Measure time and memory of what grows with the number of images: store, batches, evaluation.
 
-Every entry is made: a view of an image that does not exist, and a tiny feature map of its own in a
-store in a temporary folder. Each stage runs twice, once for its time, and once for the most memory
-that Python and NumPy hold in it beyond what they held before. Prints a Markdown table, and what a
-million entries come to if the largest size continues as it is.
+All entries are synthetic: a view of an image that does not exist, and a tiny feature map in a
+temporary store. Each stage runs twice: once for its time, and once for the peak memory that Python
+and NumPy allocate beyond what was allocated before. Prints a Markdown table; its last column
+extrapolates to a million entries.
 
     python benchmarks/scale.py 1000 10000 100000
 """
@@ -45,7 +45,7 @@ NO_BOUND = 10**12
 
 
 class Tiny(Backbone):
-    """Stands in for a network; nothing goes through it."""
+    """Stand in for a network that is never run."""
 
     name = "tiny"
     fingerprint = "0123456789abcdef"
@@ -70,7 +70,7 @@ def cost(work: Callable[[], object]) -> Cost:
     work()
     seconds = time.perf_counter() - start
     tracemalloc.start()
-    # Kept until the peak is read: a result counts, too.
+    # Kept until the peak is read, so that the result counts, too.
     result = work()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -105,7 +105,7 @@ def evaluate(folder: Path, count: int) -> None:
 
 
 def costs(count: int, folder: Path) -> dict[str, Cost]:
-    """Return what each stage costs with so many entries."""
+    """Return the cost of each stage for this many entries."""
     found = {"list the views": cost(lambda: made_views(count))}
     views = made_views(count)
     store = FeatureStore(folder / "store", max_bytes=NO_BOUND)
@@ -163,13 +163,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found[size] = costs(size, Path(folder))
     titles = " | ".join(f"{size} s | {size} MB" for size in sizes)
-    print(f"| stage | {titles} | bytes an entry | {MILLION} MB |")
+    print(f"| stage | {titles} | bytes per entry | {MILLION} MB |")
     print(f"|{'---|' * (2 * len(sizes) + 3)}")
     for stage in found[sizes[0]]:
         each = [found[size][stage] for size in sizes]
         cells = " | ".join(f"{one.seconds:.2f} | {one.bytes / 1e6:.1f}" for one in each)
         an_entry = each[-1].bytes / sizes[-1]
-        if len(sizes) > 1:  # what does not grow is no cost of an entry
+        if len(sizes) > 1:  # constant memory is not a cost per entry
             an_entry = max(0, each[-1].bytes - each[0].bytes) / (sizes[-1] - sizes[0])
         print(f"| {stage} | {cells} | {an_entry:.0f} | {an_entry * MILLION / 1e6:.0f} |")
 

@@ -1,7 +1,7 @@
-"""Fits of several variants with several seeds, scored on validation images, as one table.
+"""Fit several variants with several seeds, score them on validation images, and print one table.
 
-Shared by the benchmarks of quality. What is done is kept in a file, so that a run that was broken
-off continues. No label is touched before scoring.
+Shared by the benchmarks of quality. Finished fits are kept in a file, so that an interrupted run
+can continue. No label is used before scoring.
 """
 
 import argparse
@@ -37,12 +37,12 @@ Adjust = Callable[[Segmenter, Scene], Segmenter]
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to fit and to score.
+    """How to fit and score.
 
     Attributes:
-        settings: of the fit.
-        adjust: changes the model before it is scored, such as to another level.
-        best_class: give each cluster its best class, instead of matching one to one.
+        settings: returns the settings of the fit.
+        adjust: changes the model before scoring, for instance to another level.
+        best_class: give each cluster its best class instead of matching one to one.
     """
 
     settings: Callable[[Scene], FitSettings]
@@ -51,7 +51,7 @@ class Variant:
 
 
 class Fits:
-    """Fits models, and keeps the last one for variants that share their settings."""
+    """Fit models, and keep the last one for variants with the same settings."""
 
     def __init__(self) -> None:
         self._key: tuple[str, FitSettings] | None = None
@@ -70,7 +70,7 @@ def scenes(world: Path) -> Iterator[Scene]:
     yield Scene("toy world", world, 6)
     data = os.environ.get("SEGDISTILL_DATA")
     if data is None:
-        print("CamVid is left out: SEGDISTILL_DATA is not set")
+        print("Skipping CamVid: SEGDISTILL_DATA is not set")
     else:
         yield Scene("CamVid", Path(data) / "camvid", 11)
 
@@ -134,7 +134,7 @@ def run(description: str | None, variants: Mapping[str, Variant], *, out: str) -
     parser.add_argument("--world", type=Path, default=Path("toy_world"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", nargs="+", choices=list(variants), default=list(variants))
-    parser.add_argument("--only", choices=["toy world", "CamVid"], help="one of the data sets")
+    parser.add_argument("--only", choices=["toy world", "CamVid"], help="use only this data set")
     options = parser.parse_args()
     done = read_done(options.out)
     names = []

@@ -1,4 +1,4 @@
-"""One table for all benchmarks: its rows, and how their times and memory are measured."""
+"""The table of all benchmarks: its rows, and how times and memory are measured."""
 
 import json
 import os
@@ -29,8 +29,8 @@ class Conditions:
 
     Attributes:
         compute: device and precision.
-        runs: the best of so many counts.
-        smallest: tiny sizes, to see that forms agree; times then mean nothing.
+        runs: number of runs, of which the best counts.
+        smallest: use tiny sizes, only to check that implementations agree; times are meaningless.
     """
 
     compute: Compute
@@ -42,13 +42,13 @@ class Conditions:
         return self.compute.device
 
     def at_most(self, runs: int) -> int:
-        """Return the number of runs of what takes long."""
+        """Return the number of runs for slow work."""
         return min(self.runs, runs)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two forms differ, and how far they may."""
+    """How much two implementations differ, and how much they may."""
 
     what: str
     difference: float
@@ -64,18 +64,18 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Row:
-    """A claim, measured.
+    """One measurement.
 
     Attributes:
-        name: of the benchmark, as `--only` takes it.
-        what: is done.
-        size: of what it is done to, and what the times are for.
-        agreement: of the two forms, or why there is none.
-        this: milliseconds of the library's form.
-        plain: milliseconds of the plain form, if there is one.
-        floor: milliseconds below which no form can come, if known. Without a plain form, the ratio
-            is the floor's to this form's.
-        memory: most megabytes held by the plain form and by this one.
+        name: name of the benchmark, as given to `--only`.
+        what: what is measured.
+        size: size of the input, and the unit of work that the times are for.
+        agreement: agreement of the two implementations, or why it was not measured.
+        this: milliseconds of the library's implementation.
+        plain: milliseconds of the plain implementation, if there is one.
+        floor: milliseconds below which no implementation can get, if known. Without a plain
+            implementation, the ratio is the floor divided by ``this``.
+        memory: peak megabytes of the plain implementation and of the library's.
     """
 
     name: str
@@ -108,7 +108,7 @@ def heading() -> str:
 
 
 def circumstances(conditions: Conditions) -> str:
-    """Return what belongs with every figure: versions, device, load."""
+    """Return the conditions of the measurement: versions, device, load."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
         f"torch {torch.__version__}, {_device_name(conditions.device)},"
@@ -120,14 +120,14 @@ def circumstances(conditions: Conditions) -> str:
 def best_of(
     runs: int, *forms: Work, device: torch.device = CPU, overlapped: bool = False
 ) -> list[float]:
-    """Return the milliseconds of each form's best run, the forms in turn.
+    """Return the milliseconds of each implementation's best run, running them in turn.
 
     Args:
-        runs: of each form.
-        forms: each called without arguments; what they do once only should be done before.
-        device: where they compute.
-        overlapped: threads of their own are part of what is measured, so that processor time would
-            count what they do beside each other twice.
+        runs: number of runs of each.
+        forms: implementations, called without arguments; one-time work should be done before.
+        device: device that they compute on.
+        overlapped: the work uses several threads at once, whose processor time would be counted
+            twice.
     """
     rounds = [
         [milliseconds(form, device=device, overlapped=overlapped) for form in forms]
@@ -137,10 +137,10 @@ def best_of(
 
 
 def milliseconds(work: Work, *, device: torch.device = CPU, overlapped: bool = False) -> float:
-    """Return how long one call takes; arguments as for :func:`best_of`.
+    """Return the milliseconds of one call; arguments as for :func:`best_of`.
 
-    One thread on the CPU is timed by the processor, so that other work on the machine spoils
-    little; all else by the clock on the wall.
+    One thread on the CPU is measured in processor time, so that other work on the machine has
+    little effect; everything else in wall-clock time.
     """
     alone = device.type == "cpu" and torch.get_num_threads() == 1 and not overlapped
     clock = time.process_time if alone else time.perf_counter
@@ -152,9 +152,9 @@ def milliseconds(work: Work, *, device: torch.device = CPU, overlapped: bool = F
 
 
 def peak_megabytes(work: Work, device: torch.device) -> float | None:
-    """Return the most that tensors hold in a call beyond what they held before.
+    """Return the peak megabytes of tensors in a call, beyond those allocated before.
 
-    ``None`` where the device does not tell.
+    ``None`` if the device does not report it.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -165,7 +165,7 @@ def peak_megabytes(work: Work, device: torch.device) -> float | None:
 
 
 def both_megabytes(plain: Work, this: Work, device: torch.device) -> tuple[float, float] | None:
-    """Return what :func:`peak_megabytes` gives for both forms, if it gives anything."""
+    """Return :func:`peak_megabytes` of both implementations, or ``None`` if it is not reported."""
     held = peak_megabytes(plain, device), peak_megabytes(this, device)
     return None if held[0] is None or held[1] is None else (held[0], held[1])
 
@@ -202,7 +202,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Three digits that count, or all before the point."""
+    """Format with three significant digits, or as an integer from 100 on."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

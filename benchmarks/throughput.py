@@ -1,10 +1,10 @@
-"""Extraction and `segment` beside the backbone alone, which is their floor.
+"""Extraction and `segment`, compared with the backbone alone, which is their floor.
 
-The backbone alone sees batches that lie in memory, at the best of several batch sizes. Extraction
-reads image files and fills an empty feature store; `segment` reads them and writes masks, in each
-of its ways from the network's grid to pixels. All are measured in turn and the best run of each
-counts, so that other work on the machine spoils little; by the clock on the wall, since reading and
-writing go on beside the network. A ratio of 1 means that they are hidden behind the backbone.
+The backbone alone processes batches in memory, at the best of several batch sizes. Extraction reads
+image files and fills an empty feature store; `segment` reads them and writes masks, with each kind
+of upsampling. All are measured in turn and the best run of each counts, so that other work on the
+machine has little effect. Times are wall-clock times, since reading and writing run in parallel
+with the network. A ratio of 1 means that reading and writing are hidden behind the backbone.
 """
 
 import tempfile
@@ -45,7 +45,7 @@ PHOTOS = {"cpu": 32, "cuda": 256, "mps": 64}
 STORE_BYTES = 10**11
 RUNS = 3
 CHECKED = 2
-"""Images whose features and masks are compared with those of one image alone."""
+"""Number of images whose features and masks are compared with those of a single image."""
 
 
 class Case(NamedTuple):
@@ -70,7 +70,7 @@ def cases(scratch: Path, conditions: Conditions) -> Iterator[Case]:
         return
     images = material.photos(scratch / "photos", PHOTOS[conditions.device.type])
     yield Case("EfficientNet-Lite0", embedded, embedded.resolution, images)
-    # Transformers are slower by far.
+    # Transformers are much slower.
     small = material.transformer(scratch / "vit", material.SMALL)
     yield Case(material.SMALL.name, small, material.SMALL.side, images[: len(images) // 4])
 
@@ -98,7 +98,7 @@ def rows_of(bench: "Bench") -> Iterator[Row]:
         yield Row(
             NAME,
             f"{way}, {bench.case.name}",
-            f"{count} images of {width}x{height} pixels; an image",
+            f"{count} images of {width}x{height} pixels; per image",
             checks[way],
             this=time / count,
             floor=floor,
@@ -106,7 +106,7 @@ def rows_of(bench: "Bench") -> Iterator[Row]:
 
 
 class Bench:
-    """The three ways of one backbone."""
+    """The measurements of one backbone."""
 
     def __init__(self, case: Case, conditions: Conditions, scratch: Path) -> None:
         self.case = case
@@ -119,7 +119,7 @@ class Bench:
         self.masks = scratch / "masks"
 
     def batch(self, size: int) -> torch.Tensor:
-        """Return the first image so many times, shape (size, 3, height, width)."""
+        """Return the first image repeated to a batch, shape (size, 3, height, width)."""
         pixels = to_tensor(self.views[0].load()).expand(size, -1, -1, -1)
         return pixels.contiguous().to(self.conditions.device)
 
@@ -127,7 +127,7 @@ class Bench:
         return len(self.views) // batch_size
 
     def alone(self, batch: torch.Tensor) -> torch.Tensor:
-        """Run the backbone over about as many images as there are; returns the last features."""
+        """Run the backbone on about as many images as there are; return the last features."""
         with torch.inference_mode(), self.conditions.compute.autocast():
             for _ in range(self.turns(len(batch))):
                 features: torch.Tensor = self.backbone(batch)
@@ -161,11 +161,11 @@ class Bench:
             alone = self.segmenter.segment(file.path, upsampling=upsampling)
             differing.append((written != alone).mean())
         share = float(np.mean(differing))
-        return Agreement("share of pixels unlike those of one image alone", share, 0.01)
+        return Agreement("share of pixels that differ from a single image's", share, 0.01)
 
 
 def made_segmenter(case: Case, compute: Compute) -> Segmenter:
-    """A model whose head is untrained, but whose clusters are its own: masks as quiet as usual."""
+    """Return a model with an untrained head but fitted clusters: masks are as smooth as usual."""
     torch.manual_seed(0)
     preparation = FeaturePreparation(case.backbone.channel_groups, COMPONENTS)
     segmenter = Segmenter(

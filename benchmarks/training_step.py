@@ -1,10 +1,10 @@
-"""A training step from stored features beside its plain form.
+"""A training step from stored features, compared with its plain implementation.
 
-A step reads features in half precision, prepares them, computes codes, STEGO's objective and the
-gradient of the head. The plain form does so on whole maps; this form looks only at what is sampled.
-Both are given the same features, locations, pairs and random numbers.
+A step reads features in half precision, prepares them, and computes codes, STEGO's objective and
+the gradient of the head. The plain implementation does this on whole maps, the library only at the
+sampled locations. Both get the same features, locations, pairs and random numbers.
 
-The floor is the bare matrix products of this form; memory is what the tensors of a step hold beside
+The floor is the library's matrix products alone. Memory is that of the tensors of a step, without
 the stored features.
 """
 
@@ -34,7 +34,7 @@ SMALLEST = StepShape(
     6, 5, (8, 12), 10, code_channels=7, batch=3, objective=ObjectiveSettings(samples=3)
 )
 GRADIENT_BOUND = 1e-5
-"""How far gradients may differ, as a share of the largest."""
+"""How much gradients may differ, as a share of the largest."""
 
 
 def rows(conditions: Conditions) -> Iterator[Row]:
@@ -64,7 +64,7 @@ def row(shape: StepShape, conditions: Conditions) -> Row:
         NAME,
         "a step from stored features, with gradients",
         f"{shape.batch} images, {shape.height}x{shape.width} cells, {channels},"
-        f" {samples}x{samples} locations; a step",
+        f" {samples}x{samples} locations; per step",
         Agreement("gradients", difference.item(), GRADIENT_BOUND),
         plain=times[0],
         this=times[1],
@@ -74,7 +74,7 @@ def row(shape: StepShape, conditions: Conditions) -> Row:
 
 
 def gradient(step: Callable[[], object], case: StepCase) -> torch.Tensor:
-    torch.manual_seed(0)  # both forms draw the same channels to drop
+    torch.manual_seed(0)  # both drop the same channels
     step()
     return torch.cat(
         [weight.grad.flatten() for weight in case.head.parameters() if weight.grad is not None]
@@ -82,9 +82,9 @@ def gradient(step: Callable[[], object], case: StepCase) -> torch.Tensor:
 
 
 def bare_products(case: StepCase) -> Callable[[], object]:
-    """The matrix products that the loss and its gradient take where they are sampled."""
+    """Return the matrix products of the loss and its gradient at the sampled locations."""
     batch, head, device = read_batch(case), case.head, case.device
-    # Images fill their cells up to those of the image that needs most: count what they need.
+    # Cells are padded to those of the image that needs most; count only what is needed.
     parts = (batch.images, batch.positives)
     cells = sum(int((part.nearest.amax(dim=(1, 2)) + 1).sum()) for part in parts)
     images, each, kinds = len(batch.partners[0]), batch.locations, 2 + len(batch.partners)

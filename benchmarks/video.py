@@ -1,10 +1,11 @@
-"""Steady labels over time: what smoothing does to labels of a video, and what a video costs.
+"""Measure how smoothing affects the labels of a video, and what it costs.
 
-Makes a video (H.264) of CamVid's validation frames, where SEGDISTILL_DATA names a folder that holds
-`camvid`, segments it with a run in several ways, and the same frames as a folder of images. Prints
-a Markdown table: the share of pixels that change class from one frame to the next, accuracy and
-mIoU against the labels in percent, and seconds beside those of the folder, the ways in turn, the
-best of some runs. Labels change, too, since the camera moves: the last row says how much.
+Makes a video (H.264) of CamVid's validation frames (SEGDISTILL_DATA names a folder that contains
+`camvid`), segments it with a run in several ways, and also the same frames as a folder of images.
+Prints a Markdown table: the share of pixels that change class from one frame to the next, accuracy
+and mIoU against the labels in percent, and seconds, also relative to the folder. The ways run in
+turn, and the best of several runs counts. Labels change, too, since the camera moves: the last row
+shows how much.
 
     python -m benchmarks.video runs/camvid
 """
@@ -58,8 +59,8 @@ WAYS = (
 
 
 def stand_still(locations: torch.Tensor, _before: torch.Tensor) -> Motion:
-    """Take the place of `find_motion`: nothing moves, and all that was known counts."""
-    h, w = (side // smoothing.FINER for side in locations.shape[1:])
+    """Replace `find_motion`: nothing moves, and earlier scores count in full."""
+    h, w = (side // smoothing.SUBDIVISIONS for side in locations.shape[1:])
     return Motion(torch.zeros(2, h, w), torch.zeros(h, w))
 
 
@@ -72,7 +73,7 @@ def write_video(path: Path, labelled: LabelledSet) -> None:
 def masks_of(
     segmenter: segdistill.Segmenter, source: Path, way: Way, folder: Path
 ) -> tuple[list[Path], float]:
-    """Return masks in the order of frames, and the seconds that they took."""
+    """Return the masks in the order of the frames, and the seconds they took."""
     smooth = way.smooth if way.video else None
     follows = nullcontext() if way.follows else patch.object(smoothing, "find_motion", stand_still)
     start = time.perf_counter()
@@ -82,7 +83,7 @@ def masks_of(
 
 
 def changing(frames: Sequence[NDArray[np.int64]]) -> float:
-    """Return the share of pixels that change, of those that are labelled in both frames."""
+    """Return the share of pixels that change, among those labelled in both frames."""
     shares = []
     for before, after in pairwise(frames):
         both = (before != VOID) & (after != VOID)
@@ -96,16 +97,16 @@ def lines(
     """Yield the table, line by line.
 
     Args:
-        segmenter: on its device.
-        images: frames, in the order of their names.
-        labels: of all of them, under the same names.
-        work: where the video and masks go.
-        runs: of each way; the best counts.
+        segmenter: model, on its device.
+        images: folder of frames, in the order of their names.
+        labels: folder of their labels, under the same names.
+        work: folder for the video and masks.
+        runs: number of runs of each way; the best counts.
     """
     labelled = labelled_folders(images, labels)
     video = work / "video.mp4"
     write_video(video, labelled)
-    # What is done once only.
+    # Warm up: one-time work.
     segmenter.segment(labelled.pairs[0][0].path)
     masks: dict[Way, list[Path]] = {}
     seconds = dict.fromkeys(WAYS, float("inf"))
@@ -134,12 +135,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--runs", type=int, default=2, help="of each way; the best counts")
-    parser.add_argument("--threads", type=int, default=1, help="of torch, on the CPU")
+    parser.add_argument(
+        "--runs", type=int, default=2, help="number of runs of each way; the best counts"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="number of torch threads on the CPU")
     options = parser.parse_args()
     data = os.environ.get("SEGDISTILL_DATA")
     if data is None:
-        parser.error("SEGDISTILL_DATA is not set: it names a folder that holds camvid")
+        parser.error("SEGDISTILL_DATA is not set; set it to the folder that contains camvid")
     torch.set_num_threads(options.threads)
     segmenter = segdistill.Segmenter.load(options.run)
     root = Path(data) / "camvid"

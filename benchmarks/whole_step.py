@@ -1,10 +1,10 @@
-"""A whole training step: STEGO's as it is plainly done, without a feature store, and from it.
+"""A whole training step: STEGO's plain step, and the library's without and with the feature store.
 
-The plain form sends the images and a neighbour of each through the network in single precision and
-with eager attention, and its loss runs on whole maps; its images lie decoded in memory. Without a
-store, the library decodes the same images, runs the network as it always does, and looks only at
-what is sampled; from the store it reads what is sampled. All update the head, and the library's the
-probe besides.
+The plain implementation sends the images and a neighbour of each through the network, in single
+precision and with eager attention, and computes the loss on whole maps; its images are decoded in
+memory. Without a store, the library decodes the same images, runs the network as usual, and uses
+only the sampled locations; with the store, it reads only those. All update the head; the library
+also updates the probe.
 """
 
 import copy
@@ -38,13 +38,13 @@ CLUSTERS = 27
 STORE_BYTES = 10**11
 RUNS = 3
 PLAIN_RUNS = {"cpu": 1}
-"""On a CPU the plain form takes tens of seconds."""
+"""On a CPU, the plain implementation takes tens of seconds."""
 
 ALIKE = 0.01
-"""Bound on 1 - the cosine of gradients of features in other precision."""
+"""Bound on 1 - the cosine of gradients from features in different precision."""
 
 EXACT = 1e-3
-"""Bound on the difference of the loss from the store and without it."""
+"""Bound on the difference of the loss with and without the store."""
 
 
 def rows(conditions: Conditions) -> Iterator[Row]:
@@ -67,8 +67,8 @@ def rows_of(bench: "Bench", conditions: Conditions) -> Iterator[Row]:
     times = best_of(
         conditions.at_most(RUNS), streamed, stored, lambda: bench.update(drawn), device=device
     )
-    on_gpu = device.type == "cuda"  # elsewhere the plain form is too slow to be traced
-    size = f"{bench.batch} images and neighbours, {bench.name}, {bench.side}x{bench.side}; a step"
+    on_gpu = device.type == "cuda"  # elsewhere, the plain implementation is too slow to be traced
+    size = f"{bench.batch} images and neighbours, {bench.name}, {bench.side}x{bench.side}; per step"
     yield Row(
         NAME,
         f"without a store, of which loss and update take {times[2] / times[0]:.1%}",
@@ -90,7 +90,7 @@ def rows_of(bench: "Bench", conditions: Conditions) -> Iterator[Row]:
 
 
 class Bench:
-    """One step in three forms, each of which returns the loss before its update."""
+    """One step in three implementations, each of which returns the loss before its update."""
 
     def __init__(
         self, sizes: Transformer, batch: int, folder: Path, conditions: Conditions
@@ -151,13 +151,13 @@ class Bench:
         return total.detach()
 
     def loss_of(self, form: Callable[[], torch.Tensor]) -> float:
-        """Return the loss that a form gives at the start."""
+        """Return the loss of an implementation at the initial weights."""
         self.modules.load_state_dict(self.start)
-        torch.manual_seed(0)  # all forms draw the same channels to drop
+        torch.manual_seed(0)  # all drop the same channels
         return form().item()
 
     def gradient(self, form: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Return the head's gradient that a form gives at the start."""
+        """Return the gradient of the head at the initial weights."""
         self.loss_of(form)
         weights = self.modules.head.parameters()
         return torch.cat([each.grad.flatten() for each in weights if each.grad is not None])

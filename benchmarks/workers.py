@@ -1,7 +1,7 @@
-"""How much faster more workers of Ray segment: images per second once the workers have started.
+"""Measure how `segment` scales with Ray workers: images per second once the workers have started.
 
-Each worker has one thread. Images are repeated, under other names, until there are enough of them.
-Masks go to a temporary folder. Prints a Markdown table; start-up, paid once, is separated.
+Each worker has one thread. Images are repeated under other names until there are enough of them.
+Masks go to a temporary folder. Prints a Markdown table, with the start-up time in its own column.
 
     python benchmarks/workers.py runs/photos photos --workers 1 2 --count 400
 """
@@ -24,10 +24,10 @@ BATCH = 8
 
 
 class Timing(NamedTuple):
-    """What a number of workers took.
+    """Speed of a number of workers.
 
     Attributes:
-        rate: images per second once all had begun.
+        rate: images per second once all had started.
         start: seconds until the first masks were written.
     """
 
@@ -36,7 +36,7 @@ class Timing(NamedTuple):
 
 
 def timing(run: Path, images: Path, count: int, workers: int) -> Timing:
-    """Segment images and look at the clock whenever one is done."""
+    """Segment images and record when each is done."""
     files = itertools.islice(itertools.cycle(find_images(images)), count)
     rows = []
     for number, file in enumerate(files):
@@ -50,7 +50,7 @@ def timing(run: Path, images: Path, count: int, workers: int) -> Timing:
             if "reason" in row:
                 raise SystemExit(row["reason"])
             times.append(time.perf_counter() - begun)
-    # When the first batch is done, every worker has done about one.
+    # When the first batch is done, every worker has done about one batch.
     return Timing((count - BATCH * workers) / (times[-1] - times[0]), times[0])
 
 
@@ -59,10 +59,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("images", type=Path, help="folder of images")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--count", type=int, default=400, help="of images")
+    parser.add_argument("--count", type=int, default=400, help="number of images")
     options = parser.parse_args()
     if options.count <= BATCH * max(options.workers):
-        parser.error(f"--count: more than {BATCH} for each worker, to have something to measure")
+        parser.error(f"--count must be more than {BATCH} images per worker")
     print("| workers | images per second | against the first row | seconds to the first masks |")
     print("|---|---|---|---|")
     first = None

@@ -1,4 +1,4 @@
-"""Segment a photo with what `segdistill export-model` wrote; needs no torch and no segdistill.
+"""Segment a photo with an ONNX file from `segdistill export-model`, without torch or segdistill.
 
 python onnx_segment.py model.onnx photo.jpg mask.png
 """

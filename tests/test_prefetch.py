@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from segdistill.prefetch import MOST_THREADS, in_threads, worker_threads
+from segdistill.prefetch import MAX_THREADS, in_threads, worker_threads
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -84,4 +84,4 @@ def test_the_caller_and_the_threads_work_at_once() -> None:
 
 
 def test_the_number_of_threads_is_bounded() -> None:
-    assert 1 <= worker_threads() <= MOST_THREADS
+    assert 1 <= worker_threads() <= MAX_THREADS

@@ -95,7 +95,7 @@ def test_passing_errors_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", waits.append)
     folder = RemoteFolder("memory://x")
     driver = _Failing(3, lambda: ConnectionError("reset"))
-    folder.__dict__["_system"] = (driver, "x")
+    folder.__dict__["_filesystem"] = (driver, "x")
     assert folder.is_file()
     assert waits == [0.5, 1.0, 2.0]
     driver.times = 4
@@ -106,7 +106,7 @@ def test_passing_errors_are_retried(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_final_errors_are_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: pytest.fail("waited"))
     folder = RemoteFolder("memory://x")
-    folder.__dict__["_system"] = (_Failing(1, lambda: PermissionError("not yours")), "x")
+    folder.__dict__["_filesystem"] = (_Failing(1, lambda: PermissionError("not yours")), "x")
     with pytest.raises(UserError, match="memory://x: not yours"):
         folder.is_file()
 

@@ -85,7 +85,7 @@ __all__ = [
     "write_evaluation",
 ]
 
-_HOMES = {
+_MODULES = {
     "CacheSettings": "segdistill.config.settings",
     "DepthSettings": "segdistill.config.settings",
     "Evaluation": "segdistill.api",
@@ -121,8 +121,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Importing torch takes seconds, which `segdistill --help` should not.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'segdistill' has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""The choice of device, precision and batch size."""
+"""Device, precision and batch size selection."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from lightning_fabric.plugins import MixedPrecision, Precision
 
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.errors import UserError
-from segdistill.processes import ALONE, Group, in_group, lost_process_errors
+from segdistill.processes import SINGLE_PROCESS, Group, in_group, lost_process_errors
 
 PIXELS_PER_CPU_THREAD = 150_000
 PIXELS_PER_BATCH = {"cuda": 12_000_000, "mps": 4_000_000}
@@ -20,15 +20,15 @@ PIXELS_PER_BATCH = {"cuda": 12_000_000, "mps": 4_000_000}
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision, ready for use.
+    """A device and a precision, set up with Lightning Fabric.
 
     Attributes:
-        fabric: the Lightning Fabric object, which moves modules and tensors to the device.
+        fabric: moves modules and tensors to the device.
         group: the processes of the run.
     """
 
     fabric: Fabric
-    group: Group = ALONE
+    group: Group = SINGLE_PROCESS
 
     @property
     def precision(self) -> str:
@@ -41,7 +41,7 @@ class Compute:
         return self.fabric.device
 
     def autocast(self) -> "torch.autocast":
-        """Return a context in which matrix products use the chosen precision."""
+        """Return an autocast context for the chosen precision."""
         return self.fabric.autocast()  # type: ignore[return-value]
 
 
@@ -51,14 +51,14 @@ def choose_compute(
     """Choose a device and a precision.
 
     Args:
-        device: device to compute on; ``auto`` takes the fastest one.
-        precision: precision of matrix products; ``auto`` takes bfloat16 where the device computes
-            it natively (see :func:`has_bfloat16`), else float32.
-        distributed: join the other processes if this one is part of a distributed run (started by
-            ``torchrun`` or ``--devices``); all of them must do so.
+        device: device to compute on; ``auto`` selects the fastest one available.
+        precision: precision of matrix products; ``auto`` uses bfloat16 if the device supports it
+            natively (see :func:`has_bfloat16`), otherwise float32.
+        distributed: join the process group if this process is part of a distributed run (started
+            by ``torchrun`` or ``--devices``); every process must do so.
 
     Raises:
-        UserError: the device is not present.
+        UserError: the device is not available.
 
     Example:
         >>> choose_compute("cpu").device
@@ -75,14 +75,14 @@ def choose_compute(
         where |= {"devices": here, "num_nodes": size // here, "strategy": "ddp"}
     kind = Fabric(accelerator=device, devices=1, precision="32-true").device.type
     if precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(kind)):
-        # Passed as a plugin, since Fabric prints a precision that is passed by name to stderr.
+        # Passed as a plugin: Fabric prints to stderr if the precision is passed by name.
         mixed: Precision = MixedPrecision("bf16-mixed", kind)
         fabric = Fabric(**where, plugins=mixed)
     else:
         fabric = Fabric(**where, precision="32-true")
     if not joined:
         return Compute(fabric)
-    # Fabric logs every process that joins.
+    # Fabric logs a line for every process that joins.
     fabric_logger = logging.getLogger("lightning_fabric")
     level = fabric_logger.level
     fabric_logger.setLevel(logging.WARNING)
@@ -95,14 +95,14 @@ def choose_compute(
 
 
 def has_bfloat16(device_type: str) -> bool:
-    """Return whether a device multiplies bfloat16 numbers natively, and therefore faster.
+    """Return whether a device has native, and therefore faster, bfloat16 arithmetic.
 
-    NVIDIA GPUs do from Ampere on (compute capability 8.0), and x86 CPUs with AVX512-BF16 or AMX.
-    Others take as long as with float32, or longer. Arm CPUs and Apple GPUs count as others, as they
-    have not been measured.
+    True for NVIDIA GPUs since Ampere (compute capability 8.0) and x86 CPUs with AVX512-BF16 or AMX.
+    On other devices, bfloat16 is no faster than float32. Arm CPUs and Apple GPUs have not been
+    measured and return ``False``.
 
     Args:
-        device_type: type of a device that is present, such as ``cpu`` or ``cuda``.
+        device_type: type of an available device, such as ``cpu`` or ``cuda``.
     """
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -114,7 +114,7 @@ def _cpu_has_bfloat16() -> bool:
     if capabilities is not None:
         found = capabilities()
         return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-    # Older versions of torch have it only under private names.
+    # Older versions of torch only have private functions for this.
     checks = (
         getattr(torch.cpu, name, None)
         for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -123,14 +123,14 @@ def _cpu_has_bfloat16() -> bool:
 
 
 class PixelBudget:
-    """The number of images per batch through a network.
+    """Batch size, limited by the number of pixels per forward pass.
 
-    On a CPU small batches are fastest: feature maps of larger ones exceed the caches, and their
-    memory is allocated again each time. On a GPU batches are as large as needed to keep it busy; if
-    they do not fit in its memory, they are halved until they do.
+    Small batches are fastest on a CPU: the feature maps of larger ones exceed the caches and are
+    reallocated on every pass. On a GPU, batches are large enough to keep it busy, and are halved
+    when they run out of memory.
 
     Args:
-        device: device of the network.
+        device: device that the network runs on.
 
     Example:
         >>> budget = PixelBudget(torch.device("cpu"))
@@ -155,16 +155,16 @@ class PixelBudget:
     def run(
         self, network: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
     ) -> torch.Tensor:
-        """Run a network on a batch, in halves if the batch does not fit in the GPU's memory.
+        """Run a network on a batch; split the batch in half if the GPU runs out of memory.
 
-        The budget is then lowered, so that later batches are smaller from the start.
+        Splitting also lowers the budget for later batches.
 
         Args:
             network: maps a batch to a batch.
             images: shape (batch, channels, height, width).
 
         Raises:
-            UserError: not even one image fits in the memory.
+            UserError: a single image does not fit in GPU memory.
         """
         try:
             return network(images)
@@ -172,10 +172,10 @@ class PixelBudget:
             count, _, height, width = images.shape
             if count == 1:
                 raise UserError(
-                    f"an image of {width}x{height} pixels does not fit in the GPU's memory; lower"
+                    f"an image of {width}x{height} pixels does not fit in GPU memory; lower"
                     " --resolution, or add --device cpu"
                 ) from error
-        # Outside the handler, where the error would still hold the memory of the failed pass.
+        # After the handler: inside it, the exception keeps the failed pass's tensors alive.
         torch.cuda.empty_cache()
         self.pixels = min(self.pixels, count // 2 * height * width)
         return torch.cat([self.run(network, half) for half in images.tensor_split(2)])

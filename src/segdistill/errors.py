@@ -9,9 +9,9 @@ from pathlib import Path
 class UserError(Exception):
     """Invalid input; the message says what is wrong and suggests a fix.
 
-    The command line prints only the message and exits with status 2. Library code raises this
-    error (or a subclass) for every invalid input, so that callers can distinguish mistakes in the
-    input from bugs.
+    Library code raises this error (or a subclass) for every invalid input, so callers can tell
+    user errors from bugs. The command line prints the message without a traceback and exits with
+    status 2.
 
     Example:
         >>> raise UserError("photos/: no images found; give a folder that holds images")
@@ -22,19 +22,19 @@ class UserError(Exception):
 
 
 class LostProcessError(Exception):
-    """Another process of a distributed run has ended; the user's input is fine."""
+    """Another process of a distributed run has exited; the input is not at fault."""
 
 
 class FullDiskError(UserError):
-    """A local disk is full; neither another file nor another attempt would help."""
+    """A local disk is full; retrying or skipping a file would not help."""
 
 
 def missing_extra(package: str, extra: str) -> str:
-    """Return the part of an error message about an optional dependency that is not installed.
+    """Return the part of an error message that names a missing optional dependency.
 
     Args:
-        package: the missing package, as users know it, for example ``PyAV``.
-        extra: the extra of segdistill that installs it, for example ``video``.
+        package: display name of the missing package, for example ``PyAV``.
+        extra: the segdistill extra that installs it, for example ``video``.
 
     Example:
         >>> missing_extra("PyAV", "video")  # doctest: +ELLIPSIS
@@ -44,11 +44,11 @@ def missing_extra(package: str, extra: str) -> str:
 
 
 def install_command(extra: str) -> str:
-    """Return the command that adds an extra to this installation.
+    """Return the pip command that adds an extra to this installation.
 
-    Where segdistill was installed from a folder, such as a checkout, so is the extra.
+    If segdistill was installed from a local folder, the command installs from that folder.
     """
-    # Imported here: they take time, and every module imports this one.
+    # Imported here because they are slow and every module imports this one.
     from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
 
     try:
@@ -59,7 +59,7 @@ def install_command(extra: str) -> str:
 
 
 def _install_command(extra: str, source: Mapping[str, object] | None) -> str:
-    """Return the command for an installation whose ``direct_url.json`` (PEP 610) is given."""
+    """Return the command for an installation, given its ``direct_url.json`` (PEP 610)."""
     from urllib.parse import urlsplit  # noqa: PLC0415
     from urllib.request import url2pathname  # noqa: PLC0415
 

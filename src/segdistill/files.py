@@ -1,4 +1,4 @@
-"""Atomic writing of files: a reader never sees half of one."""
+"""Atomic file writing: readers never see a partially written file."""
 
 import contextlib
 import errno
@@ -15,19 +15,19 @@ if sys.platform != "win32":
     import fcntl
 
 TEMPORARY_NAME = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.[^.]*)?", re.DOTALL)
-"""Temporary names of :func:`atomic_path`; hidden, so that they are not taken for images."""
+"""Temporary file names of :func:`atomic_path`; hidden, so that they are not listed as images."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path``; move it to ``path`` if the block succeeds.
 
-    The temporary name keeps the suffix of ``path``, since many writers choose the format by it.
-    On failure the temporary file is removed and ``path`` is unchanged. If the process is killed, it
-    stays until :func:`remove_leftovers` removes it.
+    The temporary name keeps the suffix of ``path``, since many writers infer the format from it.
+    On failure, the temporary file is removed and ``path`` is unchanged. If the process is killed,
+    the temporary file remains until :func:`remove_leftovers` removes it.
 
     Args:
-        path: the final path; its folder is created if it is missing.
+        path: the final path; missing parent folders are created.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -46,7 +46,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             prefix=f".{path.stem[:40]}-", suffix=f".part{path.suffix}", dir=path.parent
         )
         temporary = Path(name)
-        with _held(descriptor):
+        with _locked(descriptor):
             try:
                 yield temporary
                 # mkstemp makes private files; the result should have the usual permissions.
@@ -57,18 +57,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that killed processes have left in a folder.
+    """Remove temporary files left in a folder by killed processes.
 
-    Files that another process is writing are locked and stay. Where files cannot be locked,
-    nothing is removed.
+    Files that another process is still writing are locked and are kept. On file systems without
+    locks, nothing is removed.
 
     Args:
-        folder: the folder, without its sub-folders; it need not exist.
+        folder: the folder, not searched recursively; it need not exist.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for path in [Path(each) for each in entries if TEMPORARY_NAME.fullmatch(each.name)]:
             with contextlib.suppress(OSError):
-                _remove_unless_held(path)
+                _remove_unless_locked(path)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -83,7 +83,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Translate a full disk, missing permissions and the like to a :class:`UserError`.
+    """Translate common OS errors (full disk, missing permissions) to :class:`UserError`.
 
     Args:
         path: the file or folder being written, named in the message.
@@ -103,9 +103,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{path}: the name is too long; shorten it") from error
         if error.errno == errno.EISDIR:
-            raise UserError(
-                f"{path}: is a folder, but a file is to be written there; choose another path"
-            ) from error
+            raise UserError(f"{path}: is a folder, not a file; choose another path") from error
         if error.errno == errno.ENOENT:
             raise UserError(f"{path}: cannot be created here; choose another folder") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
@@ -116,21 +114,21 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held(descriptor: int) -> Iterator[None]:
-    """Lock a new file while it is written; a lock ends with its process."""
-    if sys.platform == "win32":  # where an open file cannot be moved
+def _locked(descriptor: int) -> Iterator[None]:
+    """Lock a new file while it is written; the lock is released when the process exits."""
+    if sys.platform == "win32":  # an open file cannot be moved there
         os.close(descriptor)
         yield
         return
     try:
-        with contextlib.suppress(OSError):  # some network file systems have no locks
+        with contextlib.suppress(OSError):  # some network file systems do not support locks
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)
 
 
-def _remove_unless_held(path: Path) -> None:
+def _remove_unless_locked(path: Path) -> None:
     if sys.platform != "win32":
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
@@ -141,7 +139,7 @@ def _remove_unless_held(path: Path) -> None:
 
 
 def _umask() -> int:
-    # The mask can only be read by setting it; reading /proc avoids changing it for other threads.
+    # os.umask() sets the mask for the whole process; /proc reads it without side effects.
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Prefetching: work done ahead in threads, with bounded memory."""
+"""Prefetching in threads, with bounded memory."""
 
 import os
 from collections import deque
@@ -9,17 +9,17 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_THREADS = 8
-"""Upper limit of the threads that decode and write while a network runs."""
+MAX_THREADS = 8
+"""Maximum number of threads that decode and write while a network runs."""
 
 
 def worker_threads() -> int:
-    """Return the number of threads for decoding or writing: one per core, up to MOST_THREADS."""
-    if hasattr(os, "sched_getaffinity"):  # the cores available to this process, also in a container
+    """Return the number of decoding or writing threads: one per core, at most MAX_THREADS."""
+    if hasattr(os, "sched_getaffinity"):  # respects container limits
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return min(cores, MOST_THREADS)
+    return min(cores, MAX_THREADS)
 
 
 def in_threads(
@@ -27,14 +27,14 @@ def in_threads(
 ) -> Iterator[Result]:
     """Apply a function to items in threads, and yield the results in the order of the items.
 
-    Items are taken in the caller's thread. Two chained calls keep a network busy: the inner one
-    decodes ahead of it, and the outer one writes its outputs while the network continues.
+    Items are consumed in the caller's thread. Two chained calls keep a network busy: the inner one
+    decodes inputs ahead of it, and the outer one writes its outputs in the background.
 
     Args:
-        function: called in the threads; its errors are raised in place of the result.
+        function: called in the threads; its exceptions are re-raised in the caller.
         items: the items.
-        threads: number of threads; with 0 everything runs in the caller's thread, in turn.
-        ahead: number of results computed or in progress ahead of the caller; bounds memory.
+        threads: number of threads; with 0, everything runs in the caller's thread.
+        ahead: maximum number of results pending or in progress; bounds memory.
 
     Example:
         >>> list(in_threads(abs, [-2, 1, -3], threads=2, ahead=2))
@@ -53,32 +53,32 @@ def in_threads(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            # Work that has not started when the caller stops is not needed.
+            # If the caller stops early, drop work that has not started.
             for future in waiting:
                 future.cancel()
 
 
 def in_batches(
-    items: Iterable[Item], kind: Callable[[Item], Hashable], most: Callable[[Item], int]
+    items: Iterable[Item], key: Callable[[Item], Hashable], max_size: Callable[[Item], int]
 ) -> Iterator[list[Item]]:
-    """Group consecutive items of the same kind into batches, in order.
+    """Group consecutive items with the same key into batches, in order.
 
     Args:
-        items: the items, taken as they are needed.
-        kind: returns the kind of an item; items of kind ``None`` get a batch each.
-        most: returns the largest size of the batch that an item starts or joins.
+        items: the items, consumed lazily.
+        key: returns the key of an item; items with key ``None`` get a batch each.
+        max_size: returns the maximum size of a batch that contains the item.
 
     Example:
-        >>> list(in_batches("aaabbc", kind=str, most=lambda item: 2))
+        >>> list(in_batches("aaabbc", key=str, max_size=lambda item: 2))
         [['a', 'a'], ['a'], ['b', 'b'], ['c']]
     """
     batch: list[Item] = []
     for item in items:
-        if batch and (kind(item) != kind(batch[0]) or kind(item) is None):
+        if batch and (key(item) != key(batch[0]) or key(item) is None):
             yield batch
             batch = []
         batch.append(item)
-        if len(batch) >= most(item):
+        if len(batch) >= max_size(item):
             yield batch
             batch = []
     if batch:

@@ -1,8 +1,8 @@
-"""Distributed runs: the rank of this process, and exchange with the other processes.
+"""Distributed runs: process ranks and collective operations.
 
 Processes are started with the environment variables of ``torchrun``: ``RANK``, ``WORLD_SIZE``,
-``LOCAL_RANK``, ``LOCAL_WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``. A single process has rank
-0 of 1, and everything here costs nothing.
+``LOCAL_RANK``, ``LOCAL_WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``. A single process has
+rank 0 in a world of size 1, and collective operations are then no-ops.
 """
 
 import os
@@ -49,10 +49,10 @@ class Group:
         return list(items[self.rank :: self.size])
 
     def owns(self, key: str) -> bool:
-        """Return whether this process is to compute the item with a key.
+        """Return whether this process handles the item with a key.
 
         Args:
-            key: hexadecimal digits, evenly distributed.
+            key: hexadecimal digits, uniformly distributed.
         """
         return int(key, 16) % self.size == self.rank
 
@@ -60,8 +60,8 @@ class Group:
         """Run work on rank 0 only, and return its result on all ranks.
 
         Raises:
-            UserError: the error on rank 0; other ranks raise SystemExit, so that it is reported
-                once.
+            UserError: the error of rank 0, raised there; other ranks raise SystemExit, so that it
+                is reported once.
         """
         if self.size == 1:
             return work()
@@ -76,7 +76,7 @@ class Group:
         """Run work on every rank, and return all results on all ranks.
 
         Returns:
-            The results in the order of the ranks.
+            The results in rank order.
 
         Raises:
             UserError: the error of the lowest rank that failed, raised on rank 0; other ranks raise
@@ -91,9 +91,9 @@ class Group:
         self._raise(next((error for _, error in answers if error is not None), None))
         return [result for result, _ in answers]
 
-    def gathered(self, part: Result) -> list[Result]:
-        """Return the part of every rank, in the order of the ranks."""
-        return self.each(lambda: part)
+    def gather(self, value: Result) -> list[Result]:
+        """Return the values of all ranks, in rank order."""
+        return self.each(lambda: value)
 
     def _raise(self, error: UserError | None) -> None:
         if error is not None:
@@ -102,7 +102,7 @@ class Group:
     def map_shared(
         self, items: Sequence[Item], work: Callable[[list[Item]], list[Result]]
     ) -> list[Result]:
-        """Apply work to a list that is divided among the processes.
+        """Divide a list among the processes and apply work to each share.
 
         Args:
             items: the list, the same on all ranks.
@@ -121,10 +121,10 @@ class Group:
         return whole
 
     def average(self, tensors: "Sequence[Tensor]") -> None:
-        """Replace tensors by their means over the processes, in one all-reduce.
+        """Average tensors over the processes in place, in one all-reduce.
 
         Args:
-            tensors: tensors on one device, with the same shapes on all ranks.
+            tensors: tensors on one device, with the same shapes on every rank.
         """
         if self.size == 1 or not tensors:
             return
@@ -139,14 +139,14 @@ class Group:
         ):
             tensor.copy_(mean.view_as(tensor))
 
-    def wait(self) -> None:
-        """Wait until all processes have got here (a barrier)."""
+    def barrier(self) -> None:
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             with lost_process_errors():
                 _distributed().barrier()
 
 
-ALONE = Group()
+SINGLE_PROCESS = Group()
 
 
 def in_group() -> bool:
@@ -155,15 +155,15 @@ def in_group() -> bool:
 
 
 def started_rank() -> int:
-    """Return the rank that this process was started with; 0 for a single process."""
+    """Return the rank set at launch; 0 for a single process."""
     return int(os.environ["RANK"]) if in_group() else 0
 
 
 def close_group() -> None:
-    """Shut down the communication with the other processes, if there is any.
+    """Destroy the process group, if there is one.
 
-    Without it, threads that still listen to other processes would abort this one, and rank 0 would
-    end the store through which the others communicate.
+    Otherwise, threads still listening to other processes would abort this one, and rank 0 would
+    close the store that the others communicate through.
     """
     if not in_group() or "torch" not in sys.modules:
         return
@@ -189,14 +189,14 @@ def _attempt(work: Callable[[], Result]) -> tuple[Result | None, UserError | Non
 
 @contextmanager
 def lost_process_errors() -> Iterator[None]:
-    """Translate torch's errors when another process does not answer any more.
+    """Translate torch's errors when another process stops responding.
 
     Raises:
-        LostProcessError: in place of the RuntimeError.
+        LostProcessError: in place of the ``RuntimeError``.
     """
     try:
         yield
     except RuntimeError as error:  # the base class of torch.distributed's errors
         raise LostProcessError(
-            "another process of this run has ended, so this one cannot continue"
+            "another process of this run has exited, so this one cannot continue"
         ) from error

@@ -1,4 +1,4 @@
-"""Progress bars with the remaining time, on standard error."""
+"""Progress bars on standard error."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -16,24 +16,24 @@ from rich.progress import (
 )
 
 Advance = Callable[[int], None]
-"""Call it with the number of items done since the last call."""
+"""Call with the number of items completed since the last call."""
 
 
 @contextlib.contextmanager
 def progress_bar(
     description: str, total: int, *, shown: bool, at_most: bool = False
 ) -> Iterator[Advance]:
-    """Show a bar while the block runs.
+    """Show a progress bar while the block runs.
 
     Args:
         description: what is being done, for example ``"Extracting features"``.
         total: number of items.
         shown: whether to show the bar.
-        at_most: the work may end before: the bar then shows the count and the bound, but no share
-            and no time left, and ends where the work did.
+        at_most: ``total`` is an upper limit; show the count and the limit, without a percentage or
+            an estimate of the remaining time.
 
     Yields:
-        A function to call with the number of items done since the last call.
+        A function to call with the number of items completed since the last call.
 
     Example:
         >>> with progress_bar("Counting", 3, shown=False) as advance:
@@ -55,7 +55,7 @@ def progress_bar(
     if at_most:
         columns = (
             TextColumn("{task.description:<22}"),
-            TextColumn("step {task.completed:.0f}, at most " + f"{total}"),
+            TextColumn("step {task.completed:.0f} " + f"(at most {total})"),
             TimeElapsedColumn(),
         )
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -1,8 +1,8 @@
-"""Local folders and remote storage, such as object stores, behind one interface; uses fsspec.
+"""One interface to local folders and remote storage, such as object stores, based on fsspec.
 
-The scheme of a URL selects fsspec's driver: ``s3://bucket/photos``, ``gs://bucket/photos``,
-``memory://photos`` and so on. Credentials and endpoints are set as the driver's documentation says,
-for example with ``AWS_PROFILE`` and ``AWS_ENDPOINT_URL``.
+The URL scheme selects the fsspec driver: ``s3://bucket/photos``, ``gs://bucket/photos``,
+``memory://photos`` and so on. Set credentials and endpoints as the driver's documentation
+describes, for example with ``AWS_PROFILE`` and ``AWS_ENDPOINT_URL``.
 """
 
 import errno
@@ -24,19 +24,25 @@ Result = TypeVar("Result")
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 DRIVERS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-"""The extra of segdistill that installs the driver of a URL scheme."""
+"""The segdistill extra that installs the driver of each URL scheme."""
 
 OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"])
-"""URL schemes of object stores, which have no folders to create."""
+"""URL schemes of object stores, which have no directories to create."""
 
 ATOMIC_STORES = OBJECT_STORES | {"memory"}
-"""URL schemes of stores where a file only appears once it is complete."""
+"""URL schemes of stores with atomic writes: a file appears only once it is complete."""
 
-ATTEMPTS = 4
-FIRST_WAIT_SECONDS = 0.5
+MAX_ATTEMPTS = 4
+INITIAL_BACKOFF_SECONDS = 0.5
 
-# Errors that another attempt does not fix.
-FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError)
+# Errors that retrying does not fix.
+PERMANENT_ERRORS = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+)
 
 
 def is_url(source: object) -> bool:
@@ -49,46 +55,46 @@ def is_url(source: object) -> bool:
     return isinstance(source, str) and bool(URL.match(source)) and not source.startswith("file://")
 
 
-def without_file(source: str) -> str:
-    """Return a path without a leading ``file://``; other URLs unchanged.
+def strip_file_scheme(source: str) -> str:
+    """Remove a leading ``file://``; other URLs and paths are returned unchanged.
 
     Example:
-        >>> without_file("file:///photos")
+        >>> strip_file_scheme("file:///photos")
         '/photos'
     """
     return source.removeprefix("file://")
 
 
 class Folder(Protocol):
-    """A local or remote folder. It can be pickled."""
+    """A local or remote folder; can be pickled."""
 
     @property
     def address(self) -> str:
-        """Its path or URL."""
+        """Path or URL of the folder."""
 
     @property
     def path(self) -> Path | None:
-        """Its path if it is local, else ``None``."""
+        """Path of a local folder; ``None`` for a remote one."""
 
     def names(self) -> Iterator[str]:
-        """Yield the relative names of all files in it and below."""
+        """Yield the relative names of all files in the folder, recursively."""
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy one of its files to a local path.
+        """Download a file to a local path.
 
         Raises:
             UserError: the file does not exist or cannot be read.
         """
 
     def send(self, path: Path, name: str) -> None:
-        """Copy a local file into it, atomically; an existing file is replaced.
+        """Upload a local file atomically; an existing file is replaced.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the file cannot be written.
         """
 
 
-def open_folder(place: str | Path) -> "Folder":
+def open_folder(location: str | Path) -> "Folder":
     """Return the folder at a path or URL.
 
     Raises:
@@ -98,16 +104,16 @@ def open_folder(place: str | Path) -> "Folder":
         >>> open_folder("photos").address, open_folder("memory://photos/").address
         ('photos', 'memory://photos')
     """
-    if is_url(place):
-        return RemoteFolder(str(place))
-    return LocalFolder(Path(without_file(str(place))))
+    if is_url(location):
+        return RemoteFolder(str(location))
+    return LocalFolder(Path(strip_file_scheme(str(location))))
 
 
 class LocalFolder:
-    """A folder in the local file system, which includes mounted network disks.
+    """A folder in the local file system, including mounted network drives.
 
     Args:
-        path: its path; it need not exist yet.
+        path: path of the folder; it need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,17 +121,17 @@ class LocalFolder:
 
     @property
     def address(self) -> str:
-        """Its path."""
+        """Path of the folder."""
         return str(self.path)
 
     def names(self) -> Iterator[str]:
-        """Yield the relative names of all files in it and below."""
+        """Yield the relative names of all files in the folder, recursively."""
         for path in self.path.rglob("*"):
             if path.is_file():
                 yield path.relative_to(self.path).as_posix()
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy one of its files to a path."""
+        """Copy a file of the folder to another path."""
         source = self.path / name
         if not source.is_file():
             raise UserError(f"{source}: no such file")
@@ -134,7 +140,7 @@ class LocalFolder:
             shutil.copyfile(source, path)
 
     def send(self, path: Path, name: str) -> None:
-        """Copy a file into it."""
+        """Copy a file into the folder."""
         with atomic_path(self.path / name) as temporary:
             shutil.copyfile(path, temporary)
 
@@ -142,10 +148,10 @@ class LocalFolder:
 class RemoteFolder:
     """A folder at a URL.
 
-    Operations that fail for a passing reason are retried, up to four attempts in all.
+    Operations that fail with a transient error are attempted up to four times.
 
     Args:
-        url: its URL; it need not exist yet.
+        url: URL of the folder; it need not exist yet.
 
     Raises:
         UserError: there is no driver for the URL.
@@ -169,14 +175,14 @@ class RemoteFolder:
     def __init__(self, url: str) -> None:
         kind, _, rest = url.rstrip("/").partition("://")
         self.address = f"{kind.lower()}://{rest}"
-        _ = self._system
+        _ = self._filesystem
 
     def __reduce__(self) -> tuple[type["RemoteFolder"], tuple[str]]:
-        # Connections cannot be pickled.
+        # Open connections cannot be pickled.
         return RemoteFolder, (self.address,)
 
     @cached_property
-    def _system(self) -> tuple[Any, str]:
+    def _filesystem(self) -> tuple[Any, str]:
         import fsspec  # noqa: PLC0415 - slow, and most folders are local
 
         kind = self.address.split("://", maxsplit=1)[0]
@@ -194,25 +200,25 @@ class RemoteFolder:
         return system, str(root).rstrip("/")
 
     def names(self) -> Iterator[str]:
-        """Yield the relative names of all files in it and below."""
-        system, root = self._system
-        # Other processes may have written since.
+        """Yield the relative names of all files in the folder, recursively."""
+        system, root = self._filesystem
+        # Other processes may have written files since the last listing.
         system.invalidate_cache()
-        for found in self._retried(self.address, lambda: system.find(root)):
+        for found in self._retry(self.address, lambda: system.find(root)):
             name = str(found)[len(root) :].removeprefix("/")
-            # Object stores mark folders by names that end with a slash.
+            # Object stores represent folders as keys that end with a slash.
             if name and not name.endswith("/"):
                 yield name
 
     def is_file(self) -> bool:
-        """Return whether the URL is a file."""
-        system, root = self._system
+        """Return whether the URL refers to a file."""
+        system, root = self._filesystem
         system.invalidate_cache()
-        return bool(self._retried(self.address, lambda: system.isfile(root)))
+        return bool(self._retry(self.address, lambda: system.isfile(root)))
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy one of its files to a local path."""
-        system, root = self._system
+        """Download a file to a local path."""
+        system, root = self._filesystem
         with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -224,11 +230,11 @@ class RemoteFolder:
                     raise FullDiskError(f"{path.parent}: the disk is full") from error
                 raise
 
-        self._retried(f"{self.address}/{name}", read)
+        self._retry(f"{self.address}/{name}", read)
 
     def send(self, path: Path, name: str) -> None:
-        """Copy a local file into it."""
-        system, root = self._system
+        """Upload a local file."""
+        system, root = self._filesystem
         target = f"{root}/{name}"
         kind = self.address.split("://", maxsplit=1)[0]
         hidden = str(PurePosixPath(target).with_name(f".{PurePosixPath(name).name}.part"))
@@ -242,38 +248,38 @@ class RemoteFolder:
                 system.put_file(str(path), hidden)
                 _move(system, hidden, target)
 
-        self._retried(f"{self.address}/{name}", write)
+        self._retry(f"{self.address}/{name}", write)
 
-    def _retried(self, url: str, work: Callable[[], Result]) -> Result:
-        """Run an operation; retry it if it fails for a passing reason.
+    def _retry(self, url: str, work: Callable[[], Result]) -> Result:
+        """Run an operation; retry on transient errors.
 
         Raises:
             UserError: all attempts failed.
         """
-        for attempt in range(ATTEMPTS):
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 return work()
             except FullDiskError:
                 raise
-            except FINAL as error:
+            except PERMANENT_ERRORS as error:
                 if isinstance(error, FileNotFoundError):
                     raise UserError(f"{url}: no such file, folder or bucket") from error
                 raise UserError(f"{url}: {error}") from error
-            except Exception as error:  # each driver has its own errors
-                if attempt == ATTEMPTS - 1:
+            except Exception as error:  # each driver raises its own errors
+                if attempt == MAX_ATTEMPTS - 1:
                     raise UserError(
                         f"{url}: cannot be reached ({type(error).__name__}: {error})"
                     ) from error
-                logger.info("%s: %s; trying again", url, type(error).__name__)
-                time.sleep(FIRST_WAIT_SECONDS * 2**attempt)
+                logger.info("%s: %s; retrying", url, type(error).__name__)
+                time.sleep(INITIAL_BACKOFF_SECONDS * 2**attempt)
         raise AssertionError("unreachable")
 
 
-def for_workers(folder: Folder) -> Folder:
-    """Return a folder with an absolute path, for processes with other working folders.
+def with_absolute_path(folder: Folder) -> Folder:
+    """Return a local folder with an absolute path, for workers with another working directory.
 
     Example:
-        >>> for_workers(LocalFolder(Path("photos"))).path.is_absolute()
+        >>> with_absolute_path(LocalFolder(Path("photos"))).path.is_absolute()
         True
     """
     return folder if folder.path is None else LocalFolder(folder.path.absolute())
@@ -285,6 +291,6 @@ def _move(system: Any, source: str, target: str) -> None:
     if type(system).mv is not AbstractFileSystem.mv:
         system.mv(source, target)
         return
-    # The default mv takes names for patterns.
+    # The default mv expands names as glob patterns.
     system.cp_file(source, target)
     system.rm_file(source)

@@ -1,3 +1,3 @@
-"""The version, in one place and free of imports so that packaging can read it."""
+"""Package version, in a module without imports so that build tools can read it."""
 
 __version__ = "0.1.0"

@@ -105,7 +105,7 @@ def test_it_survives_a_pickle() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 4, 3)), r"image 1: float64 \(4, 4, 3\); give 8-bit"),
+        (np.zeros((4, 4, 3)), r"image 1: float64 array of shape \(4, 4, 3\); must be uint8"),
         (np.zeros((4, 4), np.uint8), "image 1"),
         (np.zeros((0, 4, 3), np.uint8), "image 1"),
     ],
@@ -116,11 +116,11 @@ def test_other_arrays_are_refused(image: NDArray[np.uint8], message: str) -> Non
 
 
 def test_what_is_no_list_is_refused() -> None:
-    with pytest.raises(UserError, match="give a list"):
+    with pytest.raises(UserError, match="pass a list"):
         estimator().fit("photos")
     with pytest.raises(UserError, match="no images"):
         estimator().fit([])
-    with pytest.raises(ValueError, match="clusters: no such parameter; there are classes"):
+    with pytest.raises(ValueError, match="clusters: no such parameter; choose from classes"):
         estimator().set_params(clusters=3)
     with pytest.raises(UserError, match="classes"):
         estimator().set_params(classes=0).fit(IMAGES)

@@ -13,7 +13,7 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
-from segdistill.training.clustering import gather
+from segdistill.training.clustering import quantise_codes
 
 
 def model(prototypes: Prototypes | None) -> Segmenter:
@@ -31,7 +31,7 @@ def model(prototypes: Prototypes | None) -> Segmenter:
 def striped() -> Segmenter:
     plain = model(None)
     codes = [plain.grid_codes(striped_image(seed)).flatten(2)[0].mT for seed in range(4)]
-    return model(gather(torch.cat(codes), seed=0).prototypes)
+    return model(quantise_codes(torch.cat(codes), seed=0).prototypes)
 
 
 def test_a_model_with_other_classes_shares_all_else(striped: Segmenter) -> None:
@@ -53,12 +53,12 @@ def test_levels_are_made_for_models_without_them(striped: Segmenter) -> None:
     assert fine.levels is not None
     torch.testing.assert_close(coarse.centres, fine.centres)
     assert len(at_level(coarse, "medium").classes) == 4
-    with pytest.raises(UserError, match="keeps no codes"):
+    with pytest.raises(UserError, match="no prototypes to recluster"):
         at_level(model(None), "fine")
 
 
 def test_what_cannot_be_made_is_named(striped: Segmenter, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="keeps no codes"):
+    with pytest.raises(UserError, match="no prototypes to recluster"):
         reclustered(model(None), 3)
     with pytest.raises(UserError, match="only 384 prototypes"):
         reclustered(striped, 500)

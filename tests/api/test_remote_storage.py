@@ -16,11 +16,11 @@ from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.api import engine_segmenting, extract_features, fetch_images, segment
 from segdistill.api import extracting as extracting_module
-from segdistill.api.engine_plan import Replacing, find_sources, plan_outputs
+from segdistill.api.engine_plan import OverwritePolicy, find_sources, plan_outputs
 from segdistill.engines import running, staging
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
-from segdistill.images.finding import picture_names
+from segdistill.images.finding import output_names
 from segdistill.inference import feature_work
 from segdistill.model.segmenter import Segmenter
 from segdistill.storage import LocalFolder, RemoteFolder
@@ -81,7 +81,7 @@ def test_what_is_there_is_kept_or_replaced_only_if_asked(segmenter: Segmenter, b
     out = f"{bucket}/masks"
     segment(segmenter, f"{bucket}/photos", out)
     before = content(out)
-    with pytest.raises(UserError, match=f"{out}: 9 of 10 masks exist already; add --resume"):
+    with pytest.raises(UserError, match=f"{out}: 9 of 10 masks already exist; add --resume"):
         segment(segmenter, f"{bucket}/photos", out)
     system = fsspec.filesystem("memory")
     system.rm("/bucket/masks/picture_0.png")
@@ -94,7 +94,7 @@ def test_what_is_there_is_kept_or_replaced_only_if_asked(segmenter: Segmenter, b
     assert (done.written, done.kept) == (9, 0)
     done = segment(segmenter, f"{bucket}/photos", out, overwrite=True)
     assert (done.written, done.kept) == (9, 0)
-    with pytest.raises(UserError, match="would be replaced; choose another --out"):
+    with pytest.raises(UserError, match="would be overwritten; choose another --out"):
         segment(segmenter, f"{bucket}/photos", f"{bucket}/photos")
 
 
@@ -162,7 +162,9 @@ def test_masks_of_another_run_are_not_added_to(
 ) -> None:
     out: str | Path = f"{bucket}/masks" if far else tmp_path / "masks"
     segment(segmenter, photos, out)
-    with pytest.raises(UserError, match="masks there have 3 classes, the run has 5; add --overw"):
+    with pytest.raises(
+        UserError, match="existing masks have 3 classes, the run has 5; add --overw"
+    ):
         segment(tiny_segmenter(classes=5), photos, out, resume=True)
 
 
@@ -182,13 +184,13 @@ def test_images_are_never_replaced(
     (photos.parent / "x").mkdir()
     images = find_sources([photos])
     for out in (photos, photos.parent / "x" / ".." / "photos", photos.parent / "alias"):
-        with pytest.raises(UserError, match="would be replaced; choose another --out"):
+        with pytest.raises(UserError, match="would be overwritten; choose another --out"):
             plan_outputs(
                 images,
-                picture_names(images),
+                output_names(images),
                 LocalFolder(out),
-                Replacing(overwrite=True, resume=False),
-                forms=lambda name: [[name]],
+                OverwritePolicy(overwrite=True, resume=False),
+                variants=lambda name: [[name]],
                 summary="classes.json",
                 kind="masks",
             )
@@ -202,10 +204,10 @@ def test_outputs_behind_a_link_are_seen(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "big" / images[0].name.name).write_text("dear")
     plan = plan_outputs(
         images,
-        picture_names(images),
+        output_names(images),
         LocalFolder(tmp_path / "out"),
-        Replacing(overwrite=False, resume=True),
-        forms=lambda name: [[name]],
+        OverwritePolicy(overwrite=False, resume=True),
+        variants=lambda name: [[name]],
         summary="classes.json",
         kind="masks",
     )
@@ -245,18 +247,18 @@ def test_paths_may_be_written_as_urls(
 def test_videos_far_away_are_told(segmenter: Segmenter, bucket: str, tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"")
     for source, out in ((f"{bucket}/clip.mp4", "masks"), (tmp_path / "clip.mp4", f"{bucket}/x")):
-        with pytest.raises(UserError, match="takes videos of this machine, with --out on this"):
+        with pytest.raises(UserError, match="videos need a local file, a local --out"):
             segment(segmenter, source, out)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"video": True}, "--video: is for frames on this machine"),
-        ({"smooth": 0.5}, "--smooth: is for videos"),
-        ({"engine": "ray"}, "memory://bucket/photos: is in the memory of this process"),
+        ({"video": True}, "--video: needs local frames"),
+        ({"smooth": 0.5}, "--smooth: only for videos"),
+        ({"engine": "ray"}, "memory://bucket/photos: only in the memory of this process"),
         ({"engine": "dask"}, "--engine dask: must be local or ray"),
-        ({"workers": 2}, "--workers: is for --engine ray"),
+        ({"workers": 2}, "--workers: only for --engine ray"),
         ({"engine": "ray", "workers": 0}, "--workers 0: must be at least 1"),
     ],
 )
@@ -268,7 +270,7 @@ def test_mistakes_are_told(
 
 
 def test_workers_load_runs_from_folders(segmenter: Segmenter, photos: Path) -> None:
-    with pytest.raises(UserError, match="--engine ray: workers load the run themselves"):
+    with pytest.raises(UserError, match="--engine ray: workers load the model themselves"):
         segment(segmenter, photos, "masks", engine="ray")
 
 
@@ -310,17 +312,17 @@ def test_codes_are_the_runs(
     expected = segmenter.grid_codes(np.array(Image.open(path).convert("RGB")))[0]
     found = np.load(tmp_path / "codes" / "picture_0.npy")
     np.testing.assert_allclose(found, expected.permute(1, 2, 0).numpy(), rtol=1e-3, atol=1e-3)
-    with pytest.raises(UserError, match="9 of 10 maps exist already; add --resume"):
+    with pytest.raises(UserError, match="9 of 10 maps already exist; add --resume"):
         extract_features(photos, tmp_path / "codes", run=run)
     again = extract_features(photos, tmp_path / "codes", run=run, resume=True)
     assert (again.written, again.kept, len(again.skipped)) == (0, 9, 1)
     (tmp_path / "codes" / "picture_0.npy").unlink()
-    with pytest.raises(UserError, match="the maps there have another resolution"):
+    with pytest.raises(UserError, match="existing maps have another resolution"):
         extract_features(photos, tmp_path / "codes", run=run, resume=True, resolution=96)
-    with pytest.raises(UserError, match="the maps there have another kind and model"):
+    with pytest.raises(UserError, match="existing maps have another kind and model"):
         extract_features(photos, tmp_path / "codes", resume=True, resolution=64)
     (tmp_path / "codes" / "features.json").unlink()
-    with pytest.raises(UserError, match="does not tell of what kind the maps there are"):
+    with pytest.raises(UserError, match="does not describe the existing maps"):
         extract_features(photos, tmp_path / "codes", run=run, resume=True)
 
 
@@ -341,5 +343,5 @@ def test_a_sample_is_copied(bucket: str, photos: Path, tmp_path: Path) -> None:
     for _ in range(2):
         inside = fetch_images(photos, photos / "few", images=4)
         assert (inside.found, inside.copied + inside.kept) == (10, 4)
-    with pytest.raises(UserError, match="give a folder of this machine"):
+    with pytest.raises(UserError, match="give a local folder"):
         fetch_images(f"{bucket}/photos", f"{bucket}/copy")

@@ -67,7 +67,7 @@ def served(run: Path, photos: Path, scratch: Path) -> Iterator[str]:
         process.wait()
     assert "Traceback" not in rest
     assert "OUTSIDE" not in "".join([*printed, rest])
-    assert "Changes are kept in the run" in rest
+    assert "Changes are saved in the run" in rest
     assert process.returncode == 0
     assert list(scratch.iterdir()) == []
 
@@ -105,7 +105,7 @@ def test_look_name_merge_undo_drop_click_and_open_again(
         go_to(page, "Classes", "#name-1")
         page.fill("#name-1", "road")
         page.press("#name-1", "Enter")
-        page.wait_for_selector("#classes .notice:has-text('Class 1 is called road now.')")
+        page.wait_for_selector("#classes .notice:has-text('Class 1 is now called road.')")
         # The field keeps the focus, so that the next key of a keyboard leads on from there.
         assert page.evaluate("document.activeElement.id") == "name-1"
         page.fill("#name-2", "road")
@@ -118,18 +118,18 @@ def test_look_name_merge_undo_drop_click_and_open_again(
         page.check("#pick-0")
         page.check("#pick-3")
         page.click("#merge")
-        page.wait_for_selector("#classes .notice:has-text('are one class now')")
+        page.wait_for_selector("#classes .notice:has-text('are now one class')")
         assert page.locator("#classes tbody tr").count() == 3
         page.click("#undo")
-        page.wait_for_selector("#classes .notice:has-text('undone')")
+        page.wait_for_selector("#classes .notice:has-text('Undid')")
         assert page.locator("#classes tbody tr").count() == 4
         page.focus("#count")
         page.keyboard.press("ArrowLeft")
-        page.wait_for_selector("#classes .notice:has-text('3 classes now, 4 before.')")
+        page.wait_for_selector("#classes .notice:has-text('Now 3 classes instead of 4.')")
         page.click("#undo")
-        page.wait_for_selector("#classes .notice:has-text('undone')")
+        page.wait_for_selector("#classes .notice:has-text('Undid')")
         page.check("#hide-2")
-        page.wait_for_selector("#classes .notice:has-text('left out')")
+        page.wait_for_selector("#classes .notice:has-text('is hidden')")
 
         go_to(page, "Try an image", "#trial .notice")
         Image.fromarray(striped_image(99, 90, 130)).save(tmp_path / "new.png")
@@ -154,7 +154,7 @@ def test_look_name_merge_undo_drop_click_and_open_again(
     assert named == [("class 0", False), ("road", False), ("class 2", True), ("class 3", False)]
     with shown(run, photos, tmp_path / "scratch") as page:
         assert "road" in page.inner_text("#gallery .legend")
-        page.get_by_label("Opacity of the classes").first.fill("20")
+        page.get_by_label("Mask opacity").first.fill("20")
         page.wait_for_function(
             "getComputedStyle(document.querySelector('.mask')).opacity === '0.2'"
         )

@@ -22,13 +22,13 @@ def names(run: Path) -> list[str]:
 
 
 def passes(state: AppState) -> int:
-    """How many images the backbone has seen so far."""
+    """How many images the backbone has encoded so far."""
     count: Any = state.run.segmenter.backbone.passes
     return int(count)
 
 
-def change(state: AppState, **wish: Any) -> tuple[str, bool]:
-    view = state.change(wish | {"revision": state.classes().revision})
+def change(state: AppState, **action: Any) -> tuple[str, bool]:
+    view = state.change(action | {"revision": state.classes().revision})
     return view.message, view.failed
 
 
@@ -40,10 +40,10 @@ def picture(state: AppState, index: int) -> Picture:
 
 def test_only_the_page_that_is_shown_is_segmented(state: AppState) -> None:
     assert state.pages == 2
-    seen: list[tuple[int, int]] = []
-    first = state.page(0, lambda done, of: seen.append((done, of)))
+    encoded: list[tuple[int, int]] = []
+    first = state.page(0, lambda done, of: encoded.append((done, of)))
     assert passes(state) == len(first) == PAGE_SIZE
-    assert seen == [(done, PAGE_SIZE) for done in range(PAGE_SIZE)]
+    assert encoded == [(done, PAGE_SIZE) for done in range(PAGE_SIZE)]
     state.page(0)
     assert passes(state) == PAGE_SIZE
     assert [each.index for each in state.page(1)] == [12, 13]
@@ -68,7 +68,7 @@ def test_edits_are_saved_and_followed_without_another_pass(state: AppState, run:
     state.page(0)
     before = passes(state)
     assert change(state, do="name", index="1", value=" road ") == (
-        "Class 1 is called road now.",
+        "Class 1 is now called road.",
         False,
     )
     assert names(run)[1] == "road"
@@ -76,7 +76,7 @@ def test_edits_are_saved_and_followed_without_another_pass(state: AppState, run:
     message, failed = change(state, do="merge", indices=[1, 2])
     assert (message, failed) == ("Road and class 2 are now one class, road.", False)
     assert names(run) == ["road", "class 1", "class 2"]
-    assert change(state, do="undo") == ("The last change is undone.", False)
+    assert change(state, do="undo") == ("Undid the last change.", False)
     assert names(run) == ["class 0", "road", "class 2", "class 3"]
     assert not change(state, do="redo")[1]
     assert len(names(run)) == 3
@@ -90,7 +90,7 @@ def test_colour_and_hiding(state: AppState, run: Path) -> None:
     assert classes_of(run)[0].colour == (10, 20, 30)
     seen_before = picture(state, 0).mask
     message, _ = change(state, do="hide", index=0, value=True)
-    assert message == "Class 0 is left out of overlays and exports."
+    assert message == "Class 0 is hidden in overlays and exports."
     assert picture(state, 0).mask != seen_before
     assert [part.hidden for part in picture(state, 0).parts if part.name == "class 0"] == [True]
     change(state, do="hide", index=0, value=False)
@@ -106,25 +106,25 @@ def test_the_number_of_classes_can_be_changed_and_comes_back(state: AppState, ru
 
 
 @pytest.mark.parametrize(
-    ("wish", "reason"),
+    ("action", "reason"),
     [
         ({"do": "name", "index": 0, "value": "class 1"}, "would both be called"),
         ({"do": "merge", "indices": [2]}, "at least two"),
         ({"do": "count", "value": 1}, "2 to 255"),
         ({"do": "undo"}, "nothing to undo"),
         ({"do": "redo"}, "nothing to redo"),
-        ({"do": "colour", "index": 0, "value": "red"}, "no colour"),
-        ({"do": "name", "index": "x", "value": "a"}, "cannot be understood"),
-        ({"do": "name", "value": "a"}, "cannot be understood"),
-        ({"do": "erase"}, "no such change"),
-        ({}, "no such change"),
+        ({"do": "colour", "index": 0, "value": "red"}, "not a colour"),
+        ({"do": "name", "index": "x", "value": "a"}, "invalid request"),
+        ({"do": "name", "value": "a"}, "invalid request"),
+        ({"do": "erase"}, "unknown edit"),
+        ({}, "unknown edit"),
     ],
 )
 def test_what_cannot_be_done_is_told_and_changes_nothing(
-    state: AppState, run: Path, wish: dict[str, Any], reason: str
+    state: AppState, run: Path, action: dict[str, Any], reason: str
 ) -> None:
     before = (run / "segmenter.json").read_bytes()
-    message, failed = change(state, **wish)
+    message, failed = change(state, **action)
     assert failed
     assert reason in message
     assert (run / "segmenter.json").read_bytes() == before
@@ -161,8 +161,8 @@ def test_changes_made_elsewhere_are_followed(state: AppState, run: Path, finishe
 
 def test_the_table_of_classes(state: AppState) -> None:
     view = state.classes()
-    assert [row.called for row in view.rows] == [f"class {index}" for index in range(4)]
-    assert [row.number for row in view.rows] == [row.called for row in view.rows]
+    assert [row.display_name for row in view.rows] == [f"class {index}" for index in range(4)]
+    assert [row.number for row in view.rows] == [row.display_name for row in view.rows]
     assert all(row.examples and row.share.endswith("%") for row in view.rows)
     assert max(row.bar for row in view.rows) == 1
     assert (view.can_undo, view.can_redo) == (False, False)
@@ -194,12 +194,12 @@ def test_a_file_that_is_dropped_in(state: AppState, tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     small = Image.fromarray(read_image(state.files[0].path))
     small.resize((2400, 1600)).save(path)
-    shown, mask = state.tried(path)
+    shown, mask = state.segment_file(path)
     assert mask.shape == (1600, 2400)
     assert (shown.height, shown.width) == (1067, 1600)
     path.write_bytes(b"")
     with pytest.raises(UserError, match="empty"):
-        state.tried(path)
+        state.segment_file(path)
 
 
 @pytest.mark.parametrize("by", ["codes", "features"])
@@ -212,10 +212,10 @@ def test_correspondences(state: AppState, by: Any) -> None:
 
 
 def test_runs_beside_and_another_run(state: AppState, run: Path) -> None:
-    assert state.runs_beside() == []
+    assert state.sibling_runs() == []
     shutil.copytree(run, run.parent / "two")
     (run.parent / "no run").mkdir()
-    assert state.runs_beside() == [(run.parent / "two").resolve()]
+    assert state.sibling_runs() == [(run.parent / "two").resolve()]
     name_classes(run.parent / "two", {0: "other"})
     other = state.other(run.parent / "two")
     shown = state.small(0, other)

@@ -5,12 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdistill.app.tree import MOST_LEAVES, WIDTH, Leaf, drawing_of, tree_of_classes
+from segdistill.app.tree import MAX_LEAVES, WIDTH, Leaf, drawing_of, tree_of_classes
 from segdistill.model.class_edits import merged
 from segdistill.model.class_sets import ClassSet, ClassSets
 from segdistill.model.description import numbered_classes
 from segdistill.objective.merge_tree import merge_tree
-from segdistill.training.clustering import gather
+from segdistill.training.clustering import quantise_codes
 
 
 def sets_of(classes: int, seed: int = 0, *, keep: bool = True) -> ClassSets:
@@ -19,7 +19,7 @@ def sets_of(classes: int, seed: int = 0, *, keep: bool = True) -> ClassSets:
     codes = torch.randn(400, 8, generator=draw)
     centres = torch.randn(classes, 8, generator=draw)
     current = ClassSet(numbered_classes(classes), centres)
-    prototypes = gather(codes, count=100, seed=0).prototypes if keep else None
+    prototypes = quantise_codes(codes, count=100, seed=0).prototypes if keep else None
     return ClassSets(current, (), (), (), prototypes, {})
 
 
@@ -59,10 +59,10 @@ def test_the_first_merger_is_the_cheapest_union_of_classes() -> None:
 
 
 def test_many_classes_are_drawn_together() -> None:
-    sets = sets_of(MOST_LEAVES + 15)
+    sets = sets_of(MAX_LEAVES + 15)
     drawn = tree_of_classes(sets)
     assert drawn is not None
-    assert len(drawn.leaves) == MOST_LEAVES
-    assert sum(leaf.others + 1 for leaf in drawn.leaves) == MOST_LEAVES + 15
+    assert len(drawn.leaves) == MAX_LEAVES
+    assert sum(leaf.others + 1 for leaf in drawn.leaves) == MAX_LEAVES + 15
     drawn_classes = sorted(index for leaf in drawn.leaves for index in leaf.indices)
-    assert drawn_classes == list(range(MOST_LEAVES + 15))
+    assert drawn_classes == list(range(MAX_LEAVES + 15))

@@ -211,7 +211,9 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_without_weights_is_refused(
     content: object, checkpoint: Callable[[object], Path]
 ) -> None:
-    with pytest.raises(UserError, match="holds no weights; expected the state of DINO's ViT"):
+    with pytest.raises(
+        UserError, match="contains no weights; expected the state dict of a DINO ViT"
+    ):
         load_dino_checkpoint(checkpoint(content))
 
 
@@ -219,27 +221,29 @@ def test_a_checkpoint_without_weights_is_refused(
     ("change", "message"),
     [
         pytest.param(
-            lambda _state: {"conv1.weight": torch.ones(1)}, "lacks cls_token", id="resnet"
+            lambda _state: {"conv1.weight": torch.ones(1)}, "cls_token is missing", id="resnet"
         ),
         pytest.param(
             lambda state: {k: v for k, v in state.items() if k != "blocks.1.mlp.fc2.bias"},
-            r"lacks blocks\.1\.mlp\.fc2\.bias",
+            r"blocks\.1\.mlp\.fc2\.bias is missing",
             id="missing",
         ),
         pytest.param(
             lambda state: state | {"blocks.0.ls1.gamma": torch.ones(48)},
-            r"blocks\.0\.ls1\.gamma is not one of its weights",
+            r"unexpected weight blocks\.0\.ls1\.gamma",
             id="dinov2",
         ),
         pytest.param(lambda state: {"model": state}, "model is not a tensor", id="nested"),
         pytest.param(
-            lambda state: state | {"norm.bias": torch.ones(47)}, "other shapes", id="shape"
+            lambda state: state | {"norm.bias": torch.ones(47)}, "unexpected shapes", id="shape"
         ),
         pytest.param(
-            lambda state: state | {"pos_embed": torch.ones(1, 16, 48)}, "other shapes", id="grid"
+            lambda state: state | {"pos_embed": torch.ones(1, 16, 48)},
+            "unexpected shapes",
+            id="grid",
         ),
         pytest.param(
-            lambda state: state | {"pos_embed": torch.ones(17)}, "other shapes", id="axes"
+            lambda state: state | {"pos_embed": torch.ones(17)}, "unexpected shapes", id="axes"
         ),
     ],
 )
@@ -259,5 +263,5 @@ def test_other_networks_are_refused(
 def test_heads_that_do_not_fit_are_refused(
     heads: int | None, message: str, state: State, checkpoint: Callable[[object], Path]
 ) -> None:
-    with pytest.raises(UserError, match=f"48 channels do not divide {message}"):
+    with pytest.raises(UserError, match=f"48 channels cannot be divided {message}"):
         load_dino_checkpoint(checkpoint(state), num_heads=heads)

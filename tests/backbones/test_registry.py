@@ -60,7 +60,7 @@ def test_a_registered_backbone_loads_by_its_name() -> None:
 @pytest.mark.usefixtures("_own_entries")
 def test_a_name_is_registered_once() -> None:
     entry = backbones.backbone_entries()[0]
-    with pytest.raises(ValueError, match="registered already"):
+    with pytest.raises(ValueError, match="already registered"):
         backbones.register(entry)
 
 
@@ -87,5 +87,5 @@ def test_a_missing_file_is_named(name: str) -> None:
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "weights.bin"
     file.write_bytes(b"weights")
-    with pytest.raises(UserError, match=r"a file; give a folder or one of DINO's \.pth files"):
+    with pytest.raises(UserError, match=r"is a file; pass a folder or a DINO \.pth file"):
         backbones.load_backbone(str(file))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segdistill.backbones.traced_positions import Enlargement, traced_position_embedding
+from segdistill.backbones.traced_positions import PositionInterpolation, traced_position_embedding
 from segdistill.backbones.vision_transformer import DINO_MARGIN, dino_position_embedding
 
 SIDE = 7
@@ -18,7 +18,7 @@ def embeddings() -> torch.Tensor:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_they_are_dinos(embeddings: torch.Tensor, size: tuple[int, int]) -> None:
-    traced = traced_position_embedding(embeddings, *size, Enlargement(DINO_MARGIN))
+    traced = traced_position_embedding(embeddings, *size, PositionInterpolation(DINO_MARGIN))
     expected = dino_position_embedding(embeddings, *size)
     torch.testing.assert_close(traced, expected, atol=1e-5, rtol=0)
 
@@ -28,7 +28,9 @@ def test_they_are_dinos(embeddings: torch.Tensor, size: tuple[int, int]) -> None
 def test_they_are_those_of_torch(
     embeddings: torch.Tensor, size: tuple[int, int], antialias: bool
 ) -> None:
-    traced = traced_position_embedding(embeddings, *size, Enlargement(antialias=antialias))
+    traced = traced_position_embedding(
+        embeddings, *size, PositionInterpolation(antialias=antialias)
+    )
     grid = embeddings[:, 1:].reshape(1, SIDE, SIDE, -1).permute(0, 3, 1, 2)
     expected = F.interpolate(grid, size=size, mode="bicubic", antialias=antialias)
     torch.testing.assert_close(traced[:, 0], embeddings[:, 0])
@@ -37,9 +39,21 @@ def test_they_are_those_of_torch(
     )
 
 
-@pytest.mark.parametrize("way", [Enlargement(), Enlargement(DINO_MARGIN), Enlargement(0.0, True)])  # noqa: FBT003
-def test_at_their_own_size_they_stay(embeddings: torch.Tensor, way: Enlargement) -> None:
+@pytest.mark.parametrize(
+    "interpolation",
+    [
+        PositionInterpolation(),
+        PositionInterpolation(DINO_MARGIN),
+        PositionInterpolation(antialias=True),
+    ],
+)
+def test_at_their_own_size_they_stay(
+    embeddings: torch.Tensor, interpolation: PositionInterpolation
+) -> None:
     assert math.isqrt(embeddings.shape[1] - 1) == SIDE
     torch.testing.assert_close(
-        traced_position_embedding(embeddings, SIDE, SIDE, way), embeddings, atol=1e-6, rtol=0
+        traced_position_embedding(embeddings, SIDE, SIDE, interpolation),
+        embeddings,
+        atol=1e-6,
+        rtol=0,
     )

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.cli.conftest import Run
 
 
-def mask_of(path: Path) -> np.ndarray:
+def bilinear_mask(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.array(image)
 
@@ -32,10 +32,13 @@ def test_names_and_merges_reach_masks_and_can_be_undone(
     assert segdistill("segment", fitted, picture, "--out", "after", "--overlay", "--quiet")[0] == 0
     rows = json.loads(Path("after/classes.json").read_text())
     assert [(row["name"], row["hidden"]) for row in rows] == [("road", False), ("class 1", True)]
-    before, after = mask_of(Path("before/picture_0.png")), mask_of(Path("after/picture_0.png"))
+    before, after = (
+        bilinear_mask(Path("before/picture_0.png")),
+        bilinear_mask(Path("after/picture_0.png")),
+    )
     assert (after == np.array([0, 1, 0])[before]).mean() > 0.97
-    overlay = mask_of(Path("after/picture_0.overlay.jpg")).astype(int)
-    untouched = np.abs(overlay - mask_of(picture)[..., :3]).max(axis=2) < 40
+    overlay = bilinear_mask(Path("after/picture_0.overlay.jpg")).astype(int)
+    untouched = np.abs(overlay - bilinear_mask(picture)[..., :3]).max(axis=2) < 40
     assert untouched[after == 1].mean() > 0.9
     for names in (["road", "class 1"], ["road", "class 1", "a tree"], None):
         assert segdistill("classes", fitted, "--undo", "--quiet")[0] == 0
@@ -48,7 +51,7 @@ def test_names_and_merges_reach_masks_and_can_be_undone(
     status, out, _ = segdistill("classes", fitted, "--redo")
     assert "a tree" in out
     assert segdistill("segment", fitted, picture, "--out", "again", "--quiet")[0] == 0
-    np.testing.assert_array_equal(mask_of(Path("again/picture_0.png")), before)
+    np.testing.assert_array_equal(bilinear_mask(Path("again/picture_0.png")), before)
 
 
 def test_a_former_number_of_classes_is_restored_with_its_names(

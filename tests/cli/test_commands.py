@@ -164,7 +164,7 @@ def test_outputs_of_segdistill_are_not_taken_for_images(
     assert json.loads(Path("runs/photos/facts.json").read_text())["images"] == 6
     status, _, error = segdistill("segment", "runs/photos", ".", "--overlay")
     assert status == 2
-    assert "exist already" in error
+    assert "already exist" in error
 
 
 def interrupted_record(at: int) -> Callable[..., StepRecord]:

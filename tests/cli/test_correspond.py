@@ -28,10 +28,10 @@ def test_a_picture_and_a_gif(
         assert picture.size == (908, 652)
     status, _, error = segdistill(*arguments)
     assert status == 2
-    assert "correspondences.png: exists already; add --overwrite" in error
+    assert "correspondences.png: already exists; add --overwrite" in error
     status, _, error = segdistill(*arguments, "--out", "new.png")
     assert status == 2
-    assert "moved.gif: exists already; add --overwrite or choose another --animation" in error
+    assert "moved.gif: already exists; add --overwrite or choose another --animation" in error
     before = Path("correspondences.png").read_bytes()
     assert segdistill("correspond", fitted, pictures[0], "--overwrite")[0] == 0
     assert Path("correspondences.png").read_bytes() != before
@@ -68,7 +68,7 @@ def test_a_video_plays_everywhere(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--animation", "moved.avi"], "moved.avi: must end with .gif or .mp4"),
+        (["--animation", "moved.avi"], "moved.avi: must end in .gif or .mp4"),
         (["--animation", "moved.mp4"], "needs PyAV; run pip install"),
         (["--out", "picture.jpg"], "must end with .png"),
         (["--animate"], "did you mean --animation?"),

@@ -82,7 +82,7 @@ def test_existing_maps_are_kept_without_loading_a_model(
         assert "0 written to world/depth/train, 2 existed already" in out
     status, _, error = segdistill("depth", "world", "--model", model, "--kind", "depth")
     assert status == 2
-    assert "(inverse); add --overwrite to replace it" in error
+    assert "(inverse); add --overwrite to replace them" in error
     (pictures / "depth/train/a.png").unlink()
     _, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
     assert "1 written to world/depth/train, 1 existed already" in out
@@ -93,17 +93,17 @@ def test_existing_maps_are_kept_without_loading_a_model(
 def test_interrupting_leaves_whole_maps_and_says_how_to_resume(
     pictures: Path, model: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = DepthEstimator.answer
+    real = DepthEstimator.predict
     answers: list[object] = []
 
-    def answer(self: DepthEstimator, prepared: object) -> object:
+    def predict(self: DepthEstimator, prepared: object) -> object:
         if answers:
             raise KeyboardInterrupt
         answers.append(prepared)
         return real(self, prepared)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(DepthEstimator, "answer", answer)
+        patch.setattr(DepthEstimator, "predict", predict)
         status, _, error = segdistill("depth", "world", "--model", model, "--batch", 1, "--quiet")
     assert status == 130
     assert "Finished maps are kept; run the command again to continue" in error
@@ -119,7 +119,7 @@ def test_the_images_are_never_overwritten(
     before = {path: path.read_bytes() for path in pictures.rglob("*.*")}
     status, _, error = segdistill("depth", "world", "--model", model, "--out", out, "--overwrite")
     assert status == 2
-    assert "lies in the folder of the images" in error
+    assert "is inside the image folder" in error
     assert {path: path.read_bytes() for path in pictures.rglob("*.*")} == before
 
 
@@ -130,7 +130,7 @@ def test_given_depth_is_never_overwritten(pictures: Path, model: Path, segdistil
     before = given.read_bytes()
     status, _, error = segdistill("depth", "world", "--model", model, "--overwrite")
     assert status == 2
-    assert "b.png: exists and is not of segdistill's making" in error
+    assert "b.png: already exists and was not written by segdistill" in error
     assert given.read_bytes() == before
     assert not (given.parent / DEPTH_FILE).exists()
 
@@ -155,7 +155,7 @@ def test_damaged_images_are_named_and_skipped(pictures: Path, model: Path, segdi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["world", "--model", "embedded"], "no depth network comes with the installation"),
+        (["world", "--model", "embedded"], "no depth network is installed with segdistill"),
         (["world", "--model", "zoedept-nyu-kitti"], "did you mean zoedepth-nyu-kitti?"),
         (["missing"], "missing: no such file or folder"),
         (["world", "--kind", "height"], "--kind height: must be one of 'inverse', 'depth'"),

@@ -100,7 +100,7 @@ def test_an_earlier_evaluation_is_replaced_only_with_overwrite(
     status, out, error = segdistill(*evaluate)
     assert status == 2
     assert out == ""
-    assert "scores/evaluation.json: exists already; add --overwrite" in error
+    assert "scores/evaluation.json: already exists; add --overwrite" in error
     assert Path("scores/evaluation.json").read_bytes() == before
     assert segdistill(*evaluate, "--overwrite")[0] == 0
     # Files of only the earlier evaluation are removed; the user's files stay.
@@ -135,12 +135,12 @@ def test_damaged_files_are_skipped_and_counted(
     status, out, error = segdistill("evaluate", fitted, *labelled, "--strict")
     assert status == 2
     assert "picture_1.png" in error
-    assert "leave --strict out" in error
+    assert "omit --strict" in error
     for path in photos.rglob("*.png"):
         path.write_bytes(b"")
     status, out, error = segdistill("evaluate", fitted, *labelled)
     assert status == 2
-    assert "none of 6 images can be scored" in error
+    assert "none of the 6 images can be scored" in error
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_damaged_files_are_skipped_and_counted(
         (["--resolution", -64], "--resolution -64: must be at least 32"),
         (["--resolution", "many"], "--resolution many: must be"),
         (["--protocol", "stego"], "--protocol stego: must be one of"),
-        (["--out", "a_file"], "a_file: a file exists where a folder is needed"),
+        (["--out", "a_file"], "a_file: is a file, not a folder"),
         (["--overwrit"], "did you mean --overwrite?"),
     ],
 )
@@ -183,7 +183,7 @@ def test_extra_clusters_count_as_wrong(photos: Path, labelled: Labelled, segdist
     segmenter.save("six")
     status, out, error = segdistill("evaluate", "six", *labelled, "--out", "scores")
     assert status == 0, error
-    assert "3 of 6 clusters match no label class: their pixels count as wrong." in out
+    assert "3 of 6 clusters match no label class; their pixels count as wrong." in out
     scores = json.loads(Path("scores/evaluation.json").read_text())["scores"]["cluster"]
     assert len(scores["unmatched"]) == 3
     assert set(scores["as_released"]) == {"accuracy", "mean_iou"}

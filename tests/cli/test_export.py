@@ -71,8 +71,8 @@ def test_masks_of_another_number_of_classes(fitted: Path, masks: Path, segdistil
     status, out, error = segdistill("export", fitted, masks, "--format", "coco")
     assert (status, out) == (2, "")
     assert error == (
-        "segdistill export: masks/photos: masks of 3 classes, but the run has 2 now; segment the"
-        " images again with `segdistill segment`\n"
+        "segdistill export: masks/photos: the masks have 3 classes, but the run now has 2; run"
+        " `segdistill segment` again\n"
     )
 
 
@@ -80,16 +80,16 @@ def test_mistakes_are_one_line(photos: Path, fitted: Path, masks: Path, segdisti
     coco = ["--format", "coco"]
     mistakes: list[tuple[list[object], str]] = [
         ([fitted, masks], "--format is missing: one of coco, yolo, label-studio, voc, cvat, geo"),
-        ([fitted, "nowhere", *coco], "nowhere: no such folder; give the one that"),
-        ([fitted, photos, *coco], "photos: no classes.json there; give the folder that"),
+        ([fitted, "nowhere", *coco], "nowhere: no such folder; give the output of"),
+        ([fitted, photos, *coco], "photos: no classes.json found; pass the output"),
         (["nowhere", masks, *coco], "nowhere: no such run folder"),
         ([fitted, masks, *coco, "--images", "nowhere"], "nowhere: no such file or folder"),
         ([fitted, masks, *coco, "--min-area", 0], "--min-area 0: must be at least 1"),
-        ([fitted, masks, *coco, "--copy-images"], "--copy-images: not for --format coco, but for"),
-        ([fitted, masks, "--format", "voc", "--copy-images"], "--copy-images: needs --images"),
-        ([fitted, masks, "--format", "label-studio"], "--format label-studio: needs --images"),
-        ([fitted, masks, "--format", "yolo", "--regions", "class"], "--regions: not for"),
-        ([fitted, masks, "--format", "geojson", "--images", photos], "none of 6 masks can be expo"),
+        ([fitted, masks, *coco, "--copy-images"], "--copy-images: not supported by"),
+        ([fitted, masks, "--format", "voc", "--copy-images"], "needs the segmented images; add"),
+        ([fitted, masks, "--format", "label-studio"], "label-studio: needs the segmented"),
+        ([fitted, masks, "--format", "yolo", "--regions", "class"], "--regions: not supported"),
+        ([fitted, masks, "--format", "geojson", "--images", photos], "none of the 6 masks"),
     ]
     for arguments, message in mistakes:
         status, out, error = segdistill("export", *arguments, "--quiet")
@@ -107,7 +107,7 @@ def test_nothing_is_overwritten_unasked(fitted: Path, masks: Path, segdistill: R
     Path("mine.json").write_text("mine")
     status, _, error = segdistill(*command)
     assert status == 2
-    assert "mine.json: exists already; add --overwrite or choose another --out\n" in error
+    assert "mine.json: already exists; add --overwrite or choose another --out\n" in error
     assert Path("mine.json").read_text() == "mine"
     assert segdistill(*command, "--overwrite")[0] == 0
     assert json.loads(Path("mine.json").read_text())["images"]

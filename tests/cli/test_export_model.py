@@ -26,7 +26,7 @@ def test_onnx_from_run_to_mask_without_torch(
 
     status, out, error = segdistill("export-model", fitted, "model.onnx")
     assert (status, out) == (2, "")
-    assert "exists already" in error
+    assert "already exists" in error
 
     # The size at which the tiny backbone sees images, so that nothing is resized.
     Image.fromarray(striped_image(9)).save("photo.png")
@@ -79,8 +79,8 @@ def test_eight_bits_report_the_accuracy_loss(photos: Path, fitted: Path, segdist
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model.bin"], "ends with .onnx or .pt2"),
-        (["model.pt2", "--int8"], "--int8: for ONNX alone"),
+        (["model.bin"], "must end in .onnx or .pt2"),
+        (["model.pt2", "--int8"], "--int8: only for ONNX"),
         (["model.onnx", "--images", "nowhere"], "nowhere"),
         (["model.onnx", "--format", "tf"], "must be one of 'onnx', 'torch'"),
     ],

@@ -76,10 +76,10 @@ def test_mistakes_are_reported(fitted: Path, labels: Path, segdistill: Run) -> N
     (fitted.parent / "file").touch()
     images = ("--images", "photos")
     for arguments, said in [
-        ((), "does not tell where its images lie; give --images"),
+        ((), "does not record the paths of its images; add --images"),
         (("--images", "nowhere"), "nowhere: no such file or folder"),
         ((*images, "--labels", "nowhere"), "nowhere: no such file or folder"),
-        ((*images, "--show", "beach"), "--show beach: no image with this name; names look like"),
+        ((*images, "--show", "beach"), "--show beach: no image with this name"),
         ((*images, "--columns", 0), "--columns 0: must be at least 1"),
         ((*images, "--rows", 50), "the maximum is 60"),
         ((*images, "--format", "gif"), "--format"),

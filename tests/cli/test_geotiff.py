@@ -38,7 +38,7 @@ def test_from_tiles_of_many_bands_to_the_mask_of_a_scene(tiles: Path, segdistill
         *("fit", tiles, "--backbone", "tiny", "--classes", 3, "--method", "kmeans", "--out", "run")
     )
     assert status == 0, error
-    assert "GeoTIFFs of 5 bands are projected onto 3 (kept with the run)" in error
+    assert "GeoTIFFs with 5 bands are projected onto 3 (stored with the run)" in error
     settings = Segmenter.load("run").settings
     assert settings.raster is not None
     assert settings.raster.projection is not None

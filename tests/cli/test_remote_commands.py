@@ -28,7 +28,7 @@ def test_features_of_a_folder(photos: Path, segdistill: Run) -> None:
     assert np.load("features/photos/picture_0.npy").shape == (8, 12, 6)
     status, _, error = segdistill(*command)
     assert status == 2
-    assert "features/photos: 6 of 6 maps exist already; add --resume" in error
+    assert "features/photos: 6 of 6 maps already exist; add --resume" in error
     Path("features/photos/picture_0.npy").unlink()
     status, out, _ = segdistill(*command, "--resume")
     assert status == 0
@@ -74,7 +74,7 @@ def test_a_sample_can_be_fitted_on(bucket: str, segdistill: Run, tmp_path: Path)
         (["fetch", "photos", "out", "--images", "0"], "--images 0: must be at least 1"),
         (["fetch", "nowhere", "out"], "nowhere: no such file or folder"),
         (["features", "photos", "--engine", "spark"], "--engine spark: must be one of"),
-        (["features", "photos", "--workers", "2"], "--workers: is for --engine ray"),
+        (["features", "photos", "--workers", "2"], "--workers: only for --engine ray"),
         (["features", "photos", "--resolution", "8"], "--resolution 8: must be at least 32"),
         (["features", "nowhere"], "nowhere: no such file or folder"),
         (["features", "photos", "--backbone", "giant"], "giant"),

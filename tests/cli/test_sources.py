@@ -104,18 +104,18 @@ def test_links_are_followed_once_and_broken_ones_counted(
     facts = json.loads(Path("runs/photos/facts.json").read_text())
     assert facts["images"] == 9
     assert [each["reason"] for each in facts["skipped"]] == [
-        f"{photos / name}: a link that leads nowhere" for name in ("disk", "gone.jpg")
+        f"{photos / name}: a broken link" for name in ("disk", "gone.jpg")
     ]
     status, out, error = segdistill("segment", "runs/photos", photos, "--quiet")
     assert status == 0, error
-    assert f"Skipped: {photos / 'gone.jpg'}: a link that leads nowhere\n" in out
+    assert f"Skipped: {photos / 'gone.jpg'}: a broken link\n" in out
     assert Path("masks/photos/linked/more/picture_2.png").is_file()
     status, _, error = segdistill("fit", photos, *FIT, "--strict", "--out", "strict")
     assert status == 2
-    assert "a link that leads nowhere" in error
+    assert "a broken link" in error
     status, _, error = segdistill("fit", photos / "gone.jpg")
     assert status == 2
-    assert "a link that leads nowhere" in error
+    assert "a broken link" in error
 
 
 def test_unsupported_formats_are_named_once(photos: Path, segdistill: Run) -> None:
@@ -123,7 +123,7 @@ def test_unsupported_formats_are_named_once(photos: Path, segdistill: Run) -> No
         (photos / name).write_bytes(b"")
     status, _, error = segdistill("fit", photos, *FIT)
     assert status == 0
-    message = "3 files of kinds that cannot be read: .dng (1), .heic (2); convert to JPEG or PNG"
+    message = "3 files in formats that cannot be read: .dng (1), .heic (2); convert to JPEG or PNG"
     assert error.count(message) == 1
     assert images_of("runs/photos") == 6
     for image in photos.rglob("*.png"):

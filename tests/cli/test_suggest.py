@@ -67,10 +67,10 @@ def test_mistakes_are_reported(fitted: Path, words: Path, clip: Path, segdistill
         ((), "NUMBER=NAME is missing"),
         (("--apply", "0=road"), "--apply: only with --suggest"),
         (("--suggest", "nowhere.txt"), "nowhere.txt: no such file"),
-        (("--suggest", empty, "--model", clip), "holds no word"),
+        (("--suggest", empty, "--model", clip), "contains no words"),
         (("0=road", "--suggest", words), "give only one of them"),
         (("--suggest", words, "--overwrite"), "only with --apply"),
-        (("--suggest", words, "--model", "clip"), "neither a hub id"),
+        (("--suggest", words, "--model", "clip"), "not a local folder or a hub id"),
         (("--suggest", words, "--model", clip, "--top", 0), "--top 0: must be at least 1"),
         (("--suggest", words, "--model", clip, "--images", "none"), "none: no such file"),
     ]:
@@ -83,4 +83,4 @@ def test_mistakes_are_reported(fitted: Path, words: Path, clip: Path, segdistill
     (fitted / "facts.json").write_text(json.dumps(facts))
     status, _, error = segdistill("name", fitted, "--suggest", words, "--model", clip)
     assert status == 2
-    assert "does not tell where its images lie; give --images" in error
+    assert "does not record the paths of its images; add --images" in error

@@ -21,7 +21,7 @@ def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill
     assert found == ["classes.json", "clip.overlay.mp4", *frames]
     status, _, error = segdistill("segment", fitted, clip)
     assert status == 2
-    assert "masks/clip: 6 masks exist already; add --resume" in error
+    assert "masks/clip: 6 masks already exist; add --resume" in error
     Path("masks/clip/frame_000003.png").unlink()
     status, out, error = segdistill("segment", fitted, clip, "--resume", "--quiet")
     assert status == 0, error
@@ -39,15 +39,15 @@ def test_commands_without_video_support_say_what_to_use(
     ):
         status, _, error = segdistill(*arguments)
         assert status == 2
-        assert "`segdistill segment RUN VIDEO` takes a video" in error
+        assert "segment videos with `segdistill segment RUN VIDEO`" in error
         assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photos", "--smooth", "0.5"], "--smooth: is for videos; add --video"),
-        (["photos", "--every", "2"], "--every: is for videos; add --video"),
+        (["photos", "--smooth", "0.5"], "--smooth: only for videos; add --video"),
+        (["photos", "--every", "2"], "--every: only for videos; add --video"),
         (["videos/clip.mp4", "--every", "0"], "--every 0: must be at least 1"),
         (["videos/clip.mp4", "--smooth", "1"], "--smooth 1.0: must be from 0 to below 1"),
     ],

@@ -130,7 +130,7 @@ def test_a_graph_that_does_something_else_is_not_left(
     options: Any = {"axis": 0} if damage == "shape" else {}
     broken.graph.node.append(onnx.helper.make_node(operation, inputs, [output], **options))
     monkeypatch.setattr(writing, "onnx_model", lambda _traced: broken)
-    with pytest.raises(UserError, match=r"tiny\.onnx: at 1 x 32 x 32 class scores differ"):
+    with pytest.raises(UserError, match=r"tiny\.onnx: class scores at 1 x 32 x 32 differ"):
         export_model(tiny(), tmp_path / "tiny.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -143,7 +143,7 @@ def test_masks_that_are_wrong_are_not_left(tmp_path: Path, monkeypatch: pytest.M
         ]
 
     monkeypatch.setattr(writing, "program_runner", run)
-    with pytest.raises(UserError, match="masks differ"):
+    with pytest.raises(UserError, match="masks at 1 x 32 x 32 differ"):
         export_model(tiny(), tmp_path / "tiny.pt2", masks=True)
     assert not list(tmp_path.iterdir())
 
@@ -181,18 +181,18 @@ def test_a_model_without_images_is_not_measured(
 ) -> None:
     monkeypatch.setattr(writing, "onnx_model", lambda _traced: copy.deepcopy(model))
     assert export_model(tiny(), tmp_path / "int8.onnx", int8=True).loss is None
-    with pytest.raises(UserError, match="--fixed-ranges: give the images"):
+    with pytest.raises(UserError, match="--fixed-ranges: give images"):
         export_model(tiny(), tmp_path / "other.onnx", int8=True, fixed_ranges=True)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("model.bin", {}, r"ends with \.onnx or \.pt2"),
-        ("model.onnx", {"format_name": "torch"}, r"must end with \.pt2"),
-        ("model.pt2", {"int8": True}, "for ONNX alone"),
-        ("model.onnx", {"labels": "labels"}, "only --int8 needs them"),
-        ("model.onnx", {"int8": True, "labels": "labels"}, "give the images, too"),
+        ("model.bin", {}, r"end in \.onnx or \.pt2"),
+        ("model.onnx", {"format_name": "torch"}, r"must end in \.pt2"),
+        ("model.pt2", {"int8": True}, "only for ONNX"),
+        ("model.onnx", {"labels": "labels"}, "only for --int8"),
+        ("model.onnx", {"int8": True, "labels": "labels"}, "also give the images"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -12,7 +12,7 @@ from tests.depth.networks import picture
 from segdistill.depth.estimator import DepthEstimator, load_depth_estimator
 from segdistill.depth.folder import PreparedImage, batches_of_equal_size
 from segdistill.depth.outputs import DepthOutput, preview_folder
-from segdistill.depth.writing import encode_depth, read_steps
+from segdistill.depth.writing import encode_depth, read_encoded_depth
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
@@ -37,7 +37,7 @@ def test_maps_are_those_of_single_images(
     for image in find_images(images):
         with Image.open(image.path) as file:
             expected = encode_depth(estimator.estimate(np.array(file)), "inverse")
-        steps = read_steps(tmp_path / "depth" / image.name.with_suffix(".png"))
+        steps = read_encoded_depth(tmp_path / "depth" / image.name.with_suffix(".png"))
         assert steps.shape == NAMES[image.name.as_posix()]
         assert np.abs(steps.astype(int) - expected).max() <= 8  # of 65535
     assert content(images) == before
@@ -47,10 +47,10 @@ def test_what_stands_beside_the_maps(
     estimate: Estimate, networks: dict[str, Path], tmp_path: Path
 ) -> None:
     done = estimate(tmp_path / "depth")
-    said = json.loads((done.folder / "depth.json").read_text())
-    assert said["program"] == "segdistill"
-    assert said["model"] == str(networks["depth-anything"])
-    assert (said["kind"], said["scale"], said["invalid"]) == ("inverse", None, 0)
+    stored = json.loads((done.folder / "depth.json").read_text())
+    assert stored["program"] == "segdistill"
+    assert stored["model"] == str(networks["depth-anything"])
+    assert (stored["kind"], stored["scale"], stored["invalid"]) == ("inverse", None, 0)
     settings = settings_beside(done.folder)
     assert settings is not None
     assert (settings.kind, settings.invalid) == ("inverse", (0,))
@@ -67,7 +67,7 @@ def test_metres_are_kept_as_metres(
     assert (settings.kind, settings.scale) == ("depth", 1 / 256)
     with Image.open(images / "b.png") as file:
         metres = zoedepth.estimate(np.array(file))
-    steps = read_steps(done.folder / "b.png")
+    steps = read_encoded_depth(done.folder / "b.png")
     np.testing.assert_allclose(steps / 256, metres.clip(1 / 256), atol=0.5 / 256 + 1e-4)
 
 
@@ -80,7 +80,7 @@ def test_an_image_turned_by_its_camera_has_upright_depth(
     Image.fromarray(np.ascontiguousarray(np.rot90(shape))).save(images / "b.png", exif=exif)
     estimate(tmp_path / "depth", batch=1)
     expected = encode_depth(estimator.estimate(shape), "inverse")
-    np.testing.assert_array_equal(read_steps(tmp_path / "depth/b.png"), expected)
+    np.testing.assert_array_equal(read_encoded_depth(tmp_path / "depth/b.png"), expected)
 
 
 def test_a_second_call_makes_what_is_missing(estimate: Estimate, tmp_path: Path) -> None:
@@ -101,15 +101,15 @@ def test_a_second_call_makes_what_is_missing(estimate: Estimate, tmp_path: Path)
 def test_after_an_interruption_the_same_call_goes_on(
     estimate: Estimate, estimator: DepthEstimator, tmp_path: Path
 ) -> None:
-    answers = 0
+    predictions = 0
 
     class Interrupted(DepthEstimator):
-        def answer(self, prepared: torch.Tensor) -> torch.Tensor:
-            nonlocal answers
-            answers += 1
-            if answers == 3:
+        def predict(self, prepared: torch.Tensor) -> torch.Tensor:
+            nonlocal predictions
+            predictions += 1
+            if predictions == 3:
                 raise KeyboardInterrupt
-            return super().answer(prepared)
+            return super().predict(prepared)
 
     stopping = Interrupted(**vars(estimator))
     with pytest.raises(KeyboardInterrupt):

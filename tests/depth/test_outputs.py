@@ -26,7 +26,7 @@ def test_depth_never_lands_among_the_images(
     (tmp_path / "link").symlink_to(images)
     before = content(images)
     for options in ({}, {"overwrite": True}):
-        with pytest.raises(UserError, match="lies in the folder of the images"):
+        with pytest.raises(UserError, match="is inside the image folder"):
             estimate(tmp_path / name, **options)
     assert content(images) == before
 
@@ -35,7 +35,7 @@ def test_previews_never_land_among_the_images(
     estimate: Estimate, images: Path, tmp_path: Path
 ) -> None:
     renamed = images.rename(tmp_path / "depth_preview")
-    with pytest.raises(UserError, match="lies in the folder of the images"):
+    with pytest.raises(UserError, match="is inside the image folder"):
         estimate(tmp_path / "depth", source=renamed, preview=True)
 
 
@@ -49,7 +49,9 @@ def test_depth_never_replaces_what_lies_there(
         Image.fromarray(other).save(path)
         before = path.read_bytes()
         for options in ({}, {"overwrite": True}):
-            with pytest.raises(UserError, match=r"c\.png: exists and is not of segdistill's"):
+            with pytest.raises(
+                UserError, match=r"c\.png: already exists and was not written by segdistill"
+            ):
                 estimate(tmp_path / name, **options)
         assert content(tmp_path / name) == {"more/c.png": before}
 
@@ -58,7 +60,9 @@ def test_the_folder_above_the_images_is_safe(
     estimate: Estimate, images: Path, tmp_path: Path
 ) -> None:
     shutil.copy(images / "b.png", tmp_path / "b.png")
-    with pytest.raises(UserError, match=r"b\.png: exists and is not of segdistill's making"):
+    with pytest.raises(
+        UserError, match=r"b\.png: already exists and was not written by segdistill"
+    ):
         estimate(tmp_path, overwrite=True)
 
 
@@ -70,13 +74,15 @@ def test_depth_by_another_model_is_kept_unless_told(
     before = content(folder)
     other = replace(estimator, source="someone/else", kind="depth")
     with pytest.raises(
-        UserError, match=r"holds depth by .*depth-anything \(inverse\); add --overwrite"
+        UserError, match=r"contains maps by .*depth-anything \(inverse\); add --overwrite"
     ):
         estimate(folder, by=other)
     (folder / "depth.json").unlink()
-    with pytest.raises(UserError, match=r"a\.png: is by .*depth-anything; add --overwrite"):
+    with pytest.raises(
+        UserError, match=r"a\.png: already written by .*depth-anything; add --overwrite"
+    ):
         estimate(folder, by=other)
-    with pytest.raises(UserError, match=r"depth\.json: missing"):
+    with pytest.raises(UserError, match=r"depth\.json: not found"):
         estimate(folder)
     (folder / "depth.json").write_bytes(before["depth.json"])
     assert content(folder) == before
@@ -91,10 +97,10 @@ def test_a_folder_holds_maps_of_one_kind(
     estimate(folder)
     metric = replace(estimator, kind="depth")
     (folder / "a.png").unlink()
-    with pytest.raises(UserError, match=r"holds maps of .* \(inverse\), and one folder"):
+    with pytest.raises(UserError, match=r"contains maps by .* \(inverse\), and maps of"):
         estimate(folder, by=metric)
     other = replace(metric, source="someone/else")
-    with pytest.raises(UserError, match="one folder holds maps of one kind"):
+    with pytest.raises(UserError, match="different models cannot be mixed"):
         estimate(folder, source=images / "a.jpg", by=other, overwrite=True)
     # Hidden files are no maps.
     (folder / ".hidden.png").touch()
@@ -107,7 +113,7 @@ def test_a_folder_holds_maps_of_one_kind(
 def test_a_description_by_others_is_left_alone(estimate: Estimate, tmp_path: Path) -> None:
     (tmp_path / "depth").mkdir()
     (tmp_path / "depth/depth.json").write_text('{"camera": 3}')
-    with pytest.raises(UserError, match=r"depth\.json: not of segdistill's making"):
+    with pytest.raises(UserError, match=r"depth\.json: was not written by segdistill"):
         estimate(tmp_path / "depth", overwrite=True)
 
 
@@ -124,7 +130,9 @@ def test_a_photo_in_the_place_of_a_preview_stays(
 ) -> None:
     (tmp_path / "depth_preview").mkdir()
     shutil.copy(images / "a.jpg", tmp_path / "depth_preview/a.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg: exists and is not of segdistill's making"):
+    with pytest.raises(
+        UserError, match=r"a\.jpg: already exists and was not written by segdistill"
+    ):
         estimate(tmp_path / "depth", preview=True, overwrite=True)
 
 
@@ -137,5 +145,7 @@ def test_a_map_that_was_cut_off_is_not_taken_for_one(estimate: Estimate, tmp_pat
     write_depth(tmp_path / "depth/a.png", np.ones((4, 4), np.uint16), "x")
     path = tmp_path / "depth/a.png"
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(UserError, match=r"a\.png: exists and is not of segdistill's making"):
+    with pytest.raises(
+        UserError, match=r"a\.png: already exists and was not written by segdistill"
+    ):
         estimate(tmp_path / "depth")

@@ -12,8 +12,8 @@ from segdistill.depth.estimator import EstimateKind
 from segdistill.depth.writing import (
     colour_depth,
     encode_depth,
-    maker_of,
-    read_steps,
+    read_encoded_depth,
+    stored_model,
     write_depth,
     write_preview,
 )
@@ -53,7 +53,7 @@ def test_a_map_is_read_as_it_was_meant(tmp_path: Path, kind: EstimateKind) -> No
     write_depth(tmp_path / "new/a.png", steps, "someone/something")
     with Image.open(tmp_path / "new/a.png") as image:
         assert image.mode.startswith("I;16")
-    np.testing.assert_array_equal(read_steps(tmp_path / "new/a.png"), steps)
+    np.testing.assert_array_equal(read_encoded_depth(tmp_path / "new/a.png"), steps)
     read = read_depth(tmp_path / "new/a.png", DepthSettings(kind, invalid=(0,)))
     expected = np.linspace(0, 1, 12).reshape(3, 4)
     np.testing.assert_allclose(read, expected if kind == "depth" else 1 - expected, atol=1e-3)
@@ -73,8 +73,8 @@ def test_maps_and_previews_name_their_maker(tmp_path: Path) -> None:
     steps = np.ones((8, 8), np.uint16)
     write_depth(tmp_path / "a.png", steps, "/models/größer (2)")
     write_preview(tmp_path / "a.jpg", steps, "depth", "/models/größer (2)")
-    assert maker_of(tmp_path / "a.png") == "/models/größer (2)"
-    assert maker_of(tmp_path / "a.jpg") == "/models/größer (2)"
+    assert stored_model(tmp_path / "a.png") == "/models/größer (2)"
+    assert stored_model(tmp_path / "a.jpg") == "/models/größer (2)"
 
 
 def test_other_files_have_another_maker(tmp_path: Path) -> None:
@@ -82,4 +82,4 @@ def test_other_files_have_another_maker(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg", comment="seaside")
     (tmp_path / "text.png").write_text("depth")
     for path in tmp_path.iterdir():
-        assert maker_of(path) is None
+        assert stored_model(path) is None

@@ -37,7 +37,7 @@ def test_each_worker_fits_on_a_machine(
 
 def test_without_gpus_cores_count() -> None:
     assert worker_share([NODE], None, with_gpus=False) == WorkerShare(8, 1, 0)
-    with pytest.raises(UserError, match="--workers 9: there are 8 cores"):
+    with pytest.raises(UserError, match="--workers 9: only 8 cores available"):
         worker_share([NODE], 9, with_gpus=False)
 
 
@@ -70,10 +70,12 @@ def test_gpus_are_taken_where_there_are_any(gpus: str, workers: str, threads: st
 
 @pytest.mark.slow
 def test_what_kills_its_workers_is_not_tried_for_ever() -> None:
-    assert trial("killing", "0", "2").startswith("UserError: --engine ray: workers were lost again")
+    assert trial("killing", "0", "2").startswith(
+        "UserError: --engine ray: workers failed repeatedly"
+    )
 
 
 @pytest.mark.slow
 def test_a_worker_that_cannot_start_says_why() -> None:
-    told = "a worker cannot start (RuntimeError: the driver is too old)"
+    told = "a worker failed to start (RuntimeError: the driver is too old)"
     assert trial("failing", "0", "2") == f"UserError: --engine ray: {told}"

@@ -13,7 +13,7 @@ from segdistill.evaluation.boundary import (
     boundary_counts,
     boundary_pixels,
     boundary_scores,
-    spread,
+    dilate,
 )
 
 Mask = NDArray[np.int64]
@@ -105,14 +105,14 @@ def test_spreading_is_dilation_by_a_disc(radius: float, seed: int) -> None:
     rows, columns = np.mgrid[:7, :9]
     squares = (rows[..., None] - y) ** 2 + (columns[..., None] - x) ** 2
     near = (squares < radius**2).any(-1)
-    np.testing.assert_array_equal(spread(marked, radius), near)
+    np.testing.assert_array_equal(dilate(marked, radius), near)
 
 
 def test_at_the_tolerance_is_not_near() -> None:
     marked = np.zeros((1, 9), np.uint8)
     marked[0, 4] = 1
-    assert spread(marked, 3.0).sum() == 5
-    assert spread(marked, 3.001).sum() == 7
+    assert dilate(marked, 3.0).sum() == 5
+    assert dilate(marked, 3.001).sum() == 7
 
 
 @settings(max_examples=30, deadline=None)
@@ -157,7 +157,7 @@ def test_a_shift_by_more_than_the_tolerance_is_seen() -> None:
 def test_swapping_the_masks_swaps_precision_and_recall(seed: int, tolerance: float) -> None:
     one, other = random_mask(seed, 3), random_mask(seed + 1, 3)
     both = [
-        BoundaryCounts.none(3, 3) + boundary_counts(*pair, 3, tolerance=tolerance)
+        BoundaryCounts.zeros(3, 3) + boundary_counts(*pair, 3, tolerance=tolerance)
         for pair in ((one, other), (other, one))
     ]
     np.testing.assert_array_equal(both[0].predicted_hits, both[1].labelled_hits.T)
@@ -172,8 +172,8 @@ def test_swapping_the_masks_swaps_precision_and_recall(seed: int, tolerance: flo
 @given(seed=SEEDS, match=st.permutations([0, 1, 2, -1, -1]))
 def test_any_matching_scores_as_if_it_had_been_known(seed: int, match: list[int]) -> None:
     """Counts of pairs of a cluster and a class lose nothing."""
-    late = BoundaryCounts.none(5, 3)
-    early = BoundaryCounts.none(5, 3)
+    late = BoundaryCounts.zeros(5, 3)
+    early = BoundaryCounts.zeros(5, 3)
     # What matches nothing becomes classes that do not occur in the labels.
     rest = iter((3, 4))
     renamed = np.array([label if label >= 0 else next(rest) for label in match])
@@ -213,7 +213,7 @@ def test_counts_add_up_whatever_the_order_and_the_labels() -> None:
         boundary_counts(random_mask(seed, 4), random_mask(seed + 9, 1 + seed), 4)
         for seed in range(4)
     ]
-    forth, back = BoundaryCounts.none(4), BoundaryCounts.none(4, 2)
+    forth, back = BoundaryCounts.zeros(4), BoundaryCounts.zeros(4, 2)
     for one, other in zip(parts, reversed(parts), strict=True):
         forth, back = forth + one, other + back
     assert forth.labelled.shape == (4,)
@@ -233,7 +233,7 @@ def test_a_class_that_is_not_found_or_does_not_occur() -> None:
     assert math.isnan(missed.precision[2])
     assert missed.recall[2] == 0
     invented = boundary_scores(
-        BoundaryCounts.none(3, 3) + boundary_counts(labels, blank, 3), (0, 1, 2)
+        BoundaryCounts.zeros(3, 3) + boundary_counts(labels, blank, 3), (0, 1, 2)
     )
     assert invented.f[2] == invented.mean_f == 0
     assert math.isnan(invented.recall[2])

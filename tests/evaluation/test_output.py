@@ -91,7 +91,7 @@ def with_boundaries() -> Evaluation:
     counts = BoundaryCounts(np.array([0, 4, 9]), np.array([8, 0]), pairs, pairs)
     return replace(
         evaluation(cluster=CLUSTER, linear=LINEAR),
-        boundaries={"cluster": counts, "linear": BoundaryCounts.none(2, 2)},
+        boundaries={"cluster": counts, "linear": BoundaryCounts.zeros(2, 2)},
     )
 
 
@@ -128,7 +128,7 @@ def test_text_has_a_column_for_each_kind() -> None:
     assert lines[0].split() == ["Clusters", "Linear", "probe"]
     assert lines[1].split() == ["Accuracy:", "90.0", "%", "95.0", "%"]
     assert lines[4].split() == ["sky", "85.7", "%", "87.5", "%", "class", "1"]
-    assert lines[-1] == "1 of 3 clusters match no label class: their pixels count as wrong."
+    assert lines[-1] == "1 of 3 clusters match no label class; their pixels count as wrong."
     all_matched = evaluation(cluster=np.diag([3, 4, 5]))
     assert "match no label class" not in scores_text(all_matched)
     assert "label 2" in scores_text(all_matched)
@@ -140,9 +140,9 @@ def test_an_earlier_evaluation_is_refused_unless_asked(tmp_path: Path) -> None:
     check_output_folder(tmp_path, overwrite=False)
     for path in output_files(tmp_path):
         path.write_text("")
-        with pytest.raises(UserError, match=f"{path.name}: exists already; add --overwrite"):
+        with pytest.raises(UserError, match=f"{path.name}: already exists; add --overwrite"):
             check_output_folder(tmp_path, overwrite=False)
         check_output_folder(tmp_path, overwrite=True)
         path.unlink()
-    with pytest.raises(UserError, match=r"notes\.txt: a file exists where a folder is needed"):
+    with pytest.raises(UserError, match=r"notes\.txt: is a file, not a folder"):
         check_output_folder(tmp_path / "notes.txt", overwrite=True)

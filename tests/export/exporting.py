@@ -86,16 +86,16 @@ def export(
     **options: Any,
 ) -> ExportedMasks:
     """Export a folder of masks of :data:`CLASSES`, exactly unless asked otherwise."""
-    exact = {"simplify": 0.0} if "simplify" in FORMATS[name].takes else {}
-    if "min_region" in FORMATS[name].takes:
+    exact = {"simplify": 0.0} if "simplify" in FORMATS[name].supported_options else {}
+    if "min_region" in FORMATS[name].supported_options:
         exact["min_region"] = 0.0
     chosen = ExportOptions(**{**exact, **options}).validated()
     chosen_format(name, chosen, images=images is not None)
-    places = exported_classes(classes, written_classes(masks), masks)
+    class_indices = exported_classes(classes, written_classes(masks), masks)
     found = find_masks(masks, None if images is None else [images])
-    target = Target(out, places.shown, found, chosen)
+    target = Target(out, class_indices.shown, found, chosen)
     check_target(masks, target, FORMATS[name])
-    return export_files(target, FORMATS[name], places, with_images=images is not None)
+    return export_files(target, FORMATS[name], class_indices, with_images=images is not None)
 
 
 def filled(rings: Sequence[NDArray[Any]], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -115,7 +115,7 @@ def filled(rings: Sequence[NDArray[Any]], size: tuple[int, int]) -> NDArray[np.b
 def painted(parts: Sequence[tuple[int, NDArray[np.bool_]]], size: tuple[int, int]) -> Mask:
     """Lay regions together to a mask; none may lie over another."""
     mask = np.full(size, VOID, np.uint8)
-    for place, pixels in parts:
+    for class_index, pixels in parts:
         assert (mask[pixels] == VOID).all()
-        mask[pixels] = place
+        mask[pixels] = class_index
     return mask

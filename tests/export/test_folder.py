@@ -21,7 +21,7 @@ from segdistill.errors import UserError
 from segdistill.export import folder
 from segdistill.export.classes import exported_classes, written_classes
 from segdistill.export.masks import find_masks, read_mask
-from segdistill.export.writing import TextItems
+from segdistill.export.writing import JsonListWriter
 from segdistill.inference.masks import write_classes
 from segdistill.model.class_edits import merged
 from segdistill.model.description import numbered_classes
@@ -48,9 +48,9 @@ def test_damaged_masks_are_skipped_and_named(masks: Path, tmp_path: Path) -> Non
         str(masks / f"{letter}.png") for letter in "bdef"
     ]
     assert "cannot be read as labels" in reasons[0]
-    assert reasons[1].endswith("holds the value 7, but the masks have 3 classes")
+    assert reasons[1].endswith("contains the value 7, but the masks have 3 classes")
     assert "must be one channel of class indices" in reasons[2]
-    assert reasons[3].endswith("a link that leads nowhere")
+    assert reasons[3].endswith("a broken link")
     images = json.loads((tmp_path / "out.json").read_text())["images"]
     assert [each["file_name"] for each in images] == ["a.png", "more/c.png"]
     with pytest.raises(UserError, match=r"b\.png: cannot be read"):
@@ -62,7 +62,7 @@ def test_nothing_is_written_if_no_mask_can_be_exported(tmp_path: Path) -> None:
     masks = write_masks(tmp_path / "masks", {"a.png": PATTERN})
     (masks / "a.png").write_bytes(b"")
     for name, out in (("coco", "out.json"), ("cvat", "out.zip"), ("yolo", "out"), ("voc", "out")):
-        with pytest.raises(UserError, match="none of 1 masks can be exported; the first: "):
+        with pytest.raises(UserError, match="none of the 1 masks can be exported; first error: "):
             export(name, masks, tmp_path / out)  # type: ignore[arg-type]
         assert [path.name for path in tmp_path.iterdir()] == ["masks"]
 
@@ -72,8 +72,11 @@ def test_images_are_matched_and_measured(masks: Path, tmp_path: Path) -> None:
     done = export("coco", masks, tmp_path / "out.json", images)
     assert done.written == 1
     assert [each.reason for each in done.skipped] == [
-        f"{images / 'b.jpg'}: 9 x 6 pixels, but its mask has 41 x 30; give what was segmented",
-        f"{masks / 'more' / 'c.png'}: has no image of its name among those given",
+        (
+            f"{images / 'b.jpg'}: 9 x 6 pixels, but its mask has 41 x 30;"
+            " pass the images that were segmented"
+        ),
+        f"{masks / 'more' / 'c.png'}: no image with the same name found in --images",
     ]
 
 
@@ -89,19 +92,19 @@ def test_images_on_their_side_have_upright_masks(tmp_path: Path) -> None:
 
 def test_mistakes_in_what_is_given(masks: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty: no masks there"):
+    with pytest.raises(UserError, match="empty: no masks found"):
         find_masks(tmp_path / "empty")
     images = write_images(tmp_path / "images", {"other.png": PATTERN})
-    with pytest.raises(UserError, match=r"images: none of 3 masks, such as .*, has an image there"):
+    with pytest.raises(UserError, match=r"images: no images found for the 3 masks"):
         find_masks(masks, [images])
-    with pytest.raises(UserError, match="masks of 3 classes, but the run has 5 now; segment"):
+    with pytest.raises(UserError, match="the masks have 3 classes, but the run now has 5; run"):
         export("coco", masks, tmp_path / "out.json", classes=numbered_classes(5))
-    with pytest.raises(UserError, match=r"empty: no classes\.json there"):
+    with pytest.raises(UserError, match=r"empty: no classes\.json found"):
         written_classes(tmp_path / "empty")
     for content, message in (
         ("{", "cannot be read"),
-        ("{}", "holds no classes"),
-        ("[]", "holds no classes"),
+        ("{}", "contains no classes"),
+        ("[]", "contains no classes"),
         ("[3]", "cannot be read"),
         ('[{"name": "sky"}]', "cannot be read"),
         ("3", "cannot be read"),
@@ -125,20 +128,20 @@ def test_hidden_classes_are_left_out_and_numbers_close_up(masks: Path, tmp_path:
     with Image.open(tmp_path / "voc" / "SegmentationClass" / "b.png") as picture:
         numbers = np.array(picture)
     assert (numbers == np.array([255, 1, 2])[MASKS["b.png"]]).all()
-    with pytest.raises(UserError, match="all classes of the run are hidden"):
+    with pytest.raises(UserError, match="all classes are hidden"):
         export(
             "coco", masks, tmp_path / "new.json", classes=[replace(c, hidden=True) for c in classes]
         )
 
 
 def test_masks_of_other_classes_are_refused_whatever_their_number(masks: Path) -> None:
-    with pytest.raises(UserError, match="merged or split since then; segment the images again"):
+    with pytest.raises(UserError, match="merged or split after the masks were written; run"):
         exported_classes(merged(numbered_classes(4), [1, 2]), written_classes(masks), masks)
     write_classes(masks, merged(numbered_classes(4), [1, 2]), np.zeros(3, np.int64))
     assert written_classes(masks) == [(0,), (1, 2), (3,)]
-    with pytest.raises(UserError, match="merged or split since then"):
+    with pytest.raises(UserError, match="merged or split after"):
         exported_classes(CLASSES, written_classes(masks), masks)
-    with pytest.raises(UserError, match="merged or split since then"):
+    with pytest.raises(UserError, match="merged or split after"):
         exported_classes(merged(numbered_classes(4), [0, 1]), written_classes(masks), masks)
 
 
@@ -147,12 +150,12 @@ def test_masks_of_other_classes_are_refused_whatever_their_number(masks: Path) -
     [
         ("coco", "out.txt", r"out\.txt: must end in \.json"),
         ("geojson", "out.shp", r"out\.shp: must end in \.geojson or \.json"),
-        ("cvat", "masks.zip/", "is a folder; give a file"),
-        ("voc", "file", "is a file; give a folder"),
-        ("yolo", "masks/yolo", "lies among the masks"),
-        ("coco", "masks/coco.json", "lies among the masks"),
-        ("coco", "there.json", r"there\.json: exists already; add --overwrite"),
-        ("label-studio", "config.json", r"config\.xml: exists already; add --overwrite"),
+        ("cvat", "masks.zip/", "is a folder; this format needs a file"),
+        ("voc", "file", "is a file; this format needs a folder"),
+        ("yolo", "masks/yolo", "is inside the mask folder"),
+        ("coco", "masks/coco.json", "is inside the mask folder"),
+        ("coco", "there.json", r"there\.json: already exists; add --overwrite"),
+        ("label-studio", "config.json", r"config\.xml: already exists; add --overwrite"),
         ("yolo", "full", "full: is not empty; add --overwrite"),
         ("coco", "file/out.json", "a file exists where a folder is needed"),
     ],
@@ -201,13 +204,13 @@ def test_masks_are_read_as_they_are_written(
         read.append(path)
         return read_mask(path, classes)
 
-    def counted_add(writer: TextItems, text: str) -> None:
+    def counted_add(writer: JsonListWriter, text: str) -> None:
         ahead.append(len(read))
         add(writer, text)
 
-    add = TextItems.add
+    add = JsonListWriter.add
     monkeypatch.setattr(folder, "read_mask", counted_read)
-    monkeypatch.setattr(TextItems, "add", counted_add)
+    monkeypatch.setattr(JsonListWriter, "add", counted_add)
     export("coco", masks, tmp_path / "out.json", regions="class")
     # Three annotations a mask; the images come last.
     most = max(seen - number // 3 for number, seen in enumerate(ahead[: 3 * 200]))

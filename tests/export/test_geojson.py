@@ -25,13 +25,12 @@ from tests.export.exporting import (
 
 from segdistill.errors import UserError
 from segdistill.export import geojson
-from segdistill.export.geojson import densified
+from segdistill.export.geojson import densify
 
 NO_GEOREFERENCE = (
-    "has no georeference, so it cannot go into GeoJSON; leave this image out (segment only the"
-    " GeoTIFFs) or use --format coco"
+    "has no georeference, which GeoJSON needs; segment only the GeoTIFFs, or use --format coco"
 )
-NO_WAY = "its coordinate reference system cannot be brought to longitude and latitude"
+NO_WAY = "its coordinate reference system cannot be converted to longitude and latitude"
 UTM = "EPSG:32632"
 WGS84 = "EPSG:4326"
 NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 5_300_000)
@@ -98,7 +97,7 @@ def test_drawn_again_the_polygons_are_the_mask(
 
 def test_degrees_and_the_180th_meridian(tmp_path: Path) -> None:
     mask = np.zeros((4, 4), np.uint8)
-    # In Fiji, 1 km a pixel; the map's system begins west of the meridian and ends east of it.
+    # In Fiji, 1 km a pixel; the map's system starts west of the meridian and ends east of it.
     write_tiff(tmp_path / "t" / "a.tif", mask, "EPSG:32760", Affine(5e4, 0, 7e5, 0, -5e4, 8e6))
     write_tiff(tmp_path / "t" / "b.tif", mask, WGS84, Affine(0.01, 0, -3, 0, -0.01, 50))
     folder = write_masks(tmp_path / "masks", {"a.png": mask, "b.png": mask})
@@ -113,8 +112,8 @@ def test_degrees_and_the_180th_meridian(tmp_path: Path) -> None:
 
 
 def test_edges_are_shared_where_grid_lines_cross_them() -> None:
-    low = densified(np.array([[0, 0], [9, 0], [9, 1], [0, 1]]), longest=4)
-    high = densified(np.array([[3, 1], [7, 1], [7, 2], [3, 2]]), longest=4)
+    low = densify(np.array([[0, 0], [9, 0], [9, 1], [0, 1]]), spacing=4)
+    high = densify(np.array([[3, 1], [7, 1], [7, 2], [3, 2]]), spacing=4)
     assert {(4, 1), (8, 1)} <= set(map(tuple, low.tolist()))
     assert (4, 1) in set(map(tuple, high.tolist()))
 
@@ -134,8 +133,8 @@ def test_images_that_lie_nowhere_are_named(tmp_path: Path) -> None:
     assert [each.reason for each in done.skipped] == [
         f"{tiles / 'a.jpg'}: {NO_GEOREFERENCE}",
         f"{tiles / 'c.tif'}: {NO_WAY}",
-        f"{tiles / 'd.tif'}: its georeference makes no sense",
-        f"{tiles / 'e.tif'}: does not lie within longitudes -180 to 180 and latitudes -90 to 90",
+        f"{tiles / 'd.tif'}: invalid georeference",
+        f"{tiles / 'e.tif'}: coordinates outside longitude -180 to 180 and latitude -90 to 90",
         f"{tiles / 'f.tif'}: {NO_GEOREFERENCE}",
     ]
     with pytest.raises(UserError, match=r"a\.jpg: has no georeference"):

@@ -37,9 +37,11 @@ def read_prediction(prediction: dict[str, object], size: tuple[int, int]) -> Mas
     # The converter takes results as Label Studio exports them: with the value's parts outside.
     flat = [{**each, **each["value"]} for each in results]
     layers = decode_from_annotation("label", flat)
-    places = {each.name: each.index for each in CLASSES}
+    class_indices = {each.name: each.index for each in CLASSES}
     names = [key.removeprefix("label-").rpartition("-")[0] for key in layers]
-    parts = [(places[name], layer > 0) for name, layer in zip(names, layers.values(), strict=True)]
+    parts = [
+        (class_indices[name], layer > 0) for name, layer in zip(names, layers.values(), strict=True)
+    ]
     return painted(parts, size)
 
 
@@ -65,8 +67,8 @@ def test_its_converter_decodes_the_masks(masks: Path, tmp_path: Path, regions: s
 
 def test_its_converter_reads_the_configuration(masks: Path, tmp_path: Path) -> None:
     done = export("label-studio", masks, tmp_path / "out.json", tmp_path / "images")
-    assert done.beside == tmp_path / "out.xml"
-    text = done.beside.read_text()
+    assert done.sidecar == tmp_path / "out.xml"
+    text = done.sidecar.read_text()
     read = parse_config(text)["label"]
     assert read["type"] == "BrushLabels"
     assert read["to_name"] == ["image"]

@@ -51,8 +51,8 @@ def test_polygons_are_valid_and_turn_the_right_way(mask: Mask) -> None:
 def test_the_outlines_of_a_whole_class_draw_it(mask: Mask) -> None:
     regions = find_regions(mask, connected=False)
     traced = outlines(regions.numbers, len(regions.classes))
-    for place, rings in zip(regions.classes, traced, strict=True):
-        assert (filled(rings, mask.shape) == (mask == place)).all()
+    for class_index, rings in zip(regions.classes, traced, strict=True):
+        assert (filled(rings, mask.shape) == (mask == class_index)).all()
 
 
 def test_no_corner_is_wasted() -> None:
@@ -87,7 +87,7 @@ def test_shapes_know_their_area_and_box(connected: bool) -> None:
         left, top, width, height = shape.box
         assert (left, top) == (columns.min(), rows.min())
         assert (left + width, top + height) == (columns.max() + 1, rows.max() + 1)
-        assert (mask[rows, columns] == shape.place).all()
+        assert (mask[rows, columns] == shape.class_index).all()
 
 
 def test_an_image_of_one_pixel_and_one_of_nothing() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.export.exporting import PATTERN, random_mask
 
-from segdistill.export.regions import cut_out, find_regions
+from segdistill.export.regions import find_regions, iterate_regions
 
 
 @pytest.mark.parametrize("connected", [True, False])
@@ -14,7 +14,7 @@ def test_regions_make_up_the_mask(connected: bool) -> None:
         inside = mask != 255
         assert ((regions.numbers > 0) == inside).all()
         assert (regions.classes[regions.numbers[inside] - 1] == mask[inside]).all()
-        found = list(cut_out(regions))
+        found = list(iterate_regions(regions))
         assert [each.number for each in found] == list(range(1, len(regions.classes) + 1))
         for each in found:
             h, w = each.pixels.shape

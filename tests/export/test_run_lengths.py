@@ -52,9 +52,9 @@ def test_coco_run_lengths_are_those_of_pycocotools(mask: Mask) -> None:
 def test_any_lengths_are_compressed_as_pycocotools_does(regions: list[list[int]]) -> None:
     # It counts in 32 bits, so that the sum may not be more.
     regions = [[count % (2**31 // len(counts)) for count in counts] for counts in regions]
-    begins = np.cumsum([0, *map(len, regions)])
+    starts = np.cumsum([0, *map(len, regions)])
     values = np.array([count for counts in regions for count in counts], np.int64)
-    texts = compressed_counts(Counts(values, begins))
+    texts = compressed_counts(Counts(values, starts))
     for text, counts in zip(texts, regions, strict=True):
         size = sum(counts)
         theirs = coco_masks.frPyObjects({"size": [1, size], "counts": counts}, 1, size)

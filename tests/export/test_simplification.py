@@ -11,7 +11,7 @@ from tests.export.exporting import export, filled, write_masks
 from segdistill.export.polygons import outlines, ring_area, without_holes
 from segdistill.export.regions import find_regions
 from segdistill.export.shapes import find_shapes
-from segdistill.export.simplification import simplified
+from segdistill.export.simplification import simplify_polygons
 
 MASKS = arrays.arrays(
     np.uint8,
@@ -29,7 +29,7 @@ def polygons_of(mask: np.ndarray) -> list[list[np.ndarray]]:
 @given(mask=MASKS, tolerance=st.sampled_from([0.5, 1.0, 3.0]))
 def test_polygons_stay_valid_and_apart(mask: np.ndarray, tolerance: float) -> None:
     before = polygons_of(mask)
-    after = simplified(before, tolerance)
+    after = simplify_polygons(before, tolerance)
     shapes = []
     for old, new in zip(before, after, strict=True):
         assert len(old) == len(new)
@@ -50,7 +50,7 @@ def test_polygons_stay_valid_and_apart(mask: np.ndarray, tolerance: float) -> No
 @settings(max_examples=100, deadline=None)
 @given(mask=MASKS)
 def test_holes_joined_to_the_ring_around_them_enclose_the_same(mask: np.ndarray) -> None:
-    for polygon in simplified(polygons_of(mask), 1.0):
+    for polygon in simplify_polygons(polygons_of(mask), 1.0):
         ring = without_holes(polygon)
         expected = sum(ring_area(each) for each in polygon)
         assert ring_area(ring) == pytest.approx(expected, abs=1e-6)

@@ -42,9 +42,9 @@ EXPECTED_MAP = [("background", (0, 0, 0)), *((each.name, each.colour) for each i
 
 def test_voc_masks_have_numbers_and_colours(masks: Path, tmp_path: Path) -> None:
     done = export("voc", masks, tmp_path / "out")
-    assert done.beside == tmp_path / "out" / "labelmap.txt"
+    assert done.sidecar == tmp_path / "out" / "labelmap.txt"
     ignored = ("ignored", (224, 224, 192))
-    assert read_label_map(done.beside.read_text()) == [*EXPECTED_MAP, ignored]
+    assert read_label_map(done.sidecar.read_text()) == [*EXPECTED_MAP, ignored]
     for name, mask in MASKS.items():
         with Image.open(tmp_path / "out" / "SegmentationClass" / name) as picture:
             assert picture.mode == "P"
@@ -92,8 +92,8 @@ def test_cvat_masks_are_painted_in_the_colours_of_the_label_map(
                 with archive.open(f"{folder}/{name}") as file, Image.open(file) as picture:
                     assert picture.mode == "RGB"
                     assert (np.array(picture) == table[np.where(mask == 255, 0, mask + 1)]).all()
-    assert done.beside == tmp_path / "out.labels.json"
-    assert json.loads(done.beside.read_text())[0] == {
+    assert done.sidecar == tmp_path / "out.labels.json"
+    assert json.loads(done.sidecar.read_text())[0] == {
         "name": "sky",
         "color": "#4682b4",
         "attributes": [],
@@ -112,13 +112,13 @@ def test_datumaro_reads_the_masks(masks: Path, tmp_path: Path, name: str) -> Non
         zipfile.ZipFile(tmp_path / "out.zip").extractall(folder)
     data = datumaro.Dataset.import_from(str(folder), "voc_segmentation")
     labels = [each.name for each in data.categories()[datumaro.AnnotationType.label].items]
-    places = {each.name: each.index for each in CLASSES}
+    class_indices = {each.name: each.index for each in CLASSES}
     found: dict[str, Mask] = {}
     for item in data:
         parts = [
-            (places[labels[each.label]], np.asarray(each.image) > 0)
+            (class_indices[labels[each.label]], np.asarray(each.image) > 0)
             for each in item.annotations
-            if each.label < len(labels) and labels[each.label] in places
+            if each.label < len(labels) and labels[each.label] in class_indices
         ]
         found[f"{item.id}.png"] = painted(parts, MASKS[f"{item.id}.png"].shape)
     assert found.keys() == MASKS.keys()
@@ -131,15 +131,21 @@ def test_datumaro_reads_the_masks(masks: Path, tmp_path: Path, name: str) -> Non
     [
         (
             [SegmentClass(0, "a", (1, 1, 1)), SegmentClass(1, "b", (1, 1, 1))],
-            "classes 0 and 1 both have the colour #010101",
+            "classes 0 and 1 have the same colour #010101",
         ),
-        ([SegmentClass(0, "background", (1, 1, 1))], "cannot hold the name 'background'; give"),
-        ([SegmentClass(0, "a", (0, 0, 0))], "class 0: this format keeps the colour #000000"),
-        ([SegmentClass(0, " a", (1, 1, 1))], "cannot hold the name ' a'; give it another"),
-        ([SegmentClass(0, "a:b", (1, 1, 1))], "class 0: this format cannot hold the name 'a:b'"),
-        ([SegmentClass(0, "#a", (1, 1, 1))], "cannot hold the name '#a'"),
-        ([SegmentClass(0, "a\n", (1, 1, 1))], "cannot hold the name"),
-        (numbered_classes(255), "255 classes: this format holds at most 254"),
+        (
+            [SegmentClass(0, "background", (1, 1, 1))],
+            "does not support the name 'background'; choose",
+        ),
+        ([SegmentClass(0, "a", (0, 0, 0))], "class 0: this format reserves the colour #000000"),
+        ([SegmentClass(0, " a", (1, 1, 1))], "does not support the name ' a'; choose another"),
+        (
+            [SegmentClass(0, "a:b", (1, 1, 1))],
+            "class 0: this format does not support the name 'a:b'",
+        ),
+        ([SegmentClass(0, "#a", (1, 1, 1))], "does not support the name '#a'"),
+        ([SegmentClass(0, "a\n", (1, 1, 1))], "does not support the name"),
+        (numbered_classes(255), "255 classes: this format supports at most 254"),
     ],
 )
 def test_classes_that_cannot_be_held_are_refused(classes: list[SegmentClass], message: str) -> None:

@@ -20,7 +20,7 @@ from tests.export.exporting import (
 )
 
 from segdistill.errors import UserError
-from segdistill.export.yolo import subsets_of
+from segdistill.export.yolo import split_subsets
 
 MASKS = {"a.png": PATTERN, "b.png": random_mask(1)}
 MASKS_IN_FOLDERS = {**MASKS, "more/c.png": random_mask(2)}
@@ -44,7 +44,7 @@ def read_label_file(path: Path, size: tuple[int, int]) -> Mask:
 def test_label_files_hold_the_masks(tmp_path: Path) -> None:
     folder = write_masks(tmp_path / "masks", MASKS_IN_FOLDERS)
     done = export("yolo", folder, tmp_path / "out", split=0.0)
-    assert done.beside == tmp_path / "out" / "data.yaml"
+    assert done.sidecar == tmp_path / "out" / "data.yaml"
     for name, mask in MASKS_IN_FOLDERS.items():
         path = (tmp_path / "out" / "labels" / "train" / name).with_suffix(".txt")
         assert (read_label_file(path, mask.shape) == mask).all()
@@ -81,8 +81,8 @@ def test_supervision_reads_it(tmp_path: Path) -> None:
             assert found.mask is not None
             assert found.class_id is not None
             right = np.zeros(mask.shape, bool)
-            for place, pixels in zip(found.class_id, found.mask, strict=True):
-                right |= pixels & (mask == place)
+            for class_index, pixels in zip(found.class_id, found.mask, strict=True):
+                right |= pixels & (mask == class_index)
             # Its polygons take in the pixels that their lines run through, as OpenCV's do.
             assert right.sum() / (mask != 255).sum() > 0.99
 
@@ -129,7 +129,7 @@ def test_labels_of_another_export_never_stay_among_these(tmp_path: Path) -> None
     out = tmp_path / "out"
     export("yolo", write_masks(tmp_path / "masks", MASKS), out, split=0.0)
     fewer = write_masks(tmp_path / "fewer", {"a.png": PATTERN})
-    with pytest.raises(UserError, match=r"labels/train/b\.txt: of another export"):
+    with pytest.raises(UserError, match=r"labels/train/b\.txt: label file of another export"):
         export("yolo", fewer, out, overwrite=True, split=0.0)
     assert (out / "data.yaml").exists()
     # A mask that is damaged now leaves no label of before.
@@ -159,22 +159,22 @@ def test_the_validation_set_is_another_one(tmp_path: Path) -> None:
     data = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
     assert (data["train"], data["val"]) == ("images/train", "images/val")
     # An image keeps its subset when others join.
-    more = subsets_of([*(Path(name).stem for name in masks), "new"], 0.3)
+    more = split_subsets([*(Path(name).stem for name in masks), "new"], 0.3)
     for name, stems in subsets.items():
         assert all(more[stem] == f"{name}/{stem}" for stem in stems)
 
 
 def test_folders_called_train_and_val_are_kept() -> None:
-    assert subsets_of(["city/train/a", "city/val/b"], 0.2) == {
+    assert split_subsets(["city/train/a", "city/val/b"], 0.2) == {
         "city/train/a": "train/city/a",
         "city/val/b": "val/city/b",
     }
-    assert set(subsets_of(["a"], 0.2).values()) == {"train/a"}
-    assert sorted(each.split("/")[0] for each in subsets_of(["a", "b"], 0.01).values()) == [
+    assert set(split_subsets(["a"], 0.2).values()) == {"train/a"}
+    assert sorted(each.split("/")[0] for each in split_subsets(["a", "b"], 0.01).values()) == [
         "train",
         "val",
     ]
-    assert sorted(each.split("/")[0] for each in subsets_of(["a", "b"], 0.99).values()) == [
+    assert sorted(each.split("/")[0] for each in split_subsets(["a", "b"], 0.99).values()) == [
         "train",
         "val",
     ]

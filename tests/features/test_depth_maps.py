@@ -35,8 +35,8 @@ def ramp(path: Path) -> Path:
 def maps_of(views: list[View], tmp_path: Path, settings: DepthSettings | None = None) -> DepthMaps:
     path = ramp(tmp_path / "ramp.png")
     store = FeatureStore(tmp_path / "store", max_bytes=10**7)
-    of_image = {view.image.file.path: path for view in views[:2]}
-    return DepthMaps(views, [GRID] * len(views), of_image, settings or DepthSettings(), store)
+    depth_paths = {view.image.file.path: path for view in views[:2]}
+    return DepthMaps(views, [GRID] * len(views), depth_paths, settings or DepthSettings(), store)
 
 
 def test_a_ramp_comes_out_as_a_ramp(views: list[View], tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_crops_carry_their_depth(views: list[View], tmp_path: Path) -> None:
     images = [view.image for view in views]
     crops = views_of(images, Viewing(64, 16), crops="five")
     maps = maps_of(views, tmp_path)
-    cut = DepthMaps(crops, [GRID] * len(crops), maps.of_image, DepthSettings(), maps.store)
+    cut = DepthMaps(crops, [GRID] * len(crops), maps.depth_paths, DepthSettings(), maps.store)
     grid = cut[1]  # the upper right quarter
     assert grid is not None
     np.testing.assert_allclose(grid.distance[0], (48 + np.arange(12) * 4 + 2.5) * 100, rtol=1e-6)

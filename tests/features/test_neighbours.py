@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.helpers import golden
 
 from segdistill.features import neighbours as neighbours_module
-from segdistill.features.inverted_file import InvertedFile, learned_centroids
+from segdistill.features.inverted_file import InvertedFile, learn_centroids
 from segdistill.features.neighbours import MIN_RECALL, nearest_neighbours, recall
 
 
@@ -67,7 +67,7 @@ def test_blocks_find_what_one_search_of_all_finds(monkeypatch: pytest.MonkeyPatc
     index.add(descriptors.numpy())
     _, whole = index.search(descriptors.numpy(), 8)
     expected = [[other for other in row if other != own][:7] for own, row in enumerate(whole)]
-    monkeypatch.setattr(neighbours_module, "QUERIES_AT_ONCE", 64)
+    monkeypatch.setattr(neighbours_module, "QUERY_BLOCK", 64)
     assert nearest_neighbours(descriptors, 7).tolist() == expected
 
 
@@ -77,8 +77,8 @@ def test_approximate_neighbours_are_nearly_all_true(
 ) -> None:
     descriptors = frames_of(6000)
     with caplog.at_level(logging.INFO, logger="segdistill"):
-        found = nearest_neighbours(descriptors, count, exact_up_to=5999)
-    assert "lists searched, recall" in caplog.text
+        found = nearest_neighbours(descriptors, count, max_exact=5999)
+    assert "lists, recall" in caplog.text
     assert found.shape == (6000, count)
     assert (found != torch.arange(6000)[:, None]).all()
     assert all(len(set(row)) == count for row in found.tolist())
@@ -90,8 +90,8 @@ def test_approximate_neighbours_are_nearly_all_true(
 
 def test_a_seed_finds_the_same_neighbours_again() -> None:
     descriptors = frames_of(4000)
-    first = nearest_neighbours(descriptors, 7, exact_up_to=0, seed=3)
-    again = nearest_neighbours(descriptors.clone(), 7, exact_up_to=0, seed=3)
+    first = nearest_neighbours(descriptors, 7, max_exact=0, seed=3)
+    again = nearest_neighbours(descriptors.clone(), 7, max_exact=0, seed=3)
     assert torch.equal(first, again)
 
 
@@ -100,14 +100,14 @@ def test_descriptors_without_structure_are_searched_exactly(
 ) -> None:
     noise = F.normalize(torch.randn(3000, 64, generator=torch.Generator().manual_seed(0)), dim=1)
     with caplog.at_level(logging.INFO, logger="segdistill"):
-        found = nearest_neighbours(noise, 7, exact_up_to=0)
-    assert "searched exactly" in caplog.text
+        found = nearest_neighbours(noise, 7, max_exact=0)
+    assert "exact search" in caplog.text
     assert torch.equal(found, nearest_neighbours(noise, 7))
 
 
 @pytest.mark.parametrize("images", [2, 3, 40])
 def test_few_or_identical_images_do_not_trouble_the_approximate_search(images: int) -> None:
-    found = nearest_neighbours(torch.ones(images, 1), 7, exact_up_to=0)
+    found = nearest_neighbours(torch.ones(images, 1), 7, max_exact=0)
     assert found.shape == (images, min(7, images - 1))
     assert (found != torch.arange(images)[:, None]).all()
 
@@ -117,7 +117,7 @@ def test_all_images_but_a_few_identical() -> None:
         torch.rand(2000, 8, generator=torch.Generator().manual_seed(0)), dim=1
     )
     descriptors[100:] = descriptors[0]
-    found = nearest_neighbours(descriptors, 7, exact_up_to=0)
+    found = nearest_neighbours(descriptors, 7, max_exact=0)
     assert (found != torch.arange(2000)[:, None]).all()
     scores = similarities(descriptors, found)
     assert scores[100:].min() == pytest.approx(1)
@@ -156,7 +156,7 @@ def test_searching_all_lists_is_exact_and_the_lists_needed_suffice() -> None:
 def test_lists_that_hold_too_few_say_so() -> None:
     lists = InvertedFile(frames_of(1000).numpy(), seed=0)
     scores, found = lists.search(np.array([3]), 900, 1)
-    members = set(lists.members(int(lists.home[3])).tolist())
+    members = set(lists.members(int(lists.assignments[3])).tolist())
     assert set(found[0].tolist()) == {*members, -1}
     assert (found[0] >= 0).sum() == len(members)
     assert scores[0, 0] == pytest.approx(1)
@@ -164,7 +164,7 @@ def test_lists_that_hold_too_few_say_so() -> None:
 
 def test_centroids_are_unit_vectors_and_depend_on_the_seed_alone() -> None:
     vectors = frames_of(1000).numpy()
-    centroids = learned_centroids(vectors, seed=1)
+    centroids = learn_centroids(vectors, seed=1)
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
-    np.testing.assert_array_equal(centroids, learned_centroids(vectors, seed=1))
-    assert not np.array_equal(centroids, learned_centroids(vectors, seed=2))
+    np.testing.assert_array_equal(centroids, learn_centroids(vectors, seed=1))
+    assert not np.array_equal(centroids, learn_centroids(vectors, seed=2))

@@ -35,7 +35,7 @@ def test_the_map_longest_unused_goes_first(tmp_path: Path) -> None:
     store.touch(TINY, "aaaa")
     size = store.path(TINY, "aaaa").stat().st_size
     small = FeatureStore(tmp_path, max_bytes=3 * size)
-    assert small.room_for_new(size, set()) == size
+    assert small.make_room(size, set()) == size
     assert [small.has(TINY, key) for key in ("aaaa", "bbbb", "cccc")] == [True, False, True]
 
 
@@ -43,7 +43,7 @@ def test_maps_in_use_stay(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path, max_bytes=10**6)
     store.write(TINY, "aaaa", MAP)
     full = FeatureStore(tmp_path, max_bytes=1)
-    assert full.room_for_new(1000, {full.path(TINY, "aaaa")}) == 0
+    assert full.make_room(1000, {full.path(TINY, "aaaa")}) == 0
     assert full.has(TINY, "aaaa")
 
 
@@ -71,7 +71,7 @@ def test_what_was_never_finished_is_no_map_and_goes(tmp_path: Path) -> None:
     [content] = store.contents()
     size = store.path(TINY, "abcd").stat().st_size
     assert (content.maps, content.size) == (1, size + leftover.stat().st_size)
-    assert store.room_for_new(100, set()) == 100
+    assert store.make_room(100, set()) == 100
     assert not leftover.exists()
     assert store.has(TINY, "abcd")
 
@@ -84,7 +84,7 @@ def test_a_place_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
 
 def test_a_file_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="must be a folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         FeatureStore(tmp_path / "file", max_bytes=1)
 
 
@@ -133,6 +133,6 @@ def test_the_oldest_go_and_no_more_than_must(
             if sum(left.values()) + wanted > bound and key not in in_use:
                 del left[key]
         small = FeatureStore(Path(folder), max_bytes=bound)
-        room = small.room_for_new(wanted, {small.path(TINY, key) for key in in_use})
+        room = small.make_room(wanted, {small.path(TINY, key) for key in in_use})
         assert [key for key in keys if small.has(TINY, key)] == list(left)
         assert room == max(0, min(wanted, bound - sum(left.values())))

@@ -224,7 +224,7 @@ def test_normalising_forgets_scale_and_shift(
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(UserError, match=r"must be above 0|a camera of known height"):
+    with pytest.raises(UserError, match=r"must be above 0|need the camera height"):
         DepthSettings(**wrong)  # type: ignore[arg-type]
 
 

@@ -64,7 +64,7 @@ def test_where_depth_lies_seen_from_the_folder_itself(
     assert depth_folder_beside(".").resolve() == tmp_path / "layout/depth"
     monkeypatch.chdir(tmp_path / "layout/imgs/train")
     assert depth_folder_beside(".").resolve() == tmp_path / "layout/depth/train"
-    with pytest.raises(UserError, match="no folder beside it"):
+    with pytest.raises(UserError, match="no folder next to it"):
         depth_folder_beside("/")
 
 

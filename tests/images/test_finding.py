@@ -70,12 +70,12 @@ def test_kinds_are_counted(
         write(tmp_path / name)
     with caplog.at_level(logging.WARNING, logger="segdistill"):
         assert names(tmp_path) == ["a.png", "b.avif"]
-        assert "1 file of a kind that cannot be read: .nef (1)" in caplog.text
+        assert "1 file in a format that cannot be read: .nef (1)" in caplog.text
         caplog.clear()
         # As where Pillow was built without AVIF.
         monkeypatch.setattr(Image, "registered_extensions", dict)
         assert names(tmp_path) == ["a.png"]
-        assert "2 files of kinds that cannot be read: .avif (1), .nef (1)" in caplog.text
+        assert "2 files in formats that cannot be read: .avif (1), .nef (1)" in caplog.text
 
 
 def test_what_segdistill_wrote_is_passed_over(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_names_are_fit_for_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("none", "none: no such file or folder"),
         ("", "no such file|no images"),
-        ("x" * 5000, "cannot be looked up"),
+        ("x" * 5000, "cannot be accessed"),
         (3, "3: must be a path or a pattern"),
         (None, "None: must be a path or a pattern"),
     ],

@@ -48,7 +48,7 @@ def test_nothing_there_is_an_error_that_tells_the_mend(tmp_path: Path) -> None:
         find_images(tmp_path)
     with pytest.raises(UserError, match="no such file or folder"):
         find_images(tmp_path / "none")
-    with pytest.raises(UserError, match="matches no image"):
+    with pytest.raises(UserError, match="no images match"):
         find_images(f"{tmp_path}/*.png")
 
 

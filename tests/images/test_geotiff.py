@@ -65,7 +65,7 @@ def test_large_tiffs_are_read_by_windows(tmp_path: Path, monkeypatch: pytest.Mon
     np.testing.assert_array_equal(pixels, striped_image(0)[5:20, 30:70])
     assert valid.all()
     monkeypatch.setattr(raster_module, "MOST_PIXELS_HELD", 2000)
-    with pytest.raises(UnreadableImageError, match="cut it up"):
+    with pytest.raises(UnreadableImageError, match="split it into tiles"):
         read_image(path)
 
 

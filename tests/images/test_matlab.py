@@ -61,7 +61,7 @@ def test_other_byte_order_and_doubles_stored_in_bytes() -> None:
         ({"img": {"a": 1}}, "real numbers"),
         ({"img": np.array([[1, "x"]], object)}, "real numbers"),
         ({"img": np.ones((2, 2)) * 1j}, "real numbers"),
-        ({"img": np.zeros((0, 4))}, "unusable size"),
+        ({"img": np.zeros((0, 4))}, "unusable shape"),
     ],
 )
 def test_what_is_no_array_of_numbers_is_refused(arrays: dict[str, object], reason: str) -> None:
@@ -79,7 +79,7 @@ def test_a_huge_size_is_refused_before_memory_is_taken() -> None:
     content = bytearray(matlab({"img": np.ones((4, 4), np.uint8)}))
     place = content.index(struct.pack("<ii", 4, 4))
     content[place : place + 8] = struct.pack("<ii", 2**30, 2**30)
-    with pytest.raises(MatlabFileError, match="unusable size"):
+    with pytest.raises(MatlabFileError, match="unusable shape"):
         read_matlab_array(bytes(content), "img")
 
 

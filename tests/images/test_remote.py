@@ -75,7 +75,9 @@ def test_what_is_no_image_is_told(bucket: str, caplog: pytest.LogCaptureFixture)
     system = fsspec.filesystem("memory")
     for name in ("phone/a.heic", "phone/b.HEIC", "phone/c.mp4", "phone/d.txt"):
         system.pipe_file(f"/bucket/{name}", b"")
-    with pytest.raises(UserError, match=r"only 2 files of kinds that cannot be read: \.heic \(2\)"):
+    with pytest.raises(
+        UserError, match=r"only 2 files in formats that cannot be read: \.heic \(2\)"
+    ):
         find_remote_images(f"{bucket}/phone")
     with caplog.at_level("WARNING"):
         assert len(find_remote_images(bucket)) == len(ALL)

@@ -11,7 +11,7 @@ from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
-from segdistill.images.finding import picture_names
+from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.inference.folder import (
     MaskOptions,
@@ -74,20 +74,20 @@ def test_upsampling_is_a_choice_and_large_images_are_not_held(
 
     guided = written("guided", "guided")
     assert guided != written("bilinear", "bilinear")
-    monkeypatch.setattr("segdistill.inference.mask_files.MOST_BYTES_HELD", 0)
+    monkeypatch.setattr("segdistill.inference.mask_files.MAX_BYTES_HELD", 0)
     assert written("decoded twice", "guided") == guided
 
 
 def test_names_do_not_collide() -> None:
     files = [ImageFile(Path(name), Path(name)) for name in ("a/x.jpg", "a/x.tif", "b/x.jpg")]
-    names = [name.as_posix() for name in picture_names(files)]
+    names = [name.as_posix() for name in output_names(files)]
     assert names == ["a/x.jpg.png", "a/x.tif.png", "b/x.png"]
 
 
 def test_masks_are_not_replaced_unasked(tmp_path: Path, photos: Path, segmenter: Segmenter) -> None:
     files, out = find_images(photos), tmp_path / "masks"
     segment_files(segmenter, files[:1], out, MaskOptions())
-    with pytest.raises(UserError, match="1 of 3 masks exist"):
+    with pytest.raises(UserError, match="1 of 3 masks already exist"):
         check_masks_folder(files, out, MaskOptions())
     check_masks_folder(files, out, MaskOptions(overwrite=True))
     with pytest.raises(UserError, match="choose one"):
@@ -99,10 +99,10 @@ def test_resuming_writes_only_what_is_missing(
 ) -> None:
     files, out = find_images(photos), tmp_path / "masks"
     segment_files(segmenter, files[:1], out, MaskOptions())
-    before = (out / picture_names(files)[0]).stat().st_mtime_ns
+    before = (out / output_names(files)[0]).stat().st_mtime_ns
     done = segment_files(segmenter, files, out, MaskOptions(resume=True))
     assert (done.kept, done.written) == (1, 2)
-    assert (out / picture_names(files)[0]).stat().st_mtime_ns == before
+    assert (out / output_names(files)[0]).stat().st_mtime_ns == before
     classes = json.loads((out / "classes.json").read_text())
     assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
 
@@ -136,7 +136,7 @@ def test_images_of_many_sizes_give_their_own_masks(
     done = segment_files(segmenter, files, out, MaskOptions())
     assert (done.written, len(done.skipped)) == (8, 1)
     counted = np.zeros(3, np.int64)
-    for file, name in zip(files, picture_names(files), strict=True):
+    for file, name in zip(files, output_names(files), strict=True):
         if file.name.suffix == ".png":
             mask = np.array(Image.open(out / name))
             np.testing.assert_array_equal(mask, segmenter.segment(file.path))

@@ -25,8 +25,8 @@ def test_the_frames_of_a_video(tmp_path: Path) -> None:
     with open_video(path) as video:
         sequence = frames_of_video(video, tmp_path / "masks", every=3)
         frames = list(sequence.frames)
-        assert sequence.shown.rate == Fraction(10, 3)
-        seconds = [float(frame.time * sequence.shown.time_base) for frame in frames]
+        assert sequence.video_format.rate == Fraction(10, 3)
+        seconds = [float(frame.time * sequence.video_format.time_base) for frame in frames]
     assert sequence.count == 3
     assert sequence.overlay == tmp_path / "masks/clip.overlay.mp4"
     names = ["frame_000001.png", "frame_000004.png", "frame_000007.png"]
@@ -54,7 +54,7 @@ def test_the_frames_of_files(tmp_path: Path) -> None:
         ("c.png", 1),
         ("e.png", 2),
     ]
-    assert video.shown.rate == 1 / video.shown.time_base == 25
+    assert video.video_format.rate == 1 / video.video_format.time_base == 25
     assert not read
     frames[1].pixels()
     assert read == ["c.jpg"]
@@ -62,7 +62,7 @@ def test_the_frames_of_files(tmp_path: Path) -> None:
 
 def test_only_videos_know_every_and_smooth() -> None:
     for wrong in (MaskOptions(every=2), MaskOptions(smooth=0.0)):
-        with pytest.raises(UserError, match="is for videos; add --video"):
+        with pytest.raises(UserError, match="only for videos; add --video"):
             check_video_options(wrong, videos=False)
         check_video_options(wrong, videos=True)
     check_video_options(MaskOptions(video=True, every=2, smooth=0.5), videos=False)
@@ -72,16 +72,16 @@ def test_only_videos_know_every_and_smooth() -> None:
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     check_video_folder(tmp_path, "clip", MaskOptions())
     (tmp_path / "clip.overlay.mp4").write_text("")
-    with pytest.raises(UserError, match=r"clip\.overlay\.mp4: exists already; add --overwrite"):
+    with pytest.raises(UserError, match=r"clip\.overlay\.mp4: already exists; add --overwrite"):
         check_video_folder(tmp_path, "clip", MaskOptions())
     (tmp_path / "clip.overlay.mp4").unlink()
     (tmp_path / "frame_000001.scores.npy").write_text("")
     (tmp_path / "frame_000001-corrected.png").write_text("")
     check_video_folder(tmp_path, "clip", MaskOptions())
-    with pytest.raises(UserError, match=r"000001\.scores\.npy: exists already; add --overwrite"):
+    with pytest.raises(UserError, match=r"000001\.scores\.npy: already exists; add --overwrite"):
         check_video_folder(tmp_path, "clip", MaskOptions(scores=True))
     (tmp_path / "frame_000001.png").write_text("")
-    with pytest.raises(UserError, match="1 masks exist already; add --resume"):
+    with pytest.raises(UserError, match="1 masks already exist; add --resume"):
         check_video_folder(tmp_path, "clip", MaskOptions())
     with pytest.raises(UserError, match="choose one"):
         check_video_folder(tmp_path, "clip", MaskOptions(overwrite=True, resume=True))

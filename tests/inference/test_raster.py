@@ -27,8 +27,8 @@ from segdistill.images.labels import VOID
 from segdistill.images.resize import resize_image
 from segdistill.inference import raster as module
 from segdistill.inference.folder import MaskOptions, check_masks_folder, segment_files
-from segdistill.inference.raster import seen_size, segment_raster, viewed_part
-from segdistill.model import mask_bands
+from segdistill.inference.raster import backbone_input_size, resized_window, segment_raster
+from segdistill.model import large_image_masks
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
@@ -46,7 +46,7 @@ def segmenter() -> Segmenter:
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut even small images up."""
     monkeypatch.setattr(module, "WINDOW_BYTES", 40_000)
-    monkeypatch.setattr(mask_bands, "BAND_BYTES", 1)
+    monkeypatch.setattr(large_image_masks, "BAND_BYTES", 1)
 
 
 def scene(height: int = 700, width: int = 530) -> NDArray[np.uint8]:
@@ -96,7 +96,7 @@ def test_parts_equal_those_of_the_resized_whole(tmp_path: Path, size: tuple[int,
     with open_raster(path) as raster:
         for top in range(0, size[0], 70):
             rows, columns = slice(top, min(top + 70, size[0])), slice(size[1] // 3, size[1])
-            part = viewed_part(raster, size, rows, columns).astype(int)
+            part = resized_window(raster, size, rows, columns).astype(int)
             # Pillow goes through rows or columns first, as it thinks best, and rounds between.
             assert np.abs(part - whole[rows, columns]).max() <= 2
             assert np.abs(part - whole[rows, columns]).mean() < 0.3
@@ -147,11 +147,11 @@ def test_ground_control_points_are_kept(tmp_path: Path, segmenter: Segmenter) ->
 
 
 def test_scenes_are_seen_at_the_scale_of_training(tmp_path: Path, segmenter: Segmenter) -> None:
-    assert seen_size(segmenter, (1000, 2000), None) == (64, 128)
+    assert backbone_input_size(segmenter, (1000, 2000), None) == (64, 128)
     segmenter.settings = replace(segmenter.settings, scale=0.5)
-    assert seen_size(segmenter, (1000, 2000), None) == (496, 992)
-    assert seen_size(segmenter, (3, 5000), None) == (16, 2496)
-    assert seen_size(segmenter, (1000, 2000), 64) == (64, 128)
+    assert backbone_input_size(segmenter, (1000, 2000), None) == (496, 992)
+    assert backbone_input_size(segmenter, (3, 5000), None) == (16, 2496)
+    assert backbone_input_size(segmenter, (1000, 2000), 64) == (64, 128)
 
 
 def test_large_scenes_seen_small_are_told(
@@ -159,7 +159,7 @@ def test_large_scenes_seen_small_are_told(
 ) -> None:
     path = write_raster(tmp_path / "a.tif", bands_of(scene()))
     segment_raster(segmenter, path, tmp_path / "mask.tif", MaskOptions())
-    assert "530 x 700 pixels, seen as 64 x 80; --resolution N" in caplog.text
+    assert "530 x 700 pixels, reduced to 64 x 80; set --resolution N" in caplog.text
     caplog.clear()
     segment_raster(segmenter, path, tmp_path / "mask.tif", MaskOptions(resolution=64))
     segmenter.settings = replace(segmenter.settings, scale=0.1)
@@ -177,7 +177,7 @@ def test_nothing_is_replaced_unasked_and_what_is_there_is_kept(
     Image.fromarray(striped_image(3)).save(folder / "a.jpg")
     files = find_images(folder)
     segment_files(segmenter, files[:3], out, MaskOptions())
-    with pytest.raises(UserError, match="3 of 4 masks exist"):
+    with pytest.raises(UserError, match="3 of 4 masks already exist"):
         check_masks_folder(files, out, MaskOptions())
     with pytest.raises(UserError, match="would replace the image"):
         check_masks_folder(files, folder, MaskOptions(overwrite=True))

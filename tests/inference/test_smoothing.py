@@ -8,11 +8,11 @@ from tests.helpers import striped_image
 
 from segdistill.images.resize import resize_image
 from segdistill.inference.smoothing import (
-    FINER,
+    SUBDIVISIONS,
     ScoreSmoother,
+    block_colours,
     find_motion,
-    moved,
-    places_of,
+    warp,
 )
 
 
@@ -62,16 +62,16 @@ def test_scores_go_along_with_what_they_are_of() -> None:
 
 def test_motion_is_found_and_undone() -> None:
     image = texture(3)
-    before = places_of(image, (16, 20))
-    assert before.shape == (3, 16 * FINER, 20 * FINER)
+    before = block_colours(image, (16, 20))
+    assert before.shape == (3, 16 * SUBDIVISIONS, 20 * SUBDIVISIONS)
     after = before.roll((3, -5), dims=(1, 2))
     motion = find_motion(after, before)
     inner = (slice(None), slice(3, -3), slice(3, -3))
     assert (motion.shift[inner] == torch.tensor([-3.0, 5.0])[:, None, None]).all()
     assert motion.difference[inner[1:]].max() < 1e-6
     scores = torch.arange(16.0)[None, None, :, None].expand(1, 1, 16, 20)
-    back = moved(scores, motion.shift)[0, 0, 4:-4, 4:-4]
-    torch.testing.assert_close(back, scores[0, 0, 4:-4, 4:-4] - 3 / FINER)
+    back = warp(scores, motion.shift)[0, 0, 4:-4, 4:-4]
+    torch.testing.assert_close(back, scores[0, 0, 4:-4, 4:-4] - 3 / SUBDIVISIONS)
 
 
 def test_a_cut_begins_anew() -> None:
@@ -80,7 +80,7 @@ def test_a_cut_begins_anew() -> None:
     smoother.smoothed(torch.zeros(1, 2, 8, 12), dark)
     scores = torch.ones(1, 2, 8, 12)
     torch.testing.assert_close(smoother.smoothed(scores, 255 - dark), scores)
-    smoother.forget()
+    smoother.reset()
     torch.testing.assert_close(smoother.smoothed(scores * 3, 255 - dark), scores * 3)
     # So does a frame of another size.
     other = torch.ones(1, 2, 4, 4)

@@ -108,7 +108,7 @@ def test_going_on_gives_what_an_unbroken_run_gives(
     begun = len(masks_of(tmp_path / "masks"))
     assert 8 < begun < 24
     assert not (tmp_path / "masks/clip.overlay.mp4").exists()
-    with pytest.raises(UserError, match=f"{begun} masks exist already; add --resume"):
+    with pytest.raises(UserError, match=f"{begun} masks already exist; add --resume"):
         segment(segmenter, clip, tmp_path / "masks", overlay=True)
     (tmp_path / "again").mkdir()
     seen.clear()
@@ -187,7 +187,7 @@ def test_overwriting_begins_with_the_first_result(
     before = {path.name for path in masks.iterdir()}
     broken = write_video(tmp_path / "broken/clip.mp4", striped_frames(3))
     monkeypatch.setattr(Video, "__iter__", lambda _: iter(()))
-    with pytest.raises(UserError, match="no frame of it can be decoded"):
+    with pytest.raises(UserError, match="no frame can be decoded"):
         segment(segmenter, broken, masks, overwrite=True)
     assert {path.name for path in masks.iterdir()} == before
 
@@ -218,14 +218,14 @@ def test_videos_beside_other_sources(tmp_path: Path, clip: Path, segmenter: Segm
     found = sorted(path.parent.name for path in (tmp_path / "masks").rglob("classes.json"))
     assert found == ["clip", "masks", "next"]
     again = write_video(tmp_path / "more/clip.mkv", striped_frames(2))
-    with pytest.raises(UserError, match="two have one name"):
+    with pytest.raises(UserError, match="two have the same name"):
         segment(segmenter, [clip, again], tmp_path / "two")
 
 
 def test_mistakes_are_told(tmp_path: Path, clip: Path, segmenter: Segmenter) -> None:
     Image.fromarray(striped_frames(1)[0]).save(tmp_path / "a.png")
     for wrong in ({"every": 2}, {"smooth": 0.5}):
-        with pytest.raises(UserError, match="is for videos; add --video"):
+        with pytest.raises(UserError, match="only for videos; add --video"):
             segment(segmenter, tmp_path / "a.png", tmp_path / "masks", **wrong)
     for wrong in ({"every": 0}, {"smooth": 1.0}, {"smooth": -0.1}):
         with pytest.raises(UserError, match="must be"):
@@ -257,5 +257,5 @@ def test_frames_of_another_run_are_not_added_to(
 ) -> None:
     segment(segmenter, clip, tmp_path / "masks")
     (tmp_path / "masks" / "frame_000003.png").unlink()
-    with pytest.raises(UserError, match="masks there have 12 classes, the run has 5"):
+    with pytest.raises(UserError, match="existing masks have 12 classes, the run has 5"):
         segment(tiny_segmenter(classes=5), clip, tmp_path / "masks", resume=True)

@@ -143,9 +143,9 @@ def test_the_format_of_old_torch_holds_the_same(save: Save, weights: State) -> N
 def test_heads_are_told_or_follow_the_network(save: Save, weights: State) -> None:
     unnamed = save(weights, model_type="vit_other")
     out = unnamed.parent / "run"
-    with pytest.raises(UserError, match="48 channels do not divide into heads of 64"):
+    with pytest.raises(UserError, match="48 channels cannot be divided into heads of 64"):
         convert_checkpoint(unnamed, out)
-    for heads, message in [(0, "at least 1"), (5, "do not divide into 5 heads")]:
+    for heads, message in [(0, "at least 1"), (5, "cannot be divided into 5 heads")]:
         with pytest.raises(UserError, match=message):
             convert_checkpoint(CHECKPOINT, out, num_heads=heads)
     assert not out.exists()
@@ -180,7 +180,7 @@ def test_tensors_that_share_numbers_or_lie_across_them(tmp_path: Path) -> None:
         (lambda w: _without(w, "net.cluster1.0.bias"), r"lacks net\.cluster1\.0\.bias"),
         (lambda w: _without(w, "net.cluster2.2.weight"), r"lacks net\.cluster2\.2\.weight"),
         (lambda w: _without(w, "cluster_probe.clusters"), r"lacks cluster_probe\.clusters"),
-        (lambda w: _without(w, "net.model.cls_token"), "lacks cls_token"),
+        (lambda w: _without(w, "net.model.cls_token"), "cls_token is missing"),
         (lambda w: w | {"net.model.blocks.0.ls1.gamma": torch.ones(48)}, "ls1"),
         (lambda w: w | {"net.model.norm.bias": torch.ones(47)}, "other shapes than a ViT"),
         (lambda w: w | {"net.model.blocks.0.mlp.fc1.weight": torch.tensor(1.0)}, "other shapes"),

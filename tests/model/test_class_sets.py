@@ -16,8 +16,8 @@ from segdistill.model.class_sets import (
     ClassSet,
     change_classes,
     read_class_sets,
-    step_back,
-    step_on,
+    redo_change,
+    undo_change,
 )
 from segdistill.model.description import SegmentClass, SegmenterSettings, numbered_classes
 from segdistill.model.prototypes import Prototypes
@@ -90,7 +90,7 @@ def test_classes_change_and_come_back(run: Path) -> None:
     torch.testing.assert_close(loaded.centres, torch.eye(3, 6))
     assert loaded.segment(striped_image(0)).max() < 3
     weights = (run / "segmenter.safetensors").read_bytes()
-    step_back(run, second)
+    undo_change(run, second)
     third = read_class_sets(run)
     assert third.current.classes == first.current.classes
     torch.testing.assert_close(third.current.centres, first.current.centres)
@@ -98,7 +98,7 @@ def test_classes_change_and_come_back(run: Path) -> None:
     assert not third.former
     assert (run / "segmenter.safetensors").read_bytes() == weights
     assert Segmenter.load(run).classes == first.current.classes
-    step_on(run, third)
+    redo_change(run, third)
     fourth = read_class_sets(run)
     assert fourth.current.classes == second.current.classes
     assert fourth.former[0].classes == first.current.classes
@@ -107,7 +107,7 @@ def test_classes_change_and_come_back(run: Path) -> None:
 
 def test_what_was_undone_is_not_lost_when_something_else_is_done(run: Path) -> None:
     change_classes(run, read_class_sets(run), more_classes(3))
-    step_back(run, read_class_sets(run))
+    undo_change(run, read_class_sets(run))
     change_classes(run, read_class_sets(run), more_classes(4))
     sets = read_class_sets(run)
     assert [len(each.classes) for each in sets.known] == [4, 2, 3]

@@ -128,7 +128,7 @@ def test_without_a_token_the_hub_refuses(hub: Hub, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_repository_that_is_not_there(hub: Hub) -> None:
-    with pytest.raises(UserError, match=r"no such folder, .* there is no such repository"):
+    with pytest.raises(UserError, match=r"no such folder, .* the repository does not exist"):
         Segmenter.from_pretrained(NAME)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from segdistill.model.description import SegmentClass
 from segdistill.model.levels import LEVEL_NAMES, Levels, grouped_classes, regrouped_classes
-from segdistill.training.clustering import gather, spherical_kmeans
+from segdistill.training.clustering import quantise_codes, spherical_kmeans
 from segdistill.training.levels import fine_count, levels_of_prototypes
 
 LEVELS = Levels(((0, 1, 2), (3,)), ((0, 2), (1,), (3,)), ((0,), (1,), (2,), (3,)))
@@ -55,7 +55,7 @@ def test_names_that_exist_already_are_not_given_twice() -> None:
 @pytest.mark.parametrize("classes", [2, 5, 9])
 def test_levels_of_codes_are_nested_and_ordered_by_share(classes: int) -> None:
     codes = torch.randn(900, 8, generator=torch.Generator().manual_seed(classes))
-    prototypes = gather(codes, count=200, seed=0).prototypes
+    prototypes = quantise_codes(codes, count=200, seed=0).prototypes
     medium = spherical_kmeans(codes, classes, seed=0)
     centres, levels = levels_of_prototypes(prototypes, medium)
     assert levels.counts["medium"] == classes
@@ -74,5 +74,5 @@ def test_levels_of_codes_are_nested_and_ordered_by_share(classes: int) -> None:
 def test_a_class_without_prototypes_stays_one_cluster() -> None:
     codes = torch.nn.functional.normalize(torch.rand(50, 4), dim=1)
     medium = torch.cat([spherical_kmeans(codes, 2, seed=0), -torch.ones(1, 4) / 2])
-    _, levels = levels_of_prototypes(gather(codes, seed=0).prototypes, medium)
+    _, levels = levels_of_prototypes(quantise_codes(codes, seed=0).prototypes, medium)
     assert levels.counts["medium"] == 3

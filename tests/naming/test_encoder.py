@@ -60,8 +60,8 @@ def test_embeddings_are_those_of_transformers(folders: dict[str, Path], kind: st
         normal = (picture / 255 - stated["image_mean"]) / stated["image_std"]
         pixels = torch.from_numpy(normal).permute(2, 0, 1)[None].float()
         pictures = F.normalize(pooled(network.get_image_features(pixel_values=pixels)), dim=1)
-    torch.testing.assert_close(encoder.embed_sentences(SENTENCES), sentences)
-    torch.testing.assert_close(encoder.embed_pictures([picture]), pictures)
+    torch.testing.assert_close(encoder.embed_texts(SENTENCES), sentences)
+    torch.testing.assert_close(encoder.embed_images([picture]), pictures)
     assert encoder.scale == pytest.approx(float(network.logit_scale.detach().exp()))
 
 
@@ -70,8 +70,8 @@ def test_many_are_embedded_as_few_are(folders: dict[str, Path]) -> None:
     random = np.random.default_rng(0)
     sizes = [(40, 60), (60, 40), (16, 16), (33, 33)] * 5
     pictures = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
-    together = encoder.embed_pictures(pictures)
-    alone = torch.cat([encoder.embed_pictures([each]) for each in pictures])
+    together = encoder.embed_images(pictures)
+    alone = torch.cat([encoder.embed_images([each]) for each in pictures])
     torch.testing.assert_close(together, alone)
     assert together.norm(dim=1).allclose(torch.ones(20))
 
@@ -79,9 +79,9 @@ def test_many_are_embedded_as_few_are(folders: dict[str, Path]) -> None:
 def test_pictures_are_cut_for_clip_and_squeezed_for_siglip(folders: dict[str, Path]) -> None:
     picture = np.zeros((SIDE, 3 * SIDE, 3), np.uint8)
     picture[:, SIDE : 2 * SIDE] = 255
-    clip, siglip = (loaded(folders[kind]).preparation for kind in ("clip", "siglip"))
-    assert clip.prepare(picture).amin() > 1.5
-    squeezed = siglip.prepare(picture)
+    clip, siglip = (loaded(folders[kind]).preprocessing for kind in ("clip", "siglip"))
+    assert clip.preprocess(picture).amin() > 1.5
+    squeezed = siglip.preprocess(picture)
     assert squeezed.shape == (3, SIDE, SIDE)
     assert squeezed[0, 0, [0, SIDE // 2]].tolist() == [-1, 1]
 
@@ -91,18 +91,21 @@ def test_newer_processor_files_are_read(folder: Path) -> None:
     (folder / "preprocessor_config.json").unlink()
     other = stated | {"image_mean": [0.1, 0.2, 0.3]}
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": other}))
-    assert loaded(folder).preparation.mean == (0.1, 0.2, 0.3)
+    assert loaded(folder).preprocessing.mean == (0.1, 0.2, 0.3)
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": []}))
-    with pytest.raises(UserError, match=r"processor_config.json: makes no sense"):
+    with pytest.raises(UserError, match=r"processor_config.json: invalid preprocessor config"):
         loaded(folder)
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: (f / "config.json").unlink(), "no config.json"),
-        (lambda f: (f / "config.json").write_text('{"model_type": "vit"}'), "supported are clip"),
-        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
+        (lambda f: (f / "config.json").unlink(), "config.json not found"),
+        (
+            lambda f: (f / "config.json").write_text('{"model_type": "vit"}'),
+            "supported types are clip",
+        ),
+        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors not found"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x"), "weights cannot be read"),
         (
             lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
@@ -121,7 +124,9 @@ def test_missing_weights_are_told(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["visual_projection.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"1 weights are missing, visual_projection\.weight"):
+    with pytest.raises(
+        UserError, match=r"1 weights of .* are missing, such as visual_projection\.weight"
+    ):
         loaded(folder)
 
 
@@ -137,7 +142,11 @@ def test_code_that_comes_with_a_model_is_not_run(folder: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("model", "said"),
-    [("clip", "neither a hub id"), ("./nowhere", "no such folder"), ("a.bin", "a file; give")],
+    [
+        ("clip", "not a local folder or a hub id"),
+        ("./nowhere", "no such folder"),
+        ("a.bin", "is a file; pass"),
+    ],
 )
 def test_names_that_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, said: str

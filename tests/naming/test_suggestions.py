@@ -18,7 +18,7 @@ from segdistill.images.folder import ImageFile
 from segdistill.inference.samples import Sample
 from segdistill.model.class_edits import named
 from segdistill.model.description import numbered_classes
-from segdistill.naming.pictures import class_picture
+from segdistill.naming.crops import class_crop
 from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
 from segdistill.naming.suggestions import names_to_give, shared_words, suggest
 from segdistill.naming.words import TEMPLATES, read_words
@@ -35,11 +35,11 @@ class ColourEncoder:
 
     scale = 30.0
 
-    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    def embed_images(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         means = [each.reshape(-1, 3).mean(axis=0) - 128 for each in pictures]
         return self._directions(np.array(means))
 
-    def embed_sentences(self, sentences: Sequence[str]) -> torch.Tensor:
+    def embed_texts(self, sentences: Sequence[str]) -> torch.Tensor:
         colours = [
             next((c for word, c in COLOURS.items() if word in sentence), (250, 20, 20))
             for sentence in sentences
@@ -100,7 +100,7 @@ def test_only_the_class_itself_is_shown_as_it_is() -> None:
     mask = np.zeros((80, 90), np.uint8)
     mask[20:60, 30:70] = 1
     sample = Sample(ImageFile(Path("a"), Path("a")), image, mask)
-    picture = class_picture(sample, Window(0, slice(10, 74), slice(20, 84), 1.0), 1)
+    picture = class_crop(sample, Window(0, slice(10, 74), slice(20, 84), 1.0), 1)
     inside = mask[10:74, 20:84] == 1
     np.testing.assert_array_equal(picture[inside], image[10:74, 20:84][inside])
     # What lies around is smooth and near grey.
@@ -146,12 +146,12 @@ def test_words_are_read_without_comments_and_repetitions(tmp_path: Path) -> None
     path.write_text("\ufeffroad # grey\n# nothing\n\n traffic   light\nRoad\n", encoding="utf-8")
     assert read_words(path) == ("road", "traffic light")
     assert all(template.count("{}") == 1 for template in TEMPLATES)
-    for content, said in [(b"# x\n\n", "holds no word"), (b"\xff\xfe", "not text in UTF-8")]:
+    for content, said in [(b"# x\n\n", "contains no words"), (b"\xff\xfe", "is not UTF-8 text")]:
         path.write_bytes(content)
         with pytest.raises(UserError, match=said):
             read_words(path)
     path.write_text("x" * 81)
-    with pytest.raises(UserError, match="up to 80 letters"):
+    with pytest.raises(UserError, match="at most 80 characters"):
         read_words(path)
     with pytest.raises(UserError, match="No such file"):
         read_words(tmp_path / "none.txt")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from segdistill.objective import fused_interpolation
 from segdistill.objective.fused_interpolation import (
-    around,
+    gather_cells,
     interpolate_cells,
     interpolated_hidden_layer,
 )
@@ -48,7 +48,7 @@ def test_interpolation_reads_the_map_and_spreads_its_gradient(
     expected = sample_map(maps, where[:, :, None])[..., 0].mT
     result = interpolate_cells(cells, nearest, weights)
     torch.testing.assert_close(result, expected)
-    weighed = torch.einsum("bpnc,bpn->bpc", around(cells, nearest), weights)
+    weighed = torch.einsum("bpnc,bpn->bpc", gather_cells(cells, nearest), weights)
     torch.testing.assert_close(result, weighed)
     upstream = drawn(batch, locations, 3, seed=seed + 1)
     torch.testing.assert_close(

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from segdistill.objective.spherical_kmeans import (
     cluster_vectors,
     group_sums,
-    improve,
-    spread_starts,
+    kmeans_plus_plus,
+    refine_centres,
 )
 
 
@@ -32,7 +32,7 @@ def plain_kmeans(vectors: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Te
 def test_several_starts_move_as_each_would_alone() -> None:
     vectors = unit(60, 0)
     starts = torch.stack([unit(4, 1), unit(4, 2), unit(4, 3)])
-    centres, fits = improve(vectors, starts)
+    centres, fits = refine_centres(vectors, starts)
     for start, moved, fit in zip(starts, centres, fits, strict=True):
         expected, expected_fit = plain_kmeans(vectors, start)
         torch.testing.assert_close(moved, expected)
@@ -44,8 +44,8 @@ def test_a_long_vector_counts_as_many() -> None:
     weights = torch.arange(20) % 3 + 1
     many = few.repeat_interleave(weights, dim=0)
     starts = unit(3, 5)[None]
-    centres, fits = improve(few * weights[:, None], starts)
-    expected, expected_fits = improve(many, starts)
+    centres, fits = refine_centres(few * weights[:, None], starts)
+    expected, expected_fits = refine_centres(many, starts)
     torch.testing.assert_close(centres, expected)
     torch.testing.assert_close(fits, expected_fits)
 
@@ -58,7 +58,7 @@ def test_the_best_comes_first_and_once() -> None:
     assert len({round(fit, 3) for fit in fits}) == len(fits)
     again = cluster_vectors(vectors, 5, seed=0, restarts=30)
     torch.testing.assert_close(again, found, rtol=0, atol=0)
-    given = improve(vectors, found[:1])[0][0]
+    given = refine_centres(vectors, found[:1])[0][0]
     kept = cluster_vectors(vectors, 5, seed=1, restarts=1, start=given)[0]
     assert float((vectors @ kept.mT).amax(dim=1).sum()) >= fits[0] - 1e-9
 
@@ -66,7 +66,7 @@ def test_the_best_comes_first_and_once() -> None:
 def test_starts_reach_rare_kinds() -> None:
     kinds = torch.eye(6).double()
     shares = torch.tensor([0.5, 0.3, 0.1, 0.08, 0.015, 0.005]).double()
-    starts = spread_starts(kinds * shares[:, None], 6, 10, seed=0)
+    starts = kmeans_plus_plus(kinds * shares[:, None], 6, 10, seed=0)
     assert (starts.sum(dim=1) == 1).all(), "each start has each kind once"
 
 

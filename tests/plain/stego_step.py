@@ -27,7 +27,7 @@ class ChannelMasks:
 
 
 @dataclass(frozen=True)
-class PlainPlaces:
+class PlainLocations:
     """(x, y) in -1..1 of the three parts of a batch, each of shape (batch, side, side, 2)."""
 
     anchors: torch.Tensor
@@ -116,7 +116,7 @@ def plain_terms(
     head: SegmentationHead,
     images: torch.Tensor,
     neighbours: torch.Tensor,
-    locations: PlainPlaces,
+    locations: PlainLocations,
     partners: Sequence[torch.Tensor],
     shifts: Shifts,
     settings: ObjectiveSettings,

@@ -18,7 +18,7 @@ from segdistill.training.batch import Batch
 from segdistill.training.batches import read_neighbourhoods
 from segdistill.training.losses import sample_batch
 from segdistill.training.training_set import TrainingSet
-from tests.plain.stego_step import PlainPlaces, draw_masks, plain_maps, plain_terms
+from tests.plain.stego_step import PlainLocations, draw_masks, plain_maps, plain_terms
 
 SHIFTS = Shifts(0.18, 0.12, 0.46)
 
@@ -45,7 +45,7 @@ class StepCase:
     maps: NDArray[np.float16]
     preparation: FeaturePreparation
     head: SegmentationHead
-    locations: PlainPlaces
+    locations: PlainLocations
     partners: tuple[torch.Tensor, ...]
     settings: FitSettings
 
@@ -83,7 +83,7 @@ def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) ->
         SegmentationHead(
             preparation.channels, shape.code_channels, kind=shape.kind, dropout=shape.dropout
         ).to(device),
-        PlainPlaces(locations(), locations(), locations()),
+        PlainLocations(locations(), locations(), locations()),
         tuple(
             permutation_without_fixed_points(shape.batch, generator=generator)
             for _ in range(shape.objective.random_draws)
@@ -107,7 +107,7 @@ def plain_total(case: StepCase, raw: torch.Tensor) -> torch.Tensor:
         case.head,
         images,
         neighbours,
-        PlainPlaces(*(part.to(raw.device) for part in locations)),
+        PlainLocations(*(part.to(raw.device) for part in locations)),
         [draw.to(raw.device) for draw in case.partners],
         SHIFTS,
         objective,

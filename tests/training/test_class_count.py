@@ -13,17 +13,19 @@ from segdistill.training.class_count import (
     adjusted_rand_index,
     choose_counts,
     estimate_class_count,
-    halves_of,
     mean_silhouette,
+    random_halves,
 )
-from segdistill.training.clustering import gather
+from segdistill.training.clustering import quantise_codes
 
 
 def estimated(codes: torch.Tensor, images: int = 20, seed: int = 0) -> ClassCount:
     numbers = torch.arange(len(codes)) * images // len(codes)
     # Each image holds a little of everything.
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(1))
-    return estimate_class_count(codes[order], numbers, gather(codes[order], seed=seed), seed=seed)
+    return estimate_class_count(
+        codes[order], numbers, quantise_codes(codes[order], seed=seed), seed=seed
+    )
 
 
 def kinds(count: int, *, locations: int = 3000, spread: float = 0.12) -> torch.Tensor:
@@ -84,13 +86,13 @@ def test_few_locations_and_a_single_image() -> None:
 
 def test_images_are_halved_as_a_whole() -> None:
     images = torch.arange(10).repeat_interleave(7)
-    halves = halves_of(images, seed=0)
+    halves = random_halves(images, seed=0)
     for half in halves:
         by_image = half.view(10, 7)
         assert (by_image.all(dim=1) | ~by_image.any(dim=1)).all()
         assert half.sum() == 35
     assert len({tuple(half.tolist()) for half in halves}) > 1
-    for half in halves_of(torch.zeros(8, dtype=torch.int64), seed=0):
+    for half in random_halves(torch.zeros(8, dtype=torch.int64), seed=0):
         assert half.sum() == 4
 
 

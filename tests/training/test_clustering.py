@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from segdistill.training.clustering import (
     classes_of_prototypes,
     cluster_prototypes,
-    finish,
-    gather,
-    mean_fit,
+    mean_similarity,
     nearest_centres,
     order_by_share,
-    renumbered,
+    quantise_codes,
+    refine_clusters,
+    relabel_sequential,
     spherical_kmeans,
 )
 
@@ -67,7 +67,7 @@ def test_order_by_share() -> None:
 
 def test_prototypes_account_for_all_codes() -> None:
     codes = mixture([0.5, 0.3, 0.2], 4000) * 7
-    prototypes, owners = gather(codes, count=64, seed=0)
+    prototypes, owners = quantise_codes(codes, count=64, seed=0)
     assert 48 <= len(prototypes.vectors) <= 80
     assert owners.shape == (4000,)
     counts = torch.bincount(owners, minlength=len(prototypes.shares))
@@ -78,13 +78,13 @@ def test_prototypes_account_for_all_codes() -> None:
     for number in (0, 17, 40):
         own = units[owners == number].sum(dim=0) / 4000
         torch.testing.assert_close(prototypes.vectors[number], own)
-    again = gather(codes, count=64, seed=0)
+    again = quantise_codes(codes, count=64, seed=0)
     torch.testing.assert_close(again.prototypes.vectors, prototypes.vectors, rtol=0, atol=0)
 
 
 def test_few_places_are_prototypes_of_their_own() -> None:
     codes = torch.randn(30, 4)
-    prototypes, owners = gather(codes, seed=0)
+    prototypes, owners = quantise_codes(codes, seed=0)
     assert owners.tolist() == list(range(30))
     torch.testing.assert_close(prototypes.vectors, F.normalize(codes, dim=1) / 30)
 
@@ -97,15 +97,15 @@ def test_it_fits_as_well_as_k_means_on_all_codes(clusters: int) -> None:
         16, clusters, niter=40, nredo=5, spherical=True, max_points_per_centroid=10**6
     )
     plain.train(directions.numpy())
-    ours = mean_fit(directions, spherical_kmeans(codes, clusters, seed=0))
+    ours = mean_similarity(directions, spherical_kmeans(codes, clusters, seed=0))
     # Both end in one of several clusterings that are as good as each other.
-    assert ours > 0.9995 * mean_fit(directions, torch.from_numpy(plain.centroids))
+    assert ours > 0.9995 * mean_similarity(directions, torch.from_numpy(plain.centroids))
 
 
 def test_a_judge_chooses_among_many_starts() -> None:
     codes = mixture([0.1] * 10, 4000, spread=0.6)
     directions = F.normalize(codes, dim=1)
-    candidates = cluster_prototypes(gather(codes, seed=0).prototypes, 6, seed=0)
+    candidates = cluster_prototypes(quantise_codes(codes, seed=0).prototypes, 6, seed=0)
     seen: list[float] = []
 
     def second_axis(centres: torch.Tensor) -> float:
@@ -113,39 +113,41 @@ def test_a_judge_chooses_among_many_starts() -> None:
         seen.append(float(centres[:, 1].max()))
         return seen[-1]
 
-    judged = finish(codes, candidates, seed=0, judge=second_axis)
+    judged = refine_clusters(codes, candidates, seed=0, judge=second_axis)
     assert len(seen) == min(40, len(candidates)) > 12
     assert float(judged[:, 1].max()) == pytest.approx(max(seen), abs=0.05)
-    assert mean_fit(directions, judged) <= mean_fit(directions, finish(codes, candidates, seed=0))
+    assert mean_similarity(directions, judged) <= mean_similarity(
+        directions, refine_clusters(codes, candidates, seed=0)
+    )
 
 
 def test_rare_kinds_survive() -> None:
     shares = [0.5, 0.3, 0.15, 0.04, 0.006, 0.004]
     codes = mixture(shares, 20_000, spread=0.1)
-    gathered = gather(codes, seed=0)
+    quantised = quantise_codes(codes, seed=0)
     kinds = torch.eye(6, 16)
     for centres in (
         spherical_kmeans(codes, 6, seed=0),
-        classes_of_prototypes(gathered.prototypes, 6),
+        classes_of_prototypes(quantised.prototypes, 6),
     ):
         torch.testing.assert_close(centres, kinds, atol=0.03, rtol=0)
 
 
 def test_more_classes_than_prototypes_or_kinds() -> None:
     same = torch.ones(2000, 3)
-    prototypes, _ = gather(same, seed=0)
+    prototypes, _ = quantise_codes(same, seed=0)
     candidates = cluster_prototypes(prototypes, 4, seed=0)
-    centres = finish(same, candidates, seed=0)
+    centres = refine_clusters(same, candidates, seed=0)
     assert centres.shape == (4, 3)
     assert centres.isfinite().all()
     assert spherical_kmeans(torch.zeros(50, 3), 2, seed=0).isfinite().all()
 
 
 def test_nearest_centres_do_not_mind_lengths() -> None:
-    prototypes, _ = gather(torch.eye(3), seed=0)
+    prototypes, _ = quantise_codes(torch.eye(3), seed=0)
     centres = torch.tensor([[0.0, 0, 9], [0.1, 0, 0], [0, 5, 0]])
     assert nearest_centres(prototypes, centres).tolist() == [1, 2, 0]
 
 
 def test_renumbered() -> None:
-    assert renumbered(torch.tensor([5, 9, 5, 0])).tolist() == [1, 2, 1, 0]
+    assert relabel_sequential(torch.tensor([5, 9, 5, 0])).tolist() == [1, 2, 1, 0]

@@ -52,7 +52,7 @@ def test_the_best_state_is_kept_and_restored(monkeypatch: pytest.MonkeyPatch) ->
             modules.head.linear.weight.add_(1)
         if step == 75:
             kept = {name: value.clone() for name, value in modules.state_dict().items()}
-        looked = watch.watch(step, modules) is not None
+        looked = watch.update(step, modules) is not None
         assert looked == (step >= 50 and step % 25 == 0)
         assert modules.head.training
     assert watch.best == AgreementRecord(75, 0.6)
@@ -62,19 +62,19 @@ def test_the_best_state_is_kept_and_restored(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_training_ends_when_agreement_has_not_risen_for_a_while() -> None:
     watch = stopping()
-    assert not watch.is_over
+    assert not watch.should_stop
     for step, agreement in [(50, 0.3), (75, 0.5), (200, 0.4), (224, 0.5)]:
         watch.agreement_history.append(AgreementRecord(step, agreement))
-        assert not watch.is_over
+        assert not watch.should_stop
     watch.agreement_history.append(AgreementRecord(225, 0.5))
-    assert watch.is_over
+    assert watch.should_stop
 
 
 def test_what_was_seen_goes_through_a_checkpoint() -> None:
     watch, again = stopping(), stopping()
     modules = TrainingModules(8, KINDS, FitSettings(classes=KINDS))
-    watch.watch(50, modules)
-    again.go_on(watch.notes(), watch.best_state)
+    watch.update(50, modules)
+    again.resume(watch.history_as_json(), watch.best_state)
     assert again.agreement_history == watch.agreement_history
     assert again.best_state.keys() == modules.state_dict().keys()
     untouched = TrainingModules(8, KINDS, FitSettings(classes=KINDS))

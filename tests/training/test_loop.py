@@ -18,7 +18,7 @@ from segdistill.config.settings import (
 )
 from segdistill.devices import choose_compute
 from segdistill.features.extract import FeatureMaps
-from segdistill.features.locations import spread_locations
+from segdistill.features.locations import sample_locations
 from segdistill.features.preparation import fit_preparation
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import augmented_views, views_of
@@ -58,7 +58,7 @@ def data(tmp_path: Path) -> TrainingSet:
     store = FeatureStore(tmp_path / "store", max_bytes=10**8)
     maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu"))
     maps.fill_store()
-    locations = spread_locations(maps, 10_000, seed=0).features
+    locations = sample_locations(maps, 10_000, seed=0).features
     neighbours = torch.tensor([[j for j in range(6) if j != i] for i in range(6)])
     return TrainingSet(
         maps,

@@ -95,7 +95,7 @@ def test_a_checkpoint_brings_back_weights_and_averages(tmp_path: Path) -> None:
             torch.testing.assert_close(value, fresh_optimiser.state[theirs][key])
     with pytest.raises(UserError, match="images or backbone have changed"):
         run.read_checkpoint(fresh, fresh_optimiser, images="other")
-    run.conclude()
+    run.finalise()
     assert run.read_checkpoint(fresh, fresh_optimiser, images="abc") == []
 
 

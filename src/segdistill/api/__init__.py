@@ -1,4 +1,4 @@
-"""The verbs of the library, each reading like the way that data takes."""
+"""Public functions: fit, segment, evaluate, export and so on."""
 
 from segdistill.api.curves import correspondence_curves
 from segdistill.api.deploying import export_model

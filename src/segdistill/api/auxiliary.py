@@ -1,4 +1,4 @@
-"""What comes with training images, found where the settings say."""
+"""Labels, saliency maps and depth maps that accompany training images."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from segdistill.training.training_set import LabelFiles
 logger = logging.getLogger("segdistill")
 
 
-def auxiliary_inputs_of(
+def find_auxiliary_inputs(
     files: Sequence[ImageFile],
     settings: FitSettings,
     labelled: LabelledSet | None,
@@ -27,28 +27,27 @@ def auxiliary_inputs_of(
     *,
     progress: bool = False,
 ) -> AuxiliaryInputs:
-    """Find what comes with images: labels only where the settings need them.
+    """Find the auxiliary files of images; labels only if the settings need them.
 
     Args:
         files: the images.
-        settings: of the fit.
-        labelled: images with labels, in place of the folder that the settings name.
-        depth_maps: depth map of each image file, where the settings name no folder.
+        settings: settings of the fit.
+        labelled: images with labels, in place of the label folder in the settings.
+        depth_maps: depth map of each image file, if the settings name no depth folder.
         progress: show a progress bar.
 
     Raises:
-        UserError: labels or depth are needed and there are none, or a folder holds nothing that
-            fits.
+        UserError: labels or depth maps are needed but not given, or a folder has no matching files.
     """
     labels = None
     if settings.needs_labels:
         labels = _label_files(files, settings, labelled, progress=progress)
     saliency = None
     if settings.saliency is not None:
-        pairs = match_labels(files, find_images(settings.saliency), kind="saliency picture")
-        saliency = {image.path: picture.path for image, picture in pairs}
+        pairs = match_labels(files, find_images(settings.saliency), kind="saliency map")
+        saliency = {image.path: saliency_map.path for image, saliency_map in pairs}
     depth = _depth_files(files, settings, depth_maps or {}) if settings.wants_depth else None
-    return AuxiliaryInputs(labels, saliency, depth, _depth_meaning(settings))
+    return AuxiliaryInputs(labels, saliency, depth, _depth_settings(settings))
 
 
 def _depth_files(
@@ -59,8 +58,8 @@ def _depth_files(
         known = {image.path: depth.path for image, depth in matched.items()}
     if not known:
         raise UserError(
-            "--depth.guide on: there is no depth; give --depth.folder FOLDER, or estimate it with"
-            " `segdistill depth IMAGES`"
+            "--depth.guide on: no depth maps given; add --depth.folder FOLDER, or estimate depth"
+            " with `segdistill depth IMAGES`"
         )
     without = sum(file.path not in known for file in files)
     if without:
@@ -68,8 +67,8 @@ def _depth_files(
     return known
 
 
-def _depth_meaning(settings: FitSettings) -> DepthSettings:
-    """Return what the numbers in depth maps mean; settings count over ``depth.json``."""
+def _depth_settings(settings: FitSettings) -> DepthSettings:
+    """Return how to interpret depth values; settings override ``depth.json``."""
     folder = settings.depth.folder
     found = (None if folder is None else settings_beside(folder)) or DepthSettings()
     invalid = settings.depth.invalid
@@ -92,8 +91,8 @@ def _label_files(
         found = labelled_files(files, settings.labels)
     if found is None:
         raise UserError(
-            "--training.linear_probe and --objective.correlations labels need labels: give"
-            " --labels FOLDER, or a benchmark by --dataset and --data-root"
+            "--training.linear_probe and --objective.correlations labels need labels: add"
+            " --labels FOLDER, or choose a benchmark with --dataset and --data-root"
         )
     classes = len(found.names)
     if not classes:
@@ -105,5 +104,5 @@ def _label_files(
                 advance(1)
     if not classes:
         where = Path(settings.labels) if settings.labels else "the data set"
-        raise UserError(f"{where}: holds no labelled pixel (255 means 'not labelled')")
+        raise UserError(f"{where}: no labelled pixels (255 means 'not labelled')")
     return LabelFiles({image.path: path for image, path in found.pairs}, found.read, classes)

@@ -1,4 +1,4 @@
-"""Naming, merging and hiding the classes of a run folder; every change can be undone."""
+"""Naming, merging and hiding the classes of a run; every change can be undone."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -16,19 +16,19 @@ from segdistill.model.class_sets import (
     ClassSets,
     change_classes,
     read_class_sets,
-    step_back,
-    step_on,
+    redo_change,
+    undo_change,
 )
 from segdistill.model.description import SegmentClass
 from segdistill.objective.class_relations import MergeProposal
-from segdistill.training.clustering import classes_of_codes
+from segdistill.training.clustering import prototype_classes
 from segdistill.training.proposals import PROPOSALS, proposals_for
 
 Classes = tuple[SegmentClass, ...]
 
 
 def classes_of(run: Source) -> Classes:
-    """Return the classes of a run folder, without loading its backbone.
+    """Return the classes of a run, without loading its backbone.
 
     Raises:
         UserError: the folder holds no model, or a damaged one.
@@ -37,7 +37,7 @@ def classes_of(run: Source) -> Classes:
 
 
 def class_shares(run: Source) -> NDArray[np.float64] | None:
-    """Return the share of the training codes in each class, shape (classes,), if it is known.
+    """Return the share of training codes in each class, shape (classes,), or ``None`` if unknown.
 
     Raises:
         UserError: the folder holds no model, or a damaged one.
@@ -47,43 +47,42 @@ def class_shares(run: Source) -> NDArray[np.float64] | None:
 
 
 def name_classes(run: Source, names: Mapping[int, str]) -> Classes:
-    """Give classes names; later masks, reports and exports bear them.
+    """Name classes; later masks, reports and exports use the new names.
 
     Args:
         run: a run folder.
-        names: by class index; an empty name takes the class's number for a name again.
+        names: names by class index; an empty name resets the class to its number.
 
     Returns:
-        The classes as they are now.
+        The updated classes.
 
     Raises:
         UserError: the folder holds no model or cannot be written, there is no such class, or two
-            would have the same name.
+            classes would have the same name.
     """
-    return _changed(run, lambda classes: class_edits.named(classes, names))
+    return _edit(run, lambda classes: class_edits.named(classes, names))
 
 
 def colour_classes(run: Source, colours: Mapping[int, Colour]) -> Classes:
-    """Give classes colours: red, green, blue, 0..255, by class index; see :func:`name_classes`.
+    """Set the colours of classes, RGB in 0..255, by class index; see :func:`name_classes`.
 
     Raises:
-        UserError: as there.
+        UserError: as for :func:`name_classes`.
     """
-    return _changed(run, lambda classes: class_edits.coloured(classes, colours))
+    return _edit(run, lambda classes: class_edits.coloured(classes, colours))
 
 
 def merge_classes(run: Source, indices: Collection[int]) -> Classes:
-    """Make one class of several.
+    """Merge several classes into one.
 
-    The classes are renumbered by their share of the training codes, the largest first, so that
-    indices have no gaps.
+    The remaining classes are renumbered without gaps, by decreasing share of the training codes.
 
     Args:
         run: a run folder.
-        indices: of the classes to merge, at least two.
+        indices: indices of the classes to merge, at least two.
 
     Returns:
-        The classes as they are now.
+        The updated classes.
 
     Raises:
         UserError: as for :func:`name_classes`.
@@ -101,14 +100,14 @@ def merge_classes(run: Source, indices: Collection[int]) -> Classes:
 
 
 def proposed_merges(run: Source, *, count: int = PROPOSALS) -> list[MergeProposal]:
-    """Return the pairs of classes that a person is likely to merge, the likeliest first.
+    """Propose pairs of classes to merge, the best first; nothing is changed.
 
-    They turn into each other when only the light changes, and have the same surroundings; see
-    :mod:`segdistill.objective.class_relations`. Nothing is changed.
+    The classes of a pair swap when only the lighting changes and occur in the same surroundings;
+    see :mod:`segdistill.objective.class_relations`.
 
     Args:
-        run: a run folder; one of an older version, or with fewer than three classes, has none.
-        count: number of proposals, at most.
+        run: a run folder; runs of older versions, or with fewer than three classes, give none.
+        count: maximum number of proposals.
 
     Raises:
         UserError: the folder holds no model, or a damaged one.
@@ -118,24 +117,24 @@ def proposed_merges(run: Source, *, count: int = PROPOSALS) -> list[MergeProposa
 
 
 def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) -> Classes:
-    """Leave classes out of overlays and exports, or take them in again; masks hold them always.
+    """Hide classes in overlays and exports, or show them again; masks always contain them.
 
     Args:
         run: a run folder.
-        indices: of the classes that are meant.
-        hide: ``False`` shows them again.
+        indices: indices of the classes.
+        hide: ``False`` shows hidden classes again.
 
     Returns:
-        The classes as they are now.
+        The updated classes.
 
     Raises:
         UserError: as for :func:`name_classes`.
     """
-    return _changed(run, lambda classes: class_edits.hidden(classes, indices, hide=hide))
+    return _edit(run, lambda classes: class_edits.hidden(classes, indices, hide=hide))
 
 
 def undo_classes(run: Source) -> Classes:
-    """Take back the last change of the classes, be it of names or of their number.
+    """Undo the last change of the classes.
 
     Raises:
         UserError: the folder holds no model or cannot be written, or there is nothing to undo.
@@ -143,12 +142,12 @@ def undo_classes(run: Source) -> Classes:
     sets = read_class_sets(Path(run))
     if not sets.former:
         raise UserError(f"{run}: its classes have never been changed; nothing to undo")
-    step_back(Path(run), sets)
+    undo_change(Path(run), sets)
     return sets.former[0].classes
 
 
 def redo_classes(run: Source) -> Classes:
-    """Make again the change that was taken back last.
+    """Redo the change that was undone last.
 
     Raises:
         UserError: the folder holds no model or cannot be written, or there is nothing to redo.
@@ -156,7 +155,7 @@ def redo_classes(run: Source) -> Classes:
     sets = read_class_sets(Path(run))
     if not sets.undone:
         raise UserError(f"{run}: no change of its classes was undone; nothing to redo")
-    step_on(Path(run), sets)
+    redo_change(Path(run), sets)
     return sets.undone[0].classes
 
 
@@ -164,12 +163,12 @@ def _shares(sets: ClassSets, classes: ClassSet) -> NDArray[np.float64] | None:
     if sets.prototypes is None:
         return None
     shares = np.zeros(len(classes.classes))
-    owners = classes_of_codes(sets.prototypes, classes)
+    owners = prototype_classes(sets.prototypes, classes)
     np.add.at(shares, owners, sets.prototypes.shares.double().numpy())
     return shares
 
 
-def _changed(run: Source, edit: Callable[[Classes], Classes]) -> Classes:
+def _edit(run: Source, edit: Callable[[Classes], Classes]) -> Classes:
     folder = Path(run)
     sets: ClassSets = read_class_sets(folder)
     classes = edit(sets.current.classes)

@@ -1,4 +1,4 @@
-"""What the verbs of the library share."""
+"""Helpers shared by the public functions."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -16,19 +16,19 @@ Source = str | Path
 Settings = TypeVar("Settings")
 
 
-def loaded(
+def load_segmenter(
     run: Source | Segmenter,
     backbone: str | None,
     device: DeviceName,
     precision: PrecisionName,
 ) -> Segmenter:
-    """Return a model as it is, or load it from a run folder.
+    """Load a model from a run folder; a loaded model is returned unchanged.
 
     Args:
         run: a run folder, or a model.
-        backbone: where the backbone of a run folder lies now, if it has moved.
-        device: where to compute, for a run folder.
-        precision: of matrix products, for a run folder.
+        backbone: new location of the run's backbone, if it has moved.
+        device: device to compute on; ignored for a loaded model.
+        precision: precision of matrix products; ignored for a loaded model.
     """
     if isinstance(run, Segmenter):
         return run
@@ -36,13 +36,13 @@ def loaded(
     return Segmenter.load(run, backbone=backbone, device="cpu").place_on(compute)
 
 
-def changed(
+def with_changes(
     settings: Settings | None, changes: dict[str, Any], settings_class: type[Settings]
 ) -> Settings:
-    """Return settings with some of them changed; their values are not checked yet.
+    """Return settings with some values replaced; the new values are not validated.
 
     Args:
-        settings: to begin with; by default those of the class.
+        settings: initial settings; by default those of the class.
         changes: new values by name.
         settings_class: a dataclass.
 
@@ -62,10 +62,10 @@ def changed(
 
 
 def image_files(images: Source | Sequence[Source] | Sequence[ImageFile]) -> list[ImageFile]:
-    """Return the images of one source or several; files that were found already stay unchanged.
+    """Return the images of one or more sources; image files are returned unchanged.
 
     Raises:
-        UserError: no image is there.
+        UserError: no images found.
     """
     if isinstance(images, str | Path):
         return find_images(images)

@@ -1,4 +1,4 @@
-"""How well correspondences predict labels, without clusters: STEGO's precision-recall curves."""
+"""STEGO's precision-recall curves: how well correspondences predict labels, without clusters."""
 
 from collections.abc import Iterator
 
@@ -32,34 +32,33 @@ def correspondence_curves(
     seed: int = 0,
     progress: bool = False,
 ) -> tuple[PrecisionRecall, ...]:
-    """Measure how well scores of two pixels predict that both have the same label.
+    """Measure how well pair scores predict that two pixels have the same label.
 
-    Figure 3 of STEGO (Hamilton et al., ICLR 2022, section 3.1), with a curve for the codes beside
-    that of the features: what training adds shows between the two. At random labelled pixels of
-    each image, the pairs are any two pixels of one image, and any pixel of it with any of another
-    image, drawn at random.
+    Figure 3 of STEGO (Hamilton et al., ICLR 2022, section 3.1), with curves for both features and
+    codes: the gap between them is what training adds. Labelled pixels are drawn at random from
+    each image; pairs are formed within the image, and with the pixels of another random image.
 
-    Memory does not grow with the set.
+    Memory use does not depend on the number of images.
 
     Args:
         segmenter: the model.
         labelled: images with labels.
-        locations: labelled pixels an image, at least 2.
-        seed: of the choice of pixels and of the order that pairs up images.
+        locations: labelled pixels per image, at least 2.
+        seed: random seed for the choice of pixels and the pairing of images.
         progress: show a progress bar.
 
     Returns:
         Curves named ``features within images``, ``codes within images``, ``crf within images``,
         ``features between images`` and ``codes between images``. Codes are left out for a model
-        that clusters features, and so are pairs of which none shares a label (those between images
-        of a set of one).
+        that clusters features, as are curves without any pair that shares a label (such as
+        ``between images`` for a single image).
 
     Raises:
         UserError: a file cannot be read, or no two labelled pixels share a label.
-        ValueError: fewer than 2 locations.
+        ValueError: ``locations`` is below 2.
     """
     if locations < 2:
-        raise ValueError(f"locations is {locations}: a pair takes at least 2")
+        raise ValueError(f"locations is {locations}: must be at least 2")
     histograms: dict[str, dict[str, PairHistogram]] = {WITHIN: {}, BETWEEN: {}}
     previous = None
     for samples in _samples(segmenter, labelled, locations, seed=seed, progress=progress):
@@ -81,9 +80,9 @@ def correspondence_curves(
 def _samples(
     segmenter: Segmenter, labelled: LabelledSet, locations: int, *, seed: int, progress: bool
 ) -> Iterator[PixelSamples]:
-    """Yield the samples of each labelled image, in a random order.
+    """Yield the samples of each labelled image, in random order.
 
-    Each image then follows another drawn at random, and only one at a time is remembered.
+    Consecutive images then form random pairs, and only the previous one is kept in memory.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(labelled.pairs))

@@ -1,20 +1,20 @@
-"""Writing a model as one graph for other programs."""
+"""Exporting a model as a graph for other runtimes."""
 
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Literal
 
-from segdistill.api.common import Source, image_files, loaded
+from segdistill.api.common import Source, image_files, load_segmenter
 from segdistill.api.labelled import labelled_files
-from segdistill.api.run_images import images_or_those_of_run
+from segdistill.api.run_images import images_or_run_images
 from segdistill.deployment.graph import SegmenterGraph, trace
 from segdistill.deployment.loss import loss_on_images, loss_on_labels
 from segdistill.deployment.onnx_file import require_onnx
 from segdistill.deployment.writing import (
     MeasureLoss,
     WrittenGraph,
-    spread,
+    evenly_spaced,
     write_eight_bit_graph,
     write_onnx_graph,
     write_torch_graph,
@@ -27,7 +27,7 @@ GraphFormat = Literal["onnx", "torch"]
 SUFFIXES: dict[GraphFormat, str] = {"onnx": ".onnx", "torch": ".pt2"}
 
 IMAGES_TO_MEASURE = 50
-"""Most images on which pixels are counted that int8 gives another class."""
+"""Maximum number of images on which the accuracy loss of int8 is measured."""
 
 
 def export_model(
@@ -44,41 +44,41 @@ def export_model(
     overwrite: bool = False,
     progress: bool = False,
 ) -> WrittenGraph:
-    """Write a model as one graph from images to class scores, and check it against the model.
+    """Export a model as a graph from images to class scores, and check it against the model.
 
-    The graph takes float32 images in 0..1 of shape (batch, 3, height, width), sides multiples of
-    the backbone's ``size_multiple`` (at least twice that for ``torch``), and gives cosine
-    similarities of shape (batch, classes, height / stride, width / stride).
+    The input is float32 images in 0..1 of shape (batch, 3, height, width), with sides that are
+    multiples of the backbone's ``size_multiple`` (at least twice that for ``torch``). The output
+    is cosine similarities of shape (batch, classes, height / stride, width / stride).
 
     Args:
-        run: a run folder, or a model, with its classes as they are now.
+        run: a run folder, or a model; its current classes are exported.
         path: file to write.
-        format_name: ``onnx``, or ``torch`` for a program of ``torch.export``; by default as the
-            file's name ends, with ``.onnx`` or ``.pt2``.
-        masks: also give the best class of each pixel, from scores enlarged bilinearly.
-        int8: weights of matrix products in 8 bits, for ONNX; what is between layers is brought to
-            8 bits by its range in each image.
-        fixed_ranges: for ``int8``: measure these ranges now, on the images, once and for all, as
-            accelerators want it.
-        images: for ``int8``: on which its loss is reported, and ranges are measured; by default
-            those that the run was fitted on, if they are still there.
-        labels: for ``int8``: folder of label files of these images, to tell the loss as mIoU.
-        backbone: where the backbone of a run folder lies now, if it has moved.
-        overwrite: replace the file.
+        format_name: ``onnx``, or ``torch`` for a ``torch.export`` program; by default inferred
+            from the file suffix, ``.onnx`` or ``.pt2``.
+        masks: also output the best class of each pixel, from bilinearly upsampled scores.
+        int8: ONNX only: quantise the weights of matrix products to 8 bits, and activations
+            dynamically, by their range in each image.
+        fixed_ranges: with ``int8``: quantise activations statically, with ranges calibrated on
+            the images, as accelerators require.
+        images: with ``int8``: images for measuring the accuracy loss and for calibration; by
+            default those that the run was fitted on, if they still exist.
+        labels: with ``int8``: folder of label files of these images, to report the loss as mIoU.
+        backbone: new location of the run's backbone, if it has moved.
+        overwrite: replace an existing file.
         progress: show progress bars.
 
     Returns:
         What was written.
 
     Raises:
-        UserError: something given cannot be used, or the graph does not do what the model does;
-            nothing was written then.
+        UserError: invalid input, or the graph's outputs differ from the model's, in which case
+            nothing is written.
     """
     target = Path(path)
     chosen = _chosen_format(target, format_name)
     _check_options(chosen, int8=int8, fixed_ranges=fixed_ranges, images=images, labels=labels)
     if target.exists() and not overwrite:
-        raise UserError(f"{target}: exists already; choose another name, or add --overwrite")
+        raise UserError(f"{target}: already exists; choose another name, or add --overwrite")
     if chosen == "onnx":
         require_onnx()
     files = _files(run, images, needed=fixed_ranges) if int8 else []
@@ -96,9 +96,9 @@ def _chosen_format(path: Path, given: GraphFormat | None) -> GraphFormat:
     by_suffix = {suffix: name for name, suffix in SUFFIXES.items()}
     chosen = given or by_suffix.get(path.suffix)
     if chosen not in SUFFIXES:
-        raise UserError(f"{path}: give a name that ends with .onnx or .pt2")
+        raise UserError(f"{path}: the name must end in .onnx or .pt2")
     if path.suffix != SUFFIXES[chosen]:
-        raise UserError(f"{path}: for --format {chosen} the name must end with {SUFFIXES[chosen]}")
+        raise UserError(f"{path}: for --format {chosen} the name must end in {SUFFIXES[chosen]}")
     return chosen
 
 
@@ -111,34 +111,33 @@ def _check_options(
     labels: object | None,
 ) -> None:
     if int8 and chosen != "onnx":
-        raise UserError("--int8: for ONNX alone; leave it out, or write an .onnx file")
+        raise UserError("--int8: only for ONNX; leave it out, or write an .onnx file")
     if not int8 and (fixed_ranges or images is not None or labels is not None):
         raise UserError(
-            "--fixed-ranges, --images and --labels: only --int8 needs them; add it, or leave them"
-            " out"
+            "--fixed-ranges, --images and --labels: only for --int8; add --int8, or leave them out"
         )
     if labels is not None and images is None:
-        raise UserError("--labels: give the images, too, with --images")
+        raise UserError("--labels: also give the images with --images")
 
 
 def _on_cpu(run: Source | Segmenter, backbone: str | None) -> Segmenter:
-    if isinstance(run, Segmenter):  # whose owner wants it to stay where it is
+    if isinstance(run, Segmenter):  # leave the caller's model on its device
         return deepcopy(run).place("cpu", "32-true")
-    return loaded(run, backbone, "cpu", "32-true")
+    return load_segmenter(run, backbone, "cpu", "32-true")
 
 
 def _files(
     run: Source | Segmenter, images: Source | Sequence[Source] | None, *, needed: bool
 ) -> list[ImageFile]:
-    """Return the images given, or those of the run as far as still there."""
+    """Return the given images, or those of the run that still exist."""
     if images is not None:
         return image_files(images)
     if isinstance(run, Segmenter):
         if needed:
-            raise UserError("--fixed-ranges: give the images to measure them on, with --images")
+            raise UserError("--fixed-ranges: give images for calibration with --images")
         return []
     try:
-        return images_or_those_of_run(run, None)
+        return images_or_run_images(run, None)
     except UserError:
         if needed:
             raise
@@ -159,7 +158,7 @@ def _loss_measure(
         )
     if not files:
         return None
-    some = spread(files, IMAGES_TO_MEASURE)
+    some = evenly_spaced(files, IMAGES_TO_MEASURE)
     return lambda full, eight_bit: loss_on_images(
         segmenter, full, eight_bit, some, progress=progress
     )

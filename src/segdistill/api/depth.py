@@ -1,4 +1,4 @@
-"""Estimating the depth of images with a network."""
+"""Depth estimation for images."""
 
 from pathlib import Path
 
@@ -24,21 +24,21 @@ def estimate_depth(
     precision: PrecisionName = "32-true",
     progress: bool = False,
 ) -> EstimatedDepth:
-    """Estimate the depth of images and write it as 16-bit PNGs, in the same tree.
+    """Estimate the depth of images and write it as 16-bit PNGs, mirroring the folder tree.
 
-    What was estimated before by the same model is kept, so that a call that was interrupted can
-    be repeated. Nothing that segdistill did not make is ever replaced.
+    Existing maps of the same model are kept, so an interrupted call can be repeated. Files that
+    segdistill did not write are never replaced.
 
     Args:
-        images: a folder, a file or a glob pattern; of a folder in STEGO's layout, ``imgs/train``.
-        model: short name, hub id or local folder of a depth network.
+        images: a folder, file or glob pattern; for a folder in STEGO's layout, ``imgs/train``.
+        model: short name, hub id or local folder of a depth model.
         out: folder for the maps; by default ``depth/train`` for ``imgs/train`` and the like,
-            otherwise a folder beside the images' of the same name with ``_depth`` after it.
-        kind: what the network gives, where its config.json does not tell: ``inverse``, known up
-            to scale and shift, or ``depth`` in metres.
-        options: how, and what to write beside the maps.
-        device: where to compute.
-        precision: of matrix products; bfloat16 has too few digits for smooth depth.
+            otherwise the name of the image folder followed by ``_depth``, next to it.
+        kind: output of the model, if its config.json does not specify it: ``inverse`` (inverse
+            depth up to scale and shift) or ``depth`` (metres).
+        options: depth options, and additional outputs.
+        device: device to compute on.
+        precision: precision of matrix products; bfloat16 is too coarse for smooth depth.
         progress: show a progress bar.
 
     Returns:

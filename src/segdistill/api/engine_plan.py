@@ -1,4 +1,4 @@
-"""What is to be made of very many images, wherever they lie, and what exists already."""
+"""Planning for engines: images to process, local or remote, and outputs that already exist."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,29 +12,29 @@ from segdistill.files import remove_leftovers
 from segdistill.images.finding import find_all, is_video
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage, find_remote_images
-from segdistill.storage import Folder, is_url, without_file
+from segdistill.storage import Folder, is_url, strip_file_scheme
 
 Image = ImageFile | RemoteImage
 
 
 class Plan(NamedTuple):
-    """What is to be done.
+    """Images to process and outputs to keep.
 
     Attributes:
-        items: images of which there is nothing yet, as rows for an engine.
-        kept: others, each with the name of the output that exists already.
+        items: images without outputs, as rows for an engine.
+        kept: images with outputs, each with the name of the existing output.
     """
 
     items: list[Row]
     kept: list[tuple[Row, str]]
 
 
-class Replacing(NamedTuple):
-    """What may happen to outputs that exist already.
+class OverwritePolicy(NamedTuple):
+    """How to handle existing outputs.
 
     Attributes:
         overwrite: replace them.
-        resume: leave them, and make those that are missing.
+        resume: keep them, and write the missing ones.
     """
 
     overwrite: bool
@@ -42,23 +42,22 @@ class Replacing(NamedTuple):
 
 
 def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[Image]:
-    """List the images of several sources, of which some may be URLs.
+    """List the images of several sources, which may include URLs.
 
     Args:
         sources: folders, files, patterns and URLs.
-        out: where outputs go: if that is in a source at a URL, what lies there is no image.
+        out: output folder; if it is inside a remote source, its files are skipped.
 
     Raises:
-        UserError: a source holds no image, or two images would get the same name.
+        UserError: a source contains no images, or two images would get the same output name.
     """
     for source in sources:
         if is_video(Path(str(source))):
             raise UserError(
-                f"{source}: a video; `segment` takes videos of this machine, with --out on this"
-                " machine and without --engine ray"
+                f"{source}: a video; videos need a local file, a local --out and no --engine ray"
             )
-    here = [without_file(str(source)) for source in sources if not is_url(source)]
-    images: list[Image] = list(find_all(here)) if here else []
+    local = [strip_file_scheme(str(source)) for source in sources if not is_url(source)]
+    images: list[Image] = list(find_all(local)) if local else []
     for source in sources:
         if is_url(source):
             found = find_remote_images(str(source))
@@ -69,13 +68,13 @@ def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[I
         other = places.setdefault(image.name, place)
         if other != place:
             raise UserError(
-                f"{place} and {other}: both would be written as {image.name}; take them in turn"
+                f"{place} and {other}: both would be written as {image.name}; use separate runs"
             )
     return images
 
 
 def _is_output(image: RemoteImage, out: Folder) -> bool:
-    """Return whether an image lies in a folder for outputs that is itself among the images."""
+    """Return whether an image is in an output folder inside the source folder."""
     inside = out.address.startswith(f"{image.folder}/")
     return inside and image.url.startswith(f"{out.address}/")
 
@@ -84,62 +83,61 @@ def plan_outputs(
     images: Sequence[Image],
     outputs: Sequence[Path],
     out: Folder,
-    replacing: Replacing,
+    policy: OverwritePolicy,
     *,
-    forms: Callable[[Path], Sequence[Sequence[Path]]],
+    variants: Callable[[Path], Sequence[Sequence[Path]]],
     summary: str,
     kind: str,
 ) -> Plan:
-    """Look for outputs that are there, and refuse what would replace something unasked.
+    """Find existing outputs, and refuse to replace files without permission.
 
     Args:
-        images: in the order of the outputs.
-        outputs: relative name of what is made of each.
-        out: where it goes.
-        replacing: what may happen to what is there.
-        forms: the ways in which an output may lie there: each the names of its files, the first of
-            which is written last.
-        summary: name of the file about all of them.
+        images: images in the order of the outputs.
+        outputs: relative name of the output of each image.
+        out: output folder.
+        policy: how to handle existing outputs.
+        variants: maps an output to its possible file sets; the first file of each is written last.
+        summary: name of the file that describes all outputs.
         kind: what outputs are, for display.
 
     Raises:
-        UserError: an output would replace an image, or exists already and neither ``overwrite``
+        UserError: an output would replace an image, or already exists and neither ``overwrite``
             nor ``resume`` is set.
     """
-    if replacing.overwrite and replacing.resume:
+    if policy.overwrite and policy.resume:
         raise UserError("--overwrite and --resume: choose one")
-    if out.path is not None and (replacing.resume or replacing.overwrite):
+    if out.path is not None and (policy.resume or policy.overwrite):
         for folder in {(out.path / output).parent for output in outputs}:
             remove_leftovers(folder)
-    is_there = _looking_into(out)
+    exists = _existence_check(out)
     items, kept = [], []
     for image, output in zip(images, outputs, strict=True):
-        ways = [[path.as_posix() for path in form] for form in forms(output)]
-        if any(is_there(form[0]) and _is_image(out, form[0], image) for form in ways):
+        names = [[path.as_posix() for path in variant] for variant in variants(output)]
+        if any(exists(variant[0]) and _is_image(out, variant[0], image) for variant in names):
             place = image.url if isinstance(image, RemoteImage) else image.path
-            raise UserError(f"{place}: would be replaced; choose another --out")
-        whole = next((form[0] for form in ways if all(map(is_there, form))), None)
+            raise UserError(f"{place}: would be overwritten; choose another --out")
+        complete = next((variant[0] for variant in names if all(map(exists, variant))), None)
         row = item_row(image, output)
-        if whole is None or replacing.overwrite:
+        if complete is None or policy.overwrite:
             items.append(row)
         else:
-            kept.append((row, whole))
-    if replacing.overwrite or replacing.resume:
+            kept.append((row, complete))
+    if policy.overwrite or policy.resume:
         return Plan(items, kept)
     if kept:
         raise UserError(
-            f"{out.address}: {len(kept)} of {len(images)} {kind} exist already; add --resume to"
+            f"{out.address}: {len(kept)} of {len(images)} {kind} already exist; add --resume to"
             " write the others, --overwrite to replace them, or choose another --out"
         )
-    if is_there(summary):
+    if exists(summary):
         raise UserError(
-            f"{out.address}/{summary}: exists already; add --overwrite or choose another --out"
+            f"{out.address}/{summary}: already exists; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
 
 
-def _looking_into(out: Folder) -> Callable[[str], bool]:
-    """Return what tells whether a file is in a folder; a far one is listed once."""
+def _existence_check(out: Folder) -> Callable[[str], bool]:
+    """Return a function that tests whether a file exists; remote folders are listed once."""
     if out.path is None:
         return frozenset(out.names()).__contains__
     folder = out.path
@@ -147,8 +145,8 @@ def _looking_into(out: Folder) -> Callable[[str], bool]:
 
 
 def _is_image(out: Folder, name: str, image: Image) -> bool:
-    """Return whether an output would lie where an image does."""
+    """Return whether an output path is the path of an image."""
     if isinstance(image, RemoteImage):
         return f"{out.address}/{name}" == image.url
-    # However the two are spelt, and through whatever links.
+    # Resolved, because the paths may differ in spelling or symbolic links.
     return out.path is not None and (out.path / name).resolve() == image.path.resolve()

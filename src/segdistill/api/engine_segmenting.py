@@ -1,4 +1,4 @@
-"""Segmenting very many images, here or by many workers, from and to wherever they lie."""
+"""Segmenting large sets of local or remote images, in this process or with workers."""
 
 import contextlib
 import tempfile
@@ -9,31 +9,31 @@ from typing import Any
 import numpy as np
 
 from segdistill.api.common import Source
-from segdistill.api.engine_plan import Replacing, find_sources, plan_outputs
+from segdistill.api.engine_plan import OverwritePolicy, find_sources, plan_outputs
 from segdistill.engines.running import run_work
 from segdistill.engines.staging import TRANSFERS
 from segdistill.engines.work import EngineName, Row
 from segdistill.errors import FullDiskError, UserError
 from segdistill.images.decode import UnreadableImageError
-from segdistill.images.finding import picture_names
+from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.inference.folder import SegmentedFiles, pixels_of_masks
+from segdistill.inference.folder import SegmentedFiles, count_pixels
 from segdistill.inference.frame_sequences import check_video_options
 from segdistill.inference.image_table import (
     IMAGES_FILE,
     ImageRow,
-    warn_of_unusual,
+    warn_about_unusual_images,
     write_image_table,
 )
 from segdistill.inference.mask_files import MaskPixels
 from segdistill.inference.mask_work import MaskWork
 from segdistill.inference.masks import CLASSES_FILE, check_same_classes, write_classes
-from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
+from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, sidecar_files
 from segdistill.model.segmenter import Segmenter
 from segdistill.prefetch import in_threads
 from segdistill.processes import in_group
 from segdistill.progress import progress_bar
-from segdistill.storage import Folder, for_workers
+from segdistill.storage import Folder, with_absolute_path
 
 
 def segment_by_engine(
@@ -47,15 +47,15 @@ def segment_by_engine(
     settings: dict[str, Any],
     progress: bool,
 ) -> SegmentedFiles:
-    """Segment images from and to wherever they lie; see :func:`segdistill.api.segment`.
+    """Segment local or remote images; see :func:`segdistill.api.segment`.
 
     Args:
         run: a run folder, or a model.
-        sources: folders, files and patterns, some of them perhaps URLs.
-        out: where masks go.
-        options: how, and what to write beside the masks.
-        engine: who does it.
-        workers: how many of them, for Ray.
+        sources: folders, files, patterns and URLs.
+        out: output folder.
+        options: segmentation options.
+        engine: ``local`` or ``ray``.
+        workers: number of Ray workers.
         settings: backbone, device and precision, for a run folder.
         progress: show a progress bar.
 
@@ -66,17 +66,17 @@ def segment_by_engine(
     images = find_sources(sources, out)
     plan = plan_outputs(
         images,
-        picture_names(images),
+        output_names(images),
         out,
-        Replacing(options.overwrite, options.resume),
-        forms=_forms(options),
+        OverwritePolicy(options.overwrite, options.resume),
+        variants=_variants(options),
         summary=CLASSES_FILE,
         kind="masks",
     )
     work, segmenter = _work(run, out, options, engine, settings)
     if plan.kept:
         _check_kept(out, segmenter)
-    items = list(plan.items)
+    items, kept_rows = list(plan.items), list[ImageRow]()
     pixels = np.zeros(len(segmenter.classes), np.int64)
     with progress_bar("Reading masks", len(plan.kept), shown=progress) as advance:
         for row, counts in _counted(plan.kept, out, len(pixels)):
@@ -84,10 +84,11 @@ def segment_by_engine(
                 items.append(row)
             else:
                 pixels += counts
+                kept_rows.append(ImageRow(row["output"], tuple(counts.tolist())))
             advance(1)
     done = SegmentedFiles(out.path or out.address, kept=len(images) - len(items))
     if items and out.path is None:
-        # By it the folder is known for one of masks, even if this is killed.
+        # Written first: it marks the folder as masks even if the run is killed.
         _send_classes(out, segmenter, np.zeros_like(pixels))
     for row in run_work(
         work, items, engine=engine, workers=workers, label="Segmenting", progress=progress
@@ -102,25 +103,25 @@ def segment_by_engine(
             name = Path(row["name"])
             done.skipped.append(SkippedImage(ImageFile(name, name), row["reason"]))
     if done.written or done.kept:
-        _send_table(out, segmenter, done, keep=options.resume)
+        _send_table(out, segmenter, [*kept_rows, *done.images], keep=options.resume)
         _send_classes(out, segmenter, pixels)
     return done
 
 
 def _check(run: Source | Segmenter, options: MaskOptions, engine: EngineName) -> None:
-    """Check what does not go together.
+    """Check for options that cannot be combined.
 
     Raises:
-        UserError: something does not.
+        UserError: two options conflict.
     """
     if isinstance(run, Segmenter) and engine == "ray":
-        raise UserError("--engine ray: workers load the run themselves: give its folder")
+        raise UserError("--engine ray: workers load the model themselves; give the run folder")
     if in_group():
-        fix = "give --workers instead" if engine == "ray" else "with URLs, --engine ray does"
-        raise UserError(f"--devices: cannot be shared out in this way here; {fix}")
+        fix = "use --workers instead" if engine == "ray" else "for URLs, use --engine ray"
+        raise UserError(f"--devices: not supported here; {fix}")
     check_video_options(options, videos=False)
     if options.video:
-        raise UserError("--video: is for frames on this machine, without --engine ray")
+        raise UserError("--video: needs local frames, without --engine ray")
 
 
 def _work(
@@ -130,16 +131,16 @@ def _work(
     engine: EngineName,
     settings: dict[str, Any],
 ) -> tuple[MaskWork, Segmenter]:
-    """Return the work, and the model, which here has to tell its classes at least."""
+    """Return the work, and a model for its classes."""
     if isinstance(run, Segmenter):
         return MaskWork(run, out, options), run
     if engine == "local":
         segmenter = Segmenter.load(run, **settings)
         return MaskWork(segmenter, out, options), segmenter
-    # Mistakes are reported before workers start.
+    # Load once here, so that errors are reported before workers start.
     segmenter = Segmenter.load(run, **{**settings, "device": "cpu"})
     folder = str(Path(run).absolute())
-    return MaskWork(folder, for_workers(out), options, **settings), segmenter
+    return MaskWork(folder, with_absolute_path(out), options, **settings), segmenter
 
 
 def _check_kept(out: Folder, segmenter: Segmenter) -> None:
@@ -156,32 +157,32 @@ def _send_classes(out: Folder, segmenter: Segmenter, pixels: MaskPixels) -> None
         out.send(Path(scratch) / CLASSES_FILE, CLASSES_FILE)
 
 
-def _send_table(out: Folder, segmenter: Segmenter, done: SegmentedFiles, *, keep: bool) -> None:
+def _send_table(out: Folder, segmenter: Segmenter, rows: Sequence[ImageRow], *, keep: bool) -> None:
     limit = segmenter.unusual_above
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if keep:
             with contextlib.suppress(UserError):
                 out.fetch(IMAGES_FILE, folder / IMAGES_FILE)
-        write_image_table(folder, done.images, segmenter.classes, limit, keep=keep)
+        write_image_table(folder, rows, segmenter.classes, limit, keep=keep)
         out.send(folder / IMAGES_FILE, IMAGES_FILE)
-    warn_of_unusual(done.images, limit, f"{out.path or out.address}/{IMAGES_FILE}")
+    warn_about_unusual_images(rows, limit, f"{out.path or out.address}/{IMAGES_FILE}")
 
 
-def _forms(options: MaskOptions) -> Callable[[Path], list[list[Path]]]:
-    """Return the ways in which a mask may lie: as a PNG, or of a GeoTIFF as one."""
+def _variants(options: MaskOptions) -> Callable[[Path], list[list[Path]]]:
+    """Return a function that lists the files of a mask, as PNG and as GeoTIFF."""
 
-    def forms(mask: Path) -> list[list[Path]]:
-        either = (mask, mask.with_suffix(RASTER_SUFFIX))
-        return [[path, *files_beside(path, options)] for path in either]
+    def variants(mask: Path) -> list[list[Path]]:
+        paths = (mask, mask.with_suffix(RASTER_SUFFIX))
+        return [[path, *sidecar_files(path, options)] for path in paths]
 
-    return forms
+    return variants
 
 
 def _counted(
     kept: Iterable[tuple[Row, str]], out: Folder, classes: int
 ) -> Iterator[tuple[Row, MaskPixels | None]]:
-    """Yield images with the pixels of their masks, or none where a mask cannot be read."""
+    """Yield images with the class counts of their masks, ``None`` for an unreadable mask."""
 
     def count(each: tuple[Row, str]) -> tuple[Row, MaskPixels | None]:
         row, name = each
@@ -191,7 +192,7 @@ def _counted(
                 if out.path is None:
                     out.fetch(name, copy)
                 mask = copy if out.path is None else out.path / name
-                return row, pixels_of_masks([mask], classes)
+                return row, count_pixels(mask, classes)
             except FullDiskError:
                 raise
             except UserError:

@@ -1,4 +1,4 @@
-"""The model in the manner of scikit-learn: ``fit``, ``predict`` and ``transform`` for arrays."""
+"""Estimator with the scikit-learn API: ``fit``, ``predict`` and ``transform`` on arrays."""
 
 import inspect
 from collections.abc import Iterable, Iterator
@@ -19,30 +19,30 @@ from segdistill.images.folder import ImageFile
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import Upsampling
 
-Picture = NDArray[np.uint8] | str | Path
-"""An image: an array of shape (height, width, 3), 8-bit RGB, or a file."""
+ImageInput = NDArray[np.uint8] | str | Path
+"""An image: an 8-bit RGB array of shape (height, width, 3), or a file."""
 
 
 class SegmentationEstimator:
-    """Finds kinds of things in images, and segments images into them.
+    """Unsupervised semantic segmentation as a scikit-learn estimator.
 
-    It follows scikit-learn's conventions, for clones, pipelines and searches, and does not need
-    scikit-learn. Images are a list of arrays of shape (height, width, 3), 8-bit RGB, of any and
-    different sizes, or of files, or one array of shape (images, height, width, 3).
+    Works with scikit-learn's ``clone``, pipelines and parameter searches, but does not require
+    scikit-learn. Images are given as a list of files or of 8-bit RGB arrays of shape (height,
+    width, 3), which may differ in size, or as one array of shape (images, height, width, 3).
 
     Args:
-        classes: number of kinds of things; estimated where it is left out.
+        classes: number of classes; estimated from the images by default.
         backbone: as for :func:`segdistill.fit`.
-        resolution: shorter side, in pixels, of images as the backbone sees them.
-        steps: optimiser steps; left out, training ends automatically.
-        seed: of everything drawn at random.
-        settings: all other settings; those above count over them.
-        upsampling: how masks come to pixels: ``guided`` by the image's edges, or ``bilinear``.
-        device: where to compute.
-        precision: of matrix products.
+        resolution: shorter side, in pixels, of the backbone's input images.
+        steps: number of optimiser steps; by default training stops automatically.
+        seed: random seed.
+        settings: all other settings; the arguments above take precedence.
+        upsampling: upsampling of masks: ``guided`` by the image's edges, or ``bilinear``.
+        device: device to compute on.
+        precision: precision of matrix products.
 
     Attributes:
-        segmenter_: the model, once fitted.
+        segmenter_: the fitted model.
 
     Example:
         >>> estimator = SegmentationEstimator(classes=4).set_params(seed=7)
@@ -77,36 +77,36 @@ class SegmentationEstimator:
         self.device = device
         self.precision = precision
 
-    def fit(self, images: Iterable[Picture], y: object = None) -> Self:
+    def fit(self, images: Iterable[ImageInput], y: object = None) -> Self:
         """Learn from images without labels.
 
-        Arrays lie in a temporary folder meanwhile; their features are kept in the feature store,
-        as those of files are, and found again by the content of the arrays.
+        Arrays are written to a temporary folder during the fit. Their features are cached in the
+        feature store by content, like those of files.
 
         Args:
             images: see the class.
-            y: ignored; there for pipelines.
+            y: ignored; exists for compatibility with pipelines.
 
         Raises:
-            UserError: an image is of another shape or type, or a parameter cannot be used.
+            UserError: an image has the wrong shape or type, or a parameter is invalid.
         """
         del y
         with _as_files(images) as files:
             self.segmenter_ = fit(files, settings=self._settings())
         return self
 
-    def predict(self, images: Iterable[Picture]) -> list[NDArray[np.uint8]]:
-        """Return a mask for each image: class indices of shape (height, width), its own size."""
+    def predict(self, images: Iterable[ImageInput]) -> list[NDArray[np.uint8]]:
+        """Return a mask of class indices for each image, shape (height, width)."""
         segmenter = self._fitted()
         return [
             segmenter.segment(_checked(image, index), upsampling=self.upsampling)
             for index, image in enumerate(images)
         ]
 
-    def transform(self, images: Iterable[Picture]) -> list[NDArray[np.float32]]:
+    def transform(self, images: Iterable[ImageInput]) -> list[NDArray[np.float32]]:
         """Return the codes of each image on the backbone's grid, shape (rows, columns, channels).
 
-        Classes are regions of codes: cosine similarity tells how alike two places are.
+        Compare codes by cosine similarity; each class is a cluster of codes.
         """
         segmenter = self._fitted()
         return [
@@ -116,15 +116,17 @@ class SegmentationEstimator:
             for index, image in enumerate(images)
         ]
 
-    def fit_predict(self, images: Iterable[Picture], y: object = None) -> list[NDArray[np.uint8]]:
-        """Learn from images, and return their masks; see :meth:`fit` and :meth:`predict`."""
+    def fit_predict(
+        self, images: Iterable[ImageInput], y: object = None
+    ) -> list[NDArray[np.uint8]]:
+        """Fit to images and return their masks; see :meth:`fit` and :meth:`predict`."""
         listed = list(images)
         return self.fit(listed, y).predict(listed)
 
     def fit_transform(
-        self, images: Iterable[Picture], y: object = None
+        self, images: Iterable[ImageInput], y: object = None
     ) -> list[NDArray[np.float32]]:
-        """Learn from images, and return their codes; see :meth:`fit` and :meth:`transform`."""
+        """Fit to images and return their codes; see :meth:`fit` and :meth:`transform`."""
         listed = list(images)
         return self.fit(listed, y).transform(listed)
 
@@ -133,16 +135,16 @@ class SegmentationEstimator:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return what the estimator was made with, by name.
+        """Return the parameters of the estimator by name.
 
         Args:
-            deep: makes no difference: no parameter is an estimator.
+            deep: ignored, since no parameter is an estimator.
         """
         del deep
         return {name: getattr(self, name) for name in self._parameters()}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Change parameters by name; those of a fitted model stay until the next fit.
+        """Set parameters by name; a fitted model is unchanged until the next fit.
 
         Raises:
             ValueError: there is no such parameter.
@@ -150,21 +152,21 @@ class SegmentationEstimator:
         for name, value in parameters.items():
             if name not in self._parameters():
                 known = ", ".join(self._parameters())
-                raise ValueError(f"{name}: no such parameter; there are {known}")
+                raise ValueError(f"{name}: no such parameter; choose from {known}")
             setattr(self, name, value)
         return self
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters
         given = self.get_params().items()
-        told = [f"{k}={v!r}" for k, v in given if v is not defaults[k].default]
-        return f"{type(self).__name__}({', '.join(told)})"
+        shown = [f"{k}={v!r}" for k, v in given if v is not defaults[k].default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "segmenter_")
 
     def __sklearn_tags__(self) -> Any:
-        # Asked for by scikit-learn alone, which then is there.
+        # Only called by scikit-learn, so it is installed.
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # noqa: PLC0415
 
         return Tags(
@@ -189,10 +191,10 @@ class SegmentationEstimator:
 
 
 @contextmanager
-def _as_files(images: Iterable[Picture]) -> Iterator[list[ImageFile]]:
-    """Give images as files while the block runs: arrays as files in a temporary folder."""
+def _as_files(images: Iterable[ImageInput]) -> Iterator[list[ImageFile]]:
+    """Provide images as files while the block runs; arrays are written to a temporary folder."""
     if isinstance(images, str | Path):
-        raise UserError(f"{images}: give a list of arrays or files, or use segdistill.fit")
+        raise UserError(f"{images}: pass a list of arrays or files, or use segdistill.fit")
     with TemporaryDirectory() as folder:
         files = []
         for index, image in enumerate(images):
@@ -200,27 +202,27 @@ def _as_files(images: Iterable[Picture]) -> Iterator[list[ImageFile]]:
             if isinstance(checked, Path):
                 files.append(ImageFile(checked, Path(checked.name)))
             else:
-                # Neither compressed nor lossy, and the same bytes for the same pixels.
+                # Uncompressed, lossless and deterministic: the same pixels give the same bytes.
                 path = Path(folder, f"{index:09d}.bmp")
                 Image.fromarray(checked).save(path)
                 files.append(ImageFile(path, Path(path.name)))
         if not files:
-            raise UserError("there are no images; give a list of arrays or files")
+            raise UserError("no images; pass a list of arrays or files")
         yield files
 
 
-def _checked(image: Picture, index: int) -> NDArray[np.uint8] | Path:
+def _checked(image: ImageInput, index: int) -> NDArray[np.uint8] | Path:
     """Return an image as an array or a path.
 
     Raises:
-        UserError: it is neither, or an array of another shape or type.
+        UserError: an array has the wrong shape or type.
     """
     if isinstance(image, str | Path):
         return Path(image)
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise UserError(
-            f"image {index}: {array.dtype} {array.shape}; give 8-bit arrays (uint8) of shape"
+            f"image {index}: {array.dtype} array of shape {array.shape}; must be uint8 of shape"
             " (height, width, 3)"
         )
     return array

@@ -1,8 +1,8 @@
-"""Scoring a model against labels."""
+"""Evaluation of a model against labels."""
 
 from pathlib import Path
 
-from segdistill.api.common import Source, loaded
+from segdistill.api.common import Source, load_segmenter
 from segdistill.api.labelled import LabelledSet, labelled_folders
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.evaluation.confusion import score
@@ -34,13 +34,13 @@ def evaluate(
     strict: bool = False,
     progress: bool = False,
 ) -> Evaluation:
-    """Score a model against the label files of a folder; see :func:`evaluate_set`.
+    """Evaluate a model against a folder of label files; see :func:`evaluate_set`.
 
     Args:
         run: a run folder, or a model.
         images: a folder or pattern.
-        labels: a folder of class-index images of the same names; 255 means 'not labelled'.
-        protocol: how masks are made; by default the product's way, at full size.
+        labels: a folder of class-index images with the same names; 255 means 'not labelled'.
+        protocol: evaluation protocol; by default at full size, as :func:`segdistill.segment` does.
         strict: stop at the first image or label file that cannot be read, instead of skipping it.
         progress: show a progress bar.
 
@@ -62,31 +62,31 @@ def evaluate_set(
     strict: bool = False,
     progress: bool = False,
 ) -> Evaluation:
-    """Score a model, and the linear probe of its run folder, against labels.
+    """Evaluate a model, and the linear probe of its run folder, against labels.
 
     Args:
         run: a run folder, or a model.
         labelled: images with labels.
-        protocol: how masks are made; by default the product's way, at full size.
-        backbone: where the backbone of a run folder lies now, if it has moved.
-        device: where to compute, for a run folder.
-        precision: of matrix products, for a run folder.
+        protocol: evaluation protocol; by default at full size, as :func:`segdistill.segment` does.
+        backbone: new location of the run's backbone, if it has moved.
+        device: device to compute on; ignored for a loaded model.
+        precision: precision of matrix products; ignored for a loaded model.
         strict: stop at the first image or label file that cannot be read, instead of skipping it.
         progress: show a progress bar.
 
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    way = protocol or Protocol()
-    segmenter = loaded(run, backbone, device, precision)
+    chosen = protocol or Protocol()
+    segmenter = load_segmenter(run, backbone, device, precision)
     probe = None if isinstance(run, Segmenter) else read_linear_probe(Path(run))
     group = segmenter.compute.group
     counted = confusion_over_files(
         labelled.pairs,
         labelled.read,
-        lambda image, labels: way.view(image, labels, segmenter),
-        lambda image, size: way.predict(segmenter, probe, image, size),
-        way.predictions(segmenter, probe),
+        lambda image, labels: chosen.view(image, labels, segmenter),
+        lambda image, size: chosen.predict(segmenter, probe, image, size),
+        chosen.predictions(segmenter, probe),
         label_classes=len(labelled.names),
         strict=strict,
         progress=progress and group.is_first,
@@ -101,7 +101,7 @@ def evaluate_set(
         names=labelled.names,
         images=counted.images,
         skipped=tuple(counted.skipped),
-        protocol=way.as_plain(segmenter),
+        protocol=chosen.as_plain(segmenter),
         run="" if isinstance(run, Segmenter) else Path(run).resolve().name,
         boundaries=counted.boundaries,
     )
@@ -113,20 +113,20 @@ def write_evaluation(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write an evaluation as ``evaluation.json`` and, for display, ``evaluation.html``.
+    """Write an evaluation as ``evaluation.json`` and, for viewing, ``evaluation.html``.
 
-    For each kind of prediction there is a confusion matrix beside them, as CSV in pixels and as
-    PNG in shares of each label class.
+    Also writes the confusion matrix of each kind of prediction, as CSV (pixel counts) and as PNG
+    (normalised by label class).
 
     Args:
-        evaluation: what :func:`evaluate` gave.
-        folder: where to.
+        evaluation: result of :func:`evaluate`.
+        folder: folder to write to.
         overwrite: replace an earlier evaluation.
 
     Raises:
-        UserError: an earlier evaluation is there, or the folder cannot be written.
+        UserError: the folder holds an earlier evaluation, or cannot be written.
     """
-    # matplotlib is slow to import and caches fonts, so only where figures are drawn.
+    # matplotlib is slow to import and builds a font cache, so only import it for figures.
     from segdistill.figures.confusion import write_confusion_png  # noqa: PLC0415
 
     target = Path(folder)
@@ -134,7 +134,7 @@ def write_evaluation(
     remove_leftovers(target)
     with translate_os_errors(target):
         for path in output_files(target):
-            # What an earlier evaluation had and this one has not must not be taken for its own.
+            # Files of an earlier evaluation that this one does not replace would be misleading.
             path.unlink(missing_ok=True)
     for kind in evaluation.scores:
         table = evaluation.table(kind)
@@ -142,7 +142,7 @@ def write_evaluation(
         title = TITLES.get(kind, kind)
         write_confusion_png(target / confusion_file(kind, ".png"), table, title=title)
     write_evaluation_page(target / PAGE_FILE, evaluation)
-    # Last: where it is, all else is.
+    # Written last: if it exists, the evaluation is complete.
     write_scores_json(target / SCORES_FILE, evaluation)
 
 
@@ -156,23 +156,23 @@ def probe(
     precision: PrecisionName = "auto",
     progress: bool = False,
 ) -> LinearProbe:
-    """Train a linear probe on a model's codes and keep it in the run folder.
+    """Train a linear probe on a model's codes and save it in the run folder.
 
-    It measures what the codes hold; masks never depend on it.
+    The probe measures the quality of the codes; masks do not depend on it.
 
     Args:
         run: a run folder.
         labelled: training images with labels.
-        seed: of the choice of pixels and of the start.
-        backbone: where the backbone lies now, if it has moved.
-        device: where to compute.
-        precision: of matrix products.
+        seed: random seed for the choice of pixels and the initial weights.
+        backbone: new location of the run's backbone, if it has moved.
+        device: device to compute on.
+        precision: precision of matrix products.
         progress: show progress bars.
 
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    segmenter = loaded(run, backbone, device, precision)
+    segmenter = load_segmenter(run, backbone, device, precision)
     trained = fit_linear_probe(
         segmenter, labelled.pairs, labelled.read, seed=seed, progress=progress
     )

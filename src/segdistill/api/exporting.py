@@ -1,10 +1,10 @@
-"""Exporting masks to the formats of other programs."""
+"""Exporting masks to annotation formats."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.common import Source, changed
+from segdistill.api.common import Source, with_changes
 from segdistill.errors import UserError
 from segdistill.export.classes import exported_classes, written_classes
 from segdistill.export.folder import ExportedMasks, check_target, default_path, export_files
@@ -28,17 +28,17 @@ def export_masks(
     progress: bool = False,
     **changes: Any,
 ) -> ExportedMasks:
-    """Turn a folder of masks into the format of another program.
+    """Export a folder of masks to an annotation format.
 
     Args:
-        run: the run folder, or the model, that made them: classes have its names and colours.
-        masks: folder that :func:`segdistill.segment` wrote to.
+        run: the run folder or model that made the masks; provides class names and colours.
+        masks: folder written by :func:`segdistill.segment`.
         format_name: ``coco``, ``yolo``, ``label-studio``, ``voc``, ``cvat`` or ``geojson``.
-        out: file or folder to write; by default in ``exports``, named after the masks.
-        images: what was segmented; some formats need it.
-        options: how.
+        out: file or folder to write; by default in ``exports``, named after the mask folder.
+        images: the images that were segmented; required by some formats.
+        options: export options.
         progress: show a progress bar.
-        **changes: single options that differ from ``options``, such as ``polygons=True``.
+        **changes: options that override ``options``, such as ``polygons=True``.
 
     Returns:
         What was written and what was skipped.
@@ -46,11 +46,11 @@ def export_masks(
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    chosen = changed(options, changes, ExportOptions).validated()
+    chosen = with_changes(options, changes, ExportOptions).validated()
     export_format = chosen_format(format_name, chosen, images=images is not None)
     folder = Path(masks)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the one that `segdistill segment` wrote")
+        raise UserError(f"{folder}: no such folder; give the output of `segdistill segment`")
     classes = exported_classes(_current_classes(run), written_classes(folder), folder)
     sources = [images] if isinstance(images, str | Path) else images
     path = Path(out) if out is not None else default_path(folder, format_name, export_format)
@@ -64,5 +64,5 @@ def export_masks(
 def _current_classes(run: Source | Segmenter) -> tuple[SegmentClass, ...]:
     if isinstance(run, Segmenter):
         return run.classes
-    # Without the backbone, which is not needed here and may not be at hand.
+    # Without loading the backbone, which is not needed and may be missing.
     return read_class_sets(Path(run)).current.classes

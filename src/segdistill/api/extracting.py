@@ -1,4 +1,4 @@
-"""Writing feature maps or codes of images, for other programs."""
+"""Exporting feature maps or codes of images."""
 
 import json
 import tempfile
@@ -8,35 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from segdistill.api.common import Source
-from segdistill.api.engine_plan import Replacing, find_sources, plan_outputs
+from segdistill.api.engine_plan import OverwritePolicy, find_sources, plan_outputs
 from segdistill.backbones import DEFAULT_BACKBONE
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.engines.running import check_engine, run_work
 from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError, content_hash
-from segdistill.images.finding import picture_names
+from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.inference.feature_work import FeatureWork, MapMaker, map_maker
+from segdistill.inference.feature_work import FeatureExtractor, FeatureWork, load_feature_extractor
 from segdistill.model.files import WEIGHTS_FILE
-from segdistill.storage import Folder, for_workers, open_folder
+from segdistill.storage import Folder, open_folder, with_absolute_path
 from segdistill.version import __version__
 
 FEATURES_FILE = "features.json"
-SAME = ("kind", "fingerprint", "model", "resolution")
-"""What maps in one folder have in common."""
+SHARED_KEYS = ("kind", "fingerprint", "model", "resolution")
+"""Metadata that all maps in a folder must share."""
 
 
 @dataclass
 class ExtractedFeatures:
-    """What was written.
+    """Result of :func:`extract_features`.
 
     Attributes:
-        folder: where; a path, or a URL.
-        channels: of each map.
-        stride: image pixels per side that one place of a map stands for, as images are seen.
-        written: number of maps written now.
-        kept: number of maps that existed already.
+        folder: output path or URL.
+        channels: number of channels of each map.
+        stride: side of a grid cell, in pixels of the resized image.
+        written: number of maps written.
+        kept: number of existing maps that were kept.
         skipped: images that could not be read.
     """
 
@@ -64,26 +64,26 @@ def extract_features(
     precision: PrecisionName = "auto",
     progress: bool = False,
 ) -> ExtractedFeatures:
-    """Write the feature map of each image as ``NAME.npy``, and ``features.json`` about all of them.
+    """Write the feature map of each image as ``NAME.npy``, with metadata in ``features.json``.
 
-    A map is a NumPy array of float16, of shape (height, width, channels), on the backbone's grid.
-    ``fit`` does not need them: it keeps its own.
+    Maps are float16 arrays of shape (height, width, channels), on the backbone's grid. ``fit`` does
+    not use them; it has its own feature store.
 
     Args:
         sources: folders, files, glob patterns or URLs of images.
-        out: folder or URL for the maps, in the images' tree.
-        backbone: whose features are written; with a run, where its backbone lies now, if it has
-            moved.
-        run: run folder, to write the codes of its head in place of features.
-        resolution: shorter side at which images are seen; by default what suits the backbone, or
-            as in training.
-        engine: ``ray`` lets workers of Ray do it, here or on a cluster.
-        workers: of Ray; by default one for each GPU, or for each core.
-        overwrite: replace maps that exist already.
-        resume: leave maps that exist already, and write those that are missing.
+        out: folder or URL for the maps, which mirror the folder tree of the images.
+        backbone: backbone to extract features with; with a run, the new location of its backbone,
+            if it has moved.
+        run: run folder, to write the codes of its head instead of features.
+        resolution: shorter side of the backbone's input; by default the backbone's own, or as in
+            training.
+        engine: ``local``, or ``ray`` to use Ray workers on this machine or a cluster.
+        workers: number of Ray workers; by default one per GPU, or one per core.
+        overwrite: replace existing maps.
+        resume: keep existing maps and write the missing ones.
         strict: stop at the first image that cannot be read.
-        device: where to compute.
-        precision: of matrix products.
+        device: device to compute on.
+        precision: precision of matrix products.
         progress: show a progress bar.
 
     Raises:
@@ -93,38 +93,43 @@ def extract_features(
     check_engine(engine, workers, [*several, out])
     if resolution is not None and resolution < 32:
         raise UserError(f"--resolution {resolution}: must be at least 32")
-    place = open_folder(out)
-    images = find_sources(several, place)
+    target = open_folder(out)
+    images = find_sources(several, target)
     plan = plan_outputs(
         images,
-        [name.with_suffix(".npy") for name in picture_names(images)],
-        place,
-        Replacing(overwrite, resume),
-        forms=lambda name: [[name]],
+        [name.with_suffix(".npy") for name in output_names(images)],
+        target,
+        OverwritePolicy(overwrite, resume),
+        variants=lambda name: [[name]],
         summary=FEATURES_FILE,
         kind="maps",
     )
     folder = None if run is None else str(Path(run).absolute())
     name = backbone or (None if run is not None else DEFAULT_BACKBONE)
-    # Mistakes are reported before workers start.
-    maker = map_maker(name, folder, resolution, "cpu" if engine == "ray" else device, precision)
+    # Load once here, so that errors are reported before workers start.
+    extractor = load_feature_extractor(
+        name, folder, resolution, "cpu" if engine == "ray" else device, precision
+    )
     work = FeatureWork(
-        for_workers(place),
+        with_absolute_path(target),
         name,
         folder,
         resolution,
         device,
         precision,
-        maker=maker if engine == "local" else None,
+        extractor=extractor if engine == "local" else None,
     )
-    about = _about(maker, folder)
+    metadata = _metadata(extractor, folder)
     if plan.kept:
-        _check_same(about, place)
+        _check_same_kind(metadata, target)
     if plan.items:
-        # First, so that what is there is known by it even if this is killed.
-        _send_about(about, place)
+        # Written first, so that it describes the maps even if the process is killed.
+        _send_metadata(metadata, target)
     done = ExtractedFeatures(
-        place.path or place.address, maker.channels, maker.backbone.stride, kept=len(plan.kept)
+        target.path or target.address,
+        extractor.channels,
+        extractor.backbone.stride,
+        kept=len(plan.kept),
     )
     for row in run_work(
         work,
@@ -142,53 +147,53 @@ def extract_features(
             file = ImageFile(Path(row["name"]), Path(row["name"]))
             done.skipped.append(SkippedImage(file, row["reason"]))
     if done.written:
-        _send_about({**about, "maps": done.written + done.kept}, place)
+        _send_metadata({**metadata, "maps": done.written + done.kept}, target)
     return done
 
 
-def _about(maker: MapMaker, run: str | None) -> dict[str, Any]:
-    """Return what ``features.json`` tells, but for the number of maps."""
+def _metadata(extractor: FeatureExtractor, run: str | None) -> dict[str, Any]:
+    """Return the content of ``features.json``, without the number of maps."""
     model = None if run is None else content_hash((Path(run) / WEIGHTS_FILE).read_bytes())
     return {
         "segdistill": __version__,
         "kind": "features" if run is None else "codes",
-        "backbone": maker.backbone.name,
-        "fingerprint": maker.backbone.fingerprint,
+        "backbone": extractor.backbone.name,
+        "fingerprint": extractor.backbone.fingerprint,
         "model": model,
-        "licence": maker.backbone.licence,
-        "resolution": maker.resolution,
-        "stride": maker.backbone.stride,
+        "licence": extractor.backbone.licence,
+        "resolution": extractor.resolution,
+        "stride": extractor.backbone.stride,
         "layout": ["height", "width", "channels"],
-        "channels": maker.channels,
+        "channels": extractor.channels,
     }
 
 
-def _send_about(about: Mapping[str, Any], place: Folder) -> None:
+def _send_metadata(metadata: Mapping[str, Any], target: Folder) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / FEATURES_FILE
-        path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        place.send(path, FEATURES_FILE)
+        path.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+        target.send(path, FEATURES_FILE)
 
 
-def _check_same(about: Mapping[str, Any], place: Folder) -> None:
-    """Check that the maps that are there are of the same kind.
+def _check_same_kind(metadata: Mapping[str, Any], target: Folder) -> None:
+    """Check that existing maps are of the same kind as those to be written.
 
     Raises:
-        UserError: they are of another, or it is not known of which.
+        UserError: they are of another kind, or their kind is unknown.
     """
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / FEATURES_FILE
         try:
-            place.fetch(FEATURES_FILE, copy)
+            target.fetch(FEATURES_FILE, copy)
             known = json.loads(copy.read_text(encoding="utf-8"))
-            differing = [name for name in SAME if known.get(name) != about[name]]
+            differing = [name for name in SHARED_KEYS if known.get(name) != metadata[name]]
         except (UserError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{place.address}/{FEATURES_FILE}: does not tell of what kind the maps there are;"
-                " add --overwrite, or choose another --out"
+                f"{target.address}/{FEATURES_FILE}: does not describe the existing maps; add"
+                " --overwrite, or choose another --out"
             ) from error
     if differing:
         raise UserError(
-            f"{place.address}: the maps there have another {' and '.join(differing)}; add"
+            f"{target.address}: existing maps have another {' and '.join(differing)}; add"
             " --overwrite, or choose another --out"
         )

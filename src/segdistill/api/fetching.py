@@ -1,4 +1,4 @@
-"""Copying a sample of very many images to where they can be learned from."""
+"""Copying a random sample of images to a local folder for training."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from segdistill.images.remote import RemoteImage
 from segdistill.progress import progress_bar
 from segdistill.storage import LocalFolder, RemoteFolder, is_url
 
-MANY = 10_000
-"""Images that tell the kinds of things as well as more of them do."""
+DEFAULT_SAMPLE_SIZE = 10_000
+"""Default sample size; more images do not improve the classes found."""
 
 
 @dataclass
 class FetchedImages:
-    """What was copied.
+    """Result of :func:`fetch_images`.
 
     Attributes:
-        folder: where to.
-        found: number of images in the source.
-        copied: number of images copied now.
-        kept: number of images of the sample that existed already.
-        failed: why others could not be copied.
+        folder: target folder.
+        found: number of images in the sources.
+        copied: number of images copied.
+        kept: number of sampled images that already existed.
+        failed: error messages of images that could not be copied.
     """
 
     folder: Path
@@ -42,38 +42,38 @@ def fetch_images(
     sources: Source | Sequence[Source],
     out: Source,
     *,
-    images: int = MANY,
+    images: int = DEFAULT_SAMPLE_SIZE,
     seed: int = 0,
     progress: bool = False,
 ) -> FetchedImages:
-    """Copy a random sample of images into a folder, in their tree.
+    """Copy a random sample of images to a folder, keeping their folder tree.
 
-    Which images are taken depends on their names and the seed alone: the same call continues where
-    one was interrupted, and a larger sample holds the smaller.
+    The sample depends only on the image names and the seed: repeating an interrupted call resumes
+    it, and a larger sample contains every smaller one.
 
     Args:
         sources: folders, files, glob patterns or URLs.
-        out: folder on this machine.
-        images: how many, at most.
-        seed: of the sample.
+        out: local folder.
+        images: maximum number of images.
+        seed: random seed of the sample.
         progress: show a progress bar.
 
     Raises:
-        UserError: nothing is found, or the folder cannot be written.
+        UserError: no images are found, or the folder cannot be written.
     """
     if images < 1:
         raise UserError(f"--images {images}: must be at least 1")
     if is_url(out):
-        raise UserError(f"{out}: a URL; give a folder of this machine")
+        raise UserError(f"{out}: a URL; give a local folder")
     found = find_sources([sources] if isinstance(sources, str | Path) else list(sources))
-    # Copies of an earlier call may lie in the source itself.
+    # The target folder may be inside the source; skip earlier copies.
     copies = Path(out).resolve()
     found = [
         image
         for image in found
         if isinstance(image, RemoteImage) or copies not in image.path.resolve().parents
     ]
-    sample = sorted(found, key=lambda image: _drawn(image, seed))[:images]
+    sample = sorted(found, key=lambda image: _sample_key(image, seed))[:images]
     done = FetchedImages(Path(out), len(found))
     missing = [image for image in sample if not (done.folder / image.name).exists()]
     done.kept = len(sample) - len(missing)
@@ -107,5 +107,5 @@ def fetch_images(
     return done
 
 
-def _drawn(image: Image, seed: int) -> bytes:
+def _sample_key(image: Image, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed} {image.name.as_posix()}".encode(), digest_size=8).digest()

@@ -1,16 +1,16 @@
-"""Figures for a paper: images beside their segments, a legend, IoU by class, training curves."""
+"""Figures for papers: segmentation examples, legend, per-class IoU and training curves."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.common import Source, changed, loaded
+from segdistill.api.common import Source, load_segmenter, with_changes
 from segdistill.api.evaluating import evaluate_set
 from segdistill.api.labelled import labelled_files
-from segdistill.api.run_images import images_or_those_of_run
+from segdistill.api.run_images import images_or_run_images
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.figures.options import FigureOptions, check_figures_folder
-from segdistill.figures.samples import chosen_images, cluster_features, segment_shown
+from segdistill.figures.samples import choose_images, cluster_features, segment_images
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import read_labels
 from segdistill.inference.protocol import Protocol
@@ -34,45 +34,44 @@ def draw_figures(
 ) -> list[Path]:
     """Draw figures for a paper.
 
-    ``comparison`` shows images above their labels, the clusters of the features themselves and the
-    run's segments, in colours that can be compared; ``legend`` names the colours; ``iou`` shows the
-    IoU of each label class as bars, where there are labels; ``training`` the curves of a run that
-    was trained.
+    ``comparison`` shows images with their labels, k-means clusters of the features and the run's
+    masks, in matching colours; ``legend`` names the colours; ``iou`` is a bar chart of the IoU of
+    each label class, if labels are given; ``training`` shows the training curves.
 
-    Label classes have the colour of the class that they are matched to, over all images with
-    labels, as :func:`evaluate` matches them; clusters of features have that of the class with which
-    they overlap most in the images shown, one to one. Hidden classes are transparent.
+    Label classes take the colour of the class they are matched to by :func:`evaluate`, over all
+    labelled images. Feature clusters take the colour of the class they overlap most in the images
+    shown, one to one. Hidden classes are transparent.
 
     Args:
         run: a run folder.
         out: folder to write to.
-        images: to show, and to score where there are labels; by default those of the fit.
-        labels: folder of class-index images of the same names; 255 means 'not labelled'.
-        kmeans: a run to compare with; by default the features of the run's own backbone are
-            clustered, on ``images``.
-        options: how.
-        backbone: where the backbone of the run lies now, if it has moved.
-        device: where to compute.
-        precision: of matrix products.
+        images: images to show, and to evaluate if labels are given; by default those of the fit.
+        labels: folder of class-index images with the same names; 255 means 'not labelled'.
+        kmeans: a run to compare with; by default the features of the run's own backbone on
+            ``images`` are clustered.
+        options: figure options.
+        backbone: new location of the run's backbone, if it has moved.
+        device: device to compute on.
+        precision: precision of matrix products.
         progress: show progress bars.
-        **changes: single options that differ from ``options``, such as ``columns=4``.
+        **changes: options that override ``options``, such as ``columns=4``.
 
     Returns:
         The files written.
 
     Raises:
-        UserError: something given cannot be used, or figures exist already; the message names
-            it and the fix.
+        UserError: invalid input, or figures already exist; the message says what is wrong and
+            suggests a fix.
     """
-    chosen = changed(options, changes, FigureOptions).validated()
+    chosen = with_changes(options, changes, FigureOptions).validated()
     check_figures_folder(Path(out), overwrite=chosen.overwrite)
-    files = images_or_those_of_run(run, images)
+    files = images_or_run_images(run, images)
     labelled = None if labels is None else labelled_files(files, labels)
     candidates = files if labelled is None else [image for image, _ in labelled.pairs]
-    to_show = chosen_images(candidates, chosen.show, chosen.columns * chosen.rows)
-    segmenter = loaded(run, backbone, device, precision)
+    to_show = choose_images(candidates, chosen.show, chosen.columns * chosen.rows)
+    segmenter = load_segmenter(run, backbone, device, precision)
     clustered = _clustered(segmenter, candidates, kmeans, device, precision, progress=progress)
-    shown = segment_shown(
+    shown = segment_images(
         to_show,
         segmenter,
         clustered,
@@ -87,7 +86,7 @@ def draw_figures(
         scored = evaluate_set(segmenter, labelled, protocol=protocol, progress=progress)
         if clustered is not None:
             clusters_scored = evaluate_set(clustered, labelled, progress=progress)
-    # matplotlib is slow to import and caches fonts, so only where figures are drawn.
+    # matplotlib is slow to import and builds a font cache, so only import it for figures.
     from segdistill.figures.drawing import Subject, write_figures  # noqa: PLC0415
 
     clusters = 0 if clustered is None else len(clustered.classes)
@@ -106,9 +105,9 @@ def _clustered(
     *,
     progress: bool,
 ) -> Segmenter | None:
-    """Return what to compare with, if anything: a run that has no head clusters features itself."""
+    """Return the baseline to compare with; ``None`` for runs that cluster features themselves."""
     if kmeans is not None:
-        return loaded(kmeans, None, device, precision)
+        return load_segmenter(kmeans, None, device, precision)
     if segmenter.head is None:
         return None
     return cluster_features(segmenter, files, progress=progress)

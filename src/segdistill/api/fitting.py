@@ -1,4 +1,4 @@
-"""Learning a model from images."""
+"""Fitting a model to images."""
 
 import logging
 import shlex
@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.auxiliary import auxiliary_inputs_of
-from segdistill.api.common import Source, changed, image_files
+from segdistill.api.auxiliary import find_auxiliary_inputs
+from segdistill.api.common import Source, image_files, with_changes
 from segdistill.api.labelled import LabelledSet
 from segdistill.backbones import (
     Backbone,
@@ -29,7 +29,7 @@ from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
 from segdistill.training.class_count import ClassCount
-from segdistill.training.fit import Learned, learn
+from segdistill.training.fit import FitResult, learn
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
 from segdistill.training.stages import check_batch_size, check_enough, feature_maps
 from segdistill.training.used_images import names_by_folder
@@ -52,17 +52,17 @@ def fit(
     """Learn to segment from a folder of images without labels.
 
     Args:
-        images: a folder (searched through all its sub-folders), a glob pattern, or a folder in
-            STEGO's layout, of which ``imgs/train`` is taken; or a list of these, or of image files.
+        images: a folder (searched recursively), a glob pattern, or a folder in STEGO's layout, of
+            which ``imgs/train`` is used; or a list of these, or of image files.
         settings: all settings; by default those of :class:`FitSettings`.
-        labelled: the images with labels, for what needs labels, in place of the setting
-            ``labels``; without such a setting labels are never read.
-        depth_maps: depth map of each image file that has one, in place of ``depth.folder``.
-        out: the run folder to write; nothing but the feature store is written without it.
+        labelled: the images with labels, in place of the setting ``labels``; only read by settings
+            that need labels.
+        depth_maps: depth maps by image file, in place of ``depth.folder``.
+        out: the run folder to write; without it, only the feature store is written.
         overwrite: replace the run in ``out``.
-        resume: continue with the run in ``out`` that was interrupted.
+        resume: resume the interrupted run in ``out``.
         progress: show progress bars.
-        **changes: single settings that differ from ``settings``, such as ``classes=8``.
+        **changes: settings that override ``settings``, such as ``classes=8``.
 
     Returns:
         The model.
@@ -70,7 +70,7 @@ def fit(
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    chosen = changed(settings, changes, FitSettings).validated()
+    chosen = with_changes(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)
     compute = choose_compute(chosen.device, chosen.precision, distributed=True)
     group = compute.group
@@ -79,31 +79,31 @@ def fit(
     if out is not None:
         run = RunFolder(Path(out))
         if resume and run.is_run:
-            chosen = run.continued(chosen).validated()
+            chosen = run.with_continued_settings(chosen).validated()
         if resume and run.is_finished:
             group.from_first(lambda: run.check(chosen, overwrite=False, resume=True))
-            # A process that was killed at the very end may have left this undone.
-            group.from_first(run.conclude)
-            logger.info("%s: the run is finished already", out)
+            # The process may have been killed before this last step.
+            group.from_first(run.finalise)
+            logger.info("%s: the run is already finished", out)
             return Segmenter.load(run.path).place_on(compute)
     files = image_files(images)
     if run is not None:
         group.from_first(lambda: run.check(chosen, overwrite=overwrite, resume=resume))
     group.from_first(lambda: check_batch_size(chosen, group))
-    # Before the images are decoded, which may take long: missing weights are reported at once.
+    # Before the images are decoded, which may be slow, so that missing weights are reported early.
     backbone = _loaded(chosen)
-    auxiliary = auxiliary_inputs_of(files, chosen, labelled, depth_maps, progress=progress)
+    auxiliary = find_auxiliary_inputs(files, chosen, labelled, depth_maps, progress=progress)
     raster = group.from_first(lambda: reading_of_files(files, chosen.bands))
     checked, skipped = check_images(
         files, raster=raster, strict=chosen.strict, progress=progress, group=group
     )
     if skipped:
         logger.warning(
-            "%d of %d images skipped, the first: %s", len(skipped), len(files), skipped[0].reason
+            "%d of %d images skipped; first: %s", len(skipped), len(files), skipped[0].reason
         )
     _announce_classes(chosen)
     resolved = _resolved(chosen, backbone)
-    # Before an earlier run is removed: it stays if there is not enough to learn from.
+    # Before an earlier run is removed, so that it is kept if there are too few images.
     check_enough(feature_maps(checked, backbone, resolved, compute), resolved)
     if run is not None:
         group.from_first(lambda: run.begin(resolved, resume=resume))
@@ -115,8 +115,8 @@ def fit(
     _announce_levels(segmenter, run)
     if learned.streamed:
         logger.warning(
-            "the feature store had no room for %d feature maps; raise --cache.max_gigabytes to"
-            " make the next fit faster",
+            "%d feature maps did not fit in the feature store; raise --cache.max_gigabytes to make"
+            " the next fit faster",
             learned.streamed,
         )
     if run is not None:
@@ -134,7 +134,7 @@ def _loaded(settings: FitSettings) -> Backbone:
 
 
 def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
-    """Fill in what was left out, so that the run folder tells what was really used."""
+    """Fill in defaults, so that the run folder records the values used."""
     estimated = None if settings.estimates_classes else DEFAULT_CLASSES
     return replace(
         settings,
@@ -145,20 +145,19 @@ def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
 
 def _announce_classes(settings: FitSettings) -> None:
     if settings.estimates_classes:
-        logger.info("--classes is not given: the number of classes will be estimated")
+        logger.info("--classes not given: the number of classes will be estimated")
     elif settings.classes is None:
-        logger.info("--classes is not given: finding %d classes", DEFAULT_CLASSES)
+        logger.info("--classes not given: finding %d classes", DEFAULT_CLASSES)
 
 
 def _with_class_count(settings: FitSettings, class_count: ClassCount | None) -> FitSettings:
-    """Fill in the number of classes that was estimated, if it was not given."""
+    """Fill in the estimated number of classes, if none was given."""
     if class_count is None:
         return settings
     if class_count.is_default:
         logger.warning(
-            "These images have little in common: at %d classes, clusterings of two halves of them"
-            " agree by only %.2f (1 is identical). No number of classes stands out; using the"
-            " default, %d",
+            "no clear number of classes: at %d classes, clusterings of two halves of the images"
+            " agree by only %.2f (1 is identical); using the default, %d",
             class_count.chosen,
             class_count.stability_of_chosen,
             class_count.chosen,
@@ -167,15 +166,15 @@ def _with_class_count(settings: FitSettings, class_count: ClassCount | None) -> 
 
 
 def _announce_levels(segmenter: Segmenter, run: RunFolder | None) -> None:
-    """Log how many classes there are, and how to get more or fewer."""
+    """Log the number of classes, and how to change the level."""
     levels = segmenter.levels
     if levels is None:
         return
     counts = levels.counts
     recluster = ["segdistill", "recluster", "RUN" if run is None else str(run.path)]
     logger.info(
-        "%d classes (level medium; coarse has %d, fine %d); to change the level, without"
-        " training again: %s",
+        "%d classes (level medium; coarse has %d, fine %d); to change the level without"
+        " retraining: %s",
         counts["medium"],
         counts["coarse"],
         counts["fine"],
@@ -186,7 +185,7 @@ def _announce_levels(segmenter: Segmenter, run: RunFolder | None) -> None:
 def _finish(
     run: RunFolder,
     segmenter: Segmenter,
-    learned: Learned,
+    learned: FitResult,
     settings: FitSettings,
     checked: Sequence[CheckedImage],
     skipped: Sequence[SkippedImage],
@@ -218,6 +217,6 @@ def _finish(
     )
     if learned.linear_probe is not None:
         write_linear_probe(learned.linear_probe, run.path)
-    # After all that belongs to it: from now on the run counts as finished.
+    # Written last: it marks the run as finished.
     segmenter.save(run.path, overwrite=True)
-    run.conclude()
+    run.finalise()

@@ -24,7 +24,7 @@ class LabelledSet:
     Attributes:
         pairs: images and their label files.
         read: reads a label file as class indices, 255 for 'not labelled'.
-        names: of the label classes, as far as known.
+        names: names of the label classes; empty if unknown.
     """
 
     pairs: list[tuple[ImageFile, Path]]
@@ -33,21 +33,21 @@ class LabelledSet:
 
 
 def labelled_folders(images: Source, labels: Source) -> LabelledSet:
-    """Pair the images of one folder with the label files of another, by name.
+    """Match the images of one folder with the label files of another, by name.
 
-    Class names are taken from ``classes.txt`` above the label folder, if there is one.
+    Class names are read from ``classes.txt`` in a parent folder of the labels, if it exists.
 
     Raises:
-        UserError: a folder is missing or empty, or no names agree.
+        UserError: a folder is missing or empty, or no names match.
     """
     return labelled_files(find_images(images), labels)
 
 
 def labelled_files(images: Sequence[ImageFile], labels: Source) -> LabelledSet:
-    """Pair images with the label files of a folder; see :func:`labelled_folders`.
+    """Match images with the label files of a folder; see :func:`labelled_folders`.
 
     Raises:
-        UserError: the folder is missing or empty, or no names agree.
+        UserError: the folder is missing or empty, or no names match.
     """
     pairs = match_labels(images, find_images(labels))
     if len(pairs) < len(images):
@@ -70,8 +70,8 @@ def labelled_dataset(name: str, root: Source, split: str) -> LabelledSet:
     """Return the labelled images of a benchmark data set.
 
     Args:
-        name: of the data set.
-        root: folder in which its own folder lies.
+        name: name of the data set.
+        root: folder that contains the data set's folder.
         split: ``train`` or ``val``.
 
     Raises:
@@ -81,5 +81,5 @@ def labelled_dataset(name: str, root: Source, split: str) -> LabelledSet:
     items = dataset.items(Path(root), split)
     pairs = [(item.image, item.labels) for item in items if item.labels is not None]
     if not pairs:
-        raise UserError(f"{name}: no image of {split} is labelled")
+        raise UserError(f"{name}: no labelled images in {split}")
     return LabelledSet(pairs, dataset.read_labels, dataset.classes)

@@ -1,4 +1,4 @@
-"""The images that something is shown on: those given, or those that a run was fitted on."""
+"""Default images of a command: those that the run was fitted on."""
 
 import logging
 from collections.abc import Sequence
@@ -8,34 +8,34 @@ from segdistill.api.common import Source, image_files
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.training.run_folder import RunFolder
-from segdistill.training.used_images import files_from
+from segdistill.training.used_images import files_from_facts
 
 logger = logging.getLogger("segdistill")
 
 
-def images_or_those_of_run(
+def images_or_run_images(
     run: Source, images: Source | Sequence[Source] | Sequence[ImageFile] | None
 ) -> list[ImageFile]:
-    """Return the images given, or else those that a run was fitted on.
+    """Return the given images, or else those that a run was fitted on.
 
     Args:
         run: a run folder.
-        images: a source, several, or image files; ``None`` for the run's own.
+        images: one or more sources, or image files; ``None`` for the images of the run.
 
     Raises:
-        UserError: no image is there, or the run does not tell where its images lie.
+        UserError: no images found, or the run does not record the paths of its images.
     """
     if images is not None:
         return image_files(images)
-    noted = files_from(RunFolder(Path(run)).read_facts())
-    if not noted:
-        raise UserError(f"{run}: does not tell where its images lie; give --images")
-    there = [file for file in noted if file.path.is_file()]
-    if not there:
+    recorded = files_from_facts(RunFolder(Path(run)).read_facts())
+    if not recorded:
+        raise UserError(f"{run}: does not record the paths of its images; add --images")
+    existing = [file for file in recorded if file.path.is_file()]
+    if not existing:
         raise UserError(
-            f"{noted[0].path}: gone, as are all images that {run} was fitted on; give --images"
+            f"{recorded[0].path}: not found, nor any other image {run} was fitted on; add --images"
         )
-    if len(there) < len(noted):
-        gone = len(noted) - len(there)
-        logger.warning("%d of %d images of %s are gone", gone, len(noted), run)
-    return there
+    if len(existing) < len(recorded):
+        missing = len(recorded) - len(existing)
+        logger.warning("%d of %d images of %s not found", missing, len(recorded), run)
+    return existing

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.common import Source, changed, loaded
+from segdistill.api.common import Source, load_segmenter, with_changes
 from segdistill.api.engine_segmenting import segment_by_engine
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.engines.running import check_engine
 from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
-from segdistill.images.finding import check_exists, is_video, picture_names
+from segdistill.images.finding import check_exists, is_video, output_names
 from segdistill.images.folder import ImageFile, find_all
 from segdistill.inference.folder import (
     MaskOptions,
@@ -27,7 +27,7 @@ from segdistill.inference.frame_sequences import (
 from segdistill.inference.video_segmentation import segment_frames, segment_video
 from segdistill.model.segmenter import Segmenter
 from segdistill.processes import in_group
-from segdistill.storage import is_url, open_folder, without_file
+from segdistill.storage import is_url, open_folder, strip_file_scheme
 
 
 def segment(
@@ -44,25 +44,25 @@ def segment(
     progress: bool = False,
     **changes: Any,
 ) -> SegmentedFiles:
-    """Write one mask for each image, in the same tree, under the same names.
+    """Write a mask for each image, with the same folder tree and names as the images.
 
-    Of a video each frame gets a mask, in ``out`` itself or, beside other sources, in a folder of
-    the video's name there.
+    Videos get one mask per frame, in ``out`` itself, or in a subfolder named after the video if
+    there are other sources.
 
     Args:
         run: a run folder, or a model.
-        sources: folders, files (videos, too) or glob patterns; of images also URLs, such as
-            ``s3://bucket/photos``, with the drivers of fsspec.
-        out: folder in which to write the masks, or a URL.
-        options: how, and what to write beside the masks.
-        backbone: where the backbone of a run folder lies now, if it has moved.
-        device: where to compute, for a run folder.
-        precision: of matrix products, for a run folder.
-        engine: ``ray`` lets workers of Ray do it, here or on a cluster, each with a model of its
-            own; run and local folders must then be where all of them see them.
-        workers: of Ray; by default one for each GPU, or for each core.
+        sources: folders, image and video files, or glob patterns; for images also URLs that
+            fsspec supports, such as ``s3://bucket/photos``.
+        out: output folder or URL.
+        options: segmentation options.
+        backbone: new location of the run's backbone, if it has moved.
+        device: device to compute on; ignored for a loaded model.
+        precision: precision of matrix products; ignored for a loaded model.
+        engine: ``local``, or ``ray`` to use Ray workers on this machine or a cluster. Each worker
+            loads the model, so the run and all local folders must be accessible to all workers.
+        workers: number of Ray workers; by default one per GPU, or one per core.
         progress: show a progress bar.
-        **changes: single options that differ from ``options``, such as ``overlay=True``.
+        **changes: options that override ``options``, such as ``overlay=True``.
 
     Returns:
         What was written and what was skipped.
@@ -70,49 +70,49 @@ def segment(
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    chosen = changed(options, changes, MaskOptions).validated()
+    chosen = with_changes(options, changes, MaskOptions).validated()
     given = [sources] if isinstance(sources, str | Path) else list(sources)
-    several = [without_file(each) if isinstance(each, str) else each for each in given]
-    place = open_folder(out)
+    several = [strip_file_scheme(each) if isinstance(each, str) else each for each in given]
+    target = open_folder(out)
     check_engine(engine, workers, [*several, out])
-    if engine != "local" or place.path is None or any(map(is_url, several)):
+    if engine != "local" or target.path is None or any(map(is_url, several)):
         return segment_by_engine(
             run,
             several,
-            place,
+            target,
             chosen,
             engine=engine,
             workers=workers,
             settings={"backbone": backbone, "device": device, "precision": precision},
             progress=progress,
         )
-    work = _Work.sorted_out(several, place.path)
-    if not in_group():  # before a model loads
-        work.check(chosen)
-    segmenter = loaded(run, backbone, device, precision)
+    inputs = _Inputs.from_sources(several, target.path)
+    if not in_group():  # fail before the model is loaded
+        inputs.check(chosen)
+    segmenter = load_segmenter(run, backbone, device, precision)
     group = segmenter.compute.group
     if group.size > 1:
-        group.from_first(lambda: work.check(chosen, distributed=True))
-    done = SegmentedFiles(work.out)
-    for video, folder in work.videos.items():
+        group.from_first(lambda: inputs.check(chosen, distributed=True))
+    done = SegmentedFiles(inputs.out)
+    for video, folder in inputs.videos.items():
         done.add(segment_video(segmenter, video, folder, chosen, progress=progress))
-    if work.files and chosen.video:
-        names = picture_names(work.files)
-        sequence = frames_of_files(work.files, names, work.out, chosen, segmenter.read)
+    if inputs.files and chosen.video:
+        names = output_names(inputs.files)
+        sequence = frames_of_files(inputs.files, names, inputs.out, chosen, segmenter.read)
         done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
-    elif work.files:
-        done.add(segment_files(segmenter, work.files, work.out, chosen, progress=progress))
+    elif inputs.files:
+        done.add(segment_files(segmenter, inputs.files, inputs.out, chosen, progress=progress))
     return done
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What is to be segmented.
+class _Inputs:
+    """Images and videos to segment.
 
     Attributes:
         files: images.
-        videos: each with the folder for its masks.
-        out: where everything goes.
+        videos: mask folder of each video.
+        out: output folder.
     """
 
     files: list[ImageFile]
@@ -120,11 +120,11 @@ class _Work:
     out: Path
 
     @classmethod
-    def sorted_out(cls, sources: Sequence[Source], out: Path) -> "_Work":
-        """Look for what sources hold.
+    def from_sources(cls, sources: Sequence[Source], out: Path) -> "_Inputs":
+        """Find the images and videos of several sources.
 
         Raises:
-            UserError: a source is not there or holds nothing, or two videos have one name.
+            UserError: a source is missing or empty, or two videos have the same name.
         """
         for source in sources:
             check_exists(source)
@@ -137,14 +137,14 @@ class _Work:
         """Check that masks can be written.
 
         Args:
-            options: how.
-            distributed: several processes do it.
+            options: segmentation options.
+            distributed: whether several processes segment the files.
 
         Raises:
-            UserError: they cannot, or the options do not fit what there is.
+            UserError: masks cannot be written, or the options do not apply to the inputs.
         """
         if distributed and (self.videos or options.video):
-            raise UserError("--devices: the frames of a video follow each other; leave it out")
+            raise UserError("--devices: not supported for videos; leave it out")
         check_video_options(options, videos=bool(self.videos))
         for video, folder in self.videos.items():
             check_video_folder(folder, video.stem, options)
@@ -158,15 +158,15 @@ def is_video_file(source: Source) -> bool:
 
 
 def video_folders(videos: Sequence[Path], out: Path, *, alone: bool) -> dict[Path, Path]:
-    """Return where the masks of each video go.
+    """Return the mask folder of each video.
 
     Args:
-        videos: to be segmented.
-        out: where everything goes.
-        alone: whether nothing else is segmented.
+        videos: videos to segment.
+        out: output folder.
+        alone: whether there are no other inputs.
 
     Raises:
-        UserError: two would go to one place.
+        UserError: two videos would share a folder.
 
     Example:
         >>> video_folders([Path("a.mp4"), Path("b.mp4")], Path("masks"), alone=True)[Path("b.mp4")]
@@ -176,5 +176,7 @@ def video_folders(videos: Sequence[Path], out: Path, *, alone: bool) -> dict[Pat
         return {videos[0]: out}
     folders = {video: out / video.stem for video in videos}
     if len(set(folders.values())) < len(videos):
-        raise UserError(f"{', '.join(map(str, videos))}: two have one name; segment them in turn")
+        raise UserError(
+            f"{', '.join(map(str, videos))}: two have the same name; segment them in separate runs"
+        )
     return folders

@@ -1,4 +1,4 @@
-"""Sharing a run on the Hugging Face hub."""
+"""Publishing a run on the Hugging Face hub."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from segdistill.model.model_card import CardFacts
 from segdistill.model.segmenter import Segmenter
 from segdistill.training.run_folder import SETTINGS_FILE, RunFolder
 
-# What a reader of the card could do nothing with: places and devices of this machine.
-OWN_SETTINGS = ("cache", "device", "labels", "precision", "saliency")
+# Paths and devices of this machine, of no use to readers of the model card.
+LOCAL_SETTINGS = ("cache", "device", "labels", "precision", "saliency")
 
 
 def push(
@@ -25,22 +25,22 @@ def push(
     overwrite: bool = False,
     backbone: str | None = None,
 ) -> str:
-    """Share the model of a run folder on the Hugging Face hub, with a card.
+    """Upload the model of a run folder to the Hugging Face hub, with a model card.
 
     Args:
         run: a run folder.
-        repo_id: such as ``someone/street-scenes``; made if it is not there.
-        evaluation: folder that ``segdistill evaluate --out`` wrote, for the card.
-        data: what to call the images of the evaluation on the card.
-        private: whether a new repository is seen by its owner alone.
-        overwrite: replace a model that the repository holds.
-        backbone: where the backbone lies now, if it has moved.
+        repo_id: repository, such as ``someone/street-scenes``; created if it does not exist.
+        evaluation: folder written by ``segdistill evaluate --out``, for the card.
+        data: name of the evaluation images on the card.
+        private: whether a new repository is private.
+        overwrite: replace an existing model in the repository.
+        backbone: new location of the run's backbone, if it has moved.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
-        UserError: something given cannot be used, or the hub does not take the model.
+        UserError: invalid input, or the hub rejects the model.
     """
     facts = CardFacts(
         settings=shared_settings(run),
@@ -52,16 +52,16 @@ def push(
 
 
 def shared_settings(run: Source) -> dict[str, Any]:
-    """Return the settings of a run without places and devices of this machine.
+    """Return the settings of a run, without paths and devices of this machine.
 
     Args:
-        run: a run folder; one without ``settings.yaml`` has none.
+        run: a run folder; empty settings are returned if it has no ``settings.yaml``.
     """
     folder = Path(run)
     if not (folder / SETTINGS_FILE).is_file():
         return {}
     settings = RunFolder(folder).read_settings()
-    kept = {name: value for name, value in settings.items() if name not in OWN_SETTINGS}
+    kept = {name: value for name, value in settings.items() if name not in LOCAL_SETTINGS}
     if isinstance(kept.get("depth"), dict):
         kept["depth"] = kept["depth"] | {"folder": None}
     if Path(str(kept.get("backbone"))).is_absolute():
@@ -72,5 +72,5 @@ def shared_settings(run: Source) -> dict[str, Any]:
 def _evaluation(folder: Path) -> dict[str, Any]:
     path = folder / SCORES_FILE
     if not path.is_file():
-        raise UserError(f"{folder}: holds no {SCORES_FILE}; give what `evaluate --out` wrote")
+        raise UserError(f"{folder}: no {SCORES_FILE}; give the output of `evaluate --out`")
     return read_json(path)

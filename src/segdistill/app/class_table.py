@@ -1,4 +1,4 @@
-"""The table of classes: what each looks like, how much of the images it covers."""
+"""The table of classes, with examples and pixel shares."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from segdistill.api.classes import class_shares
 from segdistill.app.live_run import LiveRun
-from segdistill.app.recent import Recent
+from segdistill.app.lru_cache import LRUCache
 from segdistill.app.tree import TreeDrawing
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
@@ -23,23 +23,23 @@ from segdistill.training.proposals import proposals_for
 KEPT_EXAMPLES = 512
 
 Progress = Callable[[int, int], None]
-"""Is called with the number of images segmented so far, and of all."""
+"""Called with the number of images segmented so far, and the total number."""
 
 
 def no_progress(_done: int, _of: int) -> None:
-    """Tell nobody how far it is."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture of a class.
+    """An example crop of a class.
 
     Attributes:
-        address: of the picture.
-        file: name of the image that it was cut from.
+        url: URL of the crop.
+        file: name of the image file.
     """
 
-    address: str
+    url: str
     file: str
 
 
@@ -48,15 +48,15 @@ class Row:
     """A row of the table.
 
     Attributes:
-        index: of the class.
-        name: of the class; empty until somebody names it.
-        number: what it is called as long as it has no name.
-        colour: as style sheets write it.
-        hidden: whether it is left out of overlays and exports.
-        share: in words; empty where it is not known.
-        bar: length of the bar, from 0 to 1.
-        clusters: number of clusters that it is made of.
-        examples: what it looks like.
+        index: index of the class.
+        name: name given by the user; empty if unnamed.
+        number: default name.
+        colour: CSS colour.
+        hidden: whether the class is hidden in overlays and exports.
+        share: formatted pixel share; empty if unknown.
+        bar: length of the bar, 0..1.
+        clusters: number of clusters in the class.
+        examples: example crops.
     """
 
     index: int
@@ -70,19 +70,19 @@ class Row:
     examples: list[Example]
 
     @property
-    def called(self) -> str:
-        """Its name, or its number."""
+    def display_name(self) -> str:
+        """The name, or the default name."""
         return self.name or self.number
 
 
 @dataclass(frozen=True)
 class LevelButton:
-    """A level that can be chosen.
+    """A button that selects a level.
 
     Attributes:
         name: ``coarse``, ``medium`` or ``fine``.
-        count: number of its classes.
-        in_use: whether its classes are in use.
+        count: number of classes.
+        in_use: whether this is the current level.
     """
 
     name: str
@@ -92,12 +92,12 @@ class LevelButton:
 
 @dataclass(frozen=True)
 class ProposedMerge:
-    """Two classes that are likely to be one kind of thing.
+    """A suggestion to merge two classes.
 
     Attributes:
-        rows: of the two classes, with their examples.
-        indices: of the two classes.
-        reason: why they may be the same, as a sentence.
+        rows: table rows of the two classes.
+        indices: indices of the two classes.
+        reason: reason for the suggestion, as a sentence.
     """
 
     rows: tuple[Row, Row]
@@ -107,19 +107,19 @@ class ProposedMerge:
 
 @dataclass(frozen=True)
 class ClassesView:
-    """What is shown of the classes.
+    """Content of the class tab.
 
     Attributes:
-        rows: one for each class.
-        revision: of the numbering; changes that name another are refused.
-        can_undo: whether there is something to undo.
-        can_redo: whether there is something to redo.
-        most: largest number of classes that can be asked for; 0 if the model keeps no codes.
-        tree: of the classes; ``None`` if the model keeps no codes.
-        levels: that can be chosen; none for older models.
-        proposals: classes to merge, the likeliest first.
-        message: what was done, or what went wrong.
-        failed: whether it went wrong.
+        rows: one row per class.
+        revision: revision of the class indices; edits with another revision are rejected.
+        can_undo: whether undo is possible.
+        can_redo: whether redo is possible.
+        most: maximum number of classes; 0 if the model has no prototypes.
+        tree: merge tree; ``None`` if the model has no prototypes.
+        levels: available levels; empty for older models.
+        proposals: suggested merges, most likely first.
+        message: result of the last edit, or an error.
+        failed: whether the message is an error.
     """
 
     rows: list[Row]
@@ -135,23 +135,23 @@ class ClassesView:
 
 
 class ClassTable:
-    """Makes the rows of the table, and keeps examples of classes that have not changed.
+    """Builds the rows of the table, and caches examples of unchanged classes.
 
     Args:
-        run: whose classes.
-        files: images in which examples are looked for.
+        run: the run.
+        files: images to take examples from.
     """
 
     def __init__(self, run: LiveRun, files: Sequence[ImageFile]) -> None:
         self._run = run
         self._files = files
-        self._examples: Recent[tuple[object, ...], list[Example]] = Recent(KEPT_EXAMPLES)
+        self._examples: LRUCache[tuple[object, ...], list[Example]] = LRUCache(KEPT_EXAMPLES)
 
     def rows(self, progress: Progress = no_progress) -> list[Row]:
-        """Return a row for each class.
+        """Return one row per class.
 
         Args:
-            progress: called with the number of images segmented so far, and of all.
+            progress: called with the number of images segmented so far, and the total number.
         """
         sets = self._run.sets
         classes = sets.current.classes
@@ -194,7 +194,7 @@ class ClassTable:
             try:
                 samples.append(self._run.sample(file))
             except UnreadableImageError:
-                # The gallery says so.
+                # Reported in the gallery.
                 continue
         return samples
 
@@ -215,7 +215,7 @@ def _examples_of(
 
 
 def level_buttons(sets: ClassSets) -> list[LevelButton]:
-    """Return the levels that a run's classes can be changed to."""
+    """Return the levels of a run."""
     levels = sets.current.levels
     if levels is None:
         return []
@@ -224,11 +224,11 @@ def level_buttons(sets: ClassSets) -> list[LevelButton]:
 
 
 def proposed_merges(sets: ClassSets, rows: Sequence[Row]) -> list[ProposedMerge]:
-    """Return the pairs of classes that are likely to be one kind of thing.
+    """Return the suggested merges.
 
     Args:
-        sets: classes of a run folder.
-        rows: of the classes in use, in the order of their indices.
+        sets: class sets of a run folder.
+        rows: rows of the current classes, in index order.
     """
     return [
         ProposedMerge(

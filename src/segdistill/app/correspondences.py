@@ -1,4 +1,4 @@
-"""What corresponds to a point of an image, in that image and in others, as a page shows it."""
+"""Heat maps of the similarity to a point, in the same image and in others."""
 
 import io
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from segdistill.report.data_uri import data_uri, image_uri
 
 By = Literal["codes", "features"]
 
-# The browser enlarges the layer; a heat map has no finer detail than its grid.
+# The browser upscales the overlay, since the heat map is only as fine as its grid.
 LAYER_SIDE = 192
 
-# Where nothing corresponds an image is darkened, where much does it is coloured warmly.
+# Low similarity darkens the image, high similarity gives it a warm tint.
 COLD, COLD_STRENGTH = (0.0, 0.0, 0.0), 0.62
 WARM, WARM_STRENGTH = (255.0, 176.0, 32.0), 0.6
 
 
 @dataclass(frozen=True)
 class HeatPicture:
-    """An image with what corresponds to the point.
+    """An image with a heat map.
 
     Attributes:
-        index: of the image among those shown.
-        name: of the file.
-        photo: address of the image.
-        heat: address of the layer to lay over it.
-        height: in pixels.
-        width: in pixels.
-        best: the greatest cosine similarity in it, in -1..1.
+        index: index in the gallery.
+        name: name of the file.
+        photo: URL of the image.
+        heat: URL of the heat map overlay.
+        height: height in pixels.
+        width: width in pixels.
+        best: highest cosine similarity in the image, -1..1.
     """
 
     index: int
@@ -57,17 +57,17 @@ def correspondences_of(
     point: tuple[float, float],
     by: By,
 ) -> list[HeatPicture]:
-    """Return what corresponds to a point, in its own image and in others.
+    """Return heat maps of the similarity to a point, in its own image and in others.
 
     Args:
-        run: whose features and codes.
-        files: the images shown.
-        indices: of those to show; the first holds the point.
-        point: (x, y) as shares of width and height, from 0 to 1.
-        by: the backbone's features or the codes that were learned.
+        run: the run.
+        files: images of the gallery.
+        indices: indices of the images to show; the point is in the first.
+        point: (x, y) relative to width and height, 0..1.
+        by: compare backbone features or learned codes.
 
     Returns:
-        The images in the order of ``indices``, without those that cannot be read.
+        The images in the order of ``indices``, without unreadable ones.
 
     Raises:
         UnreadableImageError: the image with the point cannot be decoded.
@@ -78,7 +78,7 @@ def correspondences_of(
         try:
             target = run.embedded(files[index])
         except UnreadableImageError:
-            # The gallery says so.
+            # Reported in the gallery.
             continue
         heat = heat_map(source, point, getattr(target, by))
         height, width = target.image.shape[:2]
@@ -98,12 +98,12 @@ def correspondences_of(
 
 
 def heat_uri(heat: torch.Tensor, height: int, width: int) -> str:
-    """Return how much each location of an image corresponds to a point, as a layer to lay over it.
+    """Return a heat map as a translucent overlay image.
 
     Args:
         heat: cosine similarities in -1..1, shape (rows, columns).
-        height: of the layer, in pixels.
-        width: of the layer, in pixels.
+        height: height of the overlay in pixels.
+        width: width of the overlay in pixels.
 
     Example:
         >>> heat_uri(torch.zeros(2, 3), 8, 12)[:22]

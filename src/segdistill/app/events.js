@@ -1,13 +1,13 @@
-// What a person does in a view is sent as a wish, a small object whose "do" says what is wanted.
-// What was typed, ticked and focused outlives the view's being filled again with the answer.
+// User actions are sent to the server as small objects whose "do" is the type of the action.
+// Typed text, ticked boxes and the focus are restored when the view is rendered again.
 const typed = new Map();
 const ticked = new Set();
 let focused = null;
 let waiting = null;
 
-const send = (wish) => {
+const send = (action) => {
   const shown = element.querySelector("[data-revision]");
-  trigger("wish", { ...wish, revision: shown ? shown.dataset.revision : null });
+  trigger("action", { ...action, revision: shown ? shown.dataset.revision : null });
 };
 
 const chosen = () =>
@@ -21,12 +21,12 @@ const countChosen = () => {
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-do]");
   if (button && !button.disabled) {
-    const wish = { ...button.dataset };
-    if (wish.do === "merge") {
-      wish.indices = wish.indices ? wish.indices.split(",").map(Number) : chosen();
+    const action = { ...button.dataset };
+    if (action.do === "merge") {
+      action.indices = action.indices ? action.indices.split(",").map(Number) : chosen();
     }
-    if (["merge", "undo", "redo", "level"].includes(wish.do)) ticked.clear();
-    send(wish);
+    if (["merge", "undo", "redo", "level"].includes(action.do)) ticked.clear();
+    send(action);
     return;
   }
   const picture = event.target.closest("[data-point]");
@@ -39,21 +39,21 @@ element.addEventListener("click", (event) => {
   }
 });
 
-const later = (wish) => {
+const later = (action) => {
   clearTimeout(waiting);
-  waiting = setTimeout(() => send(wish), 350);
+  waiting = setTimeout(() => send(action), 350);
 };
 
 const save = (field) => {
   typed.delete(field.id);
   delete field.dataset.restored;
   const value = field.type === "checkbox" ? field.checked : field.value;
-  const wish = { do: field.dataset.edit, index: field.dataset.index, value };
-  // A slider moved by keys changes with every press.
+  const action = { do: field.dataset.edit, index: field.dataset.index, value };
+  // Arrow keys change a slider on every press, so sending is debounced.
   if (field.type === "range") {
     ticked.clear();
-    later(wish);
-  } else send(wish);
+    later(action);
+  } else send(action);
 };
 
 element.addEventListener("change", (event) => {
@@ -99,10 +99,10 @@ element.addEventListener("focusin", (event) => {
 
 element.addEventListener("focusout", (event) => {
   const field = event.target;
-  // Browsers tell of no change in a field whose text was put back.
+  // Browsers fire no change event for a field whose text was restored.
   if (field.dataset.restored && typed.has(field.id)) save(field);
   setTimeout(() => {
-    // What is gone was replaced: its successor takes the focus.
+    // If the field was replaced, its replacement takes the focus.
     if (field.isConnected && focused === field.id) focused = null;
   });
 });

@@ -1,4 +1,4 @@
-"""A run folder that is open: its model follows each change of its classes."""
+"""An open run folder, whose model follows changes of its classes."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segdistill.app.recent import Recent
+from segdistill.app.lru_cache import LRUCache
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
-from segdistill.inference.correspondences import Embedded, embed
+from segdistill.inference.correspondences import EmbeddedImage, embed
 from segdistill.inference.samples import LONGEST_SIDE, Sample, reduced_size
 from segdistill.model.class_sets import ClassSet, ClassSets, read_class_sets
 from segdistill.model.description import SegmentClass
@@ -30,12 +30,12 @@ Grouping = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An image with its codes, from which any classes give its mask.
+class ImageCodes:
+    """A reduced image with its codes, from which masks for any classes are computed.
 
     Attributes:
-        image: reduced, shape (height, width, 3).
-        codes: of the whole image, shape (1, code channels, h, w).
+        image: reduced image, shape (height, width, 3).
+        codes: codes of the image, shape (1, code channels, h, w).
     """
 
     image: NDArray[np.uint8]
@@ -43,24 +43,24 @@ class Seen:
 
 
 class LiveRun:
-    """The model of a run folder and what it gives for images, computed once and kept for a while.
+    """The model of a run folder, with caches of codes, masks and features.
 
-    Names, colours, mergers and numbers of classes may change at any time, by this program or by
-    another: the model then takes the new classes, and keeps backbone, head and the codes of images.
+    The classes may be edited at any time, by this or another process. The model then takes over the
+    new classes, and keeps the backbone, the head and the cached codes.
 
     Args:
         folder: the run folder.
-        backbone: where the backbone lies now, if it has moved.
-        device: where to compute.
-        precision: of matrix products.
+        backbone: new location of the backbone, if it was moved.
+        device: device to compute on.
+        precision: precision of matrix products.
 
     Attributes:
         folder: the run folder.
-        lock: held while something is computed.
-        fit: how often another model was found in the folder.
+        lock: held during computations.
+        fit: number of times that the folder was found to contain a new fit.
 
     Raises:
-        UserError: the folder holds no model, or the backbone cannot be had.
+        UserError: the folder contains no model, or the backbone cannot be loaded.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class LiveRun:
         self._backbone = backbone
         self._device: DeviceName = device
         self._precision: PrecisionName = precision
-        self._codes: Recent[FileKey, Seen] = Recent(KEPT_CODES)
-        self._masks: Recent[tuple[FileKey, Grouping], NDArray[np.uint8]] = Recent(KEPT_MASKS)
-        self._features: Recent[FileKey, Embedded] = Recent(KEPT_FEATURES)
+        self._codes: LRUCache[FileKey, ImageCodes] = LRUCache(KEPT_CODES)
+        self._masks: LRUCache[tuple[FileKey, Grouping], NDArray[np.uint8]] = LRUCache(KEPT_MASKS)
+        self._features: LRUCache[FileKey, EmbeddedImage] = LRUCache(KEPT_FEATURES)
         self.fit = 0
         self._stamp = _stamp(folder / DESCRIPTION_FILE)
         self._sets = read_class_sets(folder)
@@ -86,29 +86,29 @@ class LiveRun:
 
     @property
     def sets(self) -> ClassSets:
-        """All classes that the folder knows at this moment."""
+        """The current class sets of the folder."""
         self._follow()
         return self._sets
 
     @property
     def segmenter(self) -> Segmenter:
-        """The model with the classes in use at this moment."""
+        """The model with the current classes."""
         self._follow()
         return self._segmenter
 
     @property
     def classes(self) -> tuple[SegmentClass, ...]:
-        """The classes in use at this moment."""
+        """The current classes."""
         return self.sets.current.classes
 
     @property
     def grouping(self) -> Grouping:
-        """What masks depend on: the centres and which of them make a class, but no names."""
+        """Cache key of masks: the centres and their assignment to classes, without names."""
         current = self.sets.current
         return (self.fit, current.tensor, *(each.members for each in current.classes))
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read an image as the model sees such files, shape (height, width, 3).
+        """Read an image for the model, shape (height, width, 3).
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
@@ -116,28 +116,28 @@ class LiveRun:
         return self.segmenter.read(path)
 
     def sample(self, file: ImageFile) -> Sample:
-        """Return an image, reduced, with its mask.
+        """Return a reduced image with its mask.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
         """
         with self.lock:
             grouping, key = self.grouping, file_key(file)
-            seen = self._codes.get(key, lambda: self._see(file))
-            mask = self._masks.get((key, grouping), lambda: self._mask(seen))
-            return Sample(file, seen.image, mask)
+            encoded = self._codes.get(key, lambda: self._encode(file))
+            mask = self._masks.get((key, grouping), lambda: self._mask(encoded))
+            return Sample(file, encoded.image, mask)
 
     def segment(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the mask of any image, shape (height, width), as ``segdistill segment`` does.
+        """Segment an image as in ``segdistill segment``; returns shape (height, width).
 
         Args:
-            image: shape (height, width, 3).
+            image: image, shape (height, width, 3).
         """
         with self.lock:
             return self.segmenter.segment(image)
 
-    def embedded(self, file: ImageFile) -> Embedded:
-        """Return an image, reduced, with its features and codes.
+    def embedded(self, file: ImageFile) -> EmbeddedImage:
+        """Return a reduced image with its features and codes.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
@@ -155,7 +155,7 @@ class LiveRun:
             if _same_codes(sets, self._sets):
                 self._segmenter = with_classes(self._segmenter, sets.current)
             else:
-                # The folder holds another model now.
+                # The folder contains a new model.
                 self._segmenter = self._load()
                 self.fit += 1
                 for kept in (self._codes, self._masks, self._features):
@@ -167,39 +167,39 @@ class LiveRun:
             self.folder, backbone=self._backbone, device=self._device, precision=self._precision
         )
 
-    def _see(self, file: ImageFile) -> Seen:
+    def _encode(self, file: ImageFile) -> ImageCodes:
         image = self.read(file.path)
-        return Seen(_reduced(image), self.segmenter.grid_codes(image))
+        return ImageCodes(_reduced(image), self.segmenter.grid_codes(image))
 
-    def _mask(self, seen: Seen) -> NDArray[np.uint8]:
+    def _mask(self, encoded: ImageCodes) -> NDArray[np.uint8]:
         segmenter = self.segmenter
         with torch.no_grad():
-            codes = seen.codes.to(segmenter.compute.device)
+            codes = encoded.codes.to(segmenter.compute.device)
             scores = segmenter.scores_of_codes(codes).cpu()
-        return cleaned_mask(scores, seen.image)
+        return cleaned_mask(scores, encoded.image)
 
-    def _embed(self, file: ImageFile) -> Embedded:
+    def _embed(self, file: ImageFile) -> EmbeddedImage:
         image = self.read(file.path)
         return replace(embed(self.segmenter, image), image=_reduced(image))
 
 
 def with_classes(segmenter: Segmenter, chosen: ClassSet) -> Segmenter:
-    """Return a model with other classes; all else is shared with the given one.
+    """Return a copy of a model with other classes, sharing everything else.
 
     Args:
         segmenter: the model.
-        chosen: the classes and their centres.
+        chosen: the new classes and their centres.
     """
     return segmenter.with_classes(chosen.classes, chosen.centres, chosen.levels)
 
 
 def file_key(file: ImageFile) -> FileKey:
-    """Return what tells a file from others and from what it was before it was changed."""
+    """Return a key that identifies a file and its modification state."""
     return file.path, _stamp(file.path)
 
 
 def _same_codes(one: ClassSets, other: ClassSets) -> bool:
-    """Return whether two states of a run folder are of one fit, as its kept codes tell."""
+    """Return whether two states of a run folder belong to the same fit."""
     if one.prototypes is None or other.prototypes is None:
         mine, yours = ({each.tensor: each.centres for each in sets.known} for sets in (one, other))
         shared = mine.keys() & yours.keys()

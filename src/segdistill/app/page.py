@@ -1,4 +1,4 @@
-"""The page: tabs, what is in them, and what happens when a person does something."""
+"""The Gradio page: tabs, controls and event handlers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     import gradio as gr
 
 OPACITY_PERCENT = 55
-MIDDLE = (0.5, 0.5)
-# Controls narrower than this go below one another, as on a phone.
-NARROWEST = 280
+CENTRE = (0.5, 0.5)
+# Minimum width of controls in pixels, below which they are stacked, as on a phone.
+MIN_CONTROL_WIDTH = 280
 UPLOADS_KEPT_SECONDS = 3600
 SET_OPACITY = "v => {document.documentElement.style.setProperty('--mask-opacity', v / 100)}"
-BY = [("what was learned (codes)", "codes"), ("the backbone (features)", "features")]
-# Events of the page serve the page; they are no interface for programs.
+BY = [("learned codes", "codes"), ("backbone features", "features")]
+# Events are internal to the page and not part of an API.
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 
 
 def build_page(state: AppState, compare: Path | None = None) -> "gr.Blocks":
-    """Return the page; it is not served yet.
+    """Build the page without serving it.
 
     Args:
-        state: what it shows.
-        compare: the run chosen at first for comparison.
+        state: state of the app.
+        compare: run that is initially selected for comparison.
     """
     import gradio as gr  # noqa: PLC0415 - an extra, and slow to import
 
@@ -40,9 +40,7 @@ def build_page(state: AppState, compare: Path | None = None) -> "gr.Blocks":
         delete_cache=(UPLOADS_KEPT_SECONDS, UPLOADS_KEPT_SECONDS),
     ) as page:
         gr.HTML(lambda: views.heading(state), apply_default_css=False, js_on_load=None)
-        opacity = gr.Slider(
-            0, 100, OPACITY_PERCENT, step=5, label="Opacity of the classes, in percent"
-        )
+        opacity = gr.Slider(0, 100, OPACITY_PERCENT, step=5, label="Mask opacity (%)")
         opacity.input(None, opacity, None, js=SET_OPACITY, **PRIVATE)
         with gr.Tabs():
             with gr.Tab("Images") as images_tab:
@@ -62,24 +60,24 @@ def _gallery(state: AppState, page: Any, tab: Any) -> None:
     import gradio as gr  # noqa: PLC0415
 
     view = _view("gallery")
-    place = gr.State({"page": 0, "index": None})
+    location = gr.State({"page": 0, "index": None})
 
-    def show(place: dict[str, Any], progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
-        if place["index"] is not None:
-            return views.large(state, place["index"])
-        return views.gallery(state, place["page"], _told(progress, "Segmenting image"))
+    def show(location: dict[str, Any], progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
+        if location["index"] is not None:
+            return views.large(state, location["index"])
+        return views.gallery(state, location["page"], _reporter(progress, "Segmenting image"))
 
-    def go(place: dict[str, Any], event: gr.EventData) -> dict[str, Any]:
-        wish = views.wish_of(event._data)  # noqa: SLF001 - all that was sent
-        if wish.get("do") == "open":
-            return place | {"index": int(wish["index"])}
-        if wish.get("do") == "page":
-            return {"page": int(wish["page"]), "index": None}
-        return place | {"index": None}
+    def go(location: dict[str, Any], event: gr.EventData) -> dict[str, Any]:
+        action = views.parse_action(event._data)  # noqa: SLF001 - all that was sent
+        if action.get("do") == "open":
+            return location | {"index": int(action["index"])}
+        if action.get("do") == "page":
+            return {"page": int(action["page"]), "index": None}
+        return location | {"index": None}
 
-    page.load(show, place, view, **PRIVATE)
-    tab.select(show, place, view, **PRIVATE)
-    view.wish(go, place, place, **PRIVATE).then(show, place, view, **PRIVATE)
+    page.load(show, location, view, **PRIVATE)
+    tab.select(show, location, view, **PRIVATE)
+    view.action(go, location, location, **PRIVATE).then(show, location, view, **PRIVATE)
 
 
 def _classes(state: AppState, tab: Any) -> None:
@@ -88,14 +86,14 @@ def _classes(state: AppState, tab: Any) -> None:
     view = _view("classes")
 
     def show(progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
-        return views.classes(state.classes(_told(progress, "Looking for examples in image")))
+        return views.classes(state.classes(_reporter(progress, "Finding examples in image")))
 
     def change(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
-        wish = views.wish_of(event._data)  # noqa: SLF001 - all that was sent
-        return views.classes(state.change(wish, _told(progress, "Segmenting image")))
+        action = views.parse_action(event._data)  # noqa: SLF001 - all that was sent
+        return views.classes(state.change(action, _reporter(progress, "Segmenting image")))
 
     tab.select(show, None, view, **PRIVATE)
-    view.wish(change, None, view, **PRIVATE)
+    view.action(change, None, view, **PRIVATE)
 
 
 def _trial(state: AppState, tab: Any) -> None:
@@ -106,7 +104,7 @@ def _trial(state: AppState, tab: Any) -> None:
 
     def show(path: str | None) -> str:
         if path is None:
-            return views.notice("Drop an image above, or choose one: it stays on this computer.")
+            return views.notice("Drop or choose an image above. It stays on this computer.")
         return views.trial(state, Path(path))
 
     dropped.change(show, dropped, view, **PRIVATE)
@@ -118,34 +116,34 @@ def _correspondences(state: AppState, tab: Any) -> None:
 
     with gr.Row():
         number = _image_slider(state)
-        by = gr.Radio(BY, value="codes", label="Compare by", min_width=NARROWEST)
+        by = gr.Radio(BY, value="codes", label="Compare by", min_width=MIN_CONTROL_WIDTH)
     view = _view("correspondences")
-    point = gr.State(MIDDLE)
+    point = gr.State(CENTRE)
 
     def show(number: int, point: tuple[float, float], by: By) -> str:
         return views.correspondences(state, int(number) - 1, (point[0], point[1]), by)
 
     def move(number: int, by: By, event: gr.EventData) -> tuple[Any, tuple[float, float], str]:
-        wish = views.wish_of(event._data)  # noqa: SLF001 - all that was sent
-        index = min(max(int(wish.get("index", number - 1)), 0), len(state.files) - 1)
-        x, y = (min(max(float(wish.get(axis, 0.5)), 0.0), 1.0) for axis in "xy")
+        action = views.parse_action(event._data)  # noqa: SLF001 - all that was sent
+        index = min(max(int(action.get("index", number - 1)), 0), len(state.files) - 1)
+        x, y = (min(max(float(action.get(axis, 0.5)), 0.0), 1.0) for axis in "xy")
         return index + 1, (x, y), show(index + 1, (x, y), by)
 
     given = [number, point, by]
     tab.select(show, given, view, **PRIVATE)
     number.input(show, given, view, trigger_mode="always_last", **PRIVATE)
     by.input(show, given, view, **PRIVATE)
-    view.wish(move, [number, by], [number, point, view], trigger_mode="always_last", **PRIVATE)
+    view.action(move, [number, by], [number, point, view], trigger_mode="always_last", **PRIVATE)
 
 
 def _comparison(state: AppState, tab: Any, compare: Path | None) -> None:
     import gradio as gr  # noqa: PLC0415
 
-    beside = state.runs_beside()
+    siblings = state.sibling_runs()
     first = [] if compare is None else [compare]
     runs = [
         *first,
-        *(each for each in beside if each not in {*first, *(f.resolve() for f in first)}),
+        *(each for each in siblings if each not in {*first, *(f.resolve() for f in first)}),
     ]
     with gr.Row():
         number = _image_slider(state)
@@ -153,8 +151,8 @@ def _comparison(state: AppState, tab: Any, compare: Path | None) -> None:
             [(_short(each, runs), str(each)) for each in runs],
             value=str(runs[0]) if runs else None,
             label="Other run",
-            min_width=NARROWEST,
-            info=None if runs else "No run lies next to this one; start with --compare RUN2.",
+            min_width=MIN_CONTROL_WIDTH,
+            info=None if runs else "No other runs in this folder; restart with --compare RUN2.",
         )
     view = _view("comparison")
 
@@ -167,7 +165,7 @@ def _comparison(state: AppState, tab: Any, compare: Path | None) -> None:
 
 
 def _view(name: str) -> Any:
-    """Return a part of the page that the templates fill and whose wishes are listened to."""
+    """Return an HTML component that shows a template and sends the user's actions."""
     import gradio as gr  # noqa: PLC0415
 
     return gr.HTML(elem_id=name, apply_default_css=False, js_on_load=part("events.js"))
@@ -182,20 +180,20 @@ def _image_slider(state: AppState) -> Any:
         max(count, 2),
         1,
         step=1,
-        label=f"Image, 1 to {count}",
+        label=f"Image (1 to {count})",
         interactive=count > 1,
-        min_width=NARROWEST,
+        min_width=MIN_CONTROL_WIDTH,
     )
 
 
 def _short(folder: Path, among: list[Path]) -> str:
-    """Return a run's name; with its folder where two have the same."""
+    """Return the name of a run, or its path if names are not unique."""
     alike = [each for each in among if each.name == folder.name]
     return folder.name if len(alike) == 1 else str(folder)
 
 
-def _told(progress: Any, what: str) -> Callable[[int, int], None]:
-    def tell(done: int, of: int) -> None:
+def _reporter(progress: Any, what: str) -> Callable[[int, int], None]:
+    def report(done: int, of: int) -> None:
         progress((done, of), desc=f"{what} {done + 1} of {of}", unit="images")
 
-    return tell
+    return report

@@ -1,4 +1,4 @@
-"""Images with their classes, as addresses that a page can show."""
+"""Images and masks as data URLs for the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ class Part:
     """A class in an image.
 
     Attributes:
-        name: of the class.
-        colour: as style sheets write it.
-        hidden: whether it is left out of overlays.
-        share: of the image's pixels, from 0 to 1.
-        said: the share in words.
+        name: name of the class.
+        colour: CSS colour.
+        hidden: whether the class is hidden in overlays.
+        share: share of the image's pixels, 0..1.
+        share_text: formatted share.
     """
 
     name: str
     colour: str
     hidden: bool
     share: float
-    said: str
+    share_text: str
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image with its classes.
+    """An image with its mask.
 
     Attributes:
-        index: of the image among those shown; -1 for one that is not among them.
-        name: of the file.
-        alt: says which classes are in it.
-        photo: address of the image.
-        mask: address of its classes in their colours.
-        height: in pixels.
-        width: in pixels.
-        parts: the classes in it, the largest first.
+        index: index in the gallery; -1 if the image is not part of it.
+        name: name of the file.
+        alt: alternative text that lists the classes.
+        photo: URL of the image.
+        mask: URL of the coloured mask.
+        height: height in pixels.
+        width: width in pixels.
+        parts: classes in the image, the largest first.
     """
 
     index: int
@@ -61,9 +61,9 @@ class MissingPicture:
     """An image that cannot be shown.
 
     Attributes:
-        index: of the image among those shown.
-        name: of the file.
-        reason: why.
+        index: index in the gallery.
+        name: name of the file.
+        reason: why the image cannot be shown.
     """
 
     index: int
@@ -79,14 +79,14 @@ def picture_of(
     name: str,
     index: int = -1,
 ) -> Picture:
-    """Prepare an image and its mask for a page.
+    """Convert an image and its mask to a :class:`Picture`.
 
     Args:
-        image: shape (height, width, 3).
+        image: image, shape (height, width, 3).
         mask: class indices, shape (height, width).
-        classes: in the order of their indices.
-        name: of the file.
-        index: of the image among those shown.
+        classes: classes in index order.
+        name: name of the file.
+        index: index in the gallery.
     """
     shares = shares_of(class_pixels([mask], len(classes)))[0].tolist()
     parts = [

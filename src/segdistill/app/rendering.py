@@ -1,4 +1,4 @@
-"""Filling the templates of the page's views; everything given is escaped."""
+"""Rendering of the HTML templates, with autoescaping."""
 
 from functools import lru_cache
 from importlib import resources
@@ -10,23 +10,23 @@ from segdistill.report import text
 
 
 def render(template: str, **context: Any) -> str:
-    """Return a view as HTML.
+    """Render a template as HTML.
 
     Args:
-        template: file of this package.
-        **context: what the template names; everything in it is escaped.
+        template: file name in this package.
+        **context: variables of the template, which are escaped.
 
     Example:
         >>> "&lt;b&gt;" in render("notice.html.j2", text="<b>", failed=False)
         True
     """
     filled = _environment().get_template(template).render(context)
-    # File names may hold bytes that are no text.
+    # File names may contain bytes that are not valid UTF-8.
     return filled.encode("utf-8", "replace").decode("utf-8")
 
 
 def part(name: str) -> str:
-    """Return the text of a file of this package: a template, the style sheet or the script."""
+    """Return the text of a file in this package: a template, the style sheet or the script."""
     return resources.files("segdistill.app").joinpath(name).read_text(encoding="utf-8")
 
 

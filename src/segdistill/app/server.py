@@ -1,4 +1,4 @@
-"""Serving the page on this computer, and on no other unless asked to."""
+"""The web server of the app, which only listens on this computer by default."""
 
 import contextlib
 import ipaddress
@@ -16,7 +16,7 @@ from segdistill.app.rendering import part
 from segdistill.errors import UserError, missing_extra
 
 LOCAL_HOST = "127.0.0.1"
-# The page may fetch nothing from elsewhere, whatever its parts ask for.
+# Blocks all requests to other hosts.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:;"
     " frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
@@ -27,11 +27,11 @@ FIXED_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"
 
 @dataclass(frozen=True)
 class Server:
-    """A page that is being served.
+    """A running server.
 
     Attributes:
-        url: address of the page.
-        page: the gradio page.
+        url: URL of the page.
+        page: the Gradio page.
     """
 
     url: str
@@ -45,10 +45,10 @@ class Server:
 
 
 def require_gradio() -> None:
-    """Check that gradio is installed, without importing it, which takes seconds.
+    """Check that Gradio is installed, without the slow import.
 
     Raises:
-        UserError: it is not; the message names the extra.
+        UserError: Gradio is not installed; the message names the extra.
     """
     if find_spec("gradio") is None:
         raise UserError(f"the app {missing_extra('gradio', 'app')}")
@@ -59,12 +59,12 @@ def serving(build: Any, *, host: str = LOCAL_HOST, port: int | None = None) -> I
     """Serve a page until the block ends.
 
     Args:
-        build: makes the gradio page.
+        build: builds the Gradio page.
         host: address to listen on.
-        port: to listen on; by default the first that is free from 7860 on.
+        port: port to listen on; by default the first free port from 7860.
 
     Raises:
-        UserError: the port is taken, or there is no such address.
+        UserError: the address is invalid, or the port is not available.
     """
     with tempfile.TemporaryDirectory(prefix="segdistill-app-") as uploads, _environment(uploads):
         page = build()
@@ -79,7 +79,7 @@ def serving(build: Any, *, host: str = LOCAL_HOST, port: int | None = None) -> I
                 show_error=False,
                 ssr_mode=False,
                 footer_links=[],
-                # As it is: gradio would rewrite the selectors of a style sheet given as such.
+                # In the head, since Gradio rewrites the selectors of style sheets passed as css.
                 head=f"<style>{part('style.css')}</style>",
                 theme=_theme(),
                 app_kwargs={"middleware": _middleware(host)},
@@ -93,7 +93,7 @@ def serving(build: Any, *, host: str = LOCAL_HOST, port: int | None = None) -> I
 
 
 def is_local(host: str) -> bool:
-    """Return whether only this computer can reach an address.
+    """Return whether an address is only reachable from this computer.
 
     Example:
         >>> [is_local(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "example")]
@@ -108,7 +108,7 @@ def is_local(host: str) -> bool:
 
 
 def open_browser(url: str) -> None:
-    """Open the page in a browser, if there is a screen to show one on."""
+    """Open the page in a browser, unless the machine has no display."""
     has_screen = sys.platform != "linux" or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
@@ -118,7 +118,7 @@ def open_browser(url: str) -> None:
 
 @contextlib.contextmanager
 def _environment(uploads: str) -> Iterator[None]:
-    """Keep what is dropped in with the app, and remove it with it."""
+    """Set Gradio's upload folder and disable its analytics."""
     changed = {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
@@ -135,7 +135,7 @@ def _environment(uploads: str) -> Iterator[None]:
 def _theme() -> Any:
     from gradio.themes import Default  # noqa: PLC0415
 
-    # Names of the system's own fonts: gradio's would be fetched.
+    # System fonts, since Gradio's would be downloaded.
     return Default(primary_hue="blue", neutral_hue="slate", font=FONT, font_mono=FIXED_FONT)
 
 
@@ -145,14 +145,14 @@ def _middleware(host: str) -> Sequence[Any]:
 
     chosen = [Middleware(_Policy)]
     if is_local(host):
-        # Another site's page could otherwise reach this one through a name that leads here.
+        # Protects against DNS rebinding.
         names = ["localhost", LOCAL_HOST, host, f"[{host}]"]
         chosen.append(Middleware(TrustedHostMiddleware, allowed_hosts=names))
     return chosen
 
 
 class _Policy:
-    """Adds the policy to each answer."""
+    """ASGI middleware that adds the content security policy to responses."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -172,5 +172,5 @@ class _Policy:
 
 def _not_served(host: str, port: int | None) -> str:
     if port is None:
-        return f"--host {host}: cannot be listened on, or no port is free; give another --port"
-    return f"--port {port}: is taken or may not be used on {host}; give another one"
+        return f"--host {host}: cannot listen on this address, or no port is free; choose a --port"
+    return f"--port {port}: already in use or not permitted on {host}; choose another port"

@@ -1,4 +1,4 @@
-"""What the app works with: a run, the images that are shown, and another run to compare."""
+"""State of the app: a run, its images, and other runs for comparison."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ from segdistill.app.class_table import (
     proposed_merges,
 )
 from segdistill.app.correspondences import By, HeatPicture, correspondences_of
-from segdistill.app.edits import make_change, revision_of
+from segdistill.app.edits import apply_edit, revision_of
 from segdistill.app.live_run import LiveRun, file_key
+from segdistill.app.lru_cache import LRUCache
 from segdistill.app.pictures import MissingPicture, Picture, picture_of
-from segdistill.app.recent import Recent
 from segdistill.app.tree import tree_of_classes
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.errors import UserError
@@ -34,23 +34,23 @@ PAGE_SIZE = 12
 EXAMPLE_IMAGES = 24
 OTHER_IMAGES = 5
 LARGE_SIDE = 1600
-MOST_CLASSES = 40
-LISTED_RUNS = 200
+MAX_CLASSES = 40
+MAX_LISTED_RUNS = 200
 KEPT_PICTURES = 48
 
 
 class AppState:
-    """All that the page shows and changes, without the page.
+    """Data and operations of the app, independent of the page.
 
     Args:
         run: the run folder.
-        files: the images to look at; may be none.
-        backbone: where the backbone lies now, if it has moved.
-        device: where to compute.
-        precision: of matrix products.
+        files: images of the gallery; may be empty.
+        backbone: new location of the backbone, if it was moved.
+        device: device to compute on.
+        precision: precision of matrix products.
 
     Raises:
-        UserError: the folder holds no model, or the backbone cannot be had.
+        UserError: the folder contains no model, or the backbone cannot be loaded.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class AppState:
         self.table = ClassTable(self.run, evenly_spread(self.files, EXAMPLE_IMAGES))
         self._device: DeviceName = device
         self._precision: PrecisionName = precision
-        self._others: Recent[Path, LiveRun] = Recent(2)
-        self._pictures: Recent[tuple[object, ...], Picture] = Recent(KEPT_PICTURES)
+        self._others: LRUCache[Path, LiveRun] = LRUCache(2)
+        self._pictures: LRUCache[tuple[object, ...], Picture] = LRUCache(KEPT_PICTURES)
 
     @property
     def pages(self) -> int:
@@ -76,11 +76,11 @@ class AppState:
         return max(1, -(-len(self.files) // PAGE_SIZE))
 
     def page(self, number: int, progress: Progress = no_progress) -> list[Picture | MissingPicture]:
-        """Return the images of a page of the gallery, reduced; only these are segmented.
+        """Return the images of a gallery page at reduced size; only these are segmented.
 
         Args:
-            number: of the page, from 0; beyond the last gives the last.
-            progress: called with the number of images done so far, and of all.
+            number: page number, from 0; clipped to the last page.
+            progress: called with the number of images done so far, and the total number.
         """
         start = min(max(number, 0), self.pages - 1) * PAGE_SIZE
         chosen = range(start, min(start + PAGE_SIZE, len(self.files)))
@@ -91,11 +91,11 @@ class AppState:
         return pictures
 
     def small(self, index: int, run: LiveRun | None = None) -> Picture | MissingPicture:
-        """Return one image, reduced.
+        """Return an image at reduced size.
 
         Args:
-            index: among the images shown.
-            run: whose classes are shown; by default those of the run that the app was opened with.
+            index: index of the image.
+            run: run that segments it; by default the run of the app.
         """
         shown = run or self.run
         file = self.files[index]
@@ -114,7 +114,7 @@ class AppState:
             return MissingPicture(index, name, str(error))
 
     def large(self, index: int) -> Picture | MissingPicture:
-        """Return one image, large; one that is not there is the nearest that is."""
+        """Return an image at large size; the index is clipped to the valid range."""
         file = self.files[min(max(index, 0), len(self.files) - 1)]
         name = file.name.as_posix()
         try:
@@ -130,12 +130,12 @@ class AppState:
         message: str = "",
         failed: bool = False,
     ) -> ClassesView:
-        """Return what is shown of the classes.
+        """Return the content of the class tab.
 
         Args:
-            progress: called with the number of images segmented so far, and of all.
-            message: what was done, or what went wrong.
-            failed: whether it went wrong.
+            progress: called with the number of images segmented so far, and the total number.
+            message: result of the last edit, or an error.
+            failed: whether the message is an error.
         """
         with self.run.lock:
             sets = self.run.sets
@@ -146,7 +146,7 @@ class AppState:
                 revision=revision_of(self.run.grouping),
                 can_undo=bool(sets.former),
                 can_redo=bool(sets.undone),
-                most=0 if prototypes is None else min(MOST_CLASSES, len(prototypes.shares)),
+                most=0 if prototypes is None else min(MAX_CLASSES, len(prototypes.shares)),
                 tree=tree_of_classes(sets),
                 levels=level_buttons(sets),
                 proposals=proposed_merges(sets, rows),
@@ -154,35 +154,35 @@ class AppState:
                 failed=failed,
             )
 
-    def change(self, wish: Mapping[str, Any], progress: Progress = no_progress) -> ClassesView:
-        """Change the classes of the run; see :func:`segdistill.app.edits.make_change`.
+    def change(self, action: Mapping[str, Any], progress: Progress = no_progress) -> ClassesView:
+        """Edit the classes of the run; see :func:`segdistill.app.edits.apply_edit`.
 
         Args:
-            wish: the change, and with ``revision`` which numbering of the classes it is meant for.
-            progress: called with the number of images segmented so far, and of all.
+            action: the edit, with the ``revision`` of the class indices it refers to.
+            progress: called with the number of images segmented so far, and the total number.
 
         Returns:
-            What is shown then; a change that cannot be made is reported in it.
+            The new content of the class tab, including any error.
         """
         with self.run.lock:
             try:
-                self._check_revision(wish)
-                message, failed = make_change(self.run.folder, wish), False
+                self._check_revision(action)
+                message, failed = apply_edit(self.run.folder, action), False
             except UserError as error:
                 message, failed = str(error), True
             return self.classes(progress, message=message, failed=failed)
 
-    def _check_revision(self, wish: Mapping[str, Any]) -> None:
-        if wish.get("do") in {"undo", "redo"}:
+    def _check_revision(self, action: Mapping[str, Any]) -> None:
+        if action.get("do") in {"undo", "redo"}:
             return
-        if wish.get("revision") != revision_of(self.run.grouping):
-            raise UserError("The classes were changed elsewhere; look at them, then try again.")
+        if action.get("revision") != revision_of(self.run.grouping):
+            raise UserError("The classes were changed elsewhere; check them and try again.")
 
-    def tried(self, path: Path) -> tuple[Picture, NDArray[np.uint8]]:
-        """Segment a file that was dropped in.
+    def segment_file(self, path: Path) -> tuple[Picture, NDArray[np.uint8]]:
+        """Segment an uploaded file.
 
         Returns:
-            The image as it is shown, and its mask in full size.
+            The image for display, and its mask at full size.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
@@ -192,14 +192,14 @@ class AppState:
         return self._segmented(image, path.name, mask=mask), mask
 
     def correspondences(self, index: int, point: tuple[float, float], by: By) -> list[HeatPicture]:
-        """Return what corresponds to a point; see :func:`correspondences_of`."""
+        """Return the similarity to a point; see :func:`correspondences_of`."""
         spread = evenly_spread(range(len(self.files)), OTHER_IMAGES + 1)
         others = [other for other in spread if other != index][:OTHER_IMAGES]
         with self.run.lock:
             return correspondences_of(self.run, self.files, (index, *others), point, by)
 
-    def runs_beside(self) -> list[Path]:
-        """Return the run folders that lie next to this one, by name."""
+    def sibling_runs(self) -> list[Path]:
+        """Return the other run folders in the same parent folder, sorted by name."""
         own = self.run.folder.resolve()
         try:
             found = [
@@ -209,13 +209,13 @@ class AppState:
             ]
         except OSError:
             return []
-        return found[:LISTED_RUNS]
+        return found[:MAX_LISTED_RUNS]
 
     def other(self, folder: Path) -> LiveRun:
-        """Return another run to compare with.
+        """Return another run for comparison.
 
         Raises:
-            UserError: the folder holds no model, or its backbone cannot be had.
+            UserError: the folder contains no model, or its backbone cannot be loaded.
         """
         return self._others.get(
             folder, lambda: LiveRun(folder, device=self._device, precision=self._precision)
@@ -228,7 +228,7 @@ class AppState:
         index: int = -1,
         mask: NDArray[np.uint8] | None = None,
     ) -> Picture:
-        """Return an image as large as a page shows it."""
+        """Return an image with its mask at large size."""
         size = reduced_size(image.shape[0], image.shape[1], LARGE_SIDE)
         with self.run.lock:
             classes = self.run.classes

@@ -1,4 +1,4 @@
-"""The tree that merges the classes in use, drawn from root (left) to classes (right)."""
+"""The merge tree of the current classes, drawn from root (left) to leaves (right)."""
 
 import math
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from segdistill.model.description import SegmentClass
 from segdistill.objective.merge_tree import cut_tree, merge_tree
 from segdistill.objective.spherical_kmeans import group_sums
 from segdistill.report.data_uri import css_colour
-from segdistill.training.clustering import classes_of_codes
+from segdistill.training.clustering import prototype_classes
 
-MOST_LEAVES = 40
+MAX_LEAVES = 40
 WIDTH = 100.0
-# Some of the width is left for the stem, and for mergers that cost next to nothing.
+# Leaves room for the stem, and for mergers of almost zero cost.
 DEEPEST, SHALLOWEST = 0.06, 0.97
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A class, or several that are drawn as one.
+    """A class, or several classes drawn as one leaf.
 
     Attributes:
-        name: of the largest class.
-        colour: of that, as style sheets write it.
-        others: number of classes drawn with it.
-        indices: of all of them.
+        name: name of the largest class.
+        colour: CSS colour of the largest class.
+        others: number of other classes in the leaf.
+        indices: indices of all classes in the leaf.
     """
 
     name: str
@@ -40,13 +40,14 @@ class Leaf:
 
 @dataclass(frozen=True)
 class TreeDrawing:
-    """A tree, ready to be drawn.
+    """The layout of a tree.
 
     Attributes:
-        leaves: from top to bottom.
-        lines: (x1, y1, x2, y2) with x from 0 to :data:`WIDTH` and a leaf's height of 1 in y.
-        mergers: each merger in words, the first that would be made first.
-        first: indices of the classes that would be merged first.
+        leaves: leaves from top to bottom.
+        lines: line segments (x1, y1, x2, y2), with x from 0 to :data:`WIDTH` and leaves 1 apart in
+            y.
+        mergers: description of each merger, in order.
+        first: indices of the classes in the first merger.
     """
 
     leaves: list[Leaf]
@@ -56,21 +57,21 @@ class TreeDrawing:
 
 
 def tree_of_classes(sets: ClassSets) -> TreeDrawing | None:
-    """Return the merge tree of the classes in use; ``None`` where the model keeps no codes.
+    """Return the merge tree of the current classes; ``None`` if the model has no prototypes.
 
-    The tree merges the two classes whose union costs the least, again and again, as
-    :func:`segdistill.objective.merge_tree.merge_tree` does with prototypes.
+    The tree repeatedly merges the two classes with the lowest merge cost; see
+    :func:`segdistill.objective.merge_tree.merge_tree`.
     """
     classes, prototypes = sets.current.classes, sets.prototypes
     if prototypes is None or len(classes) < 2:
         return None
-    owners = torch.from_numpy(classes_of_codes(prototypes, sets.current))
+    owners = torch.from_numpy(prototype_classes(prototypes, sets.current))
     sums = group_sums(prototypes.vectors, owners, len(classes))
     shares = group_sums(prototypes.shares[:, None], owners, len(classes))[:, 0]
     members = [(each.index,) for each in classes]
-    if len(classes) > MOST_LEAVES:
-        groups = cut_tree(merge_tree(sums)[0], MOST_LEAVES)
-        sums = group_sums(sums, groups, MOST_LEAVES)
+    if len(classes) > MAX_LEAVES:
+        groups = cut_tree(merge_tree(sums)[0], MAX_LEAVES)
+        sums = group_sums(sums, groups, MAX_LEAVES)
         members = [tuple((groups == group).nonzero()[:, 0].tolist()) for group in range(len(sums))]
     merges, heights = merge_tree(sums)
     leaves = [_leaf(each, classes, shares.numpy()) for each in members]
@@ -80,13 +81,13 @@ def tree_of_classes(sets: ClassSets) -> TreeDrawing | None:
 def drawing_of(
     merges: NDArray[np.int64], heights: NDArray[np.float64], leaves: Sequence[Leaf]
 ) -> TreeDrawing:
-    """Lay a tree out.
+    """Lay out a tree.
 
     Args:
         merges: the two nodes of each merger, shape (leaves - 1, 2); leaves are nodes 0 to
-            leaves - 1, and merger t makes the node leaves + t.
-        heights: cost of each merger, shape (leaves - 1,), never falling.
-        leaves: as many as the tree has.
+            leaves - 1, and merger t creates node leaves + t.
+        heights: cost of each merger, shape (leaves - 1,), non-decreasing.
+        leaves: leaves of the tree.
 
     Example:
         >>> leaves = [
@@ -109,7 +110,7 @@ def drawing_of(
     lines, mergers = [], []
     highest = max(float(heights[-1]), 1e-12)
     for (one, other), height in zip(merges.tolist(), heights.tolist(), strict=True):
-        # Costs differ by orders of magnitude; their square roots can be separated.
+        # Costs span orders of magnitude; the square root spreads them out.
         depth = math.sqrt(max(height, 0.0) / highest)
         at = WIDTH * (SHALLOWEST - (SHALLOWEST - DEEPEST) * depth)
         lines += [(at, y[one], x[one], y[one]), (at, y[other], x[other], y[other])]

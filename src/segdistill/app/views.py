@@ -1,4 +1,4 @@
-"""The views of the page as HTML."""
+"""HTML views of the page."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -18,16 +18,16 @@ from segdistill.errors import UserError
 from segdistill.model.description import SegmentClass
 from segdistill.report.data_uri import css_colour, data_uri
 
-NO_IMAGES = "No images to look at: start with --images FOLDER."
+NO_IMAGES = "No images to show. Restart with --images FOLDER."
 
 
 def notice(text: str, *, failed: bool = False) -> str:
-    """Return a line that tells what happened, or what went wrong."""
+    """Return a status or error message."""
     return render("notice.html.j2", text=text, failed=failed)
 
 
 def heading(state: AppState) -> str:
-    """Return the head of the page."""
+    """Return the heading of the page."""
     run = state.run
     return render(
         "heading.html.j2",
@@ -39,7 +39,7 @@ def heading(state: AppState) -> str:
 
 
 def gallery(state: AppState, page: int, progress: Progress) -> str:
-    """Return a page of images with their classes."""
+    """Return a page of the gallery."""
     pictures = state.page(page, progress)
     return render(
         "gallery.html.j2",
@@ -52,19 +52,19 @@ def gallery(state: AppState, page: int, progress: Progress) -> str:
 
 
 def large(state: AppState, index: int) -> str:
-    """Return one image, large."""
+    """Return an image at large size."""
     return render("large.html.j2", picture=state.large(index), total=len(state.files))
 
 
 def classes(view: ClassesView) -> str:
-    """Return the table of classes with their tree."""
+    """Return the class table and the merge tree."""
     return render("classes.html.j2", view=view)
 
 
 def trial(state: AppState, path: Path) -> str:
-    """Return a file that was dropped in, segmented; or why that cannot be done."""
+    """Return an uploaded file with its mask, or an error message."""
     try:
-        picture, mask = state.tried(path)
+        picture, mask = state.segment_file(path)
     except UserError as error:
         return notice(str(error), failed=True)
     return render(
@@ -77,11 +77,11 @@ def trial(state: AppState, path: Path) -> str:
 
 
 def mask_file(mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> str:
-    """Return a mask as ``segdistill segment`` writes it, in a ``data:`` address.
+    """Return a mask as a data URL, in the format of ``segdistill segment``.
 
     Args:
         mask: class indices, shape (height, width).
-        classes: give the palette.
+        classes: classes with the colours of the palette.
     """
     image = Image.fromarray(mask)
     image.putpalette([value for each in classes for value in each.colour])
@@ -91,7 +91,7 @@ def mask_file(mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> str:
 
 
 def correspondences(state: AppState, index: int, point: tuple[float, float], by: By) -> str:
-    """Return what corresponds to a point; or why that cannot be told."""
+    """Return the heat maps of a point, or an error message."""
     if not state.files:
         return notice(NO_IMAGES)
     try:
@@ -102,7 +102,7 @@ def correspondences(state: AppState, index: int, point: tuple[float, float], by:
 
 
 def comparison(state: AppState, index: int, folder: str | None) -> str:
-    """Return an image as two runs segment it, side by side."""
+    """Return an image segmented by two runs, side by side."""
     if not state.files:
         return notice(NO_IMAGES)
     sides: list[tuple[str, Picture | MissingPicture]]
@@ -116,6 +116,6 @@ def comparison(state: AppState, index: int, folder: str | None) -> str:
     return render("comparison.html.j2", sides=sides)
 
 
-def wish_of(data: Any) -> dict[str, Any]:
-    """Return what a view asks for, whatever came from the browser."""
+def parse_action(data: Any) -> dict[str, Any]:
+    """Return an action sent by the browser; empty if it is not a dictionary."""
     return dict(data) if isinstance(data, dict) else {}

@@ -1,7 +1,7 @@
-"""Frozen networks from an image batch to a feature map, behind one protocol and a registry.
+"""Frozen backbones that map images to feature maps, and their registry.
 
-A new backbone is one module that offers ``Backbone`` and one ``register`` call here. Importing
-this package imports neither transformers nor any network: a backbone's loader does.
+To add a backbone, subclass ``Backbone`` in a module and ``register`` it here. Importing this
+package does not import transformers; the loaders do.
 """
 
 from functools import partial
@@ -42,7 +42,7 @@ register(
     BackboneEntry(
         name=DEFAULT_BACKBONE,
         source="embedded",
-        summary="EfficientNet-Lite0, 472 channels, comes with the installation",
+        summary="EfficientNet-Lite0, 472 channels, weights included",
         load=_load_embedded,
     )
 )

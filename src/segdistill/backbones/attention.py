@@ -10,12 +10,12 @@ import torch
 
 
 class RotaryEmbedding(NamedTuple):
-    """Where patches are, as angles by which their queries and keys are turned.
+    """Rotary position embedding of the patches.
 
     Attributes:
-        cosines: of the angles, shape (patches, head size); channel c and channel
+        cosines: cosines of the angles, shape (patches, head size); channels c and
             c + head size / 2 share an angle.
-        sines: likewise.
+        sines: sines of the angles, shape (patches, head size).
     """
 
     cosines: torch.Tensor
@@ -30,28 +30,27 @@ def patch_attention(
     patches: int,
     rotary: RotaryEmbedding | None = None,
 ) -> torch.Tensor:
-    """Return how much each patch attends to each other one: softmax(q k^T / sqrt(head size)).
+    """Return the self-attention between patches: softmax(q k^T / sqrt(head size)).
 
-    All tokens share in the softmax. The rows and columns of those that are no patches are dropped
-    after it, as code of STEGO's family does: a row sums to less than 1, the rest being the patch's
-    attention to the class and register tokens.
+    The softmax is over all tokens. Rows and columns of other tokens are dropped after it, as in
+    STEGO and related code, so a row sums to less than 1; the rest is attention to the class and
+    register tokens.
 
-    The result holds batch * heads * patches^2 values. Images are worked on one by one, so that
-    intermediate results take no more than about twice one image's share.
+    The result has batch * heads * patches^2 values. Images are processed one by one to limit the
+    memory of intermediate results to about twice that of one image.
 
     Args:
-        queries: heads side by side, shape (batch, tokens, heads * head size).
-        keys: likewise.
+        queries: queries with concatenated heads, shape (batch, tokens, heads * head size).
+        keys: keys in the same shape.
         heads: number of attention heads.
-        patches: how many of the tokens, at the end, are patches.
-        rotary: position embedding of the patches; other tokens are not turned.
+        patches: number of patch tokens, which come last.
+        rotary: rotary position embedding of the patches; other tokens are not rotated.
 
     Returns:
-        Tensor of shape (batch, heads, patches, patches): from the patch of the row to the patch
-        of the column, in 0..1.
+        Tensor of shape (batch, heads, patches, patches), in 0..1; rows attend to columns.
 
     Example:
-        A class token and two patches: a third of the attention goes to each.
+        One class token and two patches, with a third of the attention each.
 
         >>> even = torch.zeros(1, 3, 8)
         >>> patch_attention(even, even, heads=1, patches=2)[0, 0]
@@ -59,7 +58,7 @@ def patch_attention(
                 [0.3333, 0.3333]])
     """
     first = queries.shape[1] - patches
-    # Class and registers come first. No rows but the patches' are asked for.
+    # Class and register tokens come first; only the rows of patches are needed.
     queries = split_heads(queries[:, first:], heads)
     keys = split_heads(keys, heads)
     if rotary is not None:
@@ -76,7 +75,7 @@ def patch_attention(
 
 
 def split_heads(tokens: torch.Tensor, heads: int) -> torch.Tensor:
-    """Return heads that lie side by side as an axis of their own.
+    """Split concatenated heads into a separate dimension.
 
     Args:
         tokens: shape (batch, tokens, heads * head size).
@@ -93,14 +92,14 @@ def split_heads(tokens: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def rotate(vectors: torch.Tensor, rotary: RotaryEmbedding) -> torch.Tensor:
-    """Turn each pair of channels (c, c + head size / 2) by its patch's angle.
+    """Rotate each pair of channels (c, c + head size / 2) by the angle of its patch.
 
     Args:
         vectors: queries or keys, shape (batch, heads, patches, head size).
-        rotary: the angles.
+        rotary: the rotary position embedding.
 
     Returns:
-        Tensor of the shape of ``vectors``, each vector as long as before.
+        Tensor of the shape of ``vectors``; norms do not change.
 
     Example:
         >>> quarter = RotaryEmbedding(cosines=torch.zeros(1, 2), sines=torch.ones(1, 2))

@@ -1,7 +1,7 @@
-"""DINO's own ``.pth`` files, turned into transformers' ViT.
+"""Conversion of DINO's original ``.pth`` checkpoints to transformers' ViT.
 
-Caron et al., Emerging Properties in Self-Supervised Vision Transformers (ICCV 2021), with files
-as published at https://github.com/facebookresearch/dino.
+Caron et al., Emerging Properties in Self-Supervised Vision Transformers (ICCV 2021); files from
+https://github.com/facebookresearch/dino.
 """
 
 import argparse
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 State = dict[str, torch.Tensor]
 
-HEAD_SIZE = 64  # channels of an attention head in every ViT that DINO published
+HEAD_SIZE = 64  # channels per attention head in all published DINO ViTs
 PUBLISHED_FILES = ("dino_deitsmall", "dino_vitbase")
 EXPECTED = (
-    "expected the state of DINO's ViT as published (cls_token, pos_embed, patch_embed.*,"
-    " blocks.*, norm.*), alone or under 'teacher' or 'student'"
+    "expected the state dict of a DINO ViT (cls_token, pos_embed, patch_embed.*, blocks.*,"
+    " norm.*), at the top level or under 'teacher' or 'student'"
 )
 
-# DINO's name to the hub's name, which every version of transformers reads.
+# DINO names to hub names, which all versions of transformers can read.
 OUTER_NAMES = {
     "cls_token": "embeddings.cls_token",
     "pos_embed": "embeddings.position_embeddings",
@@ -52,13 +52,13 @@ ATTENTION_NAMES = ("query", "key", "value")
 def load_dino_checkpoint(
     path: Path, *, num_heads: int | None = None, features: Features = "tokens"
 ) -> Backbone:
-    """Load one of DINO's own ``.pth`` files.
+    """Load an original DINO ``.pth`` checkpoint.
 
     The file is read without running any code in it.
 
     Args:
-        path: backbone-only or full checkpoint; of a full one the teacher is taken.
-        num_heads: attention heads; None for heads of 64 channels, as DINO's all are.
+        path: a backbone-only or full checkpoint; the teacher of a full one is used.
+        num_heads: number of attention heads; ``None`` for heads of 64 channels, as in DINO.
         features: ``tokens`` of the last block after the final norm, or its ``keys``.
 
     Raises:
@@ -79,19 +79,19 @@ def load_dino_checkpoint(
 
 
 def backbone_state(checkpoint: object) -> State:
-    """Find the backbone's weights in what a ``.pth`` file holds.
+    """Extract the backbone weights of a checkpoint.
 
-    Takes the teacher of a full checkpoint, or else the student, strips the prefixes ``module.``
-    and ``backbone.``, and leaves out the projection head.
+    Uses the teacher of a full checkpoint, or else the student, strips the prefixes ``module.`` and
+    ``backbone.``, and drops the projection head.
 
     Args:
-        checkpoint: what the file held.
+        checkpoint: content of the ``.pth`` file.
 
     Returns:
-        Tensors by DINO's names.
+        Tensors by DINO name.
 
     Raises:
-        UserError: there are no weights in it.
+        UserError: the checkpoint contains no weights.
 
     Example:
         >>> list(backbone_state({"teacher": {"module.backbone.cls_token": torch.zeros(1)}}))
@@ -100,7 +100,7 @@ def backbone_state(checkpoint: object) -> State:
     if isinstance(checkpoint, Mapping):
         checkpoint = checkpoint.get("teacher", checkpoint.get("student", checkpoint))
     if not isinstance(checkpoint, Mapping) or not checkpoint:
-        raise UserError(f"holds no weights; {EXPECTED}")
+        raise UserError(f"contains no weights; {EXPECTED}")
     state = {}
     for key, value in checkpoint.items():
         name = re.sub(r"^((module|backbone)\.)+", "", str(key))
@@ -113,14 +113,14 @@ def backbone_state(checkpoint: object) -> State:
 
 
 def to_transformers(state: State, num_heads: int | None = None) -> tuple["ViTConfig", State]:
-    """Turn DINO's ViT weights into transformers' ViT.
+    """Convert DINO ViT weights to transformers' ViT.
 
     Args:
-        state: tensors by DINO's names, without prefixes.
-        num_heads: attention heads; None for heads of 64 channels.
+        state: tensors by DINO name, without prefixes.
+        num_heads: number of attention heads; ``None`` for heads of 64 channels.
 
     Returns:
-        Configuration, and tensors by the hub's names, with queries, keys and values apart.
+        The configuration, and tensors by hub name, with separate queries, keys and values.
 
     Raises:
         UserError: the names or shapes are not those of a DINO ViT.
@@ -134,14 +134,14 @@ def to_transformers(state: State, num_heads: int | None = None) -> tuple["ViTCon
 
 def _read(path: Path) -> object:
     try:
-        # Full checkpoints keep their command line, a Namespace of plain values.
+        # Full checkpoints contain their command line arguments, a Namespace of plain values.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # A file that is no checkpoint makes the reader fail in any of a dozen ways.
+        # torch.load raises many error types for invalid files.
         raise UserError(
-            f"cannot be read as weights ({type(error).__name__}); only tensors are read, since"
-            f" anything else in such a file can run code; {EXPECTED}"
+            f"cannot be read as weights ({type(error).__name__}); only tensors are read, because"
+            f" other content can run code; {EXPECTED}"
         ) from error
     return content
 
@@ -154,9 +154,10 @@ def _check_names(state: State, depth: int) -> None:
     missing = sorted(expected - state.keys())
     unexpected = sorted(state.keys() - expected)
     if depth == 0 or missing:
-        raise UserError(f"not a DINO ViT: lacks {missing[0] if missing else 'blocks'}; {EXPECTED}")
+        first = missing[0] if missing else "blocks"
+        raise UserError(f"not a DINO ViT: {first} is missing; {EXPECTED}")
     if unexpected:
-        raise UserError(f"not a DINO ViT: {unexpected[0]} is not one of its weights; {EXPECTED}")
+        raise UserError(f"not a DINO ViT: unexpected weight {unexpected[0]}; {EXPECTED}")
 
 
 def _config(state: State, depth: int, num_heads: int | None) -> "ViTConfig":
@@ -165,13 +166,13 @@ def _config(state: State, depth: int, num_heads: int | None) -> "ViTConfig":
     # DINO's shapes: (width, 3, patch, patch) and (1, 1 + positions, width).
     patches, positions = state["patch_embed.proj.weight"], state["pos_embed"]
     if patches.ndim != 4 or positions.ndim != 3:
-        raise UserError(f"not a DINO ViT: its weights have other shapes; {EXPECTED}")
+        raise UserError(f"not a DINO ViT: weights have unexpected shapes; {EXPECTED}")
     width, patch_side = patches.shape[0], patches.shape[2]
     heads = num_heads or width // HEAD_SIZE
     if heads == 0 or width % heads or (num_heads is None and width % HEAD_SIZE):
         raise UserError(
-            f"{width} channels do not divide into"
-            f" {f'{num_heads} heads' if num_heads else f'heads of {HEAD_SIZE}'}"
+            f"{width} channels cannot be divided into"
+            f" {f'{num_heads} heads' if num_heads else f'heads of {HEAD_SIZE} channels'}"
         )
     side = math.isqrt(positions.shape[1] - 1)
     return ViTConfig(
@@ -195,7 +196,7 @@ def _rename(key: str, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]
     layer, _, kind = rest.rpartition(".")
     prefix = f"encoder.layer.{block}"
     if layer == "attn.qkv":
-        # (3 * width, ...): queries, keys and values one after the other
+        # (3 * width, ...): queries, keys and values, concatenated
         for name, part in zip(ATTENTION_NAMES, tensor.chunk(3), strict=True):
             yield f"{prefix}.attention.attention.{name}.{kind}", part.clone()
         return
@@ -207,11 +208,11 @@ def _build(config: "ViTConfig", state: State) -> "PreTrainedModel":
 
     options: dict[str, Any] = {"config": config, "state_dict": state, "add_pooling_layer": False}
     try:
-        model, account = quiet_from_pretrained(ViTModel, None, **options)
+        model, loading_info = quiet_from_pretrained(ViTModel, None, **options)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"not a DINO ViT: its weights have other shapes; {EXPECTED}") from error
-    # A weight that was not loaded would be random and every result silently wrong.
+        raise UserError(f"not a DINO ViT: weights have unexpected shapes; {EXPECTED}") from error
+    # Weights that are not loaded would be random, and results silently wrong.
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if account[kind]:
-            raise RuntimeError(f"{kind} in transformers' ViT: {sorted(account[kind])}")
+        if loading_info[kind]:
+            raise RuntimeError(f"{kind} in transformers' ViT: {sorted(loading_info[kind])}")
     return model

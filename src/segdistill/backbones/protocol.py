@@ -1,4 +1,4 @@
-"""What every backbone offers."""
+"""The interface of all backbones."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -14,24 +14,24 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """A frozen network that turns images into feature maps; the base of every backbone.
+    """Base class of backbones: frozen networks that map images to feature maps.
 
     A subclass sets the attributes, defines ``forward`` and ends its ``__init__`` with
-    :meth:`freeze`. ``forward`` takes images of shape (batch, 3, height, width), in 0..1, sides
+    :meth:`freeze`. ``forward`` takes images of shape (batch, 3, height, width) in 0..1, with sides
     multiples of ``size_multiple``, and returns features of shape
     (batch, sum(channel_groups), height / stride, width / stride).
 
     Attributes:
-        name: what to give to ``--backbone`` to get this network again.
-        fingerprint: changes with the weights and with the preprocessing, and with nothing else.
-        stride: image pixels per side that one place of the feature map stands for.
+        name: value of ``--backbone`` that loads this network.
+        fingerprint: depends only on the weights and the preprocessing.
+        stride: image pixels per location of the feature map, along each side.
         size_multiple: both sides of the images must be multiples of this.
-        channel_groups: sizes of the groups of channels that are normalised apart from each other
-            (one group for most networks; one for each stage where stages are joined).
-        standardise: whether channels are to be standardised over the data set before use, as is
-            right for raw activations but not for the output of a final norm.
-        resolution: shorter side, in pixels, that suits the network.
-        licence: of the weights, as their publisher names it.
+        channel_groups: sizes of the groups of channels that are normalised separately: one group
+            for most networks, one per stage if stages are concatenated.
+        standardise: whether to standardise channels over the data set, as needed for raw
+            activations but not after a final norm.
+        resolution: recommended shorter side of the images, in pixels.
+        licence: licence of the weights, as stated by their publisher.
     """
 
     name: str
@@ -44,52 +44,52 @@ class Backbone(nn.Module):
     licence: str
 
     def freeze(self) -> None:
-        """Stop gradients and training-time behaviour for good."""
+        """Disable gradients and switch to evaluation mode."""
         self.requires_grad_(requires_grad=False)
         self.eval()
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Stay in evaluation mode, whatever the module around this one does."""
+        """Stay in evaluation mode, even if a parent module switches to training."""
         del mode
         return super().train(mode=False)
 
 
 class AttentionBackbone(Backbone, ABC):
-    """A backbone that can also tell how much each location attends to each other one.
+    """A backbone that also provides self-attention between locations.
 
-    Ask with ``isinstance(backbone, AttentionBackbone)``, or with :func:`require_attention` where
-    there is no way on without it.
+    Check with ``isinstance(backbone, AttentionBackbone)``, or require it with
+    :func:`require_attention`.
     """
 
     @abstractmethod
     def attention(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the self-attention between the places of the feature map.
+        """Return the self-attention between locations of the feature map.
 
-        The result is large: heads * places^2 values an image. For a ViT-S/8 at 320x320 (6 heads,
-        1600 places) this is 61 MB in float32, for a ViT-B/8 123 MB, and twice the side takes 16
-        times as much. Pass few images at a time, and reduce what comes back (for example to its
-        mean over heads, or to the places that are sampled) before asking for more.
+        The result is large: heads * locations^2 values per image. For a ViT-S/8 at 320x320 (6
+        heads, 1600 locations) this is 61 MB in float32, for a ViT-B/8 123 MB; doubling the side
+        takes 16 times as much. Pass few images at a time, and reduce the result (for example to the
+        mean over heads, or to sampled locations) before the next call.
 
         Args:
-            images: as for ``forward``: shape (batch, 3, height, width), in 0..1.
+            images: images as for ``forward``: shape (batch, 3, height, width), in 0..1.
 
         Returns:
-            Tensor of shape (batch, heads, places, places), without a gradient: from the place of
-            the row to the place of the column, in 0..1. Places are those of the feature map, row
-            by row. A row sums to 1 at most: attention to tokens that are no places is left out.
+            Tensor of shape (batch, heads, locations, locations), in 0..1, without a gradient; rows
+            attend to columns. Locations are in row-major order. Rows sum to at most 1, because
+            attention to other tokens is dropped.
         """
 
 
 def require_attention(backbone: Backbone) -> AttentionBackbone:
-    """Return the backbone as one that has attention between places.
+    """Return the backbone as an :class:`AttentionBackbone`.
 
     Raises:
-        UserError: it has none.
+        UserError: the backbone has no attention between locations.
     """
     if not isinstance(backbone, AttentionBackbone):
         raise UserError(
-            f"--backbone {backbone.name}: has no attention between places;"
-            " take a vision transformer, such as dino-vits8"
+            f"--backbone {backbone.name}: has no attention between locations;"
+            " use a vision transformer such as dino-vits8"
         )
     return backbone
 
@@ -97,12 +97,12 @@ def require_attention(backbone: Backbone) -> AttentionBackbone:
 def normalise_images(
     images: torch.Tensor, mean: Sequence[float], std: Sequence[float]
 ) -> torch.Tensor:
-    """Subtract a mean and divide by a standard deviation, channel by channel.
+    """Subtract the mean and divide by the standard deviation of each channel.
 
     Args:
-        images: shape (batch, 3, height, width), in 0..1.
-        mean: of each channel.
-        std: of each channel.
+        images: images, shape (batch, 3, height, width), in 0..1.
+        mean: mean of each channel.
+        std: standard deviation of each channel.
 
     Returns:
         Tensor of the shape of ``images``.
@@ -115,8 +115,8 @@ def weights_fingerprint(module: nn.Module, *preprocessing: object) -> str:
     """Return a 16-digit hexadecimal fingerprint of a module's weights and preprocessing.
 
     Args:
-        module: every tensor of its state counts, by name, shape, type and value.
-        preprocessing: anything whose ``repr`` tells how images are prepared.
+        module: module whose state dict is hashed: names, shapes, types and values.
+        preprocessing: objects whose ``repr`` describes the preprocessing.
 
     Example:
         >>> weights_fingerprint(nn.Identity(), 224) == weights_fingerprint(nn.Identity(), 448)

@@ -1,4 +1,4 @@
-"""Which backbones there are, and making one from its name."""
+"""Registry of backbones, and loading them by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from segdistill.errors import UserError
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
 KEYS = ":keys"
-"""What is put after a backbone's name to take the keys of its last block."""
+"""Suffix of a backbone name that selects the keys of the last block as features."""
 
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """One line of the registry.
+    """An entry of the registry.
 
     Attributes:
         name: short name.
         source: hub id, or ``embedded``.
-        summary: one line for display.
-        load: makes the backbone from ``source``.
-        keys: makes it give the keys of its last block; ``None`` where it has none.
+        summary: one-line summary.
+        load: loads the backbone from ``source``.
+        keys: loads the backbone with keys as features; ``None`` if it has no keys.
     """
 
     name: str
@@ -40,30 +40,29 @@ _ENTRIES: dict[str, BackboneEntry] = {}
 
 
 def register(entry: BackboneEntry) -> None:
-    """Add a backbone, so that its short name can be given to ``--backbone``.
+    """Register a backbone, so that ``--backbone`` accepts its short name.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: the name is already registered.
     """
     if entry.name in _ENTRIES:
-        raise ValueError(f"backbone {entry.name!r} is registered already")
+        raise ValueError(f"backbone {entry.name!r} is already registered")
     _ENTRIES[entry.name] = entry
 
 
 def backbone_entries() -> tuple[BackboneEntry, ...]:
-    """Return all registered backbones, in the order of their registration."""
+    """Return all registered backbones in registration order."""
     return tuple(_ENTRIES.values())
 
 
 def check_backbone_name(name: str) -> None:
-    """Check that a name could be a backbone, without loading anything.
+    """Check that a backbone name is valid, without loading anything.
 
     Args:
-        name: a short name, a hub id with a slash in it, a local folder or a ``.pth`` file, each
-            with ``:keys`` after it or not.
+        name: a short name, hub id, local folder or ``.pth`` file, optionally followed by ``:keys``.
 
     Raises:
-        UserError: it is none of these; the message offers the nearest short name.
+        UserError: the name is none of these; the message suggests the closest short name.
     """
     name = name.removesuffix(KEYS)
     path = Path(name)
@@ -85,12 +84,12 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
     """Load a frozen backbone.
 
     Args:
-        name: a short name, a hub id, a local folder in the hub's layout, or one of DINO's own
-            ``.pth`` files. With ``:keys`` after it a vision transformer gives the keys of its last
-            block, heads side by side ('KK' in STEGO), instead of its last tokens.
+        name: a short name, a hub id, a local folder in the hub's layout, or a DINO ``.pth`` file.
+            With the suffix ``:keys``, features are the keys of the last block with concatenated
+            heads ('KK' in STEGO) instead of the last tokens.
 
     Raises:
-        UserError: there is no such backbone, or its weights cannot be had, or it has no keys.
+        UserError: the backbone is unknown, its weights cannot be loaded, or it has no keys.
 
     Example:
         >>> load_backbone("efficientnet-lite0").stride
@@ -103,7 +102,9 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
         entry = _ENTRIES[bare]
         load = entry.load if features == "tokens" else entry.keys
         if load is None:
-            raise UserError(f"--backbone {name}: {bare} is not a vision transformer: no keys")
+            raise UserError(
+                f"--backbone {name}: {bare} is not a vision transformer and has no keys"
+            )
         backbone = load(entry.source)
         backbone.name = bare
     elif bare.endswith(".pth"):

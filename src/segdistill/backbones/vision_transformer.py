@@ -1,4 +1,4 @@
-"""A vision transformer's tokens or keys as a feature map: DINO, DINOv2, DINOv3.
+"""Vision transformer backbones (DINO, DINOv2, DINOv3) with tokens or keys as features.
 
 Caron et al., Emerging Properties in Self-Supervised Vision Transformers (ICCV 2021); Oquab et
 al., DINOv2 (TMLR 2024); Darcet et al., Vision Transformers Need Registers (ICLR 2024); Siméoni
@@ -21,7 +21,7 @@ from segdistill.backbones.protocol import (
     normalise_images,
     weights_fingerprint,
 )
-from segdistill.backbones.traced_positions import Enlargement, TracedPositions
+from segdistill.backbones.traced_positions import PositionInterpolation, TraceablePositions
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,71 +30,70 @@ if TYPE_CHECKING:
 Features = Literal["tokens", "keys"]
 
 
-# What the projections of an attention block are called, in transformers 4 and 5.
+# Names of the attention projections in transformers 4 and 5.
 KEY_PROJECTIONS = {"k_proj", "key"}
 QUERY_PROJECTIONS = {"q_proj", "query"}
 
 DINO_MARGIN = 0.1
-"""What DINO adds to the size of a grid, so that rounding cannot lose a row or a column."""
+"""DINO's offset of the grid size, which keeps rounding from dropping a row or column."""
 
 
 class Architecture(NamedTuple):
-    """How transformers loads and calls one kind of network.
+    """How to load and call an architecture with transformers.
 
     Attributes:
-        model_class: its name in transformers.
+        model_class: name of the transformers class.
         load_options: more arguments to ``from_pretrained``.
-        call_options: more arguments to the model's forward pass.
-        rotary_module: what the model calls the part that gives cosines and sines of its rotary
-            position embedding; ``None`` where it has none.
-        positions: how it brings learnt position embeddings to other sizes; ``None`` where it has
-            none.
+        call_options: more arguments to the forward pass.
+        rotary_module: name of the module that returns the cosines and sines of the rotary position
+            embedding; ``None`` without one.
+        positions: interpolation of learned position embeddings; ``None`` without them.
     """
 
     model_class: str
     load_options: dict[str, bool]
     call_options: dict[str, bool]
     rotary_module: str | None = None
-    positions: Enlargement | None = None
+    positions: PositionInterpolation | None = None
 
 
-# By the model_type that config.json states.
+# By model_type in config.json.
 ARCHITECTURES = {
     "vit": Architecture(
         "ViTModel",
         {"add_pooling_layer": False},
         {"interpolate_pos_encoding": True},
-        positions=Enlargement(DINO_MARGIN),
+        positions=PositionInterpolation(DINO_MARGIN),
     ),
-    "dinov2": Architecture("Dinov2Model", {}, {}, positions=Enlargement()),
+    "dinov2": Architecture("Dinov2Model", {}, {}, positions=PositionInterpolation()),
     "dinov2_with_registers": Architecture(
-        "Dinov2WithRegistersModel", {}, {}, positions=Enlargement(antialias=True)
+        "Dinov2WithRegistersModel", {}, {}, positions=PositionInterpolation(antialias=True)
     ),
     "dinov3_vit": Architecture("DINOv3ViTModel", {}, {}, rotary_module="rope_embeddings"),
 }
 
 
 class TransformersBackbone(AttentionBackbone):
-    """A vision transformer's last tokens, or the keys of its last block, as a feature map.
+    """Vision transformer with the last tokens, or the keys of the last block, as features.
 
-    Class and register tokens are dropped. Tokens are those after the final norm. Keys are the
-    outputs of the key projection, heads side by side ('KK' in STEGO), before any rotary position
-    embedding.
+    Class and register tokens are dropped. Tokens are taken after the final norm. Keys are the
+    outputs of the key projection with concatenated heads ('KK' in STEGO), before any rotary
+    position embedding.
 
     Shapes: (batch, 3, height, width) in 0..1 to
     (batch, hidden size, height / patch size, width / patch size).
 
     Args:
-        model: a model of one of ``ARCHITECTURES``; it is frozen and, for ViT, changed in place to
-            place its position embeddings as DINO's own code does.
-        name: what to give to ``--backbone`` to get this network again.
-        licence: of the weights.
-        mean: of each colour channel, subtracted from images in 0..1.
-        std: of each colour channel, that images are divided by.
+        model: a model of one of ``ARCHITECTURES``. It is modified in place: frozen, and with the
+            interpolation of position embeddings replaced (for ViT, by DINO's).
+        name: value of ``--backbone`` that loads this network.
+        licence: licence of the weights.
+        mean: mean of each channel, for images in 0..1.
+        std: standard deviation of each channel.
         features: ``tokens`` or ``keys``.
 
     Raises:
-        UserError: the model's patches are not square.
+        UserError: the patches are not square.
     """
 
     stride: int
@@ -125,7 +124,7 @@ class TransformersBackbone(AttentionBackbone):
         self._first_patch = 1 + getattr(config, "num_register_tokens", 0)
         self._heads = int(config.num_attention_heads)
         self._architecture = ARCHITECTURES[config.model_type]
-        _place_positions(model, self.stride, self._architecture.positions)
+        _patch_position_interpolation(model, self.stride, self._architecture.positions)
         self.model = model
         self.freeze()
 
@@ -133,17 +132,17 @@ class TransformersBackbone(AttentionBackbone):
         """Return tokens or keys as a feature map; see the class."""
         grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)
         inputs = normalise_images(images, self._mean, self._std)
-        places = self._keys(inputs) if self.features == "keys" else self._tokens(inputs)
-        # Class and registers come first: (batch, first + patches, channels) to
-        # (batch, channels, patches), and that to (batch, channels, rows, columns).
-        patches = places[:, self._first_patch :].transpose(1, 2)
+        tokens = self._keys(inputs) if self.features == "keys" else self._tokens(inputs)
+        # Class and register tokens come first. (batch, first + patches, channels) ->
+        # (batch, channels, patches) -> (batch, channels, rows, columns)
+        patches = tokens[:, self._first_patch :].transpose(1, 2)
         return patches.reshape(images.shape[0], *self.channel_groups, *grid)
 
     def attention(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the attention between places; see :class:`AttentionBackbone`.
+        """Return the attention between locations; see :class:`AttentionBackbone`.
 
-        It is that of the last block, with any rotary position embedding. The softmax is over all
-        tokens; class and register tokens are dropped after it. ``features`` makes no difference.
+        This is the attention of the last block, with any rotary position embedding. The softmax is
+        over all tokens; class and register tokens are dropped after it. ``features`` has no effect.
         """
         projections = [
             _last_module(self.model, QUERY_PROJECTIONS),
@@ -172,9 +171,9 @@ class TransformersBackbone(AttentionBackbone):
         return keys
 
     def _outputs(self, modules: Sequence[nn.Module], inputs: torch.Tensor) -> list[Any]:
-        """Run the network once and return what these parts of it gave."""
+        """Run the network once and return the outputs of some of its modules."""
         caught: dict[nn.Module, Any] = {}
-        with ExitStack() as hooks:  # a hook that stayed would hold on to outputs of later images
+        with ExitStack() as hooks:  # removed, or they would keep outputs alive
             for module in modules:
                 hooks.enter_context(
                     module.register_forward_hook(
@@ -188,17 +187,17 @@ class TransformersBackbone(AttentionBackbone):
 def dino_position_embedding(
     position_embeddings: torch.Tensor, rows: int, columns: int
 ) -> torch.Tensor:
-    """Bring learnt position embeddings to another grid of patches, as DINO's own code does.
+    """Interpolate position embeddings to another patch grid, as in DINO's original code.
 
-    DINO enlarges by the factor (patches + 0.1) / sqrt(positions) and samples at places that
-    follow this factor, where transformers asks for a size: the values differ slightly. Source:
+    DINO interpolates by the scale factor (patches + 0.1) / sqrt(positions), while transformers
+    interpolates to a size, which gives slightly different values. Source:
     ``interpolate_pos_encoding`` in DINO's ``vision_transformer.py``.
 
     Args:
-        position_embeddings: shape (1, 1 + positions, channels), the class token's first, the
-            others on a square grid.
-        rows: patches from top to bottom.
-        columns: patches from left to right.
+        position_embeddings: embeddings of shape (1, 1 + positions, channels): the class token, then
+            a square grid.
+        rows: rows of patches.
+        columns: columns of patches.
 
     Returns:
         Tensor of shape (1, 1 + rows * columns, channels).
@@ -232,53 +231,55 @@ def _patch_side(patch_size: int | Sequence[int], name: str) -> int:
 
 
 def _resolution(patch_side: int) -> int:
-    """Return the side that gives 44 patches, but at most 448 pixels: 352 for patches of 8."""
+    """Return the side of 44 patches, but at most 448 pixels: 352 for 8-pixel patches."""
     return min(44, 448 // patch_side) * patch_side
 
 
 def _fingerprint(
     model: "PreTrainedModel", mean: Sequence[float], std: Sequence[float], features: Features
 ) -> str:
-    """Return a fingerprint that the same weights keep under every version of transformers.
+    """Return a fingerprint of the weights that does not depend on the transformers version.
 
-    Versions name the same tensors differently, so names and order do not count.
+    Versions name tensors differently, so names and order are ignored.
     """
     config: Any = model.config
     tensors = sorted(
         weights_fingerprint(nn.ParameterList([nn.Parameter(tensor, requires_grad=False)]))
         for key, tensor in model.state_dict().items()
-        if not key.endswith("mask_token")  # never used here, and some copies lack it
+        if not key.endswith("mask_token")  # unused, and missing from some checkpoints
     )
     shape = (config.model_type, config.num_attention_heads, config.layer_norm_eps)
     return weights_fingerprint(nn.Identity(), tensors, shape, tuple(mean), tuple(std), features)
 
 
 def _last_module(model: nn.Module, names: set[str]) -> nn.Module:
-    """Return the last of the modules that go by one of these names."""
+    """Return the last module with one of these names."""
     modules: list[nn.Module] = [
         module for name, module in model.named_modules() if name.rpartition(".")[2] in names
     ]
     return modules[-1]
 
 
-def _place_positions(model: "PreTrainedModel", patch_side: int, way: Enlargement | None) -> None:
-    """Let a ViT place position embeddings as DINO does, and every network also while traced."""
-    if way is None:
+def _patch_position_interpolation(
+    model: "PreTrainedModel", patch_side: int, interpolation: PositionInterpolation | None
+) -> None:
+    """Make position interpolation traceable, and equal to DINO's for ViT."""
+    if interpolation is None:
         return
     embeddings: Any = model.embeddings
     plain = embeddings.interpolate_pos_encoding
     if model.config.model_type == "vit":
         plain = _DinoPositions(embeddings, patch_side)
-    embeddings.interpolate_pos_encoding = TracedPositions(
-        embeddings, patch_side, way, otherwise=plain
+    embeddings.interpolate_pos_encoding = TraceablePositions(
+        embeddings, patch_side, interpolation, fallback=plain
     )
 
 
 class _DinoPositions:
-    """Stands in for ``interpolate_pos_encoding`` of transformers' ViT embeddings.
+    """Replacement for ``interpolate_pos_encoding`` of transformers' ViT embeddings.
 
-    Keeps the last result: the images of a run mostly share one size, and on a CPU bicubic
-    enlargement takes a few hundredths of a second.
+    Caches the last result: most images of a run have the same size, and bicubic interpolation takes
+    a few hundredths of a second on a CPU.
     """
 
     def __init__(self, embeddings: Any, patch_side: int) -> None:
@@ -287,11 +288,11 @@ class _DinoPositions:
         self._last: tuple[tuple[object, ...], torch.Tensor] | None = None
 
     def __call__(self, _tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """Return position embeddings for an image whose sides are given in pixels."""
+        """Return the position embeddings for an image size in pixels."""
         learnt: torch.Tensor = self._embeddings.position_embeddings
         rows, columns = height // self._patch_side, width // self._patch_side
         wanted = (rows, columns, learnt.device, learnt.dtype)
-        # Read once and written whole, so that threads cannot mix two sizes.
+        # Read and written as one object, so that threads cannot mix two sizes.
         last = self._last
         if last is None or last[0] != wanted:
             last = (wanted, dino_position_embedding(learnt, rows, columns))

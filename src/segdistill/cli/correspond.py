@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> None:
     animation = Path(options.animation) if options.animation else None
     for path, option in ((out, "--out"), (animation, "--animation")):
         if path is not None and path.exists() and not options.overwrite:
-            raise UserError(f"{path}: exists already; add --overwrite or choose another {option}")
+            raise UserError(f"{path}: already exists; add --overwrite or choose another {option}")
     for image in (options.first, options.second or options.first):
         check_exists(image)
 
@@ -80,7 +80,7 @@ def run(arguments: Sequence[str]) -> None:
         draw_correspondences,
         embed,
         write_animation,
-        write_picture,
+        write_png,
     )
     from segdistill.model.segmenter import Segmenter
 
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> None:
         **compute_choice(options),
     )
     first, second = (embed(segmenter, image) for image in images)
-    write_picture(out, draw_correspondences(first, second, point))
+    write_png(out, draw_correspondences(first, second, point))
     print(f"Picture:   {out}")
     if animation is not None:
         write_animation(animation, first, second)

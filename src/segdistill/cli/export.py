@@ -120,6 +120,6 @@ def run(arguments: Sequence[str]) -> int:
             " their image joined a neighbour or were left out,"
             f" {done.small_share:.2%} of the pixels"
         )
-    if done.beside is not None:
-        print(f"Also:    {done.beside}")
+    if done.sidecar is not None:
+        print(f"Also:    {done.sidecar}")
     return 0

@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
     # Before anything is changed: a wrong path is reported at once.
     images = None if options.images is None else find_images(options.images)
 
-    from segdistill.api.reclustering import recluster, renew_report
+    from segdistill.api.reclustering import recluster, rewrite_report
 
     changed = recluster(folder, options.classes, level=options.level, undo=options.undo)
     if changed.levels and not options.quiet:
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> None:
             print(f"        {line}")
         print(f"Undo:   {command_line('recluster', folder, '--undo')}")
     if images is not None:
-        renew_report(folder, images, **compute_choice(options), progress=not options.quiet)
+        rewrite_report(folder, images, **compute_choice(options), progress=not options.quiet)
         print(f"Report: {folder / 'report.html'}")
     elif changed.after != changed.before:
         print("Note:   the report and existing masks and scores still show the old classes;")

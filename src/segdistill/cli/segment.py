@@ -53,7 +53,7 @@ def parser() -> CommandParser:
     command.add_argument(
         "--min-region",
         type=float,
-        default=0.0003,
+        default=0.00005,
         metavar="SHARE",
         help="smallest region kept, as a share of the image's area: smaller specks and holes join"
         " the neighbour they border on most; 0 keeps all (large GeoTIFFs always keep all)",

@@ -1,1 +1,1 @@
-"""Models for other programs: graphs that need neither segdistill nor, some of them, torch."""
+"""Export of models to ONNX and ``torch.export``, to run without segdistill."""

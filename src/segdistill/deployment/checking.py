@@ -1,4 +1,4 @@
-"""Whether a written graph does what the model does."""
+"""Checks that an exported graph gives the same outputs as the model."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,18 +13,18 @@ from segdistill.errors import UserError
 from segdistill.model.segmenter import Segmenter
 
 TOLERANCE = 1e-3
-"""Most that class scores, cosine similarities, may differ by."""
+"""Maximum absolute difference of class scores, which are cosine similarities."""
 
 Runner = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
-"""Runs a written graph: images (batch, 3, height, width) to its outputs."""
+"""Runs an exported graph: images (batch, 3, height, width) to its outputs."""
 
 Size = tuple[int, int, int]
 
 
 def sizes_to_check(segmenter: Segmenter) -> list[Size]:
-    """Return numbers of images, heights and widths that are unlike each other.
+    """Return a variety of batch sizes, heights and widths.
 
-    Small and oblong ones, and those at which the model sees square images and photographs.
+    These are small and elongated sizes, and the model's input sizes for square and 4:3 images.
     """
     multiple = segmenter.backbone.size_multiple
     side = max(2, round(segmenter.settings.resolution / multiple))
@@ -33,18 +33,18 @@ def sizes_to_check(segmenter: Segmenter) -> list[Size]:
 
 
 def check_graph(graph: SegmenterGraph, run: Runner, name: str) -> float:
-    """Compare what a written graph gives with what the model gives, at several sizes.
+    """Compare the outputs of an exported graph and of the model at several sizes.
 
     Args:
         graph: the model.
-        run: the written graph.
-        name: what to call it in an error.
+        run: runs the exported graph.
+        name: name of the graph in error messages.
 
     Returns:
-        The largest difference of class scores.
+        The largest absolute difference of class scores.
 
     Raises:
-        UserError: scores differ by more than :data:`TOLERANCE`, or masks where they should not.
+        UserError: scores differ by more than :data:`TOLERANCE`, or masks differ away from ties.
     """
     largest = 0.0
     for images in _images(sizes_to_check(graph.segmenter)):
@@ -53,30 +53,30 @@ def check_graph(graph: SegmenterGraph, run: Runner, name: str) -> float:
         scores, *masks = run(images.numpy())
         size = f"{len(images)} x {images.shape[2]} x {images.shape[3]}"
         difference = _difference(expected[0].numpy(), scores)
-        if not difference <= TOLERANCE:  # NaN, too
+        if not difference <= TOLERANCE:  # also true for NaN
             raise UserError(
-                f"{name}: at {size} class scores differ from the model's by {difference:.2g}, more"
-                f" than {TOLERANCE:g}; nothing was written. Please report this, with the backbone"
+                f"{name}: class scores at {size} differ from the model's by {difference:.2g}, more"
+                f" than {TOLERANCE:g}; nothing was written. Please report this and the backbone"
             )
         if masks and not _masks_agree(expected[0], expected[1], masks[0]):
             raise UserError(
-                f"{name}: at {size} masks differ from the model's; nothing was written."
-                " Please report this, with the backbone"
+                f"{name}: masks at {size} differ from the model's; nothing was written."
+                " Please report this and the backbone"
             )
         largest = max(largest, difference)
     return largest
 
 
 def check_runs(graph: SegmenterGraph, run: Runner, name: str) -> None:
-    """Check that a written graph that is not exact gives scores at all, at several sizes.
+    """Check that a quantised graph runs and gives finite scores at several sizes.
 
     Args:
         graph: the model.
-        run: the written graph.
-        name: what to call it in an error.
+        run: runs the exported graph.
+        name: name of the graph in error messages.
 
     Raises:
-        UserError: it does not.
+        UserError: scores are not finite, or have the wrong shape.
     """
     segmenter = graph.segmenter
     for images in _images(sizes_to_check(segmenter)):
@@ -87,7 +87,7 @@ def check_runs(graph: SegmenterGraph, run: Runner, name: str) -> None:
             scores.shape != (len(images), len(segmenter.classes), *grid)
             or not np.isfinite(scores.astype(np.float32)).all()
         ):
-            raise UserError(f"{name}: gives no scores with 8-bit weights; leave --int8 out")
+            raise UserError(f"{name}: invalid scores with 8-bit weights; omit --int8")
 
 
 def _images(sizes: list[Size]) -> Iterator[torch.Tensor]:
@@ -103,7 +103,7 @@ def _difference(expected: NDArray[np.float32], given: NDArray[Any]) -> float:
 
 
 def _masks_agree(scores: torch.Tensor, expected: torch.Tensor, given: NDArray[Any]) -> bool:
-    """Return whether masks agree wherever the best class is not almost a tie."""
+    """Return whether masks agree, except where the best two classes are nearly tied."""
     if expected.shape != given.shape:
         return False
     if scores.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""A model as one graph from images to class scores, traced once for all sizes."""
+"""A model as one graph from images to class scores, traced once with dynamic sizes."""
 
 import warnings
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ IMAGES = "images"
 SCORES = "scores"
 MASKS = "masks"
 
-MOST_MULTIPLES = 4096
-"""Bounds per side, in multiples of the backbone's: tracing wants a bound."""
+MAX_MULTIPLE = 4096
+"""Upper bound of a side in multiples of ``size_multiple``; the tracer needs a bound."""
 
-# Sizes of 0 and 1 are numbers to the tracer, all others symbols; sides differ, or would be one.
-EXAMPLE = (2, 3, 5)
-"""Images, and their rows and columns as multiples of the backbone's, to trace with."""
+# The tracer specialises sizes of 0 and 1, and may treat equal sizes as the same symbol.
+EXAMPLE_SIZE = (2, 3, 5)
+"""Example batch size, and rows and columns in multiples of ``size_multiple``."""
 
 
 class SegmenterGraph(nn.Module):
-    """From images to class scores and, if wanted, masks.
+    """Module that maps images to class scores and, optionally, masks.
 
     Args:
-        segmenter: on the CPU.
-        masks: also give the best class of each pixel.
+        segmenter: the model, on the CPU.
+        masks: also return the best class of each pixel.
 
-    Shapes: (batch, 3, height, width) in 0..1, sides multiples of the backbone's
+    Shapes: images (batch, 3, height, width) in 0..1, with sides multiples of the backbone's
     ``size_multiple``, to class scores (cosine similarities in -1..1) of shape (batch, classes,
-    height / stride, width / stride) and, with ``masks``, class indices (8-bit) of shape (batch,
+    height / stride, width / stride) and, with ``masks``, 8-bit class indices of shape (batch,
     height, width).
     """
 
@@ -44,7 +44,7 @@ class SegmenterGraph(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what it gives."""
+        """Names of the outputs."""
         return (SCORES, MASKS) if self.masks else (SCORES,)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -55,11 +55,11 @@ class SegmenterGraph(nn.Module):
 
 @dataclass(frozen=True)
 class TracedGraph:
-    """A graph, and what tracing made of it.
+    """A traced graph.
 
     Attributes:
         graph: the module.
-        program: its operations, for any number of images of any size.
+        program: the exported program, with dynamic batch and image sizes.
     """
 
     graph: SegmenterGraph
@@ -67,14 +67,14 @@ class TracedGraph:
 
 
 def bilinear_masks(scores: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Return the class whose score, enlarged bilinearly to pixels, is the largest.
+    """Upsample class scores bilinearly to the image size, and return the best class.
 
     Args:
-        scores: shape (batch, classes, h, w), at most 256 classes.
-        images: shape (batch, 3, height, width); only their size counts.
+        scores: class scores, shape (batch, classes, h, w), at most 256 classes.
+        images: images, shape (batch, 3, height, width); only their size is used.
 
     Returns:
-        Class indices, 8-bit, of shape (batch, height, width).
+        8-bit class indices, shape (batch, height, width).
 
     Example:
         >>> scores = torch.tensor([[0.9, 0.2], [0.1, 0.8]]).view(1, 2, 1, 2)
@@ -87,17 +87,17 @@ def bilinear_masks(scores: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 
 def trace(graph: SegmenterGraph) -> TracedGraph:
-    """Record a graph's operations, with number and size of images left open.
+    """Trace a graph with dynamic batch and image sizes.
 
     Args:
-        graph: on the CPU.
+        graph: the graph, on the CPU.
     """
     multiple = graph.segmenter.backbone.size_multiple
-    batch, rows, columns = EXAMPLE
+    batch, rows, columns = EXAMPLE_SIZE
     example = torch.rand(batch, 3, rows * multiple, columns * multiple)
-    height, width = (Dim(name, min=2, max=MOST_MULTIPLES) for name in ("rows", "columns"))
-    open_sizes: Any = ({0: Dim("batch"), 2: multiple * height, 3: multiple * width},)
+    height, width = (Dim(name, min=2, max=MAX_MULTIPLE) for name in ("rows", "columns"))
+    dynamic_shapes: Any = ({0: Dim("batch"), 2: multiple * height, 3: multiple * width},)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own internals
-        program = torch.export.export(graph, (example,), dynamic_shapes=open_sizes)
+        warnings.simplefilter("ignore")  # about torch internals
+        program = torch.export.export(graph, (example,), dynamic_shapes=dynamic_shapes)
     return TracedGraph(graph, program)

@@ -1,4 +1,4 @@
-"""What a model loses by 8-bit weights, told from images, and from labels if there are some."""
+"""The effect of 8-bit weights on a model, measured on images or labels."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,12 +26,12 @@ FULL, EIGHT_BIT = "full", "int8"
 
 @dataclass(frozen=True)
 class QuantisationLoss:
-    """What 8-bit weights change.
+    """The effect of 8-bit weights.
 
     Attributes:
-        images: number of images it was measured on.
-        changed: share of pixels that get another class; ``None`` where labels tell more.
-        mean_iou: against labels, before and after; ``None`` without labels.
+        images: number of images used.
+        changed: share of pixels whose class changes, 0..1; ``None`` if labels were used.
+        mean_iou: mean IoU before and after, 0..1; ``None`` without labels.
     """
 
     images: int
@@ -47,17 +47,17 @@ def loss_on_images(
     *,
     progress: bool = False,
 ) -> QuantisationLoss:
-    """Return the share of pixels whose class changes.
+    """Measure the share of pixels whose class changes.
 
     Args:
-        segmenter: whose graphs they are.
-        full: runs the graph in floating point.
-        eight_bit: runs the other.
-        files: the images; those that cannot be read are passed over.
+        segmenter: the model.
+        full: runs the floating-point graph.
+        eight_bit: runs the 8-bit graph.
+        files: images; unreadable ones are skipped.
         progress: show a progress bar.
 
     Raises:
-        UserError: none can be read.
+        UserError: no image can be read.
     """
     runners = {FULL: full, EIGHT_BIT: eight_bit}
     shares = []
@@ -69,7 +69,7 @@ def loss_on_images(
                 shares.append(float((masks[FULL] != masks[EIGHT_BIT]).mean()))
             advance(1)
     if not shares:
-        raise UserError(f"none of {len(files)} images can be read, to measure int8 on")
+        raise UserError(f"none of the {len(files)} images for measuring int8 can be read")
     return QuantisationLoss(len(shares), changed=float(np.mean(shares)))
 
 
@@ -82,12 +82,12 @@ def loss_on_labels(
     *,
     progress: bool = False,
 ) -> QuantisationLoss:
-    """Return the mean IoU before and after, each with its own matching.
+    """Measure the mean IoU before and after, each with its own matching.
 
     Args:
-        segmenter: whose graphs they are.
-        full: runs the graph in floating point.
-        eight_bit: runs the other.
+        segmenter: the model.
+        full: runs the floating-point graph.
+        eight_bit: runs the 8-bit graph.
         pairs: images and their label files.
         read_labels: reads a label file as class indices, 255 for 'not labelled'.
         progress: show a progress bar.
@@ -115,9 +115,9 @@ def _masks(
     image: NDArray[np.uint8],
     size: tuple[int, int],
 ) -> dict[str, NDArray[np.uint8]]:
-    viewed = graph_input(segmenter, image)
+    inputs = graph_input(segmenter, image)
     guide = resize_image(image, size)
     return {
-        kind: upsampled_mask(torch.from_numpy(run(viewed)[0]), guide)
+        kind: upsampled_mask(torch.from_numpy(run(inputs)[0]), guide)
         for kind, run in runners.items()
     }

@@ -1,4 +1,4 @@
-"""What a graph has to say of itself, since who runs it has nothing else."""
+"""Metadata of exported graphs."""
 
 import json
 from dataclasses import asdict
@@ -9,11 +9,11 @@ from segdistill.version import __version__
 
 
 def metadata_of(segmenter: Segmenter) -> dict[str, str]:
-    """Return facts on a model as text by name, fit for the metadata of an ONNX file.
+    """Return the metadata of a model as strings, as ONNX requires.
 
-    Lists are JSON. ``classes`` holds index, name, colour and hidden flag of each class;
-    ``resolution`` the shorter side, in pixels, to which images are to be brought, with both sides
-    multiples of ``size_multiple``.
+    Lists are JSON. ``classes`` has the index, name, colour and hidden flag of each class.
+    ``resolution`` is the shorter side in pixels to resize images to, with both sides multiples of
+    ``size_multiple``.
     """
     backbone = segmenter.backbone
     name = Path(backbone.name)
@@ -28,7 +28,7 @@ def metadata_of(segmenter: Segmenter) -> dict[str, str]:
         "size_multiple": str(backbone.size_multiple),
         "stride": str(backbone.stride),
         "input": "RGB, float32 in 0..1, (batch, 3, height, width)",
-        # Where it lies on the machine that wrote the graph is nobody's business.
+        # Without the folder, which is private to the machine that wrote the graph.
         "backbone": name.name if name.is_absolute() else backbone.name,
         "backbone_fingerprint": backbone.fingerprint,
         "backbone_licence": backbone.licence,

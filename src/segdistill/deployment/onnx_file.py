@@ -1,4 +1,4 @@
-"""ONNX: writing a traced graph, and running one with onnxruntime."""
+"""Writing ONNX files, and running them with onnxruntime."""
 
 import contextlib
 import logging
@@ -15,16 +15,16 @@ from segdistill.deployment.graph import IMAGES, MASKS, SCORES, TracedGraph
 from segdistill.errors import UserError, missing_extra
 
 OPSET = 18
-"""Known to every onnxruntime since 1.14, of 2023."""
+"""Supported by onnxruntime since 1.14 (2023)."""
 
 PRODUCER = "segdistill"
 
 
 def require_onnx() -> None:
-    """Check that what ONNX needs is installed.
+    """Check that the packages for ONNX are installed.
 
     Raises:
-        UserError: it is not.
+        UserError: a package is missing.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
@@ -32,9 +32,9 @@ def require_onnx() -> None:
 
 
 def onnx_model(traced: TracedGraph) -> Any:
-    """Turn a traced graph into an ``onnx.ModelProto``."""
+    """Convert a traced graph to an ``onnx.ModelProto``."""
     names = traced.graph.outputs
-    with quietly(), torch.no_grad():
+    with silence_exporters(), torch.no_grad():
         program = torch.onnx.export(
             traced.program,
             input_names=[IMAGES],
@@ -44,7 +44,7 @@ def onnx_model(traced: TracedGraph) -> Any:
             verbose=False,
         )
     if program is None:
-        raise RuntimeError("torch.onnx.export gave nothing")
+        raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto
     model.producer_name = PRODUCER
     _name_sides(model, traced.graph.segmenter.backbone.stride)
@@ -52,12 +52,12 @@ def onnx_model(traced: TracedGraph) -> Any:
 
 
 def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a model.
+    """Write an ONNX file.
 
     Args:
         model: an ``onnx.ModelProto``.
-        path: where to.
-        metadata: to go with it.
+        path: output path.
+        metadata: metadata to store in the file.
     """
     import onnx  # noqa: PLC0415 - an extra
 
@@ -68,7 +68,7 @@ def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def onnx_runner(path: Path) -> Runner:
-    """Return what runs an ONNX file on the CPU, with as many threads as torch has."""
+    """Return a function that runs an ONNX file on the CPU with torch's number of threads."""
     import onnxruntime  # noqa: PLC0415 - an extra
 
     options = onnxruntime.SessionOptions()
@@ -83,8 +83,8 @@ def onnx_runner(path: Path) -> Runner:
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Turn off what the exporters print on their own affairs, and restore it."""
+def silence_exporters() -> Iterator[None]:
+    """Silence the warnings and log messages of the exporters."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():
@@ -97,7 +97,7 @@ def quietly() -> Iterator[None]:
 
 
 def _name_sides(model: Any, stride: int) -> None:
-    """Give the open sides of inputs and outputs names for display."""
+    """Name the dynamic dimensions of inputs and outputs."""
     grid = [f"height/{stride}", f"width/{stride}"] if stride > 1 else ["height", "width"]
     names: dict[str, list[str | None]] = {
         IMAGES: ["batch", None, "height", "width"],
@@ -109,5 +109,5 @@ def _name_sides(model: Any, stride: int) -> None:
         for side, name in zip(sides, names[value.name], strict=True):
             if name is not None:
                 side.dim_param = name
-    # Of what lies between, sides are named otherwise, and nobody needs them.
+    # Intermediate values have other dimension names and are not needed.
     del model.graph.value_info[:]

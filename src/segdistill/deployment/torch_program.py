@@ -1,4 +1,4 @@
-"""``torch.export``: writing a traced graph as a ``.pt2`` file, and running one."""
+"""Writing and running ``torch.export`` programs (``.pt2`` files)."""
 
 import json
 import warnings
@@ -12,26 +12,26 @@ from segdistill.deployment.checking import Runner
 from segdistill.deployment.graph import TracedGraph
 
 METADATA_FILE = "segdistill.json"
-"""Beside the graph, within the file; read with ``torch.export.load(..., extra_files=...)``."""
+"""Extra file inside the ``.pt2`` file; read with ``torch.export.load(..., extra_files=...)``."""
 
 
 def write_program(traced: TracedGraph, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a traced graph.
+    """Write a traced graph as a ``.pt2`` file.
 
     Args:
         traced: the graph.
-        path: where to, ending with ``.pt2``.
-        metadata: to go with it.
+        path: output path, ending in ``.pt2``.
+        metadata: metadata to store in the file.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own internals
+        warnings.simplefilter("ignore")  # about torch internals
         torch.export.save(
             traced.program, path, extra_files={METADATA_FILE: json.dumps(dict(metadata))}
         )
 
 
 def program_runner(path: Path) -> Runner:
-    """Return what runs a ``.pt2`` file on the CPU."""
+    """Return a function that runs a ``.pt2`` file on the CPU."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = torch.export.load(path).module()

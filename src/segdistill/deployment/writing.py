@@ -1,4 +1,4 @@
-"""Writing a model as a graph, so that nothing but a checked one is ever left."""
+"""Writing models as graphs; a file is only kept if it passes the checks."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -23,22 +23,22 @@ from segdistill.images.folder import ImageFile
 from segdistill.model.segmenter import Segmenter
 
 CALIBRATION_IMAGES = 32
-"""Most images that ranges are measured on; more tell hardly more."""
+"""Maximum number of calibration images; more make little difference."""
 
 MeasureLoss = Callable[[Runner, Runner], QuantisationLoss]
-"""From what runs a graph in floating point and in 8 bits to what the second loses."""
+"""Measures the effect of 8-bit weights from the floating-point and the 8-bit runner."""
 
 
 @dataclass(frozen=True)
 class WrittenGraph:
-    """A graph that was written.
+    """An exported graph.
 
     Attributes:
-        path: of the file.
-        bytes: its size.
-        difference: the largest difference of class scores from the model's; that of the graph in
-            floating point where it was then brought to 8 bits.
-        loss: what 8-bit weights lose; ``None`` where it was not measured, or there are none.
+        path: path of the file.
+        bytes: size of the file.
+        difference: largest absolute difference of class scores from the model's, measured before
+            quantisation.
+        loss: effect of 8-bit weights; ``None`` if not measured or not quantised.
     """
 
     path: Path
@@ -48,10 +48,10 @@ class WrittenGraph:
 
 
 def write_torch_graph(traced: TracedGraph, path: Path) -> WrittenGraph:
-    """Write a traced graph as ``torch.export`` does, if it does what the model does.
+    """Write a traced graph with ``torch.export``, and check it against the model.
 
     Raises:
-        UserError: it does not, or the file cannot be written.
+        UserError: the outputs differ from the model's, or the file cannot be written.
     """
     with atomic_path(path) as temporary:
         write_program(traced, temporary, metadata_of(traced.graph.segmenter))
@@ -60,10 +60,10 @@ def write_torch_graph(traced: TracedGraph, path: Path) -> WrittenGraph:
 
 
 def write_onnx_graph(traced: TracedGraph, path: Path) -> WrittenGraph:
-    """Write a traced graph as ONNX, if it does what the model does.
+    """Write a traced graph as ONNX, and check it against the model.
 
     Raises:
-        UserError: it does not, or the file cannot be written.
+        UserError: the outputs differ from the model's, or the file cannot be written.
     """
     with atomic_path(path) as temporary:
         write_onnx(onnx_model(traced), temporary, metadata_of(traced.graph.segmenter))
@@ -81,13 +81,13 @@ def write_eight_bit_graph(
 
     Args:
         traced: the graph.
-        path: where to.
-        calibration: images on which ranges are measured; ``None`` leaves that to each run.
-        measure: tells what is lost.
+        path: output path.
+        calibration: images to measure activation ranges on; ``None`` for dynamic quantisation.
+        measure: measures the effect of 8-bit weights.
 
     Raises:
-        UserError: before 8 bits the graph does not do what the model does; or it fails to run with
-            them; or no image can be read; or the file cannot be written.
+        UserError: the outputs before quantisation differ from the model's, the 8-bit graph gives
+            invalid scores, no image can be read, or the file cannot be written.
     """
     import onnx  # noqa: PLC0415 - an extra
 
@@ -106,11 +106,14 @@ def write_eight_bit_graph(
         return WrittenGraph(path, temporary.stat().st_size, difference, loss)
 
 
-def spread(files: Sequence[ImageFile], most: int) -> list[ImageFile]:
-    """Return at most so many of some images, evenly spread.
+def evenly_spaced(files: Sequence[ImageFile], most: int) -> list[ImageFile]:
+    """Return at most ``most`` images, evenly spread.
 
     Example:
-        >>> [file.name.stem for file in spread([ImageFile(Path(n), Path(n)) for n in "abcde"], 3)]
+        >>> [
+        ...     file.name.stem
+        ...     for file in evenly_spaced([ImageFile(Path(n), Path(n)) for n in "abcde"], 3)
+        ... ]
         ['a', 'b', 'd']
     """
     count = min(most, len(files))
@@ -119,9 +122,9 @@ def spread(files: Sequence[ImageFile], most: int) -> list[ImageFile]:
 
 def _inputs(segmenter: Segmenter, files: Sequence[ImageFile]) -> list[NDArray[np.float32]]:
     inputs = []
-    for file in spread(files, CALIBRATION_IMAGES):
+    for file in evenly_spaced(files, CALIBRATION_IMAGES):
         with contextlib.suppress(UnreadableImageError):
             inputs.append(graph_input(segmenter, segmenter.read(file.path)))
     if not inputs:
-        raise UserError(f"{files[0].path}: cannot be read, and as little the other images")
+        raise UserError(f"{files[0].path}: cannot be read, and neither can the other images")
     return inputs

@@ -1,4 +1,4 @@
-"""Estimating the depth of images with networks of others, and writing it beside them.
+"""Monocular depth estimation with pretrained networks.
 
-Importing this package imports neither torch nor transformers: its modules do.
+Importing this package imports neither torch nor transformers.
 """

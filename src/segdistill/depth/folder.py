@@ -1,4 +1,4 @@
-"""Estimating the depth of files: one map an image, in the same tree, under the same names."""
+"""Depth estimation for files: one map per image, in a mirrored folder tree."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ from segdistill.depth.writing import (
     DepthDescription,
     description_of,
     encode_depth,
-    read_steps,
+    read_encoded_depth,
     write_depth,
     write_description,
     write_preview,
@@ -32,18 +32,18 @@ from segdistill.progress import Advance, progress_bar
 
 IMAGES_AHEAD = 4
 BATCHES_WAITING = 4
-"""Images wait for others of their size, up to this many batches in all."""
+"""Maximum number of batches of images that wait for others of the same size."""
 
 
 @dataclass
 class EstimatedDepth:
-    """What was written.
+    """The result of depth estimation.
 
     Attributes:
-        folder: of the depth maps.
-        previews: folder of the pictures for display, if any were asked for.
-        written: number of maps written now.
-        kept: number of maps that existed already.
+        folder: folder of the depth maps.
+        previews: folder of the preview images, if requested.
+        written: number of maps written.
+        kept: number of maps that already existed.
         skipped: images that could not be read.
     """
 
@@ -56,12 +56,12 @@ class EstimatedDepth:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """An image as the network is to see it.
+    """A preprocessed image.
 
     Attributes:
-        output: where its depth goes.
-        pixels: shape (3, rows, columns).
-        size: height and width of the image.
+        output: output files of the image.
+        pixels: preprocessed image, shape (3, rows, columns).
+        size: height and width of the original image.
     """
 
     output: DepthOutput
@@ -77,18 +77,18 @@ def estimate_files(
     *,
     progress: bool = False,
 ) -> EstimatedDepth:
-    """Estimate the depth of images and write it as it comes, with ``depth.json`` beside it.
+    """Estimate the depth of images and write the maps with a ``depth.json``.
 
     Args:
-        estimator: not needed if every map exists already.
-        outputs: what :func:`segdistill.depth.outputs.plan_outputs` gives.
-        folder: where the tree of maps begins.
-        options: how, and what else to write.
+        estimator: the depth network; not needed if every map already exists.
+        outputs: output files from :func:`segdistill.depth.outputs.plan_outputs`.
+        folder: root folder of the maps.
+        options: depth options.
         progress: show a progress bar.
 
     Raises:
-        UnreadableImageError: with ``strict``, for the first image that cannot be read.
-        UserError: the folder cannot be written, or would hold maps of two kinds.
+        UnreadableImageError: an image cannot be read, with ``strict``.
+        UserError: the folder cannot be written, or has maps of another kind.
     """
     done = EstimatedDepth(folder, preview_folder(folder) if options.preview else None)
     missing = [output for output in outputs if not output.kept]
@@ -99,10 +99,10 @@ def estimate_files(
         check_same_kind(folder, description, outputs)
         with progress_bar("Estimating depth", len(missing), shown=progress) as advance:
             readable = _readable(_prepared_ahead(missing, estimator), options, done, advance)
-            count = 1 if estimator.alone else options.batch
+            count = 1 if estimator.single_image_batches else options.batch
             for batch in batches_of_equal_size(readable, count):
                 if not done.written:
-                    # First, so that maps are never without it, wherever this is interrupted.
+                    # First, so that an interrupted run never leaves maps without it.
                     _describe(done, description)
                 _estimate_batch(estimator, batch)
                 done.written += len(batch)
@@ -114,11 +114,11 @@ def estimate_files(
 def batches_of_equal_size(
     images: Iterable[PreparedImage], count: int
 ) -> Iterator[list[PreparedImage]]:
-    """Yield images in batches of one size each, not much later than they come.
+    """Group a stream of images into batches of equal size, with bounded buffering.
 
     Args:
-        images: of any sizes, in any order.
-        count: the most in a batch.
+        images: images of any size, in any order.
+        count: maximum batch size.
     """
     waiting: dict[torch.Size, list[PreparedImage]] = {}
     for image in images:
@@ -143,24 +143,24 @@ def _describe(done: EstimatedDepth, description: DepthDescription) -> None:
 
 
 def _estimate_batch(estimator: DepthEstimator, batch: Sequence[PreparedImage]) -> None:
-    answers = estimator.answer(torch.stack([image.pixels for image in batch]))
-    for image, answer in zip(batch, answers, strict=True):
-        depth = estimator.preparation.restore(answer, image.size)
+    predictions = estimator.predict(torch.stack([image.pixels for image in batch]))
+    for image, prediction in zip(batch, predictions, strict=True):
+        depth = estimator.preprocessing.restore(prediction, image.size)
         steps = encode_depth(depth.numpy(), estimator.kind)
         if image.output.preview is not None:
             write_preview(image.output.preview, steps, estimator.kind, estimator.source)
-        # Last: where a map exists, its picture does.
+        # Last, so that every existing map has its preview.
         write_depth(image.output.path, steps, estimator.source)
 
 
 def _preview_kept(folder: Path, outputs: Iterable[DepthOutput]) -> None:
-    """Draw the maps that existed already and have no picture yet."""
-    said = read_depth_file(folder / DEPTH_FILE) or {}
-    kind: EstimateKind = "inverse" if said.get("kind") == "inverse" else "depth"
+    """Write the missing previews of existing maps."""
+    stored = read_depth_file(folder / DEPTH_FILE) or {}
+    kind: EstimateKind = "inverse" if stored.get("kind") == "inverse" else "depth"
     for output in outputs:
         if output.kept and output.preview is not None and not output.preview.exists():
-            steps = read_steps(output.path)
-            write_preview(output.preview, steps, kind, str(said.get("model")))
+            steps = read_encoded_depth(output.path)
+            write_preview(output.preview, steps, kind, str(stored.get("model")))
 
 
 def _readable(
@@ -182,14 +182,14 @@ def _readable(
 def _prepared_ahead(
     outputs: Iterable[DepthOutput], estimator: DepthEstimator
 ) -> Iterator[tuple[DepthOutput, PreparedImage | UnreadableImageError]]:
-    """Decode the next few images while the network is busy."""
+    """Decode the next images while the network is running."""
 
     def prepare(output: DepthOutput) -> PreparedImage | UnreadableImageError:
         try:
             image = read_image(output.file.path)
         except UnreadableImageError as error:
             return error
-        pixels = estimator.preparation.prepare(image)
+        pixels = estimator.preprocessing.preprocess(image)
         return PreparedImage(output, pixels, (image.shape[0], image.shape[1]))
 
     remaining = iter(outputs)

@@ -1,4 +1,4 @@
-"""The depth networks that have a short name, and telling what a name stands for."""
+"""Short names of depth networks."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,8 +12,8 @@ class DepthModel:
     """A depth network on the Hugging Face hub.
 
     Attributes:
-        hub_id: what it is called there.
-        licence: of the weights, as their publisher names it.
+        hub_id: hub id.
+        licence: licence of the weights, as stated by their publisher.
     """
 
     hub_id: str
@@ -34,17 +34,17 @@ DEPTH_MODELS = {
     "dpt-large": DepthModel("Intel/dpt-large", "apache-2.0"),
     "dpt-hybrid-midas": DepthModel("Intel/dpt-hybrid-midas", "apache-2.0"),
 }
-"""By short name."""
+"""Depth networks by short name."""
 
 
 def depth_model_source(model: str) -> str:
-    """Return what a name stands for: a hub id, or the full path of a local folder.
+    """Resolve a model name to a hub id or the full path of a local folder.
 
     Args:
-        model: a short name, a hub id with a slash in it, or a folder in the hub's layout.
+        model: a short name, a hub id, or a folder in the hub's layout.
 
     Raises:
-        UserError: it is none of these; the message offers the nearest short name.
+        UserError: the name is none of these; the message suggests the closest short name.
 
     Example:
         >>> depth_model_source("dpt-large")
@@ -54,16 +54,15 @@ def depth_model_source(model: str) -> str:
         return DEPTH_MODELS[model].hub_id
     if model == "embedded":
         raise UserError(
-            "--model embedded: no depth network comes with the installation; put depth maps of"
-            f" your own in a depth/ folder, or give a model ({', '.join(DEPTH_MODELS)})"
+            "--model embedded: no depth network is installed with segdistill; pass a model"
+            f" ({', '.join(DEPTH_MODELS)}), or put your own depth maps in a depth/ folder"
         )
     path = Path(model).expanduser()
     if path.is_dir():
         return str(path.resolve())
     if path.is_file():
         raise UserError(
-            f"--model {model}: a file; give the folder in which config.json and model.safetensors"
-            " lie"
+            f"--model {model}: is a file; pass the folder with config.json and model.safetensors"
         )
     if model.startswith((".", "/", "~")):
         raise UserError(f"--model {model}: no such folder")
@@ -78,7 +77,7 @@ def depth_model_source(model: str) -> str:
 
 
 def licence_of(source: str) -> str:
-    """Return the licence of the weights that a hub id stands for, or ``unknown``."""
+    """Return the licence of the weights of a hub id, or ``unknown``."""
     return next(
         (each.licence for each in DEPTH_MODELS.values() if each.hub_id == source), "unknown"
     )

@@ -1,29 +1,29 @@
-"""Where estimated depth goes, and making sure that it replaces nothing of the user's."""
+"""Output paths of depth maps, with checks that no user files are replaced."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from segdistill.depth.estimator import EstimateKind
-from segdistill.depth.writing import DepthDescription, maker_of
+from segdistill.depth.writing import DepthDescription, stored_model
 from segdistill.errors import UserError
 from segdistill.images.depth_files import DEPTH_FILE, read_depth_file
-from segdistill.images.finding import picture_names
+from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile
 
 
 @dataclass(frozen=True)
 class DepthOptions:
-    """How to write depth, and what beside it.
+    """Options of depth estimation.
 
     Attributes:
-        overwrite: make maps again that were estimated before; otherwise they are kept.
-        preview: also write a picture in colours of each map, in a folder of their own.
+        overwrite: replace maps of an earlier run; otherwise they are kept.
+        preview: also write a colour preview of each map, in a separate folder.
         strict: stop at the first image that cannot be read.
-        batch: images that pass the network together, if they are of one size.
+        batch: batch size for images of equal size.
 
     Raises:
-        UserError: the batch is empty.
+        UserError: the batch size is below 1.
     """
 
     overwrite: bool = False
@@ -38,13 +38,13 @@ class DepthOptions:
 
 @dataclass(frozen=True)
 class DepthOutput:
-    """What is to be written for an image.
+    """Output files of an image.
 
     Attributes:
         file: the image.
-        path: of its depth map.
-        preview: of its picture for display, if one is asked for.
-        kept: the map exists already and stays.
+        path: path of the depth map.
+        preview: path of the preview, if requested.
+        kept: whether the map already exists and is kept.
     """
 
     file: ImageFile
@@ -54,7 +54,7 @@ class DepthOutput:
 
 
 def preview_folder(folder: Path) -> Path:
-    """Return the folder for the pictures in colours of the maps of another.
+    """Return the preview folder of a depth folder.
 
     Example:
         >>> preview_folder(Path("photos_depth")).as_posix()
@@ -75,18 +75,18 @@ def plan_outputs(
     options: DepthOptions,
     kind: EstimateKind | None = None,
 ) -> list[DepthOutput]:
-    """Decide what is to be written, before a model loads.
+    """Plan the output files, before a model is loaded.
 
     Args:
         files: the images.
-        folder: where the tree of maps begins.
+        folder: root folder of the maps.
         model: hub id or folder of the network.
-        options: how.
-        kind: of depth, if it is known before the model loads.
+        options: depth options.
+        kind: kind of depth, if known before the model is loaded.
 
     Raises:
-        UserError: the folder is that of the images or lies in it, or something stands there that
-            this model did not make.
+        UserError: the output folder is the image folder or inside it, or contains files that this
+            model did not write.
     """
     previews = preview_folder(folder) if options.preview else None
     for each in (folder, previews):
@@ -94,7 +94,7 @@ def plan_outputs(
             _check_apart(files, each)
             _check_made_by(each, model, options, kind)
     outputs = []
-    for file, name in zip(files, picture_names(files), strict=True):
+    for file, name in zip(files, output_names(files), strict=True):
         path = folder / name
         preview = previews / name.with_suffix(".jpg") if previews else None
         for each in (path, preview):
@@ -103,8 +103,8 @@ def plan_outputs(
         outputs.append(DepthOutput(file, path, preview, path.exists() and not options.overwrite))
     if any(output.kept for output in outputs) and read_depth_file(folder / DEPTH_FILE) is None:
         raise UserError(
-            f"{folder / DEPTH_FILE}: missing, so that nobody can tell what the maps there mean;"
-            " add --overwrite to make them again"
+            f"{folder / DEPTH_FILE}: not found, so the kind of the existing maps is unknown; add"
+            " --overwrite to replace them"
         )
     return outputs
 
@@ -112,34 +112,34 @@ def plan_outputs(
 def check_same_kind(
     folder: Path, description: DepthDescription, outputs: Iterable[DepthOutput]
 ) -> None:
-    """Check that no map will stay in a folder that differs from what is to be said of them all.
+    """Check that a folder will not contain maps of different kinds or models.
 
     Raises:
-        UserError: one would.
+        UserError: maps with another description would remain.
     """
-    said = read_depth_file(folder / DEPTH_FILE)
-    if said is None or description.matches(said):
+    stored = read_depth_file(folder / DEPTH_FILE)
+    if stored is None or description.matches(stored):
         return
     again = {output.path for output in outputs if not output.kept}
-    # Hidden files are no maps: a process that was killed may have left one unfinished.
+    # Hidden files may be left over from a killed process.
     if any(path not in again for path in folder.rglob("[!.]*.png")):
         raise UserError(
-            f"{folder}: holds maps of {said.get('model')} ({said.get('kind')}), and one folder"
-            " holds maps of one kind; choose another --out, or give all their images and"
-            " --overwrite"
+            f"{folder}: contains maps by {stored.get('model')} ({stored.get('kind')}), and maps of"
+            " different models cannot be mixed; choose another --out, or pass all of the images"
+            " with --overwrite"
         )
 
 
 def _check_apart(files: Iterable[ImageFile], folder: Path) -> None:
-    """Check that a folder is none of the folders of images, nor inside one."""
+    """Check that a folder is neither an image folder nor inside one."""
     target = folder.resolve()
-    # By identity, since a name can be spelt in several ways.
+    # By inode, since one folder can have several paths.
     above = {_identity(each) for each in (target, *target.parents) if each.exists()}
     for root in {file.path.parents[len(file.name.parts) - 1] for file in files}:
         if _identity(root) in above:
             raise UserError(
-                f"{folder}: lies in the folder of the images, {root}, where depth maps would be"
-                " taken for images; choose another --out"
+                f"{folder}: is inside the image folder {root}, where depth maps would be read as"
+                " images; choose another --out"
             )
 
 
@@ -152,28 +152,29 @@ def _check_made_by(
     folder: Path, model: str, options: DepthOptions, kind: EstimateKind | None
 ) -> None:
     path = folder / DEPTH_FILE
-    said = read_depth_file(path)
-    if said is None and path.exists():
-        raise UserError(f"{path}: not of segdistill's making; choose another --out")
-    if said is None or options.overwrite:
+    stored = read_depth_file(path)
+    if stored is None and path.exists():
+        raise UserError(f"{path}: was not written by segdistill; choose another --out")
+    if stored is None or options.overwrite:
         return
-    if said.get("model") != model or kind not in {None, said.get("kind")}:
+    if stored.get("model") != model or kind not in {None, stored.get("kind")}:
         raise UserError(
-            f"{folder}: holds depth by {said.get('model')} ({said.get('kind')}); add --overwrite"
-            " to replace it, or choose another --out"
+            f"{folder}: contains maps by {stored.get('model')} ({stored.get('kind')}); add"
+            " --overwrite to replace them, or choose another --out"
         )
 
 
 def _check_replaceable(path: Path, model: str, options: DepthOptions) -> None:
     if not path.exists():
         return
-    maker = maker_of(path)
-    if maker is None:
+    writer = stored_model(path)
+    if writer is None:
         raise UserError(
-            f"{path}: exists and is not of segdistill's making; it is never replaced, so remove it"
-            " or choose another --out"
+            f"{path}: already exists and was not written by segdistill; remove it or choose another"
+            " --out"
         )
-    if maker != model and not options.overwrite:
+    if writer != model and not options.overwrite:
         raise UserError(
-            f"{path}: is by {maker}; add --overwrite to make it again, or choose another --out"
+            f"{path}: already written by {writer}; add --overwrite to replace it, or choose another"
+            " --out"
         )

@@ -1,4 +1,4 @@
-"""Writing estimated depth: 16-bit PNGs, a description beside them, and pictures for display."""
+"""Writing depth maps as 16-bit PNGs with a ``depth.json``, and colour previews."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,16 +14,16 @@ from segdistill.images.depth import normalise_depth
 from segdistill.images.depth_files import DEPTH_FILE, PROGRAM
 from segdistill.version import __version__
 
-UNKNOWN = 0
-GREATEST = 65535
+INVALID = 0
+MAX_STEPS = 65535
 STEPS_PER_METRE = 256
-"""As in KITTI's depth maps and in `segdistill sample`: 4 mm a step, 256 m at most."""
+"""As in KITTI depth maps and in `segdistill sample`: about 4 mm per step, 256 m at most."""
 
-MAKER = "segdistill depth"
-"""The text field of the PNG, and the beginning of the comment of a preview, that name the model."""
+MODEL_TAG = "segdistill depth"
+"""Key of the PNG text field, and prefix of the JPEG comment, that store the model."""
 
 PREVIEW_QUALITY = 90
-# From far to near, each lighter than the last, so that the order shows without colours, too.
+# From far to near, with increasing lightness, so that the order is visible in greyscale.
 PREVIEW_COLOURS = np.array(
     [(12, 10, 46), (70, 24, 110), (150, 44, 106), (222, 84, 60), (250, 156, 30), (250, 240, 150)]
 )
@@ -31,17 +31,17 @@ PREVIEW_COLOURS = np.array(
 
 @dataclass(frozen=True)
 class DepthDescription:
-    """What ``depth.json`` says of the maps it lies beside.
+    """Content of ``depth.json``.
 
     Attributes:
-        program: that wrote them.
-        version: of the program.
-        model: hub id, or folder, of the network.
-        licence: of its weights.
-        kind: ``inverse``: larger is nearer, each map brought to 1..65535; ``depth``: larger is
+        program: name of the program.
+        version: version of the program.
+        model: hub id or folder of the network.
+        licence: licence of the weights.
+        kind: ``inverse`` if larger is nearer, each map scaled to 1..65535; ``depth`` if larger is
             farther.
-        scale: metres for each step, for ``depth``.
-        invalid: the value of pixels of which nothing is known.
+        scale: metres per step, for ``depth``.
+        invalid: value of invalid pixels.
     """
 
     program: str
@@ -52,13 +52,13 @@ class DepthDescription:
     scale: float | None
     invalid: int
 
-    def matches(self, said: dict[str, object]) -> bool:
-        """Return whether a ``depth.json`` says the same but for the version."""
-        return asdict(self) | {"version": ""} == said | {"version": ""}
+    def matches(self, stored: dict[str, object]) -> bool:
+        """Return whether a ``depth.json`` is equal except for the version."""
+        return asdict(self) | {"version": ""} == stored | {"version": ""}
 
 
 def description_of(estimator: DepthEstimator) -> DepthDescription:
-    """Return what is to be said of the maps of an estimator."""
+    """Return the description of the maps of an estimator."""
     return DepthDescription(
         program=PROGRAM,
         version=__version__,
@@ -66,7 +66,7 @@ def description_of(estimator: DepthEstimator) -> DepthDescription:
         licence=estimator.licence,
         kind=estimator.kind,
         scale=1 / STEPS_PER_METRE if estimator.kind == "depth" else None,
-        invalid=UNKNOWN,
+        invalid=INVALID,
     )
 
 
@@ -77,14 +77,14 @@ def write_description(folder: Path, description: DepthDescription) -> None:
 
 
 def encode_depth(estimate: NDArray[np.float32], kind: EstimateKind) -> NDArray[np.uint16]:
-    """Turn an estimate into the integers that are stored.
+    """Encode a depth map as 16-bit integers.
 
-    Inverse depth, which has no unit, is brought to 1..65535; depth in metres becomes steps of
-    1/256 m, from 1 up. 0 stands for what is not a finite number.
+    Inverse depth has no unit and is scaled to 1..65535. Depth in metres is stored in steps of
+    1/256 m, at least 1. Values that are not finite are stored as 0.
 
     Args:
-        estimate: shape (height, width).
-        kind: what its numbers mean.
+        estimate: depth map, shape (height, width).
+        kind: kind of depth.
 
     Example:
         >>> encode_depth(np.array([[0.5, 2.0, np.nan]], np.float32), "depth").tolist()
@@ -95,43 +95,43 @@ def encode_depth(estimate: NDArray[np.float32], kind: EstimateKind) -> NDArray[n
     if kind == "depth":
         steps = estimate.astype(np.float64) * STEPS_PER_METRE
     else:
-        steps = 1 + normalise_depth(estimate).astype(np.float64) * (GREATEST - 1)
+        steps = 1 + normalise_depth(estimate).astype(np.float64) * (MAX_STEPS - 1)
     known = np.isfinite(steps)
-    whole = np.where(known, steps.round().clip(1, GREATEST), UNKNOWN)
+    whole = np.where(known, steps.round().clip(1, MAX_STEPS), INVALID)
     return whole.astype(np.uint16)
 
 
 def write_depth(path: Path, steps: NDArray[np.uint16], model: str) -> None:
-    """Write a depth map as 16-bit PNG that names the model that made it.
+    """Write a depth map as a 16-bit PNG that also stores the model.
 
     Args:
-        path: where to.
-        steps: what :func:`encode_depth` gives.
-        model: hub id or folder.
+        path: output path.
+        steps: encoded depth from :func:`encode_depth`.
+        model: hub id or folder of the network.
     """
     about = PngImagePlugin.PngInfo()
-    about.add_itxt(MAKER, model)
+    about.add_itxt(MODEL_TAG, model)
     with atomic_path(path) as temporary:
         Image.fromarray(steps).save(temporary, format="PNG", pnginfo=about)
 
 
-def read_steps(path: Path) -> NDArray[np.uint16]:
-    """Read what :func:`write_depth` wrote."""
+def read_encoded_depth(path: Path) -> NDArray[np.uint16]:
+    """Read an encoded depth map written by :func:`write_depth`."""
     with Image.open(path) as image:
         return np.array(image).astype(np.uint16)
 
 
 def colour_depth(steps: NDArray[np.uint16], kind: EstimateKind) -> NDArray[np.uint8]:
-    """Return a picture of a depth map: the nearer, the lighter; unknown is grey.
+    """Return a colour image of a depth map: near is light, far is dark, invalid is grey.
 
     Args:
-        steps: what :func:`encode_depth` gives, shape (height, width).
-        kind: what it was made of.
+        steps: encoded depth from :func:`encode_depth`, shape (height, width).
+        kind: kind of depth.
 
     Returns:
         Array of shape (height, width, 3).
     """
-    known = steps != UNKNOWN
+    known = steps != INVALID
     values = np.where(known, steps, np.nan).astype(np.float32)
     nearness = normalise_depth(-values if kind == "depth" else values)
     anchors = np.linspace(0, 1, len(PREVIEW_COLOURS))
@@ -142,21 +142,21 @@ def colour_depth(steps: NDArray[np.uint16], kind: EstimateKind) -> NDArray[np.ui
 
 
 def write_preview(path: Path, steps: NDArray[np.uint16], kind: EstimateKind, model: str) -> None:
-    """Write the picture of :func:`colour_depth` as JPEG that names the model."""
+    """Write a colour preview as a JPEG that also stores the model."""
     with atomic_path(path) as temporary:
         Image.fromarray(colour_depth(steps, kind)).save(
-            temporary, format="JPEG", quality=PREVIEW_QUALITY, comment=f"{MAKER} {model}"
+            temporary, format="JPEG", quality=PREVIEW_QUALITY, comment=f"{MODEL_TAG} {model}"
         )
 
 
-def maker_of(path: Path) -> str | None:
-    """Return the model that made a depth map or a preview, or ``None`` if segdistill did not."""
+def stored_model(path: Path) -> str | None:
+    """Return the model stored in a depth map or preview; ``None`` if not from segdistill."""
     try:
         with Image.open(path) as image:
-            text, comment = image.info.get(MAKER), image.info.get("comment", b"")
+            text, comment = image.info.get(MODEL_TAG), image.info.get("comment", b"")
     except (OSError, SyntaxError, ValueError):
         return None
     if isinstance(text, str):
         return str(text)
-    said = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
-    return said.removeprefix(f"{MAKER} ") if said.startswith(f"{MAKER} ") else None
+    stored = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
+    return stored.removeprefix(f"{MODEL_TAG} ") if stored.startswith(f"{MODEL_TAG} ") else None

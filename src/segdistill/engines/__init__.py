@@ -1,1 +1,1 @@
-"""Who does the work on very many files: this process, or many workers on many machines."""
+"""Engines that process large sets of files, in this process or with distributed workers."""

@@ -1,7 +1,7 @@
-"""Workers of Ray Data, an extra: actors on one machine or many, each of which loads a model once.
+"""Ray Data engine (an extra): actors on one or more machines, each of which loads the model once.
 
-Ray hands batches of items to the workers as they finish, never more than they and the reader of
-the results keep up with, and gives the batch of a worker that is lost to another.
+Ray sends batches to the actors as they become free, with backpressure from the consumer of the
+results, and reschedules the batches of lost workers.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from segdistill.engines.work import FAILURE, Row, Work
 from segdistill.errors import UserError, missing_extra
 
 BATCH = 32
-MOST_RESTARTS = 20
-RETRIES = 3
-"""Of a batch whose worker is lost."""
+MAX_RESTARTS = 20
+MAX_RETRIES = 3
+"""Maximum number of retries of a batch whose worker is lost."""
 
-MOST_BATCHES_AT_ONCE = 20_000
-"""Ray keeps account of each batch that is still to be done; beyond this they grow."""
+MAX_BLOCKS = 20_000
+"""Maximum number of batches, since Ray tracks each pending one; beyond it, batches get larger."""
 
 logger = logging.getLogger("segdistill")
 
@@ -40,39 +40,39 @@ QUIET = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
-"""Set in the environment unless the user has set them otherwise."""
+"""Environment variables, set unless the user has set them."""
 
 ItemColumn = dict[str, NDArray[Any]]
 
 
 class RayWorker:
-    """An actor: holds what the work has loaded.
+    """An actor that holds the loaded model.
 
     Args:
-        work: to be done.
-        threads: to work with, beside the one that Ray calls.
+        work: the work.
+        threads: number of threads in addition to the one that Ray calls.
     """
 
     def __init__(self, work: Work, threads: int) -> None:
         self._failure: Row | None = None
         try:
-            self._do = work.start(threads=threads)
+            self._process = work.start(threads=threads)
         except UserError as error:
             self._failure = {FAILURE: str(error)}
         except Exception as error:
-            # A start that fails would be tried again and again: whatever it is, it is reported.
-            logger.debug("a worker cannot start", exc_info=True)
+            # Ray would restart the actor again and again, so report any error as a result.
+            logger.debug("worker failed to start", exc_info=True)
             reason = f"{type(error).__name__}: {error}"
-            self._failure = {FAILURE: f"--engine ray: a worker cannot start ({reason})"}
+            self._failure = {FAILURE: f"--engine ray: a worker failed to start ({reason})"}
 
     def __call__(self, batch: ItemColumn) -> ItemColumn:
-        """Work on a batch of items.
+        """Process a batch of items.
 
         Args:
-            batch: their JSON, in the column ``row``.
+            batch: items as JSON, in the column ``row``.
 
         Returns:
-            What became of them, likewise.
+            Results in the same form.
         """
         return {"row": np.array([json.dumps(row) for row in self._rows(batch)], dtype=object)}
 
@@ -80,7 +80,7 @@ class RayWorker:
         if self._failure is not None:
             return [self._failure]
         try:
-            return list(self._do([json.loads(text) for text in batch["row"]]))
+            return list(self._process([json.loads(text) for text in batch["row"]]))
         except UserError as error:
             return [{FAILURE: str(error)}]
 
@@ -88,38 +88,38 @@ class RayWorker:
 def run_in_ray(
     work: Work, items: Sequence[Row], *, workers: int | None = None, batch: int = BATCH
 ) -> Iterator[Row]:
-    """Let workers do some work, and yield what becomes of each item as soon as it is known.
+    """Process items with Ray workers, and yield results as they arrive.
 
-    Joins the cluster that the environment names (``RAY_ADDRESS``), or starts workers on this
-    machine. A worker has a GPU of its own if there are any, else a core.
+    Joins the cluster at ``RAY_ADDRESS`` if set, otherwise starts workers on this machine. Each
+    worker gets a GPU if there are any, otherwise a core.
 
     Args:
-        work: to be done.
-        items: in any order.
-        workers: how many; by default as many as there are GPUs, or cores.
-        batch: items that a worker takes at a time: a lost worker loses so many.
+        work: the work.
+        items: the items.
+        workers: number of workers; by default one per GPU, or one per core.
+        batch: items per batch, which is what a lost worker has to redo.
 
     Raises:
-        UserError: Ray is not installed, or what a worker met.
+        UserError: Ray is not installed, or a worker reported an error.
     """
-    with _session() as ray:
+    with _ray_session() as ray:
         hosts = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         share = worker_share(hosts, workers, with_gpus=work.device != "cpu")
-        blocks = max(1, min(-(-len(items) // batch), MOST_BATCHES_AT_ONCE))
+        blocks = max(1, min(-(-len(items) // batch), MAX_BLOCKS))
         rows = [{"row": json.dumps(item)} for item in items]
         data = ray.data.from_items(rows, override_num_blocks=blocks)
         with warnings.catch_warnings():
-            # Ray means to drop these arguments, and has no others for it yet.
+            # Ray deprecates these arguments without a replacement yet.
             warnings.filterwarnings("ignore", message=".*ray_remote_args")
             results = data.map_batches(
                 RayWorker,
-                # The one that Ray calls is a thread, too.
+                # One core is for the thread that Ray calls.
                 fn_constructor_args=(work, share.cores - 1),
                 batch_size=-(-len(items) // blocks),
                 compute=ray.data.ActorPoolStrategy(size=min(share.workers, blocks)),
                 num_cpus=share.cores,
                 num_gpus=share.gpus or None,
-                **_patience(data.map_batches),
+                **_retry_limits(data.map_batches),
             )
         try:
             for result in results.iter_rows():
@@ -130,29 +130,29 @@ def run_in_ray(
         except ray.exceptions.RayError as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UserError(
-                f"--engine ray: workers were lost again and again ({reason}); where memory is short"
-                " fewer workers help; --resume continues"
+                f"--engine ray: workers failed repeatedly ({reason}); if memory is short, use fewer"
+                " --workers; add --resume to continue"
             ) from error
 
 
-def _patience(map_batches: Callable[..., Any]) -> dict[str, int]:
-    """Return how often what kills its worker is tried, as far as a version of Ray can be told.
+def _retry_limits(map_batches: Callable[..., Any]) -> dict[str, int]:
+    """Return limits for restarts and retries, if this version of Ray accepts them.
 
-    By itself Ray tries for ever.
+    By default, Ray retries forever.
     """
     kinds = [parameter.kind for parameter in inspect.signature(map_batches).parameters.values()]
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         return {}
-    return {"max_restarts": MOST_RESTARTS, "max_task_retries": RETRIES}
+    return {"max_restarts": MAX_RESTARTS, "max_task_retries": MAX_RETRIES}
 
 
 class WorkerShare(NamedTuple):
-    """What each worker is given.
+    """Resources of each worker.
 
     Attributes:
-        workers: how many there are.
-        cores: of each.
-        gpus: of each; 0 without.
+        workers: number of workers.
+        cores: cores per worker.
+        gpus: GPUs per worker; 0 for CPU workers.
     """
 
     workers: int
@@ -163,12 +163,12 @@ class WorkerShare(NamedTuple):
 def worker_share(
     hosts: Sequence[Mapping[str, float]], workers: int | None, *, with_gpus: bool
 ) -> WorkerShare:
-    """Share the cores and GPUs of machines among workers, each of which fits on one machine.
+    """Divide the cores and GPUs of machines among workers; each worker runs on one machine.
 
     Args:
-        hosts: ``CPU`` and ``GPU`` of each machine.
-        workers: how many are wanted; by default one for each GPU, or for each core.
-        with_gpus: whether GPUs are used.
+        hosts: number of ``CPU`` and ``GPU`` of each machine.
+        workers: number of workers; by default one per GPU, or one per core.
+        with_gpus: whether to use GPUs.
 
     Raises:
         UserError: there are fewer cores than workers.
@@ -180,19 +180,19 @@ def worker_share(
     gpus = int(sum(host.get("GPU", 0) for host in hosts)) if with_gpus else 0
     if gpus:
         count = workers or gpus
-        of_one = -(-count // gpus)  # workers that share a GPU
-        beside = min(host.get("CPU", 1) / host["GPU"] for host in hosts if host.get("GPU"))
-        return WorkerShare(count, max(1, int(beside // of_one)), 1 / of_one)
+        per_gpu = -(-count // gpus)  # workers that share a GPU
+        cores_per_gpu = min(host.get("CPU", 1) / host["GPU"] for host in hosts if host.get("GPU"))
+        return WorkerShare(count, max(1, int(cores_per_gpu // per_gpu)), 1 / per_gpu)
     cores = max(1, int(sum(host.get("CPU", 0) for host in hosts)))
     if workers is not None and workers > cores:
-        raise UserError(f"--workers {workers}: there are {cores} cores")
+        raise UserError(f"--workers {workers}: only {cores} cores available")
     return WorkerShare(workers or cores, 1, 0)
 
 
 @contextlib.contextmanager
-def _session() -> Iterator[Any]:
-    """Join or start a cluster quietly; what was started is ended, and settings are put back."""
-    # Else Ray reports that it is used, shows bars of its own, and logs what it can handle itself.
+def _ray_session() -> Iterator[Any]:
+    """Join or start a cluster quietly; afterwards shut it down if started, and restore settings."""
+    # Disable usage reports, Ray's own progress bars, and logs of errors that Ray recovers from.
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -217,17 +217,17 @@ def _session() -> Iterator[Any]:
 
 
 def _start(ray: Any) -> None:
-    """Join the cluster that the environment names, or start one on this machine.
+    """Join the cluster at ``RAY_ADDRESS``, or start one on this machine.
 
     Raises:
-        UserError: it cannot be joined, or started.
+        UserError: the cluster cannot be joined or started.
     """
     address = os.environ.get("RAY_ADDRESS")
-    _check_answers(address)
+    _check_reachable(address)
     try:
-        with _standard_error_silenced():  # where Ray tells of its own log level
+        with _silenced_stderr():  # Ray prints its log level there
             ray.init(
-                # Else Ray would look for clusters that somebody once started here, alive or not.
+                # "local" keeps Ray from joining a cluster left on this machine, running or not.
                 address=address or "local",
                 include_dashboard=None if address else False,
                 log_to_driver=False,
@@ -237,16 +237,16 @@ def _start(ray: Any) -> None:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if address:
             raise UserError(
-                f"RAY_ADDRESS {address}: no cluster answers there ({reason})"
+                f"RAY_ADDRESS {address}: cannot connect to the cluster ({reason})"
             ) from error
-        raise UserError(f"--engine ray: workers cannot be started here ({reason})") from error
+        raise UserError(f"--engine ray: cannot start workers ({reason})") from error
 
 
-def _check_answers(address: str | None) -> None:
-    """Check that somebody answers at an address of the form HOST:PORT, before Ray waits for long.
+def _check_reachable(address: str | None) -> None:
+    """Check that HOST:PORT accepts connections, since Ray itself waits for a long time.
 
     Raises:
-        UserError: nobody does.
+        UserError: the connection fails.
     """
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
@@ -255,20 +255,22 @@ def _check_answers(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"RAY_ADDRESS {address}: no cluster answers there ({reason})") from error
+        raise UserError(
+            f"RAY_ADDRESS {address}: cannot connect to the cluster ({reason})"
+        ) from error
 
 
 @contextlib.contextmanager
-def _standard_error_silenced() -> Iterator[None]:
-    """Send to nowhere what libraries that are not Python's write; exceptions tell the rest."""
+def _silenced_stderr() -> Iterator[None]:
+    """Discard what native libraries print to standard error."""
     try:
         kept = os.dup(2)
-    except OSError:  # closed already
+    except OSError:  # already closed
         yield
         return
     try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with Path(os.devnull).open("w") as null:
+            os.dup2(null.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)

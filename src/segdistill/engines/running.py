@@ -1,4 +1,4 @@
-"""Letting an engine do some work."""
+"""Running work with an engine."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,32 +9,34 @@ from segdistill.prefetch import worker_threads
 from segdistill.progress import progress_bar
 
 
-def check_engine(engine: EngineName, workers: int | None, places: Sequence[object] = ()) -> None:
-    """Check the choice of an engine.
+def check_engine(engine: EngineName, workers: int | None, locations: Sequence[object] = ()) -> None:
+    """Check the engine options.
 
     Args:
-        engine: who does the work.
-        workers: how many of them.
-        places: paths and URLs of what is read and written.
+        engine: ``local`` or ``ray``.
+        workers: number of workers.
+        locations: input and output paths and URLs.
 
     Raises:
-        UserError: there is no such engine, or the number of workers or a place does not fit it.
+        UserError: there is no such engine, or it does not support the workers or locations.
 
     Example:
         >>> check_engine("local", 2)
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: --workers: is for --engine ray
+        segdistill.errors.UserError: --workers: only for --engine ray
     """
     if engine not in {"local", "ray"}:
         raise UserError(f"--engine {engine}: must be local or ray")
     if engine == "local" and workers is not None:
-        raise UserError("--workers: is for --engine ray")
+        raise UserError("--workers: only for --engine ray")
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: must be at least 1")
-    for place in places:
-        if engine == "ray" and str(place).startswith("memory://"):
-            raise UserError(f"{place}: is in the memory of this process, where no worker sees it")
+    for location in locations:
+        if engine == "ray" and str(location).startswith("memory://"):
+            raise UserError(
+                f"{location}: only in the memory of this process; workers cannot read it"
+            )
 
 
 def run_work(
@@ -46,18 +48,18 @@ def run_work(
     label: str,
     progress: bool,
 ) -> Iterator[Row]:
-    """Do some work on items, and yield what becomes of each.
+    """Process items with an engine, and yield a result for each.
 
     Args:
-        work: to be done.
-        items: in any order.
-        engine: ``local`` does it in this process, ``ray`` in many.
-        workers: of Ray; by default as many as there are GPUs, or cores.
-        label: of the progress bar.
-        progress: show it.
+        work: the work.
+        items: the items; results may arrive in any order.
+        engine: ``local`` for this process, ``ray`` for Ray workers.
+        workers: number of Ray workers; by default one per GPU, or one per core.
+        label: label of the progress bar.
+        progress: show a progress bar.
 
     Raises:
-        UserError: something is not there or cannot be written.
+        UserError: a resource is missing, or an output cannot be written.
     """
     if not items:
         return

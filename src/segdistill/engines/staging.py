@@ -1,4 +1,4 @@
-"""Bringing files to hand and sending what was made of them, while the work continues between."""
+"""Staging remote files: downloads, processing and uploads overlap."""
 
 import shutil
 import tempfile
@@ -15,19 +15,19 @@ from segdistill.prefetch import in_threads
 from segdistill.storage import Folder, RemoteFolder
 
 CHUNK = 8
-"""Files that are brought together while as many before them are worked on."""
+"""Files downloaded together, while the previous chunk is processed."""
 
 TRANSFERS = 8
-"""Files that are under way at a time: a far place takes long to answer, not to work."""
+"""Concurrent transfers; remote storage is limited by latency, not by throughput."""
 
 
 class Job(NamedTuple):
-    """An image, and what is to be made of it.
+    """An image and its output.
 
     Attributes:
-        source: where it lies, path or URL.
-        file: where it is at hand.
-        output: relative name of what is made of it.
+        source: original path or URL.
+        file: local file, possibly a temporary copy.
+        output: relative name of the output.
     """
 
     source: str
@@ -35,9 +35,9 @@ class Job(NamedTuple):
     output: Path
 
 
-Make = Callable[[Sequence[Job], Path], Iterator[Row]]
-"""Writes what is made of files into a folder. Yields a row for each: the image's ``name`` and the
-``output``'s, or the ``reason`` why there is none, which begins with the path of the file."""
+ProcessJobs = Callable[[Sequence[Job], Path], Iterator[Row]]
+"""Processes files and writes the outputs to a folder. Yields a row for each: the ``name`` of the
+image, and the name of the ``output`` or an error ``reason`` that begins with the file's path."""
 
 
 class _Stage(NamedTuple):
@@ -46,51 +46,51 @@ class _Stage(NamedTuple):
     rows: list[Row]
 
     @property
-    def made(self) -> Path:
-        """Where what is made lies until it is sent."""
-        return self.folder / "made"
+    def outputs(self) -> Path:
+        """Folder for outputs until they are uploaded."""
+        return self.folder / "outputs"
 
 
 def item_row(image: ImageFile | RemoteImage, output: Path) -> Row:
-    """Return an image, and what is to be made of it, as a row that can be sent to a worker."""
+    """Return an image and its output as a row that can be sent to a worker."""
     row = {"name": image.name.as_posix(), "output": output.as_posix()}
     if isinstance(image, RemoteImage):
         return {**row, "folder": image.folder, "key": image.key}
     return {**row, "path": str(image.path.absolute())}
 
 
-def run_staged(rows: Sequence[Row], out: Folder, make: Make) -> Iterator[Row]:
-    """Make something of images wherever they lie, and put it where it is to go.
+def run_staged(rows: Sequence[Row], out: Folder, process: ProcessJobs) -> Iterator[Row]:
+    """Process local or remote images and write the outputs to a local or remote folder.
 
-    What is far is copied to a temporary folder, some files at a time, the next of them while these
-    are worked on; what is made goes the same way back. What belongs to an output goes before it:
-    where an output exists, all that belongs to it does.
+    Remote images are downloaded to a temporary folder in chunks, each while the previous one is
+    processed; outputs are uploaded the same way. The sidecar files of an output are uploaded before
+    it, so an existing output is always complete.
 
     Args:
-        rows: by :func:`item_row`.
-        out: where outputs go.
-        make: does the work.
+        rows: rows from :func:`item_row`.
+        out: output folder.
+        process: processes the images.
 
     Yields:
-        The rows that ``make`` yields, of images that cannot be had among them.
+        The rows that ``process`` yields, and rows for images that cannot be downloaded.
 
     Raises:
-        UserError: something cannot be written.
+        UserError: an output cannot be written.
     """
     if out.path is not None and all("path" in row for row in rows):
         jobs = [_job(row, Path(row["path"])) for row in rows]
-        yield from make(jobs, out.path)
+        yield from process(jobs, out.path)
         return
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     with tempfile.TemporaryDirectory(prefix="segdistill-") as scratch:
 
         def fetch(chunk: Sequence[Row]) -> _Stage:
-            return _fetched(chunk, Path(tempfile.mkdtemp(dir=scratch)))
+            return _fetch_chunk(chunk, Path(tempfile.mkdtemp(dir=scratch)))
 
         def work(stage: _Stage) -> _Stage:
-            folder = stage.made if out.path is None else out.path
+            folder = stage.outputs if out.path is None else out.path
             sources = {job.file.name.as_posix(): job for job in stage.jobs}
-            for row in make(stage.jobs, folder):
+            for row in process(stage.jobs, folder):
                 if "reason" in row:
                     job = sources[row["name"]]
                     row["reason"] = row["reason"].replace(str(job.file.path), job.source)
@@ -113,7 +113,7 @@ def _job(row: Row, path: Path) -> Job:
     return Job(source, ImageFile(path, Path(row["name"])), Path(row["output"]))
 
 
-def _fetched(rows: Sequence[Row], folder: Path) -> _Stage:
+def _fetch_chunk(rows: Sequence[Row], folder: Path) -> _Stage:
     def fetch(row: Row) -> Job | Row:
         if "path" in row:
             return _job(row, Path(row["path"]))
@@ -134,10 +134,10 @@ def _fetched(rows: Sequence[Row], folder: Path) -> _Stage:
 
 def _send(stage: _Stage, out: Folder) -> None:
     outputs = {row["output"] for row in stage.rows if "output" in row}
-    paths = [path for path in stage.made.rglob("*") if path.is_file()]
-    names = {path: path.relative_to(stage.made).as_posix() for path in paths}
+    paths = [path for path in stage.outputs.rglob("*") if path.is_file()]
+    names = {path: path.relative_to(stage.outputs).as_posix() for path in paths}
     for last in (False, True):
         with ThreadPoolExecutor(TRANSFERS) as pool:
             chosen = [path for path in paths if (names[path] in outputs) == last]
-            # Errors come out here.
+            # Consume the iterator so that errors are raised.
             list(pool.map(lambda path: out.send(path, names[path]), chosen))

@@ -1,4 +1,4 @@
-"""Work on very many items, described so that it can be sent to whoever does it."""
+"""Serialisable description of work on a large number of items."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol
@@ -6,28 +6,28 @@ from typing import Any, Literal, Protocol
 EngineName = Literal["local", "ray"]
 
 Row = dict[str, Any]
-"""An item, or what became of it, in values that JSON can hold."""
+"""An item or its result, as JSON-compatible values."""
 
 FAILURE = "failure"
-"""Key of a row that says why all the work is to stop."""
+"""Key of a row with an error that stops all work."""
 
 
 class Work(Protocol):
-    """Work that can be sent to another process."""
+    """Work that can be pickled and sent to another process."""
 
     @property
     def device(self) -> str:
-        """Where it is to be done: with ``cpu`` no GPU is asked for."""
+        """Device to compute on; with ``cpu``, workers request no GPU."""
 
     def start(self, *, threads: int) -> Callable[[Sequence[Row]], Iterator[Row]]:
-        """Load what is needed, once in each process.
+        """Load models and other resources, once per process.
 
         Args:
-            threads: to work with beside the calling one.
+            threads: number of threads in addition to the calling one.
 
         Returns:
             A function that takes items and yields a row for each, in any order.
 
         Raises:
-            UserError: something is not there.
+            UserError: a resource is missing.
         """

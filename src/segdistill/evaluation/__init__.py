@@ -1,1 +1,1 @@
-"""Scoring masks against labels."""
+"""Evaluation of masks against labels."""

@@ -1,22 +1,21 @@
-"""Boundary F-score: how well the outlines of matched classes agree with those of the labels.
+"""Boundary F-score: agreement between predicted and labelled class boundaries.
 
-The measure of Csurka, Larlus and Perronnin ("What is a good evaluation measure for semantic
-segmentation?", BMVC 2013). For a class, precision is the share of its predicted boundary that has
-boundary of the same class in the labels near it, recall the share of its boundary in the labels
-that has predicted boundary near it, and F their harmonic mean. Near means at a distance below
-0.75 % of the image's diagonal.
+Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?"
+(BMVC 2013). For each class, precision is the share of predicted boundary pixels that are near a
+labelled boundary pixel of that class, recall is the share of labelled boundary pixels that are near
+a predicted one, and F is their harmonic mean. Near means closer than 0.75 % of the image diagonal.
 
-What exactly is counted:
+Details:
 
-- A pixel is on the boundary of its class if one of its four neighbours has another class. The
-  frame of the image is no boundary.
-- Pixels without a label count for nothing, in labels and predictions alike: they are on no
-  boundary, and no boundary runs between them and their neighbours.
-- Boundary pixels are added up over the whole set before anything is divided, as IoU is counted
-  here; the paper scores image by image and averages. Counts add up over images, files and
-  processes without error, and a class weighs the same in an image where hardly any of it shows.
-- Hits are counted for every pair of a cluster and a label class, since which belong together is
-  known at the end alone: any matching can then be scored, exactly, in memory that does not grow.
+- A pixel is a boundary pixel of its class if one of its four neighbours has another class. The
+  image border is not a boundary.
+- Unlabelled pixels are ignored in labels and predictions: they are not boundary pixels, and there
+  is no boundary between them and their neighbours.
+- Boundary pixels are summed over the whole set before dividing, as for IoU. The paper averages the
+  scores of single images instead. Counts can be summed exactly over images, files and processes,
+  and images that show little of a class do not weigh more.
+- Hits are counted for every pair of cluster and label class, because the matching is only known at
+  the end. Any matching can then be scored exactly, in constant memory.
 """
 
 import math
@@ -30,10 +29,10 @@ from numpy.typing import NDArray
 from segdistill.images.labels import VOID
 
 TOLERANCE = 0.0075
-"""Distance, as a share of the image's diagonal, from which boundaries are no longer near."""
+"""Distance below which two boundary pixels are near, as a share of the image diagonal."""
 
-WORDS = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
-"""Words in which each class has a bit."""
+WORD_TYPES = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
+"""Word types by number of bits; each class is one bit."""
 
 Words = NDArray[np.unsignedinteger]
 Counts = NDArray[np.int64]
@@ -41,15 +40,15 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class BoundaryCounts:
-    """Boundary pixels by class, and how many have boundary of another mask's classes near them.
+    """Numbers of boundary pixels, and of those near a boundary of the other mask.
 
     Attributes:
         predicted: boundary pixels of each cluster, shape (clusters,).
         labelled: boundary pixels of each label class, shape (labels,).
-        predicted_hits: boundary pixels of a cluster that have boundary of a label class near them,
+        predicted_hits: boundary pixels of each cluster near the boundary of each label class,
             shape (clusters, labels).
-        labelled_hits: boundary pixels of a label class that have boundary of a cluster near them,
-            the same shape.
+        labelled_hits: boundary pixels of each label class near the boundary of each cluster, shape
+            (clusters, labels).
 
     Example:
         >>> one = boundary_counts(np.array([[0, 0, 1]]), np.array([[0, 0, 1]]), 2)
@@ -63,36 +62,36 @@ class BoundaryCounts:
     labelled_hits: Counts
 
     @classmethod
-    def none(cls, clusters: int, labels: int = 0) -> "BoundaryCounts":
-        """Return the counts of no image.
+    def zeros(cls, clusters: int, labels: int = 0) -> "BoundaryCounts":
+        """Return counts of zero.
 
         Args:
             clusters: number of clusters.
-            labels: number of label classes, if it is known; it grows with those that occur.
+            labels: number of label classes, if known; otherwise it grows as labels occur.
         """
         pairs = np.zeros((clusters, labels), np.int64)
         return cls(pairs.sum(axis=1), pairs.sum(axis=0), pairs, pairs.copy())
 
     def __add__(self, other: "BoundaryCounts") -> "BoundaryCounts":
-        """Return the counts of both sets of images."""
+        """Return the sum of two counts."""
         labels = max(len(self.labelled), len(other.labelled))
         return BoundaryCounts(
             self.predicted + other.predicted,
-            _widened(self.labelled, labels) + _widened(other.labelled, labels),
-            _widened(self.predicted_hits, labels) + _widened(other.predicted_hits, labels),
-            _widened(self.labelled_hits, labels) + _widened(other.labelled_hits, labels),
+            _pad_labels(self.labelled, labels) + _pad_labels(other.labelled, labels),
+            _pad_labels(self.predicted_hits, labels) + _pad_labels(other.predicted_hits, labels),
+            _pad_labels(self.labelled_hits, labels) + _pad_labels(other.labelled_hits, labels),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class BoundaryMap:
-    """Where the boundaries of the classes of a mask run.
+    """The class boundaries of a mask.
 
     Attributes:
-        locations: numbers of the boundary pixels, row by row, shape (pixels,).
-        classes: class of each, the same shape.
-        near: words of one bit a class, set in all pixels that have boundary of the class near
-            them, shape (height * width,), each with the classes that its bits stand for.
+        locations: flat indices of the boundary pixels, shape (pixels,).
+        classes: class of each boundary pixel, shape (pixels,).
+        near: bit masks of shape (height * width,), each with the classes of its bits. A bit is set
+            in every pixel near the boundary of its class.
     """
 
     locations: NDArray[np.intp]
@@ -102,15 +101,14 @@ class BoundaryMap:
 
 @dataclass(frozen=True)
 class BoundaryScores:
-    """How well boundaries agree, after matching.
+    """Boundary scores after matching.
 
     Attributes:
-        mean_f: mean of ``f`` over the label classes that have one, 0..1; NaN without any.
-        f: harmonic mean of precision and recall of each label class, 0..1; 0 for a class whose
-            boundary is found nowhere; NaN where a class has no boundary, neither in the labels
-            nor predicted.
-        precision: share of the predicted boundary that is right, 0..1; NaN without any.
-        recall: share of the labels' boundary that is found, 0..1; NaN without any.
+        mean_f: mean of ``f`` over the classes where it is defined, 0..1; NaN if there are none.
+        f: harmonic mean of precision and recall of each label class, 0..1; 0 if there are no hits,
+            NaN if the class has neither labelled nor predicted boundary pixels.
+        precision: share of predicted boundary pixels that are correct, 0..1; NaN if there are none.
+        recall: share of labelled boundary pixels that are found, 0..1; NaN if there are none.
     """
 
     mean_f: float
@@ -123,9 +121,9 @@ def boundary_scores(counts: BoundaryCounts, match: Sequence[int]) -> BoundarySco
     """Score boundaries under a matching.
 
     Args:
-        counts: of the set.
-        match: for each cluster the label class it is matched to, or -1; as the matching of
-            :func:`segdistill.evaluation.confusion.score`, each class at most once.
+        counts: counts over the set.
+        match: matched label class of each cluster, or -1; each class at most once, as in
+            :attr:`segdistill.evaluation.confusion.Scores.match`.
 
     Example:
         >>> truth = np.array([[0, 0, 0, 1, 1, 1]])
@@ -140,10 +138,10 @@ def boundary_scores(counts: BoundaryCounts, match: Sequence[int]) -> BoundarySco
     predicted[classes] = counts.predicted[clusters]
     precise[classes] = counts.predicted_hits[clusters, classes]
     recalled[classes] = counts.labelled_hits[clusters, classes]
-    precision, recall = _share(precise, predicted), _share(recalled, counts.labelled)
-    # Where one of the two is undefined the other is 0, or undefined as well.
+    precision, recall = _ratio(precise, predicted), _ratio(recalled, counts.labelled)
+    # If one of the two is undefined, the other is 0 or undefined too.
     product, total = np.nan_to_num(precision * recall), np.nan_to_num(precision + recall)
-    f = _share(2 * product, total)
+    f = _ratio(2 * product, total)
     f[(total == 0) & ((predicted > 0) | (counts.labelled > 0))] = 0.0
     return BoundaryScores(
         mean_f=float(np.nanmean(f)) if not np.isnan(f).all() else math.nan,
@@ -160,20 +158,20 @@ def boundary_counts(
     *,
     tolerance: float = TOLERANCE,
 ) -> BoundaryCounts:
-    """Count the boundary pixels of an image, and those that are near boundary of the other mask.
+    """Count the boundary pixels of an image, and those near a boundary of the other mask.
 
     Args:
         predicted: clusters, shape (height, width).
-        labels: label classes, the same shape; negative values and 255 count for nothing.
+        labels: label classes, shape (height, width); negative values and 255 are ignored.
         clusters: number of clusters.
-        tolerance: distance from which boundaries are not near, as a share of the diagonal.
+        tolerance: distance below which boundaries are near, as a share of the diagonal.
 
     Raises:
         ValueError: the shapes differ.
     """
     if predicted.shape != labels.shape:
         raise ValueError(f"mask {predicted.shape} and labels {labels.shape} differ in shape")
-    valid = labelled_pixels_mask(labels)
+    valid = labelled_mask(labels)
     return compare_boundaries(
         boundary_map(predicted, valid, tolerance=tolerance),
         boundary_map(labels, valid, tolerance=tolerance),
@@ -182,8 +180,8 @@ def boundary_counts(
     )
 
 
-def labelled_pixels_mask(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Tell which pixels have a label: those that are not negative and not 255."""
+def labelled_mask(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return a mask of the labelled pixels: those that are neither negative nor 255."""
     valid: NDArray[np.bool_] = (labels >= 0) & (labels != VOID)
     return valid
 
@@ -191,12 +189,12 @@ def labelled_pixels_mask(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
 def boundary_map(
     classes: NDArray[np.integer], valid: NDArray[np.bool_], *, tolerance: float = TOLERANCE
 ) -> BoundaryMap:
-    """Find the boundaries of all classes of a mask, and what is near them.
+    """Find the boundaries of all classes of a mask, and the pixels near them.
 
     Args:
-        classes: shape (height, width).
-        valid: pixels that count, the same shape.
-        tolerance: distance from which a boundary is not near, as a share of the diagonal.
+        classes: class indices, shape (height, width).
+        valid: pixels to use, shape (height, width).
+        tolerance: distance below which a pixel is near, as a share of the diagonal.
     """
     edge = boundary_pixels(classes, valid)
     locations = np.flatnonzero(edge)
@@ -204,23 +202,23 @@ def boundary_map(
     present = np.unique(found)
     radius = tolerance * math.hypot(*classes.shape)
     near = []
-    for start in range(0, len(present), max(WORDS)):
-        named = present[start : start + max(WORDS)]
-        word = next(kind for bits, kind in WORDS.items() if bits >= len(named))
+    for start in range(0, len(present), max(WORD_TYPES)):
+        named = present[start : start + max(WORD_TYPES)]
+        word = next(kind for bits, kind in WORD_TYPES.items() if bits >= len(named))
         bit_of = np.zeros(int(present[-1]) + 1, word)
         bit_of[named] = 1 << np.arange(len(named), dtype=np.uint64)
         marked = np.zeros(edge.shape, word)
         marked.ravel()[locations] = bit_of[found]
-        near.append((spread(marked, radius).ravel(), named))
+        near.append((dilate(marked, radius).ravel(), named))
     return BoundaryMap(locations, found, tuple(near))
 
 
 def boundary_pixels(classes: NDArray[np.integer], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the pixels beside which, above, below, left or right, another class begins.
+    """Mark the pixels that have a 4-neighbour of another class.
 
     Args:
-        classes: shape (height, width).
-        valid: pixels that count, the same shape.
+        classes: class indices, shape (height, width).
+        valid: pixels to use, shape (height, width).
 
     Example:
         >>> boundary_pixels(np.array([[0, 0, 1, 2]]), np.array([[True, True, True, False]]))
@@ -234,21 +232,21 @@ def boundary_pixels(classes: NDArray[np.integer], valid: NDArray[np.bool_]) -> N
     return edge
 
 
-def spread(marked: Words, radius: float) -> Words:
-    """Set in each pixel all bits that are set in a pixel less than a distance away.
+def dilate(marked: Words, radius: float) -> Words:
+    """Dilate all classes at once by a disc.
 
-    This is dilation by a disc for all classes at once: a disc is rows of pixels, which become
-    longer towards its middle, so that each row continues from the one before.
+    The disc is built up row by row. Its rows get longer towards the middle, so each one extends the
+    one before.
 
     Args:
-        marked: words of one bit a class, shape (height, width).
-        radius: of the disc, in pixels; above 0.
+        marked: bit masks with one bit per class, shape (height, width).
+        radius: radius of the disc in pixels, exclusive; above 0.
 
     Example:
-        >>> spread(np.array([[1, 0, 0, 0, 2]], np.uint8), 2.5)
+        >>> dilate(np.array([[1, 0, 0, 0, 2]], np.uint8), 2.5)
         array([[1, 1, 3, 2, 2]], dtype=uint8)
     """
-    # The longest whole distance below the radius, as far as there are rows.
+    # The largest integer below the radius, limited by the number of rows.
     reach = min(math.ceil(radius), len(marked)) - 1
     row, length = marked.copy(), 0
     found = np.zeros_like(marked)
@@ -265,11 +263,11 @@ def spread(marked: Words, radius: float) -> Words:
 def compare_boundaries(
     predicted: BoundaryMap, labelled: BoundaryMap, clusters: int, labels: int
 ) -> BoundaryCounts:
-    """Count the boundary pixels of each of two maps, and those near boundary of the other.
+    """Count the boundary pixels of two maps, and those near a boundary of the other map.
 
     Args:
-        predicted: boundaries of clusters.
-        labelled: boundaries of label classes in the same image, of the same pixels that count.
+        predicted: boundaries of the clusters.
+        labelled: boundaries of the label classes, with the same image and the same valid pixels.
         clusters: number of clusters.
         labels: number of label classes.
     """
@@ -282,7 +280,7 @@ def compare_boundaries(
 
 
 def _hits(own: BoundaryMap, count: int, other: BoundaryMap, others: int) -> Counts:
-    """Count boundary pixels by their class and the class of boundary near: (count, others)."""
+    """Count boundary pixels by their own class and the classes near them: (count, others)."""
     hits = np.zeros((count, others), np.int64)
     for words, named in other.near:
         here = words[own.locations]
@@ -292,11 +290,11 @@ def _hits(own: BoundaryMap, count: int, other: BoundaryMap, others: int) -> Coun
     return hits
 
 
-def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     shares = np.full(len(whole), np.nan)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares
 
 
-def _widened(counts: Counts, labels: int) -> Counts:
+def _pad_labels(counts: Counts, labels: int) -> Counts:
     return np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(0, labels - counts.shape[-1])])

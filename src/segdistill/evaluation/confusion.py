@@ -1,4 +1,4 @@
-"""Scores from one confusion matrix over a whole set."""
+"""Accuracy and IoU from one confusion matrix over the whole set."""
 
 from dataclasses import dataclass, replace
 
@@ -10,13 +10,13 @@ from segdistill.images.labels import VOID
 
 
 class ConfusionMatrix:
-    """Counts of pixels by predicted cluster and label; grows with the labels that occur.
+    """Pixel counts by predicted cluster and label class.
 
-    Counts add up over images, files and processes, which scores do not.
+    Unlike scores, counts can be summed over images, files and processes.
 
     Args:
         clusters: number of clusters.
-        labels: number of label classes, if it is known.
+        labels: number of label classes, if known; otherwise it grows as labels occur.
 
     Example:
         >>> matrix = ConfusionMatrix(2)
@@ -33,7 +33,7 @@ class ConfusionMatrix:
 
         Args:
             predicted: clusters, shape (height, width).
-            labels: label classes, the same shape; negative values and 255 count for nothing.
+            labels: label classes, shape (height, width); negative values and 255 are ignored.
 
         Raises:
             ValueError: the shapes differ.
@@ -45,16 +45,16 @@ class ConfusionMatrix:
         if kept.size == 0:
             return
         clusters = len(self.counts)
-        self._widen(int(kept.max()) + 1)
+        self._grow_labels(int(kept.max()) + 1)
         width = self.counts.shape[1]
         pairs = predicted[valid].astype(np.int64) * width + kept
         self.counts += np.bincount(pairs, minlength=clusters * width).reshape(clusters, width)
 
     def add(self, other: "ConfusionMatrix") -> None:
-        """Add what was counted over other images.
+        """Add the counts of other images.
 
         Args:
-            other: with the same number of clusters.
+            other: confusion matrix with the same number of clusters.
 
         Example:
             >>> one, other = ConfusionMatrix(1), ConfusionMatrix(1)
@@ -63,10 +63,10 @@ class ConfusionMatrix:
             >>> other.counts.tolist()
             [[0, 0, 1]]
         """
-        self._widen(other.counts.shape[1])
+        self._grow_labels(other.counts.shape[1])
         self.counts[:, : other.counts.shape[1]] += other.counts
 
-    def _widen(self, labels: int) -> None:
+    def _grow_labels(self, labels: int) -> None:
         clusters, known = self.counts.shape
         if labels > known:
             grown = np.zeros((clusters, labels), np.int64)
@@ -76,14 +76,14 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True)
 class Scores:
-    """How well predictions agree with labels, after matching.
+    """Scores after matching.
 
     Attributes:
         accuracy: share of labelled pixels whose prediction is matched to their label, 0..1.
-        mean_iou: mean of ``iou`` over the label classes that have one, 0..1.
-        iou: intersection over union of each label class, 0..1; NaN where a class occurs in
-            neither labels nor matched predictions.
-        match: for each prediction the label class it is matched to, or -1.
+        mean_iou: mean of ``iou`` over the classes where it is defined, 0..1.
+        iou: intersection over union of each label class, 0..1; NaN if the class occurs in neither
+            the labels nor the matched predictions.
+        match: matched label class of each prediction, or -1.
         pixels: number of labelled pixels.
     """
 
@@ -95,22 +95,22 @@ class Scores:
 
     @property
     def predictions(self) -> tuple[int | None, ...]:
-        """For each label class the prediction matched to it, or ``None``."""
+        """The prediction matched to each label class, or ``None``."""
         of_label = {label: prediction for prediction, label in enumerate(self.match)}
         return tuple(of_label.get(label) for label in range(len(self.iou)))
 
 
 def score(counts: NDArray[np.int64], *, matched: bool = False) -> Scores:
-    """Match clusters to label classes one to one, and score.
+    """Match clusters to label classes one to one, and compute the scores.
 
-    The Hungarian method finds the matching with the most agreeing pixels over the whole set, as
-    the field does. Pixels of unmatched clusters are wrong; label classes without a cluster score
-    an IoU of 0. Classes without a labelled pixel are matched to nothing and have no IoU: all
-    matches with them are equally good, and scores should not depend on chance.
+    Hungarian matching maximises the number of agreeing pixels over the whole set. Pixels of
+    unmatched clusters count as wrong, and label classes without a cluster have an IoU of 0. Classes
+    without labelled pixels are neither matched nor scored, because any match with them would be
+    arbitrary.
 
     Args:
         counts: pixels by cluster and label class, shape (clusters, labels).
-        matched: predictions are label classes already, as those of a linear probe are.
+        matched: whether predictions are label classes already, as with a linear probe.
 
     Raises:
         ValueError: no labelled pixel was counted.
@@ -126,14 +126,14 @@ def score(counts: NDArray[np.int64], *, matched: bool = False) -> Scores:
         occurring = np.flatnonzero(counts.sum(axis=0))
         rows, found = linear_sum_assignment(counts[:, occurring], maximize=True)
         columns = occurring[found]
-    return _scored(counts, rows, columns)
+    return _compute_scores(counts, rows, columns)
 
 
 def score_best_class(counts: NDArray[np.int64]) -> Scores:
-    """Score with every cluster given the label class of most of its pixels.
+    """Assign each cluster to its majority label class, and compute the scores.
 
-    Several clusters may get the same class, as when a person names fine clusters. This is what
-    naming can reach, not what clustering alone does: use :func:`score` to compare methods.
+    Several clusters may be assigned to the same class, as when a person names fine clusters. This
+    is an upper bound for naming, not a score of the clustering; compare methods with :func:`score`.
 
     Args:
         counts: pixels by cluster and label class, shape (clusters, labels).
@@ -150,23 +150,23 @@ def score_best_class(counts: NDArray[np.int64]) -> Scores:
     named = np.zeros((counts.shape[1], counts.shape[1]), np.int64)
     np.add.at(named, best, counts)
     given = np.arange(counts.shape[1])
-    scores = _scored(named, given, given)
+    scores = _compute_scores(named, given, given)
     return replace(scores, match=tuple(int(value) for value in best))
 
 
 def score_as_released(counts: NDArray[np.int64]) -> Scores:
-    """Score as STEGO's released code does where there are more clusters than label classes.
+    """Compute the scores as STEGO's released code does with more clusters than label classes.
 
-    That code leaves every pixel out whose cluster's index is beyond the number of label classes,
-    so that neither accuracy nor IoU counts them as wrong. Published numbers of runs with extra
-    clusters are comparable with these scores alone; :func:`score` is what tells the truth.
+    That code drops pixels whose cluster index is not below the number of label classes, so they do
+    not count as wrong. Published results with extra clusters are only comparable with these scores;
+    for correct scores use :func:`score`.
 
     Args:
-        counts: pixels by cluster and label class, shape (clusters, labels), with a column for
+        counts: pixels by cluster and label class, shape (clusters, labels), with one column for
             each class of the data set.
 
     Raises:
-        ValueError: no labelled pixel is left.
+        ValueError: no labelled pixel remains.
 
     Example:
         >>> counts = np.array([[8, 0], [0, 8], [4, 0]])
@@ -175,11 +175,13 @@ def score_as_released(counts: NDArray[np.int64]) -> Scores:
     """
     kept = counts[: counts.shape[1]]
     rows, columns = linear_sum_assignment(kept, maximize=True)
-    scores = _scored(kept, rows, columns)
+    scores = _compute_scores(kept, rows, columns)
     return replace(scores, match=scores.match + (-1,) * (len(counts) - len(kept)))
 
 
-def _scored(counts: NDArray[np.int64], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Scores:
+def _compute_scores(
+    counts: NDArray[np.int64], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> Scores:
     total = int(counts.sum())
     if total == 0:
         raise ValueError("no labelled pixels to score")

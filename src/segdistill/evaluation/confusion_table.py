@@ -1,4 +1,4 @@
-"""A confusion matrix arranged for display: label classes down, predictions across."""
+"""A confusion matrix for display, with label classes as rows and predictions as columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ConfusionTable:
-    """A confusion matrix with a row for each label class and a column for each prediction.
+    """A confusion matrix with one row per label class and one column per prediction.
 
-    Columns stand in the order of the label classes they are matched to, the unmatched last, so
-    that what agrees lies on the diagonal as far as every class has a match.
+    Columns are in the order of their matched label classes, unmatched ones last, so that agreeing
+    pixels are on the diagonal if every class has a match.
 
     Attributes:
         counts: pixels, shape (label classes, predictions).
         rows: names of the label classes.
         columns: names of the predictions.
-        matched: for each row the column matched to it, or ``None``.
+        matched: column matched to each row, or ``None``.
     """
 
     counts: NDArray[np.int64]
@@ -28,7 +28,7 @@ class ConfusionTable:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Share of each row's pixels, 0..1; NaN in rows without a pixel."""
+        """Counts as shares of their row, 0..1; NaN in rows without pixels."""
         total = self.counts.sum(axis=1, keepdims=True)
         shares: NDArray[np.float64] = np.divide(
             self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0
@@ -37,7 +37,7 @@ class ConfusionTable:
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """Names of the columns with the label classes that they are matched to.
+        """Names of the columns with their matched label classes.
 
         Example:
             >>> counts = np.array([[1, 2], [3, 0], [0, 0]])
@@ -62,12 +62,12 @@ def confusion_table(
 
     Args:
         counts: pixels by prediction and label class, shape (predictions, labels).
-        match: for each prediction the label class it is matched to, or -1.
+        match: matched label class of each prediction, or -1.
         labels: names of the label classes.
         predictions: names of the predictions.
 
     Raises:
-        ValueError: names are missing or left over.
+        ValueError: the number of names does not fit the counts.
 
     Example:
         >>> table = confusion_table(np.array([[0, 6], [3, 1]]), (1, 0), ("a", "b"), ("0", "1"))
@@ -89,11 +89,11 @@ def confusion_table(
 
 
 def label_names(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return names of label classes, a number where one has no name.
+    """Return the names of label classes, with numbers for those without a name.
 
     Args:
-        names: as far as known.
-        count: of the label classes.
+        names: known names, in the order of the classes.
+        count: number of label classes.
 
     Example:
         >>> label_names(("sky",), 2)

@@ -1,4 +1,4 @@
-"""Scoring masks against label files, in memory that does not grow with the set."""
+"""Confusion matrices over image and label files, in constant memory."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +13,13 @@ from segdistill.evaluation.boundary import (
     BoundaryCounts,
     boundary_map,
     compare_boundaries,
-    labelled_pixels_mask,
+    labelled_mask,
 )
 from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.images.decode import read_image
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import VOID
-from segdistill.processes import ALONE, Group
+from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.progress import progress_bar
 
 logger = logging.getLogger("segdistill")
@@ -27,22 +27,22 @@ logger = logging.getLogger("segdistill")
 Picture = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 View = Callable[[Picture, Labels], tuple[Picture, Labels]]
-"""Image and labels to the part of them that is scored."""
+"""Map an image and its labels to the part that is scored."""
 Read = Callable[[Path], Picture]
-"""Image file to image."""
+"""Read an image file."""
 Predict = Callable[[Picture, tuple[int, int]], Mapping[str, Picture]]
-"""Image and size to masks of that size, by name."""
+"""Map an image and a size to masks of that size, by kind."""
 
 
 @dataclass
 class CountedFiles:
-    """What was counted over a set.
+    """Counts over a set.
 
     Attributes:
-        matrices: a confusion matrix for each kind of mask.
-        boundaries: boundary pixels for each kind of mask.
+        matrices: confusion matrix of each kind of mask.
+        boundaries: boundary counts of each kind of mask.
         images: number of images counted.
-        skipped: images that could not be used, or their labels, and why.
+        skipped: images skipped because they or their labels could not be used, with the reason.
     """
 
     matrices: dict[str, ConfusionMatrix]
@@ -51,20 +51,20 @@ class CountedFiles:
     skipped: list[SkippedImage] = field(default_factory=list)
 
     @classmethod
-    def none(cls, clusters: Mapping[str, int], label_classes: int) -> "CountedFiles":
-        """Return the counts of no image.
+    def zeros(cls, clusters: Mapping[str, int], label_classes: int) -> "CountedFiles":
+        """Return counts of zero.
 
         Args:
-            clusters: number of values in each kind of mask, by name.
-            label_classes: number of label classes, if it is known.
+            clusters: number of classes in each kind of mask.
+            label_classes: number of label classes, if known.
         """
         return cls(
             {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()},
-            {name: BoundaryCounts.none(count, label_classes) for name, count in clusters.items()},
+            {name: BoundaryCounts.zeros(count, label_classes) for name, count in clusters.items()},
         )
 
     def add(self, other: "CountedFiles") -> None:
-        """Add what was counted over other images, with the same kinds of masks."""
+        """Add the counts of other images, with the same kinds of mask."""
         for name, matrix in other.matrices.items():
             self.matrices[name].add(matrix)
             self.boundaries[name] += other.boundaries[name]
@@ -74,7 +74,7 @@ class CountedFiles:
 
 @dataclass
 class BinaryCheck:
-    """Notices labels of 0 and 255 alone, which are mostly meant as two classes.
+    """Detect labels that are only 0 and 255, which usually means two classes.
 
     Example:
         >>> check = BinaryCheck()
@@ -99,14 +99,14 @@ class BinaryCheck:
             self.has_others = not bool((zero | void).all())
 
     def add(self, other: "BinaryCheck") -> None:
-        """Add what another check has noticed."""
+        """Add the findings of another check."""
         self.has_zero |= other.has_zero
         self.has_void |= other.has_void
         self.has_others |= other.has_others
 
     @property
     def looks_binary(self) -> bool:
-        """Whether 0 and 255 have occurred, and nothing else."""
+        """Whether 0 and 255 have occurred, and no other value."""
         return self.has_zero and self.has_void and not self.has_others
 
 
@@ -120,34 +120,33 @@ def confusion_over_files(
     label_classes: int = 0,
     strict: bool = False,
     progress: bool = False,
-    group: Group = ALONE,
+    group: Group = SINGLE_PROCESS,
     read: Read = read_image,
 ) -> CountedFiles:
-    """Count pixels by prediction and label over a set, of which nothing but the counts is kept.
+    """Count pixels by prediction and label over a set; only the counts are kept in memory.
 
-    Pixels on boundaries are counted besides; see :mod:`segdistill.evaluation.boundary`.
-
-    Images that cannot be read, or whose labels cannot, are skipped with a warning.
+    Boundary pixels are counted too; see :mod:`segdistill.evaluation.boundary`. Images and labels
+    that cannot be read are skipped with a warning.
 
     Args:
         pairs: images and their label files.
         read_labels: reads a label file as class indices, 255 for 'not labelled'.
         view: chooses the part that is scored.
-        predict: makes masks of that part.
-        clusters: number of values in each kind of mask, by name.
-        label_classes: number of label classes, if it is known.
+        predict: predicts masks of that part.
+        clusters: number of classes in each kind of mask.
+        label_classes: number of label classes, if known.
         strict: stop at the first file that cannot be read.
         progress: show a progress bar.
-        group: processes among which the pairs are shared out; all get the counts of all.
+        group: processes that share the pairs; each one gets the total counts.
         read: reads an image.
 
     Raises:
-        UserError: no pair can be read or, with ``strict``, one cannot; labels are of another
-            shape than their image; no pixel is labelled; masks cannot be made.
+        UserError: no pair can be read, or any cannot with ``strict``; labels and image have
+            different aspect ratios; no pixel is labelled; or prediction fails.
     """
 
     def count(share: Sequence[tuple[ImageFile, Path]]) -> tuple[CountedFiles, BinaryCheck]:
-        counts = CountedFiles.none(clusters, label_classes), BinaryCheck()
+        counts = CountedFiles.zeros(clusters, label_classes), BinaryCheck()
         readers = (read, read_labels)
         _count_all(share, readers, view, predict, counts, strict=strict, progress=progress)
         return counts
@@ -159,16 +158,16 @@ def confusion_over_files(
         binary.add(other_binary)
     if not done.images:
         raise UserError(
-            f"none of {len(pairs)} images can be scored; the first: {done.skipped[0].reason}"
+            f"none of the {len(pairs)} images can be scored; first error: {done.skipped[0].reason}"
             if done.skipped
             else "there are no images to score"
         )
     if not any(matrix.counts.any() for matrix in done.matrices.values()):
-        raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
+        raise UserError("the label files contain no labelled pixels (255 means 'not labelled')")
     if binary.looks_binary:
         logger.warning(
-            "the label files hold 0 and 255 alone, and 255 means 'not labelled', so that only 0 was"
-            " scored; if 255 stands for a class, save the labels with 1 in its place"
+            "the label files contain only 0 and 255, and 255 means 'not labelled', so only 0 was"
+            " scored; if 255 is a class, save it as 1"
         )
     return done
 
@@ -192,7 +191,7 @@ def _count_all(
             except UserError as error:
                 if strict:
                     raise UserError(
-                        f"{error}; fix or remove it, or leave --strict out to skip it"
+                        f"{error}; fix or remove it, or omit --strict to skip it"
                     ) from error
                 logger.warning("skipped: %s", error)
                 done.skipped.append(SkippedImage(image_file, str(error)))
@@ -215,19 +214,21 @@ def _count(
         masks = predict(image, (labels.shape[0], labels.shape[1]))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    valid = labelled_pixels_mask(labels)
-    of_labels = boundary_map(labels, valid)
+    valid = labelled_mask(labels)
+    label_boundaries = boundary_map(labels, valid)
     for name, matrix in done.matrices.items():
         matrix.update(masks[name], labels)
-        of_mask = boundary_map(masks[name], valid)
-        done.boundaries[name] += compare_boundaries(of_mask, of_labels, *matrix.counts.shape)
+        mask_boundaries = boundary_map(masks[name], valid)
+        done.boundaries[name] += compare_boundaries(
+            mask_boundaries, label_boundaries, *matrix.counts.shape
+        )
 
 
 def _check_same_aspect(image: Picture, labels: Labels, image_path: Path, label_path: Path) -> None:
-    # Labels at another scale are common; labels of another shape belong to another image.
+    # Labels at another scale are common; another aspect ratio means another image.
     ratio = (image.shape[0] / image.shape[1]) / (labels.shape[0] / labels.shape[1])
     if not 0.97 < ratio < 1.03:
         raise UserError(
-            f"{label_path}: {labels.shape[1]}x{labels.shape[0]} labels do not fit the"
-            f" {image.shape[1]}x{image.shape[0]} image {image_path}"
+            f"{label_path}: labels of {labels.shape[1]}x{labels.shape[0]} do not match the image"
+            f" {image_path} of {image.shape[1]}x{image.shape[0]}"
         )

@@ -1,4 +1,4 @@
-"""Scores as JSON, CSV and text."""
+"""Writing scores as JSON, CSV and text."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ PAGE_FILE = "evaluation.html"
 
 
 def confusion_file(kind: str, suffix: str) -> str:
-    """Return the name of a confusion matrix's file.
+    """Return the file name of a confusion matrix.
 
     Example:
         >>> confusion_file("cluster", ".csv")
@@ -28,30 +28,29 @@ def confusion_file(kind: str, suffix: str) -> str:
 
 
 def output_files(folder: Path) -> list[Path]:
-    """Return all files that an evaluation may write into a folder."""
+    """Return all files that an evaluation may write to a folder."""
     matrices = [confusion_file(kind, suffix) for kind in TITLES for suffix in (".csv", ".png")]
     return [folder / name for name in (SCORES_FILE, PAGE_FILE, *matrices)]
 
 
 def check_output_folder(folder: Path, *, overwrite: bool) -> None:
-    """Check, before a model loads, that an evaluation can be written.
+    """Check that an evaluation can be written, before a model is loaded.
 
     Raises:
-        UserError: a file exists where the folder should be, or an earlier evaluation is there and
-            ``overwrite`` is not set.
+        UserError: the path is a file, or holds an earlier evaluation and ``overwrite`` is not set.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: a file exists where a folder is needed; choose another --out")
+        raise UserError(f"{folder}: is a file, not a folder; choose another --out")
     there = [path for path in output_files(folder) if path.exists()]
     if there and not overwrite:
         raise UserError(
-            f"{there[0]}: exists already; add --overwrite to replace the evaluation, or choose"
+            f"{there[0]}: already exists; add --overwrite to replace the evaluation, or choose"
             " another --out"
         )
 
 
 def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as plain values, fit for JSON."""
+    """Return an evaluation as plain values for JSON."""
     return {
         "segdistill": __version__,
         "run": evaluation.run,
@@ -75,14 +74,14 @@ def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    """Return scores as plain values, shares from 0 to 1, ``None`` where there is none.
+    """Return scores as plain values: shares from 0 to 1, ``None`` where undefined.
 
-    Where there are more clusters than label classes, ``as_released`` holds what STEGO's released
-    metric would say; see :func:`segdistill.evaluation.confusion.score_as_released`.
+    With more clusters than label classes, ``as_released`` holds the scores of STEGO's released
+    metric; see :func:`segdistill.evaluation.confusion.score_as_released`.
 
     Args:
-        evaluation: holds the scores.
-        kind: of prediction.
+        evaluation: the evaluation.
+        kind: kind of prediction.
     """
     scores, counts = evaluation.scores[kind], evaluation.counts[kind]
     boundary = evaluation.boundary_scores(kind)
@@ -122,9 +121,9 @@ def write_scores_json(path: Path, evaluation: Evaluation) -> None:
 
 
 def write_confusion_csv(path: Path, table: ConfusionTable) -> None:
-    """Write a confusion matrix in pixels: a row for each label class, a column for a prediction.
+    """Write a confusion matrix in pixels, with one row per label class.
 
-    Columns stand in the order of the label classes they are matched to, the unmatched last.
+    Columns are in the order of their matched label classes, unmatched ones last.
 
     Raises:
         UserError: the file cannot be written.
@@ -140,7 +139,7 @@ def write_confusion_csv(path: Path, table: ConfusionTable) -> None:
 
 
 def scores_text(evaluation: Evaluation) -> str:
-    """Return accuracy, mIoU, boundary F and IoU by label class as text, a column for each kind."""
+    """Return accuracy, mIoU, boundary F and IoU by class as text, with one column per kind."""
     kinds = list(evaluation.scores)
     titles = [TITLES.get(kind, kind) for kind in kinds]
     values = list(evaluation.scores.values())
@@ -165,17 +164,17 @@ def scores_text(evaluation: Evaluation) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = "\n".join(_aligned(line, widths) for line in lines)
+    text = "\n".join(_align(line, widths) for line in lines)
     unmatched = values[0].match.count(-1)
     if unmatched:
         text += (
-            f"\n{unmatched} of {len(predictions)} clusters match no label class:"
+            f"\n{unmatched} of {len(predictions)} clusters match no label class;"
             " their pixels count as wrong."
         )
     return text
 
 
-def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
+def _align(cells: tuple[str, ...], widths: list[int]) -> str:
     first, *middle, last = cells
     numbers = [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:-1], strict=True)]
     return "  ".join([f"{first:<{widths[0]}}", *numbers, last]).rstrip()

@@ -1,11 +1,11 @@
-"""How well a score of two pixels predicts that they share a label, as precision and recall.
+"""Precision and recall of pair scores: does a score predict that two pixels share a label?
 
-STEGO's paper (Hamilton et al., ICLR 2022, section 3.1 and figure 3) shows in this way that
-correspondences of features know of classes: a pair is two pixels, in one image or in two, and it
-is positive if both have the same label; a threshold on the score then predicts which pairs are.
+STEGO's paper (Hamilton et al., ICLR 2022, section 3.1 and figure 3) uses this to show that feature
+correspondences predict classes. A pair is two pixels of one image or of two, and is positive if
+both have the same label. Pairs whose score reaches a threshold are predicted positive.
 
-Scores are kept as histograms, so memory does not grow with the pairs, and counts add up over
-images, files and processes.
+Scores are counted in histograms, so memory does not grow with the number of pairs, and counts can
+be summed over images, files and processes.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class PrecisionRecall:
     """A precision-recall curve over pairs of pixels.
 
     Attributes:
-        name: of the score, and of the pairs.
-        recall: share of the positive pairs whose score reaches the threshold, 0..1, rising to 1,
-            shape (thresholds,); thresholds fall, and only those that let pairs in are kept.
-        precision: share of the pairs that reach the threshold which are positive, 0..1, the same
-            shape.
-        average_precision: area under the curve, as the sum over thresholds of precision times the
-            recall gained, 0..1.
+        name: name of the score and of the pairs.
+        recall: share of positive pairs that reach the threshold, 0..1, shape (thresholds,).
+            Thresholds decrease, so recall increases to 1; thresholds that add no pairs are dropped.
+        precision: share of positives among the pairs that reach the threshold, 0..1, shape
+            (thresholds,).
+        average_precision: area under the curve: the sum over thresholds of precision times the
+            increase in recall, 0..1.
         pairs: number of pairs.
         positives: number of pairs that share a label.
     """
@@ -41,25 +41,25 @@ class PrecisionRecall:
 
     @property
     def positive_share(self) -> float:
-        """Share of the pairs that are positive, 0..1; a score by chance averages this precision."""
+        """Share of positive pairs, 0..1: the average precision of random scores."""
         return self.positives / self.pairs
 
 
 class PairHistogram:
-    """Counts pairs by score, apart for those that share a label and those that do not.
+    """Histograms of scores of pairs that share a label, and of pairs that do not.
 
-    Scores of one bin count as equal. That moves the average precision by at most the mean, over
-    positive pairs, of the share that a pair's bin has in all pairs of its score or a higher one:
-    0.002 for scores spread evenly over 4096 bins.
+    Scores in the same bin count as equal. The error of the average precision is at most the mean,
+    over positive pairs, of the share of a pair's bin among all pairs in that bin or above: 0.002
+    for scores spread evenly over 4096 bins.
 
     Args:
-        low: lowest score there can be.
-        high: highest score there can be, above ``low``.
-        bins: number of steps between them.
+        low: lowest possible score.
+        high: highest possible score, above ``low``.
+        bins: number of bins.
 
     Attributes:
-        counts: pairs by label (different, same) and score, shape (2, bins); those of histograms
-            over one range add up.
+        counts: pairs by label (different, same) and score, shape (2, bins); counts of histograms
+            with the same range can be summed.
 
     Raises:
         ValueError: the range is empty.
@@ -76,7 +76,7 @@ class PairHistogram:
 
     def __init__(self, low: float = -1.0, high: float = 1.0, *, bins: int = BINS) -> None:
         if not (low < high and bins > 0):
-            raise ValueError(f"a histogram takes a range and bins, not {low}..{high} and {bins}")
+            raise ValueError(f"need low < high and at least 1 bin, got {low}..{high} and {bins}")
         self.low = low
         self.high = high
         self.counts: NDArray[np.int64] = np.zeros((2, bins), np.int64)
@@ -85,9 +85,8 @@ class PairHistogram:
         """Add pairs.
 
         Args:
-            scores: of any shape; those beyond the range, as rounding leaves them, count in the
-                outermost bins.
-            same: whether the labels of a pair agree, the same shape.
+            scores: scores of any shape; values outside the range are clipped to it.
+            same: whether the labels of each pair agree, in the shape of ``scores``.
 
         Raises:
             ValueError: the shapes differ, or a score is NaN.
@@ -103,22 +102,22 @@ class PairHistogram:
         self.counts += np.bincount(rows.ravel(), minlength=2 * bins).reshape(2, bins)
 
     def curve(self, name: str) -> PrecisionRecall:
-        """Return the curve of all pairs added so far; see :func:`precision_recall`."""
+        """Return the precision-recall curve of all pairs so far; see :func:`precision_recall`."""
         return precision_recall(self.counts, name)
 
 
 def precision_recall(counts: NDArray[np.int64], name: str) -> PrecisionRecall:
-    """Return the curve of counted pairs.
+    """Compute the precision-recall curve of counted pairs.
 
-    ``average precision = sum_n (R[n] - R[n - 1]) P[n]`` over falling thresholds: no interpolation,
-    which would flatter.
+    ``average precision = sum_n (R[n] - R[n - 1]) P[n]`` over decreasing thresholds, without
+    interpolation, which is too optimistic.
 
     Args:
-        counts: pairs by label (different, same) and rising score, shape (2, bins).
-        name: of the curve.
+        counts: pairs by label (different, same) and increasing score, shape (2, bins).
+        name: name of the curve.
 
     Raises:
-        ValueError: no pair shares a label, so there is nothing to recall.
+        ValueError: no pair shares a label, so recall is undefined.
 
     Example:
         >>> precision_recall(np.array([[1, 0], [0, 1]]), "perfect").average_precision

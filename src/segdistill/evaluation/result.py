@@ -1,4 +1,4 @@
-"""What an evaluation found."""
+"""The result of an evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,28 +19,27 @@ TITLES = {
     "linear": "Linear probe",
     "linear_crf": "Linear probe + CRF",
 }
-"""Kinds of prediction, and what they are called in text."""
+"""Display name of each kind of prediction."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of a model on a labelled set.
 
-    Each kind of prediction goes by its name: ``cluster`` (clusters, matched to label classes),
-    ``linear`` (the run's linear probe, if it has one), and, where the CRF was used,
-    ``cluster_crf`` and ``linear_crf``.
+    The kinds of prediction are ``cluster`` (clusters matched to label classes), ``linear`` (the
+    linear probe, if the run has one), and with the CRF ``cluster_crf`` and ``linear_crf``.
 
     Attributes:
-        scores: by kind of prediction.
-        counts: confusion matrices by kind of prediction, shape (predictions, label classes).
-        clusters: names of the clusters, as they are in masks.
-        names: of the label classes, as far as known.
+        scores: scores of each kind of prediction.
+        counts: confusion matrix of each kind of prediction, shape (predictions, label classes).
+        clusters: names of the clusters, in the order of the mask values.
+        names: known names of the label classes.
         images: number of images scored.
-        skipped: images that could not be used, or their labels, and why.
-        protocol: how masks were made, as plain values.
-        run: name of the run folder; empty where a model was given.
-        curves: how well scores of two pixels predict that they share a label, where measured.
-        boundaries: boundary pixels by kind of prediction, where counted.
+        skipped: images skipped because they or their labels could not be used, with the reason.
+        protocol: settings of the evaluation, as plain values.
+        run: name of the run folder; empty if a model was passed.
+        curves: precision-recall curves of pair scores, if measured.
+        boundaries: boundary counts of each kind of prediction, if counted.
     """
 
     scores: Mapping[str, Scores]
@@ -56,40 +55,40 @@ class Evaluation:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of all label classes, a number where one has no name."""
+        """Names of all label classes, with numbers for those without a name."""
         counts = next(iter(self.counts.values()))
         return label_names(self.names, counts.shape[1])
 
     def predictions(self, kind: str) -> tuple[str, ...]:
-        """Names of the predictions of a kind: of clusters, or of label classes."""
+        """Return the names of the predictions of a kind: clusters or label classes."""
         if is_label_class(kind):
             return label_names(self.names, self.counts[kind].shape[0])
         return self.clusters
 
     def best_class_scores(self, kind: str) -> Scores:
-        """Return the scores with every cluster given its best class.
+        """Return the scores with each cluster assigned to its majority class.
 
         See :func:`~segdistill.evaluation.confusion.score_best_class`.
         """
         return score_best_class(self.counts[kind])
 
     def boundary_scores(self, kind: str) -> BoundaryScores | None:
-        """Return how well the boundaries of a kind of prediction agree, where counted.
+        """Return the boundary scores of a kind of prediction, or ``None`` if not counted.
 
-        Predictions are matched to label classes as for the other scores.
+        Uses the same matching as the other scores.
         """
         counts = self.boundaries.get(kind)
         return None if counts is None else boundary_scores(counts, self.scores[kind].match)
 
     def table(self, kind: str) -> ConfusionTable:
-        """Return the confusion matrix of a kind of prediction, arranged for display."""
+        """Return the confusion matrix of a kind of prediction for display."""
         return confusion_table(
             self.counts[kind], self.scores[kind].match, self.labels, self.predictions(kind)
         )
 
 
 def is_label_class(kind: str) -> bool:
-    """Tell whether predictions of a kind are label classes already, so that nothing is matched.
+    """Return whether predictions of a kind are label classes, so that no matching is needed.
 
     Example:
         >>> is_label_class("linear_crf"), is_label_class("cluster_crf")

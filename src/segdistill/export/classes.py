@@ -1,4 +1,4 @@
-"""The classes as an export has them."""
+"""The classes of an export."""
 
 import json
 from collections.abc import Sequence
@@ -14,99 +14,103 @@ from segdistill.inference.masks import CLASSES_FILE
 from segdistill.model.description import SegmentClass
 
 Members = tuple[int, ...]
-"""The clusters that a class is made of."""
+"""The clusters of a class."""
 
 
 @dataclass(frozen=True)
 class ExportClasses:
-    """The classes of an export, and where each value of a mask goes.
+    """The classes of an export, and the mapping from mask values to them.
 
     Attributes:
-        shown: the classes that are exported, in the order of the format's own numbers.
-        places: for each value of a mask, 0..255, its place in ``shown``, or 255 for pixels that
-            are not exported; shape (256,).
-        written: number of classes that the masks were written with.
+        shown: the exported classes, in the order of their exported indices.
+        class_indices: index in ``shown`` of each mask value, or 255 for values that are not
+            exported; shape (256,).
+        written: number of classes in the masks.
     """
 
     shown: tuple[SegmentClass, ...]
-    places: NDArray[np.uint8]
+    class_indices: NDArray[np.uint8]
     written: int
 
 
 def exported_classes(
     current: Sequence[SegmentClass], written: Sequence[Members], folder: Path
 ) -> ExportClasses:
-    """Return the classes of an export. All formats take them from here.
+    """Return the classes of an export, for all formats.
 
     Args:
-        current: the run's classes as they are named, coloured and hidden now.
-        written: those that the masks were written with.
-        folder: of the masks, named in the error.
+        current: the run's classes with their current names, colours and hidden flags.
+        written: clusters of each class in the masks.
+        folder: folder of the masks, for error messages.
 
     Raises:
-        UserError: they differ, so that the masks' values mean other classes, or all are hidden.
+        UserError: the classes have changed since the masks were written, or all are hidden.
 
     Example:
         >>> classes = [
         ...     SegmentClass(0, "sky", (9, 9, 9), hidden=True),
         ...     SegmentClass(1, "a", (8, 8, 8)),
         ... ]
-        >>> exported_classes(classes, [(0,), (1,)], Path()).places[[0, 1, 255]].tolist()
+        >>> exported_classes(classes, [(0,), (1,)], Path()).class_indices[[0, 1, 255]].tolist()
         [255, 0, 255]
     """
-    again = "segment the images again with `segdistill segment`"
+    again = "run `segdistill segment` again"
     if len(current) != len(written):
         raise UserError(
-            f"{folder}: masks of {len(written)} classes, but the run has {len(current)} now;"
-            f" {again}"
+            f"{folder}: the masks have {len(written)} classes, but the run now has"
+            f" {len(current)}; {again}"
         )
     if [each.members for each in current] != list(written):
-        raise UserError(f"{folder}: the run's classes were merged or split since then; {again}")
+        raise UserError(
+            f"{folder}: classes were merged or split after the masks were written; {again}"
+        )
     shown = tuple(each for each in current if not each.hidden)
     if not shown:
-        raise UserError("all classes of the run are hidden; show some with `segdistill classes`")
-    places = np.full(256, VOID, np.uint8)
-    for place, each in enumerate(shown):
-        places[each.index] = place
-    return ExportClasses(shown, places, len(written))
+        raise UserError("all classes are hidden; unhide some with `segdistill classes`")
+    class_indices = np.full(256, VOID, np.uint8)
+    for class_index, each in enumerate(shown):
+        class_indices[each.index] = class_index
+    return ExportClasses(shown, class_indices, len(written))
 
 
 def written_classes(folder: Path) -> list[Members]:
-    """Return the clusters of each class that the masks of a folder were written with.
+    """Return the clusters of each class in the masks of a folder.
 
     Args:
-        folder: with the ``classes.json`` that ``segdistill segment`` wrote.
+        folder: folder with the ``classes.json`` of ``segdistill segment``.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: the file is missing or damaged.
     """
     path = folder / CLASSES_FILE
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        # Older files do not tell clusters: each class was one.
+        # Older files list no clusters: each class was one cluster.
         classes = [tuple(row.get("clusters") or [int(row["index"])]) for row in rows]
     except FileNotFoundError as error:
         raise UserError(
-            f"{folder}: no {CLASSES_FILE} there; give the folder that `segdistill segment` wrote"
+            f"{folder}: no {CLASSES_FILE} found; pass the output folder of `segdistill segment`"
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); segment the images again") from error
+        raise UserError(
+            f"{path}: cannot be read ({error}); run `segdistill segment` again"
+        ) from error
     if not classes:
-        raise UserError(f"{path}: holds no classes; segment the images again")
+        raise UserError(f"{path}: contains no classes; run `segdistill segment` again")
     return classes
 
 
 def check_distinct(classes: Sequence[SegmentClass], *, colours: bool = False) -> None:
-    """Check that classes can be separated by name, as some formats do, or also by colour.
+    """Check that class names, and optionally colours, are unique, as some formats require.
 
     Raises:
-        UserError: two cannot.
+        UserError: two classes share a name or a colour.
 
     Example:
         >>> check_distinct([SegmentClass(0, "road", (9, 9, 9)), SegmentClass(1, "road", (8, 8, 8))])
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: classes 0 and 1 are both named 'road'; give them other names
+        segdistill.errors.UserError: classes 0 and 1 are both named 'road'; rename one of them
     """
     names: dict[str, int] = {}
     shades: dict[Colour, int] = {}
@@ -114,22 +118,21 @@ def check_distinct(classes: Sequence[SegmentClass], *, colours: bool = False) ->
         other = names.setdefault(each.name, each.index)
         if other != each.index:
             raise UserError(
-                f"classes {other} and {each.index} are both named {each.name!r};"
-                " give them other names"
+                f"classes {other} and {each.index} are both named {each.name!r}; rename one of them"
             )
         other = shades.setdefault(each.colour, each.index)
         if colours and other != each.index:
             raise UserError(
-                f"classes {other} and {each.index} both have the colour {hexadecimal(each.colour)},"
-                " by which this format tells classes apart; give them other colours"
+                f"classes {other} and {each.index} have the same colour {css_hex(each.colour)};"
+                " this format needs distinct colours, so change one of them"
             )
 
 
-def hexadecimal(colour: Colour) -> str:
-    """Return a colour as in a style sheet.
+def css_hex(colour: Colour) -> str:
+    """Return a colour in CSS notation.
 
     Example:
-        >>> hexadecimal((255, 128, 0))
+        >>> css_hex((255, 128, 0))
         '#ff8000'
     """
     return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -1,4 +1,4 @@
-"""COCO's JSON for object segmentation (https://cocodataset.org/#format-data)."""
+"""COCO JSON for object segmentation (https://cocodataset.org/#format-data)."""
 
 import contextlib
 import json
@@ -14,11 +14,10 @@ from segdistill.export.polygons import without_holes
 from segdistill.export.regions import find_regions
 from segdistill.export.run_lengths import coco_counts, compressed_counts
 from segdistill.export.shapes import find_shapes
-from segdistill.export.writing import ReadMask, Target, TextItems, Writer, open_text
+from segdistill.export.writing import JsonListWriter, LoadedMask, Target, Writer, open_text
 from segdistill.model.description import SegmentClass
 from segdistill.version import __version__
 
-MAKER = f"segdistill {__version__}"
 SUPERCATEGORY = "segment"
 
 
@@ -26,30 +25,32 @@ SUPERCATEGORY = "segment"
 def open_coco(target: Target) -> Iterator[Writer]:
     """Yield a writer of one JSON file.
 
-    Annotations come before the list of images, which is whole only when the last mask is done; of
-    each image a line is kept until then, and nothing else.
+    Annotations are written first and the list of images last, so only one line per image is kept in
+    memory.
     """
     with open_text(target.path) as file:
         info = {
-            "description": "Segments found without labels",
+            "description": "Unsupervised segmentation",
             "version": f"segdistill {__version__}",
         }
-        categories = [category(place, each) for place, each in enumerate(target.classes)]
+        categories = [
+            category(class_index, each) for class_index, each in enumerate(target.classes)
+        ]
         file.write(f'{{"info": {json.dumps(info)},\n"categories": {json.dumps(categories)},\n')
         file.write('"annotations": [')
-        writer = _CocoWriter(target, TextItems(file))
+        writer = _CocoWriter(target, JsonListWriter(file))
         yield writer
         file.write('\n],\n"images": [')
-        images = TextItems(file)
+        images = JsonListWriter(file)
         for line in writer.images:
             images.add(line)
         file.write("\n]}\n")
 
 
-def category(place: int, each: SegmentClass) -> dict[str, Any]:
-    """Return a class as COCO has it; its numbers begin at 1, since some programs keep 0."""
+def category(class_index: int, each: SegmentClass) -> dict[str, Any]:
+    """Return a COCO category; ids start at 1, since some programs reserve 0."""
     return {
-        "id": place + 1,
+        "id": class_index + 1,
         "name": each.name,
         "supercategory": SUPERCATEGORY,
         "color": list(each.colour),
@@ -57,20 +58,20 @@ def category(place: int, each: SegmentClass) -> dict[str, Any]:
 
 
 class _Annotated(NamedTuple):
-    """An image's entry and its annotations, as JSON without their first brackets and numbers."""
+    """An image and its annotations as JSON, without opening brackets and ids."""
 
     entry: str
     annotations: list[str]
 
 
 class _CocoWriter(Writer):
-    def __init__(self, target: Target, annotations: TextItems) -> None:
+    def __init__(self, target: Target, annotations: JsonListWriter) -> None:
         self.options = target.options
         self.annotations = annotations
         self.images: list[str] = []
 
-    def convert(self, mask: ReadMask) -> _Annotated:
-        """Return the image and its annotations, yet without numbers."""
+    def convert(self, mask: LoadedMask) -> _Annotated:
+        """Return the image and its annotations without ids."""
         connected = self.options.regions != "class"
         find_rows = _with_polygons if self.options.polygons else _with_run_lengths
         rows = find_rows(mask.pixels, connected=connected, options=self.options)
@@ -79,7 +80,7 @@ class _CocoWriter(Writer):
         return _Annotated(json.dumps(entry)[1:], [json.dumps(row)[1:] for row in rows])
 
     def add(self, converted: _Annotated) -> None:
-        """Number the image and its annotations, and write these."""
+        """Assign ids to the image and its annotations, and write the annotations."""
         image = len(self.images) + 1
         self.images.append(f'{{"id": {image}, {converted.entry}')
         for row in converted.annotations:
@@ -100,8 +101,8 @@ def _with_run_lengths(
         for rows, columns in ndimage.find_objects(regions.numbers)
     ]
     return [
-        _annotation(place, {"size": [height, width], "counts": text}, area, box)
-        for place, text, area, box in zip(
+        _annotation(class_index, {"size": [height, width], "counts": text}, area, box)
+        for class_index, text, area, box in zip(
             regions.classes.tolist(), texts, areas, boxes, strict=True
         )
     ]
@@ -116,19 +117,19 @@ def _with_polygons(
     )
     for shape in shapes:
         segmentation = [without_holes(part).ravel().tolist() for part in shape.parts]
-        rows.append(_annotation(shape.place, segmentation, shape.area, shape.box))
+        rows.append(_annotation(shape.class_index, segmentation, shape.area, shape.box))
     return rows
 
 
 def _annotation(
-    place: int, segmentation: object, area: int, box: tuple[int, int, int, int]
+    class_index: int, segmentation: object, area: int, box: tuple[int, int, int, int]
 ) -> dict[str, Any]:
     return {
-        "category_id": place + 1,
+        "category_id": class_index + 1,
         "segmentation": segmentation,
         "area": area,
         "bbox": list(box),
-        # A crowd is a region that evaluation passes over and most training leaves out; COCO's own
-        # regions of 'stuff' are none.
+        # Crowd regions are ignored in evaluation and in most training; COCO's own 'stuff'
+        # annotations are not crowds.
         "iscrowd": 0,
     }

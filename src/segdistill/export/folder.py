@@ -1,4 +1,4 @@
-"""Exporting the masks of a folder, in bounded memory."""
+"""Export of a folder of masks in bounded memory."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from segdistill.export.formats import ExportFormat
 from segdistill.export.masks import MaskFile, check_size, read_mask
 from segdistill.export.options import ExportOptions
 from segdistill.export.regions import find_regions
-from segdistill.export.writing import ReadMask, Target, Writer
+from segdistill.export.writing import LoadedMask, Target, Writer
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.labels import VOID
@@ -25,21 +25,20 @@ from segdistill.progress import progress_bar
 
 @dataclass
 class ExportedMasks:
-    """What was exported.
+    """The result of an export.
 
     Attributes:
         path: the file or folder that was written.
-        beside: another file that matters: the labelling configuration, the list of classes.
-        written: number of masks exported.
-        skipped: masks that could not be.
-        small_regions: number of regions that were too small: they joined a neighbour, or were left
-            out.
-        small_pixels: number of their pixels.
-        pixels: of all masks exported.
+        sidecar: the sidecar file, such as a labelling configuration or a list of classes.
+        written: number of exported masks.
+        skipped: masks that could not be exported.
+        small_regions: number of small regions that were merged into a neighbour or dropped.
+        small_pixels: number of pixels in these regions.
+        pixels: number of pixels in all exported masks.
     """
 
     path: Path
-    beside: Path | None = None
+    sidecar: Path | None = None
     written: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
     small_regions: int = 0
@@ -48,12 +47,12 @@ class ExportedMasks:
 
     @property
     def small_share(self) -> float:
-        """Share of the pixels that lay in regions that were too small, from 0 to 1."""
+        """Share of the pixels in small regions, 0..1."""
         return self.small_pixels / max(self.pixels, 1)
 
 
 def default_path(masks: Path, name: str, export_format: ExportFormat) -> Path:
-    """Return where an export goes if nothing is said.
+    """Return the default output path of an export.
 
     Example:
         >>> from segdistill.export.formats import FORMATS
@@ -65,34 +64,33 @@ def default_path(masks: Path, name: str, export_format: ExportFormat) -> Path:
 
 
 def check_target(masks: Path, target: Target, export_format: ExportFormat) -> None:
-    """Check, before anything is read, that an export can be written.
+    """Check that an export can be written, before any mask is read.
 
     Args:
         masks: folder of the masks.
-        target: what is to be written.
-        export_format: how.
+        target: the target of the export.
+        export_format: the format.
 
     Raises:
-        UserError: the ending is wrong, something exists already, or the export would lie among
-            the masks.
+        UserError: the suffix is wrong, the output exists, or it is inside the mask folder.
     """
     path = target.path
     if export_format.suffixes and path.suffix not in export_format.suffixes:
         raise UserError(f"--out {path}: must end in {' or '.join(export_format.suffixes)}")
     if export_format.suffixes and path.is_dir():
-        raise UserError(f"--out {path}: is a folder; give a file")
+        raise UserError(f"--out {path}: is a folder; this format needs a file")
     if not export_format.suffixes and path.exists() and not path.is_dir():
-        raise UserError(f"--out {path}: is a file; give a folder")
+        raise UserError(f"--out {path}: is a file; this format needs a folder")
     if path.resolve().is_relative_to(masks.resolve()):
-        raise UserError(f"--out {path}: lies among the masks; choose another place")
+        raise UserError(f"--out {path}: is inside the mask folder; choose another path")
     if target.options.overwrite:
         return
     if path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path}: is not empty; add --overwrite or choose another --out")
-    beside = export_format.beside(target) if export_format.beside else path
-    for each in (path, beside):
+    sidecar = export_format.sidecar(target) if export_format.sidecar else path
+    for each in (path, sidecar):
         if each.exists() and not each.is_dir():
-            raise UserError(f"{each}: exists already; add --overwrite or choose another --out")
+            raise UserError(f"{each}: already exists; add --overwrite or choose another --out")
 
 
 def export_files(
@@ -105,31 +103,31 @@ def export_files(
 ) -> ExportedMasks:
     """Export masks.
 
-    Threads read and convert ahead of the writing, a few masks at a time.
+    Worker threads read and convert a few masks ahead of the writer.
 
     Args:
-        target: what is to be written, and of which masks.
-        export_format: how.
-        classes: of the masks, and where their values go.
-        with_images: a mask without an image is skipped.
+        target: the target and its masks.
+        export_format: the format.
+        classes: the exported classes.
+        with_images: skip masks without an image.
         progress: show a progress bar.
 
     Raises:
-        UserError: nothing can be exported, with ``strict`` a mask cannot be, or the target cannot
-            be written.
+        UserError: no mask can be exported, or any cannot with ``strict``, or the target cannot be
+            written.
     """
-    beside = export_format.beside(target) if export_format.beside else None
-    done = ExportedMasks(target.path, beside)
+    sidecar = export_format.sidecar(target) if export_format.sidecar else None
+    done = ExportedMasks(target.path, sidecar)
     with export_format.open(target) as writer:
 
         def convert(file: MaskFile) -> _Converted | SkippedImage:
             try:
                 mask = _exported_mask(file, classes, with_images=with_images)
                 pixels = mask.pixels.size
-                if "min_region" not in export_format.takes:
+                if "min_region" not in export_format.supported_options:
                     return _Converted(writer.convert(mask), 0, 0, pixels)
                 cleaned, regions, small = _without_small_regions(mask.pixels, target.options)
-                return _Converted(writer.convert(ReadMask(file, cleaned)), regions, small, pixels)
+                return _Converted(writer.convert(LoadedMask(file, cleaned)), regions, small, pixels)
             except UserError as error:
                 return SkippedImage(ImageFile(file.path, file.name), str(error))
 
@@ -142,19 +140,19 @@ def export_files(
         if not done.written:
             first = done.skipped[0].reason
             raise UserError(
-                f"none of {len(target.masks)} masks can be exported; the first: {first}"
+                f"none of the {len(target.masks)} masks can be exported; first error: {first}"
             )
     return done
 
 
 class _Converted(NamedTuple):
-    """A mask on its way to its format.
+    """A converted mask.
 
     Attributes:
-        content: what the writer made of it.
-        small_regions: number of regions that were too small.
-        small_pixels: number of their pixels.
-        pixels: of the mask.
+        content: output of the writer's ``convert``.
+        small_regions: number of small regions.
+        small_pixels: number of pixels in small regions.
+        pixels: number of pixels of the mask.
     """
 
     content: object
@@ -166,12 +164,12 @@ class _Converted(NamedTuple):
 def _without_small_regions(
     mask: NDArray[np.uint8], options: ExportOptions
 ) -> tuple[NDArray[np.uint8], int, int]:
-    """Return a mask without small regions, their number and that of their pixels."""
+    """Return a mask without small regions, the number of these, and their number of pixels."""
     smallest = min_pixels(options.min_region, *mask.shape)
     cleaned, regions, pixels = absorbed(mask, smallest)
     found = find_regions(cleaned, connected=True)
     areas = np.bincount(found.numbers.ravel(), minlength=len(found.classes) + 1)
-    # What lies alone among pixels that are not exported has no neighbour to join.
+    # Regions surrounded by pixels that are not exported have no neighbour to merge with.
     alone = areas < max(smallest, options.min_area)
     alone[0] = False
     cleaned = np.where(alone[found.numbers], np.uint8(VOID), cleaned)
@@ -199,13 +197,13 @@ def _take(
         done.skipped.append(result)
 
 
-def _exported_mask(file: MaskFile, classes: ExportClasses, *, with_images: bool) -> ReadMask:
-    """Return a mask in the places of the classes that are exported."""
+def _exported_mask(file: MaskFile, classes: ExportClasses, *, with_images: bool) -> LoadedMask:
+    """Read a mask and map it to exported class indices."""
     if leads_nowhere(file.path):
         raise UserError(f"{file.path}: {LEADS_NOWHERE}")
     if with_images and file.image is None:
-        raise UserError(f"{file.path}: has no image of its name among those given")
+        raise UserError(f"{file.path}: no image with the same name found in --images")
     mask = read_mask(file.path, classes.written)
     if file.image is not None:
         check_size(mask, file.image)
-    return ReadMask(file, classes.places[mask])
+    return LoadedMask(file, classes.class_indices[mask])

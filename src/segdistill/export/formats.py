@@ -1,4 +1,4 @@
-"""The formats of an export: one row each."""
+"""Registry of the export formats."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,25 +17,25 @@ from segdistill.export.yolo import DATA_FILE, open_yolo
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A format that masks can be exported to.
+    """An export format.
 
     Attributes:
-        open: opens what is to be written; gives the writer of the masks.
-        takes: options that matter to this format alone or to some.
-        suffixes: endings that the file may have, the usual first; none for a folder.
-        needs_images: whether the images must be given.
-        beside: a file that tells that an export is there: beside the file, or in the folder.
+        open: opens the target and yields the writer.
+        supported_options: format-specific options that this format supports.
+        suffixes: allowed file suffixes, the default first; empty for a folder.
+        needs_images: whether the format needs the images.
+        sidecar: returns the path of the sidecar file, which marks an existing export.
     """
 
     open: Callable[[Target], AbstractContextManager[Writer]]
-    takes: frozenset[str]
+    supported_options: frozenset[str]
     suffixes: tuple[str, ...] = ()
     needs_images: bool = False
-    beside: Callable[[Target], Path] | None = None
+    sidecar: Callable[[Target], Path] | None = None
 
 
 REGIONS = ("min_region", "min_area")
-"""Options of formats that list regions rather than pixels."""
+"""Options of formats that store regions instead of pixel masks."""
 
 FORMATS: dict[FormatName, ExportFormat] = {
     "coco": ExportFormat(
@@ -44,21 +44,21 @@ FORMATS: dict[FormatName, ExportFormat] = {
     "yolo": ExportFormat(
         open_yolo,
         frozenset({*REGIONS, "simplify", "split", "copy_images"}),
-        beside=lambda target: target.path / DATA_FILE,
+        sidecar=lambda target: target.path / DATA_FILE,
     ),
     "label-studio": ExportFormat(
         open_label_studio,
         frozenset({"regions", *REGIONS, "image_url_prefix"}),
         (".json",),
         needs_images=True,
-        beside=configuration_path,
+        sidecar=configuration_path,
     ),
     "voc": ExportFormat(
         open_voc,
         frozenset({"copy_images"}),
-        beside=lambda target: target.path / LABEL_MAP,
+        sidecar=lambda target: target.path / LABEL_MAP,
     ),
-    "cvat": ExportFormat(open_cvat, frozenset(), (".zip",), beside=task_labels_path),
+    "cvat": ExportFormat(open_cvat, frozenset(), (".zip",), sidecar=task_labels_path),
     "geojson": ExportFormat(
         open_geojson,
         frozenset({"regions", *REGIONS, "simplify"}),
@@ -69,21 +69,21 @@ FORMATS: dict[FormatName, ExportFormat] = {
 
 
 def chosen_format(name: str, options: ExportOptions, *, images: bool) -> ExportFormat:
-    """Return a format, and check that all that is asked for matters to it.
+    """Return a format, and check that it supports the options.
 
     Args:
-        name: of the format.
-        options: what is asked for.
-        images: whether the images are given.
+        name: name of the format.
+        options: export options.
+        images: whether images are given.
 
     Raises:
-        UserError: there is no such format, it takes no such option, or it lacks the images.
+        UserError: the format is unknown, does not support an option, or needs the images.
 
     Example:
         >>> chosen_format("voc", ExportOptions(polygons=True), images=False)
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: --polygons: not for --format voc, but for coco
+        segdistill.errors.UserError: --polygons: not supported by --format voc, only by coco
     """
     each = next((FORMATS[known] for known in FORMATS if known == name), None)
     if each is None:
@@ -91,12 +91,16 @@ def chosen_format(name: str, options: ExportOptions, *, images: bool) -> ExportF
     general = {"strict", "overwrite"}
     for field in fields(options):
         asked = getattr(options, field.name) != field.default
-        if asked and field.name not in each.takes | general:
-            takers = [taker for taker, other in FORMATS.items() if field.name in other.takes]
+        if asked and field.name not in each.supported_options | general:
+            takers = [
+                taker for taker, other in FORMATS.items() if field.name in other.supported_options
+            ]
             flag = f"--{field.name.replace('_', '-')}"
-            raise UserError(f"{flag}: not for --format {name}, but for {', '.join(takers)}")
+            raise UserError(
+                f"{flag}: not supported by --format {name}, only by {', '.join(takers)}"
+            )
     if each.needs_images and not images:
-        raise UserError(f"--format {name}: needs --images, the images that were segmented")
+        raise UserError(f"--format {name}: needs the segmented images; add --images")
     if options.copy_images and not images:
-        raise UserError("--copy-images: needs --images, the images that were segmented")
+        raise UserError("--copy-images: needs the segmented images; add --images")
     return each

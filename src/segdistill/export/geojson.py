@@ -1,4 +1,4 @@
-"""GeoJSON (RFC 7946) of georeferenced images: polygons in longitude and latitude, WGS 84."""
+"""GeoJSON (RFC 7946) of georeferenced images: polygons in WGS 84 longitude and latitude."""
 
 import contextlib
 import json
@@ -13,35 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError, missing_extra
-from segdistill.export.classes import hexadecimal
-from segdistill.export.masks import is_upright, misfit
+from segdistill.export.classes import css_hex
+from segdistill.export.masks import is_upright, size_mismatch
 from segdistill.export.polygons import Ring, ring_area
 from segdistill.export.shapes import Shape, find_shapes
-from segdistill.export.writing import ReadMask, Target, TextItems, Writer, open_text
+from segdistill.export.writing import JsonListWriter, LoadedMask, Target, Writer, open_text
 from segdistill.model.description import SegmentClass
 
 WGS84 = "EPSG:4326"
 DIGITS = 9
-"""Decimal places of degrees: a tenth of a millimetre."""
+"""Decimal class_indices of degrees: about a tenth of a millimetre."""
 
-LONGEST_EDGE = 256
-"""Pixels between corners, so that straight edges stay near what they become on the globe."""
+MAX_EDGE_LENGTH = 256
+"""Maximum edge length in pixels, so that reprojected edges stay close to their true course."""
 
-FARTHEST = 1e9
-"""No map's coordinates are larger; PROJ can search for ever where they are."""
+MAX_COORDINATE = 1e9
+"""Larger coordinates are invalid, and PROJ may never return on them."""
 
-# Python's filters of warnings are one for all threads.
+# Warning filters are shared by all threads.
 _OPENING = threading.Lock()
 
 Position = tuple[float, float]
 
 
 class Georeference(NamedTuple):
-    """Where an image lies.
+    """The georeference of an image.
 
     Attributes:
-        crs: its coordinate reference system, as rasterio has it.
-        matrix: from (x, y, 1) in pixels to the system's coordinates, shape (2, 3).
+        crs: rasterio's coordinate reference system.
+        matrix: affine transform from (x, y, 1) in pixels to CRS coordinates, shape (2, 3).
         size: height and width of the image.
     """
 
@@ -61,49 +61,48 @@ def open_geojson(target: Target) -> Iterator[Writer]:
         raise UserError(f"--format geojson: {missing_extra('rasterio', 'geo')}")
     with open_text(target.path) as file:
         file.write('{"type": "FeatureCollection", "features": [')
-        yield _GeoJsonWriter(target, TextItems(file))
+        yield _GeoJsonWriter(target, JsonListWriter(file))
         file.write("\n]}\n")
 
 
 def read_georeference(path: Path) -> Georeference:
-    """Read where an image lies, from itself or from a file beside it that GDAL knows.
+    """Read the georeference of an image, from the file or from a sidecar file that GDAL supports.
 
     Raises:
-        UserError: it does not say, or its pixels are turned by their EXIF orientation.
+        UserError: the image has no georeference, or has an EXIF rotation.
     """
     import rasterio  # noqa: PLC0415 - an extra, and heavy
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError  # noqa: PLC0415
 
     if not is_upright(path):
-        raise UserError(f"{path}: its EXIF orientation turns it, so that it has no place on a map")
+        raise UserError(f"{path}: is rotated by its EXIF orientation and cannot be georeferenced")
     try:
         with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as image:
                 crs, transform, size = image.crs, image.transform, image.shape
     except RasterioIOError as error:
-        raise UserError(f"{path}: cannot be read as a map ({error})") from error
+        raise UserError(f"{path}: cannot be read by rasterio ({error})") from error
     if crs is None or transform.is_identity:
         raise UserError(
-            f"{path}: has no georeference, so it cannot go into GeoJSON; leave this image out"
-            " (segment only the GeoTIFFs) or use --format coco"
+            f"{path}: has no georeference, which GeoJSON needs; segment only the GeoTIFFs, or use"
+            " --format coco"
         )
     return Georeference(crs, np.array(transform[:6]).reshape(2, 3), size)
 
 
-def densified(ring: Ring, longest: int = LONGEST_EDGE) -> NDArray[np.number]:
-    """Return a ring with corners added wherever a long edge crosses a line of a grid.
+def densify(ring: Ring, spacing: int = MAX_EDGE_LENGTH) -> NDArray[np.number]:
+    """Return a ring with vertices added to long edges.
 
-    A slanted edge is divided into equal parts.
-
-    Regions that share an edge so share its corners.
+    Horizontal and vertical edges are split at grid lines, slanted edges into equal parts, so that
+    regions that share an edge also share its new vertices.
 
     Args:
-        ring: shape (corners, 2).
-        longest: distance of the grid's lines, in pixels.
+        ring: vertices, shape (vertices, 2).
+        spacing: grid spacing in pixels.
 
     Example:
-        >>> densified(np.array([[1, 0], [5, 0], [5, 1], [1, 1]]), longest=2).tolist()
+        >>> densify(np.array([[1, 0], [5, 0], [5, 1], [1, 1]]), spacing=2).tolist()
         [[1, 0], [2, 0], [4, 0], [5, 0], [5, 1], [4, 1], [2, 1], [1, 1]]
     """
     ends = np.roll(ring, -1, axis=0)
@@ -111,64 +110,64 @@ def densified(ring: Ring, longest: int = LONGEST_EDGE) -> NDArray[np.number]:
     for here, there in zip(ring, ends, strict=True):
         pieces.append(here[None])
         if (here != there).all():
-            # Neighbours divide a common edge alike, whichever way they run.
-            parts = -(-int(np.abs(there - here).max()) // longest)
+            # The same vertices in both directions, so that neighbours stay aligned.
+            parts = -(-int(np.abs(there - here).max()) // spacing)
             ways = np.arange(1, parts)[:, None] / parts
             pieces.append(here + ways * (there - here))
             continue
         axis = int(here[1] != there[1])
         low, high = sorted((int(here[axis]), int(there[axis])))
-        lines = np.arange((low // longest + 1) * longest, high, longest)
+        lines = np.arange((low // spacing + 1) * spacing, high, spacing)
         between = np.repeat(here[None], len(lines), axis=0)
         between[:, axis] = lines if here[axis] < there[axis] else lines[::-1]
         pieces.append(between)
     return np.concatenate(pieces)
 
 
-def on_the_globe(shapes: Sequence[Shape], place: Georeference) -> list[dict[str, Any]]:
+def to_wgs84(shapes: Sequence[Shape], georeference: Georeference) -> list[dict[str, Any]]:
     """Return regions as GeoJSON geometries.
 
-    Rings around run anticlockwise, those of holes clockwise, as the RFC asks for; what crosses the
-    180th meridian is cut there.
+    Exterior rings are anticlockwise and holes clockwise, as the RFC requires. Geometries are split
+    at the 180th meridian.
 
     Args:
         shapes: regions of an image.
-        place: where it lies.
+        georeference: georeference of the image.
 
     Raises:
-        UserError: the coordinates cannot be brought to longitude and latitude.
+        UserError: the coordinates cannot be converted to longitude and latitude.
     """
     from rasterio.warp import transform_geom  # noqa: PLC0415 - an extra, and heavy
 
     geometries = [
-        _geometry([_placed(part, place.matrix) for part in each.parts]) for each in shapes
+        _geometry([_to_crs(part, georeference.matrix) for part in each.parts]) for each in shapes
     ]
     try:
-        # All at once: to prepare takes far longer than each of them.
-        turned = transform_geom(place.crs, WGS84, geometries)
+        # All at once: setting up the transform takes far longer than applying it.
+        reprojected = transform_geom(georeference.crs, WGS84, geometries)
     except Exception as error:
-        # Those of GDAL have no class that rasterio makes public.
+        # rasterio has no public class for GDAL errors.
         raise UserError(
-            "its coordinate reference system cannot be brought to longitude and latitude"
+            "its coordinate reference system cannot be converted to longitude and latitude"
         ) from error
-    return [_oriented(each) for each in turned]
+    return [_oriented(each) for each in reprojected]
 
 
 def feature(
     each: SegmentClass, shape: Shape, geometry: dict[str, Any], source: str
 ) -> dict[str, Any]:
-    """Return a region with what is known of it.
+    """Return a region as a GeoJSON feature.
 
     Args:
-        each: its class.
-        shape: in pixels.
-        geometry: on the globe.
+        each: class of the region.
+        shape: the region in pixels.
+        geometry: the region in longitude and latitude.
         source: name of the image.
     """
     properties = {
         "class": each.index,
         "name": each.name,
-        "colour": hexadecimal(each.colour),
+        "colour": css_hex(each.colour),
         "source": source,
         "pixels": shape.area,
     }
@@ -176,31 +175,31 @@ def feature(
 
 
 class _GeoJsonWriter(Writer):
-    def __init__(self, target: Target, features: TextItems) -> None:
+    def __init__(self, target: Target, features: JsonListWriter) -> None:
         self.classes = target.classes
         self.options = target.options
         self.features = features
 
-    def convert(self, mask: ReadMask) -> list[str]:
-        """Return the features, as JSON."""
+    def convert(self, mask: LoadedMask) -> list[str]:
+        """Return the features as JSON."""
         image = mask.file.image
         if image is None:
             raise UserError(f"{mask.file.path}: has no image")
-        place = read_georeference(image.path)
-        if mask.pixels.shape != place.size:
-            raise misfit(mask.pixels, image.path, place.size)
+        georeference = read_georeference(image.path)
+        if mask.pixels.shape != georeference.size:
+            raise size_mismatch(mask.pixels, image.path, georeference.size)
         connected = self.options.regions != "class"
         area = self.options.min_area
         shapes = find_shapes(
             mask.pixels, connected=connected, min_area=area, simplify=self.options.simplify
         )
         try:
-            geometries = on_the_globe(shapes, place)
+            geometries = to_wgs84(shapes, georeference)
         except UserError as error:
             raise UserError(f"{image.path}: {error}") from error
         source = mask.file.image_name
         return [
-            json.dumps(feature(self.classes[shape.place], shape, geometry, source))
+            json.dumps(feature(self.classes[shape.class_index], shape, geometry, source))
             for shape, geometry in zip(shapes, geometries, strict=True)
         ]
 
@@ -210,16 +209,16 @@ class _GeoJsonWriter(Writer):
             self.features.add(row)
 
 
-def _placed(part: Sequence[Ring], matrix: NDArray[np.float64]) -> list[list[Position]]:
-    """Return a polygon's rings in the coordinates of a map, closed."""
+def _to_crs(part: Sequence[Ring], matrix: NDArray[np.float64]) -> list[list[Position]]:
+    """Return the closed rings of a polygon in CRS coordinates."""
     rings = []
     for ring in part:
-        corners = densified(ring)
+        corners = densify(ring)
         points = np.column_stack([corners, np.ones(len(corners))])  # (corners, 2) -> (corners, 3)
-        placed = points @ matrix.T  # (corners, 3) x (3, 2)
-        if not (np.abs(placed) < FARTHEST).all():
-            raise UserError("its georeference makes no sense")
-        rings.append([(x, y) for x, y in np.concatenate([placed, placed[:1]]).tolist()])
+        transformed = points @ matrix.T  # (corners, 3) x (3, 2)
+        if not (np.abs(transformed) < MAX_COORDINATE).all():
+            raise UserError("invalid georeference")
+        rings.append([(x, y) for x, y in np.concatenate([transformed, transformed[:1]]).tolist()])
     return rings
 
 
@@ -230,7 +229,7 @@ def _geometry(polygons: list[list[list[Position]]]) -> dict[str, Any]:
 
 
 def _oriented(geometry: dict[str, Any]) -> dict[str, Any]:
-    """Return a geometry rounded, its rings running as they should."""
+    """Return a geometry with rounded coordinates and correctly oriented rings."""
     found = geometry["coordinates"]
     polygons = found if geometry["type"] == "MultiPolygon" else [found]
     return _geometry([_oriented_polygon(polygon) for polygon in polygons])
@@ -241,7 +240,7 @@ def _oriented_polygon(polygon: Sequence[Sequence[Position]]) -> list[list[Positi
     for number, positions in enumerate(polygon):
         ring = np.round(np.array(positions, np.float64), DIGITS)
         if not (np.isfinite(ring).all() and (np.abs(ring) <= (180, 90)).all()):
-            raise UserError("does not lie within longitudes -180 to 180 and latitudes -90 to 90")
+            raise UserError("coordinates outside longitude -180 to 180 and latitude -90 to 90")
         anticlockwise = ring_area(ring) > 0
         rings.append((ring if anticlockwise == (number == 0) else ring[::-1]).tolist())
     return rings

@@ -1,4 +1,4 @@
-"""Label Studio's tasks with predictions for its brush, and the labelling configuration."""
+"""Label Studio: tasks with brush predictions, and the labelling configuration."""
 
 import contextlib
 import json
@@ -8,27 +8,27 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from segdistill.export.classes import check_distinct, hexadecimal
-from segdistill.export.regions import cut_out, find_regions
+from segdistill.export.classes import check_distinct, css_hex
+from segdistill.export.regions import find_regions, iterate_regions
 from segdistill.export.run_lengths import brush_bytes
-from segdistill.export.writing import ReadMask, Target, TextItems, Writer, open_text
+from segdistill.export.writing import JsonListWriter, LoadedMask, Target, Writer, open_text
 from segdistill.files import write_text_atomically
 from segdistill.model.description import SegmentClass
 from segdistill.version import __version__
 
 LOCAL_FILES = "/data/local-files/?d="
-"""Where Label Studio serves files of its own disk."""
+"""URL prefix under which Label Studio serves local files."""
 
 FROM_NAME, TO_NAME, DATA_NAME = "label", "image", "image"
 
 
 def configuration_path(target: Target) -> Path:
-    """Return where the labelling configuration goes."""
+    """Return the path of the labelling configuration."""
     return target.path.with_suffix(".xml")
 
 
 def configuration(classes: Sequence[SegmentClass]) -> str:
-    """Return the labelling configuration, as XML.
+    """Return the labelling configuration as XML.
 
     Example:
         >>> print(configuration([SegmentClass(0, "a < b", (255, 0, 0))]), end="")
@@ -40,7 +40,7 @@ def configuration(classes: Sequence[SegmentClass]) -> str:
         </View>
     """
     labels = [
-        f'    <Label value={quoteattr(each.name)} background="{hexadecimal(each.colour)}"/>'
+        f'    <Label value={quoteattr(each.name)} background="{css_hex(each.colour)}"/>'
         for each in classes
     ]
     lines = [
@@ -56,7 +56,7 @@ def configuration(classes: Sequence[SegmentClass]) -> str:
 
 @contextlib.contextmanager
 def open_label_studio(target: Target) -> Iterator[Writer]:
-    """Yield a writer of one JSON file; the configuration is written beside it.
+    """Yield a writer of one JSON file; the configuration is written next to it.
 
     Raises:
         UserError: two classes have the same name.
@@ -64,26 +64,26 @@ def open_label_studio(target: Target) -> Iterator[Writer]:
     check_distinct(target.classes)
     with open_text(target.path) as file:
         file.write("[")
-        yield _LabelStudioWriter(target, TextItems(file))
+        yield _LabelStudioWriter(target, JsonListWriter(file))
         file.write("\n]\n")
         write_text_atomically(configuration_path(target), configuration(target.classes))
 
 
 class _LabelStudioWriter(Writer):
-    def __init__(self, target: Target, tasks: TextItems) -> None:
+    def __init__(self, target: Target, tasks: JsonListWriter) -> None:
         self.classes = target.classes
         self.options = target.options
         self.tasks = tasks
 
-    def convert(self, mask: ReadMask) -> str:
-        """Return the task, as JSON."""
+    def convert(self, mask: LoadedMask) -> str:
+        """Return the task as JSON."""
         connected = self.options.regions == "connected"
         regions = find_regions(mask.pixels, connected=connected, min_area=self.options.min_area)
         height, width = mask.pixels.shape
         results = []
-        for each in cut_out(regions):
+        for each in iterate_regions(regions):
             rle = brush_bytes(each.pixels, each.top, each.left, (height, width))
-            name = self.classes[each.place].name
+            name = self.classes[each.class_index].name
             results.append(_result(each.number, list(rle), name, (height, width)))
         prefix = self.options.image_url_prefix
         link = (LOCAL_FILES if prefix is None else prefix) + quote(mask.file.image_name)

@@ -1,4 +1,4 @@
-"""The masks of a folder, and the images that they were made of."""
+"""The masks of a folder and their images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.errors import UserError
-from segdistill.images.finding import ImageFile, find_all, picture_names, search_folder
+from segdistill.images.finding import ImageFile, find_all, output_names, search_folder
 from segdistill.images.labels import VOID, read_labels
 
 SUFFIXES = (".png", ".tif")
 UPRIGHT = 1
-"""The EXIF orientation of an image whose first row is its top."""
+"""EXIF orientation of an image that is not rotated or mirrored."""
 
 _ORIENTATION = 0x0112
-_ON_THEIR_SIDE = frozenset([5, 6, 7, 8])
+_TRANSPOSED = frozenset([5, 6, 7, 8])
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask that was found.
+    """A mask file.
 
     Attributes:
-        path: where it lies.
-        name: its path relative to the folder of masks; ends in ``.png`` or, of GeoTIFFs, ``.tif``.
-        image: what it was made of, if the images were given.
+        path: path of the mask.
+        name: path relative to the mask folder; ends in ``.png``, or ``.tif`` for GeoTIFFs.
+        image: the segmented image, if images were given.
     """
 
     path: Path
@@ -36,12 +36,12 @@ class MaskFile:
 
     @property
     def stem(self) -> str:
-        """The name without its ending, with ``/`` between folders."""
+        """The POSIX name without its suffix."""
         return self.name.with_suffix("").as_posix()
 
     @property
     def image_name(self) -> str:
-        """The image's relative name; the mask's own where the image is not known."""
+        """The relative name of the image, or of the mask if the image is not known."""
         return (self.image or self).name.as_posix()
 
 
@@ -49,32 +49,30 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
     """List the masks of a folder, each with its image.
 
     Args:
-        folder: that ``segdistill segment`` wrote to.
-        images: sources that were segmented, if they matter.
+        folder: output folder of ``segdistill segment``.
+        images: the segmented images, if needed.
 
     Returns:
-        The masks, sorted by name; one whose image is not there has none.
+        The masks, sorted by name; ``image`` is ``None`` if the image is missing.
 
     Raises:
-        UserError: no mask is there, or no image.
+        UserError: there are no masks, or none of them has an image.
     """
     found = [each for each in search_folder(folder).images if each.path.suffix in SUFFIXES]
     if not found:
-        raise UserError(
-            f"{folder}: no masks there; give the folder that `segdistill segment` wrote"
-        )
+        raise UserError(f"{folder}: no masks found; pass the output folder of `segdistill segment`")
     known = {} if images is None else by_mask_name(find_all(images))
     masks = [MaskFile(each.path, each.name, known.get(each.name)) for each in found]
     if images is not None and not any(mask.image for mask in masks):
         raise UserError(
-            f"{', '.join(map(str, images))}: none of {len(masks)} masks, such as {masks[0].name},"
-            " has an image there; give what was segmented"
+            f"{', '.join(map(str, images))}: no images found for the {len(masks)} masks"
+            f" (e.g. {masks[0].name}); pass the images that were segmented"
         )
     return sorted(masks, key=lambda mask: mask.name.as_posix())
 
 
 def by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
-    """Return images by the names of the masks that are made of them.
+    """Return images by the names of their masks.
 
     Example:
         >>> images = [ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")]
@@ -83,8 +81,8 @@ def by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
     """
     from segdistill.inference.folder import mask_names  # noqa: PLC0415 - takes seconds
 
-    # A mask of a GeoTIFF may also be a PNG: of an older version, or made elsewhere.
-    names = (*mask_names(images), *picture_names(images))
+    # Masks of GeoTIFFs may be PNGs, from an older version or another program.
+    names = (*mask_names(images), *output_names(images))
     return dict(zip(names, (*images, *images), strict=True))
 
 
@@ -92,58 +90,58 @@ def read_mask(path: Path, classes: int) -> NDArray[np.uint8]:
     """Read a mask.
 
     Args:
-        path: of a palette PNG or a GeoTIFF.
-        classes: number of classes that it was written with.
+        path: a palette PNG or GeoTIFF.
+        classes: number of classes in the mask.
 
     Returns:
-        Class indices, 255 where nothing is known, shape (height, width).
+        Class indices, 255 for no data, shape (height, width).
 
     Raises:
-        UserError: it is damaged, or holds other values.
+        UserError: the file is damaged, or contains other values.
     """
     mask = read_labels(path)
     beyond = mask[(mask >= classes) & (mask != VOID)]
     if beyond.size:
         raise UserError(
-            f"{path}: holds the value {beyond.max()}, but the masks have {classes} classes"
+            f"{path}: contains the value {beyond.max()}, but the masks have {classes} classes"
         )
     return mask.astype(np.uint8)
 
 
 def check_size(mask: NDArray[np.uint8], image: ImageFile) -> None:
-    """Check that a mask has the size of its image, upright; only the image's head is read.
+    """Check that a mask has the size of its image; only the image header is read.
 
-    Images that Pillow does not know, such as those of many bands, pass.
+    Images that Pillow cannot open, such as multi-band rasters, are not checked.
 
     Raises:
-        UserError: it has not.
+        UserError: the sizes differ.
     """
     head = _size_and_orientation(image.path)
     if head is None:
         return
     (width, height), orientation = head
-    if orientation in _ON_THEIR_SIDE:
+    if orientation in _TRANSPOSED:
         width, height = height, width
     if mask.shape != (height, width):
-        raise misfit(mask, image.path, (height, width))
+        raise size_mismatch(mask, image.path, (height, width))
 
 
-def misfit(mask: NDArray[np.uint8], path: Path, size: tuple[int, int]) -> UserError:
-    """Return the error for a mask that has not the size of its image.
+def size_mismatch(mask: NDArray[np.uint8], path: Path, size: tuple[int, int]) -> UserError:
+    """Return the error for a mask whose size differs from its image.
 
     Args:
-        mask: shape (height, width).
-        path: of the image.
-        size: its height and width.
+        mask: mask, shape (height, width).
+        path: path of the image.
+        size: height and width of the image.
     """
     return UserError(
         f"{path}: {size[1]} x {size[0]} pixels, but its mask has"
-        f" {mask.shape[1]} x {mask.shape[0]}; give what was segmented"
+        f" {mask.shape[1]} x {mask.shape[0]}; pass the images that were segmented"
     )
 
 
 def is_upright(path: Path) -> bool:
-    """Return whether an image is not turned by its EXIF orientation, as far as Pillow can tell."""
+    """Return whether an image has no EXIF rotation or mirroring, as far as Pillow can tell."""
     head = _size_and_orientation(path)
     return head is None or head[1] == UPRIGHT
 
@@ -154,5 +152,5 @@ def _size_and_orientation(path: Path) -> tuple[tuple[int, int], int] | None:
             return image.size, int(image.getexif().get(_ORIENTATION, UPRIGHT))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - Pillow's readers report damage with errors of many classes
+    except Exception:  # noqa: BLE001 - Pillow raises many error types for damaged files
         return None

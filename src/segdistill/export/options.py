@@ -1,4 +1,4 @@
-"""What can be chosen about an export."""
+"""Options of an export."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,22 +14,22 @@ RegionsName = Literal["connected", "class"]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How to export masks; which of these a format takes is said in ``formats.py``.
+    """Options of an export; ``formats.py`` lists the ones that each format supports.
 
     Attributes:
-        regions: what counts as one region: the pixels of a class that are ``connected`` (by their
-            sides), or all pixels of a ``class`` in an image. By default the format decides.
-        polygons: write polygons where the format also knows run-length encoding.
-        min_region: share of the image that a connected region needs, from 0 to below 1; smaller
-            ones join the neighbour with the longest common border, or are left out if there is
-            none. 0 keeps all.
-        min_area: leave out regions of fewer pixels.
-        simplify: tolerance of polygons, in pixels: corners that change less are left out, and
-            neighbours keep their common borders. 0 follows the edges of pixels.
-        split: share of the images to validate on, from 0 to below 1 (YOLO), by their names. Images
-            that lie in folders called ``train`` and ``val`` stay there.
-        image_url_prefix: what comes before an image's name in a link to it.
-        copy_images: copy images beside the labels, where they are linked otherwise.
+        regions: ``connected`` for one region per 4-connected component, ``class`` for one per class
+            and image. The default depends on the format.
+        polygons: write polygons instead of run-length encodings.
+        min_region: minimum size of a connected region as a share of the image, 0 <= share < 1.
+            Smaller regions are merged into the neighbour with the longest shared border, or dropped
+            if there is none. 0 keeps all.
+        min_area: drop regions with fewer pixels.
+        simplify: polygon tolerance in pixels; neighbours keep their shared borders. 0 follows the
+            pixel edges.
+        split: share of the validation set (YOLO), 0 <= share < 1, chosen by a hash of the name.
+            Existing ``train`` and ``val`` folders are kept.
+        image_url_prefix: prefix of the image URLs.
+        copy_images: copy the images instead of linking them.
         strict: stop at the first mask that cannot be exported.
         overwrite: replace existing files.
     """
@@ -46,10 +46,10 @@ class ExportOptions:
     overwrite: bool = False
 
     def validated(self) -> "ExportOptions":
-        """Return the options, with every value of its type and in its range.
+        """Return the options with checked types and ranges.
 
         Raises:
-            UserError: a value is not; the message names the option and what it may be.
+            UserError: a value is invalid; the message names the option and the allowed values.
         """
         options = typed(self)
         if options.min_area < 1:

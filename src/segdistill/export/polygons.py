@@ -1,7 +1,7 @@
-"""Polygons along the edges of pixels: drawn again, they give exactly the mask.
+"""Polygons along pixel edges; rasterising them gives exactly the mask.
 
-Coordinates are x to the right and y down, in pixels from the image's upper left corner; the centre
-of the first pixel is at (0.5, 0.5).
+Coordinates are in pixels from the top left corner of the image, x to the right and y down. The
+centre of the first pixel is at (0.5, 0.5).
 """
 
 from collections import defaultdict
@@ -13,24 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ring = NDArray[np.number]
-"""Corners of a closed line, shape (corners, 2): x and y. The first is not repeated at the end."""
+"""Vertices (x, y) of a closed ring, shape (vertices, 2); the first is not repeated at the end."""
 
 Points = list[tuple[float, float]]
 
-# The four pixels around a point where pixels meet are numbered 0 1 above 2 3. Crossing the vertical
-# line between them flips bit 0, the horizontal one bit 1.
+# The four pixels around a pixel corner are numbered 0 1 above 2 3. Bit 0 is the column, bit 1 the
+# row.
 _ACROSS, _DOWN, _DIAGONAL = 1, 2, 3
 
 
 class _Corners(NamedTuple):
-    """Corners of outlines, each of shape (corners,).
+    """Corners of outlines; each array has shape (corners,).
 
     Attributes:
-        region: whose outline it is.
-        y: of the point.
-        x: of the point.
-        right: whether the outline leaves to the right (or else to the left).
-        down: whether it leaves downward (or else upward).
+        region: region number.
+        y: y coordinate.
+        x: x coordinate.
+        right: 1 if the horizontal edge goes right, 0 if left.
+        down: 1 if the vertical edge goes down, 0 if up.
     """
 
     region: NDArray[np.int64]
@@ -40,15 +40,15 @@ class _Corners(NamedTuple):
     down: NDArray[np.int64]
 
 
-class _Cut(NamedTuple):
-    """Where a hole is joined to another ring.
+class _Bridge(NamedTuple):
+    """A horizontal bridge from a hole to another ring.
 
     Attributes:
-        x: of the hole's leftmost corner, the upper one of several.
-        y: of that corner, and of the whole cut.
-        ring: that it leads to.
-        edge: of that ring, the number of its first corner.
-        end: x of that edge.
+        x: x of the hole's leftmost vertex, the topmost if there are several.
+        y: y of that vertex and of the bridge.
+        ring: index of the other ring.
+        edge: index of the edge of that ring.
+        end: x at which the bridge meets the edge.
     """
 
     x: int
@@ -59,19 +59,19 @@ class _Cut(NamedTuple):
 
 
 def outlines(numbers: NDArray[np.integer], count: int) -> list[list[Ring]]:
-    """Return the outlines of all regions of an image.
+    """Trace the outlines of all regions of an image.
 
-    Where two pixels of a region meet at a corner alone, the outline keeps them together. For
-    regions that are connected by sides, no ring then meets itself, and rings of one region meet at
-    single points at most: valid polygons in the sense of the OGC.
+    Pixels of a region that only share a corner stay joined in the outline. For 4-connected regions,
+    no ring touches itself and rings of a region touch at most at single points, so the polygons are
+    valid by the OGC definition.
 
     Args:
-        numbers: region of each pixel, from 1; 0 for none; shape (height, width).
+        numbers: region number of each pixel, from 1; 0 for none; shape (height, width).
         count: number of regions.
 
     Returns:
-        For each region its rings: the first around it and, if it is connected, the others around
-        its holes. Seen on the screen, the first runs clockwise and those of holes the other way.
+        The rings of each region: first the exterior and, if the region is connected, then the
+        holes. On screen, exterior rings are clockwise and holes anticlockwise.
 
     Example:
         >>> [[rings]] = [outlines(np.array([[1, 1, 0]]), 1)]
@@ -81,7 +81,7 @@ def outlines(numbers: NDArray[np.integer], count: int) -> list[list[Ring]]:
     corners = _corners(numbers)
     points = np.stack([corners.x, corners.y], axis=1)  # (corners,) twice -> (corners, 2)
     found: list[list[Ring]] = [[] for _ in range(count)]
-    for members in _circles(_ends_of_columns(corners)):
+    for members in _trace_rings(_vertical_edge_ends(corners)):
         rings = found[int(corners.region[members[0]]) - 1]
         ring = points[members]
         rings.append(np.concatenate([ring[:1], ring[:0:-1]]) if rings else ring)
@@ -89,16 +89,16 @@ def outlines(numbers: NDArray[np.integer], count: int) -> list[list[Ring]]:
 
 
 def without_holes(rings: Sequence[Ring]) -> Ring:
-    """Join the rings of a connected region into one, for formats that know no holes.
+    """Join the rings of a connected region into one, for formats that do not support holes.
 
-    Each hole is joined to what lies left of it by a level cut, there and back, which encloses
-    nothing: drawn by the even-odd or the winding rule, the hole stays open.
+    Each hole is connected to the ring on its left by a horizontal bridge. The bridge has no area,
+    so the hole stays empty under the even-odd and the non-zero winding rule.
 
     Args:
-        rings: of a connected region, as :func:`outlines` gives them, or simplified.
+        rings: rings of a connected region from :func:`outlines`, possibly simplified.
 
     Returns:
-        One ring, which meets itself along the cuts.
+        One ring, which touches itself along the bridges.
 
     Example:
         >>> ring_of_pixels = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
@@ -107,26 +107,26 @@ def without_holes(rings: Sequence[Ring]) -> Ring:
     """
     if len(rings) == 1:
         return rings[0]
-    cuts = _cuts(rings)
+    bridges = _find_bridges(rings)
     leading_to: dict[int, list[int]] = defaultdict(list)
-    for hole, cut in cuts.items():
-        leading_to[cut.ring].append(hole)
+    for hole, bridge in bridges.items():
+        leading_to[bridge.ring].append(hole)
     joined: dict[int, Points] = {}
-    # A cut leads to a ring that reaches further left: all cuts to a hole come before its own.
-    for hole in sorted(cuts, key=lambda each: -cuts[each].x):
-        joined[hole] = _with_joined(rings[hole], leading_to[hole], cuts, joined)
-        begin = joined[hole].index((cuts[hole].x, cuts[hole].y))
+    # A bridge leads to a ring that extends further left, so the holes joined to a hole come first.
+    for hole in sorted(bridges, key=lambda each: -bridges[each].x):
+        joined[hole] = _with_joined(rings[hole], leading_to[hole], bridges, joined)
+        begin = joined[hole].index((bridges[hole].x, bridges[hole].y))
         joined[hole] = joined[hole][begin:] + joined[hole][:begin]
-    whole = _with_joined(rings[0], leading_to[0], cuts, joined)
+    whole = _with_joined(rings[0], leading_to[0], bridges, joined)
     kept = [point for before, point in pairwise([whole[-1], *whole]) if point != before]
     return np.array(kept)
 
 
 def ring_area(ring: NDArray[np.number]) -> float:
-    """Return the area inside a ring: positive if y grows upward and it runs anticlockwise.
+    """Return the signed area of a ring, positive if it is anticlockwise with y up.
 
     Args:
-        ring: corners, shape (corners, 2).
+        ring: vertices, shape (vertices, 2).
 
     Example:
         >>> ring_area(np.array([[0, 0], [2, 0], [2, 1], [0, 1]]))
@@ -137,7 +137,7 @@ def ring_area(ring: NDArray[np.number]) -> float:
 
 
 def _corners(numbers: NDArray[np.integer]) -> _Corners:
-    """Find where outlines turn, sorted by region, row, column, and left before right."""
+    """Find the corners of all outlines, sorted by region, row, column, and left before right."""
     framed = np.pad(numbers, 1)
     quads = (framed[:-1, :-1], framed[:-1, 1:], framed[1:, :-1], framed[1:, 1:])
     straight = (quads[0] == quads[1]) & (quads[2] == quads[3])
@@ -148,9 +148,9 @@ def _corners(numbers: NDArray[np.integer]) -> _Corners:
     for quadrant in range(4):
         own, side = around[quadrant], around[quadrant ^ _ACROSS]
         below, opposite = around[quadrant ^ _DOWN], around[quadrant ^ _DIAGONAL]
-        # A pixel that sticks out by itself: the outline goes around it.
+        # Convex corner: the pixel differs from the other three.
         out = (own != 0) & (own != side) & (own != below) & (own != opposite)
-        # A pixel of something else between two of the region: the outline goes around that.
+        # Concave corner: the pixel is another region between two pixels of this one.
         into = (side != 0) & (side == below) & (own != side)
         for where, region in ((out, own), (into, side)):
             size = int(where.sum())
@@ -161,11 +161,11 @@ def _corners(numbers: NDArray[np.integer]) -> _Corners:
     return _Corners(*(part[order] for part in corners))
 
 
-def _ends_of_columns(corners: _Corners) -> list[int]:
-    """Return for each corner the other end of its vertical edge.
+def _vertical_edge_ends(corners: _Corners) -> list[int]:
+    """Return the other end of each corner's vertical edge.
 
-    Down a column of points, the corners of a region pair up in order; where two meet at a point,
-    that whose edge comes from above is first.
+    Going down a column, the corners of a region pair up in order. Of two corners at the same point,
+    the one whose edge goes up comes first.
     """
     order = np.lexsort((corners.down, corners.y, corners.x, corners.region))
     ends = np.empty(len(order), np.int64)
@@ -173,25 +173,25 @@ def _ends_of_columns(corners: _Corners) -> list[int]:
     return [int(end) for end in ends]
 
 
-def _circles(ends_of_columns: list[int]) -> Iterator[list[int]]:
-    """Yield the corners of each ring in turn, from its uppermost, leftmost one to the right."""
-    seen = bytearray(len(ends_of_columns))
-    for first in range(len(ends_of_columns)):
+def _trace_rings(vertical_edge_ends: list[int]) -> Iterator[list[int]]:
+    """Yield the corners of each ring in order, from the topmost, then leftmost, to the right."""
+    seen = bytearray(len(vertical_edge_ends))
+    for first in range(len(vertical_edge_ends)):
         if seen[first]:
             continue
         members = []
         corner = first
         while not seen[corner]:
-            # In the order of corners, neighbours pair up along a row as well.
+            # Corners are sorted along rows, so the ends of horizontal edges are adjacent.
             other = corner ^ 1
             seen[corner] = seen[other] = 1
             members += [corner, other]
-            corner = ends_of_columns[other]
+            corner = vertical_edge_ends[other]
         yield members
 
 
-def _cuts(rings: Sequence[Ring]) -> dict[int, _Cut]:
-    """Decide where each hole is joined to the ring on its left."""
+def _find_bridges(rings: Sequence[Ring]) -> dict[int, _Bridge]:
+    """Find the bridge from each hole to the ring on its left."""
     owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
     edge = np.concatenate([np.arange(len(ring)) for ring in rings])
     here = np.concatenate(rings)  # (corners, 2)
@@ -201,43 +201,43 @@ def _cuts(rings: Sequence[Ring]) -> dict[int, _Cut]:
     owner, edge, here, there = owner[climbs], edge[climbs], here[climbs], there[climbs]
     top, bottom = np.minimum(here, there)[:, 1], np.maximum(here, there)[:, 1]
     slope = (there[:, 0] - here[:, 0]) / (there[:, 1] - here[:, 1])
-    cuts = {}
+    bridges = {}
     for hole, ring in enumerate(rings[1:], start=1):
         start_x, start_y = min(map(tuple, ring.tolist()))
         x = here[:, 0] + slope * (start_y - here[:, 1])
-        # What is met first, going left just below the cut.
+        # The first edge to the left, just below the bridge.
         met = np.flatnonzero((x < start_x) & (top <= start_y) & (start_y < bottom))
         if not len(met):
-            # The hole touches a ring that reaches further left, at its own leftmost corner.
+            # The hole touches a ring that extends further left, at its own leftmost vertex.
             reaches = (owner == 0) | (leftmost[owner] < start_x)
             met = np.flatnonzero(
                 reaches & (owner != hole) & (x <= start_x) & (top <= start_y) & (start_y <= bottom)
             )
         nearest = met[np.argmax(x[met])]
         end = float(x[nearest])
-        cuts[hole] = _Cut(
+        bridges[hole] = _Bridge(
             start_x,
             start_y,
             int(owner[nearest]),
             int(edge[nearest]),
             int(end) if end.is_integer() else end,
         )
-    return cuts
+    return bridges
 
 
 def _with_joined(
-    ring: Ring, holes: Sequence[int], cuts: dict[int, _Cut], joined: dict[int, Points]
+    ring: Ring, holes: Sequence[int], bridges: dict[int, _Bridge], joined: dict[int, Points]
 ) -> Points:
-    """Return the corners of a ring, with holes that are joined to it, each cut there and back."""
+    """Return the vertices of a ring with its joined holes, each bridge in both directions."""
     on_edge: dict[int, list[int]] = defaultdict(list)
-    for hole in sorted(holes, key=lambda each: cuts[each].y):
-        on_edge[cuts[hole].edge].append(hole)
+    for hole in sorted(holes, key=lambda each: bridges[each].y):
+        on_edge[bridges[hole].edge].append(hole)
     corners: Points = [(x, y) for x, y in ring.tolist()]
     points: Points = []
     for edge, (here, there) in enumerate(pairwise([*corners, corners[0]])):
         points.append(here)
         met = on_edge.get(edge, [])
         for hole in met if there[1] > here[1] else reversed(met):
-            piece, foot = joined[hole], (cuts[hole].end, cuts[hole].y)
+            piece, foot = joined[hole], (bridges[hole].end, bridges[hole].y)
             points += [foot, *piece, piece[0], foot]
     return points

@@ -1,4 +1,4 @@
-"""The regions of a mask: connected pixels of one class, or all pixels of a class."""
+"""Regions of a mask: connected components of a class, or all pixels of a class."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from segdistill.images.labels import VOID
 
 @dataclass(frozen=True)
 class RegionMap:
-    """A mask cut into regions.
+    """A mask divided into regions.
 
     Attributes:
-        numbers: the region of each pixel, from 1; 0 for none; shape (height, width), int32.
-        classes: the class of each region, shape (regions,): that of region n is at n - 1.
+        numbers: region number of each pixel, from 1; 0 for none; shape (height, width), int32.
+        classes: class index of each region, shape (regions,); region n is at n - 1.
     """
 
     numbers: NDArray[np.int32]
@@ -25,33 +25,33 @@ class RegionMap:
 
 @dataclass(frozen=True)
 class Region:
-    """One region, cut out.
+    """A region, cropped to its bounding box.
 
     Attributes:
-        number: of the region, from 1.
-        place: of its class.
+        number: region number, from 1.
+        class_index: exported class index.
         top: first row in the image.
         left: first column in the image.
-        pixels: shape (height, width) of the smallest box around it.
+        pixels: mask of the region in its bounding box, shape (height, width).
     """
 
     number: int
-    place: int
+    class_index: int
     top: int
     left: int
     pixels: NDArray[np.bool_]
 
 
 def find_regions(mask: NDArray[np.uint8], *, connected: bool, min_area: int = 1) -> RegionMap:
-    """Cut a mask into regions.
+    """Divide a mask into regions.
 
-    Pixels are connected by their sides, not their corners, so that the outline of a region never
-    meets itself and is a valid polygon (see :mod:`segdistill.export.polygons`).
+    Components are 4-connected, so that the outline of a region never touches itself and is a valid
+    polygon (see :mod:`segdistill.export.polygons`).
 
     Args:
-        mask: classes, 255 for none, shape (height, width).
-        connected: each connected part of a class by itself; otherwise all of a class together.
-        min_area: leave out connected parts of fewer pixels.
+        mask: class indices, 255 for none, shape (height, width).
+        connected: one region per connected component; otherwise one per class.
+        min_area: drop connected components with fewer pixels.
 
     Example:
         >>> mask = np.array([[0, 1, 0], [0, 1, 1]], np.uint8)
@@ -61,18 +61,18 @@ def find_regions(mask: NDArray[np.uint8], *, connected: bool, min_area: int = 1)
         [0, 1]
     """
     if connected:
-        return _without_small(_connected(mask), min_area)
+        return _drop_small(_connected(mask), min_area)
     if min_area > 1:
-        mask = np.where(_without_small(_connected(mask), min_area).numbers > 0, mask, VOID)
+        mask = np.where(_drop_small(_connected(mask), min_area).numbers > 0, mask, VOID)
     classes, numbers = np.unique(mask, return_inverse=True)
     present = classes != VOID
-    # VOID is the highest value, so that what it would be numbered is above all others.
+    # VOID is the highest value, so all other classes are numbered from 1 without gaps.
     numbers = np.where(mask == VOID, 0, numbers.reshape(mask.shape) + 1)
     return RegionMap(numbers.astype(np.int32), classes[present].astype(np.uint8))
 
 
-def cut_out(regions: RegionMap) -> Iterator[Region]:
-    """Yield the regions of a mask one by one."""
+def iterate_regions(regions: RegionMap) -> Iterator[Region]:
+    """Yield the regions of a mask, cropped to their bounding boxes."""
     for index, box in enumerate(ndimage.find_objects(regions.numbers)):
         rows, columns = box
         yield Region(
@@ -88,19 +88,19 @@ def _connected(mask: NDArray[np.uint8]) -> RegionMap:
     numbers = np.zeros(mask.shape, np.int32)
     classes: list[NDArray[np.uint8]] = []
     count = 0
-    # Shifted by one, since scipy passes over 0: that is what 255 becomes.
-    for place, box in enumerate(ndimage.find_objects(mask + np.uint8(1))):
+    # Shifted by one so that 255 wraps to 0, which scipy ignores.
+    for class_index, box in enumerate(ndimage.find_objects(mask + np.uint8(1))):
         if box is None:
             continue
-        inside = mask[box] == place
+        inside = mask[box] == class_index
         parts, number = ndimage.label(inside)
         numbers[box][inside] = parts[inside] + count
-        classes.append(np.full(number, place, np.uint8))
+        classes.append(np.full(number, class_index, np.uint8))
         count += number
     return RegionMap(numbers, np.concatenate([np.empty(0, np.uint8), *classes]))
 
 
-def _without_small(regions: RegionMap, min_area: int) -> RegionMap:
+def _drop_small(regions: RegionMap, min_area: int) -> RegionMap:
     if min_area <= 1:
         return regions
     areas = np.bincount(regions.numbers.ravel(), minlength=len(regions.classes) + 1)

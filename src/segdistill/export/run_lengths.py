@@ -1,4 +1,4 @@
-"""Run-length encodings: COCO's and Label Studio's."""
+"""Run-length encodings of COCO and Label Studio."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -9,39 +9,39 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 
 BRUSH_LENGTH_BITS = np.array([3, 4, 8, 16])
-"""Bits for the length of a run that Label Studio's encoder can choose among."""
+"""Numbers of bits available for a run length in Label Studio's encoding."""
 
 BRUSH_VALUE_BITS = 8
 BRUSH_CHANNELS = 4
 
 
 class Counts(NamedTuple):
-    """COCO's uncompressed run lengths of several regions.
+    """Uncompressed COCO run lengths of several regions.
 
     Attributes:
-        values: numbers of pixels outside and inside in turn, column by column, of one region after
-            the other; shape (n,).
-        begins: where each region begins in them, and last their number; shape (regions + 1,).
+        values: alternating run lengths of background and foreground in column-major order,
+            concatenated over regions; shape (n,).
+        starts: start of each region in ``values``, then n; shape (regions + 1,).
     """
 
     values: Integers
-    begins: Integers
+    starts: Integers
 
 
 def coco_counts(numbers: NDArray[np.integer], count: int) -> Counts:
-    """Return COCO's run lengths of all regions of an image.
+    """Return the COCO run lengths of all regions of an image.
 
     Args:
-        numbers: region of each pixel, from 1, none of them without a pixel; 0 for no region; shape
-            (height, width).
+        numbers: region number of each pixel, from 1 without gaps; 0 for none; shape (height,
+            width).
         count: number of regions.
 
     Example:
         >>> counts = coco_counts(np.array([[1, 0], [1, 2]]), 2)
-        >>> [each.tolist() for each in np.split(counts.values, counts.begins[1:-1])]
+        >>> [each.tolist() for each in np.split(counts.values, counts.starts[1:-1])]
         [[0, 2, 2], [3, 1]]
     """
-    # A run continues from the foot of one column to the head of the next.
+    # Runs continue from the bottom of one column to the top of the next.
     columns = numbers.T.ravel()
     changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
     first = np.concatenate([[0], changes])
@@ -61,53 +61,54 @@ def coco_counts(numbers: NDArray[np.integer], count: int) -> Counts:
 
 
 def compressed_counts(counts: Counts) -> list[str]:
-    """Return COCO's compressed form of the run lengths of regions, one text each.
+    """Return the compressed COCO run lengths, one string per region.
 
-    As ``maskApi.c`` of the COCO API reads it: from a region's fourth on, each length is given as
-    its difference from the last but one; then in groups of five bits, the lowest first, each a
-    character from ``0`` on, with a sixth bit that says whether more follow.
+    The format is that of ``maskApi.c`` in the COCO API. From the fourth run of a region on, each
+    length is stored as the difference from the one two before it. Values are split into groups of
+    five bits, lowest first; a sixth bit marks continuation, and each group is a character offset
+    from ``0``.
 
     Example:
         >>> compressed_counts(Counts(np.array([4, 2, 3, 40]), np.array([0, 4])))
         ['423V1']
     """
     values = counts.values.copy()
-    places = np.arange(len(values)) - np.repeat(counts.begins[:-1], np.diff(counts.begins))
-    values[places > 2] -= counts.values[np.flatnonzero(places > 2) - 2]
+    positions = np.arange(len(values)) - np.repeat(counts.starts[:-1], np.diff(counts.starts))
+    values[positions > 2] -= counts.values[np.flatnonzero(positions > 2) - 2]
     groups, used = [], []
-    going_on = np.ones(len(values), bool)
-    while going_on.any():
+    continues = np.ones(len(values), bool)
+    while continues.any():
         low = values & 0b11111
         values >>= 5
-        # The highest bit of the last group tells the sign.
+        # The highest bit of the last group is the sign.
         more = np.where(low & 0b10000, values != -1, values != 0)
         groups.append(low + np.where(more, 0b100000, 0) + ord("0"))
-        used.append(going_on)
-        going_on = going_on & more
+        used.append(continues)
+        continues = continues & more
     if not groups:
         return []
     characters = np.stack(groups, axis=1).astype(np.uint8)  # (values, groups)
     mask = np.stack(used, axis=1)
     text = bytes(characters[mask]).decode("ascii")
-    ends = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])[counts.begins]
-    return [text[begin:end] for begin, end in pairwise(ends.tolist())]
+    ends = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])[counts.starts]
+    return [text[start:end] for start, end in pairwise(ends.tolist())]
 
 
 def runs_by_row(
     pixels: NDArray[np.bool_], top: int, left: int, width: int
 ) -> tuple[Integers, Integers]:
-    """Return where runs of set pixels begin and end when an image is read row by row.
+    """Return the start and end of each run of set pixels in row-major order.
 
-    A run may go on from the end of one row into the next.
+    Runs may continue from the end of one row into the next.
 
     Args:
-        pixels: part of the image that holds all set pixels, shape (h, w).
-        top: its first row in the image.
-        left: its first column in the image.
-        width: of the image.
+        pixels: part of the image that contains all set pixels, shape (h, w).
+        top: first row of this part in the image.
+        left: first column of this part in the image.
+        width: width of the image.
 
     Returns:
-        Positions at which runs begin, and those just after their ends, both of shape (runs,).
+        Start positions and exclusive end positions, both of shape (runs,).
 
     Example:
         >>> first, after = runs_by_row(np.array([[False, True], [True, True]]), 0, 0, 2)
@@ -126,18 +127,17 @@ def runs_by_row(
 
 
 def brush_bytes(pixels: NDArray[np.bool_], top: int, left: int, size: tuple[int, int]) -> bytes:
-    """Return Label Studio's run-length encoding of a region, as its brush has it.
+    """Return the run-length encoding of a region for Label Studio's brush.
 
-    The image is four bytes a pixel, all 255 inside and 0 outside, row by row. A head of 32 bits for
-    the number of bytes, 5 for the bits of a value and 4 for each of four run lengths (the last two
-    kinds less one) is followed by the runs: a set bit, two bits for which of the four
-    lengths is used, the length less one, and the value. It is the format of the rle-pack library of
-    thi.ng.
+    This is the format of thi.ng's rle-pack library. The image has four bytes per pixel, 255 inside
+    and 0 outside, in row-major order. The header has 32 bits for the number of bytes, 5 bits for
+    the bits per value minus 1, and 4 bits for each of four run length sizes minus 1. Each run is a
+    set bit, two bits that select the size, the length minus 1, and the value.
 
     Args:
-        pixels: part of the image that holds all set pixels, shape (h, w).
-        top: its first row in the image.
-        left: its first column in the image.
+        pixels: part of the image that contains all set pixels, shape (h, w).
+        top: first row of this part in the image.
+        left: first column of this part in the image.
         size: height and width of the image.
 
     Example:
@@ -153,21 +153,21 @@ def brush_bytes(pixels: NDArray[np.bool_], top: int, left: int, size: tuple[int,
     codes, bits = _run_codes(*_split_long(lengths, values))
     head = np.array([total * BRUSH_CHANNELS, BRUSH_VALUE_BITS - 1, *(BRUSH_LENGTH_BITS - 1)])
     head_bits = np.array([32, 5, 4, 4, 4, 4])
-    return packed_bits(np.concatenate([head, codes]), np.concatenate([head_bits, bits]))
+    return pack_bits(np.concatenate([head, codes]), np.concatenate([head_bits, bits]))
 
 
-def packed_bits(codes: Integers, bits: Integers) -> bytes:
-    """Return numbers one after the other, each in its own number of bits, the highest first.
+def pack_bits(codes: Integers, bits: Integers) -> bytes:
+    """Pack numbers of variable bit width, most significant bit first.
 
     Args:
-        codes: the numbers, not negative, shape (n,).
-        bits: how many bits each takes, shape (n,).
+        codes: non-negative numbers, shape (n,).
+        bits: bit width of each number, shape (n,).
 
     Returns:
-        The bytes; the last is filled up with clear bits.
+        The packed bytes, padded with zero bits.
 
     Example:
-        >>> packed_bits(np.array([1, 3]), np.array([1, 4])).hex()
+        >>> pack_bits(np.array([1, 3]), np.array([1, 4])).hex()
         '98'
     """
     ends = np.cumsum(bits)
@@ -179,7 +179,7 @@ def packed_bits(codes: Integers, bits: Integers) -> bytes:
 
 
 def _split_long(lengths: Integers, values: Integers) -> tuple[Integers, Integers]:
-    """Split runs into such as the longest length can hold; empty ones vanish."""
+    """Split runs that exceed the maximum length, and drop empty ones."""
     longest = 1 << int(BRUSH_LENGTH_BITS[-1])
     pieces = -(-lengths // longest)
     split = np.full(int(pieces.sum()), longest)
@@ -190,7 +190,7 @@ def _split_long(lengths: Integers, values: Integers) -> tuple[Integers, Integers
 
 
 def _run_codes(lengths: Integers, values: Integers) -> tuple[Integers, Integers]:
-    """Return the code of each run, and its number of bits."""
+    """Return the code and the bit width of each run."""
     chosen = np.searchsorted(1 << BRUSH_LENGTH_BITS, lengths)
     bits = BRUSH_LENGTH_BITS[chosen]
     head = 0b100 | chosen

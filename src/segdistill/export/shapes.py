@@ -1,4 +1,4 @@
-"""The regions of a mask as polygons."""
+"""Regions of a mask as polygons."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segdistill.export.polygons import Ring, outlines, ring_area
 from segdistill.export.regions import find_regions
-from segdistill.export.simplification import simplified
+from segdistill.export.simplification import simplify_polygons
 
 
 @dataclass(frozen=True)
@@ -17,22 +17,22 @@ class Shape:
     """A region as polygons.
 
     Attributes:
-        place: of its class.
-        parts: its connected parts, each the ring around it, then those around its holes.
+        class_index: exported class index.
+        parts: connected components, each an exterior ring followed by its holes.
     """
 
-    place: int
+    class_index: int
     parts: Sequence[Sequence[Ring]]
 
     @property
     def area(self) -> int:
-        """Its area in pixels: their number, unless the outlines are simplified."""
-        # Rings of holes run the other way, so that their areas are negative.
+        """The area in pixels, equal to the pixel count unless the outlines are simplified."""
+        # Holes have the opposite orientation, so their areas are negative.
         return round(sum(ring_area(ring) for part in self.parts for ring in part))
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """The smallest box around it: first column, first row, width and height."""
+        """The bounding box: left, top, width and height."""
         corners = np.concatenate([part[0] for part in self.parts])
         (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
         return left, top, right - left, bottom - top
@@ -44,10 +44,11 @@ def find_shapes(
     """Return the regions of a mask as polygons.
 
     Args:
-        mask: classes, 255 for none, shape (height, width).
-        connected: each connected part of a class by itself; otherwise all of a class together.
-        min_area: leave out connected parts of fewer pixels.
-        simplify: tolerance in pixels; see :func:`~segdistill.export.simplification.simplified`.
+        mask: class indices, 255 for none, shape (height, width).
+        connected: one region per connected component; otherwise one per class.
+        min_area: drop connected components with fewer pixels.
+        simplify: tolerance in pixels; see
+            :func:`~segdistill.export.simplification.simplify_polygons`.
 
     Example:
         >>> [shape] = find_shapes(np.array([[0, 255, 0]], np.uint8), connected=False)
@@ -55,11 +56,14 @@ def find_shapes(
         (2, (0, 0, 3, 1), 2)
     """
     regions = find_regions(mask, connected=True, min_area=min_area)
-    parts = simplified(outlines(regions.numbers, len(regions.classes)), simplify)
-    places = regions.classes.tolist()
+    parts = simplify_polygons(outlines(regions.numbers, len(regions.classes)), simplify)
+    class_indices = regions.classes.tolist()
     if connected:
-        return [Shape(place, [part]) for place, part in zip(places, parts, strict=True)]
+        return [
+            Shape(class_index, [part])
+            for class_index, part in zip(class_indices, parts, strict=True)
+        ]
     together: dict[int, list[Sequence[Ring]]] = defaultdict(list)
-    for place, part in zip(places, parts, strict=True):
-        together[place].append(part)
-    return [Shape(place, each) for place, each in together.items()]
+    for class_index, part in zip(class_indices, parts, strict=True):
+        together[class_index].append(part)
+    return [Shape(class_index, each) for class_index, each in together.items()]

@@ -1,4 +1,4 @@
-"""PASCAL VOC's folders of masks, and CVAT's 'Segmentation mask 1.1', which is a zip of them."""
+"""PASCAL VOC mask folders, and CVAT's 'Segmentation mask 1.1', a zip file of them."""
 
 import contextlib
 import io
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.errors import UserError
-from segdistill.export.classes import check_distinct, hexadecimal
+from segdistill.export.classes import check_distinct, css_hex
 from segdistill.export.masks import MaskFile
-from segdistill.export.writing import ReadMask, Target, Writer, place_image
+from segdistill.export.writing import LoadedMask, Target, Writer, link_or_copy_image
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.labels import VOID, Colour
 from segdistill.model.description import SegmentClass
@@ -27,19 +27,19 @@ INSTANCES = "SegmentationObject"
 IMAGES = "JPEGImages"
 VOC_LIST = "ImageSets/Segmentation/trainval.txt"
 CVAT_LIST = "ImageSets/Segmentation/default.txt"
-MOST_CLASSES = VOID - 1
-"""VOC's numbers 0 and 255 are for the background and for pixels that count for nothing."""
+MAX_CLASSES = VOID - 1
+"""VOC reserves index 0 for the background and 255 for ignored pixels."""
 
 
 def label_map(classes: Sequence[SegmentClass], *, with_void: bool = False) -> str:
-    """Return names and colours as datumaro and CVAT read them.
+    """Return a label map in the format of Datumaro and CVAT.
 
     Args:
-        classes: in the order of their numbers, which begin at 1.
-        with_void: also name the colour of pixels that count for nothing.
+        classes: classes in the order of their indices, which start at 1.
+        with_void: include the colour of ignored pixels.
 
     Raises:
-        UserError: a class cannot be held, or two are alike.
+        UserError: there are too many classes, or a name or colour is invalid or not unique.
 
     Example:
         >>> print(label_map([SegmentClass(0, "road", (128, 64, 128))]), end="")
@@ -47,8 +47,8 @@ def label_map(classes: Sequence[SegmentClass], *, with_void: bool = False) -> st
         background:0,0,0::
         road:128,64,128::
     """
-    if len(classes) > MOST_CLASSES:
-        raise UserError(f"{len(classes)} classes: this format holds at most {MOST_CLASSES}")
+    if len(classes) > MAX_CLASSES:
+        raise UserError(f"{len(classes)} classes: this format supports at most {MAX_CLASSES}")
     check_distinct(classes, colours=True)
     for each in classes:
         _check_class(each)
@@ -60,10 +60,10 @@ def label_map(classes: Sequence[SegmentClass], *, with_void: bool = False) -> st
 
 
 def instance_colours() -> NDArray[np.uint8]:
-    """Return VOC's colours of instances, shape (256, 3).
+    """Return the VOC instance palette, shape (256, 3).
 
-    The bits of a number, three at a time from the lowest, become the bits of red, green and blue
-    from the highest down.
+    The bits of an index, three at a time from the lowest, are the bits of red, green and blue from
+    the highest.
 
     Example:
         >>> instance_colours()[[0, 1, 2, 8]].tolist()
@@ -79,10 +79,10 @@ def instance_colours() -> NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def open_voc(target: Target) -> Iterator[Writer]:
-    """Yield a writer of a folder; the list of its images is written last.
+    """Yield a writer of a folder; the list of images is written last.
 
     Raises:
-        UserError: the classes cannot be held.
+        UserError: the format does not support the classes.
     """
     labels = label_map(target.classes, with_void=True)
     writer = _VocWriter(target)
@@ -93,14 +93,14 @@ def open_voc(target: Target) -> Iterator[Writer]:
 
 @contextlib.contextmanager
 def open_cvat(target: Target) -> Iterator[Writer]:
-    """Yield a writer of a zip file; the labels for CVAT's task are written beside it.
+    """Yield a writer of a zip file; the labels of the CVAT task are written next to it.
 
     Raises:
-        UserError: the classes cannot be held.
+        UserError: the format does not support the classes.
     """
     labels = label_map(target.classes)
     with atomic_path(target.path) as temporary:
-        # Pictures are compressed already.
+        # PNGs are already compressed.
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(zipfile.ZipInfo(LABEL_MAP), labels)
             writer = _CvatWriter(target, archive)
@@ -111,30 +111,31 @@ def open_cvat(target: Target) -> Iterator[Writer]:
 
 
 def task_labels_path(target: Target) -> Path:
-    """Return where the labels for CVAT's task go."""
+    """Return the path of the labels for a CVAT task."""
     return target.path.with_suffix(".labels.json")
 
 
 def task_labels(classes: Sequence[SegmentClass]) -> str:
-    """Return the labels to paste into CVAT's raw constructor when a task is made, as JSON."""
-    rows = [{"name": each.name, "color": hexadecimal(each.colour)} for each in classes]
+    """Return the labels as JSON, to paste into CVAT's raw constructor when creating a task."""
+    rows = [{"name": each.name, "color": css_hex(each.colour)} for each in classes]
     return json.dumps([{**row, "attributes": []} for row in rows], indent=2) + "\n"
 
 
 def _check_class(each: SegmentClass) -> None:
     if ":" in each.name or each.name.startswith("#") or not each.name.isprintable():
         raise UserError(
-            f"class {each.index}: this format cannot hold the name {each.name!r}; give it one"
-            " without ':' and a leading '#'"
+            f"class {each.index}: this format does not support the name {each.name!r}; choose one"
+            " without ':' or a leading '#'"
         )
     if each.name.strip() != each.name or each.name in {"", "background", "ignored"}:
         raise UserError(
-            f"class {each.index}: this format cannot hold the name {each.name!r}; give it another"
+            f"class {each.index}: this format does not support the name {each.name!r}; choose"
+            " another one"
         )
     if each.colour in {BACKGROUND, VOID_COLOUR}:
         raise UserError(
-            f"class {each.index}: this format keeps the colour {hexadecimal(each.colour)} for"
-            " itself; give it another"
+            f"class {each.index}: this format reserves the colour {css_hex(each.colour)};"
+            " choose another one"
         )
 
 
@@ -149,20 +150,20 @@ class _VocWriter(Writer):
         palette[VOID] = VOID_COLOUR
         self.palette = palette
 
-    def convert(self, mask: ReadMask) -> tuple[MaskFile, bytes]:
-        """Return the mask in VOC's numbers, as palette PNG."""
+    def convert(self, mask: LoadedMask) -> tuple[MaskFile, bytes]:
+        """Return the mask with VOC indices as a palette PNG."""
         picture = Image.fromarray(self.numbers[mask.pixels])
         picture.putpalette(self.palette.ravel().tolist())
         return mask.file, _png(picture)
 
     def add(self, converted: tuple[MaskFile, bytes]) -> None:
-        """Write the mask, and put the image into its folder."""
+        """Write the mask, and link or copy the image."""
         file, content = converted
         with atomic_path(self.target.path / MASKS / f"{file.stem}.png") as temporary:
             temporary.write_bytes(content)
         if file.image is not None:
             path = self.target.path / IMAGES / f"{file.stem}{file.image.path.suffix}"
-            place_image(file.image, path, copy=self.target.options.copy_images)
+            link_or_copy_image(file.image, path, copy=self.target.options.copy_images)
         self.names.append(file.stem)
 
 
@@ -171,20 +172,20 @@ class _CvatWriter(Writer):
         self.archive = archive
         self.names: list[str] = []
         count = len(target.classes)
-        # In true colours: of masks with a palette, readers disagree on whether it counts.
+        # RGB, since readers disagree on whether to use the palette of an indexed PNG.
         self.colours = np.zeros((256, 3), np.uint8)
         self.colours[:count] = [each.colour for each in target.classes]
         self.instances = np.zeros((256, 3), np.uint8)
         self.instances[:count] = instance_colours()[1 : count + 1]
 
-    def convert(self, mask: ReadMask) -> tuple[str, bytes, bytes]:
-        """Return the mask in the colours of classes and of instances, one a class, as PNG."""
+    def convert(self, mask: LoadedMask) -> tuple[str, bytes, bytes]:
+        """Return class and instance masks as RGB PNGs, with one instance per class."""
         classes = _png(Image.fromarray(self.colours[mask.pixels]))
         instances = _png(Image.fromarray(self.instances[mask.pixels]))
         return mask.file.stem, classes, instances
 
     def add(self, converted: tuple[str, bytes, bytes]) -> None:
-        """Write both."""
+        """Write both masks."""
         name, *pictures = converted
         for folder, content in zip((MASKS, INSTANCES), pictures, strict=True):
             self.archive.writestr(zipfile.ZipInfo(f"{folder}/{name}.png"), content)

@@ -1,4 +1,4 @@
-"""What the writers of all formats share."""
+"""Shared code of the format writers."""
 
 import contextlib
 import os
@@ -22,13 +22,13 @@ from segdistill.model.description import SegmentClass
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be written.
+    """The target of an export.
 
     Attributes:
-        path: the file or folder.
-        classes: in the order of the format's own numbers.
-        masks: all of them; some may turn out damaged.
-        options: how.
+        path: the output file or folder.
+        classes: exported classes, in the order of their exported indices.
+        masks: all masks; some may be damaged.
+        options: export options.
     """
 
     path: Path
@@ -37,12 +37,12 @@ class Target:
     options: ExportOptions
 
 
-class ReadMask(NamedTuple):
-    """A mask that was read.
+class LoadedMask(NamedTuple):
+    """A decoded mask.
 
     Attributes:
-        file: where it lies, and its image.
-        pixels: places of classes, 255 for none, shape (height, width).
+        file: the mask file and its image.
+        pixels: exported class indices, 255 for none, shape (height, width).
     """
 
     file: MaskFile
@@ -50,29 +50,29 @@ class ReadMask(NamedTuple):
 
 
 class Writer(ABC):
-    """Writes masks in a format, one after the other."""
+    """Writes masks in one format, one by one."""
 
     @abstractmethod
-    def convert(self, mask: ReadMask) -> Any:
-        """Compute what is to be written for a mask; called in threads.
+    def convert(self, mask: LoadedMask) -> Any:
+        """Convert a mask; called in worker threads.
 
         Raises:
-            UserError: this mask cannot be exported.
+            UserError: the mask cannot be exported.
         """
 
     @abstractmethod
     def add(self, converted: Any) -> None:
-        """Write what was computed for a mask; called in the order of the masks."""
+        """Write a converted mask; called in the order of the masks."""
 
     def skip(self, file: MaskFile) -> None:  # noqa: B027 - most formats have nothing to do here
-        """Take note that a mask is not exported."""
+        """Handle a mask that is skipped."""
 
 
-class TextItems:
-    """Items of a JSON list, written one by one.
+class JsonListWriter:
+    """Writes a JSON list item by item.
 
     Args:
-        file: to write to, just after the list's opening bracket.
+        file: text file, positioned after the opening bracket of the list.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -83,7 +83,7 @@ class TextItems:
         """Write an item.
 
         Args:
-            text: as JSON.
+            text: the item as JSON.
         """
         self.file.write(f"{',' if self.count else ''}\n{text}")
         self.count += 1
@@ -91,16 +91,16 @@ class TextItems:
 
 @contextlib.contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """Yield a text file to write to; it appears at its place if the block succeeds."""
+    """Yield a text file to write to; it is moved to its path if the block succeeds."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file
 
 
-def place_image(image: ImageFile, path: Path, *, copy: bool) -> None:
-    """Put an image into a folder: as a link to it, or as a copy.
+def link_or_copy_image(image: ImageFile, path: Path, *, copy: bool) -> None:
+    """Link or copy an image to a path.
 
     Raises:
-        UserError: it cannot be put there.
+        UserError: the link or copy cannot be created.
     """
     if path.exists() and path.samefile(image.path):
         return
@@ -108,14 +108,14 @@ def place_image(image: ImageFile, path: Path, *, copy: bool) -> None:
         with atomic_path(path) as temporary:
             shutil.copyfile(image.path, temporary)
         return
-    beside = path.with_name(f".{path.name[:40]}-{os.getpid()}.part")
+    partial = path.with_name(f".{path.name[:40]}-{os.getpid()}.part")
     with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        beside.symlink_to(image.path.absolute())
-        beside.replace(path)
+        partial.symlink_to(image.path.absolute())
+        partial.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise UserError(
-            f"{path}: cannot be made a link ({error.strerror}); add --copy-images"
+            f"{path}: cannot create a symbolic link ({error.strerror}); add --copy-images"
         ) from error

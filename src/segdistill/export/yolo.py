@@ -1,8 +1,8 @@
-"""YOLO's segmentation labels, as Ultralytics reads them.
+"""YOLO segmentation labels in the Ultralytics format.
 
-Each image has a text file of its name, with a line for each polygon: the class, then x and y of the
-corners in turn as shares of the image's width and height. Labels are looked for in ``labels`` where
-images lie in ``images``; each has a folder for training and one for validation.
+Each image has a text file of the same name with one line per polygon: the class, then the
+alternating x and y coordinates of the vertices, normalised by image width and height. Images are in
+``images`` and labels in ``labels``, each with a ``train`` and a ``val`` folder.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from segdistill.errors import UserError
 from segdistill.export.masks import MaskFile
 from segdistill.export.polygons import without_holes
 from segdistill.export.shapes import find_shapes
-from segdistill.export.writing import ReadMask, Target, Writer, place_image
+from segdistill.export.writing import LoadedMask, Target, Writer, link_or_copy_image
 from segdistill.files import write_text_atomically
 
 DATA_FILE = "data.yaml"
@@ -31,45 +31,44 @@ def open_yolo(target: Target) -> Iterator[Writer]:
     """Yield a writer of a folder; ``data.yaml`` is written last.
 
     Raises:
-        UserError: labels of another export would stay there.
+        UserError: the folder contains labels of another export.
     """
     labels = target.path / LABELS
-    subsets = subsets_of([mask.stem for mask in target.masks], target.options.split)
+    subsets = split_subsets([mask.stem for mask in target.masks], target.options.split)
     planned = {labels / f"{stem}.txt" for stem in subsets.values()}
     for path in sorted(labels.rglob("*.txt")):
         if path not in planned:
             raise UserError(
-                f"{path}: of another export, and not among these masks; remove it or choose another"
-                " --out"
+                f"{path}: label file of another export; remove it or choose another --out"
             )
     yield _YoloWriter(target, subsets)
     used = {Path(stem).parts[0] for stem in subsets.values()}
-    # Without `path`, all is looked for beside the file itself, so that the folder can move.
+    # Without `path`, paths are relative to the file, so the folder can be moved.
     data = {
         **{name: f"{IMAGES}/{name}" if name in used else None for name in (TRAIN, VAL)},
-        "names": {place: each.name for place, each in enumerate(target.classes)},
+        "names": {class_index: each.name for class_index, each in enumerate(target.classes)},
     }
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     write_text_atomically(target.path / DATA_FILE, text)
 
 
-def subsets_of(stems: Sequence[str], share: float) -> dict[str, str]:
-    """Share masks out to training and validation.
+def split_subsets(stems: Sequence[str], share: float) -> dict[str, str]:
+    """Split masks into a training and a validation set.
 
-    Masks that lie in folders called ``train`` and ``val`` stay there. Otherwise the name decides,
-    by a hash, so that an image keeps its subset whatever others join.
+    Existing ``train`` and ``val`` folders are kept. Otherwise the split depends on a hash of the
+    name, so an image stays in its subset when others are added.
 
     Args:
-        stems: relative paths of the masks without their endings, in POSIX form.
-        share: of the validation set, from 0 to below 1; 0 makes none.
+        stems: relative POSIX paths of the masks without suffixes.
+        share: share of the validation set, 0 <= share < 1; 0 for no validation set.
 
     Returns:
-        For each stem where it goes: ``train/...`` or ``val/...``.
+        The new path of each stem: ``train/...`` or ``val/...``.
 
     Example:
-        >>> subsets_of(["train/a", "val/b"], 0.2)
+        >>> split_subsets(["train/a", "val/b"], 0.2)
         {'train/a': 'train/a', 'val/b': 'val/b'}
-        >>> sorted(subsets_of(["a", "b", "c"], 0.4).values())
+        >>> sorted(split_subsets(["a", "b", "c"], 0.4).values())
         ['train/b', 'train/c', 'val/a']
     """
     folders = [set(Path(stem).parent.parts) & {TRAIN, VAL} for stem in stems]
@@ -79,17 +78,17 @@ def subsets_of(stems: Sequence[str], share: float) -> dict[str, str]:
             rest = [part for part in Path(stem).parts if part != subset]
             found[stem] = "/".join([subset, *rest])
         return found
-    ranks = {stem: _rank(stem) for stem in stems}
+    ranks = {stem: _hash_fraction(stem) for stem in stems}
     chosen = {stem for stem in stems if ranks[stem] < share}
     if share and len(stems) > 1:
-        # However few images there are, both subsets hold some.
+        # Neither subset may be empty.
         order = sorted(stems, key=ranks.__getitem__)
         chosen = (chosen or {order[0]}) - ({order[-1]} if len(chosen) == len(stems) else set())
     return {stem: f"{VAL if stem in chosen else TRAIN}/{stem}" for stem in stems}
 
 
-def _rank(stem: str) -> float:
-    """Return a number from 0 to below 1 that looks random but depends on the name alone."""
+def _hash_fraction(stem: str) -> float:
+    """Return a pseudorandom number in [0, 1) that depends only on the name."""
     digest = hashlib.blake2b(stem.encode("utf-8", "surrogateescape"), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
 
@@ -98,9 +97,10 @@ def label_lines(mask: NDArray[np.uint8], *, min_area: int = 1, simplify: float =
     """Return the lines of a label file.
 
     Args:
-        mask: places of classes, 255 for none, shape (height, width).
-        min_area: leave out connected regions of fewer pixels.
-        simplify: tolerance in pixels; see :func:`~segdistill.export.simplification.simplified`.
+        mask: exported class indices, 255 for none, shape (height, width).
+        min_area: drop connected regions with fewer pixels.
+        simplify: tolerance in pixels; see
+            :func:`~segdistill.export.simplification.simplify_polygons`.
 
     Example:
         >>> label_lines(np.array([[255, 1]], np.uint8))
@@ -110,7 +110,7 @@ def label_lines(mask: NDArray[np.uint8], *, min_area: int = 1, simplify: float =
     lines = []
     for shape in find_shapes(mask, connected=True, min_area=min_area, simplify=simplify):
         corners = (without_holes(shape.parts[0]) / (width, height)).tolist()
-        lines.append(" ".join([str(shape.place), *(f"{x:.9g} {y:.9g}" for x, y in corners)]))
+        lines.append(" ".join([str(shape.class_index), *(f"{x:.9g} {y:.9g}" for x, y in corners)]))
     return lines
 
 
@@ -119,22 +119,22 @@ class _YoloWriter(Writer):
         self.target = target
         self.subsets = subsets
 
-    def convert(self, mask: ReadMask) -> tuple[MaskFile, str]:
-        """Return the label file's text."""
+    def convert(self, mask: LoadedMask) -> tuple[MaskFile, str]:
+        """Return the text of the label file."""
         options = self.target.options
         lines = label_lines(mask.pixels, min_area=options.min_area, simplify=options.simplify)
         return mask.file, "".join(f"{line}\n" for line in lines)
 
     def add(self, converted: tuple[MaskFile, str]) -> None:
-        """Write the label file, and put the image where it is looked for."""
+        """Write the label file, and link or copy the image."""
         file, text = converted
         folder, stem = self.target.path, self.subsets[file.stem]
         write_text_atomically(folder / LABELS / f"{stem}.txt", text)
         if file.image is not None:
             path = folder / IMAGES / f"{stem}{file.image.path.suffix}"
-            place_image(file.image, path, copy=self.target.options.copy_images)
+            link_or_copy_image(file.image, path, copy=self.target.options.copy_images)
 
     def skip(self, file: MaskFile) -> None:
-        """Remove what an earlier export wrote for this mask."""
+        """Remove the label file of an earlier export."""
         path = self.target.path / LABELS / f"{self.subsets[file.stem]}.txt"
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Depth at the features' grid: computed once for each view, and kept in the feature store."""
+"""Depth maps on the feature grid, cached in the feature store."""
 
 import contextlib
 import hashlib
@@ -18,19 +18,19 @@ from segdistill.images.resize import Size
 from segdistill.progress import progress_bar
 
 DEPTH_VERSION = 1
-"""To be raised whenever what comes out of a depth map changes."""
+"""Increase this whenever the computed depth grids change."""
 
 RELATIVE_NEAREST = 0.1
-"""Depth of the nearest place, with that of the farthest as 1, where only relative inverse depth or
-height is known: without a place for the camera there is no scene in space."""
+"""Assumed ratio of nearest to farthest depth for relative inverse depth and height, which do not
+determine the position of the camera."""
 
 
 class DepthGrid(NamedTuple):
-    """Depth of a view at its features' grid, NaN where nothing is known.
+    """Depth of a view on its feature grid; NaN where unknown.
 
     Attributes:
-        share: from 0, the nearest place of the image, to 1, the farthest, shape (h, w).
-        distance: along the viewing axis, in any unit, shape (h, w).
+        share: depth scaled to 0 (nearest) .. 1 (farthest) in the image, shape (h, w).
+        distance: depth along the viewing axis, in arbitrary units, shape (h, w).
     """
 
     share: NDArray[np.float32]
@@ -38,27 +38,27 @@ class DepthGrid(NamedTuple):
 
 
 class DepthMaps:
-    """The depth of views.
+    """Depth grids of views.
 
     Args:
-        views: whose depth is asked for.
-        grids: height and width of each view's feature map.
-        of_image: depth map of each image file that has one.
-        settings: what the numbers in the maps mean.
-        store: where grids are kept.
+        views: the views.
+        grids: height and width of the feature map of each view.
+        depth_paths: depth map of each image file that has one.
+        settings: depth settings.
+        store: store that caches the grids.
     """
 
     def __init__(
         self,
         views: Sequence[View],
         grids: Sequence[Size],
-        of_image: Mapping[Path, Path],
+        depth_paths: Mapping[Path, Path],
         settings: DepthSettings,
         store: FeatureStore,
     ) -> None:
         self.views = views
         self.grids = grids
-        self.of_image = of_image
+        self.depth_paths = depth_paths
         self.settings = settings
         self.store = store
         described = hashlib.blake2b(repr(settings).encode(), digest_size=8).hexdigest()
@@ -66,15 +66,15 @@ class DepthMaps:
         self._keys: dict[int, str] = {}
 
     def fill_store(self, *, progress: bool = False) -> int:
-        """Compute the grids that are missing, as far as the store has room.
+        """Compute missing grids and cache them while the store has room.
 
         Returns:
             The number of views without a depth map.
 
         Raises:
-            UserError: a map cannot be read, or does not have its image's shape.
+            UserError: a depth map cannot be read, or does not match its image.
         """
-        paths = [self.of_image.get(view.image.file.path) for view in self.views]
+        paths = [self.depth_paths.get(view.image.file.path) for view in self.views]
         digests: dict[Path, str] = {}
         with progress_bar("Reading depth", 2 * len(paths), shown=progress) as advance:
             for index, path in enumerate(paths):
@@ -85,29 +85,29 @@ class DepthMaps:
                 advance(1)
             keep = {self.store.path(self.folder, key) for key in self._keys.values()}
             missing = [n for n, key in self._keys.items() if not self.store.has(self.folder, key)]
-            room = self.store.room_for_new(sum(map(self._bytes, missing)), keep)
+            room = self.store.make_room(sum(map(self._bytes, missing)), keep)
             advance(len(paths) - len(missing))
             for index in missing:
                 room -= self._bytes(index)
-                # Worked out even without room: a damaged map must show before training.
+                # Computed even without room, so that damaged maps fail before training.
                 path = paths[index]
-                grid = None if path is None else self._work_out(index, path)
+                grid = None if path is None else self._compute(index, path)
                 if grid is not None and room >= 0:
                     self.store.write(self.folder, self._keys[index], grid)
                 advance(1)
         return paths.count(None)
 
     def __getitem__(self, index: int) -> DepthGrid | None:
-        """Return the depth of a view, or ``None`` if its image has no map."""
+        """Return the depth grid of a view, or ``None`` if its image has no depth map."""
         view = self.views[index]
-        path = self.of_image.get(view.image.file.path)
+        path = self.depth_paths.get(view.image.file.path)
         if path is None:
             return None
         both: NDArray[np.float32] | None = None
         with contextlib.suppress(OSError, EOFError, ValueError):
             both = np.array(self.store.read(self.folder, self._keys.get(index, "")), np.float32)
         if both is None or both.shape != (*self.grids[index], 2):
-            both = self._work_out(index, path)
+            both = self._compute(index, path)
         return DepthGrid(both[:, :, 0], both[:, :, 1])
 
     def _key(self, index: int, digest: str) -> str:
@@ -118,7 +118,7 @@ class DepthMaps:
         header = 128
         return 2 * 4 * self.grids[index][0] * self.grids[index][1] + header
 
-    def _work_out(self, index: int, path: Path) -> NDArray[np.float32]:
+    def _compute(self, index: int, path: Path) -> NDArray[np.float32]:
         view = self.views[index]
         share, distance = image_depth(path, self.settings)
         size = (view.image.height, view.image.width)
@@ -134,21 +134,20 @@ class DepthMaps:
 
 
 def image_depth(path: Path, settings: DepthSettings) -> DepthGrid:
-    """Read the depth of a whole image, as shares and as distances.
+    """Read the depth map of an image.
 
-    Relative inverse depth is known up to a factor and an offset, and height up to where the camera
-    is: the nearest place is then taken to be at :data:`RELATIVE_NEAREST` of the distance of the
-    farthest.
+    Relative inverse depth is only known up to scale and shift, and height up to the position of the
+    camera. The nearest depth is then assumed to be :data:`RELATIVE_NEAREST` of the farthest.
 
     Args:
-        path: of the depth map.
-        settings: what its numbers mean; the normalisation is ignored.
+        path: path of the depth map.
+        settings: depth settings; the normalisation is ignored.
 
     Returns:
-        Both of the map's own size.
+        The depth at the resolution of the map.
 
     Raises:
-        UnreadableDepthError: the file cannot be read as depth.
+        UnreadableDepthError: the file is not a readable depth map.
     """
     if settings.kind == "depth":
         metric = read_depth(path, replace(settings, normalisation="metric"))
@@ -156,7 +155,7 @@ def image_depth(path: Path, settings: DepthSettings) -> DepthGrid:
     share = read_depth(path, replace(settings, normalisation="min-max"))
     distance: NDArray[np.floating[Any]]
     if settings.kind == "inverse":
-        # 1 at the farthest place, and RELATIVE_NEAREST at the nearest.
+        # 1 at the farthest point, RELATIVE_NEAREST at the nearest.
         distance = np.float32(1) / (1 + (1 / RELATIVE_NEAREST - 1) * (1 - share))
     else:
         distance = RELATIVE_NEAREST + (1 - RELATIVE_NEAREST) * share

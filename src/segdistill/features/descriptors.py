@@ -1,4 +1,4 @@
-"""One vector for each image: the mean of its features."""
+"""Image descriptors: the mean feature of each image."""
 
 import torch
 import torch.nn.functional as F
@@ -7,21 +7,21 @@ from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.progress import progress_bar
 
-PLACES_AT_ONCE = 512
-"""Locations whose features fit into a processor's cache: whole maps take about twice as long."""
+LOCATION_BLOCK = 512
+"""Block size that fits into the CPU cache; processing whole maps takes about twice as long."""
 
 
 def mean_descriptors(
     maps: FeatureMaps, preparation: FeaturePreparation, *, progress: bool = False
 ) -> torch.Tensor:
-    """Return the mean of the normalised features of each map, brought to unit length.
+    """Return the unit-length mean of the normalised features of each map.
 
-    Without rotation: images are compared as STEGO does it (Hamilton et al., ICLR 2022), by the
-    features themselves. Each map is read once, the next ones while it is worked on.
+    Without PCA: as in STEGO (Hamilton et al., ICLR 2022), images are compared by their original
+    features. Each map is read once, with read-ahead.
 
     Args:
-        maps: raw features.
-        preparation: of which the first two steps are taken.
+        maps: raw feature maps.
+        preparation: feature preparation, of which the first two steps are used.
         progress: show a progress bar.
 
     Returns:
@@ -29,18 +29,18 @@ def mean_descriptors(
     """
     descriptors = torch.empty(len(maps), maps.channels)
     with progress_bar("Finding neighbours", len(maps), shown=progress) as advance:
-        for index, raw in enumerate(maps.in_turn(range(len(maps)))):
+        for index, raw in enumerate(maps.iterate(range(len(maps)))):
             descriptors[index] = mean_feature(torch.from_numpy(raw), preparation)
             advance(1)
     return descriptors
 
 
 def mean_feature(raw: torch.Tensor, preparation: FeaturePreparation) -> torch.Tensor:
-    """Return the mean of the normalised features of one map, brought to unit length.
+    """Return the unit-length mean of the normalised features of one map.
 
     Args:
-        raw: features of shape (height, width, channels), of any floating type.
-        preparation: of which the first two steps are taken.
+        raw: raw features of any floating-point type, shape (height, width, channels).
+        preparation: feature preparation, of which the first two steps are used.
 
     Returns:
         Tensor of shape (channels,), float32.
@@ -51,6 +51,6 @@ def mean_feature(raw: torch.Tensor, preparation: FeaturePreparation) -> torch.Te
     """
     locations = raw.flatten(0, 1)  # (height, width, channels) -> (locations, channels)
     total = torch.zeros(locations.shape[1])
-    for part in torch.split(locations, PLACES_AT_ONCE):
+    for part in torch.split(locations, LOCATION_BLOCK):
         total += preparation.normalise(part.float()).sum(dim=0)
     return F.normalize(total, dim=0)

@@ -1,4 +1,4 @@
-"""Working out feature maps once, and handing them out from then on."""
+"""Feature extraction with caching in the feature store."""
 
 import contextlib
 import re
@@ -24,17 +24,17 @@ Features = NDArray[np.float16]
 BATCHES_AHEAD = 2
 WRITING_THREADS = 2
 FEATURES_VERSION = 1
-"""To be raised whenever decoding, resizing or a backbone's code changes what features come out."""
+"""Increase this whenever decoding, resizing or backbone code changes the features."""
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 class FeatureMaps:
-    """The raw feature maps of a list of views, read from the store or computed when asked for.
+    """The raw feature maps of a list of views, read from the store or computed on demand.
 
     Args:
-        views: in the order in which maps are numbered.
-        backbone: on the device of ``compute``.
-        store: where maps are kept.
+        views: the views, in the order of the map indices.
+        backbone: the backbone, on the device of ``compute``.
+        store: the feature store.
         compute: device and precision.
     """
 
@@ -64,11 +64,11 @@ class FeatureMaps:
     def read(self, indices: Sequence[int]) -> list[Features]:
         """Return several raw maps, each of shape (height, width, channels).
 
-        Kept maps are mapped into memory, not read yet. Those that the store does not hold go
-        through the backbone together, each once, their images decoded while it is busy.
+        Stored maps are memory-mapped. Missing ones are computed in batches, each once, while the
+        next images are decoded.
 
         Args:
-            indices: of the maps, in the order in which they are returned; one may come twice.
+            indices: indices of the maps, in the order to return; may contain duplicates.
         """
         maps: dict[int, Features] = {}
         missing = []
@@ -79,18 +79,18 @@ class FeatureMaps:
             else:
                 maps[index] = kept
         if missing:
-            # Views of one size go through together.
+            # Views of the same size form batches.
             missing.sort(key=lambda index: self.views[index].size)
             made = self._features_of([self.views[index] for index in missing])
             for index, (_, features) in zip(missing, made, strict=True):
                 maps[index] = features
         return [maps[index] for index in indices]
 
-    def in_turn(self, indices: Iterable[int]) -> Iterator[Features]:
-        """Yield raw maps one after the other, out of their files, some read ahead.
+    def iterate(self, indices: Iterable[int]) -> Iterator[Features]:
+        """Yield raw maps one by one, loaded into memory with read-ahead.
 
         Args:
-            indices: of the maps, in the order in which they are yielded.
+            indices: indices of the maps, in the order to yield.
         """
         order = list(indices)
         size = self.budget.images(*self.views[order[0]].size) if order else 1
@@ -103,8 +103,8 @@ class FeatureMaps:
             yield from maps
 
     def _kept(self, index: int) -> Features | None:
-        """Return a map from the store; ``None`` where it is not kept, or not whole."""
-        # There may be no room for it, another process may have cleared it, or it is damaged.
+        """Return a map from the store; ``None`` if it is missing or damaged."""
+        # It may not have fitted, or another process may have removed it.
         with contextlib.suppress(OSError, EOFError, ValueError):
             kept: Features = self.store.read(self.folder, self.views[index].key)
             if list(kept.shape) == [*self.grid(index), self.channels]:
@@ -112,28 +112,28 @@ class FeatureMaps:
         return None
 
     def fill_store(self, *, progress: bool = False) -> int:
-        """Compute the maps that are missing, as far as the store has room.
+        """Compute missing maps and store them while the store has room.
 
-        It can be interrupted at any time: maps already written are found by the next call.
+        Can be interrupted at any time; the next call continues.
 
         Returns:
-            The number of maps that the store has no room for, which are computed when needed.
+            The number of maps that did not fit into the store, which are computed on demand.
         """
         missing = []
-        in_use = _InUse(self.folder)
+        in_use = _UsedFiles(self.folder)
         group = self.compute.group
         for view in self.views:
             key = view.key
-            # Shared out by key, since the others may be writing already.
+            # Split by key among processes, since others may already be writing.
             if in_use.add(key) and group.owns(key) and not self.store.touch(self.folder, key):
                 missing.append(view)
-        # Views seen at one size go through the backbone together.
+        # Views of the same size form batches.
         missing.sort(key=lambda view: view.size)
-        wanted = sum(group.gathered(sum(map(self._bytes, missing))))
-        room = group.from_first(lambda: self.store.room_for_new(wanted, in_use)) // group.size
+        wanted = sum(group.gather(sum(map(self._bytes, missing))))
+        room = group.from_first(lambda: self.store.make_room(wanted, in_use)) // group.size
         with progress_bar("Extracting features", len(missing), shown=progress) as advance:
             left_out = self._extract(missing, room, advance)
-        return sum(group.gathered(left_out))
+        return sum(group.gather(left_out))
 
     def _extract(self, missing: list[View], room: int, advance: Advance) -> int:
         left_out = 0
@@ -150,7 +150,7 @@ class FeatureMaps:
             view, features = job
             return self.store.write(self.folder, view.key, features)
 
-        # Bounded, since a disk may be slower than the backbone.
+        # Bounded, since the disk may be slower than the backbone.
         written = in_threads(
             write, self._features_of(kept), threads=WRITING_THREADS, ahead=2 * self._batch_of(kept)
         )
@@ -160,12 +160,15 @@ class FeatureMaps:
         return left_out
 
     def _features_of(self, views: list[View]) -> Iterator[tuple[View, Features]]:
-        """Compute maps, the images decoded in threads while the backbone is busy."""
-        # Views of one image follow each other: it is decoded once for all of them.
-        of_image = (list(group) for _, group in groupby(views, key=lambda view: view.image))
+        """Compute maps, decoding images in threads while the backbone is running."""
+        # Views of one image are adjacent, so it is decoded once.
+        depth_paths = (list(group) for _, group in groupby(views, key=lambda view: view.image))
         threads = worker_threads()
         loaded = in_threads(
-            _load, of_image, threads=threads, ahead=threads + BATCHES_AHEAD * self._batch_of(views)
+            _load,
+            depth_paths,
+            threads=threads,
+            ahead=threads + BATCHES_AHEAD * self._batch_of(views),
         )
         pairs = (pair for pairs in loaded for pair in pairs)
         for batch in in_batches(
@@ -175,7 +178,7 @@ class FeatureMaps:
             yield from zip((view for view, _ in batch), maps, strict=True)
 
     def _batch_of(self, views: list[View]) -> int:
-        """Return the size of a batch of the smallest views, which come first."""
+        """Return the batch size of the smallest views, which come first."""
         return self.budget.images(*views[0].size) if views else 1
 
     def _bytes(self, view: View) -> int:
@@ -192,19 +195,19 @@ class FeatureMaps:
         return array
 
     def _half_maps(self, images: torch.Tensor) -> torch.Tensor:
-        """Return maps of 8-bit images as the store keeps them; (b, 3, h, w) to (b, h, w, c)."""
+        """Compute maps in storage format from 8-bit images: (b, 3, h, w) to (b, h, w, c)."""
         with self.compute.autocast():
             maps = self.backbone(images.float() / 255)
         half: torch.Tensor = maps.permute(0, 2, 3, 1).half().contiguous()
-        # Some transformers have a few huge activations; half precision ends at 65504.
+        # Some transformers have a few huge activations that overflow float16 (65504).
         return half.clamp_(-FLOAT16_MAX, FLOAT16_MAX)
 
 
-class _InUse(Container[Path]):
-    """The files of the store that a list of views needs, in a few bytes each.
+class _UsedFiles(Container[Path]):
+    """The store files that a list of views needs, in compact form.
 
     Args:
-        folder: of the backbone, in the store.
+        folder: folder of the backbone in the store.
     """
 
     def __init__(self, folder: str) -> None:
@@ -212,7 +215,7 @@ class _InUse(Container[Path]):
         self._keys: set[bytes] = set()
 
     def add(self, key: str) -> bool:
-        """Add what is kept under a key; returns whether it is new."""
+        """Add a key; returns whether it is new."""
         before = len(self._keys)
         self._keys.add(bytes.fromhex(key))
         return len(self._keys) > before
@@ -222,22 +225,22 @@ class _InUse(Container[Path]):
             return False
         try:
             return bytes.fromhex(path.stem) in self._keys
-        except ValueError:  # a file that was never finished
+        except ValueError:  # an unfinished file
             return False
 
 
 def store_folder_name(backbone: Backbone, compute: Compute) -> str:
-    """Return the store's folder for a backbone and a precision.
+    """Return the folder name in the store for a backbone and a precision.
 
-    It holds the backbone's name, made fit for a path, its fingerprint, the precision, and the
-    version of the steps from file to features.
+    It consists of the sanitised backbone name, the fingerprint, the precision, and
+    :data:`FEATURES_VERSION`.
     """
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", backbone.name.strip("/").split("/")[-1])
     return f"{readable}-{backbone.fingerprint}-{compute.precision}-v{FEATURES_VERSION}"
 
 
 def _load(views: Sequence[View]) -> list[tuple[View, Pixels]]:
-    """Decode an image once for several views of it."""
+    """Decode an image once for all of its views."""
     source = views[0].image
     image = read_image(source.file.path, source.raster)
-    return [(view, view.seen_in(image)) for view in views]
+    return [(view, view.render(image)) for view in views]

@@ -1,43 +1,42 @@
-"""An inverted file: vectors in lists, one for each of a few thousand centroids.
+"""An inverted file index: vectors grouped into lists by their nearest centroid.
 
-A search compares a query with the members of the lists whose centroids are most like it. Many
-queries are searched together: for each list, those that search it meet its members in one matrix
-product, which is several times faster than one query after the other. The vectors stay where they
-are; faiss's own index would hold a second copy.
+A query is compared with the members of the lists with the most similar centroids. Queries are
+batched by list and compared with its members in one matrix product, which is several times faster
+than one query at a time. Vectors are not copied, unlike in faiss's own index.
 """
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-LISTS_A_ROOT = 2
-"""Lists as a multiple of the square root of the number of vectors.
+LISTS_PER_ROOT = 2
+"""Number of lists relative to the square root of the number of vectors.
 
-Of 1, 2, 3, 4 and 8, this was the fastest or nearly so, on a hundred thousand means of parts of
-CamVid's feature maps as well as on made descriptors.
+Among 1, 2, 3, 4 and 8, this was the fastest or close to it, both on a hundred thousand means of
+parts of CamVid feature maps and on synthetic descriptors.
 """
 
 MAX_LISTS = 4_096
 MIN_MEMBERS = 16
 CENTROID_VECTORS = 65_536
-"""Vectors that the centroids are learned from."""
+"""Maximum number of vectors for learning the centroids."""
 
 CENTROID_STEPS = 8
-MEMBERS_AT_ONCE = 16_384
+MEMBER_BLOCK = 16_384
 
 
 def most_similar(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return inner products, falling, and indices of the best vectors for each query.
+    """Find the vectors with the largest inner products for each query.
 
     Args:
-        queries: shape (queries, channels).
-        vectors: shape (vectors, channels).
-        count: vectors wanted for each query; at most as many as there are.
+        queries: query vectors, shape (queries, channels).
+        vectors: vectors to search, shape (vectors, channels).
+        count: number of results per query, at most the number of vectors.
 
     Returns:
-        Two arrays of shape (queries, count).
+        Inner products in descending order and indices, both of shape (queries, count).
     """
     scores: NDArray[np.float32]
     found: NDArray[np.int64]
@@ -46,17 +45,17 @@ def most_similar(
 
 
 class InvertedFile:
-    """Unit vectors in lists by the most similar centroid; no list is empty.
+    """Unit vectors in non-empty lists by their most similar centroid.
 
     Args:
-        vectors: shape (vectors, channels); kept, not copied.
-        seed: of the centroids.
+        vectors: unit vectors, shape (vectors, channels); not copied.
+        seed: seed for learning the centroids.
 
     Attributes:
-        vectors: as given.
+        vectors: the vectors.
         centroids: unit vectors, shape (lists, channels).
-        home: the list of each vector, shape (vectors,).
-        order: indices of all vectors, list by list, shape (vectors,).
+        assignments: list index of each vector, shape (vectors,).
+        order: vector indices sorted by list, shape (vectors,).
 
     Example:
         >>> vectors = np.eye(64, dtype=np.float32)[np.arange(640) % 4]
@@ -68,12 +67,12 @@ class InvertedFile:
 
     def __init__(self, vectors: NDArray[np.float32], *, seed: int) -> None:
         self.vectors = vectors
-        centroids = learned_centroids(vectors, seed=seed)
+        centroids = learn_centroids(vectors, seed=seed)
         home = most_similar(vectors, centroids, 1)[1][:, 0]
-        used, self.home = np.unique(home, return_inverse=True)
+        used, self.assignments = np.unique(home, return_inverse=True)
         self.centroids = centroids[used]
-        self.order: NDArray[np.int64] = np.argsort(self.home, kind="stable")
-        self._ends = np.cumsum(np.bincount(self.home))
+        self.order: NDArray[np.int64] = np.argsort(self.assignments, kind="stable")
+        self._ends = np.cumsum(np.bincount(self.assignments))
 
     def __len__(self) -> int:
         return len(self.centroids)
@@ -86,17 +85,17 @@ class InvertedFile:
     def probes_needed(
         self, queries: NDArray[np.int64], wanted: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return how many lists each query must search to meet each vector wanted.
+        """Return the number of lists each query must search to reach each target vector.
 
         Args:
-            queries: indices of vectors, shape (queries,).
-            wanted: indices of vectors, shape (queries, count).
+            queries: vector indices, shape (queries,).
+            wanted: indices of the target vectors, shape (queries, count).
 
         Returns:
-            Numbers from 1 to that of all lists, shape (queries, count).
+            Numbers from 1 to the number of lists, shape (queries, count).
         """
         similarities = self.vectors[queries] @ self.centroids.T  # (queries, lists)
-        own = np.take_along_axis(similarities, self.home[wanted], axis=1)
+        own = np.take_along_axis(similarities, self.assignments[wanted], axis=1)
         better = [
             (row > each[:, None]).sum(axis=1) for row, each in zip(similarities, own, strict=True)
         ]
@@ -105,16 +104,16 @@ class InvertedFile:
     def search(
         self, queries: NDArray[np.int64], count: int, probes: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Search the lists most like each query.
+        """Search the lists with the most similar centroids.
 
         Args:
-            queries: indices of vectors, shape (queries,); the faster the more lists they share.
-            count: vectors wanted for each query.
-            probes: lists searched for each query, at most all.
+            queries: vector indices, shape (queries,); faster if queries share lists.
+            count: number of results per query.
+            probes: number of lists to search per query.
 
         Returns:
-            Inner products, falling, and indices, each of shape (queries, count). Where the lists
-            hold fewer vectors, index -1 fills up.
+            Inner products in descending order and indices, both of shape (queries, count). Missing
+            results have index -1.
         """
         vectors = self.vectors[queries]
         probed = most_similar(vectors, self.centroids, min(probes, len(self)))[1]
@@ -124,26 +123,26 @@ class InvertedFile:
         for index, of_list in zip(lists, np.split(pairs, starts[1:]), strict=True):
             rows = of_list // probed.shape[1]
             members = self.members(index)
-            for start in range(0, len(members), MEMBERS_AT_ONCE):
-                part = members[start : start + MEMBERS_AT_ONCE]
+            for start in range(0, len(members), MEMBER_BLOCK):
+                part = members[start : start + MEMBER_BLOCK]
                 scores, at = most_similar(vectors[rows], self.vectors[part], min(count, len(part)))
                 best.add_result_subset(rows, scores, part[at])
         best.finalize()
         return best.D, best.I
 
 
-def learned_centroids(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.float32]:
-    """Learn the centroids of lists by spherical k-means of a sample.
+def learn_centroids(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.float32]:
+    """Learn the centroids with spherical k-means on a sample.
 
     Args:
         vectors: unit vectors, shape (vectors, channels).
-        seed: of the sample and of the first centroids.
+        seed: seed of the sample and of the initial centroids.
 
     Returns:
         Unit vectors of shape (lists, channels).
     """
     total, channels = vectors.shape
-    lists = max(1, min(int(LISTS_A_ROOT * total**0.5), total // MIN_MEMBERS, MAX_LISTS))
+    lists = max(1, min(int(LISTS_PER_ROOT * total**0.5), total // MIN_MEMBERS, MAX_LISTS))
     sample = vectors
     if total > CENTROID_VECTORS:
         random = np.random.default_rng(seed)
@@ -154,7 +153,7 @@ def learned_centroids(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.
         niter=CENTROID_STEPS,
         seed=seed,
         spherical=True,
-        # The sample is as it should be: faiss neither draws another nor warns.
+        # Keeps faiss from subsampling again and from warning.
         min_points_per_centroid=1,
         max_points_per_centroid=CENTROID_VECTORS,
     )

@@ -1,4 +1,4 @@
-"""Features of locations spread over the data set, for statistics and clustering."""
+"""Sampling of feature locations from the data set, for statistics and clustering."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,18 +13,18 @@ MapFunction = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Locations(NamedTuple):
-    """Locations of several maps.
+    """Sampled locations.
 
     Attributes:
-        features: of each location, or what a function made of them, shape (locations, channels).
-        maps: number of the map of each location, shape (locations,), int64.
+        features: features of each location, or a function of them, shape (locations, channels).
+        maps: map index of each location, shape (locations,), int64.
     """
 
     features: torch.Tensor
     maps: torch.Tensor
 
 
-def spread_locations(
+def sample_locations(
     maps: FeatureMaps,
     count: int,
     *,
@@ -34,19 +34,19 @@ def spread_locations(
     description: str = "Reading features",
     progress: bool = False,
 ) -> Locations:
-    """Take the same number of random locations of each map.
+    """Sample the same number of random locations from each map.
 
     Args:
-        maps: of the data set.
-        count: locations wanted in all; a small data set has fewer.
-        seed: of the choice.
-        max_maps: bound on the maps read, taken evenly over the list.
-        function: applied to the locations of a map, (locations, channels) to (locations, any).
-        description: of the progress bar.
+        maps: feature maps of the data set.
+        count: total number of locations; small data sets may have fewer.
+        seed: random seed.
+        max_maps: maximum number of maps to read, evenly spaced.
+        function: applied to the locations of each map, (locations, channels) to (locations, any).
+        description: label of the progress bar.
         progress: show a progress bar.
 
     Returns:
-        Features in float32, at least one place of each map read.
+        Features in float32, with at least one location from each map read.
     """
     chosen = np.arange(len(maps))
     if max_maps is not None and len(maps) > max_maps:
@@ -55,7 +55,7 @@ def spread_locations(
     random = np.random.default_rng(seed)
     taken = []
     with progress_bar(description, len(chosen), shown=progress) as advance:
-        for features in maps.in_turn(chosen.tolist()):
+        for features in maps.iterate(chosen.tolist()):
             cells = features.reshape(-1, features.shape[-1])
             rows = np.sort(random.permutation(len(cells))[:each])
             locations = torch.from_numpy(cells[rows]).float()

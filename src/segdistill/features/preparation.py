@@ -1,7 +1,7 @@
-"""Making raw feature maps comparable: standardise, normalise by group, reduce.
+"""Feature preparation: standardise, normalise channel groups, reduce with PCA.
 
-Raw activations differ in scale from channel to channel and from stage to stage; cosine
-similarities of such features see only the loudest channels.
+The scale of raw activations differs between channels and stages, and the largest channels would
+dominate cosine similarities.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ import torch.nn.functional as F
 from torch import nn
 
 STANDARD_DEVIATION_FLOOR = 1e-4
-"""Channels that change less count as constant."""
+"""Channels with a smaller standard deviation count as constant."""
 
 
 class FeaturePreparation(nn.Module):
-    """A fixed map from raw to prepared features, fitted once to a data set.
+    """Fixed transform from raw to prepared features, fitted once to a data set.
 
-    Steps: standardise each channel; bring each group of channels to unit length at each location;
-    subtract the mean; rotate onto the leading principal components.
+    Steps: standardise each channel; normalise each group of channels to unit length at each
+    location; subtract the mean; project onto the leading principal components.
 
     Args:
         groups: sizes of the groups of channels.
-        components: channels kept by the last step, or ``None`` to skip the last two steps.
+        components: number of principal components, or ``None`` to skip the last two steps.
 
-    Shapes: (..., sum(groups)) to (..., channels): the channels are the last dimension.
+    Shapes: (..., sum(groups)) to (..., channels).
 
     Example:
         >>> locations = torch.randn(500, 6) * 10 + 3
@@ -51,7 +51,7 @@ class FeaturePreparation(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Number of channels of prepared features."""
+        """Number of channels of the prepared features."""
         return sum(self.groups) if self.components is None else self.components
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -64,8 +64,8 @@ class FeaturePreparation(nn.Module):
         return rotated.view(*features.shape[:-1], self.components)
 
     def normalise(self, features: torch.Tensor) -> torch.Tensor:
-        """Return features after the first two steps, in the shape given."""
-        # Equal to (features - mean) * scale, with one pass over what is large in place of two.
+        """Return features after the first two steps, in the same shape."""
+        # Equal to (features - mean) * scale, in one pass over the features.
         features = torch.addcmul(-self.mean * self.scale, features, self.scale)
         if len(self.groups) == 1:
             return features
@@ -76,22 +76,22 @@ class FeaturePreparation(nn.Module):
 def fit_preparation(
     locations: torch.Tensor, groups: Sequence[int], *, standardise: bool, components: int | None
 ) -> FeaturePreparation:
-    """Fit a :class:`FeaturePreparation` to features of locations spread over the data set.
+    """Fit a :class:`FeaturePreparation` to features sampled from the data set.
 
     Args:
         locations: raw features, shape (locations, sum(groups)).
         groups: sizes of the groups of channels.
-        standardise: whether channels are brought to mean 0 and standard deviation 1.
-        components: principal components kept, or ``None`` for the features unchanged.
+        standardise: whether to standardise channels to mean 0 and standard deviation 1.
+        components: number of principal components, or ``None`` to skip PCA.
 
     Returns:
-        The fitted map.
+        The fitted transform.
     """
     preparation = FeaturePreparation(groups, components)
     if standardise:
         preparation.mean.copy_(locations.mean(dim=0))
         deviation = locations.std(dim=0, correction=0)
-        # A channel that never changes tells nothing, and would be blown up if it once did.
+        # Constant channels carry no information, and scaling would amplify rare outliers.
         changes = deviation > STANDARD_DEVIATION_FLOOR
         preparation.scale.copy_(torch.where(changes, 1 / deviation, 0.0))
     if preparation.components is not None:
@@ -104,15 +104,15 @@ def fit_preparation(
 
 
 def principal_components(centred: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the leading principal directions as columns.
+    """Return the leading principal components as columns.
 
     Args:
-        centred: shape (locations, channels), of mean zero.
-        count: number of directions.
+        centred: features with mean zero, shape (locations, channels).
+        count: number of components.
 
     Returns:
-        Tensor of shape (channels, count) with orthonormal columns; each column's largest entry is
-        positive, so that the result does not depend on the machine.
+        Tensor of shape (channels, count) with orthonormal columns. The largest entry of each column
+        is positive, so that signs do not depend on the machine.
     """
     covariance = centred.double().mT @ centred.double()
     _, vectors = torch.linalg.eigh(covariance)  # ascending

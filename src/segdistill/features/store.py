@@ -1,8 +1,8 @@
-"""The feature store: raw feature maps on disk, each kept under what it was made from.
+"""The feature store: a content-addressed disk cache of raw feature maps.
 
-One file a map, in NumPy's format, at ``FOLDER/BACKBONE-FINGERPRINT/ab/abcdef...npy``. The name
-tells the image's content, the crop and the size at which the backbone saw it, so the same image
-under another name, or in another folder, is found again, and nothing stale ever is.
+Each map is a NumPy file at ``FOLDER/BACKBONE-FINGERPRINT/ab/abcdef...npy``. The name is a hash of
+the image content, crop and input size, so renamed and moved images are found, and stale maps are
+never used.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ OWN_FILE = re.compile(r"[^/]+-[0-9a-f]{16}[^/]*/[0-9a-f]{2}/\.?[0-9a-f]{4,32}[^/
 
 @dataclass(frozen=True)
 class StoreContent:
-    """What a store holds of one backbone.
+    """Store content of one backbone.
 
     Attributes:
-        backbone: name of its folder: short name and fingerprint.
+        backbone: folder name: short name and fingerprint.
         maps: number of feature maps.
-        size: in bytes.
+        size: size in bytes.
     """
 
     backbone: str
@@ -42,7 +42,7 @@ class StoreContent:
 
 
 class _File(NamedTuple):
-    """A file of the store; plain text for the path, since there may be a million of them."""
+    """A file of the store; the path is a string to save memory, with up to a million files."""
 
     used: float
     path: str
@@ -50,15 +50,12 @@ class _File(NamedTuple):
 
     @property
     def is_temporary(self) -> bool:
-        """Whether it is being written, or was when its process was killed."""
+        """Whether the file is unfinished: still being written, or left by a killed process."""
         return bool(TEMPORARY_NAME.fullmatch(os.path.basename(self.path)))  # noqa: PTH119 - fast
 
 
 def default_store_folder() -> Path:
-    """Return the folder used when none is set.
-
-    It is named by SEGDISTILL_CACHE, or lies in XDG_CACHE_HOME or ``~/.cache``.
-    """
+    """Return the default folder: SEGDISTILL_CACHE, or in XDG_CACHE_HOME or ``~/.cache``."""
     if named := os.environ.get("SEGDISTILL_CACHE"):
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -66,11 +63,11 @@ def default_store_folder() -> Path:
 
 
 class FeatureStore:
-    """A bounded folder of feature maps.
+    """A folder of feature maps with a size limit.
 
     Args:
-        folder: where it lies, or ``None`` for the default; made when first written to.
-        max_bytes: bound on the whole store. The maps longest unused go first.
+        folder: folder of the store, or ``None`` for the default; created on the first write.
+        max_bytes: size limit; least recently used maps are evicted first.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -85,40 +82,40 @@ class FeatureStore:
         self.folder = default_store_folder() if folder is None else folder
         self.max_bytes = max_bytes
         if self.folder.exists() and not self.folder.is_dir():
-            raise UserError(f"{self.folder}: the cache must be a folder; set --cache.folder")
+            raise UserError(f"{self.folder}: the cache is not a folder; set --cache.folder")
 
     def path(self, backbone: str, key: str) -> Path:
-        """Return where a map lies, or would lie."""
+        """Return the path of a map, which may not exist."""
         return self.folder / backbone / key[:2] / f"{key}.npy"
 
     def has(self, backbone: str, key: str) -> bool:
-        """Return whether a map is kept."""
+        """Return whether a map is stored."""
         return self.path(backbone, key).exists()
 
     def read(self, backbone: str, key: str) -> NDArray[np.float16]:
-        """Map a kept feature map into memory, without reading it yet.
+        """Memory-map a stored feature map.
 
         Returns:
-            Array of shape (height, width, channels), not writable.
+            Read-only array of shape (height, width, channels).
 
         Raises:
-            FileNotFoundError: it is not kept.
+            FileNotFoundError: the map is not stored.
             ValueError: the file is damaged.
         """
         array: NDArray[np.float16] = np.load(self.path(backbone, key), mmap_mode="r")
         return array
 
     def write(self, backbone: str, key: str, features: NDArray[np.floating[Any]]) -> bool:
-        """Keep a map, if the disk has room for it.
+        """Store a map, if the disk has room for it.
 
         Args:
-            backbone: name of its folder.
-            key: hexadecimal digits that tell image, crop and size.
-            features: shape (height, width, channels).
+            backbone: folder name of the backbone.
+            key: hexadecimal key of the view.
+            features: feature map, shape (height, width, channels).
 
         Returns:
-            Whether it was kept; a full or forbidden disk is no failure, since the map can be
-            computed again.
+            Whether the map was stored. A full or read-only disk is not an error, since the map can
+            be computed again.
         """
         try:
             with atomic_path(self.path(backbone, key)) as temporary, temporary.open("wb") as file:
@@ -128,26 +125,26 @@ class FeatureStore:
         return True
 
     def touch(self, backbone: str, key: str) -> bool:
-        """Note that a map was used, so that others go before it.
+        """Mark a map as recently used.
 
         Returns:
-            Whether it is kept.
+            Whether the map is stored.
         """
         try:
             os.utime(self.path(backbone, key))
-        except OSError:  # not there, or not ours to change
+        except OSError:  # missing, or no permission
             return self.has(backbone, key)
         return True
 
-    def room_for_new(self, wanted: int, keep: Container[Path]) -> int:
-        """Make room for new maps and return how many bytes may be written.
+    def make_room(self, wanted: int, keep: Container[Path]) -> int:
+        """Evict old maps to make room, and return the number of bytes that may be written.
 
         Args:
-            wanted: bytes to be written.
-            keep: files that must stay.
+            wanted: number of bytes to write.
+            keep: files that must not be evicted.
 
         Returns:
-            Bytes free within the bound, at most ``wanted``.
+            Free bytes within the limit, at most ``wanted``.
         """
         self._remove_leftovers()
         used = sum(file.size for _, files in self._folders() for file in files)
@@ -156,10 +153,10 @@ class FeatureStore:
         return max(0, min(wanted, limit - used))
 
     def _remove_oldest(self, size: int, keep: Container[Path]) -> int:
-        """Remove the files longest unused, of so many bytes or a little more; returns how many."""
+        """Remove least recently used files of at least ``size`` bytes; returns the bytes freed."""
         if size <= 0:
             return 0
-        # The oldest so far, the newest of them first: no list of all files is made.
+        # Heap of the oldest files, newest first, to avoid a list of all files.
         oldest: list[_File] = []
         held = 0
         for _, files in self._folders():
@@ -181,7 +178,7 @@ class FeatureStore:
                 remove_leftovers(folder)
 
     def contents(self) -> list[StoreContent]:
-        """List what is kept, a line for each backbone."""
+        """List the content of the store by backbone."""
         totals: dict[str, tuple[int, int]] = {}
         for folder, files in self._folders():
             backbone = folder.parent.name
@@ -191,10 +188,10 @@ class FeatureStore:
         return [StoreContent(name, maps, size) for name, (maps, size) in sorted(totals.items())]
 
     def clear(self) -> int:
-        """Remove every map, and nothing else that lies in the folder.
+        """Remove all maps, and no other files.
 
         Returns:
-            Bytes freed.
+            The number of bytes freed.
         """
         freed = 0
         for folder, files in self._folders():
@@ -207,7 +204,7 @@ class FeatureStore:
         return freed
 
     def _folders(self) -> Iterator[tuple[Path, list[_File]]]:
-        """Yield each folder that holds maps, and the maps in it."""
+        """Yield each folder that contains maps, with its maps."""
         for backbone in _sub_folders(self.folder):
             for folder in _sub_folders(backbone):
                 if len(folder.name) == 2 and (files := self._files(folder)):
@@ -218,7 +215,7 @@ class FeatureStore:
         start = f"{folder.parent.name}/{folder.name}/"
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
-                # Only files that bear a name of this store: the folder may hold others, too.
+                # The folder may contain other files.
                 if not OWN_FILE.fullmatch(start + entry.name):
                     continue
                 with contextlib.suppress(FileNotFoundError):  # another process may have removed it
@@ -238,5 +235,5 @@ def _sub_folders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             return [Path(entry.path) for entry in entries if entry.is_dir()]
-    except OSError:  # not there yet, removed by another process, or not ours to read
+    except OSError:  # missing, removed by another process, or no permission
         return []

@@ -1,4 +1,4 @@
-"""What the backbone looks at: images, crops of them, and augmented copies."""
+"""Views, the inputs of the backbone: images, crops and augmented copies."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ Value = TypeVar("Value", bound=np.generic)
 
 @dataclass(frozen=True)
 class View:
-    """An image, or a crop of one, at the size at which the backbone sees it.
+    """An image or a crop, at the input size of the backbone.
 
     Attributes:
-        image: where it comes from.
-        crop: the part of it.
-        viewing: how the backbone sees that part.
-        augmentation: a change to what the backbone sees, or ``None``.
+        image: the image.
+        crop: the crop.
+        viewing: how the crop is resized for the backbone.
+        augmentation: augmentation after resizing, or ``None``.
     """
 
     image: CheckedImage
@@ -36,20 +36,20 @@ class View:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width, in pixels, as the backbone sees it."""
+        """Height and width of the backbone input, in pixels."""
         rows, columns = self.crop.pixels(self.image.height, self.image.width)
         return self.viewing.sizes(rows.stop - rows.start, columns.stop - columns.start)[1]
 
     @property
     def scale(self) -> float:
-        """Pixels that the backbone sees for a pixel of the image, along the shorter side."""
+        """Pixels of the backbone input per image pixel, along the shorter side."""
         rows, columns = self.crop.pixels(self.image.height, self.image.width)
         height, width = int(rows.stop - rows.start), int(columns.stop - columns.start)
         return min(self.viewing.sizes(height, width)[0]) / min(height, width)
 
     @property
     def key(self) -> str:
-        """What the store keeps its features under: content, crop, size and change."""
+        """Key in the feature store: a hash of content, crop, size and augmentation."""
         height, width = self.size
         text = f"{self.image.digest} {self.crop.key} {height}x{width}"
         if self.viewing.square or self.viewing.resampling != "bicubic":
@@ -59,21 +59,21 @@ class View:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def cut(self, array: NDArray[Value]) -> NDArray[Value]:
-        """Cut the part that the view shows out of what belongs to its image, such as labels.
+        """Crop an array that covers the image, such as labels, to the region of the view.
 
         Args:
-            array: shape (height, width, ...), of any size, covering the same ground as the image.
+            array: array of shape (height, width, ...), at any resolution.
         """
         size = (self.image.height, self.image.width)
         rows, columns = seen_region(size, self.crop, self.viewing).pixels(*array.shape[:2])
         return array[rows, columns]
 
     def load(self) -> NDArray[np.uint8]:
-        """Decode, cut, resize and change; returns shape (*size, 3)."""
-        return self.seen_in(read_image(self.image.file.path, self.image.raster))
+        """Decode, crop, resize and augment the image; returns shape (*size, 3)."""
+        return self.render(read_image(self.image.file.path, self.image.raster))
 
-    def seen_in(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Cut, resize and change what was decoded, of which several views may be taken.
+    def render(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Crop, resize and augment a decoded image.
 
         Args:
             image: the whole image, shape (height, width, 3).
@@ -96,14 +96,14 @@ def views_of(
 ) -> list[View]:
     """Return the views of all images, image by image.
 
-    A crop is brought to the resolution of a whole image, so that it shows more detail.
+    Crops are resized to the same resolution as whole images, so they show more detail.
 
     Args:
-        images: what was checked.
-        viewing: how the backbone sees each crop.
-        crops: which crops to take of each image; see :func:`crops_of`.
-        crop_ratio: side of a crop, as a share of the image's.
-        seed: of random crops, beside the image's content.
+        images: checked images.
+        viewing: how crops are resized for the backbone.
+        crops: crops per image; see :func:`crops_of`.
+        crop_ratio: side of a crop relative to the image.
+        seed: seed of random crops, combined with the image content.
     """
     return [
         View(image, crop, viewing)
@@ -113,14 +113,14 @@ def views_of(
 
 
 def augmented_views(views: Sequence[View], copies: int) -> list[View]:
-    """Return augmented copies of views: all of the first view, then all of the second, and so on.
+    """Return augmented copies of views, grouped by view.
 
-    What is drawn depends on the view and the number of the copy alone, so that features of copies
-    are found again in the store.
+    The augmentation only depends on the view and the number of the copy, so features of copies can
+    be reused from the store.
 
     Args:
-        views: without augmentation.
-        copies: of each view.
+        views: views without augmentation.
+        copies: number of copies of each view.
     """
     return [
         replace(view, augmentation=drawn_augmentation(f"{view.key} {number}"))
@@ -130,9 +130,9 @@ def augmented_views(views: Sequence[View], copies: int) -> list[View]:
 
 
 def relit_views(views: Sequence[View]) -> list[View]:
-    """Return views under each of :data:`LIGHTINGS`: all of the first view, then of the second.
+    """Return views under each of :data:`LIGHTINGS`, grouped by view.
 
     Args:
-        views: without augmentation.
+        views: views without augmentation.
     """
     return [replace(view, augmentation=lighting) for view in views for lighting in LIGHTINGS]

@@ -48,7 +48,7 @@ class Shown:
     masks: Mapping[str, Picture]
 
 
-def chosen_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -> list[ImageFile]:
+def choose_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -> list[ImageFile]:
     """Choose the images to show, by name or evenly spaced.
 
     Args:
@@ -79,7 +79,7 @@ def _named(files: Sequence[ImageFile], name: str) -> ImageFile:
     return found[0]
 
 
-def segment_shown(
+def segment_images(
     files: Sequence[ImageFile],
     segmenter: Segmenter,
     clustered: Segmenter | None,

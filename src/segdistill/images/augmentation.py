@@ -1,4 +1,4 @@
-"""Augmented copies of images: mirrored, cropped, in other colours, blurred."""
+"""Augmented copies of images: mirrored, cropped, colour-jittered, blurred."""
 
 import math
 import random
@@ -26,17 +26,17 @@ BLUR_DEVIATIONS = (0.1, 2.0)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A change to an image that leaves what it shows in place, or moves it in a known way.
+    """An augmentation that keeps the content in place, or moves it in a known way.
 
     Attributes:
-        crop: the part that is kept and brought back to the size of the whole.
-        mirrored: left and right are exchanged, after cropping.
-        brightness: factor, 1 for none.
-        contrast: factor, 1 for none.
-        saturation: factor, 1 for none.
-        hue: turn of the colour circle, from -0.5 to 0.5, 0 for none.
-        grey: without colour.
-        blur: deviation of a Gaussian, in pixels, 0 for none.
+        crop: part that is kept and resized to the size of the image.
+        mirrored: whether the crop is flipped horizontally.
+        brightness: brightness factor; 1 for no change.
+        contrast: contrast factor; 1 for no change.
+        saturation: saturation factor; 1 for no change.
+        hue: rotation of the hue circle, from -0.5 to 0.5; 0 for no change.
+        grey: whether the image is converted to grey.
+        blur: standard deviation of the Gaussian blur, in pixels; 0 for no blur.
     """
 
     crop: Crop = WHOLE
@@ -49,7 +49,7 @@ class Augmentation:
     blur: float = 0.0
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the changed image, of the same size.
+        """Return the augmented image, of the same size.
 
         Args:
             image: shape (height, width, 3).
@@ -57,7 +57,7 @@ class Augmentation:
         height, width = image.shape[:2]
         left, top = self.crop.left * width, self.crop.top * height
         box = (left, top, left + self.crop.width * width, top + self.crop.height * height)
-        # The box need not lie on whole pixels, so that places can be followed exactly.
+        # The box is not rounded to pixels, so that locations can be mapped back exactly.
         picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box)
         if self.mirrored:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -72,14 +72,14 @@ class Augmentation:
         return np.array(picture)
 
     def source(self, x: Share, y: Share) -> tuple[Share, Share]:
-        """Return where in the image a location of the changed image comes from.
+        """Map a location of the augmented image to the original image.
 
         Args:
             x: share of the width, from 0 at the left edge to 1.
             y: share of the height, from 0 at the upper edge to 1.
 
         Returns:
-            The same shares of the image before the change.
+            The location in the original image, in the same units.
 
         Example:
             >>> Augmentation(Crop(0.0, 0.0, 0.5, 0.5), mirrored=True).source(0.25, 0.5)
@@ -90,18 +90,19 @@ class Augmentation:
 
     @property
     def key(self) -> str:
-        """A text that tells this change from any other."""
+        """A text that identifies this augmentation."""
         return repr(self)
 
 
 def drawn_augmentation(seed: str) -> Augmentation:
-    """Draw a change as STEGO's optional alignment term does.
+    """Draw an augmentation as for STEGO's optional alignment term.
 
-    Mirrored half of the time; a crop of 0.8 to 1 of the area; brightness, contrast and saturation
-    changed by up to 0.3 and hue by 0.1; grey one time in five; blurred half of the time.
+    Flipped with probability 0.5; a crop of 0.8 to 1 of the area; brightness, contrast and
+    saturation changed by up to 0.3 and hue by up to 0.1; grey with probability 0.2; blurred with
+    probability 0.5.
 
     Args:
-        seed: what the draw depends on, and all that it depends on.
+        seed: the only source of randomness: the same seed gives the same augmentation.
 
     Example:
         >>> drawn_augmentation("a") == drawn_augmentation("a")
@@ -109,7 +110,7 @@ def drawn_augmentation(seed: str) -> Augmentation:
     """
     draw = random.Random(seed)  # noqa: S311 - nothing secret
     area = draw.uniform(MIN_AREA, 1.0)
-    # No side may be longer than the image's.
+    # The crop must not exceed the image.
     most = math.log(min(MAX_ASPECT, 1 / area))
     aspect = math.exp(draw.uniform(-most, most))
     width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)

@@ -1,4 +1,4 @@
-"""Decoding any image file to upright 8-bit RGB."""
+"""Decoding image files to upright 8-bit RGB."""
 
 import hashlib
 import io
@@ -27,26 +27,27 @@ __all__ = [
 ]
 
 MATLAB_IMAGE_KEY = "img"
-"""Name of the array that is the image in a MATLAB file."""
+"""Name of the array that holds the image in a MATLAB file."""
 
 
 def read_image(path: Path, raster: RasterReading | None = None) -> NDArray[np.uint8]:
-    """Read an image as it is meant to be seen.
+    """Read an image as a viewer shows it.
 
-    The EXIF orientation is applied, transparency is laid over white, and grey, palette, CMYK,
-    16-bit and floating-point images become 8-bit RGB. Of a MATLAB file the array ``img`` is read,
-    height x width x 3 or 4, and of four channels (the fourth is infrared) the first three.
-    GeoTIFFs are read as :mod:`segdistill.images.geotiff` does, if rasterio is installed.
+    The EXIF orientation is applied, transparency is blended with white, and grey, palette, CMYK,
+    16-bit and floating-point images become 8-bit RGB. In a MATLAB file the array ``img`` is read,
+    height x width x 3 or 4; a fourth channel (infrared) is ignored. GeoTIFFs are read through
+    :mod:`segdistill.images.geotiff`, if rasterio is installed.
 
     Args:
-        path: of the file.
-        raster: how GeoTIFFs are read, as a run keeps it; by default as each file itself says.
+        path: path of the file.
+        raster: how GeoTIFFs are read, as stored with a run; by default as each file's metadata
+            says.
 
     Returns:
         Array of shape (height, width, 3).
 
     Raises:
-        UnreadableImageError: the file is missing, truncated, or no image.
+        UnreadableImageError: the file is missing, truncated or not an image.
     """
     if is_raster(path):
         return read_raster(path, raster)
@@ -60,14 +61,14 @@ def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
     """Decode the bytes of an image file; see :func:`read_image`.
 
     Args:
-        content: the whole file.
-        name: what to call it in an error.
+        content: content of the file.
+        name: name for error messages.
 
     Returns:
         Array of shape (height, width, 3).
 
     Raises:
-        UnreadableImageError: the bytes are truncated or no image.
+        UnreadableImageError: the content is truncated or not an image.
     """
     if not content:
         raise UnreadableImageError(f"{name}: the file is empty")
@@ -83,16 +84,18 @@ def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
             raise UnreadableImageError(f"{name}: a TIFF that {needs}") from error
         raise UnreadableImageError(f"{name}: not an image that can be decoded") from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImageError(f"{name}: more than 178 million pixels; cut it up") from error
+        raise UnreadableImageError(
+            f"{name}: more than 178 million pixels; split it into tiles"
+        ) from error
     except MemoryError:
         raise
     except Exception as error:
-        # Pillow's decoders report damage with errors of many classes.
+        # Pillow's decoders raise many types of errors for damaged files.
         raise UnreadableImageError(f"{name}: damaged or truncated ({error})") from error
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn an image by its EXIF orientation; one whose EXIF is damaged stays unchanged."""
+    """Apply the EXIF orientation; an image with damaged EXIF stays unchanged."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001 - Pillow's EXIF reader fails in many ways, and pixels are fine
@@ -103,7 +106,7 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Convert a Pillow image of any mode to 8-bit RGB.
 
     Args:
-        image: a decoded image; its orientation is taken as it is.
+        image: decoded image; its EXIF orientation is not applied.
 
     Returns:
         Array of shape (height, width, 3).
@@ -117,7 +120,7 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         return np.repeat(grey[:, :, None], 3, axis=2)  # (height, width) -> (height, width, 3)
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        # Hidden colours under full transparency are arbitrary; white is what a page would show.
+        # Colours under full transparency are arbitrary; white is what a web page would show.
         flat = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         flat.alpha_composite(rgba)
         image = flat
@@ -148,7 +151,7 @@ def _to_8_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
         spread = high - low if high > low else 1.0
         grey: NDArray[np.uint8] = np.round((finite - low) / spread * 255).astype(np.uint8)
         return grey
-    # Cameras and microscopes keep 10, 12 or 14 bits in 16: scale by the bits in use, not by the
+    # Cameras and microscopes store 10, 12 or 14 bits in 16: scale by the bits used, not by the
     # brightest pixel, so that images of one camera keep their relative brightness.
     highest = int(values.max())
     bits = next((b for b in (8, 10, 12, 14, 16) if highest < 2**b), 32)
@@ -168,7 +171,7 @@ def content_hash(content: bytes) -> str:
 
 
 def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
-    """Turn an 8-bit image into a batch of one.
+    """Convert an 8-bit image to a batch of one.
 
     Args:
         image: shape (height, width, 3).

@@ -1,4 +1,4 @@
-"""Depth maps that are given: reading them, and what their values mean."""
+"""Reading depth maps, and the meaning of their values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,11 @@ DepthNormalisation = Literal["min-max", "metric"]
 Number = TypeVar("Number", bound=np.generic)
 
 CONSTANT_DEPTH = 0.5
-"""What a map without any difference in depth becomes when normalised."""
+"""Normalised value of a map with constant depth."""
 
-# Below this share of the values themselves a difference is rounding.
+# Differences below this share of the values are rounding.
 CONSTANT_SPREAD = 1e-6
-# Stored numbers that are meant to be equal differ by rounding to float32 at most.
+# Equal stored numbers differ at most by rounding to float32.
 EQUAL = 1e-7
 SIZE_TOLERANCE = 0.1
 GREY_MODES = frozenset(["L", "I", "F"])
@@ -30,27 +30,27 @@ UNSIGNED, SIGNED = 1, 2
 
 
 class UnreadableDepthError(UserError):
-    """A file that bears a depth map's name but cannot be read as one."""
+    """A file that is named like a depth map but cannot be read as one."""
 
 
 @dataclass(frozen=True)
 class DepthSettings:
-    """What the numbers of a depth map mean, and what is to become of them.
+    """Meaning of the values of depth maps, and how they are normalised.
 
     Attributes:
-        kind: ``depth``: larger is farther; ``inverse``: larger is nearer, as in disparity and what
-            relative depth networks give; ``height``: larger is higher, seen from above.
-        normalisation: ``min-max`` brings each map to 0 (nearest) to 1 (farthest), as DepthG does;
-            ``metric`` keeps it in its unit.
-        scale: for ``metric``: units for each step of the stored values (for ``inverse``: the
-            depth is the scale divided by the value), above 0.
-        max_depth: for ``metric``: what is farther is taken to be as far as this, in units. For
-            ``height`` it is needed: the height of the camera, from which depth is counted.
-        invalid: stored values that stand for 'not measured', such as 0 in maps of most sensors.
-            NaN and infinity always do, and negative numbers except in height maps.
+        kind: ``depth``: larger is farther; ``inverse``: larger is nearer, as in disparity and the
+            output of relative depth networks; ``height``: larger is higher, seen from above.
+        normalisation: ``min-max`` scales each map to 0 (nearest) to 1 (farthest), as DepthG does;
+            ``metric`` keeps its unit.
+        scale: for ``metric``: units per step of the stored values (for ``inverse``: depth is
+            scale divided by value), above 0.
+        max_depth: for ``metric``: larger depths are clipped to this, in units. Required for
+            ``height``: the height of the camera, from which depth is measured.
+        invalid: stored values that mean 'not measured', such as 0 in maps of most sensors. NaN
+            and infinity always mean it, as do negative numbers except in height maps.
 
     Raises:
-        UserError: a number is out of its range, or the height of the camera is missing.
+        UserError: a number is out of range, or the camera height is missing.
     """
 
     kind: DepthKind = "depth"
@@ -66,33 +66,33 @@ class DepthSettings:
             raise UserError(f"depth maximum {self.max_depth}: must be above 0")
         if self.kind == "height" and self.normalisation == "metric" and self.max_depth is None:
             raise UserError(
-                "height maps have a metric depth only below a camera of known height; give it as"
-                " the maximum, or choose min-max"
+                "height maps need the camera height for metric depth; give it as the maximum"
+                " depth, or choose min-max"
             )
 
 
 def read_depth(path: Path, settings: DepthSettings | None = None) -> NDArray[np.float32]:
-    """Read a depth map: larger is farther, NaN where nothing is known.
+    """Read a depth map: larger is farther, NaN where unknown.
 
     Args:
         path: an 8- or 16-bit PNG, a TIFF of integers or floats, or a ``.npy`` file.
-        settings: what the numbers mean; by default larger is farther.
+        settings: meaning of the values; by default larger is farther.
 
     Returns:
-        Array of shape (height, width), which need not be the size of the image.
+        Array of shape (height, width); the size may differ from the image's.
 
     Raises:
-        UnreadableDepthError: the file is missing, damaged, or no depth map.
+        UnreadableDepthError: the file is missing, damaged or not a depth map.
     """
     return depth_from_values(read_depth_values(path), settings or DepthSettings())
 
 
 def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> NDArray[np.float32]:
-    """Turn stored values into depth: larger is farther, NaN where nothing is known.
+    """Convert stored values to depth: larger is farther, NaN where unknown.
 
     Args:
-        values: as stored, shape (height, width).
-        settings: what they mean.
+        values: stored values, shape (height, width).
+        settings: meaning of the values.
 
     Returns:
         Array of the same shape.
@@ -114,21 +114,21 @@ def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> N
     numbers[~known] = np.nan
     if settings.normalisation == "metric":
         return _metric_depth(numbers, settings).astype(np.float32)
-    # Inverse depth of a relative network is known up to a shift, so its inverse means nothing.
+    # A relative network gives inverse depth up to a shift, so its reciprocal is meaningless.
     return normalise_depth(numbers if settings.kind == "depth" else -numbers)
 
 
 def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Bring a depth map to 0 (its least value) to 1 (its greatest), as DepthG does.
+    """Scale a depth map to 0 (its minimum) to 1 (its maximum), as DepthG does.
 
-    A map without any difference becomes :data:`CONSTANT_DEPTH` throughout: it tells nothing, and
-    the middle favours neither end.
+    A constant map becomes :data:`CONSTANT_DEPTH` throughout: it holds no information, and the
+    middle favours neither end.
 
     Args:
-        depth: any shape; NaN and infinity count as unknown.
+        depth: depth of any shape; NaN and infinity count as unknown.
 
     Returns:
-        Array of the same shape, NaN where nothing is known.
+        Array of the same shape, NaN where unknown.
 
     Example:
         >>> normalise_depth(np.array([[3.0, np.nan, 5.0, 4.0]])).tolist()
@@ -148,32 +148,32 @@ def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 
 
 def check_depth_size(path: Path, depth: tuple[int, int], image: tuple[int, int]) -> None:
-    """Check that a depth map can show the same ground as its image: that their shapes agree.
+    """Check that a depth map and its image have the same aspect ratio.
 
     Args:
-        path: of the depth map, for the message.
-        depth: its height and width.
-        image: height and width of the image, upright.
+        path: path of the depth map, for the message.
+        depth: height and width of the depth map.
+        image: height and width of the upright image.
 
     Raises:
-        UserError: one is wider for its height than the other by more than a tenth.
+        UserError: the aspect ratios differ by more than a tenth.
     """
     ratio = (depth[1] / depth[0]) / (image[1] / image[0])
     if not 1 - SIZE_TOLERANCE <= ratio <= 1 / (1 - SIZE_TOLERANCE):
         raise UserError(
             f"{path}: {depth[1]} x {depth[0]} pixels, but its image has {image[1]} x {image[0]};"
-            " a depth map must show what its image shows, whole and upright"
+            " a depth map must show the whole upright image"
         )
 
 
 def read_depth_values(path: Path) -> NDArray[np.float64]:
-    """Read the numbers of a depth map as they are stored; see :func:`read_depth`.
+    """Read the stored values of a depth map; see :func:`read_depth`.
 
     Returns:
-        Array of shape (height, width), NaN where a GeoTIFF says that it has no data.
+        Array of shape (height, width), NaN where a GeoTIFF has no data.
 
     Raises:
-        UnreadableDepthError: the file is missing, damaged, or no depth map.
+        UnreadableDepthError: the file is missing, damaged or not a depth map.
     """
     try:
         values = _read_npy(path) if path.suffix.lower() == ".npy" else _read_picture(path)
@@ -182,11 +182,11 @@ def read_depth_values(path: Path) -> NDArray[np.float64]:
     except (UnreadableDepthError, MemoryError):
         raise
     except Exception as error:
-        # Pillow's and NumPy's readers report damage with errors of many classes.
+        # Pillow's and NumPy's readers raise many types of errors for damaged files.
         raise UnreadableDepthError(f"{path}: cannot be read as depth ({error})") from error
     if values.ndim != 2 or values.size == 0:
         raise UnreadableDepthError(
-            f"{path}: a depth map has one number a pixel, but this is of shape {values.shape}"
+            f"{path}: a depth map has one value per pixel, but this has shape {values.shape}"
         )
     return values.astype(np.float64)
 
@@ -206,11 +206,11 @@ def _metric_depth(values: NDArray[np.float64], settings: DepthSettings) -> NDArr
 
 
 def _read_npy(path: Path) -> NDArray[np.generic]:
-    # Mapped, not read: a damaged header can claim any size.
+    # Memory-mapped: a damaged header can claim any size.
     values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
     if values.dtype.kind not in "iuf":
         raise UnreadableDepthError(f"{path}: must hold integers or floats, not {values.dtype}")
-    # One channel may be said outright: (1, height, width) or (height, width, 1).
+    # A channel axis is allowed: (1, height, width) or (height, width, 1).
     if values.ndim == 3 and 1 in {values.shape[0], values.shape[2]}:
         values = values[0] if values.shape[0] == 1 else values[:, :, 0]
     return np.array(values)
@@ -227,12 +227,12 @@ def _read_picture(path: Path) -> NDArray[np.generic]:
             grey: NDArray[np.generic] = values[:, :, 0]
             return grey
         raise UnreadableDepthError(
-            f"{path}: a picture in colours ({image.mode}); a depth map has one number a pixel"
+            f"{path}: a colour image ({image.mode}); a depth map has one value per pixel"
         )
 
 
 def _stored_type(values: NDArray[Number], tags: Any) -> NDArray[np.generic]:
-    """Undo Pillow's reading of some TIFFs as numbers of the other sign."""
+    """Undo Pillow's wrong signedness in some TIFFs."""
     sample_format = tags.get(SAMPLE_FORMAT_TAG, UNSIGNED)
     sample_format = sample_format[0] if isinstance(sample_format, tuple) else sample_format
     if values.dtype == np.int32 and sample_format == UNSIGNED:

@@ -1,4 +1,4 @@
-"""Where depth maps lie: finding those of images, and what is said of them beside them."""
+"""Finding the depth maps of images, and the description next to them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,25 +11,25 @@ from segdistill.images.finding import split_pattern
 from segdistill.images.folder import ImageFile
 
 DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy"])
-"""Endings, in lower case, by which depth maps are recognised."""
+"""Suffixes, in lower case, of depth maps."""
 
 DEPTH_FILE = "depth.json"
-"""Beside depth maps that were estimated: what made them and what their values mean."""
+"""File next to estimated depth maps: what made them and what their values mean."""
 
 PROGRAM = "segdistill"
 
 
 def depth_folder_beside(source: str | Path) -> Path:
-    """Return where the depth of images lies by custom, whether it is there or not.
+    """Return the default depth folder of images, whether or not it exists.
 
     In STEGO's layout, ``root/depth/train`` for ``root/imgs/train`` or ``root`` itself; otherwise
-    a folder of the same name with ``_depth`` after it.
+    the folder's name followed by ``_depth``.
 
     Args:
-        source: a folder, a file or a glob pattern.
+        source: folder, file or glob pattern.
 
     Raises:
-        UserError: the source is the root of the disk, beside which there is nothing.
+        UserError: the source is the root of the file system, which has no folder next to it.
 
     Example:
         >>> depth_folder_beside("world/imgs/val").as_posix(), depth_folder_beside("a/b").as_posix()
@@ -43,10 +43,10 @@ def depth_folder_beside(source: str | Path) -> Path:
         path = folder if pattern else path
     if (path / "imgs" / "train").is_dir():
         return path / "depth" / "train"
-    if path.name in {"", ".."}:  # the folder one is in, or the one above: both have a name
+    if path.name in {"", ".."}:  # "." or "..": resolved, both have a name
         path = path.resolve()
     if not path.name:
-        raise UserError(f"{source}: has no folder beside it; choose one for the depth")
+        raise UserError(f"{source}: has no folder next to it; choose a folder for the depth maps")
     if path.name == "imgs":
         return path.with_name("depth")
     above = path.absolute().parent
@@ -56,10 +56,10 @@ def depth_folder_beside(source: str | Path) -> Path:
 
 
 def find_depth_maps(folder: Path) -> list[ImageFile]:
-    """List the depth maps under a folder, sorted by name; hidden ones are passed over.
+    """List the depth maps under a folder, sorted by name; hidden files are ignored.
 
     Raises:
-        UserError: there is no such folder, or it holds none.
+        UserError: the folder does not exist or holds no depth maps.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of depth maps; check the path")
@@ -79,19 +79,19 @@ def find_depth_maps(folder: Path) -> list[ImageFile]:
 def match_depth(
     images: Sequence[ImageFile], maps: Iterable[ImageFile]
 ) -> dict[ImageFile, ImageFile]:
-    """Find the depth map of each image: the one of the same relative name, whatever its ending.
+    """Find the depth map of each image: the one with the same relative name, with any suffix.
 
-    A map may also bear the image's whole name before its ending, such as ``a.jpg.png``.
+    A map's name may also contain the image's full name, such as ``a.jpg.png``.
 
     Args:
-        images: to find maps for.
-        maps: what :func:`find_depth_maps` found.
+        images: images to match.
+        maps: depth maps from :func:`find_depth_maps`.
 
     Returns:
-        The images that have a map, in their order, with their maps.
+        Pairs of images and their maps, in the order of the images; images without one are left out.
 
     Raises:
-        UserError: no image has a map, or one has several.
+        UserError: no image has a depth map, or an image has several.
     """
     by_stem: dict[Path, list[ImageFile]] = {}
     for each in maps:
@@ -116,9 +116,9 @@ def match_depth(
 
 
 def settings_beside(folder: Path) -> DepthSettings | None:
-    """Return what ``depth.json`` says of the maps of a folder, or ``None`` without one.
+    """Return the settings in a folder's ``depth.json``, or ``None`` if there is no such file.
 
-    The file lies in the folder or, for ``depth/train`` and the like, in the one above.
+    The file is in the folder itself or, for ``depth/train`` and the like, in its parent.
 
     Raises:
         UserError: the file is damaged.
@@ -139,7 +139,7 @@ def settings_beside(folder: Path) -> DepthSettings | None:
 
 
 def read_depth_file(path: Path) -> dict[str, Any] | None:
-    """Return the content of a ``depth.json`` that segdistill wrote, or ``None`` of any other."""
+    """Return the content of a ``depth.json`` if segdistill wrote it, else ``None``."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

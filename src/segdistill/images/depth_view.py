@@ -1,4 +1,4 @@
-"""Bringing depth to the grid of features, for the part of an image that a network sees."""
+"""Resampling depth to the feature grid, for the part of an image that the network sees."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,19 +6,19 @@ from scipy.sparse import csr_array
 
 from segdistill.images.resize import Crop, Size, Viewing
 
-# A place that known pixels cover less than this is taken as unknown: it is rounding.
+# Locations with less known coverage than this are unknown: the rest is rounding.
 LEAST_SHARE = 1e-6
 
 
 def seen_region(image: Size, crop: Crop, viewing: Viewing) -> Crop:
-    """Return the part of an image that the network sees, in shares of the image's sides.
+    """Return the part of an image that the network sees, as shares of the image's sides.
 
-    It differs from the crop by rounding to whole pixels and by the middle square, if that is cut.
+    It differs from the crop by rounding to whole pixels and by the centre crop, if there is one.
 
     Args:
         image: height and width of the image, in pixels.
-        crop: of the image.
-        viewing: of the crop.
+        crop: crop of the image.
+        viewing: how the network sees the crop.
 
     Example:
         >>> seen_region((100, 200), Crop(), Viewing(64, 8, square=True))
@@ -38,11 +38,11 @@ def seen_region(image: Size, crop: Crop, viewing: Viewing) -> Crop:
 
 
 def part_of(outer: Crop, inner: Crop) -> Crop:
-    """Return a crop of a crop as a crop of the whole.
+    """Return a crop of a crop as a crop of the image.
 
     Args:
-        outer: in shares of the whole.
-        inner: in shares of ``outer``.
+        outer: crop in shares of the image.
+        inner: crop in shares of ``outer``.
 
     Example:
         >>> part_of(Crop(0.5, 0.0, 0.5, 1.0), Crop(0.5, 0.5, 0.5, 0.5))
@@ -65,12 +65,13 @@ def depth_for_view(
     *,
     mirrored: bool = False,
 ) -> NDArray[np.float32]:
-    """Bring the depth of what the network sees of an image to the grid of its features.
+    """Resample the depth of the part that the network sees to its feature grid.
 
     Args:
-        depth: of the whole image, of any resolution, NaN where unknown, shape (height, width).
+        depth: depth of the whole image, of any resolution, NaN where unknown, shape
+            (height, width).
         image: height and width of the image, in pixels.
-        crop: of the image.
+        crop: crop of the image.
         viewing: how the network sees the crop.
         grid: height and width of the feature map.
         mirrored: whether the network sees the crop mirrored.
@@ -84,18 +85,18 @@ def depth_for_view(
 def depth_on_grid(
     depth: NDArray[np.float32], grid: Size, region: Crop | None = None, *, mirrored: bool = False
 ) -> NDArray[np.float32]:
-    """Bring depth to a grid by average pooling, or bilinearly where the grid is the finer one.
+    """Resample depth to a grid by average pooling, or bilinearly where the grid is finer.
 
-    Each place of the grid gets the mean of the known pixels under it, weighted by how much of
-    each lies there. Depth that rises evenly gives exactly its values at the places' centres,
-    whether or not the borders of places and pixels meet; only where the grid is finer than the
-    map are the values within half a pixel of the map's border those of its outermost pixels.
+    Each location gets the mean of the known pixels under it, weighted by their overlap. A linear
+    depth ramp is reproduced exactly at the locations' centres, whether or not the borders of
+    locations and pixels coincide. The exception: where the grid is finer than the map, values
+    within half a pixel of the map's border are those of its outermost pixels.
 
     Args:
-        depth: NaN where unknown, shape (height, width).
-        grid: wanted height and width.
-        region: the part of the map to bring there; by default all of it.
-        mirrored: exchange left and right afterwards.
+        depth: depth map, NaN where unknown, shape (height, width).
+        grid: height and width of the output.
+        region: part of the map to resample; by default all of it.
+        mirrored: whether to flip the result horizontally.
 
     Returns:
         Array of shape ``grid``, NaN where no pixel is known.
@@ -120,10 +121,10 @@ def depth_on_grid(
 
 
 def _weights(start: float, extent: float, places: int, pixels: int) -> NDArray[np.float64]:
-    """Return the share that each pixel of per side has in each location: shape (places, pixels).
+    """Return the weight of each pixel in each location along one axis, (locations, pixels).
 
-    Rows add up to 1, no weight is negative, and each row's centre of mass is its place's centre
-    (within half a pixel of the ends at least, where the grid is the finer one).
+    Rows sum to 1, no weight is negative, and each row's centre of mass is its location's centre
+    (where the grid is finer than the map, to within half a pixel at the ends).
     """
     edges = (np.linspace(start, start + extent, places + 1) * pixels).clip(0, pixels)
     centres = (edges[:-1] + edges[1:])[:, None] / 2  # (places, 1)
@@ -138,11 +139,11 @@ def _weights(start: float, extent: float, places: int, pixels: int) -> NDArray[n
 
 
 def _centred(weights: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift weight between the outermost pixels of each location so that it balances at its centre.
+    """Shift weight between each location's outermost pixels so that it balances at the centre.
 
-    A pixel that lies partly under a place counts with the value of its own centre, which lies
-    elsewhere than the part: the mean over an even slope would be off by up to an eighth of the
-    difference between neighbouring pixels.
+    A pixel that is partly under a location counts with the value at the pixel's centre, not at
+    the overlap's: on a linear ramp, the mean would be off by up to an eighth of the difference
+    between neighbouring pixels.
     """
     pixels = weights.shape[1]
     under = weights > 0

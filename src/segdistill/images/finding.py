@@ -1,4 +1,4 @@
-"""Finding image files by folder, file or pattern, without decoding any."""
+"""Finding image files by folder, file or pattern, without decoding them."""
 
 import logging
 from collections import Counter
@@ -17,7 +17,7 @@ from segdistill.images.tree import (
     matches_of,
     split_pattern,
 )
-from segdistill.storage import is_url, without_file
+from segdistill.storage import is_url, strip_file_scheme
 
 __all__ = [
     "SUFFIXES",
@@ -38,29 +38,29 @@ SUFFIXES = frozenset([
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm",
     ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga",
 ])
-"""Endings, in lower case, by which image files are recognised."""
+"""Suffixes, in lower case, of image files."""
 
 UNREADABLE_SUFFIXES = frozenset([
     ".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dng",
 ])
-"""Endings of images of kinds that cannot be decoded here: phones' HEIF and cameras' raw files."""
+"""Suffixes of image formats that cannot be decoded: HEIF (phones) and camera raw."""
 
 VIDEO_SUFFIXES = frozenset([
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv",
     ".3gp",
 ])
-"""Endings, in lower case, by which videos are recognised."""
+"""Suffixes, in lower case, of videos."""
 
 NAMED_VIDEO_SUFFIXES = frozenset([".ts", ".flv", ".ogv"])
-"""The same for files that are named one by one; in a folder ``.ts`` is more often a program."""
+"""The same for files given by name; in a folder, ``.ts`` is usually TypeScript."""
 # fmt: on
 
 USE_OF_VIDEOS = (
-    "`segdistill segment RUN VIDEO` takes a video; else give its frames, as"
-    " `ffmpeg -i VIDEO frames/%06d.jpg` writes them"
+    "segment videos with `segdistill segment RUN VIDEO`, or extract the frames with"
+    " `ffmpeg -i VIDEO frames/%06d.jpg`"
 )
 
-# Pillow can be built without the decoder of these.
+# Pillow can be built without decoders for these.
 OPTIONAL_SUFFIXES = frozenset([".avif"])
 
 
@@ -69,8 +69,8 @@ class ImageFile:
     """An image that was found.
 
     Attributes:
-        path: where it lies.
-        name: its path relative to the folder it was found through, which is mirrored in outputs.
+        path: path of the file.
+        name: path relative to the folder that was searched; outputs use the same.
     """
 
     path: Path
@@ -79,11 +79,11 @@ class ImageFile:
 
 @dataclass
 class Found:
-    """What a search came upon.
+    """Files found by a search.
 
     Attributes:
-        images: files that bear an image's ending, and links that lead nowhere.
-        unreadable: number of images of each kind that cannot be decoded, by ending.
+        images: files with an image's suffix, and broken links.
+        unreadable: number of images that cannot be decoded, by suffix.
         videos: number of videos.
     """
 
@@ -92,7 +92,7 @@ class Found:
     videos: int = 0
 
     def add(self, path: Path, name: Path) -> None:
-        """Take note of a file, if it is an image."""
+        """Add a file if it is an image; else count it."""
         suffix = path.suffix.lower()
         if _may_be_file(path):
             if suffix in SUFFIXES and _can_decode(suffix):
@@ -100,50 +100,52 @@ class Found:
             else:
                 self.count(suffix)
         elif leads_nowhere(path) and suffix in SUFFIXES | {""}:
-            # Without an ending it was perhaps a folder, of a disk that is not there now.
+            # Without a suffix it may have been a folder on a disk that is not mounted.
             self.images.append(ImageFile(path, name))
 
     def count(self, suffix: str) -> None:
-        """Take note of a file that is no image to be read, by its ending in lower case."""
+        """Count a file that cannot be read as an image, by its suffix in lower case."""
         if suffix in UNREADABLE_SUFFIXES or not _can_decode(suffix):
             self.unreadable[suffix] += 1
         elif suffix in VIDEO_SUFFIXES:
             self.videos += 1
 
     def videos_text(self) -> str:
-        """Return in words how many videos there are; empty if there is none."""
+        """Return the number of videos in words; empty if there are none."""
         if not self.videos:
             return ""
         return "1 video" if self.videos == 1 else f"{self.videos} videos"
 
     def unreadable_text(self) -> str:
-        """Return in words what cannot be decoded, and the fix; empty if all can."""
+        """Return in words which files cannot be decoded, with a fix; empty if all can."""
         if not self.unreadable:
             return ""
-        kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(self.unreadable.items()))
+        formats = ", ".join(
+            f"{suffix} ({count})" for suffix, count in sorted(self.unreadable.items())
+        )
         total = self.unreadable.total()
-        files = "1 file of a kind" if total == 1 else f"{total} files of kinds"
-        return f"{files} that cannot be read: {kinds}; convert to JPEG or PNG"
+        files = "1 file in a format" if total == 1 else f"{total} files in formats"
+        return f"{files} that cannot be read: {formats}; convert to JPEG or PNG"
 
 
 def find_images(source: str | Path) -> list[ImageFile]:
-    """List the images under a folder, of a glob pattern, or a single one.
+    """List the images of a folder, a glob pattern or a single file.
 
-    Hidden files and folders, and what segdistill itself wrote, are passed over. Links to folders
-    are followed, each folder being searched once; links that lead nowhere are listed, so that they
-    are counted among the images that cannot be read. A folder that holds ``imgs/train`` (STEGO's
-    layout for own data) gives the images of ``imgs/train``. Images of kinds that cannot be decoded
-    are named in a warning.
+    Hidden files and folders and segdistill's own outputs are skipped. Links to folders are
+    followed, and each folder is searched once. Broken links are listed, so that they count as
+    images that cannot be read. Of a folder that contains ``imgs/train`` (STEGO's layout for own
+    data), the images in ``imgs/train`` are listed. A warning names image formats that cannot be
+    decoded.
 
     Args:
-        source: a folder (searched through all its sub-folders), a file or a glob pattern. What
-            exists is taken as it is, whatever brackets are in its name.
+        source: folder (searched with its subfolders), file or glob pattern. A path that exists is
+            never a pattern, even if its name contains brackets.
 
     Returns:
         The images, sorted by name.
 
     Raises:
-        UserError: nothing is there, or no image is among what is there.
+        UserError: the source does not exist or contains no images.
     """
     check_exists(source)
     path = Path(source)
@@ -155,12 +157,12 @@ def find_images(source: str | Path) -> list[ImageFile]:
         root = path / "imgs" / "train" if (path / "imgs" / "train").is_dir() else path
         shown, found = str(root), search_folder(root)
         fix = (
-            f"no images found; give a folder that holds images"
-            f" ({', '.join(sorted(SUFFIXES)[:8])}, ...), directly or in sub-folders"
+            f"no images found; give a folder that contains images"
+            f" ({', '.join(sorted(SUFFIXES)[:8])}, ...), directly or in subfolders"
         )
     else:
         shown, found = str(source), _search_pattern(str(source))
-        fix = "the pattern matches no image; quote it and check the path"
+        fix = "no images match the pattern; quote it and check the path"
     unreadable, videos = found.unreadable_text(), found.videos_text()
     if not found.images:
         if unreadable or not videos:
@@ -174,7 +176,7 @@ def find_images(source: str | Path) -> list[ImageFile]:
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file that is named by itself bears a video's ending.
+    """Return whether a file given by name has a video's suffix.
 
     Example:
         >>> is_video(Path("clip.MP4")), is_video(Path("clip.jpg"))
@@ -187,7 +189,7 @@ def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:
     """List the images of several sources, each image once.
 
     Raises:
-        UserError: a source holds no image, or two images would get the same name.
+        UserError: a source contains no images, or two images would get the same output name.
     """
     by_path: dict[Path, ImageFile] = {}
     by_name: dict[Path, Path] = {}
@@ -207,22 +209,22 @@ def find_all(sources: Sequence[str | Path]) -> list[ImageFile]:
 
 
 class Named(Protocol):
-    """What has a name in a tree of images."""
+    """Anything with a name in a tree of images."""
 
     @property
     def name(self) -> Path:
-        """Its path relative to the folder it was found through."""
+        """Path relative to the folder that was searched."""
 
 
-def picture_names(files: Sequence[Named]) -> list[Path]:
-    """Return relative paths for the pictures made of images, one each: masks, depth maps.
+def output_names(files: Sequence[Named]) -> list[Path]:
+    """Return the relative paths of images' outputs (masks, depth maps), one per image.
 
-    A picture bears its image's name with the ending ``.png``; where two images of a folder differ
-    only in their endings, the whole names are kept before it.
+    An output has its image's name with the suffix ``.png``; where two images of a folder differ
+    only in their suffixes, the full names are kept before it.
 
     Example:
         >>> files = [ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")]
-        >>> [name.as_posix() for name in picture_names(files)]
+        >>> [name.as_posix() for name in output_names(files)]
         ['a.png', 'b.jpg.png', 'b.tif.png']
     """
     stems = Counter(file.name.with_suffix("") for file in files)
@@ -235,7 +237,7 @@ def picture_names(files: Sequence[Named]) -> list[Path]:
 
 
 def check_exists(source: str | Path) -> None:
-    """Check that a source is a file, a folder or a pattern, without looking into it.
+    """Check that a source is an existing file or folder, or a pattern, without searching it.
 
     Raises:
         UserError: it is none of these.
@@ -252,12 +254,12 @@ def check_exists(source: str | Path) -> None:
         )
     try:
         if isinstance(source, str):
-            source = without_file(source)
+            source = strip_file_scheme(source)
         exists = Path(source).exists() or bool(split_pattern(str(source))[1])
     except TypeError as error:
-        raise UserError(f"{source!r}: must be a path or a pattern, as text") from error
+        raise UserError(f"{source!r}: must be a path or a pattern (a string)") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{source}: cannot be looked up ({error})") from error
+        raise UserError(f"{source}: cannot be accessed ({error})") from error
     if leads_nowhere(Path(source)):
         raise UserError(f"{source}: {LEADS_NOWHERE}; fix it or leave it out")
     if not exists:
@@ -265,14 +267,14 @@ def check_exists(source: str | Path) -> None:
 
 
 def source_name(source: str | Path) -> str:
-    """Return a name for what is made of a source, fit for a folder.
+    """Return a folder name for the outputs of a source.
 
     Args:
-        source: a folder, a file or a glob pattern.
+        source: folder, file or glob pattern.
 
     Returns:
-        The folder's name, the file's without its ending, or that of the folder in which the
-        pattern is looked for; ``images`` where there is none.
+        The name of the folder, of the file without its suffix, or of the folder that the pattern
+        searches; ``images`` if there is none.
 
     Example:
         >>> [source_name(each) for each in ("tiles/**/*.tif", "photos.v2", "/")]
@@ -286,7 +288,7 @@ def source_name(source: str | Path) -> str:
 
 
 def search_folder(root: Path) -> Found:
-    """Search a folder and its sub-folders for images, in no certain order."""
+    """Search a folder and its subfolders for images, in arbitrary order."""
     found = Found()
     for folder, files in folders_under(root):
         for name in files:
@@ -297,7 +299,7 @@ def search_folder(root: Path) -> Found:
 
 def _search_pattern(source: str) -> Found:
     root, pattern = split_pattern(source)
-    # A pattern may come to a folder by several ways, through links: the shortest counts.
+    # Links can lead a pattern to a folder on several paths: take the shortest.
     names: dict[Path, Path] = {}
     matches = {path.relative_to(root) for path in matches_of(root, pattern)}
     for name in sorted(matches, key=lambda each: (len(each.parts), each)):
@@ -312,7 +314,7 @@ def _may_be_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        # Not allowed to look: reading it will fail, too, and be counted.
+        # No permission: reading will fail, too, and is counted then.
         return True
 
 

@@ -12,7 +12,7 @@ from segdistill.images.finding import ImageFile, find_all, find_images
 from segdistill.images.geotiff import is_raster, read_raster
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
-from segdistill.processes import ALONE, Group
+from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.progress import progress_bar
 
 __all__ = [
@@ -29,14 +29,14 @@ CHECKING_THREADS = 4
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """An image that was decoded in full.
+    """An image that was decoded completely.
 
     Attributes:
-        file: where it lies.
+        file: the image file.
         digest: fingerprint of the file's content.
-        height: in pixels, upright.
-        width: in pixels, upright.
-        raster: how it is read, if it is a GeoTIFF.
+        height: height of the upright image, in pixels.
+        width: width of the upright image, in pixels.
+        raster: how the file is read, if it is a GeoTIFF.
     """
 
     file: ImageFile
@@ -60,19 +60,19 @@ def check_images(
     raster: RasterReading | None = None,
     strict: bool = False,
     progress: bool = False,
-    group: Group = ALONE,
+    group: Group = SINGLE_PROCESS,
 ) -> tuple[list[CheckedImage], list[SkippedImage]]:
-    """Decode every image once, so that later stages meet no damaged file.
+    """Decode every image once, so that later stages see no damaged files.
 
     Args:
-        files: what :func:`find_images` found.
+        files: images from :func:`find_images`.
         raster: how GeoTIFFs are read.
-        strict: raise at the first image that cannot be read.
-        progress: show a progress bar.
-        group: processes among which the images are shared out.
+        strict: whether to raise at the first image that cannot be read.
+        progress: whether to show a progress bar.
+        group: processes that share the work.
 
     Returns:
-        The images that can be used and those that cannot, both in the order given.
+        The images that can be used and those that cannot, both in the given order.
 
     Raises:
         UnreadableImageError: with ``strict``, for the first damaged image.
@@ -85,7 +85,7 @@ def check_images(
     checked = [each for each in results if isinstance(each, CheckedImage)]
     skipped = [each for each in results if isinstance(each, SkippedImage)]
     if not checked:
-        first = skipped[0].reason if skipped else "nothing was given"
+        first = skipped[0].reason if skipped else "no files were given"
         raise UserError(f"none of {len(files)} images can be read; the first: {first}")
     return checked, skipped
 
@@ -129,6 +129,6 @@ def _checked_raster(file: ImageFile, reading: RasterReading) -> CheckedImage:
     image = read_raster(file.path, reading)
     with file.path.open("rb") as content:
         digest = hashlib.file_digest(content, "blake2b").hexdigest()
-    # What is seen of the same file depends on the reading, and so do its features.
+    # The pixels of a file depend on the reading, and so do its features.
     both = content_hash(f"{digest} {reading.key}".encode())
     return CheckedImage(file, both, image.shape[0], image.shape[1], reading)

@@ -1,4 +1,4 @@
-"""GeoTIFFs through rasterio, an extra: any bands and numbers as 8-bit RGB, window by window."""
+"""GeoTIFFs through rasterio (an extra): any bands and value types as 8-bit RGB, by windows."""
 
 import contextlib
 import threading
@@ -19,23 +19,23 @@ from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.unreadable import UnreadableImageError
 
 MOST_PIXELS_OF_PILLOW = 89_478_485
-"""Of larger images Pillow warns, and refuses those of twice as many pixels."""
+"""Pillow warns about larger images and refuses those of twice as many pixels."""
 
 CACHE_BYTES = 2**27
-"""For what GDAL keeps of blocks that it has decoded; its own default grows with the machine."""
+"""Size of GDAL's block cache; its own default grows with the machine's memory."""
 
-# Python's filters of warnings are one for all threads.
+# Python's warning filters are shared by all threads.
 _OPENING = threading.Lock()
 
 
 def is_raster(path: Path) -> bool:
     """Return whether a file is read through rasterio, if that is installed.
 
-    Those are TIFFs that say where on the Earth they lie, that are too large for Pillow, or whose
-    bands and numbers Pillow does not know.
+    Those are TIFFs that are georeferenced, too large for Pillow, or have bands or value types that
+    Pillow cannot read.
 
     Args:
-        path: of any file; no other than a TIFF is opened.
+        path: path of any file; only TIFFs are opened.
     """
     header = read_tiff_header(path)
     if header is None or find_spec("rasterio") is None:
@@ -47,7 +47,7 @@ def is_raster(path: Path) -> bool:
             return False
     except UnidentifiedImageError:
         return True
-    except Exception:  # noqa: BLE001 - damaged: whoever reads it will say so
+    except Exception:  # noqa: BLE001 - damaged: reading it will report that
         return False
 
 
@@ -56,12 +56,11 @@ def open_raster(path: Path, reading: RasterReading | None = None) -> Iterator[Ra
     """Open a GeoTIFF.
 
     Args:
-        path: of a TIFF.
-        reading: which bands are seen, and how; by default as the file itself says.
+        path: path of a TIFF.
+        reading: bands to read and how to scale them; by default as the file's metadata says.
 
     Raises:
-        UnreadableImageError: it is damaged, or the reading does not fit it, or rasterio is not
-            installed.
+        UnreadableImageError: the file is damaged or lacks the bands, or rasterio is not installed.
     """
     with open_dataset(path) as dataset:
         yield Raster(path, dataset, reading or RasterReading())
@@ -69,10 +68,10 @@ def open_raster(path: Path, reading: RasterReading | None = None) -> Iterator[Ra
 
 @contextlib.contextmanager
 def open_dataset(path: Path) -> Iterator[Any]:
-    """Open a GeoTIFF as rasterio has it.
+    """Open a GeoTIFF as a rasterio dataset.
 
     Raises:
-        UnreadableImageError: it is damaged, or rasterio is not installed.
+        UnreadableImageError: the file is damaged, or rasterio is not installed.
     """
     try:
         import rasterio  # noqa: PLC0415 - an extra, and heavy
@@ -89,14 +88,14 @@ def read_raster(path: Path, reading: RasterReading | None = None) -> NDArray[np.
     """Read a whole GeoTIFF as 8-bit RGB.
 
     Args:
-        path: of a TIFF.
-        reading: as for :func:`open_raster`.
+        path: path of a TIFF.
+        reading: see :func:`open_raster`.
 
     Returns:
         Array of shape (height, width, 3), black where there is no value.
 
     Raises:
-        UnreadableImageError: it cannot be read, or has more than :data:`MOST_PIXELS_HELD` pixels.
+        UnreadableImageError: the file cannot be read or is larger than :data:`MOST_PIXELS_HELD`.
     """
     with open_raster(path, reading) as raster:
         return raster.read_whole()[0]
@@ -104,7 +103,7 @@ def read_raster(path: Path, reading: RasterReading | None = None) -> NDArray[np.
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Open or make files of rasterio without a warning that they lie nowhere on the Earth."""
+    """Suppress rasterio's warning about files without a georeference."""
     from rasterio.errors import NotGeoreferencedWarning  # noqa: PLC0415 - an extra, and heavy
 
     with _OPENING, warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Label files, and the palette in which classes are shown."""
+"""Label files, and the colours of classes."""
 
 import colorsys
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 
 VOID = 255
-"""The label of pixels that count for nothing."""
+"""Label of pixels that are ignored."""
 
 Colour = tuple[int, int, int]
 
 
 def read_labels(path: Path) -> NDArray[np.int64]:
-    """Read a label image: class indices from 0, with 255 for 'not labelled'.
+    """Read a label file: class indices from 0, with 255 for 'not labelled'.
 
     Returns:
         Array of shape (height, width).
@@ -55,15 +55,15 @@ def read_labels(path: Path) -> NDArray[np.int64]:
 def match_labels(
     images: Sequence[ImageFile], labels: Sequence[ImageFile], *, kind: str = "label file"
 ) -> list[tuple[ImageFile, ImageFile]]:
-    """Pair images with the label files of the same relative name, whatever their endings.
+    """Pair images with the label files of the same relative name, with any suffix.
 
     Args:
-        images: to find files for.
-        labels: the files.
-        kind: what the files are, in words.
+        images: images to match.
+        labels: label files.
+        kind: what the files are called in messages.
 
     Raises:
-        UserError: no image has one.
+        UserError: no image has a label file.
     """
     by_stem = {label.name.with_suffix(""): label for label in labels}
     pairs = [
@@ -80,10 +80,10 @@ def match_labels(
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """Return colours that are easy to distinguish, always the same for the same count.
+    """Return colours that are easy to distinguish; the same count gives the same colours.
 
-    Hues advance by the golden angle, so that any first few are far apart; lightness alternates,
-    which keeps neighbours apart for readers who see hues poorly.
+    Hues advance by the golden angle, so that the first few always differ widely; lightness
+    alternates, for readers who distinguish hues poorly.
 
     Example:
         >>> len(set(distinct_colours(27)))
@@ -104,8 +104,8 @@ def shades(colour: Colour, count: int) -> list[Colour]:
     """Return shades of a colour, from darker to lighter.
 
     Args:
-        colour: red, green, blue, 0..255.
-        count: number wanted; one is the colour itself.
+        colour: red, green, blue in 0..255.
+        count: number of shades; for 1, the colour itself.
 
     Example:
         >>> shades((100, 150, 200), 1), shades((100, 150, 200), 3)

@@ -1,4 +1,4 @@
-"""The same picture under other light: exposure and colour temperature."""
+"""Simulated changes of light: exposure and colour temperature."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GAMMA = 2.2
-"""Of sRGB, about: light adds up before it."""
+"""Approximate gamma of sRGB; light is scaled in linear values."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Lighting:
     """A change of light.
 
     Attributes:
-        exposure: factor on the amount of light, 1 for none.
-        warmth: factor on red, and divisor of blue, 1 for none.
+        exposure: factor on linear light; 1 for no change.
+        warmth: factor on red and divisor of blue; 1 for no change.
 
     Example:
         >>> import numpy as np
@@ -29,7 +29,7 @@ class Lighting:
 
     @property
     def key(self) -> str:
-        """What tells this change from others, for the feature store."""
+        """A text that identifies this change, for the feature store."""
         return f"light {self.exposure:g} {self.warmth:g}"
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -53,4 +53,4 @@ LIGHTINGS = (
     Lighting(warmth=1.35),
     Lighting(warmth=0.75),
 )
-"""Dusk, glare, evening sun and shade: as far from usual as one scene shows on one day."""
+"""Dusk, glare, evening sun and shade: the range of light of one scene over a day."""

@@ -1,8 +1,8 @@
-"""Reading an array of numbers from a MATLAB file of version 5 (``save -v6`` and ``-v7``).
+"""Reading a numeric array from a MATLAB file of version 5 (``save -v6`` and ``-v7``).
 
-scipy reads these files too, but a damaged one can end the whole process there with a segmentation
-fault. Images and labels are plain arrays of numbers, so a small reader suffices; it follows
-MathWorks' 'MAT-File Format' and checks every length before it is used.
+scipy reads these files too, but a damaged file can crash it with a segmentation fault. Images and
+labels are plain numeric arrays, so a small reader suffices; it follows MathWorks' 'MAT-File
+Format' and checks every length before using it.
 """
 
 import math
@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 MATLAB_START = b"MATLAB "
-"""What every MATLAB file from version 5 on begins with."""
+"""First bytes of MATLAB files from version 5 on."""
 
 MOST_VALUES = 3 * 178_956_970
-"""As many as Pillow decodes at most; a small compressed file may describe far more."""
+"""Pillow's own limit; a small compressed file may claim far more."""
 
 _HEADER_SIZE = 128
-# Enough for the tag, kind, sizes and name of an array, which lie before its values.
+# Enough for the tag, class, shape and name of an array, which precede its values.
 _HEAD_SIZE = 1024
 _MATRIX = 14
 _COMPRESSED = 15
 _COMPLEX_FLAG = 0x800
-# How values are stored, and of which type the array is: small whole numbers are often stored in
-# fewer bytes than their type has.
+# Storage types and array types: small integers are often stored in fewer bytes than the array's
+# type has.
 _STORED = {
     1: "i1",
     2: "u1",
@@ -53,22 +53,22 @@ _CLASSES = {
 
 
 class MatlabFileError(ValueError):
-    """A file or array that cannot be read; the message leaves it to the caller to name the file."""
+    """A file or array that cannot be read; the caller adds the file's name to the message."""
 
 
 def read_matlab_array(content: bytes, key: str) -> NDArray[np.generic]:
-    """Read one array of real numbers.
+    """Read an array of real numbers.
 
     Args:
-        content: the whole file.
+        content: content of the file.
         key: name of the array.
 
     Returns:
-        The array, of two dimensions or more.
+        The array, with two or more dimensions.
 
     Raises:
-        MatlabFileError: the bytes are damaged or of another version, or the array is not there,
-            is too large, or is not made of real numbers.
+        MatlabFileError: the file is damaged or of another version, or the array is missing, too
+            large or not real.
     """
     order = _byte_order(content)
     held = []
@@ -76,7 +76,7 @@ def read_matlab_array(content: bytes, key: str) -> NDArray[np.generic]:
     while not cursor.at_end():
         kind, body = cursor.element(padded=False)
         if kind not in {_MATRIX, _COMPRESSED}:
-            raise MatlabFileError("damaged (what it holds is no array)")
+            raise MatlabFileError("damaged (it holds something other than arrays)")
         head = _inflate(body, _HEAD_SIZE) if kind == _COMPRESSED else body
         array = _Head.read(_Cursor(head, order, 8 if kind == _COMPRESSED else 0))
         if array.name == key:
@@ -90,12 +90,12 @@ def read_matlab_array(content: bytes, key: str) -> NDArray[np.generic]:
 
 @dataclass
 class _Cursor:
-    """A place in a run of elements, each of which is a tag and that many bytes.
+    """A read position in a sequence of elements; each is a tag and its data.
 
     Attributes:
-        data: the bytes.
-        order: ``<`` or ``>``.
-        at: the next byte to read.
+        data: bytes to read from.
+        order: byte order, ``<`` or ``>``.
+        at: index of the next byte to read.
     """
 
     data: bytes
@@ -106,7 +106,7 @@ class _Cursor:
         return self.at >= len(self.data)
 
     def numbers(self, kind: str, count: int) -> list[int]:
-        """Read a few whole numbers."""
+        """Read integers."""
         return [int(n) for n in np.frombuffer(self.take(count * int(kind[1])), self.order + kind)]
 
     def take(self, count: int) -> bytes:
@@ -118,14 +118,14 @@ class _Cursor:
         return taken
 
     def element(self, *, padded: bool = True) -> tuple[int, bytes]:
-        """Read an element: its kind and its bytes.
+        """Read an element: its type and its bytes.
 
         Args:
-            padded: the next element begins at a multiple of 8 bytes.
+            padded: whether the next element begins at a multiple of 8 bytes.
         """
         (kind,) = self.numbers("u4", 1)
         if kind >> 16:
-            # Up to four bytes are packed into the tag, with their count in its upper half.
+            # Small elements: up to four bytes in the tag itself, their count in its upper half.
             body = self.take(4)[: kind >> 16]
             return kind & 0xFFFF, body
         (size,) = self.numbers("u4", 1)
@@ -137,14 +137,14 @@ class _Cursor:
 
 @dataclass(frozen=True)
 class _Head:
-    """What an array's bytes say before its values.
+    """Header of an array.
 
     Attributes:
-        name: by which the array is found.
-        kind: number of its class.
-        is_complex: it has an imaginary part.
-        shape: its sizes.
-        end: where the values begin, counted as the cursor counts.
+        name: name of the array.
+        kind: number of the array's class.
+        is_complex: whether there is an imaginary part.
+        shape: size of each dimension.
+        end: cursor position at which the values begin.
     """
 
     name: str
@@ -166,7 +166,7 @@ class _Head:
             raise MatlabFileError(f"{self.name} must be an array of real numbers")
         count = math.prod(self.shape)
         if len(self.shape) < 2 or min(self.shape) < 1 or count > MOST_VALUES:
-            raise MatlabFileError(f"{self.name} is of an unusable size, {self.shape}")
+            raise MatlabFileError(f"{self.name} has an unusable shape, {self.shape}")
 
     def values(self, cursor: _Cursor) -> NDArray[np.generic]:
         kind, body = cursor.element()
@@ -182,7 +182,7 @@ class _Head:
 def _byte_order(content: bytes) -> str:
     if len(content) < _HEADER_SIZE:
         raise MatlabFileError("damaged or truncated (its header is not complete)")
-    # The header ends with the version, in the byte order that its last two letters tell.
+    # The header ends with the version; its last two letters give the byte order.
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     version = content[125 if order == "<" else 124]
     if order and version == 2:
@@ -200,7 +200,7 @@ def _inflate(body: bytes, most: int) -> bytes:
 
 
 def _inflate_whole(body: bytes, order: str, array: _Head) -> bytes:
-    # Inside lies one matrix. No value takes more than 8 bytes, so that this is its largest size.
+    # It holds one matrix, whose values take at most 8 bytes each: an upper bound of its size.
     most = _HEAD_SIZE + 8 * math.prod(array.shape)
     inflater = zlib.decompressobj()
     try:

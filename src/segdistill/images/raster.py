@@ -1,4 +1,4 @@
-"""An open GeoTIFF: any bands and numbers as 8-bit RGB, window by window."""
+"""An open GeoTIFF: any bands and value types as 8-bit RGB, window by window."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from segdistill.images.raster_values import Ranges, missing_values, percentile_r
 from segdistill.images.unreadable import UnreadableImageError
 
 MOST_PIXELS_HELD = 178_956_970
-"""Larger files are not read in one piece; as many as Pillow reads."""
+"""Larger files are not read in one piece; the same limit as Pillow's."""
 
 SAMPLED_PIXELS = 2**20
-"""From which a file's percentiles are reported."""
+"""Number of pixels from which a file's percentiles are estimated."""
 
 MOST_VALUES = 2**24
-"""Bound on what is decoded at once, in pixels times bands."""
+"""Maximum number of values (pixels times bands) decoded at once."""
 
 Window = tuple[slice, slice]
 """Rows and columns."""
@@ -30,19 +30,19 @@ class Raster:
     """An open GeoTIFF whose windows are read as 8-bit RGB.
 
     Args:
-        path: named in errors.
-        dataset: of rasterio.
-        reading: which bands are seen, and how.
+        path: path of the file, for error messages.
+        dataset: rasterio dataset.
+        reading: bands to read and how to scale them.
 
     Attributes:
-        path: of the file.
-        dataset: of rasterio.
-        height: in pixels.
-        width: in pixels.
+        path: path of the file.
+        dataset: rasterio dataset.
+        height: height in pixels.
+        width: width in pixels.
         bands: numbers of the bands that are read.
 
     Raises:
-        UnreadableImageError: the reading does not fit the file.
+        UnreadableImageError: the file does not have the bands that ``reading`` asks for.
     """
 
     def __init__(self, path: Path, dataset: Any, reading: RasterReading) -> None:
@@ -54,7 +54,7 @@ class Raster:
         self.bands = self._chosen_bands(reading)
         kinds = {np.dtype(dataset.dtypes[band - 1]).kind for band in self.bands}
         if "c" in kinds:
-            raise UnreadableImageError(f"{path}: holds complex numbers; give their magnitude")
+            raise UnreadableImageError(f"{path}: holds complex numbers; convert them to magnitudes")
         self._projection: Projection | None = None if reading.bands else reading.projection
         self._palette = self._read_palette()
         flags = {flag.name for flag in dataset.mask_flag_enums[self.bands[0] - 1]}
@@ -64,7 +64,7 @@ class Raster:
 
     @property
     def is_8_bit(self) -> bool:
-        """Whether all bands that are read hold 8-bit numbers, which are taken unchanged."""
+        """Whether all bands read are 8-bit and therefore used unchanged."""
         return {self.dataset.dtypes[band - 1] for band in self.bands} == {"uint8"}
 
     @property
@@ -78,12 +78,12 @@ class Raster:
         """Read a window.
 
         Args:
-            rows: of the raster.
-            columns: of the raster.
+            rows: rows of the window.
+            columns: columns of the window.
 
         Returns:
-            Pixels of shape (rows, columns, 3), black where there is no value, and where there is
-            one, of shape (rows, columns).
+            Pixels, shape (rows, columns, 3), black where there is no value; and whether each pixel
+            has a value, shape (rows, columns).
 
         Raises:
             UnreadableImageError: the file is damaged.
@@ -101,20 +101,22 @@ class Raster:
         return pixels, valid
 
     def read_whole(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Read all of it; see :meth:`read`.
+        """Read the whole raster; see :meth:`read`.
 
         Raises:
-            UnreadableImageError: it is damaged, or has more than :data:`MOST_PIXELS_HELD` pixels.
+            UnreadableImageError: the file is damaged or larger than :data:`MOST_PIXELS_HELD`.
         """
         if self.height * self.width > MOST_PIXELS_HELD:
-            raise UnreadableImageError(f"{self.path}: more than 178 million pixels; cut it up")
+            raise UnreadableImageError(
+                f"{self.path}: more than 178 million pixels; split it into tiles"
+            )
         return self.read(slice(0, self.height), slice(0, self.width))
 
     def sample(self, pixels: int) -> NDArray[np.float32]:
-        """Return the values of pixels spread evenly over the raster, from its overviews if it can.
+        """Sample values on a regular grid over the raster, from its overviews where possible.
 
         Args:
-            pixels: how many, roughly; those without a value are left out.
+            pixels: approximate number of samples; pixels without a value are left out.
 
         Returns:
             Array of shape (pixels, bands).
@@ -131,7 +133,7 @@ class Raster:
     def _values(
         self, window: Window, size: tuple[int, int] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return raw values (bands, rows, columns), and where there are any (rows, columns)."""
+        """Return raw values (bands, rows, columns) and where they are valid (rows, columns)."""
         rows, columns = window
         where = ((rows.start, rows.stop), (columns.start, columns.stop))
         size = size or (rows.stop - rows.start, columns.stop - columns.start)
@@ -147,7 +149,7 @@ class Raster:
         return values, valid
 
     def _read_mask(self, window: Any, size: tuple[int, int]) -> NDArray[Any] | None:
-        """Return an alpha channel, or a mask, which are above 0 where there is a value."""
+        """Return the alpha channel or mask: above 0 where there is a value."""
         mask: NDArray[Any]
         if self._alpha is not None:
             mask = self.dataset.read(self._alpha, window=window, out_shape=size)
@@ -158,7 +160,7 @@ class Raster:
         return mask
 
     def _coloured(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Return 8-bit RGB (rows, columns, 3) of raw values (bands, rows, columns)."""
+        """Convert raw values (bands, rows, columns) to 8-bit RGB (rows, columns, 3)."""
         if self._palette is not None:
             coloured: NDArray[np.uint8] = self._palette[values[0]]
             return coloured
@@ -187,7 +189,7 @@ class Raster:
         if reading.projection is not None:
             if reading.projection.bands != len(seen):
                 raise UnreadableImageError(
-                    f"{self.path}: has {len(seen)} bands, but the run learned from"
+                    f"{self.path}: has {len(seen)} bands, but the run was trained on"
                     f" {reading.projection.bands}; choose three with --bands"
                 )
             return seen
@@ -195,14 +197,14 @@ class Raster:
             return tuple(self._interpretations.index(name) + 1 for name in ("red", "green", "blue"))
         if len(seen) not in {1, 3}:
             raise UnreadableImageError(
-                f"{self.path}: has {len(seen)} bands, none of which it calls red, green or blue;"
+                f"{self.path}: has {len(seen)} bands, none of them marked as red, green or blue;"
                 " choose three, as in --bands 4,3,2"
             )
         return seen
 
     @cached_property
     def _ranges(self) -> Ranges | None:
-        """Of each band, the values that become 0 and 1; none for what is 8-bit RGB already."""
+        """Return, for each band, the values that map to 0 and 1; none for 8-bit RGB."""
         if self.is_8_bit:
             return None if self._projection is None else ((0.0, 255.0),) * len(self.bands)
         if len(self._given_ranges) == len(self.bands):
@@ -219,7 +221,7 @@ class Raster:
         return colours
 
     def _alpha_band(self) -> int | None:
-        """Return the number of the alpha channel, unless it is itself used."""
+        """Return the number of the alpha channel, unless it is read as a band."""
         alpha = [n for n, name in enumerate(self._interpretations, 1) if name == "alpha"]
         return alpha[0] if alpha and alpha[0] not in self.bands else None
 
@@ -229,19 +231,19 @@ class Raster:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Reword what rasterio and GDAL say of damaged files.
+    """Convert errors of rasterio and GDAL about damaged files.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Raises:
-        UnreadableImageError: in place of the error.
+        UnreadableImageError: instead of the original error.
     """
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        # Those of GDAL have no class that rasterio makes public.
+        # rasterio does not export the classes of GDAL's errors.
         reason = " ".join(str(error).split())
         raise UnreadableImageError(f"{path}: damaged or truncated ({reason})") from error

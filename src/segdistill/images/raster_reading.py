@@ -1,4 +1,4 @@
-"""Which bands of a GeoTIFF are seen, and how: settings that are kept with a run."""
+"""How GeoTIFFs are read (bands and scaling): settings that are stored with a run."""
 
 import hashlib
 import json
@@ -10,16 +10,17 @@ from segdistill.errors import UserError
 
 ALL_BANDS = "all"
 VERSION = 1
-"""To be raised whenever the same settings come to mean other pixels."""
+"""Increase this whenever the same settings give different pixels."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """From many bands to three colours.
+    """A projection of many bands onto three colours.
 
     Attributes:
-        weights: of the bands, scaled to 0..1, in red, green and blue: 3 rows, one weight a band.
-        offsets: added to red, green and blue, which are then meant to lie in 0..1.
+        weights: weights of the bands (scaled to 0..1) in red, green and blue: 3 rows with one
+            weight per band.
+        offsets: offsets of red, green and blue, so that the results are about 0..1.
     """
 
     weights: tuple[tuple[float, ...], ...]
@@ -27,7 +28,7 @@ class Projection:
 
     @property
     def bands(self) -> int:
-        """Number of bands that are projected."""
+        """Number of input bands."""
         return len(self.weights[0])
 
 
@@ -36,12 +37,11 @@ class RasterReading:
     """How GeoTIFFs become 8-bit red, green and blue.
 
     Attributes:
-        bands: numbers, from 1, of the band to be seen in grey or of the three to be seen as red,
-            green and blue. Without them and without a projection, those that the file itself calls
-            so.
-        ranges: of each band that is read, the values that become 0 and 255, for files of more than
-            8 bits. Without them the 2nd and 98th percentile of each file.
-        projection: of all bands onto three.
+        bands: numbers, from 1, of one band (grey) or three (red, green and blue). By default,
+            unless there is a projection, the bands that the file marks as red, green and blue.
+        ranges: for each band read, the values that map to 0 and 255, in files of more than 8 bits.
+            By default the 2nd and 98th percentile of each file.
+        projection: projection of all bands onto three.
 
     Example:
         >>> RasterReading.chosen("4,3,2").bands
@@ -54,10 +54,10 @@ class RasterReading:
 
     @classmethod
     def chosen(cls, bands: str | None) -> "RasterReading":
-        """Return the reading for what was given as ``--bands``; ``all`` chooses none here.
+        """Return the reading for a value of ``--bands``; ``all`` sets no bands here.
 
         Raises:
-            UserError: it is not one number, nor three, nor ``all``.
+            UserError: the value is not one number, three numbers or ``all``.
         """
         if bands is None or bands.strip() == ALL_BANDS:
             return cls()
@@ -71,22 +71,22 @@ class RasterReading:
 
     @property
     def key(self) -> str:
-        """A fingerprint: of two readings that differ, images may, too."""
+        """A fingerprint: readings that may give different pixels have different keys."""
         text = json.dumps([VERSION, self.as_plain()])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def as_plain(self) -> dict[str, Any]:
-        """Return plain values, fit for JSON."""
+        """Return plain values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "RasterReading":
-        """Return the reading of plain values.
+        """Create a reading from plain values.
 
         Raises:
-            KeyError: one is missing.
-            TypeError: one is of another type.
-            ValueError: the same.
+            KeyError: a value is missing.
+            TypeError: a value has the wrong type.
+            ValueError: a value is invalid.
 
         Example:
             >>> reading = RasterReading((4, 3, 2), ((0.0, 99.5),) * 3)

@@ -1,4 +1,4 @@
-"""One reading for all GeoTIFFs of a training: the same range of values, the same projection."""
+"""One reading for all GeoTIFFs of a training set: common value ranges and projection."""
 
 import logging
 from collections.abc import Sequence
@@ -18,33 +18,33 @@ logger = logging.getLogger("segdistill")
 
 SAMPLED_FILES = 1000
 SAMPLED_VALUES = 2**25
-"""Bound on the values that are read, of all files together."""
+"""Maximum number of values read from all files together."""
 
 PIXELS_A_FILE = 2**16
 
 NATURAL_AXES = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, -2.0, 0.0]]) / np.sqrt([3, 6, 2])
-"""Lightness, yellow against blue, and red against green, as columns of red, green and blue:
-the directions in which the colours of photographs differ most, second most and least (Ruderman,
-Cronin and Chiao, JOSA A 1998)."""
+"""Lightness, yellow-blue and red-green, as columns of red, green and blue: the directions of
+largest, second largest and smallest variance of colours in photographs (Ruderman, Cronin and
+Chiao, JOSA A 1998)."""
 
 
 def reading_of_files(files: Sequence[ImageFile], bands: str | None = None) -> RasterReading | None:
     """Choose how the GeoTIFFs among training images are read.
 
-    Files of more than 8 bits are scaled alike, by percentiles of all of them. Files of more than
-    three bands that none calls red, green and blue are projected onto the three directions in which
-    pixels differ most (principal components).
+    Files of more than 8 bits are scaled by common percentiles. Files with more than three bands,
+    none of them marked as red, green or blue, are projected onto their first three principal
+    components.
 
     Args:
-        files: that were found.
-        bands: numbers of three bands, such as ``4,3,2``, or of one; ``all`` projects all.
+        files: training images.
+        bands: three band numbers, such as ``4,3,2``, or one; ``all`` projects all bands.
 
     Returns:
-        The reading; ``None`` where no file is a GeoTIFF.
+        The reading; ``None`` if no file is a GeoTIFF.
 
     Raises:
-        UserError: bands are chosen and no file is a GeoTIFF, or they cannot be chosen so, or files
-            to be projected have different numbers of bands.
+        UserError: bands are given but no file is a GeoTIFF, the bands are invalid, or the files
+            to be projected differ in their number of bands.
     """
     chosen = RasterReading.chosen(bands)
     rasters = [file for file in files if is_raster(file.path)]
@@ -64,11 +64,11 @@ def reading_of_files(files: Sequence[ImageFile], bands: str | None = None) -> Ra
 
 
 class _TooManyBandsError(Exception):
-    """A file says of none of its many bands which colours they are."""
+    """A file with many bands marks none as red, green or blue."""
 
 
 def _with_ranges(rasters: Sequence[ImageFile], reading: RasterReading) -> RasterReading:
-    """Return a reading with the range of values in files of more than 8 bits."""
+    """Return a reading with the value ranges of files of more than 8 bits."""
     samples: list[NDArray[np.float32]] = []
     for file in _spread(rasters):
         try:
@@ -78,9 +78,9 @@ def _with_ranges(rasters: Sequence[ImageFile], reading: RasterReading) -> Raster
         except UnreadableImageError:
             if not reading.bands and _count_of_bands(file) > 3:
                 raise _TooManyBandsError from None
-            # Damaged ones are reported, or skipped, when they are checked.
+            # Damaged files are reported or skipped by the later check.
     widths = {sample.shape[1] for sample in samples}
-    if len(widths) != 1:  # none, or grey ones and coloured ones: each by its own percentiles
+    if len(widths) != 1:  # no files, or grey and colour mixed: each by its own percentiles
         return reading
     return RasterReading(reading.bands, percentile_ranges(np.concatenate(samples)))
 
@@ -107,27 +107,27 @@ def _projected(rasters: Sequence[ImageFile]) -> RasterReading:
         except UnreadableImageError:
             continue
     if not samples or first is None:
-        return RasterReading()  # all are damaged, which checking tells
+        return RasterReading()  # all damaged: the later check reports them
     values = np.concatenate(samples)
     ranges = percentile_ranges(values) if deep else ((0.0, 255.0),) * first[1]
     projection = principal_projection(scaled(values.T, ranges).T)
     logger.info(
-        "GeoTIFFs of %d bands are projected onto 3 (kept with the run); --bands chooses three",
+        "GeoTIFFs with %d bands are projected onto 3 (stored with the run); --bands selects 3",
         first[1],
     )
     return RasterReading((), ranges if deep else (), projection)
 
 
 def principal_projection(values: NDArray[np.float32]) -> Projection:
-    """Return the projection of bands onto the three directions in which pixels differ most.
+    """Return the projection of bands onto their first three principal components.
 
-    The first becomes lightness, the second and third the two directions of hue, as in photographs,
-    for which backbones are made. Distances between pixels are kept, but for what lies in further
-    directions, so noise does not grow. All is scaled at once, so that from the 2nd to the 98th
-    percentile red, green and blue lie in 0..1.
+    The first becomes lightness, the others the two axes of hue, as in the photographs on which
+    backbones are trained. Distances between pixels are kept (apart from the components left out),
+    so noise does not grow. One common scale brings the 2nd to 98th percentiles of red, green and
+    blue into 0..1.
 
     Args:
-        values: of pixels, in 0..1, shape (pixels, bands), at least one pixel.
+        values: values of pixels in 0..1, shape (pixels, bands), at least one pixel.
 
     Returns:
         The projection.
@@ -143,9 +143,9 @@ def principal_projection(values: NDArray[np.float32]) -> Projection:
     centred -= mean
     variances, vectors = np.linalg.eigh(centred.T @ centred / len(values))
     directions = vectors.T[::-1][:3]  # (bands, bands) -> at most (3, bands)
-    # Along a direction in which nothing differs there is nothing to see.
+    # Components without variance are dropped.
     directions = directions[variances[::-1][:3] > 1e-9 * max(variances[-1], 1e-9)]
-    # A direction has no sign of its own: most of it points up.
+    # The sign of a component is arbitrary: make its sum positive.
     largest = np.abs(directions).argmax(axis=1, keepdims=True)
     directions = directions * np.sign(np.take_along_axis(directions, largest, axis=1))
     turned = NATURAL_AXES[:, : len(directions)] @ directions  # (3, bands)
@@ -159,12 +159,12 @@ def principal_projection(values: NDArray[np.float32]) -> Projection:
 
 
 def _plain_projection(bands: int) -> Projection:
-    """Return a projection that stands in where only raw values are wanted."""
+    """Return a placeholder projection, for callers that only read raw values."""
     return Projection(((0.0,) * bands,) * 3, (0.0,) * 3)
 
 
 def _count_of_bands(file: ImageFile) -> int:
-    """Return how many bands a file has beside an alpha channel."""
+    """Return the number of bands of a file, without an alpha channel."""
     with open_raster(file.path, RasterReading((1,))) as raster:
         return sum(each.name != "alpha" for each in raster.dataset.colorinterp)
 

@@ -1,4 +1,4 @@
-"""The numbers of a raster's bands: which are missing, and how they are brought to 0..1."""
+"""Values of raster bands: missing values, and scaling to 0..1."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOWEST, HIGHEST = 2.0, 98.0
-"""Percentiles of the values that become black and white, in bands of more than 8 bits."""
+"""Percentiles that map to black and white in bands of more than 8 bits."""
 
 Ranges = tuple[tuple[float, float], ...]
-"""Of each band, the values that become black and white."""
+"""For each band, the values that map to black and white."""
 
 
 def percentile_ranges(values: NDArray[np.float32]) -> Ranges:
-    """Return the values of each band that become black and white.
+    """Return the values of each band that map to black and white.
 
     Args:
         values: shape (pixels, bands).
@@ -30,7 +30,7 @@ def percentile_ranges(values: NDArray[np.float32]) -> Ranges:
 
 
 def scaled(values: NDArray[Any], ranges: Ranges) -> NDArray[np.float32]:
-    """Return the values of bands, shape (bands, ...), brought to 0..1 and cut off there.
+    """Scale the values of bands, shape (bands, ...), to 0..1 and clip them.
 
     Example:
         >>> scaled(np.array([[-1.0, 5.0, np.nan, 30.0]]), ((0.0, 10.0),)).tolist()
@@ -38,11 +38,11 @@ def scaled(values: NDArray[Any], ranges: Ranges) -> NDArray[np.float32]:
     """
     result = values.astype(np.float32)
     for band, (low, high) in zip(result, ranges, strict=True):
-        # Cut off first: what stands for 'no value' may be too large to be multiplied.
+        # Clip first: a no-data value may be too large to multiply.
         np.clip(band, low, high, out=band)
         np.subtract(band, low, out=band)
         np.divide(band, high - low, out=band)
-    # Of several bands one may have no value.
+    # A single band may have no value.
     return np.nan_to_num(result, copy=False)
 
 
@@ -52,7 +52,7 @@ def missing_values(values: NDArray[Any], nodata: float | None) -> NDArray[np.boo
     if values.dtype.kind == "f":
         missing = ~np.isfinite(values)
     if nodata is not None:
-        # Compared in the band's own numbers: -3.4e38 is not the same in 32 and 64 bits.
+        # Compare in the band's own type: -3.4e38 differs between 32 and 64 bits.
         own = np.array(nodata).astype(values.dtype) if values.dtype.kind == "f" else nodata
         missing |= values == own
     return missing

@@ -1,4 +1,4 @@
-"""Finding images at URLs, without reading any."""
+"""Finding images at URLs without reading them."""
 
 import logging
 import tempfile
@@ -15,7 +15,7 @@ from segdistill.storage import RemoteFolder
 logger = logging.getLogger("segdistill")
 
 STEGO_LAYOUT = "imgs/train/"
-"""Where images lie in folders that STEGO can read, too, beside labels that are none."""
+"""Image folder in STEGO's layout; the labels next to it are not images to segment."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class RemoteImage:
     """An image at a URL.
 
     Attributes:
-        folder: URL of the folder it was found through.
-        key: its very name there.
-        name: the same as a path, which is mirrored in outputs.
+        folder: URL of the folder that was searched.
+        key: name relative to that folder, exactly as stored.
+        name: the key as a path; outputs use the same.
     """
 
     folder: str
@@ -34,24 +34,24 @@ class RemoteImage:
 
     @property
     def url(self) -> str:
-        """Where it lies."""
+        """URL of the image."""
         return f"{self.folder}/{self.key}"
 
 
 def find_remote_images(url: str) -> list[RemoteImage]:
-    """List the images of a folder, a single one, or those that a pattern matches.
+    """List the images under a URL: of a folder, of a pattern, or a single one.
 
-    Hidden files and what segdistill itself wrote are passed over, as in folders of this machine.
+    Hidden files and segdistill's own outputs are skipped, as in local folders.
 
     Args:
-        url: such as ``s3://bucket/photos``, ``s3://bucket/photos/a.jpg`` or
+        url: URL such as ``s3://bucket/photos``, ``s3://bucket/photos/a.jpg`` or
             ``s3://bucket/photos/**/*.jpg``.
 
     Returns:
         The images, ordered by name.
 
     Raises:
-        UserError: there is none, or the place cannot be read.
+        UserError: there are no images, or the URL cannot be read.
     """
     folder, pattern = RemoteFolder(url), ""
     if folder.is_file():
@@ -59,7 +59,7 @@ def find_remote_images(url: str) -> list[RemoteImage]:
         return [RemoteImage(place, key, Path(key))]
     found = list(folder.names())
     if not found:
-        # What is there under its very name is no pattern, whatever brackets it holds.
+        # A name that exists literally is not a pattern, even if it contains brackets.
         root, pattern = split_url(url)
         folder = RemoteFolder(root)
         found = list(folder.names()) if pattern else []
@@ -72,13 +72,13 @@ def find_remote_images(url: str) -> list[RemoteImage]:
         if pattern and not fits(key, pattern):
             continue
         if key.lower().endswith(endings):
-            # A key may begin with a slash, of which no path is to be made.
+            # A key may begin with a slash, which would make an absolute path.
             images.append(RemoteImage(folder.address, key, Path(key.lstrip("/"))))
         else:
             passed_over.count(Path(key).suffix.lower())
     others = ", ".join(filter(None, [passed_over.unreadable_text(), passed_over.videos_text()]))
     if not images:
-        fix = "the pattern matches no image" if pattern else "no images found there"
+        fix = "no images match the pattern" if pattern else "no images found there"
         raise UserError(f"{url}: {f'only {others}' if others else f'{fix}; check the URL'}")
     if others:
         logger.warning("%s: %s left out", url, others)
@@ -86,7 +86,7 @@ def find_remote_images(url: str) -> list[RemoteImage]:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """Return the folder in which a pattern is to be looked for, and the pattern; empty if none.
+    """Split a URL into the folder to search and the pattern; the pattern may be empty.
 
     Example:
         >>> split_url("s3://bucket/photos/**/*.jpg")
@@ -103,7 +103,7 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def fits(name: str, pattern: str) -> bool:
-    """Return whether a name fits a pattern, part by part; ``**`` stands for any number of parts.
+    """Return whether a name matches a pattern, part by part; ``**`` matches any number of parts.
 
     Example:
         >>> fits("a/b/c.jpg", "**/*.jpg"), fits("c.jpg", "**/*.jpg"), fits("a/c.jpg", "*.jpg")
@@ -122,7 +122,7 @@ def _parts_fit(parts: list[str], pattern: list[str]) -> bool:
 
 
 def _without_outputs(folder: RemoteFolder, names: list[str]) -> Iterable[str]:
-    """Leave out hidden files, and folders that segdistill itself wrote, but not the root."""
+    """Drop hidden files and segdistill's own outputs, but never the root."""
     marks = dict(OUTPUT_MARKS)
     own = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Crops, and the size at which a network sees an image."""
+"""Crops, and the input size of the network."""
 
 import random
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Size = tuple[int, int]
 Value = TypeVar("Value", bound=np.generic)
 
 MAX_ENLARGEMENT = 4.0
-"""Small images are not enlarged further than this: there is no more to see in them."""
+"""Maximum enlargement of small images: more adds no detail."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Crop:
     """A part of an image, in shares of its sides, from 0 to 1.
 
     Attributes:
-        top: of the upper edge.
-        left: of the left edge.
-        height: of the crop, above 0.
-        width: of the crop, above 0.
+        top: position of the upper edge.
+        left: position of the left edge.
+        height: height of the crop, above 0.
+        width: width of the crop, above 0.
     """
 
     top: float = 0.0
@@ -60,13 +60,13 @@ RANDOM_CROPS = 5
 
 
 def crops_of(kind: CropKind, ratio: float = 0.5, *, seed: str = "") -> tuple[Crop, ...]:
-    """Return the crops to take of an image.
+    """Return the crops of an image to train on.
 
     Args:
-        kind: ``none`` gives the whole image; ``five`` the four corners and the centre, on which
-            STEGO trains; ``random`` five crops anywhere.
-        ratio: side of a crop, as a share of the image's.
-        seed: of random crops: what they depend on, and all that they depend on.
+        kind: ``none``: the whole image; ``five``: the four corners and the centre, as STEGO does;
+            ``random``: five crops at random positions.
+        ratio: side length of a crop, as a share of the image's.
+        seed: seed of random crops: the same seed gives the same crops.
 
     Example:
         >>> len(crops_of("five"))
@@ -89,16 +89,16 @@ def crops_of(kind: CropKind, ratio: float = 0.5, *, seed: str = "") -> tuple[Cro
 
 @dataclass(frozen=True)
 class Viewing:
-    """How a network sees images.
+    """How images are resized for a network.
 
     Attributes:
-        resolution: shorter side of an image after resizing, in pixels.
-        multiple: what both sides must be a multiple of.
-        square: cut the middle square out after resizing, as STEGO does, and enlarge small images
-            as far as it takes; otherwise an image keeps its shape and is enlarged at most
-            :data:`MAX_ENLARGEMENT` times.
-        resampling: ``nearest`` is what STEGO's released code uses; it takes single pixels of fine
-            detail and is kept for comparison alone.
+        resolution: shorter side of the resized image, in pixels.
+        multiple: number that both sides must be a multiple of.
+        square: whether to take a square centre crop after resizing, as STEGO does, enlarging small
+            images without a limit; otherwise the aspect ratio is kept and images are enlarged at
+            most :data:`MAX_ENLARGEMENT` times.
+        resampling: filter; ``nearest`` is that of STEGO's released code: it drops fine detail and
+            is only meant for comparisons.
     """
 
     resolution: int
@@ -107,11 +107,11 @@ class Viewing:
     resampling: Resampling = "bicubic"
 
     def sizes(self, height: int, width: int) -> tuple[Size, Size]:
-        """Return the size to which an image is resized, and the size of what is cut out of it.
+        """Return the size to which an image is resized, and the size of its centre crop.
 
         Args:
-            height: of the image, in pixels.
-            width: of the image, in pixels.
+            height: height of the image, in pixels.
+            width: width of the image, in pixels.
 
         Example:
             >>> Viewing(720, 32).sizes(360, 480)
@@ -130,7 +130,7 @@ class Viewing:
         return (rows, columns), (rows, columns)
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bring an image to the size at which the network sees it.
+        """Resize an image to the input size of the network.
 
         Args:
             image: shape (height, width, 3).
@@ -145,11 +145,11 @@ class Viewing:
 def resize_image(
     image: NDArray[np.uint8], size: Size, *, resampling: Resampling = "bicubic"
 ) -> NDArray[np.uint8]:
-    """Resize with an antialiased bicubic filter, or by single pixels.
+    """Resize with an antialiased bicubic filter or to the nearest pixel.
 
     Args:
         image: shape (height, width, 3).
-        size: wanted height and width.
+        size: height and width of the output.
         resampling: the filter.
 
     Returns:
@@ -162,11 +162,11 @@ def resize_image(
 
 
 def centre_of(array: NDArray[Value], size: Size) -> NDArray[Value]:
-    """Cut the middle out of an array.
+    """Return the centre crop of an array.
 
     Args:
         array: shape (height, width, ...), at least as large as ``size``.
-        size: wanted height and width.
+        size: height and width of the output.
 
     Example:
         >>> centre_of(np.arange(5)[None], (1, 3)).tolist()
@@ -178,11 +178,11 @@ def centre_of(array: NDArray[Value], size: Size) -> NDArray[Value]:
 
 
 def enlarge(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bring maps from a network's grid to pixels, bilinearly, cell centres onto cell centres.
+    """Upsample maps from the feature grid to pixels, bilinearly, with cell centres aligned.
 
     Args:
         maps: shape (batch, channels, rows, columns).
-        size: wanted height and width.
+        size: height and width of the output.
 
     Returns:
         Tensor of shape (batch, channels, *size).

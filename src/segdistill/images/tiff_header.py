@@ -1,4 +1,4 @@
-"""What the header of a TIFF says, read without decoding anything and without GDAL."""
+"""Reading the header of a TIFF without decoding pixels and without GDAL."""
 
 import struct
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ from typing import BinaryIO
 TIFF_SUFFIXES = frozenset([".tif", ".tiff"])
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""With which TIFFs begin: little or big endian, plain or, beyond 4 GB, BigTIFF."""
+"""First bytes of a TIFF: little or big endian, classic or BigTIFF (files above 4 GB)."""
 
 WORLD_FILES = (".tfw", ".tifw", ".wld")
-"""Endings of files beside a TIFF that say where it lies."""
+"""Suffixes of world files, which give the georeference of the TIFF next to them."""
 
 WIDTH, HEIGHT = 256, 257
 GEOGRAPHIC_TAGS = frozenset([33550, 33922, 34264, 34735])
-"""Size of a pixel, tie points (GCPs among them), transformation, coordinate reference system."""
+"""Pixel size, tie points (including GCPs), transformation, coordinate reference system."""
 
-# Bytes of a value, and the letters of struct, by the TIFF's number of the type.
+# Bytes per value and struct format letter, by TIFF type number.
 _TYPES = {1: (1, "B"), 3: (2, "H"), 4: (4, "I"), 16: (8, "Q")}
 
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """What the first directory of a TIFF says.
+    """Contents of the first directory of a TIFF.
 
     Attributes:
         height: in pixels.
         width: in pixels.
-        georeferenced: whether it, or a file beside it, says where on the Earth it lies.
+        georeferenced: whether the file, or a world file next to it, holds a georeference.
     """
 
     height: int
@@ -37,10 +37,10 @@ class TiffHeader:
 
 
 def read_tiff_header(path: Path) -> TiffHeader | None:
-    """Read the header of a TIFF; ``None`` for what is no TIFF, or damaged.
+    """Read the header of a TIFF; return ``None`` for other or damaged files.
 
     Args:
-        path: of any file.
+        path: path of any file.
     """
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return None
@@ -56,7 +56,7 @@ def read_tiff_header(path: Path) -> TiffHeader | None:
 
 
 def _first_directory(file: BinaryIO) -> dict[int, int]:
-    """Return the tags of the first directory, each with its first value, 0 where it lies apart."""
+    """Return the first directory's tags with their first values; 0 for values stored elsewhere."""
     start = file.read(4)
     if start not in TIFF_STARTS:
         return {}

@@ -1,4 +1,4 @@
-"""Walking through folders: links are followed once, hidden folders and own outputs passed over."""
+"""Walking folders: links are followed once; hidden folders and own outputs are skipped."""
 
 import glob
 import logging
@@ -9,9 +9,9 @@ from pathlib import Path
 
 logger = logging.getLogger("segdistill")
 
-LEADS_NOWHERE = "a link that leads nowhere"
+LEADS_NOWHERE = "a broken link"
 
-# What segdistill itself writes beside pictures, and words by which it is known.
+# Files that segdistill writes next to images, and text that identifies them.
 OUTPUT_MARKS = (
     ("segmenter.json", '"segdistill"'),
     ("classes.json", '"colour"'),
@@ -21,9 +21,9 @@ OUTPUT_MARKS = (
 
 
 def split_pattern(source: str) -> tuple[Path, str]:
-    """Return the folder in which a pattern is to be looked for, and the rest of it.
+    """Split a pattern into the folder to search and the rest.
 
-    Parts that exist under their very names belong to the folder, whatever brackets they hold.
+    Parts that exist literally belong to the folder, even if they contain brackets.
 
     Example:
         >>> root, rest = split_pattern("tiles/**/*.tif")
@@ -39,16 +39,16 @@ def split_pattern(source: str) -> tuple[Path, str]:
 
 
 def matches_of(root: Path, pattern: str) -> Iterator[Path]:
-    """Yield what a glob pattern matches.
+    """Yield the paths that match a glob pattern.
 
-    ``**`` stands for a folder and all below it, each once, as :func:`folders_under` gives them.
+    ``**`` matches a folder and all folders below it, as yielded by :func:`folders_under`.
 
     Args:
-        root: folder in which to look.
-        pattern: relative to it, with parts such as ``*``, ``[ab]?.png`` and ``**``.
+        root: folder to search.
+        pattern: pattern relative to the root, with parts such as ``*``, ``[ab]?.png`` and ``**``.
 
     Yields:
-        Paths that begin with the root, in no certain order; some perhaps more than once.
+        Paths that begin with the root, in arbitrary order, possibly with duplicates.
     """
     part, *rest = Path(pattern).parts
     if part == "**":
@@ -63,7 +63,7 @@ def matches_of(root: Path, pattern: str) -> Iterator[Path]:
 
 
 def _entries(folder: Path, part: str) -> list[Path]:
-    """Return what one part of a pattern matches in a folder; hidden names only if it says so."""
+    """Return the entries that match one part of a pattern; hidden ones need a leading dot."""
     if not glob.has_magic(part):
         path = folder / part
         return [path] if path.exists() or path.is_symlink() else []
@@ -81,18 +81,18 @@ def _entries(folder: Path, part: str) -> list[Path]:
 
 
 def leads_nowhere(path: Path) -> bool:
-    """Return whether a path is a link whose target is not there."""
+    """Return whether a path is a link whose target does not exist."""
     return path.is_symlink() and not path.exists()
 
 
 def is_output(folder: Path, files: Iterable[str]) -> bool:
-    """Return whether segdistill itself wrote a folder: a run, or masks.
+    """Return whether segdistill wrote a folder: a run folder or masks.
 
-    Both hold pictures, too, which are nothing to learn from.
+    Both hold images that must not be used for training.
 
     Args:
-        folder: to look at.
-        files: names of the files in it.
+        folder: folder to check.
+        files: names of the files in the folder.
     """
     for name, mark in OUTPUT_MARKS:
         if name in files:
@@ -108,17 +108,17 @@ def is_output(folder: Path, files: Iterable[str]) -> bool:
 def folders_under(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder to search, with the names of its files.
 
-    Links to folders are followed after the folders proper, and each folder is given once, so that
-    links that lead round in circles do no harm. Hidden folders and those that segdistill itself
-    wrote are passed over; the root is not.
+    Links to folders are followed after real folders, and each folder is yielded once, so that
+    circular links do no harm. Hidden folders and those that segdistill wrote are skipped, except
+    the root.
 
     Args:
-        root: folder to begin with.
+        root: folder to start from.
 
     Yields:
         The folder, as a path that begins with the root, and the names of the files in it.
     """
-    # A link to a folder above the root would lead back into it.
+    # A link to a parent of the root would lead back into it.
     seen = {_identity(above) for above in root.resolve().parents}
     waiting = [root]
     while waiting:
@@ -130,7 +130,7 @@ def folders_under(root: Path) -> Iterator[tuple[Path, list[str]]]:
                 continue
             seen.add(identity)
             folders[:] = sorted(each for each in folders if not each.startswith("."))
-            # os.walk names links to folders, but does not follow them.
+            # os.walk lists links to folders but does not follow them.
             waiting += [folder / each for each in folders if (folder / each).is_symlink()]
             yield folder, files
 

@@ -1,7 +1,7 @@
-"""The error of files that bear an image's name but hold none."""
+"""The error for image files that cannot be decoded."""
 
 from segdistill.errors import UserError
 
 
 class UnreadableImageError(UserError):
-    """A file that bears an image's name but cannot be decoded."""
+    """A file that is named like an image but cannot be decoded."""

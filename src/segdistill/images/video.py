@@ -1,4 +1,4 @@
-"""Videos through PyAV, an extra: frames one after the other, upright, with their times."""
+"""Videos through PyAV (an extra): upright frames in order, with their times."""
 
 import contextlib
 import logging
@@ -18,19 +18,19 @@ from segdistill.errors import UserError, missing_extra
 logger = logging.getLogger("segdistill")
 
 USUAL_RATE = Fraction(25)
-"""Frames a second, where a video does not say."""
+"""Frames per second where a video does not state its rate."""
 
 MICROSECONDS = 1_000_000
-"""In a second; FFmpeg's unit for whole files."""
+"""Microseconds per second; FFmpeg's time unit for files."""
 
 MOST_MISSING = 0.1
-"""A video that ends earlier than it says, by more than this share, was cut off."""
+"""A video that is shorter than stated by more than this share is truncated."""
 
 STEADY = 0.9
-"""A video of which this share of the frames follow each other at its rate has a steady one."""
+"""A video has a constant rate if this share of its frames follow at that rate."""
 
 LONG_GAP = 5
-"""In a video of a steady rate, frames are missing where none comes for so many frames' time."""
+"""In a video of constant rate, a gap of this many frames' time means missing frames."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class VideoFrame:
     """A frame of a video.
 
     Attributes:
-        number: from 1.
-        pixels: upright, shape (height, width, 3).
-        time: when it is shown, in units of the video's time base, from the start of the file.
+        number: index of the frame, from 1.
+        pixels: upright frame, shape (height, width, 3).
+        time: presentation time from the start of the file, in units of the video's time base.
     """
 
     number: int
@@ -52,40 +52,40 @@ class Video:
     """An open video.
 
     Args:
-        path: named in errors.
-        container: of PyAV.
+        path: path of the file, for error messages.
+        container: PyAV container.
 
     Attributes:
-        path: of the file.
-        rate: frames per second, on average.
-        time_base: seconds of a unit of time.
-        pixel_aspect: width by height of a pixel; not 1 in videos of DVDs and of many camcorders.
+        path: path of the file.
+        rate: average number of frames per second.
+        time_base: seconds per unit of time.
+        pixel_aspect: width divided by height of a pixel; not 1 on DVDs and for many camcorders.
 
     Raises:
-        UserError: it holds no pictures.
+        UserError: the file has no video stream.
     """
 
     def __init__(self, path: Path, container: Any) -> None:
         self.path = path
         self._container = container
         if not container.streams.video:
-            raise UserError(f"{path}: holds no pictures, only sound")
+            raise UserError(f"{path}: has no video stream, only sound")
         self._stream = container.streams.video[0]
-        # Frames are decoded while others are worked on.
+        # Decode frames in the background.
         self._stream.thread_type = "AUTO"
         self.rate: Fraction = self._stream.average_rate or USUAL_RATE
         self.time_base: Fraction = self._stream.time_base or 1 / USUAL_RATE
-        # Phones, which turn their videos, have square pixels: nothing is turned here.
+        # Rotated videos come from phones, which have square pixels: no need to swap the aspect.
         self.pixel_aspect: Fraction = self._stream.sample_aspect_ratio or Fraction(1)
-        # Clocks of broadcasts and of some recorders count on from hours before. Of the shortest
-        # videos FFmpeg does not know it: then the first frame says.
+        # Broadcasts and some recorders start their clock hours earlier. FFmpeg does not know the
+        # start of very short videos: then the first frame's time is used.
         self._start: int | None = None
         if container.start_time is not None:
             self._start = round(Fraction(container.start_time, MICROSECONDS) / self.time_base)
 
     @property
     def frames(self) -> int:
-        """Number of frames as far as it is known without decoding, for a progress bar; 0 if not."""
+        """Number of frames if known without decoding, for a progress bar; else 0."""
         if self._stream.frames:
             return int(self._stream.frames)
         if self._stream.duration:
@@ -93,7 +93,7 @@ class Video:
         return int(self._file_seconds * self.rate)
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        """Yield all frames in the order in which they are shown; damaged ones are left out."""
+        """Yield all frames in presentation order; damaged ones are left out."""
         number = damaged = 0
         last, step = None, 0
         steps: Counter[int] = Counter()
@@ -106,29 +106,29 @@ class Video:
             time = self._since_start(clock)
             if time is None or (last is not None and time <= last):
                 time = 0 if last is None else last + self._frame_time
-            # The step to the last frame is not counted: it may be shown late on purpose.
+            # The last interval is not counted: the last frame may be late on purpose.
             if step:
                 steps[step] += 1
             step = 0 if last is None else time - last
             last = time
             yield VideoFrame(number, pixels, time)
-        # Where the file knows how many there are and all came, its rate is not steady.
+        # If the file states the number of frames and all were found, its rate is not constant.
         complete = 0 < self._stream.frames <= number
         missing = 0 if complete else missing_frames(steps, self._frame_time)
         self._warn_if_damaged(damaged, missing)
         self._warn_if_cut_off(number, last)
 
     def _decoded(self) -> Iterator[tuple[int | None, NDArray[np.uint8]] | None]:
-        """Yield the clock and the pixels of each frame; ``None`` for a damaged part."""
-        # PyAV's errors have nothing else in common; a format that cannot be converted is a
-        # ValueError of Python's own.
+        """Yield the time and the pixels of each frame; ``None`` for a damaged part."""
+        # PyAV's errors share no other base class; a pixel format that cannot be converted raises
+        # a plain ValueError.
         errors = (video_library(self.path).FFmpegError, ValueError)
         packets = iter(self._container.demux(self._stream))
         while True:
             try:
                 packet = next(packets, None)
             except errors:
-                yield None  # Nothing can be read after it.
+                yield None  # Nothing after it can be read.
                 return
             if packet is None:
                 return
@@ -157,25 +157,25 @@ class Video:
         if damaged:
             told.append(f"{damaged} parts are damaged and were left out")
         if missing:
-            # Some containers pass over what is damaged without an error.
-            told.append(f"about {missing} frames are missing in between")
+            # Some containers skip damaged parts without an error.
+            told.append(f"about {missing} frames are missing")
         if told:
             logger.warning("%s: %s", self.path, "; ".join(told))
 
     def _warn_if_cut_off(self, number: int, last: int | None) -> None:
-        """Tell of a file that ends before it should, as broken-off copies and recordings do.
+        """Warn about a truncated file, as interrupted copies and recordings leave.
 
         Args:
-            number: of frames that were found.
-            last: time of the last.
+            number: number of frames that were found.
+            last: time of the last frame.
         """
         if last is None or 0 < self._stream.frames <= number:
             return
-        # Matroska counts what comes before the start to the duration.
+        # Matroska's duration includes the time before the start.
         seconds = float(((self._start or 0) + last) * self.time_base + 1 / self.rate)
         if seconds < (1 - MOST_MISSING) * self._file_seconds:
             logger.warning(
-                "%s: ends after %.1f of %.1f seconds; it may be cut off",
+                "%s: ends after %.1f of %.1f seconds; the file may be truncated",
                 *(self.path, seconds, self._file_seconds),
             )
 
@@ -193,14 +193,16 @@ def open_video(path: Path) -> Iterator[Video]:
     """Open a video.
 
     Raises:
-        UserError: it cannot be read as one, or PyAV is not installed.
+        UserError: the file cannot be read as a video, or PyAV is not installed.
     """
     av = video_library(path)
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read as a video ({reason}); is it whole?") from error
+        raise UserError(
+            f"{path}: cannot be read as a video ({reason}); check that the file is complete"
+        ) from error
     with container:
         yield Video(path, container)
 
@@ -209,11 +211,11 @@ def video_library(path: Path, instead: str = "") -> Any:
     """Return PyAV.
 
     Args:
-        path: of the video, named in the error.
-        instead: what else can be done, for the error.
+        path: path of the video, for the error message.
+        instead: alternative to suggest in the error message.
 
     Raises:
-        UserError: it is not installed.
+        UserError: PyAV is not installed.
     """
     try:
         return import_module("av")
@@ -222,13 +224,11 @@ def video_library(path: Path, instead: str = "") -> Any:
 
 
 def missing_frames(steps: Mapping[int, int], frame_time: int) -> int:
-    """Return about how many frames are missing in between.
-
-    Frames come as late as they please where the rate is not steady: then none are.
+    """Estimate the number of missing frames; 0 if the frame rate is not constant.
 
     Args:
-        steps: how often a frame came so long after the one before.
-        frame_time: of a frame, in the same units.
+        steps: number of frames for each interval to the previous frame.
+        frame_time: duration of a frame, in the same units.
 
     Example:
         >>> missing_frames({10: 50, 320: 1}, 10)
@@ -244,8 +244,8 @@ def missing_frames(steps: Mapping[int, int], frame_time: int) -> int:
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
-    """Return a frame as it is meant to be seen, shape (height, width, 3)."""
+    """Return a frame's pixels upright, shape (height, width, 3)."""
     pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    # In degrees, anticlockwise; phones turn videos by quarters.
+    # In degrees, anticlockwise; phones rotate by multiples of 90.
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels

@@ -1,4 +1,4 @@
-"""Writing animations: GIF by Pillow, MP4 by PyAV if it is installed."""
+"""Writing animations: GIF with Pillow, MP4 with PyAV if it is installed."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,38 +12,39 @@ from segdistill.files import atomic_path
 from segdistill.images.video import video_library
 from segdistill.inference.video_writer import VideoFormat, video_writer
 
-ENDINGS = (".gif", ".mp4")
+SUFFIXES = (".gif", ".mp4")
 
 
 def check_animation(path: Path) -> None:
-    """Check, before any work, that an animation can be written in the format of its ending.
+    """Check that an animation can be written in the format given by its suffix.
 
     Raises:
-        UserError: the ending is neither ``.gif`` nor ``.mp4``, or MP4 needs what is not installed.
+        UserError: the suffix is neither ``.gif`` nor ``.mp4``, or PyAV is needed but not installed.
 
     Example:
         >>> check_animation(Path("points.avi"))
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: points.avi: must end with .gif or .mp4
+        segdistill.errors.UserError: points.avi: must end in .gif or .mp4
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"{path}: must end with {' or '.join(ENDINGS)}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path}: must end in {' or '.join(SUFFIXES)}")
     if path.suffix.lower() == ".mp4":
-        video_library(path, "; or give a name ending with .gif")
+        video_library(path, "; or use a name that ends in .gif")
 
 
 def write_frames(path: Path, frames: Sequence[Image.Image], milliseconds: int) -> None:
-    """Write pictures as an animation, in the format of the file's ending.
+    """Write images as an animation, in the format given by the file's suffix.
 
     Args:
-        path: ends with ``.gif`` (repeats for ever) or ``.mp4`` (H.264, 4:2:0).
-        frames: RGB, one or more, of one size; for MP4 an odd side gets one more pixel.
-        milliseconds: for which each is shown.
+        path: output file; ``.gif`` (loops forever) or ``.mp4`` (H.264, 4:2:0).
+        frames: at least one RGB image, all of the same size; for MP4, odd sides are padded by one
+            pixel.
+        milliseconds: duration of each frame.
 
     Raises:
-        UserError: the ending is another, MP4 needs what is not installed, or the file cannot be
-            written.
+        UserError: the suffix is not supported, PyAV is needed but not installed, or the file
+            cannot be written.
     """
     check_animation(path)
     if path.suffix.lower() == ".mp4":

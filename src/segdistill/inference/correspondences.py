@@ -1,4 +1,4 @@
-"""Heat maps of what a point corresponds to, in its own image and in another (STEGO, figure 2)."""
+"""Heat maps of the correspondences of a point, in its own and another image (STEGO, figure 2)."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from segdistill.model.segmenter import Segmenter
 from segdistill.objective.correspondence import correspondence
 
 PANEL_HEIGHT = 300
-# Two of the widest panels side by side are no wider than a screen.
+# Two panels of this width fit side by side on a screen.
 PANEL_WIDTH = 900
 GAP = 8
 CAPTION = 22
@@ -26,12 +26,12 @@ FRAME_MILLISECONDS = 80
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """An image with its feature map and its code map.
+class EmbeddedImage:
+    """An image with its feature map and code map.
 
     Attributes:
         image: shape (height, width, 3).
-        features: prepared, shape (1, channels, h, w).
+        features: preprocessed features, shape (1, channels, h, w).
         codes: shape (1, code channels, h, w).
     """
 
@@ -40,8 +40,8 @@ class Embedded:
     codes: torch.Tensor
 
 
-def embed(segmenter: Segmenter, image: NDArray[np.uint8]) -> Embedded:
-    """Return an image with its maps.
+def embed(segmenter: Segmenter, image: NDArray[np.uint8]) -> EmbeddedImage:
+    """Compute the feature map and code map of an image.
 
     Args:
         segmenter: the model.
@@ -50,18 +50,18 @@ def embed(segmenter: Segmenter, image: NDArray[np.uint8]) -> Embedded:
     features = segmenter.grid_features(image)
     with torch.no_grad():
         codes = segmenter.codes_of(features.to(segmenter.compute.device)).float().cpu()
-    return Embedded(image, features, codes)
+    return EmbeddedImage(image, features, codes)
 
 
 def heat_map(
     source: torch.Tensor, point: tuple[float, float], target: torch.Tensor
 ) -> torch.Tensor:
-    """Return how much each location of a map corresponds to a point of another.
+    """Return the correspondence of each location of a map with a point of another map.
 
     Args:
-        source: map that holds the point, shape (1, channels, h, w).
-        point: (x, y) as shares of width and height, from 0 to 1.
-        target: map to look in, shape (1, channels, rows, columns).
+        source: map that contains the point, shape (1, channels, h, w).
+        point: (x, y) as fractions of width and height, in 0..1.
+        target: map to compare with the point, shape (1, channels, rows, columns).
 
     Returns:
         Cosine similarities of shape (rows, columns), in -1..1.
@@ -71,25 +71,25 @@ def heat_map(
         >>> heat_map(maps, (0.25, 0.5), maps).tolist()
         [[1.0, 0.0]]
     """
-    place = torch.tensor(point, dtype=source.dtype) * 2 - 1
+    location = torch.tensor(point, dtype=source.dtype) * 2 - 1
     at_point = F.grid_sample(
-        source, place[None, None, None], padding_mode="border", align_corners=False
+        source, location[None, None, None], padding_mode="border", align_corners=False
     )
     return correspondence(at_point.flatten(2).mT, target.flatten(2).mT).view(target.shape[2:])
 
 
 def draw_correspondences(
-    first: Embedded, second: Embedded, point: tuple[float, float]
+    first: EmbeddedImage, second: EmbeddedImage, point: tuple[float, float]
 ) -> Image.Image:
-    """Draw a point, and what it corresponds to by features and by codes, in both images.
+    """Draw the correspondences of a point, by features and by codes, in both images.
 
     Args:
-        first: image that holds the point.
-        second: image to look in.
-        point: (x, y) as shares of width and height, from 0 to 1.
+        first: image that contains the point.
+        second: image to compare with.
+        point: (x, y) as fractions of width and height, in 0..1.
 
     Returns:
-        Two rows of panels (features, codes), each with the first and the second image.
+        Two rows of panels (features and codes), each with the first and the second image.
     """
     rows = []
     for caption, name in (("features", "features"), ("codes", "codes")):
@@ -102,23 +102,23 @@ def draw_correspondences(
     return _stacked(rows)
 
 
-def write_picture(path: Path, picture: Image.Image) -> None:
-    """Write one picture as PNG."""
+def write_png(path: Path, image: Image.Image) -> None:
+    """Write an image as PNG."""
     with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG")
+        image.save(temporary, format="PNG")
 
 
-def write_animation(path: Path, first: Embedded, second: Embedded) -> None:
-    """Write an animation in which the point moves once around an ellipse in the first image.
+def write_animation(path: Path, first: EmbeddedImage, second: EmbeddedImage) -> None:
+    """Write an animation in which the point moves around an ellipse in the first image.
 
     Args:
-        path: ends with ``.gif`` or ``.mp4``.
-        first: image that holds the point.
-        second: image to look in.
+        path: output file; ``.gif`` or ``.mp4``.
+        first: image that contains the point.
+        second: image to compare with.
 
     Raises:
-        UserError: the ending is another, MP4 needs what is not installed, or the file cannot be
-            written.
+        UserError: the suffix is not supported, PyAV is needed but not installed, or the file
+            cannot be written.
     """
     frames = [
         draw_correspondences(
@@ -135,7 +135,7 @@ def write_animation(path: Path, first: Embedded, second: Embedded) -> None:
 
 
 def panel_size(height: int, width: int) -> tuple[int, int]:
-    """Return the (height, width) at which an image is drawn.
+    """Return the (height, width) of the panel of an image.
 
     Example:
         >>> panel_size(1000, 2000), panel_size(1000, 20000)
@@ -149,12 +149,12 @@ def _panel(
     image: NDArray[np.uint8], heat: torch.Tensor, point: tuple[float, float] | None
 ) -> Image.Image:
     height, width = panel_size(image.shape[0], image.shape[1])
-    picture = resize_image(image, (height, width)).astype(np.float32)
+    resized = resize_image(image, (height, width)).astype(np.float32)
     strength = enlarge(heat[None, None], (height, width))[0, 0].clamp(0, 1).numpy()[..., None]
-    grey = picture.mean(axis=2, keepdims=True) * 0.55
-    # From the greyed image to a warm colour: where it is warm, it corresponds.
+    grey = resized.mean(axis=2, keepdims=True) * 0.55
+    # Blend from the dimmed greyscale image to a warm colour as the correspondence increases.
     warm = np.array([255.0, 176.0, 32.0], np.float32)
-    mixed = grey * (1 - strength) + (0.45 * picture + 0.55 * warm) * strength
+    mixed = grey * (1 - strength) + (0.45 * resized + 0.55 * warm) * strength
     panel = Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
     if point is not None:
         x, y = point[0] * width, point[1] * height

@@ -1,9 +1,8 @@
-"""Class marginals refined by the image: the fully connected CRF of Krähenbühl and Koltun.
+"""Fully connected CRF of Krähenbühl and Koltun, which refines class scores by the image.
 
-Written from "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials" (NIPS
-2011). Conventions follow the C++ program with which segmentation papers report results: Potts
-compatibility, kernels that include the pixel itself, normalised symmetrically, filtered on the
-permutohedral lattice.
+Implements "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials" (NIPS 2011).
+Conventions follow the C++ implementation used by segmentation papers: Potts compatibility, kernels
+that include the pixel itself, symmetric normalisation and filtering on the permutohedral lattice.
 """
 
 import math
@@ -18,14 +17,14 @@ from segdistill.inference.permutohedral import Lattice, SparseRows, build_lattic
 
 NORM_FLOOR = 1e-20
 NEGLIGIBLE = 1e-7
-"""Weights below this are products of rounding errors."""
+"""Weights below this are due to rounding errors."""
 
-BITS = math.log2(math.e)
-SAFE_BITS = 110.0
-"""Powers of 2 above this come near the end of float32's range."""
+LOG2_E = math.log2(math.e)
+MAX_EXPONENT = 110.0
+"""Powers of 2 with larger exponents may overflow float32."""
 
-STRIP = 21
-"""Rows of the strip that stands for all: in its middle no kernel feels a border."""
+STRIP_ROWS = 21
+"""Height of the strip that represents all rows; its middle row is unaffected by the borders."""
 
 Device = torch.device
 Filter = Callable[[torch.Tensor], torch.Tensor]
@@ -33,18 +32,18 @@ Filter = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class CrfSettings:
-    """Settings of the CRF; the defaults are those with which STEGO's results are reported.
+    """Settings of the CRF; the defaults are those of STEGO.
 
     Attributes:
-        iterations: of mean field.
-        gaussian_sxy: deviation of the smoothness kernel, in pixels.
-        gaussian_weight: of the smoothness kernel.
-        bilateral_sxy: deviation of the appearance kernel in place, in pixels.
-        bilateral_srgb: deviation of the appearance kernel in colour, in levels of 0..255.
-        bilateral_weight: of the appearance kernel.
+        iterations: number of mean-field iterations.
+        gaussian_sxy: standard deviation of the smoothness kernel, in pixels.
+        gaussian_weight: weight of the smoothness kernel.
+        bilateral_sxy: spatial standard deviation of the appearance kernel, in pixels.
+        bilateral_srgb: colour standard deviation of the appearance kernel, for colours in 0..255.
+        bilateral_weight: weight of the appearance kernel.
 
     Raises:
-        ValueError: a deviation is not above 0, or a weight or the iterations below 0.
+        ValueError: a standard deviation is not positive, or another value is negative.
     """
 
     iterations: int = 10
@@ -56,7 +55,7 @@ class CrfSettings:
 
     def __post_init__(self) -> None:
         if min(self.gaussian_sxy, self.bilateral_sxy, self.bilateral_srgb) <= 0:
-            raise ValueError("deviations (gaussian_sxy, bilateral_sxy, bilateral_srgb) must be > 0")
+            raise ValueError("gaussian_sxy, bilateral_sxy and bilateral_srgb must be positive")
         if min(self.iterations, self.gaussian_weight, self.bilateral_weight) < 0:
             raise ValueError("iterations and weights must be 0 or more")
 
@@ -65,7 +64,7 @@ STEGO_SETTINGS = CrfSettings()
 
 
 def pixel_positions(height: int, width: int, device: torch.device) -> torch.Tensor:
-    """Return column and row of each pixel, row by row: float32 of shape (2, height * width).
+    """Return the column and row of each pixel in row-major order, float32, (2, height * width).
 
     Example:
         >>> pixel_positions(1, 3, torch.device("cpu")).tolist()
@@ -78,24 +77,24 @@ def pixel_positions(height: int, width: int, device: torch.device) -> torch.Tens
 
 
 def bilateral_positions(image: torch.Tensor, sxy: float, srgb: float) -> torch.Tensor:
-    """Return place and colour of each pixel in deviations: shape (5, height * width).
+    """Return position and colour of each pixel in standard deviations, shape (5, height * width).
 
     Args:
-        image: red, green and blue in 0..255, shape (3, height, width).
-        sxy: deviation in place.
-        srgb: deviation in colour.
+        image: RGB in 0..255, shape (3, height, width).
+        sxy: spatial standard deviation.
+        srgb: colour standard deviation.
     """
-    places = pixel_positions(image.shape[1], image.shape[2], image.device) / sxy
-    # Blue first, as where results are reported: the lattice depends on the order of its axes.
+    positions = pixel_positions(image.shape[1], image.shape[2], image.device) / sxy
+    # BGR as in the reference implementation: the lattice depends on the order of its axes.
     colours = image.flip(0).flatten(1).float() / srgb
-    return torch.cat([places, colours])
+    return torch.cat([positions, colours])
 
 
 def weighted_lattice(lattice: Lattice, weight: float) -> Lattice:
-    """Return the kernel ``K`` normalised symmetrically, times a weight.
+    """Normalise a kernel ``K`` symmetrically and scale it by a weight.
 
-    With ``n = (K 1 + 1e-20)^(-1/2)`` the kernel becomes ``weight diag(n) K diag(n)``; the factors
-    go into the weights of splatting and slicing, so that they cost nothing afterwards.
+    With ``n = (K 1 + 1e-20)^(-1/2)``, the kernel becomes ``weight diag(n) K diag(n)``. The factors
+    are folded into the splatting and slicing weights, so filtering costs no extra time.
     """
     points = len(lattice.slice.offsets) - 1
     ones = lattice.slice.weights.new_ones(points, 1)
@@ -110,9 +109,9 @@ def weighted_lattice(lattice: Lattice, weight: float) -> Lattice:
 
 
 def collapse(lattice: Lattice) -> csr_array:
-    """Return the lattice's steps as one matrix between points.
+    """Collapse the steps of a lattice into one sparse matrix between points.
 
-    It is the faster filter where each point has few others near.
+    Faster than the lattice if each point has few neighbours.
     """
     vertices, points = len(lattice.splat.offsets) - 1, len(lattice.slice.offsets) - 1
     product = lattice.splat.matrix(points)
@@ -127,54 +126,55 @@ def collapse(lattice: Lattice) -> csr_array:
 def gaussian_filter(height: int, width: int, sxy: float, weight: float, device: Device) -> Filter:
     """Return the normalised, weighted smoothness kernel.
 
-    At deviation 1 a step of one row maps the lattice onto itself, so that the filter between
-    pixels is the same in every row but those near a border: it is computed for a low strip, as
-    one sparse matrix, whose middle row then repeats.
+    With a standard deviation of 1, a shift by one row maps the lattice onto itself, so the filter
+    is the same in all rows away from the borders. It is computed as a sparse matrix for a narrow
+    strip, and the middle row is repeated.
     """
     repeats = sxy == 1
-    strip = min(height, STRIP) if repeats else height
-    places = pixel_positions(strip, width, device) / sxy
-    lattice = weighted_lattice(build_lattice(places), weight)
+    strip = min(height, STRIP_ROWS) if repeats else height
+    positions = pixel_positions(strip, width, device) / sxy
+    lattice = weighted_lattice(build_lattice(positions), weight)
     if not repeats:
         return lattice.filter
     rows = np.arange(height)
-    alike = np.maximum(np.minimum(rows, strip // 2), rows - (height - strip))
-    pixels = alike[:, None] * width + np.arange(width)  # (height, width), numbers in the strip
+    strip_rows = np.maximum(np.minimum(rows, strip // 2), rows - (height - strip))
+    pixels = strip_rows[:, None] * width + np.arange(width)  # (height, width), pixels of the strip
     matrix = collapse(lattice)[pixels.ravel()]
-    shifts = np.repeat((rows - alike) * width, width)
+    shifts = np.repeat((rows - strip_rows) * width, width)
     matrix.indices += np.repeat(shifts, np.diff(matrix.indptr)).astype(matrix.indices.dtype)
     return SparseRows.from_matrix(matrix, device).times
 
 
 def softmax_of_bits_(energies: torch.Tensor) -> torch.Tensor:
-    """Overwrite energies by ``2^energies``, each row divided by its sum.
+    """Softmax with base 2, in place.
 
-    Powers of 2 take a third of the time of ``exp``, and no longer where they are denormal;
-    ``torch.softmax`` is slower still on short rows of odd length.
+    ``exp2`` takes a third of the time of ``exp`` and does not slow down for denormal results;
+    ``torch.softmax`` is even slower on short rows of odd length.
 
     Args:
-        energies: shape (pixels, classes); some entry of each row is not far below 0.
+        energies: shape (pixels, classes); the maximum of each row is not far below 0.
 
     Example:
         >>> softmax_of_bits_(torch.tensor([[0.0, 0.0], [200.0, 0.0]])).tolist()
         [[0.5, 0.5], [1.0, 0.0]]
     """
-    if energies.max() > SAFE_BITS:
+    if energies.max() > MAX_EXPONENT:
         energies -= energies.amax(1, keepdim=True)
     energies.exp2_()
     return energies.div_(energies.sum(1, keepdim=True))
 
 
 def mean_field(scores: torch.Tensor, filters: Sequence[Filter], iterations: int) -> torch.Tensor:
-    """Approximate the CRF's marginals by mean field: the paper's algorithm 1.
+    """Approximate the marginals of the CRF by mean field (algorithm 1 of the paper).
 
-    With Potts compatibility, ``Q <- softmax(scores + sum_k K_k Q)``, from ``softmax(scores)``.
+    With Potts compatibility, iterate ``Q <- softmax(scores + sum_k K_k Q)``, starting from
+    ``softmax(scores)``.
 
     Args:
-        scores: log-probabilities in bits, or less a constant a pixel so that a pixel's largest is
-            0; shape (pixels, classes), float32.
-        filters: multiply by the weighted kernels ``K_k``, in bits.
-        iterations: 0 gives ``softmax(scores)``.
+        scores: log-probabilities to base 2, up to a constant per pixel that makes the maximum 0;
+            shape (pixels, classes), float32.
+        filters: multiplication by the weighted kernels ``K_k``, to base 2.
+        iterations: number of iterations; 0 returns ``softmax(scores)``.
 
     Returns:
         Tensor of shape (pixels, classes); each row sums to 1.
@@ -189,42 +189,42 @@ def mean_field(scores: torch.Tensor, filters: Sequence[Filter], iterations: int)
 
 
 def check_shapes(log_probabilities: torch.Tensor, images: torch.Tensor) -> None:
-    """Refuse class scores and images that do not belong together.
+    """Check that the shapes of class scores and images match.
 
     Raises:
-        ValueError: a shape is wrong; the message names both.
+        ValueError: a shape is wrong; the message gives both.
     """
-    scores, pictures = tuple(log_probabilities.shape), tuple(images.shape)
-    if len(scores) != 4 or len(pictures) != 4 or pictures[1] != 3 or 0 in (*scores, *pictures):
+    scores, rgb = tuple(log_probabilities.shape), tuple(images.shape)
+    if len(scores) != 4 or len(rgb) != 4 or rgb[1] != 3 or 0 in (*scores, *rgb):
         raise ValueError(
-            f"scores {scores} and images {pictures}: give scores of shape (batch, classes, "
-            "height, width) and images of shape (batch, 3, height, width), none of it empty"
+            f"scores {scores} and images {rgb}: must have shapes (batch, classes, height, width)"
+            " and (batch, 3, height, width), and not be empty"
         )
-    if scores[0] != pictures[0] or scores[2:] != pictures[2:]:
-        raise ValueError(f"scores {scores} and images {pictures} differ in batch, height or width")
+    if scores[0] != rgb[0] or scores[2:] != rgb[2:]:
+        raise ValueError(f"scores {scores} and images {rgb} differ in batch, height or width")
 
 
 @torch.no_grad()
 def dense_crf(
     log_probabilities: torch.Tensor, images: torch.Tensor, settings: CrfSettings = STEGO_SETTINGS
 ) -> torch.Tensor:
-    """Return class marginals that follow the edges of the images.
+    """Refine class probabilities along the edges of images with the fully connected CRF.
 
-    Working memory is about 35 bytes a pixel and class and 0.4 to 1.3 kB a pixel besides, for any
-    number of images.
+    Working memory is about 35 bytes per pixel and class plus 0.4 to 1.3 kB per pixel, regardless
+    of the batch size.
 
     Args:
-        log_probabilities: shape (batch, classes, height, width); scores that differ from them by
-            a constant a pixel do as well.
-        images: red, green and blue in 0..255, shape (batch, 3, height, width).
-        settings: by default STEGO's.
+        log_probabilities: shape (batch, classes, height, width); a constant offset per pixel has
+            no effect.
+        images: RGB in 0..255, shape (batch, 3, height, width).
+        settings: settings of the CRF; by default those of STEGO.
 
     Returns:
-        Marginals of shape (batch, classes, height, width), 0..1, sum 1 over classes; float32 on
-        the device of ``log_probabilities``. No gradient runs through them.
+        Marginals in 0..1 that sum to 1 over classes, shape (batch, classes, height, width);
+        float32, on the device of ``log_probabilities``, without gradients.
 
     Raises:
-        ValueError: shapes do not belong together, or deviations are too small for the image.
+        ValueError: shapes do not match, or standard deviations are too small for the image.
 
     Example:
         >>> scores = torch.zeros(1, 2, 4, 4)
@@ -237,18 +237,18 @@ def dense_crf(
     marginals = torch.empty(log_probabilities.shape, dtype=torch.float32, device=device)
     shared = []
     if settings.gaussian_weight and settings.iterations:
-        weight = settings.gaussian_weight * BITS
+        weight = settings.gaussian_weight * LOG2_E
         shared = [gaussian_filter(height, width, settings.gaussian_sxy, weight, device)]
-    # Image by image: working memory then does not grow with the batch.
+    # One image at a time, so that working memory does not grow with the batch.
     for scores, image, result in zip(log_probabilities, images.to(device), marginals, strict=True):
         filters = list(shared)
         if settings.bilateral_weight and settings.iterations:
             features = bilateral_positions(image, settings.bilateral_sxy, settings.bilateral_srgb)
-            weight = settings.bilateral_weight * BITS
+            weight = settings.bilateral_weight * LOG2_E
             filters.append(weighted_lattice(build_lattice(features), weight).filter)
-        levels = scores.float().flatten(1)
-        levels = levels - levels.amax(0)
-        pixels = levels.T.contiguous().mul_(BITS)  # (classes, h * w) -> (h * w, classes)
+        logits = scores.float().flatten(1)
+        logits = logits - logits.amax(0)
+        pixels = logits.T.contiguous().mul_(LOG2_E)  # (classes, h * w) -> (h * w, classes)
         refined = mean_field(pixels, filters, settings.iterations)
         result.copy_(refined.T.view(classes, height, width))
     return marginals

@@ -1,4 +1,4 @@
-"""Writing feature maps or codes of images as work for an engine, wherever the images lie."""
+"""Feature extraction as work for an engine, for local or remote images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,31 +27,31 @@ from segdistill.storage import Folder
 Maps = NDArray[np.float16]
 
 
-class _Seen(NamedTuple):
+class _LoadedImage(NamedTuple):
     job: Job
     pixels: NDArray[np.uint8]
 
 
-class _Failed(NamedTuple):
+class _UnreadableImage(NamedTuple):
     job: Job
     reason: str
 
 
 @dataclass(frozen=True)
-class MapMaker:
-    """What turns images into maps.
+class FeatureExtractor:
+    """Computes maps of features or codes.
 
     Attributes:
-        backbone: on the device of ``compute``.
-        finish: from the backbone's maps, shape (batch, channels, h, w), to what is wanted.
+        backbone: backbone on the device of ``compute``.
+        transform: maps backbone features, shape (batch, channels, h, w), to the output maps.
         compute: device and precision.
-        resolution: shorter side, in pixels, at which images are seen.
-        channels: of the maps.
+        resolution: shorter side of the backbone's input, in pixels.
+        channels: number of channels of the maps.
         raster: how GeoTIFFs are read.
     """
 
     backbone: Backbone
-    finish: Encode
+    transform: Encode
     compute: Compute
     resolution: int
     channels: int
@@ -59,11 +59,11 @@ class MapMaker:
 
     @property
     def viewing(self) -> Viewing:
-        """How the backbone sees images."""
+        """Resizing of images for the backbone."""
         return Viewing(self.resolution, self.backbone.size_multiple)
 
     def maps(self, images: Sequence[NDArray[np.uint8]], budget: PixelBudget) -> Maps:
-        """Return maps of images of one size, each shape (rows, columns, 3).
+        """Compute maps of images of the same size, each of shape (height, width, 3).
 
         Returns:
             Array of shape (images, h, w, channels).
@@ -72,7 +72,7 @@ class MapMaker:
         def network(parts: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
                 maps = self.backbone(parts)
-            return self.finish(maps.float())
+            return self.transform(maps.float())
 
         batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
         with torch.inference_mode():
@@ -83,44 +83,44 @@ class MapMaker:
                 multiple=self.backbone.size_multiple,
                 tile=TILE_SIDES * self.resolution,
             )
-            # (b, c, h, w) -> (b, h, w, c); half precision ends at 65504.
+            # (b, c, h, w) -> (b, h, w, c); the float16 maximum is 65504.
             half = maps.permute(0, 2, 3, 1).clamp(-FLOAT16_MAX, FLOAT16_MAX).half()
         array: Maps = half.contiguous().cpu().numpy()
         return array
 
 
-def map_maker(
+def load_feature_extractor(
     backbone: str | None,
     run: str | None,
     resolution: int | None,
     device: DeviceName,
     precision: PrecisionName,
-) -> MapMaker:
-    """Load what makes maps.
+) -> FeatureExtractor:
+    """Load a backbone or a run for feature extraction.
 
     Args:
-        backbone: whose own maps are wanted; with a run, where its backbone lies now, if it has
-            moved.
-        run: run folder, if the codes of its head are wanted instead.
-        resolution: shorter side at which images are seen; by default what suits the backbone, or
-            as in training.
-        device: where to compute.
-        precision: of matrix products.
+        backbone: backbone to extract features with; with a run, the new location of its backbone,
+            if it has moved.
+        run: run folder, to extract the codes of its head instead.
+        resolution: shorter side of the backbone's input; by default the backbone's own, or as in
+            training.
+        device: device to compute on.
+        precision: precision of matrix products.
 
     Raises:
-        UserError: something is not there.
+        UserError: the backbone or run cannot be loaded.
     """
     compute = choose_compute(device, precision)
     if run is None:
         loaded = load_backbone() if backbone is None else load_backbone(backbone)
         loaded.to(compute.device)
         channels = sum(loaded.channel_groups)
-        return MapMaker(
+        return FeatureExtractor(
             loaded, lambda maps: maps, compute, resolution or loaded.resolution, channels
         )
     segmenter = Segmenter.load(run, backbone=backbone, device="cpu").place_on(compute)
     settings = segmenter.settings
-    return MapMaker(
+    return FeatureExtractor(
         segmenter.backbone,
         segmenter.codes_of_maps,
         compute,
@@ -132,17 +132,17 @@ def map_maker(
 
 @dataclass(frozen=True)
 class FeatureWork:
-    """Writes a map for each image: NumPy, float16, shape (height, width, channels).
+    """Writes a NumPy map for each image, float16 of shape (height, width, channels).
 
     Attributes:
-        out: where maps go.
-        backbone: whose features are written; with a run, where its backbone lies now, if it has
-            moved.
-        run: run folder that each worker sees, whose codes are written in place of features.
-        resolution: shorter side at which images are seen.
-        device: where to compute.
-        precision: of matrix products.
-        maker: what makes the maps, if it is loaded already.
+        out: output folder.
+        backbone: backbone to extract features with; with a run, the new location of its backbone,
+            if it has moved.
+        run: run folder, accessible to each worker, to write the codes of its head instead.
+        resolution: shorter side of the backbone's input.
+        device: device to compute on.
+        precision: precision of matrix products.
+        extractor: the extractor, if it is already loaded.
     """
 
     out: Folder
@@ -151,74 +151,76 @@ class FeatureWork:
     resolution: int | None = None
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
-    maker: MapMaker | None = None
+    extractor: FeatureExtractor | None = None
 
     def start(self, *, threads: int) -> Callable[[Sequence[Row]], Iterator[Row]]:
         """Load the network; see :class:`segdistill.engines.work.Work`.
 
         Returns:
-            A function that writes the maps of rows by
-            :func:`segdistill.engines.staging.item_row`. To each row it yields belongs the map's
-            ``shape``.
+            A function that writes the maps for rows from
+            :func:`segdistill.engines.staging.item_row`; the rows it yields include the ``shape`` of
+            the map.
 
         Raises:
-            UserError: something is not there.
+            UserError: the backbone or run cannot be loaded.
         """
-        maker = self.maker or map_maker(
+        extractor = self.extractor or load_feature_extractor(
             self.backbone, self.run, self.resolution, self.device, self.precision
         )
 
-        def make(jobs: Sequence[Job], folder: Path) -> Iterator[Row]:
-            return make_maps(maker, jobs, folder, threads=threads)
+        def process(jobs: Sequence[Job], folder: Path) -> Iterator[Row]:
+            return write_feature_maps(extractor, jobs, folder, threads=threads)
 
-        return lambda rows: run_staged(rows, self.out, make)
+        return lambda rows: run_staged(rows, self.out, process)
 
 
-def make_maps(maker: MapMaker, jobs: Sequence[Job], folder: Path, *, threads: int) -> Iterator[Row]:
-    """Write the maps of images, neighbours of one size together.
+def write_feature_maps(
+    extractor: FeatureExtractor, jobs: Sequence[Job], folder: Path, *, threads: int
+) -> Iterator[Row]:
+    """Write the maps of images; consecutive images of the same size are batched.
 
     Args:
-        maker: makes them.
+        extractor: computes the maps.
         jobs: images and names of maps.
-        folder: where maps go.
-        threads: that decode ahead and write behind; 0 for the caller's alone.
+        folder: output folder.
+        threads: number of threads that decode images and write maps; 0 uses the calling thread.
 
     Yields:
-        A row for each image: its ``name``, the ``output``'s and its ``shape``, or the ``reason``
-        why there is none.
+        A row for each image: its ``name``, and the name and ``shape`` of the ``output`` or an error
+        ``reason``.
     """
-    budget = PixelBudget(maker.compute.device)
+    budget = PixelBudget(extractor.compute.device)
 
-    def load(job: Job) -> _Seen | _Failed:
+    def load(job: Job) -> _LoadedImage | _UnreadableImage:
         try:
-            image = read_image(job.file.path, maker.raster)
+            image = read_image(job.file.path, extractor.raster)
         except UnreadableImageError as error:
-            return _Failed(job, str(error))
-        return _Seen(job, maker.viewing.apply(image))
+            return _UnreadableImage(job, str(error))
+        return _LoadedImage(job, extractor.viewing.apply(image))
 
-    def size(each: _Seen | _Failed) -> tuple[int, int] | None:
-        return None if isinstance(each, _Failed) else each.pixels.shape[:2]
+    def size(each: _LoadedImage | _UnreadableImage) -> tuple[int, int] | None:
+        return None if isinstance(each, _UnreadableImage) else each.pixels.shape[:2]
 
-    def most(each: _Seen | _Failed) -> int:
+    def max_batch(each: _LoadedImage | _UnreadableImage) -> int:
         sides = size(each)
         return 1 if sides is None else budget.images(*sides)
 
-    def made() -> Iterator[tuple[Job, Maps] | _Failed]:
+    def extracted() -> Iterator[tuple[Job, Maps] | _UnreadableImage]:
         loaded = in_threads(load, jobs, threads=threads, ahead=2 * threads)
-        for batch in in_batches(loaded, size, most):
-            yield from (each for each in batch if isinstance(each, _Failed))
-            seen = [each for each in batch if isinstance(each, _Seen)]
-            if seen:
-                maps = maker.maps([each.pixels for each in seen], budget)
-                yield from zip((each.job for each in seen), maps, strict=True)
+        for batch in in_batches(loaded, size, max_batch):
+            yield from (each for each in batch if isinstance(each, _UnreadableImage))
+            images = [each for each in batch if isinstance(each, _LoadedImage)]
+            if images:
+                maps = extractor.maps([each.pixels for each in images], budget)
+                yield from zip((each.job for each in images), maps, strict=True)
 
-    def write(each: tuple[Job, Maps] | _Failed) -> Row:
+    def write(each: tuple[Job, Maps] | _UnreadableImage) -> Row:
         name = each[0].file.name.as_posix()
-        if isinstance(each, _Failed):
+        if isinstance(each, _UnreadableImage):
             return {"name": name, "reason": each.reason}
         job, maps = each
         with atomic_path(folder / job.output) as temporary, temporary.open("wb") as file:
             np.save(file, maps)
         return {"name": name, "output": job.output.as_posix(), "shape": list(maps.shape)}
 
-    return in_threads(write, made(), threads=threads, ahead=threads)
+    return in_threads(write, extracted(), threads=threads, ahead=threads)

@@ -1,4 +1,4 @@
-"""Segmenting files: one mask an image, in the same tree, under the same names."""
+"""Segmenting files: one mask per image, with the same folder tree and names."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ import numpy as np
 from segdistill.errors import UserError
 from segdistill.files import remove_leftovers
 from segdistill.images.decode import UnreadableImageError
-from segdistill.images.finding import picture_names
+from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.geotiff import is_raster
 from segdistill.images.labels import read_labels
 from segdistill.inference.image_table import (
     IMAGES_FILE,
     ImageRow,
-    warn_of_unusual,
+    warn_about_unusual_images,
     write_image_table,
 )
 from segdistill.inference.mask_files import MaskPixels, write_masks
 from segdistill.inference.masks import CLASSES_FILE, check_same_classes, write_classes
-from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, files_beside
+from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, sidecar_files
 from segdistill.inference.raster_masks import count_mask_pixels
 from segdistill.model.segmenter import Segmenter
 
@@ -29,22 +29,22 @@ __all__ = [
     "MaskOptions",
     "SegmentedFiles",
     "check_masks_folder",
-    "files_beside",
     "mask_names",
     "segment_files",
+    "sidecar_files",
 ]
 
 
 @dataclass
 class SegmentedFiles:
-    """What was written.
+    """Result of segmenting files.
 
     Attributes:
-        folder: where; a path, or a URL.
-        written: number of masks written now.
-        kept: number of masks that existed already.
+        folder: output path or URL.
+        written: number of masks written.
+        kept: number of existing masks that were kept.
         skipped: images that could not be read.
-        images: what is known of each image segmented now.
+        images: table rows of the images segmented.
     """
 
     folder: Path | str
@@ -54,7 +54,7 @@ class SegmentedFiles:
     images: list[ImageRow] = field(default_factory=list)
 
     def add(self, other: "SegmentedFiles") -> None:
-        """Add what was written of other sources."""
+        """Add the results of other sources."""
         self.written += other.written
         self.kept += other.kept
         self.skipped += other.skipped
@@ -62,10 +62,10 @@ class SegmentedFiles:
 
 
 def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOptions) -> None:
-    """Check, before a model loads, that masks can be written.
+    """Check that masks can be written; called before the model is loaded.
 
     Raises:
-        UserError: a mask would replace an image, or a mask exists already and neither
+        UserError: a mask would replace an image, or a mask already exists and neither
             ``overwrite`` nor ``resume`` is set.
     """
     if options.overwrite and options.resume:
@@ -75,28 +75,28 @@ def check_masks_folder(files: Sequence[ImageFile], folder: Path, options: MaskOp
     for mask in masks:
         if mask.resolve() in sources:
             raise UserError(f"{mask}: the mask would replace the image; choose another --out")
-    beside = [path for mask in masks for path in files_beside(mask, options)]
+    sidecars = [path for mask in masks for path in sidecar_files(mask, options)]
     if not (options.overwrite or options.resume):
-        for path in [*beside, folder / CLASSES_FILE, folder / IMAGES_FILE]:
+        for path in [*sidecars, folder / CLASSES_FILE, folder / IMAGES_FILE]:
             if path.exists() and not any(mask.exists() for mask in masks):
-                raise UserError(f"{path}: exists already; add --overwrite or choose another --out")
+                raise UserError(f"{path}: already exists; add --overwrite or choose another --out")
     existing = sum(mask.exists() for mask in masks)
     if existing and not (options.overwrite or options.resume):
         raise UserError(
-            f"{folder}: {existing} of {len(masks)} masks exist already; add --resume to write"
+            f"{folder}: {existing} of {len(masks)} masks already exist; add --resume to write"
             " the others, --overwrite to replace them, or choose another --out"
         )
 
 
 def mask_names(files: Sequence[ImageFile]) -> list[Path]:
-    """Return relative paths for the masks of images: PNG, and of GeoTIFFs GeoTIFF.
+    """Return relative paths for the masks of images: GeoTIFFs for GeoTIFFs, otherwise PNGs.
 
     Args:
-        files: what was found; no other than TIFFs are opened.
+        files: images; only TIFF files are opened.
     """
     return [
         name.with_suffix(RASTER_SUFFIX) if is_raster(file.path) else name
-        for file, name in zip(files, picture_names(files), strict=True)
+        for file, name in zip(files, output_names(files), strict=True)
     ]
 
 
@@ -108,13 +108,13 @@ def segment_files(
     *,
     progress: bool = False,
 ) -> SegmentedFiles:
-    """Segment files and write their masks, and, if there are any, ``classes.json``.
+    """Segment files and write their masks, ``classes.json`` and ``images.csv``.
 
     Args:
-        segmenter: on its device.
-        files: what was found.
-        folder: where the tree of masks begins.
-        options: how, and what else to write.
+        segmenter: the model.
+        files: images.
+        folder: root folder of the masks.
+        options: segmentation options.
         progress: show a progress bar.
 
     Raises:
@@ -125,14 +125,17 @@ def segment_files(
     group = segmenter.compute.group
     pixels = np.zeros(len(segmenter.classes), np.int64)
     names = dict(zip(files, mask_names(files), strict=True))
-    wanted = list(files)
+    wanted, kept_rows = list(files), list[ImageRow]()
     if options.resume:
-        # One process looks for all, before any of them writes.
+        # Rank 0 lists existing masks for all ranks, before any of them writes.
         kept = group.from_first(lambda: _kept(files, names, folder, options))
         wanted = [file for file in files if file not in kept]
         done.kept = len(kept)
-        group.from_first(lambda: _prepare_to_go_on(segmenter, folder, names.values()))
-        pixels += pixels_of_masks((folder / names[file] for file in kept), len(pixels))
+        group.from_first(lambda: _prepare_to_resume(segmenter, folder, names.values()))
+        for file in kept:
+            counts = count_pixels(folder / names[file], len(pixels))
+            kept_rows.append(ImageRow(names[file].as_posix(), tuple(counts.tolist())))
+            pixels += counts
 
     def write(share: Sequence[ImageFile]) -> tuple[SegmentedFiles, MaskPixels]:
         part, counted = SegmentedFiles(folder), np.zeros_like(pixels)
@@ -155,58 +158,55 @@ def segment_files(
         done.images += part.images
         pixels += counted
     if done.written or done.kept:
-        group.from_first(lambda: _summarise(segmenter, folder, done, pixels, options))
+        rows = [*kept_rows, *done.images]
+        group.from_first(lambda: _summarise(segmenter, folder, rows, pixels, options))
     return done
 
 
 def _summarise(
     segmenter: Segmenter,
     folder: Path,
-    done: SegmentedFiles,
+    rows: Sequence[ImageRow],
     pixels: MaskPixels,
     options: MaskOptions,
 ) -> None:
     limit = segmenter.unusual_above
-    write_image_table(folder, done.images, segmenter.classes, limit, keep=options.resume)
-    # Last: with it the folder is complete.
+    write_image_table(folder, rows, segmenter.classes, limit, keep=options.resume)
+    # Written last: it marks the folder as complete.
     write_classes(folder, segmenter.classes, pixels)
-    warn_of_unusual(done.images, limit, str(folder / IMAGES_FILE))
+    warn_about_unusual_images(rows, limit, str(folder / IMAGES_FILE))
 
 
-def _prepare_to_go_on(segmenter: Segmenter, folder: Path, names: Iterable[Path]) -> None:
+def _prepare_to_resume(segmenter: Segmenter, folder: Path, names: Iterable[Path]) -> None:
     check_same_classes(folder / CLASSES_FILE, str(folder), segmenter.classes)
-    for place in {(folder / name).parent for name in names}:
-        remove_leftovers(place)
+    for subfolder in {(folder / name).parent for name in names}:
+        remove_leftovers(subfolder)
 
 
 def _kept(
     files: Sequence[ImageFile], names: Mapping[ImageFile, Path], folder: Path, options: MaskOptions
 ) -> set[ImageFile]:
-    """Return the images of which all that is to be written exists already."""
+    """Return the images whose outputs all exist."""
     return {
         file
         for file in files
         if all(
             path.exists()
-            for path in (folder / names[file], *files_beside(folder / names[file], options))
+            for path in (folder / names[file], *sidecar_files(folder / names[file], options))
         )
     }
 
 
-def pixels_of_masks(paths: Iterable[Path], classes: int) -> MaskPixels:
-    """Return how many pixels of each class masks hold together.
+def count_pixels(path: Path, classes: int) -> MaskPixels:
+    """Count the pixels of each class in a mask.
 
     Args:
-        paths: of masks, PNG or GeoTIFF.
-        classes: number of them.
+        path: a mask, PNG or GeoTIFF.
+        classes: number of classes.
 
     Returns:
         Array of shape (classes,).
     """
-    counts = np.zeros(classes, np.int64)
-    for path in paths:
-        if path.suffix == RASTER_SUFFIX:
-            counts += count_mask_pixels(path, classes)
-        else:
-            counts += np.bincount(read_labels(path).ravel(), minlength=classes)[:classes]
-    return counts
+    if path.suffix == RASTER_SUFFIX:
+        return count_mask_pixels(path, classes)
+    return np.bincount(read_labels(path).ravel(), minlength=classes)[:classes].astype(np.int64)

@@ -1,4 +1,4 @@
-"""Videos, of a video or of a folder of frames: what they hold, and where their masks go."""
+"""Frame sequences from a video or a folder of frames, and the paths of their masks."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,67 +18,68 @@ from segdistill.inference.video_writer import VideoFormat
 
 FRAME_NAME = "frame_{:06d}.png"
 FRAME_PATTERN = re.compile(r"frame_[0-9]{6,}(\.scores\.npy|\.png)")
-"""Names of what is written of each frame of a video, and of no other file."""
+"""Names of the output files of video frames, which no other files have."""
 
-Picture = NDArray[np.uint8]
+FramePixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a video, of a video or a folder.
+    """A frame of a video or a folder.
 
     Attributes:
-        mask: where its mask goes.
-        pixels: gives the frame upright, shape (height, width, 3); called at most once.
-        time: when it is shown, in units of the video's time base.
+        mask: path of its mask.
+        pixels: returns the upright frame, shape (height, width, 3); called at most once.
+        time: presentation time, in units of the video's time base.
     """
 
     mask: Path
-    pixels: Callable[[], Picture]
+    pixels: Callable[[], FramePixels]
     time: int
 
 
 @dataclass(frozen=True)
 class FrameSequence:
-    """What is segmented, and where to.
+    """Frames to segment, and where to write the outputs.
 
     Attributes:
-        frames: in the order in which they are shown.
-        folder: for masks and ``classes.json``.
-        name: of the overlay, without ending.
-        shown: how the video of its overlay is.
-        count: number of frames, roughly.
+        frames: frames in presentation order.
+        folder: folder for masks and ``classes.json``.
+        name: name of the overlay video, without suffix.
+        video_format: format of the overlay video.
+        count: approximate number of frames.
     """
 
     frames: Iterable[Frame]
     folder: Path
     name: str
-    shown: VideoFormat
+    video_format: VideoFormat
     count: int
 
     @property
     def overlay(self) -> Path:
-        """Where the overlay goes."""
+        """Path of the overlay video."""
         return self.folder / f"{self.name}.overlay.mp4"
 
 
 def frames_of_video(video: Video, folder: Path, every: int) -> FrameSequence:
-    """Return the video of a video, of which one frame in so many is taken.
+    """Return every n-th frame of a video.
 
     Args:
-        video: that is open.
-        folder: for masks, which are numbered as the frames of the video are, from 1.
-        every: take the first frame and each that comes so many later.
+        video: an open video.
+        folder: folder for masks, which are numbered like the frames of the video, from 1.
+        every: step between frames, starting with the first.
     """
 
     def frames() -> Iterator[Frame]:
         for each in video:
             if (each.number - 1) % every == 0:
                 path = folder / FRAME_NAME.format(each.number)
-                yield Frame(path, partial(_itself, each.pixels), each.time)
+                yield Frame(path, partial(_identity, each.pixels), each.time)
 
-    shown = VideoFormat(video.rate / every, video.time_base, video.pixel_aspect)
-    return FrameSequence(frames(), folder, video.path.stem, shown, -(-video.frames // every))
+    video_format = VideoFormat(video.rate / every, video.time_base, video.pixel_aspect)
+    count = -(-video.frames // every)
+    return FrameSequence(frames(), folder, video.path.stem, video_format, count)
 
 
 def frames_of_files(
@@ -86,15 +87,15 @@ def frames_of_files(
     names: Sequence[Path],
     folder: Path,
     options: MaskOptions,
-    read: Callable[[Path], Picture],
+    read: Callable[[Path], FramePixels],
 ) -> FrameSequence:
-    """Return the video that image files make in the order of their names.
+    """Return image files as a frame sequence.
 
     Args:
-        files: the frames.
-        names: of their masks, in the folder.
-        folder: for masks.
-        options: say which frames are taken.
+        files: the frames, in order.
+        names: names of their masks.
+        folder: folder for masks.
+        options: segmentation options.
         read: reads a file.
     """
     chosen = list(zip(files, names, strict=True))[:: options.every]
@@ -102,59 +103,61 @@ def frames_of_files(
         Frame(folder / name, partial(read, file.path), number)
         for number, (file, name) in enumerate(chosen)
     ]
-    shown = VideoFormat(USUAL_RATE, 1 / USUAL_RATE)
-    return FrameSequence(frames, folder, folder.resolve().name, shown, len(frames))
+    video_format = VideoFormat(USUAL_RATE, 1 / USUAL_RATE)
+    return FrameSequence(frames, folder, folder.resolve().name, video_format, len(frames))
 
 
 def check_video_options(options: MaskOptions, *, videos: bool) -> None:
-    """Check that what only videos know is asked for where there are videos.
+    """Check that video options are only used with videos.
 
     Args:
-        options: how to segment.
-        videos: whether a video is segmented.
+        options: segmentation options.
+        videos: whether the inputs include videos.
 
     Raises:
-        UserError: an option is of no use.
+        UserError: a video option is set, but there is no video.
     """
     if videos or options.video:
         return
     for name, given in (("every", options.every != 1), ("smooth", options.smooth is not None)):
         if given:
-            raise UserError(f"--{name}: is for videos; add --video if the images are its frames")
+            raise UserError(
+                f"--{name}: only for videos; add --video if the images are frames of one"
+            )
 
 
 def check_video_folder(folder: Path, name: str, options: MaskOptions) -> None:
-    """Check, before a model loads, that the masks of a video can be written.
+    """Check that the masks of a video can be written; called before the model is loaded.
 
     Args:
-        folder: for them.
-        name: of the overlay, without ending.
-        options: how.
+        folder: folder for masks.
+        name: name of the overlay video, without suffix.
+        options: segmentation options.
 
     Raises:
-        UserError: masks exist already and neither ``overwrite`` nor ``resume`` is set.
+        UserError: masks already exist and neither ``overwrite`` nor ``resume`` is set.
     """
     if options.overwrite and options.resume:
         raise UserError("--overwrite and --resume: choose one")
     if options.overwrite or options.resume:
         return
-    there = frame_outputs(folder)
-    masks = sum(path.suffix == ".png" for path in there)
+    existing = frame_outputs(folder)
+    masks = sum(path.suffix == ".png" for path in existing)
     if masks:
         raise UserError(
-            f"{folder}: {masks} masks exist already; add --resume to write the others, --overwrite"
+            f"{folder}: {masks} masks already exist; add --resume to write the others, --overwrite"
             " to replace them, or choose another --out"
         )
-    scores = there if options.scores else []
+    scores = existing if options.scores else []
     for path in (*scores, folder / CLASSES_FILE, folder / f"{name}.overlay.mp4"):
         if path.exists():
-            raise UserError(f"{path}: exists already; add --overwrite or choose another --out")
+            raise UserError(f"{path}: already exists; add --overwrite or choose another --out")
 
 
 def frame_outputs(folder: Path) -> list[Path]:
-    """Return the masks and scores of frames of a video that are in a folder, if it exists."""
+    """List the masks and scores of video frames in a folder, which need not exist."""
     return sorted(path for path in folder.glob("frame_*") if FRAME_PATTERN.fullmatch(path.name))
 
 
-def _itself(pixels: Picture) -> Picture:
+def _identity(pixels: FramePixels) -> FramePixels:
     return pixels

@@ -1,4 +1,4 @@
-"""``images.csv`` beside masks: for each image how unusual it is, and the share of each class."""
+"""``images.csv``: how unusual each image is, and the share of each class in its mask."""
 
 import csv
 import io
@@ -19,13 +19,13 @@ DIGITS = 5
 
 @dataclass(frozen=True)
 class ImageRow:
-    """What is known of a segmented image.
+    """A row of the table.
 
     Attributes:
-        name: relative path of its mask.
-        pixels: of each class.
-        distance: mean cosine distance of its codes from the nearest prototypes, from 0 to 2;
-            ``None`` where the model keeps none, or for GeoTIFFs, which are seen in windows.
+        name: relative path of the mask.
+        pixels: number of pixels of each class.
+        distance: mean cosine distance of the codes to the nearest prototypes, in 0..2; ``None`` for
+            models without prototypes and for GeoTIFFs, which are processed in windows.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ImageRow:
 
 
 def read_image_rows(text: str) -> dict[str, list[str]]:
-    """Return the lines of an ``images.csv`` by image; none of a damaged one."""
+    """Return the lines of ``images.csv`` by image; empty if the file is damaged."""
     try:
         lines = list(csv.reader(io.StringIO(text)))
     except csv.Error:
@@ -51,10 +51,10 @@ def image_table(
     """Return the text of ``images.csv``.
 
     Args:
-        rows: of the images segmented now.
-        classes: in the order of their indices.
-        unusual_above: distance from which an image is unusual; ``None`` if that is unknown.
-        earlier: lines of images that were segmented before.
+        rows: rows of the images; one without a distance does not replace an earlier line.
+        classes: classes ordered by index.
+        unusual_above: distance above which an image is unusual; ``None`` if unknown.
+        earlier: lines of images segmented earlier.
 
     Example:
         >>> classes = [SegmentClass(0, "sky", (0, 0, 9)), SegmentClass(1, "sea", (0, 9, 9))]
@@ -65,6 +65,8 @@ def image_table(
     header = ["image", "unusual", "distance", *(each.name for each in classes)]
     lines = {name: line for name, line in (earlier or {}).items() if len(line) == len(header)}
     for row in rows:
+        if row.distance is None and row.name in lines:
+            continue
         total = max(sum(row.pixels), 1)
         known = row.distance is not None and unusual_above is not None
         unusual = "" if not known else "yes" if is_unusual(row, unusual_above) else "no"
@@ -79,7 +81,7 @@ def image_table(
 
 
 def is_unusual(row: ImageRow, unusual_above: float | None) -> bool:
-    """Return whether an image is unlike the training images, as far as that is known."""
+    """Return whether an image is known to differ from the training images."""
     return row.distance is not None and unusual_above is not None and row.distance > unusual_above
 
 
@@ -94,11 +96,11 @@ def write_image_table(
     """Write ``images.csv``.
 
     Args:
-        folder: of the masks.
-        rows: of the images segmented now.
-        classes: in the order of their indices.
-        unusual_above: distance from which an image is unusual; ``None`` if that is unknown.
-        keep: keep the lines of images that an earlier run segmented.
+        folder: folder of the masks.
+        rows: rows of the images, without a distance for masks that were kept.
+        classes: classes ordered by index.
+        unusual_above: distance above which an image is unusual; ``None`` if unknown.
+        keep: keep the lines of images segmented earlier.
 
     Raises:
         UserError: the folder cannot be written.
@@ -110,12 +112,14 @@ def write_image_table(
     write_text_atomically(path, image_table(rows, classes, unusual_above, earlier))
 
 
-def warn_of_unusual(rows: Sequence[ImageRow], unusual_above: float | None, where: str) -> None:
-    """Log a warning that names images unlike the training images, if there are any.
+def warn_about_unusual_images(
+    rows: Sequence[ImageRow], unusual_above: float | None, where: str
+) -> None:
+    """Log a warning if images differ from the training images.
 
     Args:
-        rows: of the images.
-        unusual_above: distance from which an image is unusual; ``None`` if that is unknown.
+        rows: rows of the images.
+        unusual_above: distance above which an image is unusual; ``None`` if unknown.
         where: path or URL of ``images.csv``.
     """
     unusual = [row.name for row in rows if is_unusual(row, unusual_above)]
@@ -123,7 +127,7 @@ def warn_of_unusual(rows: Sequence[ImageRow], unusual_above: float | None, where
         names = ", ".join(unusual[:NAMED_IMAGES])
         more = ", ..." if len(unusual) > NAMED_IMAGES else ""
         logger.warning(
-            "%d of %d images are unlike the training images, so their masks may be wrong: %s%s"
-            " (column 'unusual' in %s)",
+            "%d of %d images differ from the training images, so their masks may be wrong: %s%s"
+            " (see column 'unusual' in %s)",
             *(len(unusual), len(rows), names, more, where),
         )

@@ -1,4 +1,4 @@
-"""Writing the masks of image files: decoding ahead of the backbone, writing behind it."""
+"""Writing the masks of image files; decoding and writing overlap with the backbone."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -15,8 +15,8 @@ from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.masks import (
-    ensure_classes,
-    mask_of_scores,
+    ensure_classes_file,
+    mask_from_scores,
     write_mask,
     write_overlay,
     write_scores,
@@ -28,8 +28,8 @@ from segdistill.model.segmenter import Segmenter
 from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import progress_bar
 
-MOST_BYTES_HELD = 2**26
-"""Images that take more are not held while they wait for the backbone, but decoded once more."""
+MAX_BYTES_HELD = 2**26
+"""Larger images are not kept while they wait for the backbone, but decoded again."""
 
 MaskPixels = NDArray[np.int64]
 """Number of pixels of each class in a mask, shape (classes,)."""
@@ -40,8 +40,9 @@ class SegmentedImage(NamedTuple):
 
     Attributes:
         file: the image.
-        pixels: of each class in the mask, shape (classes,).
-        distance: from the training images; see :class:`segdistill.inference.image_table.ImageRow`.
+        pixels: number of pixels of each class, shape (classes,).
+        distance: distance to the prototypes; see
+            :class:`segdistill.inference.image_table.ImageRow`.
     """
 
     file: ImageFile
@@ -59,57 +60,58 @@ def write_masks(
     threads: int | None = None,
     progress: bool = False,
 ) -> Iterator[SegmentedImage | SkippedImage]:
-    """Write the masks of files, and what belongs to them.
+    """Write the masks of files, and their sidecar files.
 
     Args:
-        segmenter: on its device.
-        files: whose masks are written.
-        names: of the masks, in the folder; what ends with ``.tif`` is read as a GeoTIFF.
-        folder: where the tree of masks begins.
-        options: how, and what else to write.
-        threads: that decode and write while the network works; by default one a core. With 0 the
-            caller's does everything.
+        segmenter: the model.
+        files: images to segment.
+        names: relative paths of the masks; images whose masks end in ``.tif`` are read as GeoTIFFs.
+        folder: root folder of the masks.
+        options: segmentation options.
+        threads: number of threads that decode and write while the network runs; by default one per
+            core; 0 uses the calling thread.
         progress: show a progress bar.
 
     Yields:
-        Each file with the pixels of each class, or why there is no mask.
+        Each file with its pixel counts, or the reason why it was skipped.
 
     Raises:
         UserError: the folder cannot be written.
     """
     count = worker_threads() if threads is None else threads
     rasters = [file for file in files if names[file].suffix == RASTER_SUFFIX]
-    pictures = [file for file in files if names[file].suffix != RASTER_SUFFIX]
+    images = [file for file in files if names[file].suffix != RASTER_SUFFIX]
     return chain(
-        _results(segmenter, pictures, names, folder, options, threads=count, progress=progress),
+        _results(segmenter, images, names, folder, options, threads=count, progress=progress),
         _raster_results(segmenter, rasters, names, folder, options, progress=progress),
     )
 
 
-class _Viewed(NamedTuple):
-    """An image on its way to its mask.
+class _LoadedImage(NamedTuple):
+    """A decoded image.
 
     Attributes:
-        file: where it comes from.
-        pixels: as the backbone sees it.
-        whole: the image itself, unless it is too large to be held.
+        file: the image file.
+        pixels: the image resized for the backbone.
+        full_size: the image at full size; ``None`` if it is too large to keep.
     """
 
     file: ImageFile
     pixels: NDArray[np.uint8]
-    whole: NDArray[np.uint8] | None
+    full_size: NDArray[np.uint8] | None
 
 
-class _Scored(NamedTuple):
+class _ScoredImage(NamedTuple):
     """An image with its class scores.
 
     Attributes:
-        viewed: the image.
-        scores: on the grid, shape (1, classes, h, w).
-        distance: from the training images; see :class:`segdistill.inference.image_table.ImageRow`.
+        image: the image.
+        scores: class scores on the grid, shape (1, classes, h, w).
+        distance: distance to the prototypes; see
+            :class:`segdistill.inference.image_table.ImageRow`.
     """
 
-    viewed: _Viewed
+    image: _LoadedImage
     scores: torch.Tensor
     distance: float | None
 
@@ -123,7 +125,7 @@ def _raster_results(
     *,
     progress: bool,
 ) -> Iterator[SegmentedImage | SkippedImage]:
-    """Write masks of GeoTIFFs, and yield what :func:`_results` does."""
+    """Write the masks of GeoTIFFs; yields like :func:`write_masks`."""
     tiles = 0
     for file in files:
         header = read_tiff_header(file.path)
@@ -133,7 +135,7 @@ def _raster_results(
     with progress_bar("Segmenting tiles", tiles, shown=progress) as advance:
 
         def on_tile(count: int) -> None:
-            ensure_classes(folder, segmenter.classes)
+            ensure_classes_file(folder, segmenter.classes)
             advance(count)
 
         for file in files:
@@ -155,9 +157,9 @@ def _results(
     threads: int,
     progress: bool,
 ) -> Iterator[SegmentedImage | SkippedImage]:
-    """Write masks of other images, and yield what :func:`write_masks` does."""
+    """Write the masks of other images; yields like :func:`write_masks`."""
 
-    def view(file: ImageFile) -> _Viewed | SkippedImage:
+    def load(file: ImageFile) -> _LoadedImage | SkippedImage:
         if leads_nowhere(file.path):
             return SkippedImage(file, f"{file.path}: {LEADS_NOWHERE}")
         try:
@@ -165,70 +167,72 @@ def _results(
         except UnreadableImageError as error:
             return SkippedImage(file, str(error))
         pixels = segmenter.viewed(image, resolution=options.resolution)
-        return _Viewed(file, pixels, image if image.nbytes <= MOST_BYTES_HELD else None)
+        return _LoadedImage(file, pixels, image if image.nbytes <= MAX_BYTES_HELD else None)
 
-    def finish(each: _Scored | SkippedImage) -> SegmentedImage | SkippedImage:
+    def write(each: _ScoredImage | SkippedImage) -> SegmentedImage | SkippedImage:
         if isinstance(each, SkippedImage):
             return each
-        file = each.viewed.file
-        ensure_classes(folder, segmenter.classes)
+        file = each.image.file
+        ensure_classes_file(folder, segmenter.classes)
         pixels = _write_results(
-            each.viewed, each.scores, folder / names[file], options, segmenter.classes
+            each.image, each.scores, folder / names[file], options, segmenter.classes
         )
         return SegmentedImage(file, pixels, each.distance)
 
-    viewed = in_threads(view, files, threads=threads, ahead=2 * threads)
-    scored = _scored(segmenter, viewed, mirror=options.mirror)
-    # The CRF keeps all cores busy by itself, and takes much memory.
-    finished = (
-        map(finish, scored)
+    loaded = in_threads(load, files, threads=threads, ahead=2 * threads)
+    scored = _scored(segmenter, loaded, mirror=options.mirror)
+    # The CRF uses all cores by itself, and a lot of memory.
+    written = (
+        map(write, scored)
         if options.crf
-        else in_threads(finish, scored, threads=threads, ahead=threads)
+        else in_threads(write, scored, threads=threads, ahead=threads)
     )
     with progress_bar("Segmenting", len(files), shown=progress) as advance:
-        for result in finished:
+        for result in written:
             yield result
             advance(1)
 
 
 def _scored(
-    segmenter: Segmenter, viewed: Iterable[_Viewed | SkippedImage], *, mirror: bool
-) -> Iterator[_Scored | SkippedImage]:
-    """Compute class scores, of neighbouring images of one size together."""
+    segmenter: Segmenter, loaded: Iterable[_LoadedImage | SkippedImage], *, mirror: bool
+) -> Iterator[_ScoredImage | SkippedImage]:
+    """Compute class scores; consecutive images of the same size are batched."""
 
-    def size(each: _Viewed | SkippedImage) -> tuple[int, int] | None:
+    def size(each: _LoadedImage | SkippedImage) -> tuple[int, int] | None:
         return None if isinstance(each, SkippedImage) else each.pixels.shape[:2]
 
-    def most(each: _Viewed | SkippedImage) -> int:
+    def max_batch(each: _LoadedImage | SkippedImage) -> int:
         sides = size(each)
         return 1 if sides is None else segmenter.budget.images(*sides)
 
-    for batch in in_batches(viewed, size, most):
-        seen = [each for each in batch if isinstance(each, _Viewed)]
+    for batch in in_batches(loaded, size, max_batch):
+        images = [each for each in batch if isinstance(each, _LoadedImage)]
         yield from (each for each in batch if isinstance(each, SkippedImage))
-        if seen:
-            pixels = [each.pixels for each in seen]
+        if images:
+            pixels = [each.pixels for each in images]
             scores, distances = segmenter.scores_and_distances(pixels, mirror=mirror)
             # (batch, classes, h, w) -> (1, classes, h, w) each
-            for each, own, distance in zip(seen, scores[:, None].unbind(), distances, strict=True):
-                yield _Scored(each, own, distance)
+            for each, own, distance in zip(
+                images, scores[:, None].unbind(), distances, strict=True
+            ):
+                yield _ScoredImage(each, own, distance)
 
 
 def _write_results(
-    viewed: _Viewed,
+    loaded: _LoadedImage,
     scores: torch.Tensor,
     path: Path,
     options: MaskOptions,
     classes: Sequence[SegmentClass],
 ) -> MaskPixels:
-    image = read_image(viewed.file.path) if viewed.whole is None else viewed.whole
-    mask = mask_of_scores(scores, image, options)
+    image = read_image(loaded.file.path) if loaded.full_size is None else loaded.full_size
+    mask = mask_from_scores(scores, image, options)
     if options.overlay:
         write_overlay(path.with_suffix(".overlay.jpg"), image, mask, classes)
     if options.scores:
         scores_path = path.with_suffix(".scores.npy")
         write_scores(scores_path, scores, image, upsampling=options.upsampling)
-    # Last: where a mask exists, all that belongs to it does.
+    # Written last: if a mask exists, its sidecar files do, too.
     write_mask(path, mask, classes)
-    # Pillow counts without a copy in wider numbers, as numpy's bincount makes.
+    # Unlike np.bincount, Pillow does not make a copy with a wider dtype.
     return np.array(Image.fromarray(mask).histogram()[: len(classes)], np.int64)

@@ -1,4 +1,4 @@
-"""Segmenting as work for an engine: images and masks wherever they lie."""
+"""Segmentation as work for an engine, for local or remote images."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class MaskWork:
     """Writes masks of images.
 
     Attributes:
-        run: run folder that each worker sees, or a model.
-        out: where masks go.
-        options: how, and what else to write.
-        backbone: where the backbone lies now, if it has moved.
-        device: where to compute.
-        precision: of matrix products.
+        run: a run folder accessible to each worker, or a model.
+        out: output folder.
+        options: segmentation options.
+        backbone: new location of the run's backbone, if it has moved.
+        device: device to compute on.
+        precision: precision of matrix products.
     """
 
     run: str | Segmenter
@@ -40,8 +40,8 @@ class MaskWork:
         """Load the model; see :class:`segdistill.engines.work.Work`.
 
         Returns:
-            A function that writes the masks of rows by
-            :func:`segdistill.engines.staging.item_row`. To each row it yields belong the mask's
+            A function that writes the masks for rows from
+            :func:`segdistill.engines.staging.item_row`; the rows it yields include the number of
             ``pixels`` of each class.
 
         Raises:
@@ -53,7 +53,7 @@ class MaskWork:
                 segmenter, backbone=self.backbone, device=self.device, precision=self.precision
             )
 
-        def make(jobs: Sequence[Job], folder: Path) -> Iterator[Row]:
+        def process(jobs: Sequence[Job], folder: Path) -> Iterator[Row]:
             outputs = {
                 job.file: job.output.with_suffix(RASTER_SUFFIX)
                 if is_raster(job.file.path)
@@ -74,7 +74,7 @@ class MaskWork:
                         "distance": result.distance,
                     }
             if self.out.path is None:
-                # Whoever shares the compute writes it, once.
+                # The coordinating process writes this file once.
                 (folder / CLASSES_FILE).unlink(missing_ok=True)
 
-        return lambda rows: run_staged(rows, self.out, make)
+        return lambda rows: run_staged(rows, self.out, process)

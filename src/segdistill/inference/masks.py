@@ -25,12 +25,12 @@ OVERLAY_QUALITY = 90
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> None:
-    """Write a mask as a palette PNG: values are class indices, viewers show the colours.
+    """Write a mask as a palette PNG: values are class indices, shown in the class colours.
 
     Args:
-        path: where to.
+        path: output file.
         mask: class indices, shape (height, width).
-        classes: give the palette.
+        classes: classes that define the palette.
     """
     image = Image.fromarray(mask)
     image.putpalette([value for each in classes for value in each.colour])
@@ -38,19 +38,19 @@ def write_mask(path: Path, mask: NDArray[np.uint8], classes: Sequence[SegmentCla
         image.save(temporary, format="PNG")
 
 
-def mask_of_scores(
+def mask_from_scores(
     scores: torch.Tensor,
     image: NDArray[np.uint8],
     options: MaskOptions,
     valid: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the mask of an image: upsampled or refined, with small regions absorbed.
+    """Compute the mask of an image: upsample or refine the scores, and absorb small regions.
 
     Args:
-        scores: on a grid, shape (1, classes, h, w).
-        image: that the grid covers, shape (height, width, 3).
-        options: how.
-        valid: where the image has a value, shape (height, width); ``None`` means everywhere.
+        scores: class scores on a grid, shape (1, classes, h, w).
+        image: image covered by the grid, shape (height, width, 3).
+        options: segmentation options.
+        valid: valid pixels, shape (height, width); ``None`` if all are valid.
 
     Returns:
         Class indices of shape (height, width).
@@ -73,21 +73,21 @@ def overlay(
     *,
     opacity: float = OVERLAY_OPACITY,
 ) -> NDArray[np.uint8]:
-    """Lay the colours of a mask over its image.
+    """Blend the class colours of a mask with its image.
 
     Args:
         image: shape (height, width, 3).
         mask: class indices, shape (height, width).
-        classes: give the colours; hidden ones leave the image as it is.
-        opacity: of the colours, from 0 to 1.
+        classes: classes that define the colours; hidden classes are transparent.
+        opacity: opacity of the colours, in 0..1.
 
     Returns:
         Array of shape (height, width, 3).
 
     Example:
         >>> from segdistill.model.description import numbered_classes
-        >>> picture = np.zeros((4, 6, 3), np.uint8)
-        >>> overlay(picture, np.ones((4, 6), np.uint8), numbered_classes(2)).shape
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> overlay(image, np.ones((4, 6), np.uint8), numbered_classes(2)).shape
         (4, 6, 3)
     """
     colours = np.array([each.colour for each in classes], np.float32)
@@ -117,20 +117,20 @@ def write_scores(
     *,
     upsampling: Upsampling = "guided",
 ) -> None:
-    """Write class scores at the image's size, band by band, as NumPy float16.
+    """Write full-size class scores as a float16 NumPy file, band by band.
 
-    The file holds cosine similarities with each cluster centre, in -1..1, of shape (height,
+    The file holds the cosine similarity with each cluster centre, in -1..1, of shape (height,
     width, classes).
 
     Args:
-        path: where to.
-        scores: on a grid, shape (1, classes, h, w).
-        image: that the grid covers, shape (height, width, 3).
-        upsampling: how scores are brought to pixels.
+        path: output file.
+        scores: class scores on a grid, shape (1, classes, h, w).
+        image: image covered by the grid, shape (height, width, 3).
+        upsampling: upsampling method.
     """
     shape = (*image.shape[:2], scores.shape[1])
     header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-    # Written in sequence, not by memory map: a full disk then is an error, not a crash.
+    # Not memory-mapped: a full disk would then be a crash instead of an error.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for _, band in upsampled_bands(scores, image, upsampling=upsampling):
@@ -143,8 +143,8 @@ def write_classes(folder: Path, classes: Sequence[SegmentClass], pixels: NDArray
     """Write ``classes.json``: index, name, colour, pixels and share of each class.
 
     Args:
-        folder: where masks were written.
-        classes: in the order of their indices.
+        folder: folder of the masks.
+        classes: classes ordered by index.
         pixels: number of pixels of each class, shape (classes,).
     """
     total = max(int(pixels.sum()), 1)
@@ -155,30 +155,30 @@ def write_classes(folder: Path, classes: Sequence[SegmentClass], pixels: NDArray
     write_text_atomically(folder / CLASSES_FILE, json.dumps(rows, indent=2) + "\n")
 
 
-def ensure_classes(folder: Path, classes: Sequence[SegmentClass]) -> None:
-    """Write ``classes.json``, yet without pixels, if there is none.
+def ensure_classes_file(folder: Path, classes: Sequence[SegmentClass]) -> None:
+    """Write ``classes.json`` with zero pixel counts if it does not exist.
 
-    By it the folder is known for one of masks; so it is written before the first of them, and a
-    search for images passes over masks even if what wrote them was killed.
+    The file marks the folder as masks. It is written before the first mask, so that searches for
+    images skip the masks even if the process is killed.
 
     Args:
-        folder: where masks are written.
-        classes: in the order of their indices.
+        folder: folder of the masks.
+        classes: classes ordered by index.
     """
     if not (folder / CLASSES_FILE).exists():
         write_classes(folder, classes, np.zeros(len(classes), np.int64))
 
 
-def check_same_classes(file: Path, place: str, classes: Sequence[SegmentClass]) -> None:
-    """Check that masks that are to be kept have as many classes as those that will join them.
+def check_same_classes(file: Path, location: str, classes: Sequence[SegmentClass]) -> None:
+    """Check that existing masks have as many classes as the model.
 
     Args:
-        file: ``classes.json`` of the masks, or a copy; without one nothing is known of them.
-        place: where the masks lie, for display.
-        classes: of the model.
+        file: ``classes.json`` of the masks, or a copy; if it is missing, nothing is checked.
+        location: path or URL of the masks, for display.
+        classes: classes of the model.
 
     Raises:
-        UserError: they have not, so that another run made them.
+        UserError: the numbers differ, so the masks belong to another run.
     """
     try:
         known = len(json.loads(file.read_text(encoding="utf-8")))
@@ -186,6 +186,6 @@ def check_same_classes(file: Path, place: str, classes: Sequence[SegmentClass]) 
         return
     if known != len(classes):
         raise UserError(
-            f"{place}: the masks there have {known} classes, the run has {len(classes)}; add"
+            f"{location}: existing masks have {known} classes, the run has {len(classes)}; add"
             " --overwrite, or choose another --out"
         )

@@ -1,4 +1,4 @@
-"""How to segment files, and what to write beside the masks."""
+"""Segmentation options, and names of output files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,10 @@ from segdistill.model.region_cleanup import MIN_REGION
 from segdistill.model.upsampling import Upsampling
 
 RASTER_SUFFIX = ".tif"
-"""Ending of the masks of GeoTIFFs, which are GeoTIFFs, too."""
+"""Suffix of the masks of GeoTIFFs, which are GeoTIFFs as well."""
 
 SMOOTHING = 0.7
-"""Of the class scores of videos: about three frames count."""
+"""Default smoothing of the class scores of videos; averages about three frames."""
 
 RANGES = (
     Range("from 0 to below 1", lambda value: 0 <= value < 1, ("min_region",)),
@@ -24,29 +24,30 @@ RANGES = (
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """How to segment, and what to write beside the masks.
+    """Options for segmenting files.
 
     Attributes:
-        overlay: write ``NAME.overlay.jpg``, the mask's colours over the image; for GeoTIFFs
-            ``NAME.overlay.tif``, for videos ``NAME.overlay.mp4``.
-        scores: write ``NAME.scores.npy``, class scores of shape (height, width, classes), float16.
-        mirror: average with the mirrored image: a little better, twice the time.
-        upsampling: ``guided`` brings class scores from the backbone's grid to pixels along the
-            edges of the image, ``bilinear`` without looking at it.
-        min_region: share of the image, from 0 to below 1, that a connected region needs; smaller
-            ones, such as specks and holes, join the neighbour with the longest common border. 0
-            keeps all. GeoTIFFs that are read window by window keep all.
-        crf: refine with the fully connected CRF instead: several times the time.
-        resolution: shorter side at which the backbone sees images; by default as in training.
-        bands: of GeoTIFFs, the three to be seen as red, green and blue, such as ``4,3,2``; by
-            default as in training.
-        video: take the images of a folder, in the order of their names, for the frames of a video.
-        every: of videos, segment one frame in so many.
-        smooth: of videos, the weight of earlier frames in the class scores, from 0 to below 1; 0
-            judges each frame by itself. By default :data:`SMOOTHING`.
+        overlay: also write ``NAME.overlay.jpg``, the image blended with the mask's colours; for
+            GeoTIFFs ``NAME.overlay.tif``, for videos ``NAME.overlay.mp4``.
+        scores: also write ``NAME.scores.npy``, float16 class scores of shape (height, width,
+            classes).
+        mirror: average with the mirrored image: slightly better, at twice the time.
+        upsampling: upsampling of class scores to pixels: ``guided`` by the edges of the image, or
+            ``bilinear``.
+        min_region: minimum share of the image that a connected region covers, from 0 to below 1;
+            smaller regions join the neighbour with the longest common border. 0 keeps all regions.
+            Not applied to GeoTIFFs that are read in windows.
+        crf: refine with the fully connected CRF instead, which takes several times as long.
+        resolution: shorter side of the backbone's input; by default as in training.
+        bands: for GeoTIFFs: the bands to use as red, green and blue, such as ``4,3,2``; by default
+            as in training.
+        video: treat the images of a folder, ordered by name, as the frames of a video.
+        every: for videos: segment every n-th frame.
+        smooth: for videos: weight of earlier frames in the class scores, from 0 to below 1; 0
+            segments each frame independently. By default :data:`SMOOTHING`.
         strict: stop at the first image that cannot be read.
         overwrite: replace existing masks.
-        resume: leave existing masks, and write those that are missing.
+        resume: keep existing masks and write the missing ones.
     """
 
     overlay: bool = False
@@ -66,19 +67,19 @@ class MaskOptions:
 
     @property
     def smoothing(self) -> float:
-        """The weight of earlier frames in videos."""
+        """Weight of earlier frames in videos."""
         return SMOOTHING if self.smooth is None else self.smooth
 
     @property
-    def in_one_piece(self) -> bool:
-        """Whether even a GeoTIFF has to be held whole."""
+    def needs_whole_raster(self) -> bool:
+        """Whether GeoTIFFs have to be read as a whole."""
         return self.crf or self.scores
 
     def validated(self) -> "MaskOptions":
-        """Return the options, with every value of its type and in its range.
+        """Return the options with types and ranges validated.
 
         Raises:
-            UserError: a value is not; the message names the option and what it may be.
+            UserError: a value is invalid; the message names the option and the valid range.
         """
         options = typed(self)
         check_ranges(options, RANGES)
@@ -86,11 +87,11 @@ class MaskOptions:
         return options
 
 
-def files_beside(mask: Path, options: MaskOptions) -> list[Path]:
-    """Return what is written beside a mask.
+def sidecar_files(mask: Path, options: MaskOptions) -> list[Path]:
+    """Return the files that accompany a mask.
 
     Example:
-        >>> [path.name for path in files_beside(Path("a.png"), MaskOptions(overlay=True))]
+        >>> [path.name for path in sidecar_files(Path("a.png"), MaskOptions(overlay=True))]
         ['a.overlay.jpg']
     """
     suffix = RASTER_SUFFIX if mask.suffix == RASTER_SUFFIX else ".jpg"

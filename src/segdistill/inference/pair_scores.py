@@ -1,8 +1,8 @@
-"""Scores of pairs of pixels that should tell whether both have the same label.
+"""Pair scores that should predict whether two pixels have the same label.
 
-Those that STEGO's paper compares (Hamilton et al., ICLR 2022, section 3.1 and figure 3):
-correspondences of features (equation 1), here of codes too, and the pairwise kernel of a fully
-connected CRF, which knows colours and locations alone.
+The scores compared in the STEGO paper (Hamilton et al., ICLR 2022, section 3.1 and figure 3):
+feature correspondences (equation 1), and the pairwise kernel of a fully connected CRF, which uses
+only colours and positions. Code correspondences are added here.
 """
 
 import math
@@ -27,18 +27,18 @@ from segdistill.objective.contrastive_crf import (
 from segdistill.objective.correspondence import correspondence
 
 SCORE_RANGES = {"features": (-1.0, 1.0), "codes": (-1.0, 1.0), "crf": (-81.0, 0.0)}
-"""The lowest and the highest value of each score."""
+"""Minimum and maximum of each score."""
 
 
 @dataclass(frozen=True)
 class PixelSamples:
-    """What is known of some labelled pixels of an image.
+    """Labels, features, codes and colours at sampled pixels of an image.
 
     Attributes:
         labels: class indices, shape (pixels,).
-        features: prepared, shape (pixels, channels).
+        features: preprocessed features, shape (pixels, channels).
         codes: shape (pixels, code channels); ``None`` for a model that clusters features.
-        colours: normalised as for a network, shape (pixels, 3).
+        colours: normalised with the ImageNet statistics, shape (pixels, 3).
         cells: row and column on the CRF's grid of 56 x 56 cells, shape (pixels, 2).
     """
 
@@ -54,8 +54,8 @@ class PairScores:
     """Scores of pairs of pixels.
 
     Attributes:
-        same: whether the labels of a pair agree, shape (pairs,), bool.
-        scores: by name, each of shape (pairs,) and in its range of :data:`SCORE_RANGES`.
+        same: whether the labels of a pair are equal, bool, shape (pairs,).
+        scores: scores by name, each of shape (pairs,) and in its range in :data:`SCORE_RANGES`.
     """
 
     same: torch.Tensor
@@ -68,13 +68,13 @@ def sample_pixels(
     labels: NDArray[np.int64],
     pixels: NDArray[np.int64],
 ) -> PixelSamples:
-    """Read features, codes and colours at pixels, bilinearly.
+    """Sample features, codes and colours at pixels, with bilinear interpolation.
 
     Args:
         segmenter: the model.
         image: shape (height, width, 3).
-        labels: shape (rows, columns), at the image's scale or another.
-        pixels: rows and columns in the labels, shape (pixels, 2).
+        labels: shape (rows, columns); may differ from the image in scale.
+        pixels: row and column of each pixel in the labels, shape (pixels, 2).
     """
     size = (labels.shape[0], labels.shape[1])
     embedded = embed(segmenter, image)
@@ -90,11 +90,11 @@ def sample_pixels(
 
 
 def scores_within(samples: PixelSamples) -> PairScores:
-    """Score the pairs of pixels of one image, each pair once and no pixel with itself.
+    """Score all pairs of distinct pixels of an image.
 
     Returns:
-        ``features``, ``codes`` (unless there are none) and ``crf``, for n pixels n (n - 1) / 2 of
-        each.
+        ``features``, ``codes`` (if available) and ``crf``, each with n (n - 1) / 2 scores for n
+        pixels.
     """
     count = len(samples.labels)
     first, second = torch.triu_indices(count, count, offset=1)
@@ -108,10 +108,10 @@ def scores_within(samples: PixelSamples) -> PairScores:
 
 
 def scores_between(first: PixelSamples, second: PixelSamples) -> PairScores:
-    """Score every pixel of an image with every pixel of another.
+    """Score all pairs of pixels between two images.
 
     Returns:
-        ``features`` and ``codes`` (unless there are none); a CRF knows no pairs across images.
+        ``features`` and ``codes`` (if available); the CRF is not defined across images.
     """
     scores = {"features": _cosines(first.features, second.features)}
     if first.codes is not None and second.codes is not None:
@@ -121,18 +121,18 @@ def scores_between(first: PixelSamples, second: PixelSamples) -> PairScores:
 
 
 def crf_affinity(colours: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Return a score that ranks pairs as the CRF's pairwise kernel k does.
+    """Return a score with the same ranking as the CRF's pairwise kernel k.
 
-    ``- sqrt(log(k_max / k))``: k itself falls to nothing within a few cells, this falls about
-    evenly with distance, so that pairs far apart are still told from each other.
+    The score is ``- sqrt(log(k_max / k))``. The kernel vanishes within a few cells, whereas the
+    score falls roughly linearly with distance, so distant pairs remain distinguishable.
 
     Args:
-        colours: normalised as for a network, shape (locations, 3).
-        cells: rows and columns among 56 x 56 cells, shape (locations, 2).
+        colours: normalised with the ImageNet statistics, shape (locations, 3).
+        cells: row and column on a grid of 56 x 56 cells, shape (locations, 2).
 
     Returns:
         Tensor of shape (locations, locations), from -81 (opposite corners, black and white) to 0 (a
-        place with itself).
+        location with itself).
 
     Example:
         >>> crf_affinity(torch.zeros(2, 3), torch.tensor([[0.0, 0.0], [0.0, 9.0]])).round()

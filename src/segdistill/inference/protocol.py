@@ -1,4 +1,4 @@
-"""How masks are made for scoring: the product's way, and that of STEGO's paper."""
+"""Evaluation protocols: the default at full size, and the protocol of the STEGO paper."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,13 +22,13 @@ MIN_RESOLUTION = 32
 
 @dataclass(frozen=True)
 class Classifier:
-    """What gives each location of a map of codes a class.
+    """A classifier of codes.
 
     Attributes:
-        name: short.
-        classes: number of them.
-        scores: codes (1, channels, h, w) to class scores (1, classes, h, w).
-        log_probabilities: those scores to log-probabilities, for the CRF.
+        name: short name.
+        classes: number of classes.
+        scores: maps codes (1, channels, h, w) to class scores (1, classes, h, w).
+        log_probabilities: maps these scores to log-probabilities, for the CRF.
     """
 
     name: str
@@ -39,19 +39,19 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to make masks.
+    """An evaluation protocol.
 
     Attributes:
-        resolution: shorter side at which the backbone sees images; by default as in training.
-        square: score the middle square of images and labels, at the resolution, instead of whole
+        resolution: shorter side of the backbone's input; by default as in training.
+        square: evaluate a centre crop of images and labels, at the resolution, instead of whole
             images at full size.
-        resampling: filter by which images are resized.
+        resampling: resampling filter for images.
         mirror: average with mirrored images.
-        upsampling: how class scores are brought to pixels; see :mod:`segdistill.model.upsampling`.
-        crf: also make masks refined by the fully connected CRF.
-        enlarge_codes: enlarge codes to pixels and compare them with the centres there, instead of
-            enlarging similarities: nearly the same, and many times the memory. ``upsampling`` then
-            does not matter.
+        upsampling: upsampling of class scores; see :mod:`segdistill.model.upsampling`.
+        crf: also evaluate masks refined with the fully connected CRF.
+        enlarge_codes: upsample codes to pixels before comparing them with the centres, instead of
+            upsampling similarities: nearly the same result, with many times the memory.
+            ``upsampling`` is then ignored.
 
     Raises:
         UserError: the resolution is below :data:`MIN_RESOLUTION`.
@@ -70,21 +70,21 @@ class Protocol:
             raise UserError(f"--resolution {self.resolution}: must be at least {MIN_RESOLUTION}")
 
     def as_plain(self, segmenter: Segmenter) -> dict[str, Any]:
-        """Return how masks of a model are made as plain values, fit for JSON."""
+        """Return the protocol for a model as JSON-compatible values."""
         return asdict(self) | {"resolution": self.resolution or segmenter.settings.resolution}
 
     def view(
         self, image: NDArray[np.uint8], labels: NDArray[np.int64], segmenter: Segmenter
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return the part of image and labels that is scored.
+        """Return the part of image and labels that is evaluated.
 
         Args:
             image: shape (height, width, 3).
-            labels: shape (height, width), or that of the image at another scale.
-            segmenter: whose resolution and stride hold.
+            labels: shape (height, width); may differ from the image in scale.
+            segmenter: the model.
 
         Returns:
-            Image and labels as given, or their middle squares, of one size.
+            Image and labels unchanged, or their centre crops, which have the same size.
         """
         if not self.square:
             return image, labels
@@ -95,7 +95,7 @@ class Protocol:
         return viewing.apply(image), centre_of(labels[np.ix_(rows, columns)], size)
 
     def predictions(self, segmenter: Segmenter, probe: LinearProbe | None) -> dict[str, int]:
-        """Return the names of the masks that :meth:`predict` gives, and how many classes each has.
+        """Return the names of the masks from :meth:`predict`, and the number of classes of each.
 
         Args:
             segmenter: the model.
@@ -114,17 +114,17 @@ class Protocol:
         image: NDArray[np.uint8],
         size: tuple[int, int],
     ) -> dict[str, NDArray[np.uint8]]:
-        """Return masks.
+        """Predict masks.
 
         Args:
             segmenter: the model.
             probe: linear probe, or ``None``.
-            image: as :meth:`view` gave it.
+            image: image from :meth:`view`.
             size: height and width of the masks.
 
         Returns:
-            ``cluster`` and, with a probe, ``linear``: class indices of shape ``size``. With the
-            CRF also ``cluster_crf`` and ``linear_crf``, from the same codes.
+            Class indices of shape ``size``: ``cluster`` and, with a probe, ``linear``; with the CRF
+            also ``cluster_crf`` and ``linear_crf``.
 
         Raises:
             UserError: the image is too large for the CRF.
@@ -173,7 +173,7 @@ class Protocol:
 
 
 def classifiers(segmenter: Segmenter, probe: LinearProbe | None) -> list[Classifier]:
-    """Return what turns a model's codes into classes: its clusters and, if given, a probe.
+    """Return the classifiers of a model: its clusters and, if given, a linear probe.
 
     Args:
         segmenter: the model.
@@ -214,4 +214,4 @@ STEGO_2022 = Protocol(
     crf=True,
     enlarge_codes=True,
 )
-"""The released protocol of STEGO: middle 320 pixels, mirror averaging, CRF."""
+"""Protocol of the released STEGO code: centre crop of 320 pixels, mirror averaging, CRF."""

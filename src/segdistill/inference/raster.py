@@ -1,4 +1,4 @@
-"""Segmenting GeoTIFFs of any size: windows in, bands of the mask out, in bounded memory."""
+"""Segmenting GeoTIFFs of any size in bounded memory, window by window."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,27 +14,27 @@ from segdistill.images.labels import VOID
 from segdistill.images.raster import Raster
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import MAX_ENLARGEMENT, Viewing
-from segdistill.inference.masks import mask_of_scores, overlay, write_scores
-from segdistill.inference.options import MaskOptions, files_beside
+from segdistill.inference.masks import mask_from_scores, overlay, write_scores
+from segdistill.inference.options import MaskOptions, sidecar_files
 from segdistill.inference.raster_masks import mask_writer, overlay_writer
 from segdistill.inference.refinement import check_size
 from segdistill.model.dense import tiles_of
-from segdistill.model.mask_bands import Cells, MaskBand, PixelRows, masks_in_bands
+from segdistill.model.large_image_masks import CellGrid, MaskBand, PixelRows, mask_bands
 from segdistill.model.segmenter import Segmenter
 
 logger = logging.getLogger("segdistill")
 
 WINDOW_BYTES = 2**26
-"""Of the pixels of a window that is resized at once."""
+"""Maximum size of a window that is resized at once."""
 
-MUCH_SMALLER = 4
-"""From how many times smaller than it is an image is seen on, a hint is given."""
+REDUCTION_TO_WARN = 4
+"""Warn if an image is reduced by more than this factor."""
 
 Size = tuple[int, int]
 
 
-def reading_for(segmenter: Segmenter, options: MaskOptions) -> RasterReading:
-    """Return how GeoTIFFs are read: as the run learned from them, unless bands are chosen."""
+def raster_reading(segmenter: Segmenter, options: MaskOptions) -> RasterReading:
+    """Return how GeoTIFFs are read: as in training, unless other bands are chosen."""
     chosen = RasterReading.chosen(options.bands)
     learned = segmenter.settings.raster
     if learned is None or (chosen.bands and chosen.bands != learned.bands):
@@ -42,16 +42,16 @@ def reading_for(segmenter: Segmenter, options: MaskOptions) -> RasterReading:
     return learned
 
 
-def seen_size(segmenter: Segmenter, size: Size, resolution: int | None) -> Size:
-    """Return the size at which the backbone sees a GeoTIFF.
+def backbone_input_size(segmenter: Segmenter, size: Size, resolution: int | None) -> Size:
+    """Return the size to which a GeoTIFF is resized for the backbone.
 
-    Without a resolution it is seen at the scale at which training images were seen, however large
-    it is, so that things have the size that they had there.
+    Without a resolution, the scale is that of the training images regardless of the size, so that
+    objects have the same size as in training.
 
     Args:
-        segmenter: whose settings know the scale; runs of older versions do not.
-        size: of the GeoTIFF, in pixels.
-        resolution: wanted shorter side.
+        segmenter: the model; runs of older versions do not record the scale.
+        size: height and width of the GeoTIFF, in pixels.
+        resolution: shorter side of the backbone's input, or ``None``.
     """
     settings, multiple = segmenter.settings, segmenter.backbone.size_multiple
     if resolution is None and settings.scale is not None:
@@ -62,14 +62,14 @@ def seen_size(segmenter: Segmenter, size: Size, resolution: int | None) -> Size:
 
 
 def tile_count(segmenter: Segmenter, size: Size, resolution: int | None) -> int:
-    """Return in how many tiles a GeoTIFF goes through the backbone.
+    """Return the number of tiles into which a GeoTIFF is split for the backbone.
 
     Args:
-        segmenter: gives the size of a tile.
-        size: of the GeoTIFF, in pixels.
-        resolution: shorter side at which the backbone sees it.
+        segmenter: the model.
+        size: height and width of the GeoTIFF, in pixels.
+        resolution: shorter side of the backbone's input, or ``None``.
     """
-    height, width = seen_size(segmenter, size, resolution)
+    height, width = backbone_input_size(segmenter, size, resolution)
     tile = segmenter.tile
     if height <= tile and width <= tile:
         return 1
@@ -84,51 +84,51 @@ def segment_raster(
     options: MaskOptions,
     on_tile: Callable[[int], None] = lambda _count: None,
 ) -> NDArray[np.int64]:
-    """Write the mask of a GeoTIFF as a GeoTIFF of the same size, in the same place.
+    """Write the mask of a GeoTIFF as a GeoTIFF with the same size and georeferencing.
 
     Args:
-        segmenter: on its device.
-        path: of the GeoTIFF.
-        mask_path: where to.
-        options: how, and what to write beside the mask. With ``crf`` or ``scores`` the GeoTIFF is
-            read in one piece; without, by windows.
+        segmenter: the model.
+        path: the GeoTIFF.
+        mask_path: output file.
+        options: segmentation options. With ``crf`` or ``scores``, the GeoTIFF is read as a whole,
+            otherwise in windows.
         on_tile: called with the number of tiles just read.
 
     Returns:
-        Number of pixels of each class.
+        Number of pixels of each class, shape (classes,).
 
     Raises:
-        UnreadableImageError: the GeoTIFF is damaged, or its bands do not fit.
+        UnreadableImageError: the GeoTIFF is damaged, or its bands do not match the run.
         UserError: the mask cannot be written.
     """
     counts = np.zeros(len(segmenter.classes), np.int64)
-    with open_raster(path, reading_for(segmenter, options)) as raster, ExitStack() as stack:
+    with open_raster(path, raster_reading(segmenter, options)) as raster, ExitStack() as stack:
         size = (raster.height, raster.width)
-        seen = seen_size(segmenter, size, options.resolution)
-        _hint(segmenter, raster, seen, options)
+        input_size = backbone_input_size(segmenter, size, options.resolution)
+        _warn_if_reduced(segmenter, raster, input_size, options)
         bands = (
-            _band_in_one_piece(segmenter, raster, seen, mask_path, options)
-            if options.in_one_piece
-            else _bands(segmenter, raster, seen, options, on_tile)
+            _whole_band(segmenter, raster, input_size, mask_path, options)
+            if options.needs_whole_raster
+            else _bands(segmenter, raster, input_size, options, on_tile)
         )
-        # What is entered first is moved into place last: where a mask is, all else is.
+        # Entered first, so moved into place last: if the mask exists, the overlay does, too.
         writer = stack.enter_context(mask_writer(mask_path, raster, segmenter.classes))
-        colours = None
+        overlays = None
         if options.overlay:
-            overlay_path = files_beside(mask_path, MaskOptions(overlay=True))[0]
-            colours = stack.enter_context(overlay_writer(overlay_path, raster))
+            overlay_path = sidecar_files(mask_path, MaskOptions(overlay=True))[0]
+            overlays = stack.enter_context(overlay_writer(overlay_path, raster))
         for band in bands:
             mask = band.mask
-            if colours is not None:
-                picture = overlay(band.image.pixels, mask, segmenter.classes)
+            if overlays is not None:
+                blended = overlay(band.image.pixels, mask, segmenter.classes)
                 if band.image.valid is not None:
-                    picture[~band.image.valid] = 0
-                colours.add(np.moveaxis(picture, 2, 0))  # (rows, width, 3) -> (3, rows, width)
+                    blended[~band.image.valid] = 0
+                overlays.add(np.moveaxis(blended, 2, 0))  # (rows, width, 3) -> (3, rows, width)
             if band.image.valid is not None:
                 mask = np.where(band.image.valid, mask, np.uint8(VOID))
             counts += np.bincount(mask.ravel(), minlength=VOID + 1)[: len(counts)]
             writer.add(mask[None])
-        if options.in_one_piece:
+        if options.needs_whole_raster:
             on_tile(tile_count(segmenter, size, options.resolution))
     return counts
 
@@ -136,12 +136,12 @@ def segment_raster(
 def _bands(
     segmenter: Segmenter,
     raster: Raster,
-    seen: Size,
+    input_size: Size,
     options: MaskOptions,
     on_tile: Callable[[int], None],
 ) -> Iterator[MaskBand]:
     def read_tile(rows: slice, columns: slice) -> NDArray[np.uint8]:
-        part = viewed_part(raster, seen, rows, columns)
+        part = resized_window(raster, input_size, rows, columns)
         on_tile(1)
         return part
 
@@ -150,22 +150,24 @@ def _bands(
         return PixelRows(pixels, valid if raster.has_gaps else None)
 
     stride = segmenter.backbone.stride
-    cells = Cells((raster.height, raster.width), (seen[0] // stride, seen[1] // stride))
-    strips = segmenter.score_strips(read_tile, seen, mirror=options.mirror)
-    return masks_in_bands(strips, read_rows, cells, upsampling=options.upsampling)
+    grid = (input_size[0] // stride, input_size[1] // stride)
+    cells = CellGrid((raster.height, raster.width), grid)
+    strips = segmenter.score_strips(read_tile, input_size, mirror=options.mirror)
+    return mask_bands(strips, read_rows, cells, upsampling=options.upsampling)
 
 
-def viewed_part(raster: Raster, size: Size, rows: slice, columns: slice) -> NDArray[np.uint8]:
-    """Return a part of a GeoTIFF at the size at which the backbone sees it.
+def resized_window(raster: Raster, size: Size, rows: slice, columns: slice) -> NDArray[np.uint8]:
+    """Read a window of the resized GeoTIFF.
 
-    Equal to that part of the whole after :func:`segdistill.images.resize.resize_image`, but for
-    rounding: Pillow resizes rows or columns first, whichever costs less, and rounds between.
+    Equal to the same window after :func:`segdistill.images.resize.resize_image` of the whole image,
+    up to rounding: Pillow resizes rows or columns first, whichever is cheaper, and rounds in
+    between.
 
     Args:
-        raster: that is read.
-        size: of the whole as the backbone sees it.
-        rows: of the whole at that size.
-        columns: of the whole at that size.
+        raster: the GeoTIFF.
+        size: height and width of the resized GeoTIFF.
+        rows: rows of the window, in the resized GeoTIFF.
+        columns: columns of the window, in the resized GeoTIFF.
 
     Returns:
         Array of shape (rows, columns, 3).
@@ -173,13 +175,13 @@ def viewed_part(raster: Raster, size: Size, rows: slice, columns: slice) -> NDAr
     if size == (raster.height, raster.width):
         return raster.read(rows, columns)[0]
     down, across = raster.height / size[0], raster.width / size[1]
-    left, right = _reach(columns, across, raster.width)
+    left, right = _source_range(columns, across, raster.width)
     step = max(1, int(WINDOW_BYTES / (3 * (right - left) * down)))
     width = columns.stop - columns.start
     result = np.empty((rows.stop - rows.start, width, 3), np.uint8)
     for start in range(rows.start, rows.stop, step):
         part = slice(start, min(start + step, rows.stop))
-        top, bottom = _reach(part, down, raster.height)
+        top, bottom = _source_range(part, down, raster.height)
         window = raster.read(slice(top, bottom), slice(left, right))[0]
         box = (
             max(columns.start * across - left, 0.0),
@@ -194,33 +196,37 @@ def viewed_part(raster: Raster, size: Size, rows: slice, columns: slice) -> NDAr
     return result
 
 
-def _reach(part: slice, scale: float, length: int) -> tuple[int, int]:
-    """Return from where to where the bicubic filter looks, in pixels of the source."""
+def _source_range(part: slice, scale: float, length: int) -> tuple[int, int]:
+    """Return the range of source pixels that the bicubic filter reads."""
     support = 2 * max(scale, 1.0) + 2
     first = int(part.start * scale - support)
     return max(0, first), min(length, int(part.stop * scale + support) + 1)
 
 
-def _band_in_one_piece(
-    segmenter: Segmenter, raster: Raster, seen: Size, mask_path: Path, options: MaskOptions
+def _whole_band(
+    segmenter: Segmenter, raster: Raster, input_size: Size, mask_path: Path, options: MaskOptions
 ) -> Iterator[MaskBand]:
     height, width = raster.height, raster.width
     if options.crf:
         check_size(height, width, len(segmenter.classes))
     pixels, valid = raster.read_whole()
-    viewed = viewed_part(raster, seen, slice(0, seen[0]), slice(0, seen[1]))
-    scores = segmenter.scores_of_viewed([viewed], mirror=options.mirror)
+    whole = slice(0, input_size[0]), slice(0, input_size[1])
+    resized = resized_window(raster, input_size, *whole)
+    scores = segmenter.scores_of_viewed([resized], mirror=options.mirror)
     if options.scores:
         scores_path = mask_path.with_suffix(".scores.npy")
         write_scores(scores_path, scores, pixels, upsampling=options.upsampling)
-    mask = mask_of_scores(scores, pixels, options, valid)
+    mask = mask_from_scores(scores, pixels, options, valid)
     yield MaskBand(slice(0, height), mask, PixelRows(pixels, valid))
 
 
-def _hint(segmenter: Segmenter, raster: Raster, seen: Size, options: MaskOptions) -> None:
+def _warn_if_reduced(
+    segmenter: Segmenter, raster: Raster, input_size: Size, options: MaskOptions
+) -> None:
     chosen = options.resolution is not None or segmenter.settings.scale is not None
-    if not chosen and MUCH_SMALLER * min(seen) < min(raster.height, raster.width):
+    if not chosen and REDUCTION_TO_WARN * min(input_size) < min(raster.height, raster.width):
         logger.warning(
-            "%s: %d x %d pixels, seen as %d x %d; --resolution N, the shorter side, shows more",
-            *(raster.path, raster.width, raster.height, seen[1], seen[0]),
+            "%s: %d x %d pixels, reduced to %d x %d; set --resolution N, the shorter side, to keep"
+            " more detail",
+            *(raster.path, raster.width, raster.height, input_size[1], input_size[0]),
         )

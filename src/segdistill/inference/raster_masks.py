@@ -1,4 +1,4 @@
-"""Writing masks of GeoTIFFs as GeoTIFFs, row by row, and reading them again."""
+"""Reading and writing the masks of GeoTIFFs in blocks of rows."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -22,10 +22,10 @@ ROWS_AT_ONCE = 4 * BLOCK
 
 
 class RasterWriter:
-    """Writes an image from top to bottom, in whole rows of blocks.
+    """Writes a raster from top to bottom, in complete rows of blocks.
 
     Args:
-        dataset: of rasterio, open for writing.
+        dataset: rasterio dataset, open for writing.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -34,14 +34,14 @@ class RasterWriter:
         self._top = 0
 
     def add(self, rows: NDArray[np.uint8]) -> None:
-        """Write the rows that follow, shape (bands, rows, width)."""
+        """Write the next rows, shape (bands, rows, width)."""
         self._waiting.append(rows)
         height = sum(each.shape[1] for each in self._waiting)
         last = self._top + height == self.dataset.height
         if height < BLOCK and not last:
             return
         ready = np.concatenate(self._waiting, axis=1)
-        # A block that is written twice would leave a hole in a compressed file.
+        # Writing a block twice would waste space in a compressed file.
         whole = height if last else height // BLOCK * BLOCK
         bottom = self._top + whole
         window = ((self._top, bottom), (0, self.dataset.width))
@@ -54,20 +54,20 @@ class RasterWriter:
 def mask_writer(
     path: Path, raster: Raster, classes: Sequence[SegmentClass]
 ) -> Iterator[RasterWriter]:
-    """Open the mask of a GeoTIFF for writing: 8 bits, with a palette, 255 for 'no value'.
+    """Create the mask of a GeoTIFF: 8 bits, with a palette, 255 for nodata.
 
     Args:
-        path: where to.
-        raster: gives size and place on the Earth.
-        classes: give the palette.
+        path: output file.
+        raster: the GeoTIFF, for its size and georeferencing.
+        classes: classes that define the palette.
 
     Yields:
-        A writer of rows of shape (1, rows, width).
+        A writer for rows of shape (1, rows, width).
 
     Raises:
         UserError: the file cannot be written.
     """
-    with _created(path, raster, count=1, nodata=VOID, compress="deflate") as dataset:
+    with _create(path, raster, count=1, nodata=VOID, compress="deflate") as dataset:
         palette = {each.index: (*each.colour, 255) for each in classes}
         dataset.write_colormap(1, palette | {VOID: (0, 0, 0, 0)})
         yield RasterWriter(dataset)
@@ -75,20 +75,20 @@ def mask_writer(
 
 @contextlib.contextmanager
 def overlay_writer(path: Path, raster: Raster) -> Iterator[RasterWriter]:
-    """Open the overlay of a GeoTIFF for writing: red, green and blue, as JPEG inside.
+    """Create the overlay of a GeoTIFF: RGB with JPEG compression.
 
     Args:
-        path: where to.
-        raster: gives size and place on the Earth.
+        path: output file.
+        raster: the GeoTIFF, for its size and georeferencing.
 
     Yields:
-        A writer of rows of shape (3, rows, width).
+        A writer for rows of shape (3, rows, width).
 
     Raises:
         UserError: the file cannot be written.
     """
-    kind = {"count": 3, "compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": 90}
-    with _created(path, raster, **kind) as dataset:
+    profile = {"count": 3, "compress": "jpeg", "photometric": "ycbcr", "jpeg_quality": 90}
+    with _create(path, raster, **profile) as dataset:
         yield RasterWriter(dataset)
 
 
@@ -96,11 +96,11 @@ def count_mask_pixels(path: Path, classes: int) -> NDArray[np.int64]:
     """Count the pixels of each class in the mask of a GeoTIFF.
 
     Args:
-        path: of the mask.
-        classes: number of them; other values do not count.
+        path: the mask.
+        classes: number of classes; other values are ignored.
 
     Raises:
-        UnreadableImageError: it is damaged.
+        UnreadableImageError: the mask is damaged.
     """
     counts = np.zeros(classes, np.int64)
     with open_dataset(path) as dataset:
@@ -112,7 +112,7 @@ def count_mask_pixels(path: Path, classes: int) -> NDArray[np.int64]:
 
 
 @contextlib.contextmanager
-def _created(path: Path, raster: Raster, **kind: Any) -> Iterator[Any]:
+def _create(path: Path, raster: Raster, **profile: Any) -> Iterator[Any]:
     import rasterio  # noqa: PLC0415 - an extra, and heavy
     from rasterio.errors import RasterioError  # noqa: PLC0415
 
@@ -130,8 +130,8 @@ def _created(path: Path, raster: Raster, **kind: Any) -> Iterator[Any]:
                     blockxsize=BLOCK,
                     blockysize=BLOCK,
                     bigtiff="if_safer",
-                    **_place(raster),
-                    **kind,
+                    **_georeferencing(raster),
+                    **profile,
                 )
             with dataset:
                 yield dataset
@@ -140,15 +140,15 @@ def _created(path: Path, raster: Raster, **kind: Any) -> Iterator[Any]:
             raise UserError(f"{path}: cannot be written ({reason}); is the disk full?") from error
 
 
-def _place(raster: Raster) -> dict[str, Any]:
-    """Return what says where a raster lies, in the words of rasterio."""
+def _georeferencing(raster: Raster) -> dict[str, Any]:
+    """Return the georeferencing of a raster, as profile values for rasterio."""
     dataset = raster.dataset
     points, crs_of_points = dataset.gcps
-    place: dict[str, Any] = {}
+    profile: dict[str, Any] = {}
     if points:
-        place |= {"gcps": points, "crs": crs_of_points}
+        profile |= {"gcps": points, "crs": crs_of_points}
     elif dataset.crs is not None or not dataset.transform.is_identity:
-        place |= {"crs": dataset.crs, "transform": dataset.transform}
+        profile |= {"crs": dataset.crs, "transform": dataset.transform}
     if dataset.rpcs is not None:
-        place["rpcs"] = dataset.rpcs
-    return place
+        profile["rpcs"] = dataset.rpcs
+    return profile

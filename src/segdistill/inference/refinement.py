@@ -1,4 +1,4 @@
-"""Refining class scores by the image's own edges."""
+"""Refining masks with the fully connected CRF."""
 
 import numpy as np
 import torch
@@ -10,11 +10,11 @@ from segdistill.inference.crf import dense_crf
 from segdistill.objective.clusters import cluster_log_probabilities
 
 MAX_VALUES = 2**28
-"""Bound on pixels times classes: beyond it the CRF would take more than about 10 GB."""
+"""Maximum of pixels times classes; beyond it, the CRF needs more than about 10 GB."""
 
 
 def refined_mask(scores: torch.Tensor, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the best class of each pixel after the CRF.
+    """Return the most probable class of each pixel after the CRF.
 
     Args:
         scores: cosine similarities on a grid, shape (1, classes, h, w).
@@ -34,12 +34,12 @@ def refined_mask(scores: torch.Tensor, image: NDArray[np.uint8]) -> NDArray[np.u
 
 
 def check_size(height: int, width: int, classes: int) -> None:
-    """Refuse images for which the CRF would take more memory than machines have.
+    """Check that an image is not too large for the CRF.
 
     Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        classes: number of them.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
+        classes: number of classes.
 
     Raises:
         UserError: the image is too large.
@@ -56,23 +56,23 @@ def refine(log_probabilities: torch.Tensor, image: NDArray[np.uint8]) -> torch.T
 
     Args:
         log_probabilities: shape (1, classes, height, width).
-        image: shape (height, width, 3), brought to the probabilities' size if it differs.
+        image: shape (height, width, 3); resized to the probabilities if the sizes differ.
 
     Returns:
         Marginal probabilities in the shape of ``log_probabilities``.
 
     Raises:
-        ValueError: the shapes are not these.
+        ValueError: a shape is wrong.
 
     Example:
         >>> refine(torch.zeros(1, 2, 6, 8), np.zeros((3, 4, 3), np.uint8)).shape
         torch.Size([1, 2, 6, 8])
     """
     if image.ndim != 3:
-        raise ValueError(f"image {image.shape}: give an image of shape (height, width, 3)")
+        raise ValueError(f"image {image.shape}: must have shape (height, width, 3)")
     if log_probabilities.ndim != 4 or len(log_probabilities) != 1:
         raise ValueError(
-            f"scores {tuple(log_probabilities.shape)}: give scores of shape (1, classes, h, w)"
+            f"scores {tuple(log_probabilities.shape)}: must have shape (1, classes, height, width)"
         )
     height, width = log_probabilities.shape[2:]
     pixels = torch.from_numpy(resize_image(image, (height, width)))

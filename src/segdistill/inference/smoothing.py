@@ -1,8 +1,8 @@
-"""Steady labels over time: class scores of a video averaged along the motion of what it shows.
+"""Temporal smoothing: class scores of a video averaged over time with motion compensation.
 
-An exponential average of the scores on the grid, cell by cell. What was known of a cell comes from
-where it lay one frame before, found by block matching, and counts for less the worse the two match:
-what appears again is judged by its own frame alone, and so is a whole frame after a cut.
+Scores on the grid are averaged exponentially, cell by cell. The previous average of a cell is taken
+from its position in the previous frame, found by block matching, and its weight decreases with the
+matching error. Newly visible areas, and frames after a cut, therefore use only their own scores.
 """
 
 from typing import NamedTuple
@@ -12,29 +12,30 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-FINER = 4
-"""Matching looks at places this many times as fine as the cells, along per side."""
+SUBDIVISIONS = 4
+"""Number of blocks per cell side for motion estimation."""
 
-REACH = 8
-"""How far things may move from frame to frame, in those places."""
+MAX_SHIFT = 8
+"""Maximum motion between frames, in blocks."""
 
-STANDING_STILL = (0.3, 0.005)
-"""By this share, and by so much in 0..1, another place must match better for a cell to have moved
-there: noise alone makes some place match better by chance."""
+ZERO_SHIFT_MARGIN = (0.3, 0.005)
+"""Relative and absolute (0..1) margin by which a shift must match better than no motion; otherwise
+noise alone would produce motion."""
 
-TOLERANCE = 0.2
-"""Mean difference of colours, in 0..1, at which what was known counts for 1 / e of its weight."""
+DIFFERENCE_SCALE = 0.2
+"""Mean colour difference, in 0..1, at which the previous average has 1 / e of its weight."""
 
-CUT = 0.1
-"""Mean difference over a frame, after matching, from which on it belongs to another scene."""
+CUT_THRESHOLD = 0.1
+"""Mean colour difference of a frame, after motion compensation, that indicates a cut."""
 
 
 class Motion(NamedTuple):
-    """Where the cells of a frame lay one frame before.
+    """Motion of the cells of a frame relative to the previous one.
 
     Attributes:
-        shift: rows and columns to go from here to there, in places, shape (2, h, w).
-        difference: mean difference of colours between here and there, in 0..1, shape (h, w).
+        shift: row and column offsets to the position in the previous frame, in blocks, shape
+            (2, h, w).
+        difference: mean colour difference between the two positions, in 0..1, shape (h, w).
     """
 
     shift: torch.Tensor
@@ -42,11 +43,11 @@ class Motion(NamedTuple):
 
 
 class ScoreSmoother:
-    """Averages the class scores of frames in turn.
+    """Averages the class scores of consecutive frames.
 
     Args:
-        strength: weight of what was known, from 0 (none) to below 1; about ``1 / (1 - strength)``
-            frames count.
+        strength: weight of the previous average, from 0 to below 1; averages about
+            ``1 / (1 - strength)`` frames.
 
     Example:
         >>> smoother = ScoreSmoother(0.5)
@@ -58,82 +59,83 @@ class ScoreSmoother:
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
-        self._known: torch.Tensor | None = None
-        self._before: torch.Tensor | None = None
+        self._average: torch.Tensor | None = None
+        self._blocks: torch.Tensor | None = None
 
     def smoothed(self, scores: torch.Tensor, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Return the scores of the next frame, averaged with those of the frames before.
+        """Return the scores of the next frame, averaged with those of earlier frames.
 
         Args:
-            scores: on a grid, shape (1, classes, h, w).
-            image: that the grid covers, shape (height, width, 3).
+            scores: class scores on a grid, shape (1, classes, h, w).
+            image: image covered by the grid, shape (height, width, 3).
 
         Returns:
-            Tensor of the same shape. A frame of another size begins again.
+            Tensor of the same shape. A change of the grid size resets the average.
         """
         if self.strength <= 0:
             return scores
-        places = places_of(image, (scores.shape[2], scores.shape[3]))
-        known, before = self._known, self._before
-        if known is not None and before is not None and known.shape == scores.shape:
-            motion = find_motion(places, before)
-            if float(motion.difference.mean()) < CUT:
-                weight = self.strength * torch.exp(-motion.difference / TOLERANCE)
-                scores = torch.lerp(scores, moved(known, motion.shift), weight)
-        self._known, self._before = scores, places
+        blocks = block_colours(image, (scores.shape[2], scores.shape[3]))
+        average, previous = self._average, self._blocks
+        if average is not None and previous is not None and average.shape == scores.shape:
+            motion = find_motion(blocks, previous)
+            if float(motion.difference.mean()) < CUT_THRESHOLD:
+                weight = self.strength * torch.exp(-motion.difference / DIFFERENCE_SCALE)
+                scores = torch.lerp(scores, warp(average, motion.shift), weight)
+        self._average, self._blocks = scores, blocks
         return scores
 
-    def forget(self) -> None:
-        """Begin again with the next frame."""
-        self._known = self._before = None
+    def reset(self) -> None:
+        """Discard the average; the next frame starts a new one."""
+        self._average = self._blocks = None
 
 
-def places_of(image: NDArray[np.uint8], grid: tuple[int, int]) -> torch.Tensor:
-    """Return the mean colours of an image in places :data:`FINER` times as fine as cells.
+def block_colours(image: NDArray[np.uint8], grid: tuple[int, int]) -> torch.Tensor:
+    """Return the mean colours of blocks, :data:`SUBDIVISIONS` per cell side.
 
     Args:
         image: shape (height, width, 3).
         grid: height and width of the grid, in cells.
 
     Returns:
-        Tensor of shape (3, FINER * h, FINER * w), in 0..1.
+        Tensor of shape (3, SUBDIVISIONS * h, SUBDIVISIONS * w), in 0..1.
     """
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
-    return F.adaptive_avg_pool2d(pixels, (FINER * grid[0], FINER * grid[1]))
+    return F.adaptive_avg_pool2d(pixels, (SUBDIVISIONS * grid[0], SUBDIVISIONS * grid[1]))
 
 
-def find_motion(places: torch.Tensor, before: torch.Tensor) -> Motion:
-    """Find where each cell of a frame lay in the frame before.
+def find_motion(blocks: torch.Tensor, previous: torch.Tensor) -> Motion:
+    """Estimate the motion of each cell by exhaustive block matching.
 
-    Every shift within :data:`REACH` is tried, and blocks are compared by the mean absolute
-    difference of their colours.
+    All shifts up to :data:`MAX_SHIFT` are compared by mean absolute colour difference.
 
     Args:
-        places: colours of the frame, shape (3, FINER * h, FINER * w).
-        before: of the frame before, the same.
+        blocks: block colours of the frame, shape (3, SUBDIVISIONS * h, SUBDIVISIONS * w).
+        previous: block colours of the previous frame, same shape.
 
     Example:
-        >>> before = torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(0))
-        >>> motion = find_motion(before.roll((2, -3), dims=(1, 2)), before)
+        >>> previous = torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(0))
+        >>> motion = find_motion(previous.roll((2, -3), dims=(1, 2)), previous)
         >>> motion.shift[:, 4, 6].tolist()
         [-2.0, 3.0]
     """
-    height, width = places.shape[1:]
-    padded = F.pad(before[None], (REACH,) * 4, mode="replicate")[0]
-    best = torch.full((height // FINER, width // FINER), torch.inf)
+    height, width = blocks.shape[1:]
+    padded = F.pad(previous[None], (MAX_SHIFT,) * 4, mode="replicate")[0]
+    best = torch.full((height // SUBDIVISIONS, width // SUBDIVISIONS), torch.inf)
     ranked = best.clone()
     shift = torch.zeros(2, *best.shape)
-    for down in range(-REACH, REACH + 1):
-        for right in range(-REACH, REACH + 1):
-            rows = slice(REACH + down, REACH + down + height)
-            columns = slice(REACH + right, REACH + right + width)
-            apart = (places - padded[:, rows, columns]).abs().mean(dim=0)
-            # Around the middle of each cell.
-            cells = F.avg_pool2d(apart[None, None], FINER + 2, FINER, 1, count_include_pad=False)
+    for down in range(-MAX_SHIFT, MAX_SHIFT + 1):
+        for right in range(-MAX_SHIFT, MAX_SHIFT + 1):
+            rows = slice(MAX_SHIFT + down, MAX_SHIFT + down + height)
+            columns = slice(MAX_SHIFT + right, MAX_SHIFT + right + width)
+            difference = (blocks - padded[:, rows, columns]).abs().mean(dim=0)
+            # Each cell with a margin of one block.
+            cells = F.avg_pool2d(
+                difference[None, None], SUBDIVISIONS + 2, SUBDIVISIONS, 1, count_include_pad=False
+            )
             cost = cells[0, 0]
             rank = cost
             if down == right == 0:
-                rank = cost * (1 - STANDING_STILL[0]) - STANDING_STILL[1]
+                rank = cost * (1 - ZERO_SHIFT_MARGIN[0]) - ZERO_SHIFT_MARGIN[1]
             better = rank < ranked
             ranked = torch.where(better, rank, ranked)
             best = torch.where(better, cost, best)
@@ -141,18 +143,18 @@ def find_motion(places: torch.Tensor, before: torch.Tensor) -> Motion:
     return Motion(shift, best)
 
 
-def moved(scores: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Return scores brought to where the things lie now.
+def warp(scores: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Warp the scores of the previous frame to the current one, with bilinear interpolation.
 
     Args:
-        scores: of the frame before, shape (1, classes, h, w).
-        shift: from here to there, in places, shape (2, h, w).
+        scores: class scores of the previous frame, shape (1, classes, h, w).
+        shift: offsets to the position in the previous frame, in blocks, shape (2, h, w).
 
     Returns:
-        Tensor of the same shape, interpolated bilinearly.
+        Tensor of the same shape.
     """
     h, w = scores.shape[2:]
-    rows = (torch.arange(h)[:, None] + 0.5 + shift[0] / FINER) / h * 2 - 1
-    columns = (torch.arange(w) + 0.5 + shift[1] / FINER) / w * 2 - 1
-    where = torch.stack([columns, rows], dim=-1)[None]  # (1, h, w, 2), x before y
-    return F.grid_sample(scores, where, padding_mode="border", align_corners=False)
+    rows = (torch.arange(h)[:, None] + 0.5 + shift[0] / SUBDIVISIONS) / h * 2 - 1
+    columns = (torch.arange(w) + 0.5 + shift[1] / SUBDIVISIONS) / w * 2 - 1
+    grid = torch.stack([columns, rows], dim=-1)[None]  # (1, h, w, 2), x before y
+    return F.grid_sample(scores, grid, padding_mode="border", align_corners=False)

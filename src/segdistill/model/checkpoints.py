@@ -116,7 +116,7 @@ def convert_checkpoint(
     """
     if num_heads is not None and num_heads < 1:
         raise UserError(f"--num-heads {num_heads}: must be at least 1")
-    check_place(out, overwrite=overwrite)
+    check_conversion_folder(out, overwrite=overwrite)
     checkpoint = read_checkpoint(path)
     try:
         network = _network(checkpoint, num_heads, out / BACKBONE_FOLDER)
@@ -135,7 +135,7 @@ def convert_checkpoint(
     return ConvertedRun(segmenter, network.config.num_attention_heads, probe)
 
 
-def check_place(out: Path, *, overwrite: bool) -> None:
+def check_conversion_folder(out: Path, *, overwrite: bool) -> None:
     """Check that a conversion may write to a folder.
 
     Raises:

@@ -9,7 +9,7 @@ from segdistill.model.description import SegmentClass
 
 Classes = tuple[SegmentClass, ...]
 
-LONGEST_NAME = 80
+MAX_NAME_LENGTH = 80
 
 
 def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
@@ -31,8 +31,8 @@ def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
     _check_indices(classes, names)
     tidy = {index: " ".join(name.split()) or f"class {index}" for index, name in names.items()}
     for name in tidy.values():
-        if len(name) > LONGEST_NAME:
-            raise UserError(f"{name[:20]}...: a name may have up to {LONGEST_NAME} letters")
+        if len(name) > MAX_NAME_LENGTH:
+            raise UserError(f"{name[:20]}...: a name may have up to {MAX_NAME_LENGTH} letters")
     renamed = tuple(replace(each, name=tidy.get(each.index, each.name)) for each in classes)
     owners: dict[str, int] = {}
     for each in renamed:

@@ -20,12 +20,12 @@ from segdistill.model.files import (
     DESCRIPTION_FILE,
     LEVELS,
     classes_from,
-    code_maps_among,
+    code_maps_from,
     levels_from,
-    prototypes_among,
+    prototypes_from,
     read_description,
     read_tensors,
-    translate_misfits,
+    translate_mismatches,
     write_tensors,
 )
 from segdistill.model.levels import Levels
@@ -93,7 +93,7 @@ def read_class_sets(folder: Path) -> ClassSets:
         levels = levels_from(description, tensor, tensors)
         return ClassSet(classes_from(rows, centres), centres, tensor, levels)
 
-    with translate_misfits(folder):
+    with translate_mismatches(folder):
         former, undone, others = (
             tuple(class_set(each["classes"], each["centres"]) for each in description.get(name, []))
             for name in GROUPS
@@ -103,9 +103,9 @@ def read_class_sets(folder: Path) -> ClassSets:
             former=former,
             undone=undone,
             others=others,
-            prototypes=prototypes_among(tensors),
+            prototypes=prototypes_from(tensors),
             training=dict(description["training"]),
-            code_maps=code_maps_among(tensors),
+            code_maps=code_maps_from(tensors),
         )
 
 
@@ -128,7 +128,7 @@ def change_classes(folder: Path, sets: ClassSets, chosen: ClassSet) -> None:
     _write(folder, replace(sets, current=chosen, former=former, undone=(), others=others))
 
 
-def step_back(folder: Path, sets: ClassSets) -> None:
+def undo_change(folder: Path, sets: ClassSets) -> None:
     """Let a run folder use the classes again that were in use before.
 
     Args:
@@ -143,7 +143,7 @@ def step_back(folder: Path, sets: ClassSets) -> None:
     _write(folder, replace(sets, current=current, former=tuple(former), undone=undone))
 
 
-def step_on(folder: Path, sets: ClassSets) -> None:
+def redo_change(folder: Path, sets: ClassSets) -> None:
     """Let a run folder use the classes again that were undone last.
 
     Args:

@@ -102,7 +102,7 @@ def encoded_strips(
         blend = _Blend(rows.start // stride, rows.stop // stride, width // stride)
         if above is not None:
             yield slice(above.top, blend.top), above.codes(blend.top)
-            blend.go_on(above)
+            blend.continue_from(above)
         for start in range(0, len(tile_row), at_once):
             some = [columns for _, columns in tile_row[start : start + at_once]]
             parts = torch.cat([read(rows, columns) for columns in some])
@@ -130,7 +130,7 @@ class _Blend:
         self.total: torch.Tensor | None = None
         self.weights: torch.Tensor | None = None
 
-    def go_on(self, above: "_Blend") -> None:
+    def continue_from(self, above: "_Blend") -> None:
         """Take over what tiles above have added to rows of this one."""
         if above.total is not None and above.weights is not None:
             total, weights = self._sums(above.total)
@@ -142,7 +142,7 @@ class _Blend:
     def add(self, left: int, codes: torch.Tensor) -> None:
         """Add a tile, shape (batch, channels, rows, columns), from a column on."""
         total, weights = self._sums(codes)
-        window = fading_window(codes.shape[2], codes.shape[3]).to(codes.device)
+        window = blending_window(codes.shape[2], codes.shape[3]).to(codes.device)
         columns = slice(left, left + codes.shape[3])
         total[..., columns] += codes * window
         weights[..., columns] += window
@@ -195,7 +195,7 @@ def tiles_of(height: int, width: int, *, tile: int, multiple: int) -> Iterator[t
             )
 
 
-def fading_window(height: int, width: int) -> torch.Tensor:
+def blending_window(height: int, width: int) -> torch.Tensor:
     """Return weights that fall from the middle to the edges, above 0 everywhere.
 
     Returns:

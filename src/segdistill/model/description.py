@@ -54,7 +54,7 @@ def numbered_classes(count: int) -> tuple[SegmentClass, ...]:
     )
 
 
-def renamed_classes(
+def inherit_names(
     former: Sequence[SegmentClass], overlap: NDArray[np.float64]
 ) -> tuple[SegmentClass, ...]:
     """Return classes that replace others, with the names and colours of those they are much alike.
@@ -68,7 +68,7 @@ def renamed_classes(
             shape (former classes, new classes).
 
     Example:
-        >>> classes = renamed_classes(
+        >>> classes = inherit_names(
         ...     [SegmentClass(0, "sky", (9, 9, 255)), SegmentClass(1, "class 1", (0, 99, 0))],
         ...     np.array([[0.0, 0.1, 0.3], [0.4, 0.2, 0.0]]),
         ... )

@@ -168,7 +168,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
         ) from error
     tensors = read_tensors(folder)
     network = _load_backbone(expected, backbone, folder)
-    with translate_misfits(folder):
+    with translate_mismatches(folder):
         return _assemble(description, tensors, network)
 
 
@@ -187,7 +187,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @contextlib.contextmanager
-def translate_misfits(folder: Path) -> Iterator[None]:
+def translate_mismatches(folder: Path) -> Iterator[None]:
     """Reword what happens where the files of a model do not fit together.
 
     Raises:
@@ -205,24 +205,24 @@ def translate_misfits(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def prototypes_among(tensors: dict[str, torch.Tensor]) -> Prototypes | None:
+def prototypes_from(tensors: dict[str, torch.Tensor]) -> Prototypes | None:
     """Return the prototypes among the tensors of a model; older models have none.
 
     Raises:
         ValueError: they do not fit together.
     """
-    parts = _below(PROTOTYPES, tensors)
+    parts = _with_prefix(PROTOTYPES, tensors)
     return Prototypes(**parts) if parts else None
 
 
-def code_maps_among(tensors: dict[str, torch.Tensor]) -> CodeMaps | None:
+def code_maps_from(tensors: dict[str, torch.Tensor]) -> CodeMaps | None:
     """Return the code maps among the tensors of a model; older models have none.
 
     Raises:
         TypeError: a part is missing.
         ValueError: they do not fit together.
     """
-    parts = _below(CODE_MAPS, tensors)
+    parts = _with_prefix(CODE_MAPS, tensors)
     return CodeMaps.from_tensors(parts) if parts else None
 
 
@@ -300,11 +300,11 @@ def _assemble(
     preparation = FeaturePreparation(
         description["preparation"]["groups"], description["preparation"]["components"]
     )
-    preparation.load_state_dict(_below("preparation.", tensors))
+    preparation.load_state_dict(_with_prefix("preparation.", tensors))
     head = None
     if description["head"] is not None:
         head = SegmentationHead(**description["head"])
-        head.load_state_dict(_below("head.", tensors))
+        head.load_state_dict(_with_prefix("head.", tensors))
     # A run folder whose number of classes was changed holds several sets of centres.
     in_use = description.get("centres", CENTRES)
     centres = tensors[in_use]
@@ -324,9 +324,9 @@ def _assemble(
         head,
         centres,
         settings,
-        prototypes_among(tensors),
+        prototypes_from(tensors),
         levels_from(description, in_use, tensors),
-        code_maps_among(tensors),
+        code_maps_from(tensors),
     )
 
 
@@ -334,5 +334,5 @@ def _colour(red: float, green: float, blue: float) -> Colour:
     return int(red), int(green), int(blue)
 
 
-def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from segdistill.model.cell_colours import cell_colours, colour_noise, pixels_of
 from segdistill.model.dense import bands_of, enlarge_rows
 
-RADIUS = 4
+RADIUS = 3
 AVERAGING = 1
-NOISE = 1.0
-SHARPNESS = 5.0
-"""Chosen on labels of CamVid's training images and on the toy world, for small regions absorbed:
-together they raise mean IoU and the boundary F-score on both."""
+NOISE = 0.5
+SHARPNESS = 3.0
+"""Chosen on labels of CamVid's training images (two seeds) and on the toy world, where they raise
+the boundary F-score over unsharpened scores with a radius of 2, at about the same mean IoU."""
 
 
 def sharpened(scores: torch.Tensor, *, sharpness: float = SHARPNESS) -> torch.Tensor:

@@ -21,7 +21,7 @@ MAX_VALUES = 2**17
 """Bound on the pixels that are worked on at once; small enough for a processor's caches."""
 
 
-class Side(NamedTuple):
+class PixelAxis(NamedTuple):
     """How the pixels of per side lie in the gaps between the middles of cells.
 
     Gaps may differ by a pixel, and are worked on as if all were as wide as the widest.
@@ -37,7 +37,7 @@ class Side(NamedTuple):
     positions: torch.Tensor
 
     @classmethod
-    def of(cls, pixels: int, cells: int, gaps: slice | None = None) -> "Side":
+    def of(cls, pixels: int, cells: int, gaps: slice | None = None) -> "PixelAxis":
         """Return how pixels lie, all of them or, counted from 0, those of some gaps alone.
 
         Args:
@@ -119,8 +119,8 @@ def guided_mask(
         grid,
         possible_classes(scores[0]),
         image,
-        Side.of(image.shape[0], scores.shape[2]),
-        Side.of(image.shape[1], scores.shape[3]),
+        PixelAxis.of(image.shape[0], scores.shape[2]),
+        PixelAxis.of(image.shape[1], scores.shape[3]),
     )
 
 
@@ -128,8 +128,8 @@ def best_of_functions(
     grid: torch.Tensor,
     possible: torch.Tensor,
     image: NDArray[np.uint8],
-    rows: Side,
-    columns: Side,
+    rows: PixelAxis,
+    columns: PixelAxis,
 ) -> NDArray[np.uint8]:
     """Return the best class of each pixel, from the functions that hold in cells.
 

@@ -167,7 +167,7 @@ def write_shared(segmenter: SharedModel, folder: Path, repo_id: str, facts: Card
         facts: for the card.
     """
     segmenter.save(folder)
-    _forget_places(folder / DESCRIPTION_FILE)
+    _remove_local_paths(folder / DESCRIPTION_FILE)
     write_text_atomically(folder / CARD_FILE, model_card(segmenter, repo_id, facts))
 
 
@@ -196,7 +196,7 @@ def quiet_hub() -> Iterator[None]:
             hub.enable_progress_bars()
 
 
-def _forget_places(description: Path) -> None:
+def _remove_local_paths(description: Path) -> None:
     """Leave out where things lie on this machine: it helps nobody else."""
     content = json.loads(description.read_text(encoding="utf-8"))
     name = Path(content["backbone"]["name"])

@@ -9,12 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from segdistill.images.labels import VOID
 
-MIN_REGION = 0.0003
-"""Share of an image that a region needs by default to stay in its mask."""
+MIN_REGION = 0.00005
+"""Share of an image that a region needs by default to stay in its mask.
+
+Larger values cost boundary F-score: on CamVid's training images 0.00005 costs about 1.5 points,
+0.0003 about 2.5, since specks near an outline count as hits. They leave mean IoU as it is."""
 
 
 def min_pixels(share: float, height: int, width: int) -> int:
@@ -72,51 +76,83 @@ def absorbed(mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID) -> Ab
     """Absorb small regions, and count them; see :func:`absorb_small_regions`."""
     if smallest <= 1:
         return Absorbed(mask, 0, 0)
-    regions, class_of = _regions(mask)
-    areas = np.bincount(regions.ravel())
+    starts, regions, class_of, areas, borders = _runs(mask)
     if not ((areas < smallest) & (class_of != fixed)).any():
         return Absorbed(mask, 0, 0)
-    owner = _owners(regions, class_of, areas, smallest, fixed)
+    owner = _owners(borders, class_of, areas, smallest, fixed)
     changed = class_of[owner] != class_of
-    cleaned: NDArray[np.uint8] = class_of[owner][regions]
+    lengths = np.diff(starts, append=mask.size)
+    cleaned = np.repeat(class_of[owner][regions], lengths).reshape(mask.shape)
     return Absorbed(cleaned, int(changed.sum()), int(areas[changed].sum()))
 
 
-def _regions(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Return the number of each pixel's region, from 0, and the class of each region."""
-    regions = np.zeros(mask.shape, np.int32)
-    classes = []
-    count = 0
-    for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)):
-        present = mask == value
-        rows, columns = ndimage.find_objects(present.view(np.uint8))[0]
-        labels, found = ndimage.label(present[rows, columns])
-        part = regions[rows, columns]
-        part[labels > 0] = labels[labels > 0] + (count - 1)
-        classes.append(np.full(found, value, np.uint8))
-        count += found
-    return regions, np.concatenate(classes)
+class _Runs(NamedTuple):
+    """The runs of a mask: stretches of one class within a row, in reading order.
+
+    A mask has far fewer runs than pixels, so that its regions and borders are found in a fraction
+    of the time.
+
+    Attributes:
+        starts: pixel at which each run starts, counted in reading order, shape (runs,).
+        regions: region of each run, from 0, shape (runs,).
+        class_of: class of each region, shape (regions,).
+        areas: pixels of each region, shape (regions,).
+        borders: for each region the length of its border with each neighbour, in pixel edges.
+    """
+
+    starts: NDArray[np.int64]
+    regions: NDArray[np.int64]
+    class_of: NDArray[np.uint8]
+    areas: NDArray[np.int64]
+    borders: list[dict[int, int]]
 
 
-def _borders(regions: NDArray[np.int32], count: int) -> list[dict[int, int]]:
-    """Return, for each region, the length of its border with each neighbour, in pixel edges."""
-    pairs = []
-    for one, other in ((regions[1:], regions[:-1]), (regions[:, 1:], regions[:, :-1])):
-        differ = one != other
-        first, second = one[differ].astype(np.int64), other[differ].astype(np.int64)
-        pairs.append(np.minimum(first, second) * count + np.maximum(first, second))
-    codes, lengths = np.unique(np.concatenate(pairs), return_counts=True)
+def _runs(mask: NDArray[np.uint8]) -> _Runs:
+    height, width = mask.shape
+    flat = mask.ravel()
+    begins = np.ones(mask.shape, np.bool_)
+    np.not_equal(mask[:, 1:], mask[:, :-1], out=begins[:, 1:])
+    starts = np.flatnonzero(begins)
+    # Between two of these, both a row's run and the run below it stay the same.
+    breaks = np.flatnonzero((begins[:-1] | begins[1:]).ravel())
+    run_of = np.cumsum(begins) - 1
+    above, below = run_of[breaks], run_of[breaks + width]
+    lengths = np.diff(breaks, append=(height - 1) * width)
+    same = flat[starts[above]] == flat[starts[below]]
+    joined = coo_array(
+        (np.ones(int(same.sum()), np.bool_), (above[same], below[same])), (len(starts),) * 2
+    )
+    count, regions = connected_components(joined, directed=False)
+    regions = regions.astype(np.int64)
+    class_of = np.empty(count, np.uint8)
+    class_of[regions] = flat[starts]
+    areas = np.bincount(regions, np.diff(starts, append=flat.size), count).astype(np.int64)
+    left = np.flatnonzero(starts[1:] % width)  # runs with another to the right of them
+    first = np.concatenate([regions[above[~same]], regions[left]])
+    second = np.concatenate([regions[below[~same]], regions[left + 1]])
+    edges = np.concatenate([lengths[~same], np.ones(len(left), np.int64)])
+    return _Runs(starts, regions, class_of, areas, _borders(first, second, edges, count))
+
+
+def _borders(
+    first: NDArray[np.int64], second: NDArray[np.int64], edges: NDArray[np.int64], count: int
+) -> list[dict[int, int]]:
+    """Add up the lengths of borders between regions."""
+    pairs, index = np.unique(
+        np.minimum(first, second) * count + np.maximum(first, second), return_inverse=True
+    )
+    lengths = np.bincount(index, edges, len(pairs)).astype(np.int64)
     borders: list[dict[int, int]] = [{} for _ in range(count)]
-    for first, second, length in zip(
-        (codes // count).tolist(), (codes % count).tolist(), lengths.tolist(), strict=True
+    for one, other, length in zip(
+        (pairs // count).tolist(), (pairs % count).tolist(), lengths.tolist(), strict=True
     ):
-        borders[first][second] = length
-        borders[second][first] = length
+        borders[one][other] = length
+        borders[other][one] = length
     return borders
 
 
 def _owners(
-    regions: NDArray[np.int32],
+    borders: list[dict[int, int]],
     class_of: NDArray[np.uint8],
     areas: NDArray[np.int64],
     smallest: int,
@@ -124,7 +160,6 @@ def _owners(
 ) -> NDArray[np.int64]:
     """Return the region that each region ends up in, shape (regions,)."""
     count = len(areas)
-    borders = _borders(regions, count)
     area = areas.tolist()
     owner = list(range(count))
     queue = [(size, region) for region, size in enumerate(area) if size < smallest]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segdistill.model.best_class import mask_of
+from segdistill.model.bilinear_mask import bilinear_mask
 from segdistill.model.dense import enlarged_bands
 from segdistill.model.guided_filter import guided_bands, sharpened
 from segdistill.model.guided_mask import guided_mask
@@ -49,7 +49,7 @@ def upsampled_mask(
     _check_shapes(scores, image)
     if upsampling == "guided":
         return guided_mask(sharpened(scores), image)
-    return mask_of(scores, (image.shape[0], image.shape[1]))
+    return bilinear_mask(scores, (image.shape[0], image.shape[1]))
 
 
 def cleaned_mask(

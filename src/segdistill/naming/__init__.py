@@ -1,1 +1,1 @@
-"""Proposing names for classes with a network that knows images and words."""
+"""Name suggestions for classes from a vision-language model."""

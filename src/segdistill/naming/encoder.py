@@ -1,4 +1,4 @@
-"""A network that embeds pictures and words alike: CLIP or SigLIP, from the hub or a folder."""
+"""Image and text encoders: CLIP or SigLIP, from the hub or a folder."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from segdistill.backbones.huggingface import (
 )
 from segdistill.devices import Compute, choose_compute
 from segdistill.errors import UserError
-from segdistill.naming.preparation import PicturePreparation, read_preparation
+from segdistill.naming.preprocessing import ImagePreprocessing, read_preprocessing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 MODEL_CLASSES = {"clip": "CLIPModel", "siglip": "SiglipModel"}
-"""transformers' class for each model_type of config.json."""
+"""The transformers class of each model_type in config.json."""
 
 TOKENIZER_FILES = (
     "processor_config.json",
@@ -39,29 +39,29 @@ TOKENIZER_FILES = (
     "merges.txt",
     "spiece.model",
 )
-PICTURES_AT_ONCE = 16
-SENTENCES_AT_ONCE = 256
+IMAGE_BATCH = 16
+TEXT_BATCH = 256
 
-# The places of tokens are counted, not learned, and old copies hold or lack them.
+# Position ids are not learned, and only some checkpoints contain them.
 UNUSED_WEIGHTS = ("position_ids",)
 
 
 class Encoder(Protocol):
-    """What embeds pictures and sentences in one space.
+    """Embeds images and texts in one space.
 
     Attributes:
-        scale: by which cosines are multiplied before a softmax.
+        scale: factor of cosine similarities before the softmax.
     """
 
     @property
     def scale(self) -> float:
         """See the class."""
 
-    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Return unit vectors, shape (pictures, channels), of pictures (height, width, 3)."""
+    def embed_images(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Return unit vectors, shape (images, channels), of images (height, width, 3)."""
 
-    def embed_sentences(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Return unit vectors, shape (sentences, channels)."""
+    def embed_texts(self, sentences: Sequence[str]) -> torch.Tensor:
+        """Return unit vectors, shape (texts, channels)."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class NetworkEncoder:
     """CLIP or SigLIP on its device; an :class:`Encoder`.
 
     Attributes:
-        source: hub id or full path of the folder it was loaded from.
+        source: hub id or full path of the folder.
         model_type: ``clip`` or ``siglip``.
-        network: of transformers.
-        tokenizer: of transformers.
-        preparation: how the network wants its pictures.
-        longest: tokens of a sentence, at most.
+        network: the transformers model.
+        tokenizer: the transformers tokenizer.
+        preprocessing: image preprocessing.
+        max_tokens: maximum number of tokens in a text.
         compute: device and precision.
     """
 
@@ -82,31 +82,31 @@ class NetworkEncoder:
     model_type: str
     network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    preparation: PicturePreparation
-    longest: int
+    preprocessing: ImagePreprocessing
+    max_tokens: int
     compute: Compute
 
     @property
     def scale(self) -> float:
-        """By which cosines are multiplied before a softmax."""
+        """Factor of cosine similarities before the softmax."""
         network: Any = self.network
         return float(network.logit_scale.exp())
 
-    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Return unit vectors, shape (pictures, channels), of pictures (height, width, 3)."""
+    def embed_images(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Return unit vectors, shape (images, channels), of images (height, width, 3)."""
         network: Any = self.network
 
         def embed(part: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-            prepared = torch.stack([self.preparation.prepare(each) for each in part])
+            prepared = torch.stack([self.preprocessing.preprocess(each) for each in part])
             return _pooled(network.get_image_features(pixel_values=prepared.to(self._device)))
 
-        return self._in_parts(embed, pictures, PICTURES_AT_ONCE)
+        return self._in_batches(embed, pictures, IMAGE_BATCH)
 
-    def embed_sentences(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Return unit vectors, shape (sentences, channels)."""
+    def embed_texts(self, sentences: Sequence[str]) -> torch.Tensor:
+        """Return unit vectors, shape (texts, channels)."""
         network: Any = self.network
         tokenizer: Any = self.tokenizer
-        # SigLIP was trained on sentences filled up to one length, without a mask.
+        # SigLIP was trained on texts padded to a fixed length, without an attention mask.
         is_clip = self.model_type == "clip"
 
         def embed(part: Sequence[str]) -> torch.Tensor:
@@ -114,20 +114,20 @@ class NetworkEncoder:
                 list(part),
                 padding=True if is_clip else "max_length",
                 truncation=True,
-                max_length=self.longest,
+                max_length=self.max_tokens,
                 return_tensors="pt",
             )
             wanted = ("input_ids", "attention_mask") if is_clip else ("input_ids",)
             given = {name: tokens[name].to(self._device) for name in wanted}
             return _pooled(network.get_text_features(**given))
 
-        return self._in_parts(embed, sentences, SENTENCES_AT_ONCE)
+        return self._in_batches(embed, sentences, TEXT_BATCH)
 
     @property
     def _device(self) -> torch.device:
         return self.compute.device
 
-    def _in_parts(
+    def _in_batches(
         self, embed: Callable[[Any], torch.Tensor], items: Sequence[Any], size: int
     ) -> torch.Tensor:
         with torch.inference_mode(), self.compute.autocast():
@@ -136,32 +136,32 @@ class NetworkEncoder:
 
 
 def load_encoder(model: str = DEFAULT_MODEL, *, compute: Compute | None = None) -> NetworkEncoder:
-    """Load a CLIP-type network from the Hugging Face hub or from a local folder.
+    """Load CLIP or SigLIP from the Hugging Face hub or from a local folder.
 
-    Only safetensors are read: nothing is unpickled, and no code of others is run.
+    Only safetensors are read: nothing is unpickled, and no remote code is run.
 
     Args:
         model: a hub id, or a folder in the hub's layout.
-        compute: where; by default the fastest device, in float32.
+        compute: device and precision; by default the fastest device, in float32.
 
     Raises:
-        UserError: the network cannot be had, or is none that is supported.
+        UserError: the model cannot be loaded, or is not supported.
     """
     source = _source(model)
     folder = Path(source) if Path(source).is_dir() else _download(source)
     if not (folder / "config.json").is_file():
         raise UserError(
-            f"--model {model}: no config.json; the hub's layout has config.json,"
-            " model.safetensors and the tokenizer's files"
+            f"--model {model}: config.json not found; the folder needs config.json,"
+            " model.safetensors and the tokenizer files"
         )
     config = read_json(folder / "config.json")
     model_type = str(config.get("model_type"))
     if model_type not in MODEL_CLASSES:
         raise UserError(
-            f"--model {model}: config.json states model_type {model_type!r};"
-            f" supported are {', '.join(MODEL_CLASSES)}"
+            f"--model {model}: unsupported model_type {model_type!r} in config.json;"
+            f" supported types are {', '.join(MODEL_CLASSES)}"
         )
-    preparation = read_preparation(folder, config)
+    preprocessing = read_preprocessing(folder, config)
     tokenizer = _load_tokenizer(folder, source)
     network: Any = _load_network(folder, source, MODEL_CLASSES[model_type])
     compute = compute or choose_compute(precision="32-true")
@@ -170,24 +170,24 @@ def load_encoder(model: str = DEFAULT_MODEL, *, compute: Compute | None = None) 
         model_type=model_type,
         network=network.eval().requires_grad_(requires_grad=False).to(compute.device),
         tokenizer=tokenizer,
-        preparation=preparation,
-        longest=int(network.config.text_config.max_position_embeddings),
+        preprocessing=preprocessing,
+        max_tokens=int(network.config.text_config.max_position_embeddings),
         compute=compute,
     )
 
 
 def check_model_name(model: str) -> None:
-    """Check that a name may be a hub id or is a folder, before anything is loaded.
+    """Check that a model name is a hub id or a folder, before anything is loaded.
 
     Raises:
-        UserError: it is neither.
+        UserError: the name is neither.
 
     Example:
         >>> check_model_name("clip")
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: --model clip: neither a hub id, such as \
-openai/clip-vit-base-patch32, nor a local folder
+        segdistill.errors.UserError: --model clip: not a local folder or a hub id such as \
+openai/clip-vit-base-patch32
     """
     _source(model)
 
@@ -198,34 +198,32 @@ def _source(model: str) -> str:
         return str(path.resolve())
     if path.is_file():
         raise UserError(
-            f"--model {model}: a file; give the folder in which config.json and model.safetensors"
-            " lie"
+            f"--model {model}: is a file; pass the folder with config.json and model.safetensors"
         )
     if model.startswith((".", "/", "~")):
         raise UserError(f"--model {model}: no such folder")
     if model.count("/") != 1:
-        raise UserError(
-            f"--model {model}: neither a hub id, such as {DEFAULT_MODEL}, nor a local folder"
-        )
+        raise UserError(f"--model {model}: not a local folder or a hub id such as {DEFAULT_MODEL}")
     return model
 
 
 def _download(hub_id: str) -> Path:
-    """Return a folder with the hub's files, from the cache where the hub cannot be reached."""
+    """Download the files of a model, or take them from the cache if the hub is unreachable."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=[*HUB_FILES, *TOKENIZER_FILES]))
     except Exception as error:
-        # The hub's errors are those of its HTTP library, which has changed twice.
+        # The hub raises the errors of its HTTP library, which differs between versions.
         raise UserError(_hub_message(hub_id, error)) from error
 
 
 def _hub_message(hub_id: str, error: Exception) -> str:
     return (
-        f"--model {hub_id}: no network from the Hugging Face hub: {hub_reason(hub_id, error)}.\n"
-        f"Ways on: where there is a connection, `hf download {hub_id} --local-dir FOLDER`, then"
-        " --model FOLDER here; or names by hand, `segdistill name RUN 3=road`."
+        f"--model {hub_id}: cannot be downloaded from the Hugging Face hub:"
+        f" {hub_reason(hub_id, error)}.\n"
+        f"Run `hf download {hub_id} --local-dir FOLDER` on a machine with access and pass --model"
+        " FOLDER, or name classes by hand: `segdistill name RUN 3=road`."
     )
 
 
@@ -239,10 +237,10 @@ def _load_tokenizer(folder: Path, source: str) -> "PreTrainedTokenizerBase":
                 str(folder), trust_remote_code=False
             )
     except Exception as error:
-        # Errors here are of many classes, and which ones depends on the versions installed.
+        # The error types depend on the installed versions.
         raise UserError(
-            f"--model {source}: the tokenizer cannot be read: {first_line(error)}; the hub's"
-            " layout has tokenizer.json, or vocab.json and merges.txt"
+            f"--model {source}: the tokenizer cannot be read: {first_line(error)}; it needs"
+            " tokenizer.json, or vocab.json and merges.txt"
         ) from error
 
 
@@ -251,43 +249,45 @@ def _load_network(folder: Path, source: str, class_name: str) -> "PreTrainedMode
 
     if str(folder) == source and not has_weights(folder):
         raise UserError(_no_weights(folder, class_name))
-    # Without a copy of the weights, transformers finds the hub's own conversion to safetensors.
+    # If there are no safetensors, transformers fetches the hub's automatic conversion.
     weights = str(folder) if has_weights(folder) else source
     try:
         with quiet_transformers():
-            network, account = getattr(transformers, class_name).from_pretrained(
+            network, loading_info = getattr(transformers, class_name).from_pretrained(
                 weights, dtype=torch.float32, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:
-        # As for the tokenizer.
+        # The error types depend on the installed versions.
         if weights == str(folder):
             raise UserError(
                 f"--model {source}: the weights cannot be read: {first_line(error)}"
             ) from error
         raise UserError(_hub_message(source, error)) from error
     missing = sorted(
-        key for key in account["missing_keys"] if not any(each in key for each in UNUSED_WEIGHTS)
+        key
+        for key in loading_info["missing_keys"]
+        if not any(each in key for each in UNUSED_WEIGHTS)
     )
     if missing:
         raise UserError(
-            f"--model {source}: {len(missing)} weights are missing, {missing[0]} first;"
-            f" {class_name} needs them all"
+            f"--model {source}: {len(missing)} weights of {class_name} are missing, such as"
+            f" {missing[0]}"
         )
     return network  # type: ignore[no-any-return]
 
 
 def _no_weights(folder: Path, class_name: str) -> str:
     if not (folder / "pytorch_model.bin").is_file():
-        return f"--model {folder}: no weights; model.safetensors is missing"
+        return f"--model {folder}: model.safetensors not found"
     return (
-        f"--model {folder}: holds pytorch_model.bin, but only model.safetensors is read, because a"
-        " .bin file can run code. Convert it once, if you trust it:\n"
+        f"--model {folder}: pytorch_model.bin is not read, because .bin files can run code. If you"
+        " trust it, convert it to model.safetensors:\n"
         f'python -c "from transformers import {class_name} as M;'
         f" M.from_pretrained(r'{folder}').save_pretrained(r'{folder}')\""
     )
 
 
 def _pooled(answer: Any) -> torch.Tensor:
-    # Versions of transformers differ in whether the embedding comes alone.
+    # Some versions of transformers return the embedding itself.
     pooled: torch.Tensor = answer if isinstance(answer, torch.Tensor) else answer.pooler_output
     return pooled

@@ -1,4 +1,4 @@
-"""From embeddings of pictures and of words to which word a class is likely to be called."""
+"""Probabilities of words for classes, from image and text embeddings."""
 
 from collections.abc import Collection
 
@@ -10,10 +10,10 @@ from scipy.optimize import linear_sum_assignment
 
 
 def mean_direction(embeddings: torch.Tensor) -> torch.Tensor:
-    """Return the direction of the mean of directions.
+    """Normalise vectors, average them, and normalise the mean.
 
     Args:
-        embeddings: of any length but zero, shape (..., count, channels).
+        embeddings: non-zero vectors, shape (..., count, channels).
 
     Returns:
         Unit vectors of shape (..., channels).
@@ -28,17 +28,17 @@ def mean_direction(embeddings: torch.Tensor) -> torch.Tensor:
 def word_probabilities(
     classes: torch.Tensor, words: torch.Tensor, scale: float
 ) -> NDArray[np.float64]:
-    """Return the probability of each word for each class, if one of the words is right.
+    """Return the probability of each word for each class.
 
-    CLIP's softmax over scaled cosines (Radford et al., ICML 2021, section 3.1.2).
+    Softmax over scaled cosine similarities, as in CLIP (Radford et al., ICML 2021, section 3.1.2).
 
     Args:
         classes: unit vectors of shape (classes, channels).
         words: unit vectors of shape (words, channels).
-        scale: by which the network was trained to multiply cosines.
+        scale: trained factor of the cosine similarities.
 
     Returns:
-        Array of shape (classes, words), rows summing to 1.
+        Array of shape (classes, words); rows sum to 1.
 
     Example:
         >>> eye = torch.eye(2)
@@ -56,13 +56,13 @@ def best_words(
     """Choose a word for each class.
 
     Args:
-        probabilities: of words, shape (classes, words); rows of NaN get no word.
-        unique: give no word twice: the choice whose joint probability is largest. Some classes
-            go without where there are fewer words.
-        taken: words that ``unique`` does not give at all.
+        probabilities: word probabilities, shape (classes, words); rows of NaN get no word.
+        unique: use each word at most once, maximising the joint probability. Some classes get no
+            word if there are too few.
+        taken: indices of words that ``unique`` must not use.
 
     Returns:
-        For each class the index of a word, or ``None``.
+        Index of the word of each class, or ``None``.
 
     Example:
         >>> likely = np.array([[0.8, 0.2], [0.9, 0.1]])

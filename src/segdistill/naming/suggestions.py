@@ -1,4 +1,4 @@
-"""Proposing names for the classes of a model out of given words."""
+"""Suggest names for the classes of a model from a list of words."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 
 from segdistill.inference.samples import Sample, class_pixels
 from segdistill.model.description import SegmentClass
+from segdistill.naming.crops import class_crop
 from segdistill.naming.encoder import Encoder
-from segdistill.naming.pictures import class_picture
 from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
 from segdistill.naming.words import prompts
 from segdistill.report.examples import choose_examples
 
-PICTURES = 8
-"""Pictures of a class that are shown to the network, from different images if possible."""
+CROPS_PER_CLASS = 8
+"""Crops embedded per class, from different images if possible."""
 
 
 @dataclass(frozen=True)
 class NameSuggestion:
-    """What a class may be called.
+    """Name suggestion for a class.
 
     Attributes:
-        index: of the class.
-        name: that it has now.
-        is_named: whether somebody has named it.
-        proposed: the word chosen for it; ``None`` where it does not occur in the images, or where
-            the words did not suffice.
-        words: the most probable words with their probabilities among all words, best first.
+        index: index of the class.
+        name: current name.
+        is_named: whether the user named the class.
+        proposed: suggested word; ``None`` if the class does not occur in the images, or there are
+            too few words.
+        words: most probable words with their probabilities among all words, best first.
     """
 
     index: int
@@ -49,28 +49,28 @@ def suggest(
     unique: bool = False,
     keep_named: bool = True,
 ) -> list[NameSuggestion]:
-    """Propose names for classes.
+    """Suggest names for classes.
 
-    A class is where the mean of its pictures' embeddings points, a word where that of its
-    sentences' does; both are compared by :func:`word_probabilities`.
+    A class is the mean embedding of its crops, and a word is the mean embedding of its prompts; see
+    :func:`word_probabilities`.
 
     Args:
-        encoder: embeds pictures and sentences.
+        encoder: embeds images and texts.
         samples: images with their masks.
-        classes: of the model.
-        words: to choose from.
-        top: words to name for each class.
-        unique: propose no word twice.
-        keep_named: with ``unique``, leave the names that somebody has given where they are, and
-            propose them for no other class.
+        classes: classes of the model.
+        words: words to choose from.
+        top: number of words returned for each class.
+        unique: suggest each word at most once.
+        keep_named: with ``unique``, skip classes that the user named, and do not suggest their
+            names for other classes.
     """
     of_words = word_directions(encoder, words)
     pixels = class_pixels([sample.mask for sample in samples], len(classes))
     probabilities = np.full((len(classes), len(words)), np.nan)
     for each in classes:
-        pictures = pictures_of(each.index, samples, pixels)
+        pictures = class_crops(each.index, samples, pixels)
         if pictures:
-            direction = mean_direction(encoder.embed_pictures(pictures))
+            direction = mean_direction(encoder.embed_images(pictures))
             probabilities[each.index] = word_probabilities(
                 direction[None], of_words, encoder.scale
             )[0]
@@ -89,39 +89,39 @@ def suggest(
 
 
 def word_directions(encoder: Encoder, words: Sequence[str]) -> torch.Tensor:
-    """Return where the sentences for each word point on average, shape (words, channels)."""
+    """Return the mean embedding of the prompts of each word, shape (words, channels)."""
     sentences = [sentence for word in words for sentence in prompts(word)]
-    embedded = encoder.embed_sentences(sentences)
+    embedded = encoder.embed_texts(sentences)
     # (words * templates, channels) -> (words, templates, channels)
     return mean_direction(embedded.reshape(len(words), -1, embedded.shape[1]))
 
 
-def pictures_of(
+def class_crops(
     index: int, samples: Sequence[Sample], pixels: NDArray[np.int64]
 ) -> list[NDArray[np.uint8]]:
-    """Return pictures that show a class well.
+    """Return crops that show a class.
 
     Args:
-        index: of the class.
+        index: index of the class.
         samples: images with their masks.
-        pixels: of each class in each sample, shape (samples, classes).
+        pixels: number of pixels of each class in each sample, shape (samples, classes).
     """
     masks = [sample.mask for sample in samples]
-    windows = choose_examples(masks, pixels, index, count=PICTURES)
-    return [class_picture(samples[window.sample], window, index) for window in windows]
+    windows = choose_examples(masks, pixels, index, count=CROPS_PER_CLASS)
+    return [class_crop(samples[window.sample], window, index) for window in windows]
 
 
 def names_to_give(
     suggestions: Sequence[NameSuggestion], *, overwrite: bool = False
 ) -> dict[int, str]:
-    """Return new names by class index, no two alike.
+    """Return unique new names by class index.
 
-    Where a word is proposed for several classes, the one that it fits best bears it, the others
-    bear it with a number.
+    If a word is suggested for several classes, the most probable one gets the word, and the others
+    get it with a number.
 
     Args:
-        suggestions: one for each class.
-        overwrite: also rename classes that somebody has named.
+        suggestions: one suggestion for each class.
+        overwrite: also rename classes that the user named.
 
     Example:
         >>> def suggestion(index, word, probability, name=""):
@@ -149,11 +149,11 @@ def names_to_give(
 def shared_words(
     names: Mapping[int, str], suggestions: Sequence[NameSuggestion]
 ) -> dict[str, list[int]]:
-    """Return the words that were given to several classes, with those classes.
+    """Return the words that several classes share, with the indices of these classes.
 
     Args:
-        names: of :func:`names_to_give`.
-        suggestions: from which they were made.
+        names: output of :func:`names_to_give`.
+        suggestions: the suggestions passed to it.
     """
     owners: dict[str, list[int]] = {}
     for each in suggestions:

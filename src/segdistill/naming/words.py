@@ -1,10 +1,10 @@
-"""The words among which names are looked for, and the sentences that a network is shown."""
+"""Candidate words for class names, and their prompts."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from segdistill.errors import UserError
-from segdistill.model.class_edits import LONGEST_NAME
+from segdistill.model.class_edits import MAX_NAME_LENGTH
 
 TEMPLATES = (
     "a photo of {}",
@@ -13,51 +13,51 @@ TEMPLATES = (
     "a cropped photo of the {}",
     "{} in the background of a photo",
 )
-"""Sentences for a word; their embeddings are averaged, as CLIP's authors do."""
+"""Prompt templates; the embeddings of a word's prompts are averaged, as in CLIP."""
 
 
 def read_words(path: Path) -> tuple[str, ...]:
-    """Read words, one a line; what follows ``#`` is a comment.
+    """Read words from a file, one per line; ``#`` starts a comment.
 
     Raises:
-        UserError: the file is missing, no text, or holds no word; or a word is too long for a name.
+        UserError: the file is missing, not text, or empty; or a word is too long for a name.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise UserError(
-            f"{path}: {error.strerror or error}; give a text file with a word a line"
+            f"{path}: {error.strerror or error}; pass a text file with one word per line"
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not text in UTF-8; save it as such") from error
-    words = tidy_words(line.partition("#")[0] for line in lines)
+        raise UserError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
+    words = clean_words(line.partition("#")[0] for line in lines)
     if not words:
-        raise UserError(f"{path}: holds no word; write one a line")
+        raise UserError(f"{path}: contains no words; write one word per line")
     return words
 
 
-def tidy_words(words: Iterable[str]) -> tuple[str, ...]:
-    """Return words without needless blanks, each once; capitals do not make another word.
+def clean_words(words: Iterable[str]) -> tuple[str, ...]:
+    """Return words with whitespace normalised and duplicates removed, ignoring case.
 
     Raises:
         UserError: a word is too long for a name.
 
     Example:
-        >>> tidy_words(["road ", "", "traffic  light", "Road"])
+        >>> clean_words(["road ", "", "traffic  light", "Road"])
         ('road', 'traffic light')
     """
     found: dict[str, str] = {}
     for word in words:
         tidy = " ".join(word.split())
-        if len(tidy) > LONGEST_NAME:
-            raise UserError(f"{tidy[:20]}...: a name may have up to {LONGEST_NAME} letters")
+        if len(tidy) > MAX_NAME_LENGTH:
+            raise UserError(f"{tidy[:20]}...: names may have at most {MAX_NAME_LENGTH} characters")
         if tidy:
             found.setdefault(tidy.casefold(), tidy)
     return tuple(found.values())
 
 
 def prompts(word: str) -> list[str]:
-    """Return the sentences for a word, in lower case, as the networks were trained.
+    """Return the prompts of a word in lower case, as in training.
 
     Example:
         >>> prompts("Road")[0]

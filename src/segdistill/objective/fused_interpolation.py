@@ -36,7 +36,7 @@ def interpolate_cells(
         2.0
     """
     if values.device.type == "mps":  # which has no embedding_bag before torch 2.10
-        return torch.einsum("bpnc,bpn->bpc", around(values, nearest), weights)
+        return torch.einsum("bpnc,bpn->bpc", gather_cells(values, nearest), weights)
     weighed = F.embedding_bag(
         _rows(nearest, values.shape[1]).flatten(0, 1),  # (b, locations, 4) -> (b * locations, 4)
         values.flatten(0, 1),  # (b, cells, c) -> (b * cells, c)
@@ -46,7 +46,7 @@ def interpolate_cells(
     return weighed.view(*nearest.shape[:2], -1)
 
 
-def around(values: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
+def gather_cells(values: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
     """Lay out what is known at cells place by place, shape (batch, locations, 4, channels)."""
     return values.flatten(0, 1)[_rows(nearest, values.shape[1])]
 
@@ -117,7 +117,9 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
         by_weight = cells.new_zeros(positive.shape[2], cells.shape[2])
         by_bias = cells.new_zeros(positive.shape[2])
         for images in portions(cells):
-            slope = _spread(upstream[images], nearest[images], weights[images], cells.shape[1])
+            slope = _scatter_to_cells(
+                upstream[images], nearest[images], weights[images], cells.shape[1]
+            )
             slope.mul_(positive[images])  # (images, cells, hidden channels)
             rows = slope.flatten(0, 1)
             by_weight.addmm_(rows.mT, _masked(cells, kept, images).flatten(0, 1))
@@ -137,7 +139,7 @@ def _masked(cells: torch.Tensor, kept: torch.Tensor | None, images: slice) -> to
     return cells[images] if kept is None else cells[images] * kept[images]
 
 
-def _spread(
+def _scatter_to_cells(
     values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor, cells: int
 ) -> torch.Tensor:
     """Bring values at locations, (batch, locations, channels), back to cells: the transpose."""

@@ -41,16 +41,18 @@ def cluster_vectors(
         >>> (vectors @ best.mT).argmax(dim=1).unique().tolist()
         [0, 1]
     """
-    starts = spread_starts(vectors, clusters, restarts, seed=seed)
+    starts = kmeans_plus_plus(vectors, clusters, restarts, seed=seed)
     if start is not None:
         starts = torch.cat([start[None], starts])
-    centres, fits = improve(vectors, starts)
+    centres, fits = refine_centres(vectors, starts)
     order = fits.argsort(descending=True, stable=True)
     falls = -fits[order].diff(prepend=fits.new_tensor([torch.inf]))
     return centres[order[falls > SAME_FIT * fits.max()]]
 
 
-def spread_starts(vectors: torch.Tensor, clusters: int, starts: int, *, seed: int) -> torch.Tensor:
+def kmeans_plus_plus(
+    vectors: torch.Tensor, clusters: int, starts: int, *, seed: int
+) -> torch.Tensor:
     """Draw starts far apart: greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
     A vector is drawn as a centre with a chance that grows with its length and with how far, by
@@ -83,7 +85,7 @@ def spread_starts(vectors: torch.Tensor, clusters: int, starts: int, *, seed: in
     return directions[torch.stack(chosen, dim=1)]
 
 
-def improve(
+def refine_centres(
     vectors: torch.Tensor, centres: torch.Tensor, *, iterations: int = ITERATIONS
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Move centres until no vector changes its cluster, for several starts at once.

@@ -27,6 +27,7 @@ from segdistill.report.data_uri import css_colour, image_uri
 from segdistill.report.examples import choose_examples, example_picture
 from segdistill.report.gallery import shown_images, shown_levels
 from segdistill.report.rendering import render, skipped_files
+from segdistill.training.early_stopping import AgreementRecord, end_of_training
 from segdistill.training.loop import StepRecord
 from segdistill.training.proposals import proposals_for
 from segdistill.version import __version__
@@ -85,7 +86,7 @@ def write_report(
         "classes": rows,
         "merges": merges(segmenter, rows, str(run)),
         "curves": curve_cards(history, facts),
-        "end_of_training": end_of_training(history, facts),
+        "end_of_training": _end_of_training(history, facts),
         "class_count": class_count(facts),
         "trained": settings.get("method") != "kmeans",
         **details(segmenter, settings, facts),
@@ -162,14 +163,6 @@ def merges(segmenter: Segmenter, rows: Sequence[dict[str, Any]], run: str) -> li
     ]
 
 
-def end_of_training(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> str:
-    """Return when training ended and which codes were kept; empty without early stopping."""
-    kept = facts.get("kept_step")
-    if not history or kept is None:
-        return ""
-    return f"Training ended at step {history[-1].step}; best codes from step {kept}."
-
-
 def class_count(facts: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the section on the number of classes, if it was estimated.
 
@@ -230,3 +223,12 @@ def details(
         ],
         "settings": text.flattened(settings),
     }
+
+
+def _end_of_training(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> str:
+    """Say when training ended; empty without early stopping."""
+    agreement = [
+        AgreementRecord(int(each["step"]), each["agreement"])
+        for each in facts.get("agreement_history", facts.get("looks", []))
+    ]
+    return end_of_training(history[-1].step, agreement) if history and agreement else ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from segdistill.objective.fused_interpolation import around
+from segdistill.objective.fused_interpolation import gather_cells
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Neighbourhoods:
     @property
     def features(self) -> torch.Tensor:
         """Features of four cells around each location: (batch, locations, 4, channels)."""
-        return around(self.cells, self.nearest)
+        return gather_cells(self.cells, self.nearest)
 
 
 @dataclass(frozen=True)

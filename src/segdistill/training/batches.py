@@ -24,7 +24,7 @@ from segdistill.objective.sampling import (
     shares_of_locations,
 )
 from segdistill.objective.schedules import count_at
-from segdistill.processes import ALONE, Group
+from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.training.batch import (
     AlignedCopies,
     Batch,
@@ -34,13 +34,13 @@ from segdistill.training.batch import (
     SampledDepth,
     SampledLabels,
 )
-from segdistill.training.scenes import (
+from segdistill.training.depth_guidance import (
     Scene,
     attention_between,
+    depth_schedules,
+    locations_by_depth,
     read_scenes,
-    sample_scenes,
-    scene_locations,
-    schedules,
+    sample_depth,
 )
 from segdistill.training.training_set import TrainingSet, ViewLabels
 
@@ -50,7 +50,7 @@ ANYWHERE_SHARE = 0.1
 
 
 def draw_batch(
-    data: TrainingSet, settings: FitSettings, *, step: int, group: Group = ALONE
+    data: TrainingSet, settings: FitSettings, *, step: int, group: Group = SINGLE_PROCESS
 ) -> Batch:
     """Draw the batch of a step.
 
@@ -101,7 +101,7 @@ def draw_batch(
     )
 
 
-class BatchPlaces(NamedTuple):
+class BatchLocations(NamedTuple):
     """Locations of the three parts of a batch, each of shape (batch, locations, 2)."""
 
     anchors: torch.Tensor
@@ -117,7 +117,7 @@ def draw_guided_locations(
     generator: torch.Generator,
     *,
     step: int,
-) -> tuple[BatchPlaces, BatchDepth | None]:
+) -> tuple[BatchLocations, BatchDepth | None]:
     """Draw all locations of a batch, by depth if it guides, and read depth there.
 
     Args:
@@ -131,18 +131,18 @@ def draw_guided_locations(
     side = settings.objective.samples
     if data.depth is not None:
         early = settings.depth.as_released
-        side = max(2, count_at(schedules(settings)["samples"], max(step, 0), early=early))
+        side = max(2, count_at(depth_schedules(settings)["samples"], max(step, 0), early=early))
     first = draw_locations(data, images, side**2, generator)
     second = draw_locations(data, images, side**2, generator)
     if data.depth is None:
-        return BatchPlaces(first, second, second), None
+        return BatchLocations(first, second, second), None
     scenes = read_scenes(data.depth, images, settings)
     partner_scenes = read_scenes(data.depth, partners_of, settings)
 
     def drawn(
         scenes: list[Scene | None], images: list[int], locations: torch.Tensor
     ) -> tuple[torch.Tensor, SampledDepth]:
-        guided = scene_locations(
+        guided = locations_by_depth(
             scenes,
             locations,
             settings.depth,
@@ -151,7 +151,7 @@ def draw_guided_locations(
             images=images,
             preparation=data.preparation,
         )
-        sampled = sample_scenes(scenes, guided, settings.depth)
+        sampled = sample_depth(scenes, guided, settings.depth)
         if settings.depth.hidden_positives == "attention":
             sampled = replace(sampled, attention=attention_between(data.maps, images, guided))
         return guided, sampled
@@ -160,7 +160,7 @@ def draw_guided_locations(
     positives, positive_depth = drawn(partner_scenes, partners_of, second)
     negatives, negative_depth = drawn(scenes, images, second)
     return (
-        BatchPlaces(anchors, positives, negatives),
+        BatchLocations(anchors, positives, negatives),
         BatchDepth(anchor_depth, positive_depth, negative_depth),
     )
 
@@ -298,7 +298,7 @@ def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -
 
 
 def batches(
-    data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = ALONE
+    data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = SINGLE_PROCESS
 ) -> Iterator[Batch]:
     """Yield the batches from a step to the last, each read while the one before is used."""
 

@@ -23,14 +23,14 @@ import torch.nn.functional as F
 from segdistill.config.settings import DEFAULT_CLASSES
 from segdistill.objective.merge_tree import cut_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
-from segdistill.training.clustering import Gathered, renumbered
+from segdistill.training.clustering import QuantisedCodes, relabel_sequential
 from segdistill.training.levels import coarse_count, fine_count
 
 CANDIDATES = (*range(3, 21), 22, 24, 27, 30)
 STABLE = 0.8
 CLEAR = 0.9
 FEWEST_BY_DEFAULT = 6
-HALVINGS = 10
+RANDOM_SPLITS = 10
 FEWEST_IMAGES = 4
 GROUPS = 256
 RESTARTS = 8
@@ -78,24 +78,24 @@ class ClassCount:
 
 
 def estimate_class_count(
-    codes: torch.Tensor, images: torch.Tensor, gathered: Gathered, *, seed: int
+    codes: torch.Tensor, images: torch.Tensor, quantised: QuantisedCodes, *, seed: int
 ) -> ClassCount:
     """Estimate the number of classes.
 
     Args:
         codes: shape (locations, channels), of any length but zero.
         images: number of the image (or view) of each code, shape (locations,), int64, from 0.
-        gathered: the same codes in prototypes.
+        quantised: the same codes in prototypes.
         seed: of halves and starts.
     """
-    tree = gathered.prototypes.merges
+    tree = quantised.prototypes.merges
     count = min(GROUPS, len(tree) + 1)
-    groups = cut_tree(tree, count)[gathered.owners]
+    groups = cut_tree(tree, count)[quantised.owners]
     directions = F.normalize(codes.float(), dim=1)
     whole = group_sums(directions, groups, count)
     shares = torch.bincount(groups, minlength=count) / len(codes)
     halves = []
-    for half in halves_of(images, seed=seed):
+    for half in random_halves(images, seed=seed):
         sums = group_sums(directions[half], groups[half], count)
         halves.append((sums, whole - sums))
     candidates = tuple(number for number in CANDIDATES if number < count) or (min(2, count),)
@@ -163,7 +163,7 @@ def _smoothed(values: Sequence[float], index: int) -> float:
     return sum(near) / len(near)
 
 
-def halves_of(images: torch.Tensor, *, seed: int) -> list[torch.Tensor]:
+def random_halves(images: torch.Tensor, *, seed: int) -> list[torch.Tensor]:
     """Draw halves of the images.
 
     Args:
@@ -175,12 +175,12 @@ def halves_of(images: torch.Tensor, *, seed: int) -> list[torch.Tensor]:
         few to be halved, one half of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
-    units = renumbered(images)
+    units = relabel_sequential(images)
     if int(units.max()) + 1 < FEWEST_IMAGES:
         units = torch.arange(len(images))
     count = int(units.max()) + 1
     halves = []
-    for _ in range(HALVINGS):
+    for _ in range(RANDOM_SPLITS):
         taken = torch.zeros(count, dtype=torch.bool)
         taken[torch.randperm(count, generator=generator)[: count // 2]] = True
         halves.append(taken[units])

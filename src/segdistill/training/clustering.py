@@ -24,13 +24,13 @@ from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
 PROTOTYPES = 1024
 RESTARTS = 40
 FINALISTS = 12
-JUDGED_FINALISTS = 40
+SCORED_FINALISTS = 40
 COMPARED_LOCATIONS = 20_000
 SPLIT_ITERATIONS = 10
-FINISH_ITERATIONS = 20
+REFINEMENT_ITERATIONS = 20
 
 
-class Gathered(NamedTuple):
+class QuantisedCodes(NamedTuple):
     """Codes in prototypes.
 
     Attributes:
@@ -68,12 +68,12 @@ def spherical_kmeans(
     """
     if len(codes) < clusters:
         raise ValueError(f"{len(codes)} locations cannot make {clusters} clusters")
-    prototypes = gather(codes, seed=seed).prototypes
+    prototypes = quantise_codes(codes, seed=seed).prototypes
     candidates = cluster_prototypes(prototypes, clusters, seed=seed, restarts=restarts)
-    return finish(codes, candidates, seed=seed)
+    return refine_clusters(codes, candidates, seed=seed)
 
 
-def gather(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> Gathered:
+def quantise_codes(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> QuantisedCodes:
     """Gather codes into prototypes: k-means in two levels, and a tree of merges above it.
 
     Args:
@@ -82,11 +82,11 @@ def gather(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> Gather
         seed: of the starts.
     """
     directions = F.normalize(codes.float(), dim=1)
-    owners = _two_levels(directions, count, seed)
+    owners = _two_level_kmeans(directions, count, seed)
     vectors = group_sums(directions, owners, int(owners.max()) + 1) / len(codes)
     shares = torch.bincount(owners) / len(codes)
     merges, heights = merge_tree(vectors)
-    return Gathered(Prototypes(vectors.float(), shares, merges, heights.float()), owners)
+    return QuantisedCodes(Prototypes(vectors.float(), shares, merges, heights.float()), owners)
 
 
 def cluster_prototypes(
@@ -149,7 +149,7 @@ def nearest_centres(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tens
     return nearest
 
 
-def classes_of_codes(prototypes: Prototypes, classes: ClassSet) -> NDArray[np.int64]:
+def prototype_classes(prototypes: Prototypes, classes: ClassSet) -> NDArray[np.int64]:
     """Return the class of each prototype, that of the cluster it is nearest to.
 
     Args:
@@ -166,7 +166,7 @@ def classes_of_codes(prototypes: Prototypes, classes: ClassSet) -> NDArray[np.in
     return found
 
 
-def finish(
+def refine_clusters(
     codes: torch.Tensor,
     candidates: torch.Tensor,
     *,
@@ -191,13 +191,13 @@ def finish(
     directions = F.normalize(codes.float(), dim=1)
     order = torch.randperm(len(directions), generator=torch.Generator().manual_seed(seed))
     some = directions[order[:COMPARED_LOCATIONS]]
-    finalists = candidates[: FINALISTS if judge is None else JUDGED_FINALISTS]
+    finalists = candidates[: FINALISTS if judge is None else SCORED_FINALISTS]
     compared = [_kmeans_from(some, start.float()) for start in finalists]
-    best = max(compared, key=judge or partial(mean_fit, directions))
+    best = max(compared, key=judge or partial(mean_similarity, directions))
     return order_by_share(_kmeans_from(directions, best), directions)
 
 
-def mean_fit(directions: torch.Tensor, centres: torch.Tensor) -> float:
+def mean_similarity(directions: torch.Tensor, centres: torch.Tensor) -> float:
     """Return the mean cosine of codes with the nearest centre.
 
     Args:
@@ -219,17 +219,17 @@ def order_by_share(centres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     return centres[counts.argsort(descending=True, stable=True)]
 
 
-def renumbered(numbers: torch.Tensor) -> torch.Tensor:
+def relabel_sequential(numbers: torch.Tensor) -> torch.Tensor:
     """Return whole numbers as numbers from 0 without gaps, in the same order.
 
     Example:
-        >>> renumbered(torch.tensor([7, 2, 7, 5])).tolist()
+        >>> relabel_sequential(torch.tensor([7, 2, 7, 5])).tolist()
         [2, 0, 2, 1]
     """
     return torch.from_numpy(np.unique(numbers.numpy(), return_inverse=True)[1])
 
 
-def _two_levels(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+def _two_level_kmeans(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor:
     """Return the group of each location, about ``count`` groups: a few first, each then split."""
     locations = len(directions)
     if locations <= count:
@@ -242,7 +242,7 @@ def _two_levels(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor
         parts = max(1, round(count * len(members) / locations))
         owners[members] = used + _groups(directions[members], parts, seed)
         used += parts
-    return renumbered(owners)
+    return relabel_sequential(owners)
 
 
 def _groups(directions: torch.Tensor, clusters: int, seed: int) -> torch.Tensor:
@@ -258,7 +258,7 @@ def _groups(directions: torch.Tensor, clusters: int, seed: int) -> torch.Tensor:
 
 def _kmeans_from(directions: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     """Move centres on the codes themselves."""
-    kmeans = _faiss_kmeans(directions, len(centres), iterations=FINISH_ITERATIONS)
+    kmeans = _faiss_kmeans(directions, len(centres), iterations=REFINEMENT_ITERATIONS)
     kmeans.train(directions.numpy(), init_centroids=centres.numpy())
     return F.normalize(torch.from_numpy(kmeans.centroids), dim=1)
 

@@ -13,10 +13,10 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import Prototypes
 from segdistill.progress import progress_bar
 
-MOST_MAPS = 150
-MOST_CELLS = 200_000
-MOST_RELIT = 24
-RELIT_SHARE = 8
+MAX_MAPS = 150
+MAX_CELLS = 200_000
+MAX_RELIT_MAPS = 24
+RELIT_EVERY = 8
 """One image in this many is also seen under other light, which runs the backbone four times."""
 
 
@@ -45,9 +45,9 @@ def read_code_maps(
         return F.normalize(codes, dim=1) @ directions.mT  # (cells, prototypes)
 
     cells = int(np.mean([np.prod(maps.grid(index)) for index in range(len(maps))]))
-    count = max(1, min(len(maps), MOST_MAPS, MOST_CELLS // cells))
+    count = max(1, min(len(maps), MAX_MAPS, MAX_CELLS // cells))
     chosen = np.linspace(0, len(maps) - 1, count).round().astype(int).tolist()
-    relit_count = min(count, MOST_RELIT, max(4, len(maps) // RELIT_SHARE))
+    relit_count = min(count, MAX_RELIT_MAPS, max(4, len(maps) // RELIT_EVERY))
     relit_from = np.linspace(0, count - 1, relit_count).round().astype(int)
     relit_maps = FeatureMaps(
         relit_views([maps.views[chosen[number]] for number in relit_from.tolist()]),
@@ -62,16 +62,16 @@ def read_code_maps(
     held = torch.zeros(count, len(directions))
     steps = 2 * count + len(relit_maps)
     with torch.no_grad(), progress_bar("Relating clusters", steps, shown=progress) as advance:
-        for number, features in enumerate(maps.in_turn(chosen)):
+        for number, features in enumerate(maps.iterate(chosen)):
             index = similarity(features).argmax(dim=1)
             plain.append(index.to(torch.int16))
             held[number] = torch.bincount(index, minlength=len(directions))
             advance(1)
-        for features in relit_maps.in_turn(range(len(relit_maps))):
+        for features in relit_maps.iterate(range(len(relit_maps))):
             relit.append(similarity(features).argmax(dim=1).to(torch.int16))
             advance(1)
         distances = []
-        for own, features in zip(held, maps.in_turn(chosen), strict=True):
+        for own, features in zip(held, maps.iterate(chosen), strict=True):
             distances.append(_distance(similarity(features), own, held.sum(dim=0)))
             advance(1)
     return CodeMaps(

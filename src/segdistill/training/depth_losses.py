@@ -12,7 +12,7 @@ from segdistill.objective.depth_correlation import (
 from segdistill.objective.schedules import value_at
 from segdistill.objective.stego import Shifts
 from segdistill.training.batch import SampledDepth
-from segdistill.training.scenes import schedules
+from segdistill.training.depth_guidance import depth_schedules
 
 PRODUCT_SHIFT = 0.03
 """DepthG's shift of its depth term (0.03 to 0.0359 on COCO-Stuff and Cityscapes)."""
@@ -35,7 +35,7 @@ def depth_term(
         settings: of the fit.
         step: counted from 0.
     """
-    schedule = schedules(settings, shift=shifts.depth_pairs)["shift"]
+    schedule = depth_schedules(settings, shift=shifts.depth_pairs)["shift"]
     return depth_correlation_loss(
         compared_depths(depth, settings),
         correspondence(codes, codes),

@@ -18,11 +18,11 @@ from segdistill.training.code_maps import read_code_maps
 from segdistill.training.early_stopping import (
     AgreementRecord,
 )
-from segdistill.training.head_training import Stopwatch, Trained, train_head
+from segdistill.training.head_training import StageTimer, TrainedHead, train_head
 from segdistill.training.loop import StepRecord
 from segdistill.training.run_folder import RunFolder
 from segdistill.training.stages import (
-    ALONE,
+    NO_AUXILIARY_INPUTS,
     AuxiliaryInputs,
     cluster,
     feature_maps,
@@ -32,7 +32,7 @@ from segdistill.training.used_images import images_fingerprint
 
 
 @dataclass
-class Learned:
+class FitResult:
     """What a fit gives.
 
     Attributes:
@@ -64,10 +64,10 @@ def learn(
     settings: FitSettings,
     compute: Compute,
     *,
-    auxiliary: AuxiliaryInputs = ALONE,
+    auxiliary: AuxiliaryInputs = NO_AUXILIARY_INPUTS,
     run: RunFolder | None = None,
     progress: bool = False,
-) -> Learned:
+) -> FitResult:
     """Learn a Segmenter from images.
 
     Args:
@@ -82,20 +82,20 @@ def learn(
     Raises:
         UserError: there are too few images, or more classes than locations in them.
     """
-    clock = Stopwatch()
+    timer = StageTimer()
     group = compute.group
     progress = progress and group.is_first
     maps = feature_maps(images, backbone, settings, compute)
     backbone.to(compute.device)
     streamed = maps.fill_store(progress=progress)
-    group.wait()
-    clock.lap("features")
+    group.barrier()
+    timer.record("features")
     preparation = group.from_first(lambda: prepare(maps, backbone, settings))
-    clock.lap("statistics")
-    trained = Trained()
+    timer.record("statistics")
+    trained = TrainedHead()
     if settings.method == "stego":
         trained = train_head(
-            maps, preparation, settings, auxiliary, clock, run=run, progress=progress
+            maps, preparation, settings, auxiliary, timer, run=run, progress=progress
         )
         streamed += trained.streamed
     head, history, shifts = trained.head, trained.history, trained.shifts
@@ -110,13 +110,13 @@ def learn(
             progress=progress,
         )
     )
-    clock.lap("clustering")
+    timer.record("clustering")
     code_maps = group.from_first(
         lambda: read_code_maps(
             maps, preparation.cpu(), head, clustering.prototypes, progress=progress
         )
     )
-    clock.lap("relating clusters")
+    timer.record("relating clusters")
     centres, levels = clustering.centres, clustering.levels
     classes = numbered_classes(len(centres))
     if levels is not None:
@@ -146,11 +146,11 @@ def learn(
         code_maps,
     )
     segmenter.place_on(compute)
-    return Learned(
+    return FitResult(
         segmenter,
         history,
         shifts,
-        clock.seconds,
+        timer.seconds,
         streamed,
         trained.linear,
         clustering.class_count,

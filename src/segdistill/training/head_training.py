@@ -17,7 +17,12 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.objective.stego import Shifts
 from segdistill.training.calibration import calibrate_shifts
-from segdistill.training.early_stopping import AgreementRecord, EarlyStopping, numbers_to_watch
+from segdistill.training.early_stopping import (
+    AgreementRecord,
+    EarlyStopping,
+    end_of_training,
+    monitored_cluster_counts,
+)
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import Step, StepRecord, seeded, train
 from segdistill.training.modules import TrainingModules
@@ -38,14 +43,14 @@ CHECKPOINT_SECONDS = 10.0
 """After so long a checkpoint is written, however few steps have been taken."""
 
 
-class Stopwatch:
+class StageTimer:
     """Times stages that follow each other."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
-    def lap(self, stage: str) -> None:
+    def record(self, stage: str) -> None:
         """Note that a stage has ended; the next begins now."""
         now = time.perf_counter()
         self.seconds[stage] = round(now - self._last, 3)
@@ -53,7 +58,7 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedHead:
     """What training gives; nothing where there was none.
 
     Attributes:
@@ -84,11 +89,11 @@ def train_head(
     preparation: FeaturePreparation,
     settings: FitSettings,
     auxiliary: AuxiliaryInputs,
-    clock: Stopwatch,
+    timer: StageTimer,
     *,
     run: RunFolder | None,
     progress: bool = False,
-) -> Trained:
+) -> TrainedHead:
     """Train a head on feature maps.
 
     Args:
@@ -96,7 +101,7 @@ def train_head(
         preparation: of the features.
         settings: of the fit.
         auxiliary: what comes with the images.
-        clock: told when a stage ends.
+        timer: told when a stage ends.
         run: where checkpoints and the log go; nothing is written without.
         progress: show progress bars.
     """
@@ -105,16 +110,16 @@ def train_head(
     neighbours = group.from_first(
         lambda: find_neighbours(maps, preparation, settings, progress=progress)
     )
-    clock.lap("neighbours")
+    timer.record("neighbours")
     data = training_set(maps, neighbours, preparation, auxiliary, settings)
     streamed = 0
     if data.copies is not None:
         streamed = data.copies.fill_store(progress=progress)
-        clock.lap("augmented copies")
+        timer.record("augmented copies")
     if data.depth is not None:
         data.depth.fill_store(progress=progress)
-        clock.lap("depth")
-    group.wait()
+        timer.record("depth")
+    group.barrier()
     shifts = group.from_first(lambda: calibrate_shifts(data, settings))
     with seeded(settings.seed):
         modules = TrainingModules(
@@ -129,26 +134,21 @@ def train_head(
         locations = group.from_first(
             lambda: monitored_locations(maps, preparation.cpu(), seed=settings.seed)
         )
-        clock.lap("locations to watch")
+        timer.record("locations to watch")
     if settings.training.steps is None and locations is not None:
         known = None if settings.estimates_classes else cluster_count(settings)
-        stopping = EarlyStopping(locations, numbers_to_watch(known))
+        stopping = EarlyStopping(locations, monitored_cluster_counts(known))
     history = train_and_log(
         modules, data, shifts, settings, compute, stopping, run=run, progress=progress
     )
     modules.cpu()
     if stopping is not None:
         stopping.restore_best(modules)
-    clock.lap("training")
+    timer.record("training")
     if stopping is not None and stopping.best is not None and history:
-        logger.info(
-            "Training %s at step %d; best codes from step %d.",
-            "stopped early" if stopping.is_over else "ended",
-            history[-1].step,
-            stopping.best.step,
-        )
+        logger.info(end_of_training(history[-1].step, stopping.agreement_history))
     best = None if stopping is None else stopping.best
-    return Trained(
+    return TrainedHead(
         modules.head,
         modules.centres.detach(),
         modules.linear,
@@ -194,7 +194,7 @@ def train_and_log(
     if run is not None:
         history = run.read_checkpoint(modules, optimiser, images=images, stopping=stopping)
     # All must have read the checkpoint before the first writes the next.
-    group.wait()
+    group.barrier()
     first_step = len(history)
     log = None
     if run is not None and group.is_first:
@@ -204,7 +204,7 @@ def train_and_log(
     def on_step(step: Step) -> None:
         record = step.record
         history.append(record)
-        agreement = None if stopping is None else stopping.watch(record.step, modules, group)
+        agreement = None if stopping is None else stopping.update(record.step, modules, group)
         if run is None or log is None:
             return
         is_due = record.step % settings.training.checkpoint_every == 0
@@ -228,7 +228,7 @@ def train_and_log(
                 compute,
                 first_step=first_step,
                 on_step=on_step,
-                is_over=lambda: stopping is not None and stopping.is_over,
+                should_stop=lambda: stopping is not None and stopping.should_stop,
                 progress=progress,
             )
             if run is not None and log is not None and history:

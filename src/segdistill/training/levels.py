@@ -17,7 +17,7 @@ from segdistill.objective.spherical_kmeans import cluster_vectors
 from segdistill.training.clustering import cluster_prototypes, group_shares, nearest_centres
 
 FINE_PER_MEDIUM = 4
-MOST_FINE = 128
+MAX_FINE_CLUSTERS = 128
 RESTARTS = 8
 
 
@@ -41,7 +41,7 @@ def fine_count(medium: int) -> int:
         >>> fine_count(11), fine_count(100), fine_count(200)
         (44, 128, 200)
     """
-    return max(medium, min(MOST_FINE, FINE_PER_MEDIUM * medium))
+    return max(medium, min(MAX_FINE_CLUSTERS, FINE_PER_MEDIUM * medium))
 
 
 def coarse_count(medium: int) -> int:
@@ -73,9 +73,11 @@ def levels_of_prototypes(
 
     Example:
         >>> codes = torch.nn.functional.normalize(torch.randn(300, 5), dim=1)
-        >>> from segdistill.training.clustering import gather, spherical_kmeans
+        >>> from segdistill.training.clustering import quantise_codes, spherical_kmeans
         >>> medium = spherical_kmeans(codes, 4, seed=0)
-        >>> levels_of_prototypes(gather(codes, seed=0).prototypes, medium).levels.counts["medium"]
+        >>> levels_of_prototypes(quantise_codes(codes, seed=0).prototypes, medium).levels.counts[
+        ...     "medium"
+        ... ]
         4
     """
     owners = nearest_centres(prototypes, medium)

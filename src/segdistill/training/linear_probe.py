@@ -16,7 +16,7 @@ from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 from segdistill.training.loop import seeded
 
-PIXELS_AN_IMAGE = 400
+PIXELS_PER_IMAGE = 400
 STEPS = 1000
 BATCH = 4096
 LEARNING_RATE = 5e-3
@@ -53,7 +53,7 @@ def fit_linear_probe(
     with progress_bar("Reading labels", len(pairs), shown=progress) as advance:
         for image_file, label_path in pairs:
             labels = read_labels(label_path)
-            pixels = labelled_pixels(labels, PIXELS_AN_IMAGE, random)
+            pixels = labelled_pixels(labels, PIXELS_PER_IMAGE, random)
             if len(pixels):
                 codes = segmenter.grid_codes(segmenter.read(image_file.path))
                 size = (labels.shape[0], labels.shape[1])

@@ -14,9 +14,9 @@ from segdistill.objective.stego import ObjectiveTerms, Shifts
 from segdistill.progress import progress_bar
 from segdistill.training.batch import Batch
 from segdistill.training.batches import batches
+from segdistill.training.depth_guidance import depth_schedules
 from segdistill.training.losses import StepLosses, losses
 from segdistill.training.modules import TrainingModules
-from segdistill.training.scenes import schedules
 from segdistill.training.training_set import TrainingSet
 
 
@@ -37,7 +37,8 @@ class StepRecord:
         depth: DepthG's depth term, 0 where it is left out.
         hidden_positives: DepthG's second head, 0 where it is left out.
         linear: the linear probe's cross entropy, 0 where there is none.
-        linear_accuracy: share of labelled locations that it tells, 0 where there is none.
+        linear_accuracy: share of labelled locations that it classifies correctly, 0 where there is
+            none.
     """
 
     step: int
@@ -57,7 +58,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Step:
-    """A step that has just been taken.
+    """A completed step.
 
     Attributes:
         record: its losses.
@@ -81,44 +82,44 @@ def train(
     *,
     first_step: int = 0,
     on_step: OnStep | None = None,
-    is_over: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
     """Train the head and the probes.
 
     Args:
         modules: changed in place.
-        optimiser: of the modules.
-        data: what to learn from.
+        optimiser: for the modules.
+        data: training data.
         shifts: of the correspondence loss.
         settings: of the fit.
         compute: device and precision.
         first_step: the step to resume from, counted from 0.
         on_step: called after each step.
-        is_over: asked before each step; training ends once it says so.
+        should_stop: called before each step; training ends once it returns true.
         progress: show a progress bar.
     """
     steps = settings.training.most_steps
-    may_stop = settings.training.steps is None
+    may_stop_early = settings.training.steps is None
     modules.to(compute.device).train()
     data.preparation.to(compute.device)
-    with progress_bar("Training", steps, at_most=may_stop, shown=progress) as advance:
+    with progress_bar("Training", steps, at_most=may_stop_early, shown=progress) as advance:
         advance(first_step)
         group = compute.group
         drawn = batches(data, settings, first_step=first_step, group=group)
-        # Alone, the numbers are those of a single process of any version.
-        apart = (group.rank,) if group.size > 1 else ()
+        # A single process draws the same numbers as in versions without distribution.
+        rank_seed = (group.rank,) if group.size > 1 else ()
         for step in range(first_step, steps):
-            if is_over():
+            if should_stop():
                 break
             drawn_batch = next(drawn)
             batch = drawn_batch.to(compute.device)
             if step and _divides(settings.training.reset_probes_every, step):
                 with seeded(settings.seed, step, 1, device=compute.device):
                     modules.reset_probes(optimiser)
-            # In full precision: head and loss cost little beside the backbone, and differences of
-            # correlations are small numbers.
-            with seeded(settings.seed, step, *apart, device=compute.device):
+            # In full precision: head and loss cost little compared with the backbone, and
+            # differences of correlations are small numbers.
+            with seeded(settings.seed, step, *rank_seed, device=compute.device):
                 result = losses(modules, batch, data, shifts, settings, step=step)
             total = weighted_total(result.terms, settings, step=step)
             optimiser.zero_grad(set_to_none=True)
@@ -138,9 +139,9 @@ def seeded(*numbers: int, device: torch.device | None = None) -> Iterator[None]:
     """Draw the same random numbers in the block each time, and leave the caller's alone.
 
     Args:
-        numbers: what the draws depend on, such as seed and step; so a run that is resumed draws
-            what it would have drawn.
-        device: where numbers are drawn, beside the CPU.
+        numbers: what the draws depend on, such as seed and step, so that a resumed run draws the
+            same numbers.
+        device: where numbers are drawn, in addition to the CPU.
     """
     on_gpu = device is not None and device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
@@ -158,7 +159,7 @@ def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -
     """
     if terms.depth is None:
         return terms.total(settings.objective)
-    weight = value_at(schedules(settings)["weight"], step, early=settings.depth.as_released)
+    weight = value_at(depth_schedules(settings)["weight"], step, early=settings.depth.as_released)
     return terms.total(
         settings.objective,
         weight_depth=weight,
@@ -171,7 +172,7 @@ def _divides(every: int | None, step: int) -> bool:
 
 
 def _with_probes(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
-    # Probes see codes without their gradient, so adding their losses trains them apart.
+    # Probes see detached codes, so adding their losses does not train the head.
     probes = result.clusters
     return total + (probes if result.linear is None else probes + result.linear.cross_entropy)
 
@@ -181,7 +182,7 @@ def _record(step: int, values: torch.Tensor) -> StepRecord:
 
 
 def _values(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
-    """Return what a :class:`StepRecord` holds beside the step, in its order."""
+    """Return the fields of a :class:`StepRecord` except the step, in order."""
     terms, linear = result.terms, result.linear
     optional = (
         terms.reconstruction,

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 
 from segdistill.features.extract import FeatureMaps
-from segdistill.features.locations import spread_locations
+from segdistill.features.locations import sample_locations
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.neighbour_agreement import nearest_in_other_images
 
-WATCHED_LOCATIONS = 8_000
-WATCHED_MAPS = 150
+MONITORED_LOCATIONS = 8_000
+MONITORED_MAPS = 150
 NEIGHBOURS = 10
 
 
@@ -39,7 +39,7 @@ def monitored_locations(
         seed: of the choice.
     """
     with torch.no_grad():
-        locations = spread_locations(maps, WATCHED_LOCATIONS, seed=seed, max_maps=WATCHED_MAPS)
+        locations = sample_locations(maps, MONITORED_LOCATIONS, seed=seed, max_maps=MONITORED_MAPS)
         similar = nearest_in_other_images(
             preparation.normalise(locations.features), locations.maps, NEIGHBOURS
         )

@@ -10,7 +10,7 @@ from segdistill.objective.class_relations import (
     class_relations,
     merge_proposals,
 )
-from segdistill.training.clustering import classes_of_codes
+from segdistill.training.clustering import prototype_classes
 
 PROPOSALS = 5
 
@@ -32,7 +32,7 @@ def proposals_for(
     """
     if prototypes is None or code_maps is None or len(classes.classes) < 3:
         return []
-    class_of = classes_of_codes(prototypes, classes)
+    class_of = prototype_classes(prototypes, classes)
     maps = list(code_maps.classes(class_of))
     before = [maps[number] for number in code_maps.relit_from.tolist()]
     after = code_maps.relit_classes(class_of)

@@ -48,7 +48,9 @@ LOG_FOLDER = "log"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
 # Settings that may differ when a run continues: they change where and how fast, not what.
-FREE_SETTINGS = frozenset({"device", "precision", "cache", "strict", "training.checkpoint_every"})
+CHANGEABLE_SETTINGS = frozenset(
+    {"device", "precision", "cache", "strict", "training.checkpoint_every"}
+)
 
 # Settings that are as the run was begun with if they are left out when it continues.
 CONTINUED_SETTINGS = ("classes", "resolution", "segment_resolution", "dataset")
@@ -107,7 +109,7 @@ class RunFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
 
-    def continued(self, settings: FitSettings) -> FitSettings:
+    def with_continued_settings(self, settings: FitSettings) -> FitSettings:
         """Return the settings with what was left out as the run was begun with."""
         before = self.read_settings()
         left_out: dict[str, Any] = {
@@ -206,7 +208,7 @@ class RunFolder:
         metadata = {"step": str(history[-1].step), "images": images}
         if stopping is not None:
             tensors |= {f"best.{name}": value for name, value in stopping.best_state.items()}
-            metadata["agreement_history"] = stopping.notes()
+            metadata["agreement_history"] = stopping.history_as_json()
         self.write_history(history)
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with atomic_path(self.path / CHECKPOINT_FILE) as temporary:
@@ -243,9 +245,9 @@ class RunFolder:
                 f"{self.path}: images or backbone have changed since the run was interrupted; put"
                 " them back, or start again with --overwrite"
             )
-        modules.load_state_dict(_part(tensors, "modules."))
+        modules.load_state_dict(_with_prefix(tensors, "modules."))
         if stopping is not None:
-            stopping.go_on(metadata.get("agreement_history", "[]"), _part(tensors, "best."))
+            stopping.resume(metadata.get("agreement_history", "[]"), _with_prefix(tensors, "best."))
         state = optimiser.state_dict()
         for name, value in tensors.items():
             if name.startswith("adam."):
@@ -260,7 +262,7 @@ class RunFolder:
             )
         return history
 
-    def conclude(self) -> None:
+    def finalise(self) -> None:
         """Do what is left to do once the model is written; nothing if it has been done."""
         plain, estimated = self.read_settings(), self.read_facts().get("class_count")
         # Only now: a run that continues after a break must estimate the number of classes once
@@ -280,7 +282,7 @@ class RunFolder:
             f"{name} = {before[name]}, not {value}"
             for name, value in _by_name(settings.as_plain()).items()
             if before[name] != value
-            and not FREE_SETTINGS & {name, name.split(".")[0]}
+            and not CHANGEABLE_SETTINGS & {name, name.split(".")[0]}
             and not (value is None and name in CONTINUED_SETTINGS)
         ]
         if differing:
@@ -290,7 +292,7 @@ class RunFolder:
             )
 
 
-def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 

@@ -15,7 +15,7 @@ from segdistill.errors import UserError
 from segdistill.features.depth_maps import DepthMaps
 from segdistill.features.descriptors import mean_descriptors
 from segdistill.features.extract import FeatureMaps
-from segdistill.features.locations import spread_locations
+from segdistill.features.locations import sample_locations
 from segdistill.features.neighbours import nearest_neighbours
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import GIGABYTE, FeatureStore
@@ -29,7 +29,12 @@ from segdistill.model.prototypes import Prototypes
 from segdistill.objective.neighbour_agreement import neighbour_agreement
 from segdistill.processes import Group
 from segdistill.training.class_count import ClassCount, estimate_class_count
-from segdistill.training.clustering import cluster_prototypes, finish, gather, order_by_share
+from segdistill.training.clustering import (
+    cluster_prototypes,
+    order_by_share,
+    quantise_codes,
+    refine_clusters,
+)
 from segdistill.training.levels import levels_of_prototypes
 from segdistill.training.monitored_locations import MonitoredLocations, codes_of_locations
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
@@ -41,7 +46,7 @@ CLUSTERING_MAPS = 4_000
 FEWEST_CLASSES = 2
 
 
-DEPTH_AS_IT_IS = DepthSettings()
+DEFAULT_DEPTH_SETTINGS = DepthSettings()
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,10 @@ class AuxiliaryInputs:
     labels: LabelFiles | None = None
     saliency: Mapping[Path, Path] | None = None
     depth: Mapping[Path, Path] | None = None
-    depth_settings: DepthSettings = DEPTH_AS_IT_IS
+    depth_settings: DepthSettings = DEFAULT_DEPTH_SETTINGS
 
 
-ALONE = AuxiliaryInputs()
+NO_AUXILIARY_INPUTS = AuxiliaryInputs()
 
 
 def cluster_count(settings: FitSettings) -> int:
@@ -169,7 +174,7 @@ def check_batch_size(settings: FitSettings, group: Group) -> None:
 
 def prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> FeaturePreparation:
     """Fit the preparation of features to locations spread over the data set."""
-    locations = spread_locations(
+    locations = sample_locations(
         maps, STATISTICS_LOCATIONS, seed=settings.seed, max_maps=STATISTICS_MAPS
     )
     return fit_preparation(
@@ -239,7 +244,7 @@ def cluster(
         return codes if head is None else head(codes)
 
     with torch.inference_mode():
-        codes, images = spread_locations(
+        codes, images = sample_locations(
             maps,
             CLUSTERING_LOCATIONS,
             seed=settings.seed + 1,
@@ -248,18 +253,18 @@ def cluster(
             description="Clustering",
             progress=progress,
         )
-        gathered = gather(codes, seed=settings.seed)
-        prototypes = gathered.prototypes
+        quantised = quantise_codes(codes, seed=settings.seed)
+        prototypes = quantised.prototypes
         if settings.clustering == "probe" and probe is not None:
             unit = nn.functional.normalize(probe, dim=1)
             return Clustering(order_by_share(unit, codes), prototypes)
         class_count, classes = None, cluster_count(settings)
         if settings.estimates_classes:
-            class_count = estimate_class_count(codes, images, gathered, seed=settings.seed)
+            class_count = estimate_class_count(codes, images, quantised, seed=settings.seed)
             classes = class_count.chosen + settings.extra_clusters
         candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
-        judge = None if head is None or locations is None else judge_of(head, locations)
-        medium = finish(codes, candidates, seed=settings.seed, judge=judge)
+        judge = None if head is None or locations is None else agreement_scorer(head, locations)
+        medium = refine_clusters(codes, candidates, seed=settings.seed, judge=judge)
         if settings.method == "kmeans":
             # The baseline stays what its name says: one centre per class.
             return Clustering(medium, prototypes, None, class_count)
@@ -270,7 +275,7 @@ def cluster(
         return Clustering(centres, prototypes, levels, class_count)
 
 
-def judge_of(
+def agreement_scorer(
     head: SegmentationHead, locations: MonitoredLocations
 ) -> Callable[[torch.Tensor], float]:
     """Return what tells how well clusters keep neighbours in the features together.

@@ -45,7 +45,7 @@ def names_by_folder(files: Sequence[ImageFile]) -> dict[str, list[str]]:
     return names
 
 
-def files_from(facts: Mapping[str, Any]) -> list[ImageFile]:
+def files_from_facts(facts: Mapping[str, Any]) -> list[ImageFile]:
     """Return the images that :func:`names_by_folder` noted in a run's facts.
 
     Args:
@@ -55,9 +55,9 @@ def files_from(facts: Mapping[str, Any]) -> list[ImageFile]:
         The images in the order of the fit, whether they are still there or not.
 
     Example:
-        >>> files_from({"files": {"/a": ["b/c.png"]}})[0].path.as_posix()
+        >>> files_from_facts({"files": {"/a": ["b/c.png"]}})[0].path.as_posix()
         '/a/b/c.png'
-        >>> files_from({})
+        >>> files_from_facts({})
         []
     """
     return [

@@ -1,4 +1,4 @@
-"""Benchmark data sets, read from the folders their users already have.
+"""Benchmark data sets, read from existing folders in their usual layouts.
 
 A new data set is one module with a :class:`Dataset` and one :func:`register_dataset` call here.
 

@@ -1,4 +1,4 @@
-"""What every data set offers, whatever its folders look like."""
+"""The common interface of data sets, independent of their folder layouts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class LabelledImage:
     """An image of a data set.
 
     Attributes:
-        image: where it lies.
-        labels: its label file; ``None`` where the image has none.
-        depth: its depth map; ``None`` where the data set has none.
+        image: the image file.
+        labels: label file; ``None`` if the image has none.
+        depth: depth map; ``None`` if the data set has none.
     """
 
     image: ImageFile
@@ -30,11 +30,11 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Stock:
-    """What is there of a split, and what is not.
+    """The files of a split, and what is missing.
 
     Attributes:
-        items: the images found.
-        missing: each thing that is not there, in words that follow 'missing:'.
+        items: images that were found.
+        missing: missing files and folders, in words that follow 'missing:'.
     """
 
     items: tuple[LabelledImage, ...] = ()
@@ -43,19 +43,19 @@ class Stock:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset(ABC):
-    """A labelled data set; one subclass for each way of laying out its files.
+    """A labelled data set; one subclass per folder layout.
 
     Attributes:
-        name: short name, as it is given to commands.
-        title: one line for display.
-        classes: names of the classes by index; empty if they differ from folder to folder.
-        colours: one for each class.
-        splits: parts that can be asked for, ``train`` and ``val`` first.
-        obtain: where and how to get it.
+        name: short name, as used by commands.
+        title: one-line description.
+        classes: names of the classes by index; empty if each folder has its own.
+        colours: colour of each class.
+        splits: names of the splits, ``train`` and ``val`` first.
+        obtain: where and how to get the data set.
         layout: paths of its files, for display.
-        folder: where it lies under the root; the root may also be that folder itself.
-        marker: file or folder that tells the data set's own folder from others.
-        label_values: class of each value in a label file; other values are void. ``None`` takes
+        folder: path of the data set under the root; the root may also be that folder itself.
+        marker: file or folder by which the data set's own folder is recognised.
+        label_values: class of each value in a label file; other values are void. ``None`` keeps
             the values unchanged.
     """
 
@@ -72,18 +72,18 @@ class Dataset(ABC):
 
     @abstractmethod
     def take_stock(self, home: Path, split: str) -> Stock:
-        """Look for a split in the data set's own folder.
+        """Find the files of a split in the data set's own folder.
 
         Args:
-            home: what :meth:`home` gives.
+            home: the data set's own folder, from :meth:`home`.
             split: one of :attr:`splits`.
         """
 
     def stock(self, root: Path, split: str) -> Stock:
-        """Look for a split; unlike :meth:`items` this also answers if files are missing.
+        """Find the files of a split; unlike :meth:`items`, this allows missing files.
 
         Args:
-            root: folder that holds :attr:`folder`, or that folder itself.
+            root: folder that contains :attr:`folder`, or that folder itself.
             split: one of :attr:`splits`.
 
         Raises:
@@ -102,7 +102,7 @@ class Dataset(ABC):
         """List the images of a split with their labels.
 
         Args:
-            root: folder that holds :attr:`folder`, or that folder itself.
+            root: folder that contains :attr:`folder`, or that folder itself.
             split: one of :attr:`splits`.
 
         Raises:
@@ -117,7 +117,7 @@ class Dataset(ABC):
         return list(stock.items)
 
     def missing(self, root: Path) -> list[str]:
-        """Name what is missing of all splits, in words; empty if the data set is complete."""
+        """Return in words what is missing from all splits; empty if nothing is."""
         found = (word for split in self.splits for word in self.stock(root, split).missing)
         return list(dict.fromkeys(found))
 
@@ -134,19 +134,19 @@ class Dataset(ABC):
         return values if self.label_values is None else map_labels(values, self.label_values)
 
     def read_label_values(self, path: Path) -> NDArray[np.int64]:
-        """Read the numbers in a label file, shape (height, width), unchanged."""
+        """Read the stored values of a label file, shape (height, width)."""
         return read_labels(path)
 
     def class_names(self, root: Path) -> tuple[str, ...]:
-        """Return the classes, also where the data set's folder names them; empty if unknown."""
+        """Return the class names, from the data set's folder if need be; empty if unknown."""
         del root
         return self.classes
 
     def home(self, root: Path) -> Path | None:
-        """Return the data set's own folder, or ``None`` if it is not there.
+        """Return the data set's own folder, or ``None`` if it does not exist.
 
-        A root further in than usual is understood: for ``VOCdevkit/VOC2012`` the root may be
-        what holds ``VOCdevkit``, or ``VOCdevkit``, or ``VOC2012``.
+        The root may be any part of the path: for ``VOCdevkit/VOC2012``, it may be the folder that
+        contains ``VOCdevkit``, or ``VOCdevkit``, or ``VOC2012``.
         """
         if (root / self.folder).is_dir():
             return root / self.folder
@@ -155,16 +155,16 @@ class Dataset(ABC):
         return next((folder for folder in inner if self.is_home(folder)), None)
 
     def is_home(self, folder: Path) -> bool:
-        """Tell whether a folder holds this data set itself."""
+        """Return whether a folder is the data set's own folder."""
         return (folder / self.marker).exists()
 
 
 def map_labels(values: NDArray[np.int64], classes: Mapping[int, int]) -> NDArray[np.int64]:
-    """Turn the values of a label file into class indices.
+    """Map the values of a label file to class indices.
 
     Args:
-        values: of any shape.
-        classes: class of each value from 0 up; values it lacks become 255.
+        values: label values of any shape.
+        classes: class of each value, from 0; values without a class become 255.
 
     Returns:
         Array of the shape of ``values``.
@@ -183,7 +183,7 @@ def map_labels(values: NDArray[np.int64], classes: Mapping[int, int]) -> NDArray
 
 
 def same_labels(count: int) -> dict[int, int]:
-    """Return the mapping for label files that hold class indices already.
+    """Return the mapping for label files that already contain class indices.
 
     Example:
         >>> same_labels(2)
@@ -193,5 +193,5 @@ def same_labels(count: int) -> dict[int, int]:
 
 
 def in_words(home: Path, relative: str) -> str:
-    """Return a path as people know it: from the data set's own folder on."""
+    """Return a path for display, beginning with the data set's own folder."""
     return (Path(home.absolute().name) / relative).as_posix()

@@ -37,7 +37,7 @@ CLASSES = {
     "bicycle": (119, 11, 32),
 }
 FIRST_ID = 7
-"""The label id of the first class; lower ids are void."""
+"""Label id of the first class; lower ids are void."""
 
 IMAGE_ENDING = "_leftImg8bit.png"
 LABEL_ENDING = "_gtFine_labelIds.png"
@@ -45,16 +45,16 @@ LABEL_ENDING = "_gtFine_labelIds.png"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cityscapes(Dataset):
-    """Images and fine labels in a sub-folder for each city."""
+    """Images and fine labels in one subfolder per city."""
 
     def take_stock(self, home: Path, split: str) -> Stock:
-        """Look for all images of a split; a name is CITY/FILE."""
+        """Find all images of a split; names are CITY/FILE."""
         image_folder = home / "leftImg8bit" / split
         label_folder = home / "gtFine" / split
         shown = in_words(home, f"leftImg8bit/{split}")
         if not image_folder.is_dir():
             return Stock(missing=(f"the folder {shown}",))
-        # Unpacking on a Mac can leave hidden ._FILEs, which bear the images' endings.
+        # Unpacking on a Mac can leave hidden ._FILEs with the images' suffix.
         images = sorted(p for p in image_folder.glob(f"*/[!.]*{IMAGE_ENDING}") if p.is_file())
         if not images:
             return Stock(missing=(f"any CITY/NAME{IMAGE_ENDING} in {shown}",))

@@ -38,9 +38,9 @@ CLASSES = (
     "water",
 )
 FIRST_STUFF = 12
-"""The first of the 27 classes that is stuff; those before it are things."""
+"""Index of the first stuff class among the 27; those before it are things."""
 
-# The class of each fine id from 0 to 181: 91 things, then 91 kinds of stuff.
+# Class of each fine id from 0 to 181: 91 things, then 91 stuff classes.
 # fmt: off
 FINE_TO_COARSE = (
      9, 11, 11, 11, 11, 11, 11, 11, 11,  8,  8,  8,  8,
@@ -61,7 +61,7 @@ FINE_TO_COARSE = (
 # fmt: on
 
 THREE = (CLASSES.index("sky"), CLASSES.index("plant"), CLASSES.index("ground"))
-"""The classes that COCO-Stuff 3 keeps, in its order."""
+"""Classes that COCO-Stuff 3 keeps, in its order."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,13 +69,13 @@ class CocoStuff(Dataset):
     """JPEG images and PNG labels of fine ids, chosen by curated lists; 255 is void.
 
     Attributes:
-        lists: file that names the images of each split.
+        lists: file that lists the images of each split.
     """
 
     lists: Mapping[str, str]
 
     def take_stock(self, home: Path, split: str) -> Stock:
-        """Look for the images that the split's curated list names."""
+        """Find the images in the split's curated list."""
         part = f"{split}2017"
         entries, no_list = read_list(home, f"curated/{part}/{self.lists[split]}")
         if no_list:
@@ -88,10 +88,10 @@ class CocoStuff(Dataset):
 
 
 def keep_classes(kept: tuple[int, ...]) -> dict[int, int]:
-    """Return the new class of every fine id of which something is kept.
+    """Return the new class of each fine id whose class is kept.
 
     Args:
-        kept: some of the 27 classes, in their new order.
+        kept: classes to keep, out of the 27, in their new order.
 
     Example:
         >>> keep_classes(THREE)[105]  # 105 is one of the skies
@@ -113,7 +113,7 @@ def _coco_stuff(kept: tuple[int, ...], title: str, train: str, val: str) -> Coco
         obtain=(
             "images train2017 and val2017 from cocodataset.org, labels stuffthingmaps_trainval2017"
             " (as annotations/) from github.com/nightrome/cocostuff, and the curated lists of"
-            " PiCIE and STEGO; STEGO's cocostuff.zip (github.com/mhamilton723/STEGO) holds all."
+            " PiCIE and STEGO; STEGO's cocostuff.zip (github.com/mhamilton723/STEGO) contains all."
         ),
         layout=(
             "cocostuff/images/{train,val}2017/ID.jpg",

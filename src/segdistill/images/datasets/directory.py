@@ -1,4 +1,4 @@
-"""STEGO's layout for own data, and CamVid, which is kept in it."""
+"""STEGO's layout for own data, and CamVid, which is stored in it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,21 +31,21 @@ CAMVID_CLASSES = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Directory(Dataset):
-    """Images, labels and depth maps of the same relative names, whatever their endings.
+    """Images, labels and depth maps with the same relative names and any suffixes.
 
-    The root is the data set's own folder. Labels hold class indices, with 255 for none.
-    ``classes.txt`` may name the classes, one a line; without it their names, and how many there
-    are, are unknown.
+    The root is the data set's own folder. Labels contain class indices, with 255 for none.
+    ``classes.txt`` may name the classes, one per line; without it, their names and number are
+    unknown.
     """
 
     def take_stock(self, home: Path, split: str) -> Stock:
-        """Look for the images of ``imgs/SPLIT``."""
+        """Find the images in ``imgs/SPLIT``."""
         folder = home / "imgs" / split
         if not folder.is_dir():
             return Stock(missing=(f"the folder {in_words(home, f'imgs/{split}')}",))
         images = _images_in(folder)
         if not images:
-            return Stock(missing=(f"any image in {in_words(home, f'imgs/{split}')}",))
+            return Stock(missing=(f"images in {in_words(home, f'imgs/{split}')}",))
         labels = _by_stem(home / "labels" / split)
         depths = _by_stem(home / "depth" / split)
         stems = [image.name.with_suffix("") for image in images]
@@ -59,21 +59,21 @@ class Directory(Dataset):
     def labels_missing(
         self, home: Path, split: str, unlabelled: list[Path], total: int
     ) -> tuple[str, ...]:
-        """Name what is missing of the labels: nothing, unless they are there and none fits.
+        """Return which labels are missing: none, unless there are labels but none matches.
 
         Args:
             home: the data set's own folder.
-            split: of which the images are.
+            split: split of the images.
             unlabelled: names of the images without labels.
-            total: number of all images.
+            total: number of images.
         """
         if len(unlabelled) < total or not (home / "labels" / split).is_dir():
             return ()
         shown = in_words(home, f"labels/{split}")
-        return (f"any label file in {shown} named as an image, such as {unlabelled[0].stem}.png",)
+        return (f"label files in {shown} with the images' names, such as {unlabelled[0].stem}.png",)
 
     def class_names(self, root: Path) -> tuple[str, ...]:
-        """Return the lines of ``classes.txt``; empty without one."""
+        """Return the lines of ``classes.txt``; empty if there is none."""
         path = root / "classes.txt"
         if not path.is_file():
             return ()
@@ -81,7 +81,7 @@ class Directory(Dataset):
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{path}: not UTF-8 text; save it as UTF-8, one class a line"
+                f"{path}: not UTF-8 text; save it as UTF-8, one class per line"
             ) from error
         return tuple(line.strip() for line in lines if line.strip())
 
@@ -93,7 +93,7 @@ class CamVid(Directory):
     def labels_missing(
         self, home: Path, split: str, unlabelled: list[Path], total: int
     ) -> tuple[str, ...]:
-        """Name every image without labels; see :meth:`Directory.labels_missing`."""
+        """Return all images without labels; see :meth:`Directory.labels_missing`."""
         if not unlabelled:
             return ()
         shown = in_words(home, f"labels/{split}")
@@ -102,12 +102,12 @@ class CamVid(Directory):
         )
 
     def class_names(self, root: Path) -> tuple[str, ...]:
-        """Return the 11 classes: they are the same everywhere."""
+        """Return the 11 classes, which are always the same."""
         del root
         return self.classes
 
     def is_home(self, folder: Path) -> bool:
-        """Tell by the name too: any data set in this layout looks the same inside."""
+        """Check the name, too: all data sets in this layout have the same folders."""
         named = folder.absolute().name.lower().startswith("camvid")
         return named and super().is_home(folder)
 
@@ -128,12 +128,12 @@ DIRECTORY = Directory(
     title="your own images in STEGO's layout, with or without labels",
     classes=(),
     colours=(),
-    obtain="put your images into ROOT/imgs/train and ROOT/imgs/val.",
+    obtain="put your images in ROOT/imgs/train and ROOT/imgs/val.",
     layout=(
-        "imgs/{train,val}/NAME.jpg (or any other kind of image)",
+        "imgs/{train,val}/NAME.jpg (or any other image format)",
         "labels/{train,val}/NAME.png (optional; class indices, 255 for none)",
         "depth/{train,val}/NAME.png (optional)",
-        "classes.txt (optional; one name a line)",
+        "classes.txt (optional; one name per line)",
     ),
     folder="",
     marker="imgs",

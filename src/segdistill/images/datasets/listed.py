@@ -1,4 +1,4 @@
-"""Finding the images that a list names."""
+"""Finding the images in a list."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from segdistill.images.folder import ImageFile
 
 @dataclass(frozen=True)
 class ListedFiles:
-    """The files of a folder that a list names.
+    """Files of a folder whose names are in a list.
 
     Attributes:
         home: the data set's own folder.
-        folder: relative to ``home``.
-        suffix: what follows an entry of the list in the file's name.
+        folder: path of the files' folder relative to ``home``.
+        suffix: text that follows an entry of the list in a file's name.
     """
 
     home: Path
@@ -31,7 +31,7 @@ class ListedFiles:
         return self.home / self.folder / self.name(entry)
 
     def present(self) -> frozenset[str]:
-        """Return the names of all files in the folder, read at one go: lists are long."""
+        """Return the names of all files in the folder, read at once because lists are long."""
         folder = self.home / self.folder
         return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
 
@@ -43,13 +43,13 @@ def take_listed(
     *,
     required: bool = True,
 ) -> Stock:
-    """Look for the images that a list names, and for their labels.
+    """Find the images in a list, and their labels.
 
     Args:
-        entries: names without endings.
-        images: where the images lie.
-        labels: where the labels lie, if there are any.
-        required: whether labels that are not there count as missing.
+        entries: names without suffixes.
+        images: location of the images.
+        labels: location of the labels, if there are any.
+        required: whether absent labels count as missing.
     """
     entries = list(entries)
     image_names = images.present()
@@ -79,18 +79,18 @@ def _lacking(files: ListedFiles, present: frozenset[str], entries: list[str]) ->
 
 
 def read_list(home: Path, relative: str) -> tuple[list[str], tuple[str, ...]]:
-    """Read a list of names, one a line.
+    """Read a list of names, one per line.
 
     Args:
         home: the data set's own folder.
-        relative: where the list lies in it.
+        relative: path of the list relative to ``home``.
 
     Returns:
-        The names, each once, and what is missing, in words.
+        The names, without duplicates, and what is missing, in words.
     """
     path = home / relative
     if not path.is_file():
         return [], (f"the list {in_words(home, relative)}",)
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     entries = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    return entries, () if entries else (f"any entry in the list {in_words(home, relative)}",)
+    return entries, () if entries else (f"entries in the list {in_words(home, relative)}",)

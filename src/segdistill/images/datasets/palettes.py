@@ -1,13 +1,13 @@
-"""Colours in which data sets are usually shown."""
+"""The usual colours of data sets."""
 
 from segdistill.images.labels import Colour
 
 
 def pascal_palette(count: int) -> tuple[Colour, ...]:
-    """Return the first colours of the palette of Pascal VOC, which COCO-Stuff shares.
+    """Return the first colours of Pascal VOC's palette, which COCO-Stuff uses, too.
 
-    The bits of a class's number are dealt to red, green and blue in turn, the lowest bits to
-    the highest bits of the colour.
+    The bits of a class's index are distributed to red, green and blue in turn, the lowest bits of
+    the index to the highest bits of the colour.
 
     Example:
         >>> pascal_palette(4)

@@ -1,4 +1,4 @@
-"""ISPRS Potsdam: aerial photographs cut to small tiles, kept in MATLAB files."""
+"""ISPRS Potsdam: aerial photographs cut into small tiles, stored as MATLAB files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ CLASSES = ("roads and cars", "buildings and clutter", "trees and vegetation")
 COLOURS = ((255, 255, 255), (0, 0, 255), (0, 255, 0))
 FINE_TO_COARSE = {0: 0, 4: 0, 1: 1, 5: 1, 2: 2, 3: 2}
 
-# Labels of the unlabelled tiles are kept back by those who made the data set.
+# The data set's authors withhold the labels of the unlabelled tiles.
 UNLABELLED = "unlabelled_train"
-# STEGO's released code trains on labelled_train alone, so that it can be asked for.
+# STEGO's released code trains on labelled_train only, so it is a split, too.
 LISTS = {
     "train": ("labelled_train", UNLABELLED),
     "val": ("labelled_test",),
@@ -50,7 +50,7 @@ class PotsdamTiles(Dataset):
         whole = np.isfinite(values).all() and np.array_equal(values, np.floor(values))
         if values.ndim != 2 or not whole:
             raise UserError(
-                f"{path}: gt must be height x width whole numbers,"
+                f"{path}: gt must be height x width integers,"
                 f" not {values.dtype} of shape {values.shape}"
             )
         return values.astype(np.int64)
@@ -58,10 +58,10 @@ class PotsdamTiles(Dataset):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Potsdam(PotsdamTiles):
-    """Tiles chosen by lists; training takes labelled and unlabelled ones alike."""
+    """Tiles chosen by lists; training uses labelled and unlabelled ones."""
 
     def take_stock(self, home: Path, split: str) -> Stock:
-        """Look for the tiles that the split's lists name."""
+        """Find the tiles in the split's lists."""
         items: dict[Path, LabelledImage] = {}
         missing: tuple[str, ...] = ()
         for name in LISTS[split]:
@@ -78,10 +78,10 @@ class Potsdam(PotsdamTiles):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PotsdamRaw(PotsdamTiles):
-    """Every tile of every photograph; those that have labels are for evaluation too."""
+    """All tiles of all photographs; those with labels are also used for evaluation."""
 
     def take_stock(self, home: Path, split: str) -> Stock:
-        """Look for all tiles (``train``) or for those with labels (``val``)."""
+        """Find all tiles (``train``) or those with labels (``val``)."""
         entries = [
             f"{photo}_{row}_{column}"
             for photo in range(RAW_PHOTOS)
@@ -94,7 +94,7 @@ class PotsdamRaw(PotsdamTiles):
         if split == "train":
             return stock
         labelled = tuple(item for item in stock.items if item.labels)
-        none = () if labelled else (f"any label in {in_words(home, labels.folder)}",)
+        none = () if labelled else (f"labels in {in_words(home, labels.folder)}",)
         return Stock(labelled, stock.missing + none)
 
 
@@ -107,8 +107,8 @@ POTSDAM3 = Potsdam(
     colours=COLOURS,
     splits=tuple(LISTS),
     obtain=(
-        f"{_HOME_PAGE}, cut to tiles by the script of IIC (github.com/xu-ji/IIC);"
-        " STEGO's potsdam.zip (github.com/mhamilton723/STEGO) holds the tiles."
+        f"{_HOME_PAGE}, cut into tiles by the script of IIC (github.com/xu-ji/IIC);"
+        " STEGO's potsdam.zip (github.com/mhamilton723/STEGO) contains the tiles."
     ),
     layout=(
         "potsdam/imgs/ID.mat (img: height x width x red, green, blue, infrared)",
@@ -125,8 +125,8 @@ POTSDAM_RAW = PotsdamRaw(
     classes=CLASSES,
     colours=COLOURS,
     obtain=(
-        f"{_HOME_PAGE}, cut to 15 x 15 tiles a photograph;"
-        " STEGO's potsdamraw.zip (github.com/mhamilton723/STEGO) holds the tiles."
+        f"{_HOME_PAGE}, cut into 15 x 15 tiles per photograph;"
+        " STEGO's potsdamraw.zip (github.com/mhamilton723/STEGO) contains the tiles."
     ),
     layout=(
         "potsdamraw/processed/imgs/PHOTO_ROW_COLUMN.mat",

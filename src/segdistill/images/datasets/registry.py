@@ -1,4 +1,4 @@
-"""Which data sets there are, by name."""
+"""The registry of data sets, by name."""
 
 from difflib import get_close_matches
 
@@ -9,13 +9,13 @@ _DATASETS: dict[str, Dataset] = {}
 
 
 def register_dataset(dataset: Dataset) -> None:
-    """Add a data set, so that its name can be given to commands.
+    """Register a data set, so that commands know its name.
 
     Raises:
-        ValueError: the name is taken, or the colours are not one for each class.
+        ValueError: the name is taken, or the numbers of classes and colours differ.
     """
     if dataset.name in _DATASETS:
-        raise ValueError(f"data set {dataset.name!r} is registered already")
+        raise ValueError(f"data set {dataset.name!r} is already registered")
     if len(dataset.colours) != len(dataset.classes):
         raise ValueError(
             f"data set {dataset.name!r} has {len(dataset.classes)} classes"
@@ -25,15 +25,15 @@ def register_dataset(dataset: Dataset) -> None:
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Return the names of all data sets, in the order of their registration."""
+    """Return the names of all data sets, in order of registration."""
     return tuple(_DATASETS)
 
 
 def get_dataset(name: str) -> Dataset:
-    """Return a data set by its name.
+    """Return a data set by name.
 
     Raises:
-        UserError: there is none of this name; the message offers the nearest.
+        UserError: there is no data set of this name; the message suggests similar names.
     """
     if name in _DATASETS:
         return _DATASETS[name]

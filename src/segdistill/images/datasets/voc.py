@@ -37,7 +37,7 @@ class PascalVoc(Dataset):
     """JPEG images and palette PNG labels, chosen by lists; 255 is void."""
 
     def take_stock(self, home: Path, split: str) -> Stock:
-        """Look for the images of ``ImageSets/Segmentation/SPLIT.txt``."""
+        """Find the images in ``ImageSets/Segmentation/SPLIT.txt``."""
         entries, no_list = read_list(home, f"ImageSets/Segmentation/{split}.txt")
         if no_list:
             return Stock(missing=no_list)
@@ -50,7 +50,7 @@ class PascalVoc(Dataset):
 
 VOC21 = PascalVoc(
     name="voc21",
-    title="Pascal VOC 2012, 20 kinds of things and the background",
+    title="Pascal VOC 2012, 20 object classes and the background",
     classes=CLASSES,
     colours=pascal_palette(len(CLASSES)),
     obtain=(

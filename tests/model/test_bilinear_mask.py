@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segdistill.images.resize import enlarge
-from segdistill.model.best_class import best_classes, mask_of, possible_classes
+from segdistill.model.bilinear_mask import bilinear_mask, enlarged_argmax, possible_classes
 
 
 def check(scores: torch.Tensor, size: tuple[int, int]) -> None:
     """Compare with the enlarged scores: the class taken has the largest, up to rounding."""
-    mask = mask_of(scores, size)
+    mask = bilinear_mask(scores, size)
     assert mask.shape == size
     assert mask.dtype == np.uint8
     enlarged = enlarge(scores, size)[0]
@@ -47,13 +47,13 @@ def test_many_classes(classes: int) -> None:
 def test_a_class_best_only_between_places_is_found() -> None:
     """Nowhere the best on the grid, but in the middle between two others that fall away."""
     scores = np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.7, 0.7]]], np.float32)
-    assert best_classes(scores, (1, 12))[0].tolist() == [0] * 5 + [2] * 2 + [1] * 5
+    assert enlarged_argmax(scores, (1, 12))[0].tolist() == [0] * 5 + [2] * 2 + [1] * 5
 
 
 def test_of_equal_classes_the_first_is_taken() -> None:
     scores = np.zeros((4, 3, 3), np.float32)
     scores[1:3] = 1
-    assert np.unique(best_classes(scores, (20, 30))).tolist() == [1]
+    assert np.unique(enlarged_argmax(scores, (20, 30))).tolist() == [1]
 
 
 @settings(max_examples=50, deadline=None)

@@ -10,7 +10,7 @@ import torch
 import transformers
 from tests.depth.networks import PREPROCESSOR, picture
 
-from segdistill.depth.preparation import DEFAULTS, DepthPreparation, read_preparation
+from segdistill.depth.preprocessing import DEFAULTS, DepthPreprocessing, read_preprocessing
 from segdistill.errors import UserError
 
 SIZES = [(48, 64), (64, 48), (100, 31), (31, 100), (300, 400)]
@@ -22,12 +22,12 @@ PROCESSORS = {
 }
 
 
-def stated(folder: Path, model_type: str, **more: object) -> DepthPreparation:
+def stated(folder: Path, model_type: str, **more: object) -> DepthPreprocessing:
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR[model_type] | more))
     config: dict[str, Any] = {"model_type": model_type}
     if model_type == "dpt":
         config["image_size"] = 64
-    return read_preparation(folder, config)
+    return read_preprocessing(folder, config)
 
 
 def reference(model_type: str) -> tuple[Any, dict[str, Any]]:
@@ -48,10 +48,10 @@ def test_preparing_is_what_transformers_does(
     tmp_path: Path, model_type: str, size: tuple[int, int]
 ) -> None:
     processor_class, settings = reference(model_type)
-    preparation = stated(tmp_path, model_type)
+    preprocessing = stated(tmp_path, model_type)
     image = picture(*size)
-    prepared = preparation.prepare(image)
-    assert prepared.shape == (3, *preparation.input_size(*size))
+    prepared = preprocessing.preprocess(image)
+    assert prepared.shape == (3, *preprocessing.input_size(*size))
     expected = processor_class(**settings)(images=image, return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(prepared, expected[0].float(), atol=1e-5, rtol=0)
 
@@ -61,20 +61,20 @@ def test_preparing_is_what_transformers_does(
 def test_the_answer_comes_back_to_the_images_size(
     tmp_path: Path, model_type: str, size: tuple[int, int]
 ) -> None:
-    preparation = stated(tmp_path, model_type)
-    rows, columns = preparation.input_size(*size)
-    assert preparation.prepare(picture(*size)).shape == (3, rows, columns)
+    preprocessing = stated(tmp_path, model_type)
+    rows, columns = preprocessing.input_size(*size)
+    assert preprocessing.preprocess(picture(*size)).shape == (3, rows, columns)
     y, x = torch.meshgrid(torch.linspace(0, 1, rows), torch.linspace(0, 1, columns), indexing="ij")
-    restored = preparation.restore(x + 2 * y, size)
+    restored = preprocessing.restore(x + 2 * y, size)
     assert restored.shape == size
 
 
 def test_zoedepths_border_goes_where_it_came_from(tmp_path: Path) -> None:
-    preparation = stated(tmp_path, "zoedepth", resample=2)
+    preprocessing = stated(tmp_path, "zoedepth", resample=2)
     image = picture(96, 128)
-    # Were the network the identity, the answer would be the image.
-    red = preparation.prepare(image)[0] * 0.5 + 0.5
-    restored = preparation.restore(red, (96, 128)).numpy() * 255
+    # Were the network the identity, the prediction would be the image.
+    red = preprocessing.preprocess(image)[0] * 0.5 + 0.5
+    restored = preprocessing.restore(red, (96, 128)).numpy() * 255
     assert np.abs(restored - image[:, :, 0]).max() < 8
     unpadded = stated(tmp_path, "zoedepth", do_pad=False)
     assert unpadded.border(96, 128) == (0, 0)
@@ -98,19 +98,19 @@ def test_sizes_on_the_hub(
 
 
 def test_without_a_file_the_architectures_ways_hold(tmp_path: Path) -> None:
-    for model_type, preparation in DEFAULTS.items():
-        assert read_preparation(tmp_path, {"model_type": model_type}) == preparation
+    for model_type, preprocessing in DEFAULTS.items():
+        assert read_preprocessing(tmp_path, {"model_type": model_type}) == preprocessing
 
 
 def test_dpt_with_its_own_transformer_sees_squares_alone(tmp_path: Path) -> None:
     path = tmp_path / "preprocessor_config.json"
     path.write_text('{"size": 96, "keep_aspect_ratio": true, "ensure_multiple_of": 32}')
     config: dict[str, Any] = {"model_type": "dpt", "image_size": 64}
-    assert read_preparation(tmp_path, config).input_size(48, 96) == (64, 64)
+    assert read_preprocessing(tmp_path, config).input_size(48, 96) == (64, 64)
     hybrid = config | {"is_hybrid": True, "backbone_config": {"model_type": "bit"}}
-    assert read_preparation(tmp_path, hybrid).input_size(48, 96) == (64, 64)
+    assert read_preprocessing(tmp_path, hybrid).input_size(48, 96) == (64, 64)
     other = config | {"backbone_config": {"model_type": "dinov2"}}
-    assert read_preparation(tmp_path, other).input_size(48, 96) == (64, 96)
+    assert read_preprocessing(tmp_path, other).input_size(48, 96) == (64, 96)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_dpt_with_its_own_transformer_sees_squares_alone(tmp_path: Path) -> None
 def test_a_statement_that_makes_no_sense_is_refused(
     tmp_path: Path, wrong: dict[str, object]
 ) -> None:
-    with pytest.raises(UserError, match=r"preprocessor_config\.json: makes no sense"):
+    with pytest.raises(UserError, match=r"preprocessor_config\.json: invalid preprocessor config"):
         stated(tmp_path, "depth_anything", **wrong)
 
 
@@ -139,6 +139,6 @@ def test_zoedepth_knows_two_filters(tmp_path: Path) -> None:
 
 
 def test_normalisation_can_be_off(tmp_path: Path) -> None:
-    preparation = stated(tmp_path, "depth_anything", do_normalize=False)
-    prepared = preparation.prepare(np.full((8, 8, 3), 255, np.uint8))
+    preprocessing = stated(tmp_path, "depth_anything", do_normalize=False)
+    prepared = preprocessing.preprocess(np.full((8, 8, 3), 255, np.uint8))
     assert (prepared == 1).all()

@@ -1,4 +1,4 @@
-"""A cache that keeps what was used last."""
+"""A least recently used (LRU) cache."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -8,14 +8,14 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Key, Value]):
-    """Keeps the values used last, up to a limit.
+class LRUCache(Generic[Key, Value]):
+    """A cache that evicts the least recently used values.
 
     Args:
-        limit: values kept, at least 1.
+        limit: maximum number of values, at least 1.
 
     Example:
-        >>> squares = Recent(2)
+        >>> squares = LRUCache(2)
         >>> [squares.get(n, lambda n=n: n * n) for n in (3, 4, 3, 5)]
         [9, 16, 9, 25]
         >>> 4 in squares, 3 in squares
@@ -33,7 +33,7 @@ class Recent(Generic[Key, Value]):
         return len(self._values)
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Return the value kept under a key, or make it, keep it and forget the oldest."""
+        """Return a cached value, or compute and cache it."""
         if key not in self._values:
             self._values[key] = make()
         self._values.move_to_end(key)
@@ -42,5 +42,5 @@ class Recent(Generic[Key, Value]):
         return self._values[key]
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all values."""
         self._values.clear()

@@ -19,13 +19,13 @@ MAX_VALUES = 2**20
 """Bounds what is worked on at once, in values; small enough for a processor's caches."""
 
 
-class _Side(NamedTuple):
-    """How the pixels of per side lie in the gaps between the places of a grid.
+class _PixelAxis(NamedTuple):
+    """How the pixels of per side lie in the gaps between the locations of a grid.
 
     Gaps are of unequal width, and are worked on as if all were as wide as the widest.
 
     Attributes:
-        share: of the way from the place before to the place after, for each pixel of each gap,
+        share: fraction of the way from the previous location to the next, per pixel of each gap,
             shape (gaps, width of the widest), from 0 to 1; beyond the end of a gap anything.
         pixels: which of those, counted through, are the pixels of the side, shape (pixels,).
     """
@@ -34,7 +34,7 @@ class _Side(NamedTuple):
     pixels: NDArray[np.intp]
 
 
-def mask_of(scores: torch.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+def bilinear_mask(scores: torch.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the best class of each pixel, without the scores of all pixels.
 
     Args:
@@ -44,10 +44,10 @@ def mask_of(scores: torch.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     Returns:
         Class indices of shape ``size``.
     """
-    return best_classes(scores[0].float().numpy(), size)
+    return enlarged_argmax(scores[0].float().numpy(), size)
 
 
-def best_classes(scores: Scores, size: tuple[int, int]) -> NDArray[np.uint8]:
+def enlarged_argmax(scores: Scores, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the class whose score, enlarged bilinearly to pixels, is the largest.
 
     Equal to enlarging all scores and taking the class of the largest, but for rounding where two
@@ -62,12 +62,12 @@ def best_classes(scores: Scores, size: tuple[int, int]) -> NDArray[np.uint8]:
 
     Example:
         >>> scores = np.array([[[0, 1]], [[1, 0]]], np.float32)
-        >>> best_classes(scores, (1, 4)).tolist()
+        >>> enlarged_argmax(scores, (1, 4)).tolist()
         [[1, 1, 0, 0]]
     """
-    # Beyond the outermost places scores stay unchanged there.
+    # Beyond the outermost locations scores stay unchanged there.
     grid = np.pad(scores, ((0, 0), (1, 1), (1, 1)), mode="edge")  # (c, h, w) -> (c, h+2, w+2)
-    rows, columns = _side(size[0], scores.shape[1]), _side(size[1], scores.shape[2])
+    rows, columns = _pixel_axis(size[0], scores.shape[1]), _pixel_axis(size[1], scores.shape[2])
     winners = grid.argmax(axis=0).astype(np.uint8)
     first = winners[:-1, :-1]
     # The class of a gap's first corner: right wherever all four corners agree.
@@ -87,13 +87,14 @@ def best_classes(scores: Scores, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def possible_classes(corners: Scores) -> NDArray[np.bool_]:
-    """Return which classes can be the best somewhere between four places.
+    """Return which classes can be the best somewhere between four locations.
 
     Args:
-        corners: scores at the places, shape (gaps, 4, classes).
+        corners: scores at the locations, shape (gaps, 4, classes).
 
     Returns:
-        Boolean array of shape (gaps, classes): none of the best at a place beats these at all four.
+        Boolean array of shape (gaps, classes): no class that is the best at one of the locations
+            beats these at all four.
 
     Example:
         >>> corners = np.array([[[3, 1, 2], [1, 3, 2], [3, 1, 0], [1, 3, 0]]], np.float32)
@@ -103,22 +104,22 @@ def possible_classes(corners: Scores) -> NDArray[np.bool_]:
         [[True, True, False]]
     """
     possible = np.ones((len(corners), corners.shape[2]), np.bool_)
-    # Only with classes that are the best at one of the places: it does no harm to keep one more.
+    # Only with classes that are the best at one of the locations: it does no harm to keep one more.
     for rival in corners.argmax(axis=2).T:  # (gaps, 4) -> a class of each gap, four times
         best = np.take_along_axis(corners, rival[:, None, None], axis=2)
         possible &= ~(corners < best).all(axis=1)  # (gaps, 4, classes) -> (gaps, classes)
     return possible
 
 
-def _side(pixels: int, places: int) -> _Side:
-    position = (np.arange(pixels) + 0.5) * (places / pixels) - 0.5
-    before = np.floor(position).astype(np.intp)  # -1 before the first place
-    starts = np.searchsorted(before, np.arange(-1, places + 1))
+def _pixel_axis(pixels: int, locations: int) -> _PixelAxis:
+    position = (np.arange(pixels) + 0.5) * (locations / pixels) - 0.5
+    before = np.floor(position).astype(np.intp)  # -1 before the first location
+    starts = np.searchsorted(before, np.arange(-1, locations + 1))
     widest = int(np.diff(starts).max())
     inside = np.arange(pixels) - starts[before + 1]
-    share = np.zeros((places + 1, widest), np.float32)
+    share = np.zeros((locations + 1, widest), np.float32)
     share[before + 1, inside] = position - before
-    return _Side(share, (before + 1) * widest + inside)
+    return _PixelAxis(share, (before + 1) * widest + inside)
 
 
 def _best_in_gaps(

@@ -10,13 +10,13 @@ from segdistill.objective.scene_geometry import perspective_points, unproject
 from segdistill.objective.schedules import count_at, value_at
 from segdistill.objective.stego import Shifts
 from segdistill.training.batch import SampledDepth
-from segdistill.training.depth_losses import PRODUCT_SHIFT, depth_shift, depth_term
-from segdistill.training.scenes import (
+from segdistill.training.depth_guidance import (
     Scene,
-    sample_scenes,
-    scene_locations,
-    schedules,
+    depth_schedules,
+    locations_by_depth,
+    sample_depth,
 )
+from segdistill.training.depth_losses import PRODUCT_SHIFT, depth_shift, depth_term
 
 SHIFTS = Shifts(0.1, 0.1, 0.1, 0.03)
 
@@ -28,7 +28,7 @@ def scene(height: int, width: int, seed: int = 0) -> Scene:
 
 def drawn(scenes: list[Scene | None], depth: DepthSettings, count: int = 9) -> torch.Tensor:
     before = torch.full((len(scenes), count, 2), 0.123)
-    return scene_locations(
+    return locations_by_depth(
         scenes,
         before,
         depth,
@@ -88,9 +88,9 @@ def test_depth_is_read_where_codes_are() -> None:
     share = torch.arange(6.0).expand(4, 6) / 5
     ramp = Scene(share, unproject(1 + share[None])[0])
     locations = torch.tensor([[[-1.0, 0.0], [0.0, 0.5], [1.0, 1.0], [0.2, -0.4]]])
-    sampled = sample_scenes([ramp], locations, DepthSettings())
+    sampled = sample_depth([ramp], locations, DepthSettings())
     torch.testing.assert_close(sampled.shares[0], (locations[0, :, 0] + 1) / 2)
-    missing = sample_scenes([None], locations, DepthSettings())
+    missing = sample_depth([None], locations, DepthSettings())
     assert missing.shares.isnan().all()
     assert missing.points.isnan().all()
 
@@ -98,7 +98,7 @@ def test_depth_is_read_where_codes_are() -> None:
 def test_a_neighbour_of_weight_zero_passes_nothing_on() -> None:
     share = torch.tensor([[0.25, torch.nan]])
     lonely = Scene(share, unproject(share[None])[0])
-    sampled = sample_scenes([lonely], torch.tensor([[[-1.0, 0.0], [0.0, 0.0]]]), DepthSettings())
+    sampled = sample_depth([lonely], torch.tensor([[[-1.0, 0.0], [0.0, 0.0]]]), DepthSettings())
     assert sampled.shares[0, 0] == 0.25
     assert sampled.shares[0, 1].isnan()
 
@@ -107,12 +107,14 @@ def test_schedules_follow_the_settings() -> None:
     depth = DepthSettings(
         weight=0.2, weight_factor=0.5, weight_every=10, samples_factor=0.9, samples_every=100
     )
-    plan = schedules(FitSettings(depth=depth, objective=ObjectiveSettings(samples=11)), shift=0.4)
+    plan = depth_schedules(
+        FitSettings(depth=depth, objective=ObjectiveSettings(samples=11)), shift=0.4
+    )
     assert [value_at(plan["weight"], step) for step in (0, 9, 10, 20)] == [0.2, 0.2, 0.1, 0.05]
     assert value_at(plan["shift"], 1000) == 0.4
     assert [count_at(plan["samples"], step) for step in (0, 100)] == [11, 9]
     assert count_at(plan["samples"], 0, early=True) == 9
-    negative = schedules(FitSettings(depth=replace(depth, shift_factor=0.5)), shift=-0.2)
+    negative = depth_schedules(FitSettings(depth=replace(depth, shift_factor=0.5)), shift=-0.2)
     assert value_at(negative["shift"], 0) == -0.2  # a minimum of 0 is no rule for it
 
 

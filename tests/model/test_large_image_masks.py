@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.helpers import striped_image
 
-from segdistill.model import mask_bands as module
-from segdistill.model.mask_bands import (
+from segdistill.model import large_image_masks as module
+from segdistill.model.large_image_masks import (
+    CellGrid,
     CellMoments,
-    Cells,
     MaskBand,
     PixelRows,
     ReadRows,
-    masks_in_bands,
+    mask_bands,
 )
 from segdistill.model.upsampling import Upsampling, upsampled_mask
 
@@ -27,7 +27,7 @@ def smooth_scores(classes: int, grid: tuple[int, int], seed: int) -> torch.Tenso
     return torch.nn.functional.interpolate(coarse, size=grid, mode="bicubic")
 
 
-def noise_of(read_rows: ReadRows, cells: Cells) -> torch.Tensor:
+def noise_of(read_rows: ReadRows, cells: CellGrid) -> torch.Tensor:
     return CellMoments(read_rows, cells).noise()
 
 
@@ -48,8 +48,8 @@ def bands_for(
         assert 0 <= rows.start < rows.stop <= len(image)
         return PixelRows(image[rows], None if valid is None else valid[rows])
 
-    cells = Cells(image.shape[:2], (scores.shape[2], scores.shape[3]))
-    return list(masks_in_bands(strips(), read_rows, cells, upsampling=upsampling))
+    cells = CellGrid(image.shape[:2], (scores.shape[2], scores.shape[3]))
+    return list(mask_bands(strips(), read_rows, cells, upsampling=upsampling))
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,8 +96,8 @@ def test_noise_is_told_from_cells_with_values() -> None:
     valid[:, 48:] = False
     half = image.copy()
     half[:, 48:] = 0
-    cells = Cells((64, 96), (4, 6))
-    expected = noise_of(lambda rows: PixelRows(image[rows, :48]), Cells((64, 48), (4, 3)))
+    cells = CellGrid((64, 96), (4, 6))
+    expected = noise_of(lambda rows: PixelRows(image[rows, :48]), CellGrid((64, 48), (4, 3)))
     found = noise_of(lambda rows: PixelRows(half[rows], valid[rows]), cells)
     torch.testing.assert_close(found, expected)
     # Without any value there is something to continue with all the same.
@@ -106,7 +106,7 @@ def test_noise_is_told_from_cells_with_values() -> None:
 
 def test_few_rows_tell_the_noise_of_a_large_image(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).integers(0, 256, (640, 96, 3), np.uint8)
-    cells = Cells((640, 96), (40, 6))
+    cells = CellGrid((640, 96), (40, 6))
     seen = []
 
     def read_rows(rows: slice) -> PixelRows:

@@ -69,7 +69,7 @@ def read_scenes(
     return scenes
 
 
-def scene_locations(
+def locations_by_depth(
     scenes: Sequence[Scene | None],
     locations: torch.Tensor,
     settings: DepthSettings,
@@ -119,7 +119,7 @@ def scene_locations(
         )
         chosen = list(depth_and_feature_cells(points, features, count, generator=generator))
     chosen = [
-        with_unknown(cells, scene, generator)
+        with_unknown_depth(cells, scene, generator)
         for cells, (_, scene) in zip(chosen, known, strict=True)
     ]
     to_locations = released_locations_of_cells if settings.as_released else locations_of_cells
@@ -129,7 +129,9 @@ def scene_locations(
     return drawn
 
 
-def with_unknown(cells: torch.Tensor, scene: Scene, generator: torch.Generator) -> torch.Tensor:
+def with_unknown_depth(
+    cells: torch.Tensor, scene: Scene, generator: torch.Generator
+) -> torch.Tensor:
     """Give cells without depth their share of the locations: they belong to the image, too.
 
     Args:
@@ -148,7 +150,7 @@ def with_unknown(cells: torch.Tensor, scene: Scene, generator: torch.Generator) 
     return torch.cat([cells[: len(cells) - count], drawn])
 
 
-def sample_scenes(
+def sample_depth(
     scenes: Sequence[Scene | None], locations: torch.Tensor, settings: DepthSettings
 ) -> SampledDepth:
     """Read depth and points at locations, bilinearly; NaN where they are unknown.
@@ -207,7 +209,7 @@ def attention_between(
     return torch.stack(found)
 
 
-def schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
+def depth_schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
     """Return how the weight and shift of the depth term and the number of locations change.
 
     Args:

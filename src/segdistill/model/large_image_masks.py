@@ -22,7 +22,7 @@ from segdistill.model.guided_filter import (
     linear_functions,
     sharpened,
 )
-from segdistill.model.guided_mask import Side, best_of_functions, gaps_of, possible_classes
+from segdistill.model.guided_mask import PixelAxis, best_of_functions, gaps_of, possible_classes
 from segdistill.model.upsampling import Upsampling
 
 CONTEXT = RADIUS + AVERAGING + 1
@@ -65,7 +65,7 @@ class MaskBand(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cells:
+class CellGrid:
     """How the cells of a grid lie in an image.
 
     Attributes:
@@ -73,7 +73,7 @@ class Cells:
         grid: height and width of the grid, in cells.
 
     Example:
-        >>> Cells((64, 96), (4, 6)).samples(1)
+        >>> CellGrid((64, 96), (4, 6)).samples(1)
         slice(16, 32, 1)
     """
 
@@ -95,10 +95,10 @@ class Cells:
         return slice(step // 2 + first * step, step // 2 + (stop - 1) * step + 1, step)
 
 
-def masks_in_bands(
+def mask_bands(
     strips: Iterable[tuple[slice, torch.Tensor]],
     read_rows: ReadRows,
-    cells: Cells,
+    cells: CellGrid,
     *,
     upsampling: Upsampling = "guided",
 ) -> Iterator[MaskBand]:
@@ -128,7 +128,7 @@ def masks_in_bands(
     for rows, scores in strips:
         held.add(scores, rows.stop)
         while done <= count:
-            stop = min(done + _cells_a_band(cells), count + 1)
+            stop = min(done + _cells_per_band(cells), count + 1)
             first, last = max(0, done - CONTEXT), min(count, stop + CONTEXT)
             if held.stop < last:
                 break
@@ -184,7 +184,7 @@ class _Context(NamedTuple):
 
     scores: torch.Tensor
     rows: slice
-    cells: Cells
+    cells: CellGrid
 
 
 def _guided_mask(
@@ -215,8 +215,8 @@ def _guided_mask(
         grid[:, :, own.start : own.stop + 1],
         possible_classes(scores[0])[:, own],
         pixels,
-        Side.of(cells.size[0], cells.grid[0], gaps),
-        Side.of(cells.size[1], cells.grid[1]),
+        PixelAxis.of(cells.size[0], cells.grid[0], gaps),
+        PixelAxis.of(cells.size[1], cells.grid[1]),
     )
 
 
@@ -243,7 +243,7 @@ class CellMoments:
         cells: how the grid lies in it.
     """
 
-    def __init__(self, read_rows: ReadRows, cells: Cells) -> None:
+    def __init__(self, read_rows: ReadRows, cells: CellGrid) -> None:
         self._read_rows = read_rows
         self.cells = cells
         self._kept: dict[int, torch.Tensor] = {}
@@ -310,6 +310,6 @@ def _cells_with_values(samples: PixelRows, width: int) -> torch.Tensor:
     return F.adaptive_avg_pool1d(columns, width)[0] > 0.999
 
 
-def _cells_a_band(cells: Cells) -> int:
-    bytes_a_row = 3 * cells.size[1] * -(-cells.size[0] // cells.grid[0])
-    return max(1, BAND_BYTES // bytes_a_row)
+def _cells_per_band(cells: CellGrid) -> int:
+    bytes_per_row = 3 * cells.size[1] * -(-cells.size[0] // cells.grid[0])
+    return max(1, BAND_BYTES // bytes_per_row)

@@ -1,7 +1,6 @@
-"""Bringing pictures to the form in which a CLIP-type network wants them.
+"""Image preprocessing for CLIP and SigLIP, as preprocessor_config.json specifies it.
 
-preprocessor_config.json says which. transformers' own processors follow it, but need torchvision or
-differ by version; the steps are few and are done here.
+Reimplemented because the processors of transformers need torchvision or differ between versions.
 """
 
 from dataclasses import dataclass
@@ -23,39 +22,39 @@ FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
-class PicturePreparation:
-    """How a network wants its pictures.
+class ImagePreprocessing:
+    """Image preprocessing of an encoder.
 
     Attributes:
-        side: of the square that it sees, in pixels.
-        squeeze: bring both sides to it; otherwise the shorter one, of which the middle is taken.
-        resampling: Pillow's number of the filter.
-        mean: subtracted from each channel in 0..1.
-        std: by which the rest is divided.
+        side: side of the square input, in pixels.
+        stretch: resize both sides to ``side``; otherwise resize the shorter side and centre-crop.
+        resampling: Pillow resampling filter.
+        mean: mean of each channel, for images in 0..1.
+        std: standard deviation of each channel.
     """
 
     side: int
-    squeeze: bool
+    stretch: bool
     resampling: int = int(Image.Resampling.BICUBIC)
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
 
-    def prepare(self, picture: NDArray[np.uint8]) -> torch.Tensor:
-        """Return what the network is to see of a picture.
+    def preprocess(self, picture: NDArray[np.uint8]) -> torch.Tensor:
+        """Resize, crop and normalise an image.
 
         Args:
-            picture: shape (height, width, 3).
+            picture: image, shape (height, width, 3).
 
         Returns:
             Tensor of shape (3, side, side), float32, normalised.
 
         Example:
             >>> picture = np.zeros((20, 40, 3), np.uint8)
-            >>> PicturePreparation(8, squeeze=False).prepare(picture).shape
+            >>> ImagePreprocessing(8, stretch=False).preprocess(picture).shape
             torch.Size([3, 8, 8])
         """
         height, width = picture.shape[:2]
-        if self.squeeze:
+        if self.stretch:
             rows = columns = self.side
         else:
             scale = self.side / min(height, width)
@@ -70,37 +69,37 @@ class PicturePreparation:
         return (pixels / 255 - mean) / std
 
 
-def read_preparation(folder: Path, config: dict[str, Any]) -> PicturePreparation:
-    """Return what a network wants of its pictures.
+def read_preprocessing(folder: Path, config: dict[str, Any]) -> ImagePreprocessing:
+    """Read the image preprocessing of an encoder.
 
     Args:
-        folder: in the hub's layout.
-        config: content of its config.json.
+        folder: model folder in the hub's layout.
+        config: content of config.json.
 
     Raises:
-        UserError: the file that says it makes no sense.
+        UserError: the preprocessor config is invalid.
     """
     is_clip = config["model_type"] == "clip"
     stated: dict[str, Any] = {}
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     try:
-        # The network sees squares of this side, whatever else is said.
+        # The input size of the network takes precedence over the preprocessor config.
         side = int((config.get("vision_config") or {}).get("image_size", 224))
         if path is not None:
             content = read_json(path)
             stated = content.get("image_processor", content)
-        preparation = PicturePreparation(
+        preprocessing = ImagePreprocessing(
             side=side,
-            squeeze=not bool(stated.get("do_center_crop", is_clip)),
+            stretch=not bool(stated.get("do_center_crop", is_clip)),
             resampling=int(Image.Resampling(stated.get("resample", 3))),
             mean=_three(stated.get("image_mean"), CLIP_MEAN if is_clip else HALF),
             std=_three(stated.get("image_std"), CLIP_STD if is_clip else HALF),
         )
     except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{path or folder}: makes no sense to this program ({error!r})") from error
-    if side < 1 or min(preparation.std) <= 0:
+        raise UserError(f"{path or folder}: invalid preprocessor config ({error!r})") from error
+    if side < 1 or min(preprocessing.std) <= 0:
         raise UserError(f"{path or folder}: image_size must be at least 1, and image_std above 0")
-    return preparation
+    return preprocessing
 
 
 def _three(values: Any, otherwise: tuple[float, ...]) -> tuple[float, ...]:
