@@ -10,21 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from segdistill.figures.colouring import ClassStyle, colour_mask
-from segdistill.figures.comparison import GridRow, comparison_figure, resize_to_print
-from segdistill.figures.iou import IouSeries, iou_figure
-from segdistill.figures.legend import LegendEntry, legend_figure
+from segdistill.evaluation.confusion import Scores
+from segdistill.figures.colouring import Picture, Rgba, painted
+from segdistill.figures.comparison import comparison_figure, fitted
+from segdistill.figures.iou import iou_figure
+from segdistill.figures.legend import legend_figure
 from segdistill.figures.style import (
     DOTS_PER_INCH,
     STYLE,
     TEXT_WIDTH,
+    inline_svg,
+    new_figure,
     paper_style,
     write_figure,
 )
-from segdistill.figures.training_curves import shown_kinds, training_figure
-from segdistill.training.loop import StepRecord
 
-SHADES = [ClassStyle((200, 30, 40)), ClassStyle((20, 60, 220))]
+COLOURS: list[Rgba] = [(200, 30, 40, 255), (20, 60, 220, 255)]
 HOSTILE = "$\\frac{1}$ %s \u5199\u771f & <b>"
 
 
@@ -36,16 +37,12 @@ def mask(height: int, width: int) -> np.ndarray:
     return (np.arange(width) >= width // 2).astype(np.uint8)[None].repeat(height, axis=0)
 
 
-def grid(sizes: list[tuple[int, int]]) -> list[GridRow]:
+def grid(sizes: list[tuple[int, int]]) -> list[tuple[str, list[Picture | None]]]:
     return [
-        GridRow("Image", [photo(*size) for size in sizes]),
-        GridRow("Label", [None, *(colour_mask(mask(*size), SHADES) for size in sizes[1:])]),
-        GridRow(HOSTILE, [colour_mask(mask(*size), SHADES) for size in sizes]),
+        ("Image", [photo(*size) for size in sizes]),
+        ("Label", [None, *(painted(mask(*size), COLOURS) for size in sizes[1:])]),
+        (HOSTILE, [painted(mask(*size), COLOURS) for size in sizes]),
     ]
-
-
-def records(count: int, **more: float) -> list[StepRecord]:
-    return [StepRecord(step, 1 / step, 0.2, 0.1, 0.3, -0.5, **more) for step in range(1, count + 1)]
 
 
 def written(figure: Figure, folder: Path, *formats: str) -> list[Path]:
@@ -72,11 +69,11 @@ def test_pictures_are_printed_pixel_by_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(7, 9), (500, 700)])
 def test_masks_keep_their_edges_where_they_are(size: tuple[int, int]) -> None:
-    shown = resize_to_print(colour_mask(mask(*size), SHADES), 64, 48)
+    shown = fitted(painted(mask(*size), COLOURS), 64, 48)
     assert shown.shape == (48, 64, 4)
     edge = round((size[1] // 2) / size[1] * 64)
-    assert (shown[:, : edge - 1, :3] == SHADES[0].colour).all()
-    assert (shown[:, edge + 1 :, :3] == SHADES[1].colour).all()
+    assert (shown[:, : edge - 1, :3] == COLOURS[0][:3]).all()
+    assert (shown[:, edge + 1 :, :3] == COLOURS[1][:3]).all()
 
 
 def test_svg_and_pdf_hold_real_text_and_are_repeatable(tmp_path: Path) -> None:
@@ -95,9 +92,7 @@ def test_svg_and_pdf_hold_real_text_and_are_repeatable(tmp_path: Path) -> None:
 
 
 def test_a_legend_keeps_to_its_width() -> None:
-    entries = [
-        LegendEntry((9, 9, number), f"name {number}" * (number % 4 + 1)) for number in range(23)
-    ]
+    entries = [((9, 9, number), f"name {number}" * (number % 4 + 1)) for number in range(23)]
     with paper_style():
         figure = legend_figure(entries, width=3.25)
         assert figure.get_figwidth() <= 3.25
@@ -105,17 +100,17 @@ def test_a_legend_keeps_to_its_width() -> None:
         assert max(box.x1 for box in boxes) <= figure.bbox.x1 + 1
         for number, box in enumerate(boxes):
             assert not any(box.overlaps(other) for other in boxes[:number])
-        alone = legend_figure([LegendEntry((9, 9, 9), "x" * 200)], width=0.5)
+        alone = legend_figure([((9, 9, 9), "x" * 200)], width=0.5)
     assert alone.texts[0].get_text().endswith("…")
 
 
 def test_bars_hold_the_scores() -> None:
-    series = [
-        IouSeries("k-means", [0.25, float("nan")], 0.25),
-        IouSeries("Segments", [0.5, 0.125], 0.3125),
-    ]
+    series = {
+        "k-means": Scores(0.5, 0.25, (0.25, float("nan")), (0, 1), 9),
+        "Segments": Scores(0.5, 0.3125, (0.5, 0.125), (0, 1), 9),
+    }
     with paper_style():
-        axes = iou_figure(series, ["sky", HOSTILE], SHADES).axes[0]
+        axes = iou_figure(series, ["sky", HOSTILE], COLOURS).axes[0]
     bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     assert [bar.get_width() for bar in bars] == [25, 0, 50, 12.5]
     assert [text.get_text() for text in axes.texts] == ["25.0", "–", "50.0", "12.5"]
@@ -128,26 +123,26 @@ def test_bars_hold_the_scores() -> None:
     ]
 
 
-def test_curves_are_those_that_the_training_had() -> None:
-    titles = [kind.title for kind in shown_kinds(records(3, depth=0.5, linear_accuracy=0.5))]
-    assert titles == ["Total", "Self", "Neighbour", "Random", "Depth"]
-    looks = [{"step": 50, "agreement": 0.5}, {"step": 75, "agreement": 0.7}]
+def test_charts_of_a_page_fit_its_theme_and_are_unique() -> None:
+    scores = Scores(0.5, 0.5, (0.5, 0.25), (0, 1), 9)
     with paper_style():
-        losses, agreement = training_figure(records(80), looks, 75).axes
-        np.testing.assert_array_equal(agreement.lines[0].get_xydata(), [[50, 0.5], [75, 0.7]])
-        assert [text.get_text() for text in agreement.texts] == ["kept"]
-        totals = np.array(losses.lines[0].get_xydata())
-        np.testing.assert_allclose(totals[:, 1], 1 / totals[:, 0])
-        assert losses.get_xlim() == agreement.get_xlim()
-        assert len(training_figure(records(1)).axes) == 1
-        broken = [*records(3), StepRecord(4, float("nan"), 1.0, 1.0, float("inf"), 0.0)]
-        assert len(training_figure(broken).axes) == 1
+        svg = inline_svg(iou_figure({"<b>": scores}, ["sky", HOSTILE], COLOURS), "iou", 'a "b"')
+    assert svg.startswith('<svg class="chart" role="img" aria-label="a &quot;b&quot;" viewBox=')
+    assert "var(--line-0)" in svg
+    assert "<b>" not in svg
+    assert "http" not in svg
+    assert "<style" not in svg
+    assert "Helvetica" not in svg
+    identities = re.findall(r' id="([^"]*)"', svg)
+    assert len(set(identities)) == len(identities)
+    assert all(each.startswith("iou-") for each in identities)
+    assert set(re.findall(r'(?:url\(#|href="#)([^")]*)', svg)) <= set(identities)
 
 
 def test_global_settings_stay_as_they_are(tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
     with paper_style():
         assert mpl.rcParams["svg.fonttype"] == STYLE["svg.fonttype"]
-        written(training_figure(records(5)), tmp_path, "png", "svg")
+        written(new_figure(1, 1), tmp_path, "png", "svg")
     assert dict(mpl.rcParams) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.report.test_page import PageReader
-from tests.report.test_recall_curves import Curve
 
 from segdistill.errors import UserError
 from segdistill.evaluation.boundary import BoundaryCounts
 from segdistill.evaluation.confusion import score
+from segdistill.evaluation.precision_recall import PrecisionRecall
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.report.evaluation_page import LISTED_SKIPS, write_evaluation_page
+from segdistill.report.evaluation_page import write_evaluation_page
+from segdistill.report.rendering import LISTED_SKIPS
 
 NAMES = ("sky", "sea & <i>foam</i>", "sand")
 CLUSTER = np.array([[0, 60, 0, 0], [30, 0, 0, 0], [5, 5, 0, 0], [0, 0, 20, 0], [1, 0, 4, 0]])
@@ -46,11 +47,9 @@ def evaluation(kinds: Sequence[str] = tuple(TITLES), **changes: Any) -> Evaluati
     return Evaluation(**(values | changes))
 
 
-def page_of(
-    folder: Path, shown: Evaluation, curves: Sequence[Curve] = ()
-) -> tuple[str, PageReader]:
+def page_of(folder: Path, shown: Evaluation) -> tuple[str, PageReader]:
     path = folder / "out" / "evaluation.html"
-    write_evaluation_page(path, shown, curves=curves)
+    write_evaluation_page(path, shown)
     page = path.read_text(encoding="utf-8")
     reader = PageReader()
     reader.feed(page)
@@ -103,7 +102,7 @@ def test_page_holds_boundary_f_where_it_was_counted(tmp_path: Path) -> None:
     words = reader.words().replace("\N{NO-BREAK SPACE}", " ")
     # Two thirds for sky, nothing for the sea; the others have no boundary.
     assert words.count("Boundary F33.3 %") == 1
-    assert "boundaries' F score" in words
+    assert "F score" in words
     _, reader = page_of(tmp_path, evaluation())
     assert "Boundary F" not in reader.words()
 
@@ -129,7 +128,7 @@ def test_one_kind_and_no_protocol_is_enough(tmp_path: Path) -> None:
 
 
 def test_page_can_be_used_without_seeing_or_pointing(tmp_path: Path) -> None:
-    page, reader = page_of(tmp_path, evaluation(), some_curves())
+    page, reader = page_of(tmp_path, evaluation(curves=some_curves()))
     tags = [tag for tag, _ in reader.tags]
     for landmark in ("header", "nav", "main", "footer"):
         assert tags.count(landmark) == 1
@@ -152,24 +151,27 @@ def test_everything_given_is_escaped(tmp_path: Path) -> None:
         run=hostile,
         clusters=(hostile,) * 5,
         skipped=(SkippedImage(ImageFile(Path(hostile), Path(hostile)), f"{hostile}: {hostile}"),),
+        curves=(PrecisionRecall(hostile, np.array([0.0]), np.array([1.0]), 1.0, 1, 1),),
     )
-    page, reader = page_of(
-        tmp_path, shown, [Curve(hostile, np.array([0.0]), np.array([1.0]), float("nan"))]
-    )
+    page, reader = page_of(tmp_path, shown)
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     assert "<script>alert" not in page
     assert hostile in reader.text
     assert not [name for _, found in reader.tags for name in found if name.startswith("on")]
 
 
-def some_curves() -> list[Curve]:
+def some_curves() -> tuple[PrecisionRecall, ...]:
     recall = np.linspace(0, 1, 50)
-    return [Curve("features", recall, 1 - recall, 0.5), Curve("codes", recall, recall * 0, 0.7654)]
+    return (
+        PrecisionRecall("features", recall, 1 - recall, 0.5, 10, 5),
+        PrecisionRecall("codes", recall, recall * 0, 0.7654, 10, 5),
+    )
 
 
 def test_curves_have_a_section_of_their_own(tmp_path: Path) -> None:
-    _, reader = page_of(tmp_path, evaluation(), some_curves())
-    assert [tag for tag, _ in reader.tags].count("polyline") == 2
+    _, reader = page_of(tmp_path, evaluation(curves=some_curves()))
+    # The chart, and a sample of each line.
+    assert [tag for tag, _ in reader.tags].count("svg") == 3
     words = reader.words()
     assert "Correspondences" in words
     assert "features 0.500" in words

@@ -1,52 +1,32 @@
-from itertools import pairwise
+"""Where classes are shown, and the pictures of them."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segdistill.images.folder import ImageFile
+from segdistill.inference.samples import Sample, class_pixels
 from segdistill.report.examples import (
+    EXAMPLE_SIDE,
     EXAMPLES,
-    LONGEST_SIDE,
+    Window,
     best_window,
     choose_examples,
-    class_pixels,
-    evenly_spread,
-    reduced_size,
-    shares_of,
-    sums_from_corner,
+    example_picture,
+    integral_image,
     widened,
     windows_in_mask,
 )
 
 
 @settings(deadline=None)
-@given(st.integers(0, 400), st.integers(1, 60))
-def test_spread_is_even_and_without_repeats(length: int, count: int) -> None:
-    chosen = evenly_spread(range(length), count)
-    assert len(chosen) == min(length, count)
-    gaps = {after - before for before, after in pairwise(chosen)}
-    assert all(gap >= 1 for gap in gaps)
-    assert not gaps or max(gaps) - min(gaps) <= 1
-    if length and count > 1:
-        assert (chosen[0], chosen[-1]) == (0, length - 1)
-
-
-@settings(deadline=None)
-@given(st.integers(1, 9000), st.integers(1, 9000))
-def test_reduced_size_keeps_bounds_and_shape(height: int, width: int) -> None:
-    rows, columns = reduced_size(height, width, LONGEST_SIDE)
-    assert 1 <= rows <= height
-    assert 1 <= columns <= width
-    assert max(rows, columns) <= LONGEST_SIDE
-    assert abs(rows * width - columns * height) <= max(height, width)
-
-
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.integers(1, 12))
 def test_best_window_holds_the_most(seed: int, height: int, width: int, side: int) -> None:
     present = np.random.default_rng(seed).random((height, width)) < 0.4
-    rows, columns = best_window(sums_from_corner(present), side)
+    rows, columns = best_window(integral_image(present), side)
     found = present[rows, columns]
     assert found.shape == (min(side, height), min(side, width))
     every = [
@@ -68,14 +48,6 @@ def test_widened_holds_the_part_and_stays_inside(data: st.DataObject) -> None:
     assert 0 <= wide.start <= start
     assert stop <= wide.stop <= length
     assert wide.stop - wide.start == max(size, stop - start)
-
-
-def test_shares_count_pixels() -> None:
-    masks = [np.array([[0, 0, 1]], np.uint8), np.array([[1], [1]], np.uint8)]
-    pixels = class_pixels(masks, 3)
-    assert pixels.tolist() == [[2, 1, 0], [0, 2, 0]]
-    assert shares_of(pixels.sum(axis=0)).tolist() == [0.4, 0.6, 0.0]
-    assert shares_of(class_pixels([], 3).sum(axis=0)).tolist() == [0, 0, 0]
 
 
 def block(rows: slice, columns: slice) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
@@ -126,3 +98,32 @@ def test_windows_of_narrow_masks_stay_inside(shape: tuple[int, int]) -> None:
         assert mask[window.rows, window.columns].size
         assert window.rows.stop <= shape[0]
         assert window.columns.stop <= shape[1]
+
+
+def sample_of(height: int, width: int) -> Sample:
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, width // 2 :] = 1
+    image = np.random.default_rng(0).integers(60, 250, (height, width, 3), np.uint8)
+    return Sample(ImageFile(Path("a.png"), Path("a.png")), image, mask)
+
+
+def test_example_shows_the_class_and_dims_the_rest() -> None:
+    sample = sample_of(100, 100)
+    whole = Window(0, slice(0, 100), slice(0, 100), 1.0)
+    picture = example_picture(sample, whole, 1)
+    assert picture.shape == (EXAMPLE_SIDE, EXAMPLE_SIDE, 3)
+    middle = EXAMPLE_SIDE // 2
+    rest, shown = picture[:, : middle - 2], picture[:, middle + 4 :]
+    assert np.ptp(rest.astype(int), axis=2).max() == 0  # grey
+    assert rest.mean() < 0.5 * shown.mean()
+    assert (picture[:, middle - 2 : middle + 2] == 255).all(axis=2).any(axis=1).all()
+    # The border of the picture is no edge of the class.
+    assert not (picture[:, -1] == 255).all(axis=1).any()
+
+
+@pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1)])
+def test_example_of_a_narrow_image(size: tuple[int, int]) -> None:
+    sample = sample_of(*size)
+    picture = example_picture(sample, Window(0, slice(0, size[0]), slice(0, size[1]), 1.0), 1)
+    assert max(picture.shape) == EXAMPLE_SIDE
+    assert min(picture.shape[:2]) >= 1

@@ -127,7 +127,7 @@ def write_evaluation(
         UserError: the folder holds an earlier evaluation, or cannot be written.
     """
     # matplotlib is slow to import and builds a font cache, so only import it for figures.
-    from segdistill.report.confusion_figure import write_confusion_png  # noqa: PLC0415
+    from segdistill.figures.confusion import write_confusion_png  # noqa: PLC0415
 
     target = Path(folder)
     check_output_folder(target, overwrite=overwrite)
@@ -141,7 +141,7 @@ def write_evaluation(
         write_confusion_csv(target / confusion_file(kind, ".csv"), table)
         title = TITLES.get(kind, kind)
         write_confusion_png(target / confusion_file(kind, ".png"), table, title=title)
-    write_evaluation_page(target / PAGE_FILE, evaluation, curves=evaluation.curves)
+    write_evaluation_page(target / PAGE_FILE, evaluation)
     # Written last: if it exists, the evaluation is complete.
     write_scores_json(target / SCORES_FILE, evaluation)
 

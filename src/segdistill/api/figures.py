@@ -9,10 +9,8 @@ from segdistill.api.evaluating import evaluate_set
 from segdistill.api.labelled import labelled_files
 from segdistill.api.run_images import images_or_run_images
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.figures.clustered_features import cluster_features
-from segdistill.figures.options import FigureOptions
-from segdistill.figures.output import check_figures_folder
-from segdistill.figures.samples import choose_images, segment_images
+from segdistill.figures.options import FigureOptions, check_figures_folder
+from segdistill.figures.samples import choose_images, cluster_features, segment_images
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import read_labels
 from segdistill.inference.protocol import Protocol
@@ -82,19 +80,20 @@ def draw_figures(
         crf=chosen.crf,
         progress=progress,
     )
-    # matplotlib is slow to import and builds a font cache, so only import it for figures.
-    from segdistill.figures.drawing import FigureData, FigureScores, write_figures  # noqa: PLC0415
-
-    scored = None
+    scored = clusters_scored = None
     if labelled is not None:
         protocol = Protocol(crf=chosen.crf)
-        scored = FigureScores(
-            evaluate_set(segmenter, labelled, protocol=protocol, progress=progress),
-            None if clustered is None else evaluate_set(clustered, labelled, progress=progress),
-        )
+        scored = evaluate_set(segmenter, labelled, protocol=protocol, progress=progress)
+        if clustered is not None:
+            clusters_scored = evaluate_set(clustered, labelled, progress=progress)
+    # matplotlib is slow to import and builds a font cache, so only import it for figures.
+    from segdistill.figures.drawing import Subject, write_figures  # noqa: PLC0415
+
     clusters = 0 if clustered is None else len(clustered.classes)
-    data = FigureData(RunFolder(Path(run)), segmenter.classes, clusters, shown, scored)
-    return write_figures(data, Path(out), chosen)
+    subject = Subject(
+        RunFolder(Path(run)), segmenter.classes, clusters, shown, scored, clusters_scored
+    )
+    return write_figures(subject, Path(out), chosen)
 
 
 def _clustered(

@@ -11,10 +11,10 @@ from segdistill.config.validation import refuse
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
+from segdistill.inference.samples import evenly_spread, segment_samples
 from segdistill.naming.encoder import DEFAULT_MODEL, Encoder, check_model_name, load_encoder
 from segdistill.naming.suggestions import NameSuggestion, names_to_give, suggest
 from segdistill.naming.words import clean_words, read_words
-from segdistill.report.examples import evenly_spread, segment_samples
 
 MAX_IMAGES = 40
 

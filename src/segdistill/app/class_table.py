@@ -12,13 +12,12 @@ from segdistill.app.lru_cache import LRUCache
 from segdistill.app.tree import TreeDrawing
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
+from segdistill.inference.samples import Sample, class_pixels, shares_of
 from segdistill.model.class_sets import ClassSets
 from segdistill.model.description import SegmentClass
-from segdistill.report.examples import Sample, choose_examples, class_pixels, shares_of
-from segdistill.report.figures import example_picture, image_uri
-from segdistill.report.merging import merge_reason
-from segdistill.report.page import css_colour
-from segdistill.report.text import percent
+from segdistill.report.data_uri import css_colour, image_uri
+from segdistill.report.examples import choose_examples, example_picture
+from segdistill.report.text import merge_reason, percent
 from segdistill.training.proposals import proposals_for
 
 KEPT_EXAMPLES = 512

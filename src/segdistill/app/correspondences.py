@@ -14,8 +14,8 @@ from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import enlarge
 from segdistill.inference.correspondences import heat_map
-from segdistill.report.examples import reduced_size
-from segdistill.report.figures import data_uri, image_uri
+from segdistill.inference.samples import reduced_size
+from segdistill.report.data_uri import data_uri, image_uri
 
 By = Literal["codes", "features"]
 

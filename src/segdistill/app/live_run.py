@@ -13,12 +13,12 @@ from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.correspondences import EmbeddedImage, embed
+from segdistill.inference.samples import LONGEST_SIDE, Sample, reduced_size
 from segdistill.model.class_sets import ClassSet, ClassSets, read_class_sets
 from segdistill.model.description import SegmentClass
 from segdistill.model.files import DESCRIPTION_FILE
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import cleaned_mask
-from segdistill.report.examples import LONGEST_SIDE, Sample, reduced_size
 
 KEPT_CODES = 96
 KEPT_MASKS = 96

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.inference.samples import class_pixels, shares_of
 from segdistill.model.description import SegmentClass
-from segdistill.report.examples import class_pixels, shares_of
-from segdistill.report.figures import image_uri, mask_uri
-from segdistill.report.page import css_colour
+from segdistill.report.data_uri import css_colour, image_uri, mask_uri
 from segdistill.report.text import description_of_shares, percent
 
 

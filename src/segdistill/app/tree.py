@@ -12,7 +12,7 @@ from segdistill.model.class_sets import ClassSets
 from segdistill.model.description import SegmentClass
 from segdistill.objective.merge_tree import cut_tree, merge_tree
 from segdistill.objective.spherical_kmeans import group_sums
-from segdistill.report.page import css_colour
+from segdistill.report.data_uri import css_colour
 from segdistill.training.clustering import prototype_classes
 
 MAX_LEAVES = 40

@@ -16,8 +16,7 @@ from segdistill.app.rendering import render
 from segdistill.app.state import AppState
 from segdistill.errors import UserError
 from segdistill.model.description import SegmentClass
-from segdistill.report.figures import data_uri
-from segdistill.report.page import css_colour
+from segdistill.report.data_uri import css_colour, data_uri
 
 NO_IMAGES = "No images to show. Restart with --images FOLDER."
 

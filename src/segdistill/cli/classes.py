@@ -68,7 +68,7 @@ def print_proposals(run: str | Path) -> None:
         run: a run folder.
     """
     from segdistill.api.classes import classes_of, proposed_merges
-    from segdistill.report.merging import merge_reason
+    from segdistill.report.text import merge_reason
 
     classes, proposals = classes_of(run), proposed_merges(run)
     if not proposals:

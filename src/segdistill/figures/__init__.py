@@ -1,1 +1,1 @@
-"""Figures for papers: segmentation examples, legend, IoU by class, training curves."""
+"""Charts of the pages, and figures for papers: examples, legend, IoU by class, training curves."""

@@ -1,86 +1,85 @@
 """Drawing and writing all figures of a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from segdistill.evaluation.confusion import score
 from segdistill.evaluation.result import Evaluation
 from segdistill.figures.colouring import (
-    ClassStyle,
-    class_styles,
-    colour_mask,
-    match_masks,
-    matched_styles,
-    shares_within,
+    Picture,
+    Rgba,
+    class_colours,
+    matched_colours,
+    overlaps,
+    painted,
 )
-from segdistill.figures.comparison import GridRow, comparison_figure
-from segdistill.figures.iou import IouSeries, iou_figure
+from segdistill.figures.comparison import comparison_figure
+from segdistill.figures.curves import agreement_curve, loss_curves, training_figure
+from segdistill.figures.iou import iou_figure
 from segdistill.figures.legend import legend_entries, legend_figure
-from segdistill.figures.options import FigureOptions
-from segdistill.figures.output import COMPARISON, IOU, LEGEND, TRAINING, figure_files
-from segdistill.figures.samples import CLUSTERED, REFINED, SEGMENTED, FigureImage
+from segdistill.figures.options import (
+    COMPARISON,
+    IOU,
+    LEGEND,
+    TRAINING,
+    FigureOptions,
+    figure_files,
+)
+from segdistill.figures.samples import CLUSTERED, REFINED, SEGMENTED, Shown
 from segdistill.figures.style import paper_style, write_figure
-from segdistill.figures.training_curves import training_figure
 from segdistill.files import translate_os_errors
 from segdistill.model.description import SegmentClass
 from segdistill.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class FigureScores:
-    """Scores against labels.
-
-    Attributes:
-        segments: evaluation of the run.
-        clustered: evaluation of the k-means baseline, if any.
-    """
-
-    segments: Evaluation
-    clustered: Evaluation | None
-
-    @property
-    def matched(self) -> tuple[int | None, ...]:
-        """The class of the run matched to each label class, or ``None``."""
-        return self.segments.scores["cluster"].predictions
-
-
-@dataclass(frozen=True)
-class FigureData:
+class Subject:
     """Content of the figures.
 
     Attributes:
         run: the run folder.
-        classes: classes of the run.
+        classes: of the run.
         clusters: number of clusters of the k-means baseline; 0 without it.
         shown: images to show.
-        scored: scores against labels, if there are labels.
+        scored: scores of the run, if there are labels.
+        clusters_scored: scores of the k-means baseline, if there are labels.
     """
 
     run: RunFolder
     classes: tuple[SegmentClass, ...]
     clusters: int
-    shown: Sequence[FigureImage]
-    scored: FigureScores | None = None
+    shown: Sequence[Shown]
+    scored: Evaluation | None = None
+    clusters_scored: Evaluation | None = None
 
     @property
-    def label_styles(self) -> tuple[ClassStyle, ...]:
-        """Display styles of the label classes, in the colours of their matched classes.
+    def matched(self) -> tuple[int | None, ...]:
+        """For each label class the class of the run that is matched to it."""
+        return () if self.scored is None else self.scored.scores["cluster"].predictions
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the label classes."""
+        return () if self.scored is None else self.scored.labels
+
+    @property
+    def label_colours(self) -> list[Rgba]:
+        """Colours of the label classes: those of their matched classes.
 
         Label classes matched to hidden classes are shown too, for reference.
         """
-        if self.scored is None:
-            return ()
-        colours = [ClassStyle(each.colour) for each in self.classes]
-        return matched_styles(self.scored.matched, colours)
+        return matched_colours(self.matched, [(*each.colour, 255) for each in self.classes])
 
 
-def write_figures(data: FigureData, folder: Path, options: FigureOptions) -> list[Path]:
+def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> list[Path]:
     """Draw and write all figures for which there is data.
 
     Args:
-        data: content of the figures.
+        subject: content of the figures.
         folder: output folder; figures of an earlier call are removed.
         options: figure options.
 
@@ -91,11 +90,13 @@ def write_figures(data: FigureData, folder: Path, options: FigureOptions) -> lis
         UserError: a file cannot be written.
     """
     with paper_style():
+        colours = subject.label_colours
+        entries = legend_entries(subject.classes, subject.labels, subject.matched, colours)
         figures = {
-            COMPARISON: comparison_of(data, options.columns),
-            LEGEND: legend_of(data),
-            IOU: iou_of(data),
-            TRAINING: training_of(data.run),
+            COMPARISON: comparison_of(subject, options.columns),
+            LEGEND: legend_figure(entries),
+            IOU: iou_of(subject),
+            TRAINING: training_of(subject.run),
         }
         with translate_os_errors(folder):
             for path in figure_files(folder):
@@ -109,77 +110,64 @@ def write_figures(data: FigureData, folder: Path, options: FigureOptions) -> lis
         ]
 
 
-def comparison_of(data: FigureData, columns: int) -> Figure:
+def comparison_of(subject: Subject, columns: int) -> Figure:
     """Draw images, labels, the k-means baseline and segments."""
-    shown, styles = data.shown, class_styles(data.classes)
-    rows = [GridRow("Image", [each.image for each in shown])]
-    if data.scored is not None:
-        of_labels = data.label_styles
+    shown, colours = subject.shown, class_colours(subject.classes)
+    rows: list[tuple[str, Sequence[Picture | None]]] = [("Image", [each.image for each in shown])]
+    if subject.scored is not None:
+        of_labels = subject.label_colours
         labels = [
-            None if each.labels is None else colour_mask(each.labels, of_labels) for each in shown
+            None if each.labels is None else painted(each.labels, of_labels) for each in shown
         ]
-        rows.append(GridRow("Label", labels))
-    of_kind = {SEGMENTED: styles, REFINED: styles, CLUSTERED: cluster_styles(data)}
+        rows.append(("Label", labels))
+    of_kind = {SEGMENTED: colours, REFINED: colours, CLUSTERED: cluster_colours(subject)}
     rows += [
-        GridRow(kind, [colour_mask(each.masks[kind], of_kind[kind]) for each in shown])
+        (kind, [painted(each.masks[kind], of_kind[kind]) for each in shown])
         for kind in shown[0].masks
     ]
     return comparison_figure(rows, columns=columns)
 
 
-def cluster_styles(data: FigureData) -> tuple[ClassStyle, ...]:
-    """Return the display styles of the baseline clusters.
+def cluster_colours(subject: Subject) -> list[Rgba]:
+    """Return the colours of the baseline clusters.
 
     Clusters are matched one to one to the classes by overlap in the images shown. Unmatched
-    clusters get other colours, and clusters mostly inside hidden classes are hidden.
+    clusters get new colours, and clusters mostly inside hidden classes are hidden.
     """
-    if not data.clusters:
-        return ()
-    clusters = [each.masks[CLUSTERED] for each in data.shown]
-    segments = [each.masks[SEGMENTED] for each in data.shown]
-    match = match_masks(clusters, segments, data.clusters, len(data.classes))
-    taken = [each.colour for each in data.label_styles]
-    styles = matched_styles(match, class_styles(data.classes), taken)
-    hidden = shares_within(
-        clusters, segments, data.clusters, [each.hidden for each in data.classes]
+    if not subject.clusters:
+        return []
+    counts = overlaps(
+        [each.masks[CLUSTERED] for each in subject.shown],
+        [each.masks[SEGMENTED] for each in subject.shown],
+        subject.clusters,
+        len(subject.classes),
     )
-    return tuple(
-        replace(style, hidden=style.hidden or share > 1 / 2)
-        for style, share in zip(styles, hidden.tolist(), strict=True)
+    colours = matched_colours(
+        score(counts).match, class_colours(subject.classes), subject.label_colours
     )
+    hidden = counts @ np.array([each.hidden for each in subject.classes]) > counts.sum(axis=1) / 2
+    return [
+        (*colour[:3], 0) if is_hidden else colour
+        for colour, is_hidden in zip(colours, hidden, strict=True)
+    ]
 
 
-def legend_of(data: FigureData) -> Figure:
-    """Draw the legend."""
-    if data.scored is None:
-        return legend_figure(legend_entries(data.classes))
-    scored = data.scored
-    return legend_figure(
-        legend_entries(data.classes, scored.segments.labels, scored.matched, data.label_styles)
-    )
-
-
-def iou_of(data: FigureData) -> Figure | None:
+def iou_of(subject: Subject) -> Figure | None:
     """Draw the IoU of each label class, if there are labels."""
-    scored = data.scored
-    if scored is None:
+    if subject.scored is None:
         return None
-    found = [] if scored.clustered is None else [(CLUSTERED, scored.clustered.scores["cluster"])]
-    found.append((SEGMENTED, scored.segments.scores["cluster"]))
-    if "cluster_crf" in scored.segments.scores:
-        found.append((REFINED, scored.segments.scores["cluster_crf"]))
-    return iou_figure(
-        [IouSeries(title, scores.iou, scores.mean_iou) for title, scores in found],
-        scored.segments.labels,
-        data.label_styles,
-    )
+    series = {}
+    if subject.clusters_scored is not None:
+        series[CLUSTERED] = subject.clusters_scored.scores["cluster"]
+    for title, kind in ((SEGMENTED, "cluster"), (REFINED, "cluster_crf")):
+        if kind in subject.scored.scores:
+            series[title] = subject.scored.scores[kind]
+    return iou_figure(series, subject.labels, subject.label_colours)
 
 
 def training_of(run: RunFolder) -> Figure | None:
     """Draw the training curves, if the run was trained."""
-    history, facts = run.read_history(), run.read_facts()
-    if not history:
+    losses, facts = loss_curves(run.read_history()), run.read_facts()
+    if not losses:
         return None
-    return training_figure(
-        history, facts.get("agreement_history", facts.get("looks", [])), facts.get("kept_step")
-    )
+    return training_figure(losses, agreement_curve(facts), facts.get("kept_step"))

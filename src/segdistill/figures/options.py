@@ -1,12 +1,14 @@
-"""Options of figures."""
+"""Options of figures, and the files that they are written to."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from segdistill.config.validation import refuse
 from segdistill.errors import UserError
 
 FormatName = Literal["png", "svg", "pdf"]
+COMPARISON, LEGEND, IOU, TRAINING = NAMES = ("comparison", "legend", "iou", "training")
 MAX_IMAGES = 60
 
 
@@ -19,7 +21,7 @@ class FigureOptions:
         rows: number of rows of images.
         show: names of the images to show, in this order, with or without folder and suffix; by
             default ``columns`` times ``rows`` evenly spaced images.
-        crf: also show and score segments refined by the fully connected CRF.
+        crf: also show, and score, segments refined by the fully connected CRF.
         formats: file formats: ``png`` (300 dpi), ``svg`` and ``pdf`` (with editable text).
         overwrite: replace existing figures.
     """
@@ -53,3 +55,24 @@ class FigureOptions:
             if each not in get_args(FormatName):
                 refuse("format", str(each), f"one of {', '.join(get_args(FormatName))}")
         return self
+
+
+def figure_files(folder: Path) -> list[Path]:
+    """Return all files that figures may write to a folder."""
+    return [folder / f"{name}.{each}" for name in NAMES for each in get_args(FormatName)]
+
+
+def check_figures_folder(folder: Path, *, overwrite: bool) -> None:
+    """Check that figures can be written, before a model is loaded.
+
+    Raises:
+        UserError: the path is a file, or contains figures and ``overwrite`` is not set.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file, not a folder; choose another --out")
+    existing = [path for path in figure_files(folder) if path.exists()]
+    if existing and not overwrite:
+        raise UserError(
+            f"{existing[0]}: already exists; add --overwrite to replace the figures, or choose"
+            " another --out"
+        )

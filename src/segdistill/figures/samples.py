@@ -1,11 +1,12 @@
-"""The images shown in figures, with all masks to compare."""
+"""The images that figures show, segmented in each way that is compared."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
@@ -13,30 +14,33 @@ from segdistill.figures.colouring import Picture
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.refinement import refined_mask
+from segdistill.inference.samples import evenly_spread, read_images, reduced_size
+from segdistill.model.description import numbered_classes
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import cleaned_mask
-from segdistill.progress import progress_bar
-from segdistill.report.examples import evenly_spread, reduced_size
+from segdistill.training.clustering import spherical_kmeans
 
 logger = logging.getLogger("segdistill")
 
 LONGEST_SIDE = 2048
 """Maximum longer side of images in pixels, sufficient for print."""
 
+LOCATIONS = 100_000
+MAX_IMAGES = 200
+
 CLUSTERED, SEGMENTED, REFINED = "k-means", "Segments", "Segments + CRF"
 
 Labels = NDArray[np.int64]
-ReadLabels = Callable[[Path], Labels]
 
 
 @dataclass(frozen=True)
-class FigureImage:
+class Shown:
     """An image shown in a figure.
 
     Attributes:
-        image: image, shape (height, width, 3).
-        labels: class indices, shape (height, width); ``None`` without labels.
-        masks: class indices by kind of mask, each of shape (height, width).
+        image: shape (height, width, 3).
+        labels: class indices, shape (height, width), if it has any.
+        masks: class indices by kind, each of shape (height, width).
     """
 
     image: Picture
@@ -48,9 +52,9 @@ def choose_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -
     """Choose the images to show, by name or evenly spaced.
 
     Args:
-        files: images to choose from.
-        show: names, with or without folder and suffix; empty to choose evenly spaced images.
-        count: number of images to choose without names.
+        files: to choose from.
+        show: names, with or without folder and suffix; empty for evenly spaced images.
+        count: number of evenly spaced images.
 
     Raises:
         UserError: a name matches no image, or several.
@@ -81,10 +85,10 @@ def segment_images(
     clustered: Segmenter | None,
     *,
     label_files: Mapping[Path, Path],
-    read_labels: ReadLabels,
+    read_labels: Callable[[Path], Labels],
     crf: bool = False,
     progress: bool = False,
-) -> list[FigureImage]:
+) -> list[Shown]:
     """Segment the images to show.
 
     Images and labels that cannot be read are skipped with a warning.
@@ -102,43 +106,74 @@ def segment_images(
         UserError: none of the images can be read.
     """
     shown = []
-    with progress_bar("Segmenting", len(files), shown=progress) as advance:
-        for file in files:
-            try:
-                image = segmenter.read(file.path)
-                path = label_files.get(file.path)
-                labels = None if path is None else read_labels(path)
-            except UserError as error:
-                logger.warning("skipped in figures: %s", error)
-            else:
-                shown.append(_shown(image, labels, segmenter, clustered, crf=crf))
-            advance(1)
+    for file, image in read_images(segmenter, files, label="Segmenting", progress=progress):
+        path = label_files.get(file.path)
+        try:
+            labels = None if path is None else read_labels(path)
+        except UserError as error:
+            logger.warning("skipped: %s", error)
+            continue
+        size = reduced_size(image.shape[0], image.shape[1], LONGEST_SIDE)
+        reduced = resize_image(image, size)
+        scores = segmenter.grid_scores(image)
+        masks = {}
+        if clustered is not None:
+            masks[CLUSTERED] = cleaned_mask(clustered.grid_scores(image), reduced)
+        masks[SEGMENTED] = cleaned_mask(scores, reduced)
+        if crf:
+            masks[REFINED] = refined_mask(scores, reduced)
+        shown.append(Shown(reduced, None if labels is None else _nearest(labels, size), masks))
     if not shown:
         raise UserError("none of the chosen images can be read; choose others with --show")
     return shown
-
-
-def _shown(
-    image: Picture,
-    labels: Labels | None,
-    segmenter: Segmenter,
-    clustered: Segmenter | None,
-    *,
-    crf: bool,
-) -> FigureImage:
-    size = reduced_size(image.shape[0], image.shape[1], LONGEST_SIDE)
-    reduced = resize_image(image, size)
-    scores = segmenter.grid_scores(image)
-    masks = {}
-    if clustered is not None:
-        masks[CLUSTERED] = cleaned_mask(clustered.grid_scores(image), reduced)
-    masks[SEGMENTED] = cleaned_mask(scores, reduced)
-    if crf:
-        masks[REFINED] = refined_mask(scores, reduced)
-    return FigureImage(reduced, None if labels is None else _nearest(labels, size), masks)
 
 
 def _nearest(labels: Labels, size: tuple[int, int]) -> Labels:
     rows = np.arange(size[0]) * labels.shape[0] // size[0]
     columns = np.arange(size[1]) * labels.shape[1] // size[1]
     return labels[np.ix_(rows, columns)]
+
+
+def cluster_features(
+    segmenter: Segmenter,
+    files: Sequence[ImageFile],
+    *,
+    locations: int = LOCATIONS,
+    seed: int = 0,
+    progress: bool = False,
+) -> Segmenter:
+    """Cluster the backbone features of a model with k-means, as a baseline.
+
+    The result has the same backbone, feature preparation, resolution and number of classes, but no
+    head.
+
+    Args:
+        segmenter: the model.
+        files: images to take features from; at most :data:`MAX_IMAGES` of them, evenly spaced.
+        locations: maximum number of locations to cluster.
+        seed: seed of the sampling and of k-means.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: the images have fewer locations than there are classes.
+    """
+    chosen = evenly_spread(files, MAX_IMAGES)
+    each = -(-locations // len(chosen))
+    generator = torch.Generator().manual_seed(seed)
+    features = []
+    for _, image in read_images(segmenter, chosen, label="Clustering features", progress=progress):
+        cells = segmenter.grid_features(image)[0].flatten(1).mT  # (c, h, w) -> (h * w, c)
+        order = torch.randperm(len(cells), generator=generator)
+        features.append(cells[order[:each]])
+    count = len(segmenter.classes)
+    if sum(map(len, features)) < count:
+        raise UserError(
+            f"the images have too few locations for {count} feature clusters; pass more images"
+        )
+    centres = spherical_kmeans(torch.cat(features), count, seed=seed)
+    settings = replace(
+        segmenter.settings, classes=numbered_classes(count), training={"method": "kmeans"}
+    )
+    made = Segmenter(segmenter.backbone, segmenter.preparation, None, centres, settings)
+    made.compute, made.budget = segmenter.compute, segmenter.budget
+    return made.to(segmenter.centres.device)

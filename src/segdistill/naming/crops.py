@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segdistill.report.examples import Sample, Window
+from segdistill.inference.samples import Sample
+from segdistill.report.examples import Window
 
 BLUR_SHARE = 0.06
 """Standard deviation of the background blur, as a share of the longer side of the crop."""

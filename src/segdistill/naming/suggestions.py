@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.inference.samples import Sample, class_pixels
 from segdistill.model.description import SegmentClass
 from segdistill.naming.crops import class_crop
 from segdistill.naming.encoder import Encoder
 from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
 from segdistill.naming.words import prompts
-from segdistill.report.examples import Sample, choose_examples, class_pixels
+from segdistill.report.examples import choose_examples
 
 CROPS_PER_CLASS = 8
 """Crops embedded per class, from different images if possible."""

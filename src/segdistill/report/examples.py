@@ -1,55 +1,29 @@
-"""Which images a report shows, how large each class is in them, and what it looks like."""
+"""Examples of a class: where it is shown best, and the picture of it."""
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
 
-from segdistill.images.decode import UnreadableImageError
-from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
-from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import cleaned_mask
-from segdistill.progress import progress_bar
-
-logger = logging.getLogger("segdistill")
-
-LONGEST_SIDE = 640
-"""Longer side, in pixels, to which images are reduced for the page."""
-
-APPEARS_SHARE = 0.01
-"""Share of an image's pixels from which a class counts as appearing in it."""
+from segdistill.inference.samples import Sample
 
 EXAMPLES = 4
 
 WINDOW_SIDES = (0.5, 0.8, 1.2)
-"""Sides of the windows tried, as multiples of the side of a square as large as the class."""
+"""Sides of candidate windows, relative to a square with the area of the class."""
 
 SMALLEST_WINDOW = 64
 
 SURROUNDINGS = 1.6
-"""How much larger than the chosen window the part shown is, to see where the class ends."""
+"""Enlargement of the chosen window, to show where the class ends."""
 
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An image of the report, reduced, with its mask.
-
-    Attributes:
-        file: where it lies.
-        image: shape (height, width, 3), the longer side at most :data:`LONGEST_SIDE`.
-        mask: class indices, shape (height, width).
-    """
-
-    file: ImageFile
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
+EXAMPLE_SIDE = 176
+DIMMED = 0.35
 
 
 @dataclass(frozen=True)
@@ -69,134 +43,77 @@ class Window:
     score: float
 
 
-def evenly_spread(items: Sequence[Item], count: int) -> list[Item]:
-    """Take items at even distances, the first and the last among them.
-
-    Example:
-        >>> evenly_spread("abcdefghi", 3)
-        ['a', 'e', 'i']
-    """
-    if count >= len(items):
-        return list(items)
-    if count < 2:
-        return list(items[:count])
-    last = len(items) - 1
-    return [items[number * last // (count - 1)] for number in range(count)]
-
-
-def reduced_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Return height and width with the longer side at most ``longest``, each at least 1.
-
-    Example:
-        >>> reduced_size(480, 1280, 640), reduced_size(1, 5000, 640), reduced_size(30, 40, 640)
-        ((240, 640), (1, 640), (30, 40))
-    """
-    scale = min(1.0, longest / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def segment_samples(
-    segmenter: Segmenter,
-    files: Sequence[ImageFile],
+def choose_examples(
+    masks: Sequence[NDArray[np.uint8]],
+    pixels: NDArray[np.int64],
+    index: int,
     *,
-    longest: int = LONGEST_SIDE,
-    label: str = "Writing the report",
-    progress: bool = False,
-) -> list[Sample]:
-    """Segment images and keep them at a size that suits what they are for.
-
-    An image that cannot be read, such as one that has gone since the fit began, is left out with a
-    warning: it should not cost the run its report.
+    count: int = EXAMPLES,
+) -> list[Window]:
+    """Choose windows that show a class best: large, pure, and from different images if possible.
 
     Args:
-        segmenter: on its device.
-        files: to segment.
-        longest: longer side, in pixels, to which images are reduced.
-        label: of the progress bar.
-        progress: show a progress bar.
+        masks: class indices of each sample.
+        pixels: of each class in each sample, shape (samples, classes).
+        index: of the class.
+        count: number of windows.
 
     Returns:
-        One sample for each image that could be read, in the order given.
+        The windows, best first; fewer where there is less of the class.
     """
-    samples = []
-    with progress_bar(label, len(files), shown=progress) as advance:
-        for file in files:
-            try:
-                image = segmenter.read(file.path)
-            except UnreadableImageError as error:
-                logger.warning("left out: %s", error)
-            else:
-                size = reduced_size(image.shape[0], image.shape[1], longest)
-                reduced = resize_image(image, size)
-                mask = cleaned_mask(segmenter.grid_scores(image), reduced)
-                samples.append(Sample(file, reduced, mask))
-            advance(1)
-    return samples
+    holders = [sample for sample in range(len(masks)) if pixels[sample, index]]
+    each = -(-count // max(len(holders), 1))
+    ranked = [
+        (number, -window.score, window)
+        for sample in holders
+        for number, window in enumerate(
+            windows_in_mask(masks[sample], index, sample=sample, count=each)
+        )
+    ]
+    # The second window of an image comes after the first windows of all images.
+    ranked.sort(key=lambda item: item[:2])
+    return [window for _, _, window in ranked[:count]]
 
 
-def class_pixels(masks: Sequence[NDArray[np.uint8]], classes: int) -> NDArray[np.int64]:
-    """Count the pixels of each class in each mask.
+def windows_in_mask(
+    mask: NDArray[np.uint8], index: int, *, sample: int, count: int
+) -> list[Window]:
+    """Return up to ``count`` windows that show different parts of a class.
 
     Args:
-        masks: class indices, of any shapes.
-        classes: number of classes.
-
-    Returns:
-        Array of shape (masks, classes).
-
-    Example:
-        >>> class_pixels([np.array([[0, 2, 2]], np.uint8)], 3).tolist()
-        [[1, 0, 2]]
+        mask: class indices, shape (height, width).
+        index: of the class.
+        sample: index of the sample that the mask belongs to.
+        count: number of windows.
     """
-    counts = np.zeros((len(masks), classes), np.int64)
-    for number, mask in enumerate(masks):
-        counts[number] = np.bincount(mask.ravel(), minlength=classes)
-    return counts
+    height, width = mask.shape
+    present = mask == index
+    windows: list[Window] = []
+    while len(windows) < count and present.any():
+        sums = integral_image(present)
+        side_of_class = math.sqrt(int(sums[-1, -1]))
+        sides = {
+            max(SMALLEST_WINDOW, min(round(scale * side_of_class), height, width))
+            for scale in WINDOW_SIDES
+        }
+        candidates = []
+        for side in sorted(sides):
+            rows, columns = best_window(sums, side)
+            held = present[rows, columns]
+            # Purity counts more than size: a pure part shows better what the class is.
+            score = float(held.mean()) ** 2 * math.sqrt(held.sum() / mask.size)
+            candidates.append((score, rows, columns))
+        score, rows, columns = max(candidates, key=lambda each: each[0])
+        present[rows, columns] = False
+        side = min(round((rows.stop - rows.start) * SURROUNDINGS), height, width)
+        windows.append(
+            Window(sample, widened(rows, side, height), widened(columns, side, width), score)
+        )
+    return windows
 
 
-def shares_of(pixels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return each class's share along the last axis; zeros where there is no pixel.
-
-    Example:
-        >>> shares_of(np.array([[1, 3], [0, 0]])).tolist()
-        [[0.25, 0.75], [0.0, 0.0]]
-    """
-    total = pixels.sum(axis=-1, keepdims=True)
-    shares: NDArray[np.float64] = pixels / np.maximum(total, 1)
-    return shares
-
-
-def best_window(sums: NDArray[np.int64], side: int) -> tuple[slice, slice]:
-    """Return the square that holds the most of what is present.
-
-    Args:
-        sums: see :func:`sums_from_corner`.
-        side: of the square, in pixels; cut to the image where that is smaller.
-
-    Returns:
-        Rows and columns of the square.
-
-    Example:
-        >>> picture = np.zeros((6, 8), bool)
-        >>> picture[3:6, 5:8] = True
-        >>> best_window(sums_from_corner(picture), 3)
-        (slice(3, 6, None), slice(5, 8, None))
-    """
-    height, width = min(side, sums.shape[0] - 1), min(side, sums.shape[1] - 1)
-    inside = (
-        sums[height:, width:]
-        - sums[:-height, width:]
-        - sums[height:, :-width]
-        + sums[:-height, :-width]
-    )
-    # Several squares may be as good; the middle one lies inside the segment, not at its rim.
-    best = np.flatnonzero(inside == inside.max())
-    top, left = divmod(int(best[len(best) // 2]), inside.shape[1])
-    return slice(top, top + height), slice(left, left + width)
-
-
-def sums_from_corner(present: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Count what is present above and left of every corner of a pixel.
+def integral_image(present: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count the pixels above and to the left of every pixel corner.
 
     Args:
         present: shape (height, width).
@@ -208,12 +125,38 @@ def sums_from_corner(present: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.pad(counts, ((1, 0), (1, 0)))
 
 
+def best_window(sums: NDArray[np.int64], side: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the square that holds the most pixels of a class.
+
+    Args:
+        sums: see :func:`integral_image`.
+        side: of the square, in pixels; clipped to the image.
+
+    Example:
+        >>> picture = np.zeros((6, 8), bool)
+        >>> picture[3:6, 5:8] = True
+        >>> best_window(integral_image(picture), 3)
+        (slice(3, 6, None), slice(5, 8, None))
+    """
+    height, width = min(side, sums.shape[0] - 1), min(side, sums.shape[1] - 1)
+    inside = (
+        sums[height:, width:]
+        - sums[:-height, width:]
+        - sums[height:, :-width]
+        + sums[:-height, :-width]
+    )
+    # Of equally good squares the middle one lies inside the segment, not at its edge.
+    best = np.flatnonzero(inside == inside.max())
+    top, left = divmod(int(best[len(best) // 2]), inside.shape[1])
+    return slice(top, top + height), slice(left, left + width)
+
+
 def widened(part: slice, size: int, length: int) -> slice:
-    """Grow a part of an axis on both sides, moved inwards where it would stick out.
+    """Grow a part of an axis on both sides, shifted to stay within the axis.
 
     Args:
         part: of the axis.
-        size: wanted; a part that is larger stays unchanged.
+        size: new size; a larger part stays unchanged.
         length: of the axis, at least ``size``.
 
     Example:
@@ -226,70 +169,27 @@ def widened(part: slice, size: int, length: int) -> slice:
     return slice(start, start + size)
 
 
-def windows_in_mask(
-    mask: NDArray[np.uint8], index: int, *, sample: int, count: int
-) -> list[Window]:
-    """Return up to ``count`` windows that do not show the same part of a class.
+def example_picture(sample: Sample, window: Window, index: int) -> NDArray[np.uint8]:
+    """Cut out a window, with a thin line around the class and everything else dark grey.
 
     Args:
-        mask: class indices, shape (height, width).
+        sample: the image with its mask.
+        window: to cut out.
         index: of the class.
-        sample: number of the sample that the mask belongs to.
-        count: windows wanted.
-    """
-    present = mask == index
-    windows: list[Window] = []
-    while len(windows) < count and present.any():
-        sums = sums_from_corner(present)
-        side_of_class = math.sqrt(int(sums[-1, -1]))
-        sides = {
-            max(SMALLEST_WINDOW, min(round(scale * side_of_class), *mask.shape))
-            for scale in WINDOW_SIDES
-        }
-        tried = []
-        for side in sorted(sides):
-            rows, columns = best_window(sums, side)
-            held = present[rows, columns]
-            # Purity counts more than size: a pure part says better what the class is.
-            score = float(held.mean()) ** 2 * math.sqrt(held.sum() / mask.size)
-            tried.append((score, rows, columns))
-        score, rows, columns = max(tried, key=lambda each: each[0])
-        present[rows, columns] = False
-        side = min(round((rows.stop - rows.start) * SURROUNDINGS), *mask.shape)
-        height, width = mask.shape
-        windows.append(
-            Window(sample, widened(rows, side, height), widened(columns, side, width), score)
-        )
-    return windows
-
-
-def choose_examples(
-    masks: Sequence[NDArray[np.uint8]],
-    pixels: NDArray[np.int64],
-    index: int,
-    *,
-    count: int = EXAMPLES,
-) -> list[Window]:
-    """Choose where a class is shown best: large, pure, and from different images if possible.
-
-    Args:
-        masks: class indices of each sample.
-        pixels: of each class in each sample, shape (samples, classes).
-        index: of the class.
-        count: windows wanted.
 
     Returns:
-        The windows, the best first; fewer where there is less of the class.
+        Array of shape (height, width, 3), the longer side :data:`EXAMPLE_SIDE`.
     """
-    holders = [sample for sample in range(len(masks)) if pixels[sample, index]]
-    each = -(-count // max(len(holders), 1))
-    rounds: list[list[Window]] = [[] for _ in range(each)]
-    for sample in holders:
-        found = windows_in_mask(masks[sample], index, sample=sample, count=each)
-        for number, window in enumerate(found):
-            rounds[number].append(window)
-    # A second window of an image comes only after the first ones of all images.
-    ranked = [
-        window for windows in rounds for window in sorted(windows, key=lambda window: -window.score)
-    ]
-    return ranked[:count]
+    part = sample.image[window.rows, window.columns]
+    belongs = sample.mask[window.rows, window.columns] == index
+    scale = EXAMPLE_SIDE / max(belongs.shape)
+    height, width = (max(1, round(side * scale)) for side in belongs.shape)
+    picture = resize_image(part, (height, width)).astype(np.float32)
+    flags = Image.fromarray(belongs.astype(np.uint8) * 255)
+    shown = np.asarray(flags.resize((width, height), Image.Resampling.BILINEAR)) >= 128
+    grey = picture.mean(axis=2, keepdims=True) * DIMMED
+    picture = np.where(shown[:, :, None], picture, grey)
+    # The window's own border is not an edge of the class, hence border_value.
+    inner = ndimage.binary_erosion(shown, border_value=1)
+    picture[shown & ~inner] = 255
+    return np.round(picture).astype(np.uint8)

@@ -3,7 +3,6 @@
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,94 +12,31 @@ from numpy.typing import NDArray
 
 from segdistill.files import write_text_atomically
 from segdistill.images.folder import ImageFile
-from segdistill.model.description import SegmentClass
-from segdistill.model.segmenter import Segmenter
-from segdistill.report import curves, text
-from segdistill.report.class_count import count_section
-from segdistill.report.examples import (
-    APPEARS_SHARE,
+from segdistill.inference.samples import (
     Sample,
-    choose_examples,
     class_pixels,
     evenly_spread,
     segment_samples,
     shares_of,
 )
-from segdistill.report.figures import example_picture, image_uri, mask_uri
-from segdistill.report.levels import ShownLevel, masks_of_levels, shown_levels
-from segdistill.report.merging import merge_rows
+from segdistill.model.class_sets import ClassSet
+from segdistill.model.description import SegmentClass
+from segdistill.model.segmenter import Segmenter
+from segdistill.report import text
+from segdistill.report.data_uri import css_colour, image_uri
+from segdistill.report.examples import choose_examples, example_picture
+from segdistill.report.gallery import shown_images, shown_levels
 from segdistill.report.rendering import render, skipped_files
 from segdistill.training.early_stopping import AgreementRecord, end_of_training
 from segdistill.training.loop import StepRecord
+from segdistill.training.proposals import proposals_for
 from segdistill.version import __version__
 
 MEASURED_IMAGES = 40
-SHOWN_IMAGES = 12
-LISTED_SKIPS = 200
 OPACITY_PERCENT = 55
-# How far from square a picture may be laid out; what is narrower still gets empty borders.
-NARROWEST, WIDEST = 0.5, 2.5
 
-
-@dataclass(frozen=True)
-class ShownImage:
-    """A picture of the gallery.
-
-    Attributes:
-        name: of the file.
-        alt: says which classes are in it.
-        photo: address of the image.
-        masks: name of each level, and the address of its mask.
-        height: in pixels.
-        width: in pixels.
-        ratio: of width to height, within bounds, for the layout.
-        parts: colour and share of each class in it.
-    """
-
-    name: str
-    alt: str
-    photo: str
-    masks: list[tuple[str, str]]
-    height: int
-    width: int
-    ratio: float
-    parts: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class LevelChoice:
-    """A choice of the gallery's switch.
-
-    Attributes:
-        name: of the level.
-        is_in_use: whether these are the classes in use.
-        legend: colour and name of each class.
-    """
-
-    name: str
-    is_in_use: bool
-    legend: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """A row of the table of classes.
-
-    Attributes:
-        name: of the class.
-        colour: as style sheets write it.
-        share: of the pixels measured, in words.
-        bar: length of the bar, from 0 to 1.
-        images: number of images in which the class appears.
-        examples: addresses of pictures, and what each shows.
-    """
-
-    name: str
-    colour: str
-    share: str
-    bar: float
-    images: int
-    examples: list[tuple[str, str]]
+APPEARS_SHARE = 0.01
+"""Share of an image's pixels from which a class counts as present in it."""
 
 
 def write_report(
@@ -117,124 +53,64 @@ def write_report(
 
     Args:
         path: of the file; the run is named after its folder.
-        segmenter: what the fit gave.
-        files: the images it learned from; a few dozen of them are segmented for the report.
+        segmenter: result of the fit.
+        files: the training images; a few dozen of them are segmented for the report.
         history: losses of every step; empty where nothing was trained.
         settings: of the fit, nested, as plain values.
-        facts: what happened: ``images``, ``skipped``, ``seconds``, ``shifts``,
-            ``maps_not_stored``, ``class_count`` and ``agreement_history``.
+        facts: of the fit: ``images``, ``skipped``, ``seconds``, ``shifts``, ``maps_not_stored``,
+            ``class_count``, ``agreement_history`` and ``kept_step``.
         progress: show a progress bar.
 
     Raises:
         UserError: the file cannot be written.
     """
+    # matplotlib is slow to import and caches fonts, so only where charts are drawn.
+    from segdistill.report.charts import curve_cards  # noqa: PLC0415
+
     samples = segment_samples(segmenter, evenly_spread(files, MEASURED_IMAGES), progress=progress)
     pixels = class_pixels([sample.mask for sample in samples], len(segmenter.classes))
-    run = path.parent
-    levels = shown_levels(segmenter)
+    run, levels = path.parent, shown_levels(segmenter)
     rows = class_rows(samples, pixels, segmenter.classes)
-    agreement = facts.get("agreement_history", facts.get("looks", []))
-    page = render(
-        "report.html.j2",
-        {
-            "page": "report",
-            "title": run.resolve().name or "run",
-            "run": shlex.quote(str(run)),
-            "summary": summary(segmenter, settings, facts),
-            "opacity": OPACITY_PERCENT,
-            "measured": len(samples),
-            "appears": text.percent(APPEARS_SHARE),
-            "images": shown_images(samples, pixels, segmenter.classes, levels),
-            "levels": [
-                LevelChoice(
-                    level.name,
-                    level.is_in_use,
-                    [(css_colour(each), each.name) for each in level.model.classes],
-                )
-                for level in levels
-            ],
-            "classes": rows,
-            "merges": merge_rows(segmenter, rows, str(run)),
-            "curves": curves.curves_of(history),
-            "agreement": curves.agreement_curve(agreement),
-            "end_of_training": end_of_training(
-                history[-1].step if history else 0,
-                [AgreementRecord(int(each["step"]), each["agreement"]) for each in agreement],
-            ),
-            "drawing": curves,
-            "class_count": count_section(facts),
-            "trained": settings.get("method") != "kmeans",
-            **made_how(segmenter, settings, facts),
-            **left_out(facts),
-        },
-        script="page.js",
-    )
-    write_text_atomically(path, page)
+    skipped = [(str(each["file"]), str(each["reason"])) for each in facts.get("skipped", [])]
+    context = {
+        "page": "report",
+        "title": run.resolve().name or "run",
+        "run": shlex.quote(str(run)),
+        "summary": summary(segmenter, settings, facts),
+        "maps_not_stored": int(facts.get("maps_not_stored", 0)),
+        "opacity": OPACITY_PERCENT,
+        "measured": len(samples),
+        "appears": text.percent(APPEARS_SHARE),
+        "images": shown_images(samples, pixels, segmenter.classes, levels),
+        "levels": levels,
+        "classes": rows,
+        "merges": merges(segmenter, rows, str(run)),
+        "curves": curve_cards(history, facts),
+        "end_of_training": _end_of_training(history, facts),
+        "class_count": class_count(facts),
+        "trained": settings.get("method") != "kmeans",
+        **details(segmenter, settings, facts),
+        **skipped_files(skipped),
+    }
+    write_text_atomically(path, render("report.html.j2", context, script="page.js"))
 
 
 def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """Say in one sentence what was done."""
+    """Return what was done, in one sentence."""
     method = str(settings.get("method", "stego"))
-    way = text.METHODS.get(method, method)
     seconds = sum(facts.get("seconds", {}).values())
     images = text.counted(int(facts.get("images", 0)), "image")
     classes = text.counted(len(segmenter.classes), "class", "classes")
     return (
-        f"{images} without labels, sorted into {classes} by {way} with the"
-        f" backbone {segmenter.backbone.name}, in {text.duration(seconds)}."
+        f"{images} without labels, sorted into {classes} by {text.METHODS.get(method, method)}"
+        f" with the backbone {segmenter.backbone.name}, in {text.duration(seconds)}."
     )
-
-
-def shown_images(
-    samples: Sequence[Sample],
-    pixels: NDArray[np.int64],
-    classes: Sequence[SegmentClass],
-    levels: Sequence[ShownLevel],
-) -> list[ShownImage]:
-    """Prepare the gallery.
-
-    Args:
-        samples: all that were segmented; a spread of them is shown.
-        pixels: of each class in each sample, shape (samples, classes).
-        classes: in the order of their indices.
-        levels: that the gallery can show.
-    """
-    shown = []
-    for sample, shares in evenly_spread(
-        list(zip(samples, shares_of(pixels).tolist(), strict=True)), SHOWN_IMAGES
-    ):
-        name = sample.file.name.as_posix()
-        named = [(each.name, share) for each, share in zip(classes, shares, strict=True)]
-        height, width = sample.mask.shape
-        shown.append(
-            ShownImage(
-                name=name,
-                alt=text.description_of_shares(name, named),
-                photo=image_uri(sample.image),
-                masks=masks_of(sample, levels),
-                height=height,
-                width=width,
-                ratio=round(min(max(width / height, NARROWEST), WIDEST), 4),
-                parts=[
-                    (css_colour(each), round(share * 100, 2))
-                    for each, share in zip(classes, shares, strict=True)
-                    if share > 0
-                ],
-            )
-        )
-    return shown
-
-
-def masks_of(sample: Sample, levels: Sequence[ShownLevel]) -> list[tuple[str, str]]:
-    """Return the name and the address of a sample's mask at each level."""
-    masks = masks_of_levels(sample, levels)
-    return [(level.name, mask_uri(masks[level.name], level.model.classes)) for level in levels]
 
 
 def class_rows(
     samples: Sequence[Sample], pixels: NDArray[np.int64], classes: Sequence[SegmentClass]
-) -> list[ClassRow]:
-    """Prepare the table of classes.
+) -> list[dict[str, Any]]:
+    """Return the rows of the table of classes: name, colour, share, bar, images and examples.
 
     Args:
         samples: on which shares are measured.
@@ -253,19 +129,77 @@ def class_rows(
             )
             for window in choose_examples(masks, pixels, each.index)
         ]
-        bar = share / max(shares.max(), 1e-9)
         rows.append(
-            ClassRow(
-                each.name, css_colour(each), text.percent(share), round(bar, 4), images, examples
-            )
+            {
+                "name": each.name,
+                "colour": css_colour(each),
+                "share": text.percent(share),
+                "bar": round(share / max(shares.max(), 1e-9), 4),
+                "images": images,
+                "examples": examples,
+            }
         )
     return rows
 
 
-def made_how(
+def merges(segmenter: Segmenter, rows: Sequence[dict[str, Any]], run: str) -> list[dict[str, Any]]:
+    """Return the pairs of classes that are likely the same: rows, reason and command.
+
+    Args:
+        segmenter: of the report.
+        rows: of :func:`class_rows`.
+        run: the run folder.
+    """
+    classes = ClassSet(segmenter.classes, segmenter.centres.cpu())
+    return [
+        {
+            "classes": [rows[index] for index in each.classes],
+            "reason": text.merge_reason(each),
+            "command": shlex.join(
+                ["segdistill", "classes", run, "--merge", *map(str, each.classes)]
+            ),
+        }
+        for each in proposals_for(segmenter.prototypes, segmenter.code_maps, classes)
+    ]
+
+
+def class_count(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the section on the number of classes, if it was estimated.
+
+    Args:
+        facts: of the fit; ``class_count`` holds the fields of
+            :class:`segdistill.training.class_count.ClassCount`.
+    """
+    from segdistill.report.charts import class_count_chart  # noqa: PLC0415
+
+    count = facts.get("class_count")
+    if not count:
+        return None
+    chosen, numbers = count["chosen"], count["candidates"]
+    coarse = count.get("coarse", 0)
+    level_of = {coarse: "coarse", chosen: "medium"} if coarse else {}
+    nearest = min(range(len(numbers)), key=lambda at: abs(numbers[at] - chosen))
+    return {
+        "chosen": chosen,
+        "coarse": coarse,
+        # Earlier versions stored only whether a number stood out.
+        "confidence": count.get("confidence", "high" if count.get("stands_out") else "none"),
+        "reached": f"{count['stability'][nearest]:.2f}",
+        "needed": f"{count['needed']:g}",
+        "chart": class_count_chart(count),
+        "rows": [
+            (number, level_of.get(number, ""), f"{agreement:.2f}", f"{separation:.2f}")
+            for number, agreement, separation in zip(
+                numbers, count["stability"], count["silhouette"], strict=True
+            )
+        ],
+    }
+
+
+def details(
     segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Prepare the section that says how the model was made."""
+    """Return the section on how the model was made."""
     seconds: Mapping[str, float] = facts.get("seconds", {})
     shifts: Mapping[str, float] = facts.get("shifts") or {}
     return {
@@ -284,28 +218,17 @@ def made_how(
         "shifts": [
             (text.SHIFTS.get(key, key), text.number(value))
             for key, value in shifts.items()
-            # Without depth there is no such shift, and it is 0.
+            # Without depth this shift is 0 and unused.
             if value or key != "depth_pairs"
         ],
         "settings": text.flattened(settings),
     }
 
 
-def left_out(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Prepare what is said on images skipped and on the feature store."""
-    skipped = [(str(each["file"]), str(each["reason"])) for each in facts.get("skipped", [])]
-    return {
-        **skipped_files(skipped, LISTED_SKIPS),
-        "maps_not_stored": int(facts.get("maps_not_stored", 0)),
-    }
-
-
-def css_colour(each: SegmentClass) -> str:
-    """Return the colour of a class as style sheets write it.
-
-    Example:
-        >>> css_colour(SegmentClass(0, "sky", (0, 128, 255)))
-        '#0080ff'
-    """
-    red, green, blue = each.colour
-    return f"#{red:02x}{green:02x}{blue:02x}"
+def _end_of_training(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> str:
+    """Say when training ended; empty without early stopping."""
+    agreement = [
+        AgreementRecord(int(each["step"]), each["agreement"])
+        for each in facts.get("agreement_history", facts.get("looks", []))
+    ]
+    return end_of_training(history[-1].step, agreement) if history and agreement else ""

@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 from segdistill.report import text
 
+LISTED_SKIPS = 200
+
 
 def render(
     template: str,
@@ -47,18 +49,18 @@ def render(
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def skipped_files(skipped: Sequence[tuple[str, str]], most: int) -> dict[str, Any]:
-    """Prepare what a page says on files that were skipped.
+def skipped_files(skipped: Sequence[tuple[str, str]], most: int = LISTED_SKIPS) -> dict[str, Any]:
+    """Return the section on skipped files.
 
     Args:
         skipped: files, and why.
-        most: how many are listed.
+        most: maximum number of files listed.
 
     Example:
         >>> skipped_files([("a.jpg", "a.jpg: the file is empty"), ("b.jpg", "no image")], 1)
         {'skipped': [('a.jpg', 'the file is empty')], 'skipped_count': 2, 'not_listed': 1}
     """
-    # Reasons begin with the file, as errors do; once is enough here.
+    # Like errors, reasons begin with the file; the table has a column for it.
     listed = [(file, reason.removeprefix(f"{file}: ")) for file, reason in skipped[:most]]
     return {
         "skipped": listed,

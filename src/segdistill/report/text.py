@@ -3,7 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segdistill.objective.class_relations import MergeProposal
+
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
+RARELY, OFTEN = 0.02, 0.2
+"""Shares of their borders that two classes have in common."""
 
 METHODS = {
     "stego": "distilling feature correspondences (STEGO)",
@@ -136,3 +141,26 @@ def description_of_shares(name: str, shares: Sequence[tuple[str, float]]) -> str
     """
     held = sorted(((share, each) for each, share in shares if share > 0), key=lambda p: -p[0])
     return f"{name}: " + ", ".join(f"{each} {percent(share)}" for share, each in held)
+
+
+def merge_reason(proposal: MergeProposal) -> str:
+    """Return why two classes may be the same, as a sentence.
+
+    Example:
+        >>> sentence = merge_reason(MergeProposal((0, 2), 0.2, 0.25, 0.8, 0.9, 0.001))
+        >>> sentence.replace(NO_BREAK_SPACE, " ")
+        '25 % changes between them with the light; surroundings 80 % alike, positions 90 % alike; \
+almost never side by side.'
+    """
+    near = (
+        "almost never"
+        if proposal.beside < RARELY
+        else "often"
+        if proposal.beside > OFTEN
+        else "sometimes"
+    )
+    return (
+        f"{percent(proposal.relit)} changes between them with the light; surroundings"
+        f" {percent(proposal.surroundings)} alike, positions"
+        f" {percent(proposal.positions)} alike; {near} side by side."
+    )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.confusion_table import ConfusionTable, confusion_table
-from segdistill.report.confusion_figure import confusion_figure, write_confusion_png
+from segdistill.figures.confusion import confusion_figure, write_confusion_png
 
 
 def some_table(clusters: int, labels: int, name: str = "thing") -> ConfusionTable:

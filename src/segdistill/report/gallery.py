@@ -1,0 +1,130 @@
+"""The example images of a report, with their masks at every level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.images.resize import resize_image
+from segdistill.inference.samples import Sample, evenly_spread, reduced_size, shares_of
+from segdistill.model.description import SegmentClass
+from segdistill.model.levels import LEVEL_NAMES, regrouped_classes
+from segdistill.model.segmenter import Segmenter
+from segdistill.model.upsampling import cleaned_mask
+from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.report import text
+from segdistill.report.data_uri import css_colour, image_uri, mask_uri
+from segdistill.training.clustering import group_shares
+
+SHOWN_IMAGES = 12
+NARROWEST, WIDEST = 0.5, 2.5
+"""Bounds of the layout's aspect ratio; more extreme images get empty borders."""
+
+
+@dataclass(frozen=True)
+class ShownLevel:
+    """A set of classes that the gallery can show.
+
+    Attributes:
+        name: ``coarse``, ``medium`` or ``fine``; ``in use`` for classes that are none of these.
+        model: with these classes.
+        is_in_use: whether these are the classes in use.
+    """
+
+    name: str
+    model: Segmenter
+    is_in_use: bool
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Colour and name of each class."""
+        return [(css_colour(each), each.name) for each in self.model.classes]
+
+
+def shown_levels(segmenter: Segmenter) -> list[ShownLevel]:
+    """Return the levels that the gallery can show, including the classes in use.
+
+    Args:
+        segmenter: any model; one without levels shows the classes in use only.
+    """
+    levels, prototypes = segmenter.levels, segmenter.prototypes
+    unnamed = ShownLevel("in use", segmenter, is_in_use=True)
+    if levels is None or prototypes is None:
+        return [unnamed]
+    in_use = levels.level_of(segmenter.classes)
+    shown = [] if in_use else [unnamed]
+    shares = group_shares(prototypes, segmenter.centres.cpu()).numpy()
+    for name in LEVEL_NAMES:
+        model = segmenter
+        if name != in_use:
+            classes = regrouped_classes(segmenter.classes, levels.grouping(name), shares)
+            model = segmenter.with_classes(classes, segmenter.centres, levels)
+        shown.append(ShownLevel(name, model, is_in_use=name == in_use))
+    return shown
+
+
+def masks_of_levels(sample: Sample, levels: Sequence[ShownLevel]) -> list[NDArray[np.uint8]]:
+    """Return the mask of a sample at each level; the backbone runs at most once.
+
+    Args:
+        sample: an image with its mask of the classes in use.
+        levels: of :func:`shown_levels`.
+    """
+    if len(levels) == 1:
+        return [sample.mask]
+    model = levels[0].model
+    image = model.read(sample.file.path)
+    similarity = cluster_similarity(model.grid_codes(image), model.centres.cpu())
+    size = reduced_size(image.shape[0], image.shape[1], max(sample.mask.shape))
+    reduced = resize_image(image, size)
+    masks = []
+    for level in levels:
+        members = [each.members for each in level.model.classes]
+        masks.append(
+            sample.mask
+            if level.is_in_use
+            else cleaned_mask(class_similarity(similarity, members), reduced)
+        )
+    return masks
+
+
+def shown_images(
+    samples: Sequence[Sample],
+    pixels: NDArray[np.int64],
+    classes: Sequence[SegmentClass],
+    levels: Sequence[ShownLevel],
+) -> list[dict[str, Any]]:
+    """Return the images of the gallery: name, description, URIs, size and shares of classes.
+
+    Args:
+        samples: all that were segmented; evenly spaced ones are shown.
+        pixels: of each class in each sample, shape (samples, classes).
+        classes: in the order of their indices.
+        levels: that the gallery can show.
+    """
+    shown = []
+    for sample, shares in evenly_spread(
+        list(zip(samples, shares_of(pixels).tolist(), strict=True)), SHOWN_IMAGES
+    ):
+        name = sample.file.name.as_posix()
+        height, width = sample.mask.shape
+        masks = masks_of_levels(sample, levels)
+        of_class = list(zip(classes, shares, strict=True))
+        shown.append(
+            {
+                "name": name,
+                "alt": text.description_of_shares(name, [(c.name, s) for c, s in of_class]),
+                "photo": image_uri(sample.image),
+                "masks": [
+                    (level, mask_uri(mask, level.model.classes))
+                    for level, mask in zip(levels, masks, strict=True)
+                ],
+                "height": height,
+                "width": width,
+                "ratio": round(min(max(width / height, NARROWEST), WIDEST), 4),
+                "parts": [(css_colour(c), round(s * 100, 2)) for c, s in of_class if s > 0],
+            }
+        )
+    return shown
