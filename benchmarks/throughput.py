@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import segdistill
 from benchmarks import material
 from benchmarks.table import Agreement, Conditions, Row, best_of
 from segdistill.backbones import Backbone, load_backbone
@@ -29,7 +30,7 @@ from segdistill.images.decode import read_image, to_tensor
 from segdistill.images.folder import CheckedImage
 from segdistill.images.labels import read_labels
 from segdistill.images.resize import Viewing
-from segdistill.inference.folder import MaskOptions, segment_files
+from segdistill.inference.options import MaskOptions
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
@@ -115,7 +116,7 @@ class Bench:
         self.backbone = case.backbone.to(conditions.device)
         self.views = views_of(case.images, Viewing(case.resolution, self.backbone.size_multiple))
         self.segmenter = made_segmenter(case, conditions.compute)
-        self.files = [image.file for image in case.images]
+        self.photos = [image.file.path for image in case.images]
         self.masks = scratch / "masks"
 
     def batch(self, size: int) -> torch.Tensor:
@@ -145,7 +146,7 @@ class Bench:
 
     def segment(self, upsampling: Upsampling) -> None:
         options = MaskOptions(overwrite=True, upsampling=upsampling)
-        segment_files(self.segmenter, self.files, self.masks, options)
+        segdistill.segment(self.segmenter, self.photos, self.masks, options=options)
 
     def extraction_check(self) -> Agreement:
         stored = torch.from_numpy(self.extracted()[0].copy()).double()  # (h, w, c)

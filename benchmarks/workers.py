@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segdistill.engines.ray_data import run_in_ray
-from segdistill.engines.staging import item_row
+from segdistill.engines.work import Item
 from segdistill.images.finding import ImageFile, find_images
-from segdistill.inference.mask_work import MaskWork
+from segdistill.inference.image_masks import MaskWork
 from segdistill.inference.options import MaskOptions
 from segdistill.storage import LocalFolder
 
@@ -38,17 +38,17 @@ class Timing(NamedTuple):
 def timing(run: Path, images: Path, count: int, workers: int) -> Timing:
     """Segment images and record when each is done."""
     files = itertools.islice(itertools.cycle(find_images(images)), count)
-    rows = []
+    items = []
     for number, file in enumerate(files):
         name = Path(f"{number}{file.path.suffix}")
-        rows.append(item_row(ImageFile(file.path, name), name.with_suffix(".png")))
+        items.append(Item.of(ImageFile(file.path, name), f"{number}.png"))
     times = []
     with tempfile.TemporaryDirectory() as scratch:
         work = MaskWork(str(run.absolute()), LocalFolder(Path(scratch)), MaskOptions())
         begun = time.perf_counter()
-        for row in run_in_ray(work, rows, workers=workers, batch=BATCH):
-            if "reason" in row:
-                raise SystemExit(row["reason"])
+        for result in run_in_ray(work, items, workers=workers, batch=BATCH):
+            if result.reason:
+                raise SystemExit(result.reason)
             times.append(time.perf_counter() - begun)
     # When the first batch is done, every worker has done about one batch.
     return Timing((count - BATCH * workers) / (times[-1] - times[0]), times[0])

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from segdistill.errors import UserError
     from segdistill.export.options import ExportOptions
     from segdistill.figures.options import FigureOptions
-    from segdistill.inference.folder import MaskOptions
+    from segdistill.inference.options import MaskOptions
     from segdistill.model.segmenter import Segmenter
 
 __all__ = [
@@ -95,7 +95,7 @@ _MODULES = {
     "HeadSettings": "segdistill.config.settings",
     "ObjectiveSettings": "segdistill.config.settings",
     "TrainingSettings": "segdistill.config.settings",
-    "MaskOptions": "segdistill.inference.folder",
+    "MaskOptions": "segdistill.inference.options",
     "SegmentationEstimator": "segdistill.api.estimator",
     "Segmenter": "segdistill.model.segmenter",
     "UserError": "segdistill.errors",

@@ -4,9 +4,16 @@ import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
 
 Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
 MAX_THREADS = 8
@@ -83,3 +90,42 @@ def in_batches(
             batch = []
     if batch:
         yield batch
+
+
+def run_batches(
+    items: Iterable[Item],
+    load: Callable[[Item], tuple[Loaded, "Pixels | None"]],
+    compute: Callable[["list[Pixels]"], Iterable[Result]],
+    *,
+    max_size: Callable[[int, int], int],
+    threads: int,
+) -> Iterator[tuple[Loaded, Result | None]]:
+    """Load items in threads ahead of a network, and run it on batches of images of one size.
+
+    Args:
+        items: the items.
+        load: called in the threads; returns what it makes of an item, and the image that goes
+            through the network, shape (height, width, channels), or ``None`` without one.
+        compute: runs the network on images of one size, and returns a result for each.
+        max_size: maximum number of images in a batch, given their height and width.
+        threads: number of threads; with 0, everything runs in the caller's thread.
+
+    Yields:
+        What ``load`` made of each item, and the result of its image; in the order of the items.
+    """
+
+    def size(loaded: "tuple[Loaded, Pixels | None]") -> tuple[int, int] | None:
+        pixels = loaded[1]
+        return None if pixels is None else (pixels.shape[0], pixels.shape[1])
+
+    def most(loaded: "tuple[Loaded, Pixels | None]") -> int:
+        sides = size(loaded)
+        return 1 if sides is None else max_size(*sides)
+
+    for batch in in_batches(
+        in_threads(load, items, threads=threads, ahead=2 * threads), size, most
+    ):
+        images = [pixels for _, pixels in batch if pixels is not None]
+        results: Iterable[Result | None] = compute(images) if images else [None]
+        for (loaded, _), result in zip(batch, results, strict=True):
+            yield loaded, result

@@ -5,10 +5,12 @@ The URL scheme selects the fsspec driver: ``s3://bucket/photos``, ``gs://bucket/
 describes, for example with ``AWS_PROFILE`` and ``AWS_ENDPOINT_URL``.
 """
 
+import contextlib
 import errno
 import logging
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -16,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
 from segdistill.errors import FullDiskError, UserError, install_command
-from segdistill.files import atomic_path, translate_os_errors
+from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
 
 logger = logging.getLogger("segdistill")
 
@@ -273,6 +275,46 @@ class RemoteFolder:
                 logger.info("%s: %s; retrying", url, type(error).__name__)
                 time.sleep(INITIAL_BACKOFF_SECONDS * 2**attempt)
         raise AssertionError("unreachable")
+
+
+def read_text(folder: Folder, name: str) -> str | None:
+    """Return the text of a file of a folder; ``None`` if it cannot be read."""
+    try:
+        with local_copy(folder, name) as path:
+            return path.read_text(encoding="utf-8", errors="replace")
+    except (UserError, OSError):
+        return None
+
+
+def write_text(folder: Folder, name: str, text: str) -> None:
+    """Write a text file into a folder, atomically.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if folder.path is not None:
+        write_text_atomically(folder.path / name, text)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / PurePosixPath(name).name
+        path.write_text(text, encoding="utf-8")
+        folder.send(path, name)
+
+
+@contextlib.contextmanager
+def local_copy(folder: Folder, name: str) -> Iterator[Path]:
+    """Provide a file of a folder as a local path; of a remote folder, a temporary copy.
+
+    Raises:
+        UserError: the file does not exist or cannot be read.
+    """
+    if folder.path is not None:
+        yield folder.path / name
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / PurePosixPath(name).name
+        folder.fetch(name, path)
+        yield path
 
 
 def with_absolute_path(folder: Folder) -> Folder:

@@ -14,14 +14,15 @@ from PIL import Image
 from tests.helpers import write_striped_folder
 from tests.model.test_segmenter import tiny_segmenter
 
-from segdistill.api import engine_segmenting, extract_features, fetch_images, segment
+from segdistill.api import extract_features, fetch_images, segment
 from segdistill.api import extracting as extracting_module
-from segdistill.api.engine_plan import OverwritePolicy, find_sources, plan_outputs
+from segdistill.api import segmenting as segmenting_module
 from segdistill.engines import running, staging
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import output_names
-from segdistill.inference import feature_work
+from segdistill.inference import feature_maps
+from segdistill.inference.plan import OverwritePolicy, find_sources, plan_outputs
 from segdistill.model.segmenter import Segmenter
 from segdistill.storage import LocalFolder, RemoteFolder
 
@@ -130,7 +131,7 @@ def test_masks_among_the_images_are_no_images(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine_segmenting, "run_work", killed)
+        patch.setattr(segmenting_module, "run_work", killed)
         with pytest.raises(KeyboardInterrupt):
             segment(segmenter, f"{bucket}/photos", out)
     assert len(content(out)) == 10
@@ -187,11 +188,10 @@ def test_images_are_never_replaced(
         with pytest.raises(UserError, match="would be overwritten; choose another --out"):
             plan_outputs(
                 images,
-                output_names(images),
+                [[[name]] for name in output_names(images)],
                 LocalFolder(out),
                 OverwritePolicy(overwrite=True, resume=False),
-                variants=lambda name: [[name]],
-                summary="classes.json",
+                summaries=["classes.json"],
                 kind="masks",
             )
 
@@ -204,14 +204,13 @@ def test_outputs_behind_a_link_are_seen(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "big" / images[0].name.name).write_text("dear")
     plan = plan_outputs(
         images,
-        output_names(images),
+        [[[name]] for name in output_names(images)],
         LocalFolder(tmp_path / "out"),
         OverwritePolicy(overwrite=False, resume=True),
-        variants=lambda name: [[name]],
-        summary="classes.json",
+        summaries=["classes.json"],
         kind="masks",
     )
-    assert [name for _, name in plan.kept] == [images[0].name.as_posix()]
+    assert [item.output for item in plan.kept] == [images[0].name.as_posix()]
 
 
 def test_a_full_disk_ends_the_work(
@@ -276,7 +275,7 @@ def test_workers_load_runs_from_folders(segmenter: Segmenter, photos: Path) -> N
 
 @pytest.fixture
 def _tiny(monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter) -> None:
-    monkeypatch.setattr(feature_work, "load_backbone", lambda _name="": segmenter.backbone)
+    monkeypatch.setattr(feature_maps, "load_backbone", lambda _name="": segmenter.backbone)
     monkeypatch.setattr(extracting_module, "DEFAULT_BACKBONE", "tiny")
 
 

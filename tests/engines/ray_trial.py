@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segdistill.engines.ray_data import run_in_ray
-from segdistill.engines.work import Row
+from segdistill.engines.work import Item, Result
 from segdistill.errors import UserError
 
 
@@ -22,15 +22,16 @@ class Trial:
     kind: str
     device: str = "auto"
 
-    def start(self, *, threads: int) -> Callable[[Sequence[Row]], Iterator[Row]]:
+    def start(self, *, threads: int) -> Callable[[Sequence[Item]], Iterator[Result]]:
         if self.kind == "failing":
             raise RuntimeError("the driver is too old")
 
-        def double(rows: Sequence[Row]) -> Iterator[Row]:
-            for row in rows:
-                if self.kind == "killing" and row["number"] == 5:
+        def double(items: Sequence[Item]) -> Iterator[Result]:
+            for item in items:
+                if self.kind == "killing" and item.name == "5":
                     os.kill(os.getpid(), signal.SIGKILL)
-                yield {"number": 2 * row["number"], "threads": threads}
+                facts = {"number": 2 * int(item.name), "threads": threads}
+                yield Result(item.name, "doubled", facts=facts)
 
         return double
 
@@ -41,13 +42,14 @@ def main() -> None:
     kind, gpus, workers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     machine: Any = {"num_cpus": 2, "num_gpus": gpus}
     ray.init(address="local", include_dashboard=False, log_to_driver=False, **machine)
-    rows = [{"number": number} for number in range(11)]
+    items = [Item(str(number), "doubled") for number in range(11)]
     try:
-        done = list(run_in_ray(Trial(kind), rows, workers=workers, batch=4))
+        done = list(run_in_ray(Trial(kind), items, workers=workers, batch=4))
     except UserError as error:
         sys.stdout.write(f"UserError: {error}\n")
         return
-    numbers, threads = sorted(row["number"] for row in done), {row["threads"] for row in done}
+    facts = [result.facts for result in done]
+    numbers, threads = sorted(each["number"] for each in facts), {each["threads"] for each in facts}
     sys.stdout.write(f"{numbers} {threads}\n")
 
 

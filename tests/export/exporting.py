@@ -15,7 +15,8 @@ from segdistill.export.masks import find_masks
 from segdistill.export.options import ExportOptions, FormatName
 from segdistill.export.writing import Target
 from segdistill.images.labels import VOID
-from segdistill.inference.masks import write_classes, write_mask
+from segdistill.inference.mask_folder import write_classes
+from segdistill.inference.masks import write_mask
 from segdistill.model.description import SegmentClass
 
 Mask = NDArray[np.uint8]

@@ -22,7 +22,7 @@ from segdistill.export import folder
 from segdistill.export.classes import exported_classes, written_classes
 from segdistill.export.masks import find_masks, read_mask
 from segdistill.export.writing import JsonListWriter
-from segdistill.inference.masks import write_classes
+from segdistill.inference.mask_folder import write_classes
 from segdistill.model.class_edits import merged
 from segdistill.model.description import numbered_classes
 from segdistill.prefetch import worker_threads

@@ -18,15 +18,15 @@ from tests.helpers import striped_image
 from tests.images.rasters import CRS, TRANSFORM, bands_of, write_raster
 from tests.model.test_segmenter import tiny_segmenter
 
+from segdistill import segment
 from segdistill.backbones import load_backbone
 from segdistill.errors import UserError
 from segdistill.features.preparation import fit_preparation
-from segdistill.images.finding import find_images
 from segdistill.images.geotiff import open_raster
 from segdistill.images.labels import VOID
 from segdistill.images.resize import resize_image
 from segdistill.inference import raster as module
-from segdistill.inference.folder import MaskOptions, check_masks_folder, segment_files
+from segdistill.inference.options import MaskOptions
 from segdistill.inference.raster import backbone_input_size, resized_window, segment_raster
 from segdistill.model import large_image_masks
 from segdistill.model.description import SegmenterSettings, numbered_classes
@@ -108,7 +108,7 @@ def test_masks_lie_where_their_images_do(tmp_path: Path, segmenter: Segmenter) -
     image[:, 100:230, 50:400] = 0
     path = write_raster(tmp_path / "scenes" / "a.tif", image, nodata=0)
     out = tmp_path / "masks"
-    done = segment_files(segmenter, find_images(path), out, MaskOptions(overlay=True))
+    done = segment(segmenter, path, out, options=MaskOptions(overlay=True))
     assert (done.written, done.skipped) == (1, [])
     with rasterio.open(out / "a.tif") as mask:
         assert (mask.count, mask.dtypes, mask.shape) == (1, ("uint8",), (700, 530))
@@ -175,13 +175,13 @@ def test_nothing_is_replaced_unasked_and_what_is_there_is_kept(
         write_raster(folder / name, bands_of(striped_image(len(name))))
     Image.fromarray(striped_image(2)).save(folder / "c.tif")
     Image.fromarray(striped_image(3)).save(folder / "a.jpg")
-    files = find_images(folder)
-    segment_files(segmenter, files[:3], out, MaskOptions())
+    segment(segmenter, folder, out)
+    (out / "more" / "b.tif").unlink()
     with pytest.raises(UserError, match="3 of 4 masks already exist"):
-        check_masks_folder(files, out, MaskOptions())
-    with pytest.raises(UserError, match="would replace the image"):
-        check_masks_folder(files, folder, MaskOptions(overwrite=True))
-    done = segment_files(segmenter, files, out, MaskOptions(resume=True))
+        segment(segmenter, folder, out)
+    with pytest.raises(UserError, match="would be overwritten"):
+        segment(segmenter, folder, folder, overwrite=True)
+    done = segment(segmenter, folder, out, resume=True)
     assert (done.written, done.kept) == (1, 3)
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
     # What has no place on the Earth gives a PNG, as ever.
@@ -192,11 +192,11 @@ def test_nothing_is_replaced_unasked_and_what_is_there_is_kept(
 
 def test_bands_that_do_not_fit_are_skipped_and_named(tmp_path: Path, segmenter: Segmenter) -> None:
     path = write_raster(tmp_path / "a.tif", np.ones((8, 32, 32), np.uint16))
-    done = segment_files(segmenter, find_images(path), tmp_path / "masks", MaskOptions())
+    done = segment(segmenter, path, tmp_path / "masks")
     assert "--bands 4,3,2" in done.skipped[0].reason
     assert not (tmp_path / "masks").exists()
     options = MaskOptions(bands="8,1,2").validated()
-    assert segment_files(segmenter, find_images(path), tmp_path / "masks", options).written == 1
+    assert segment(segmenter, path, tmp_path / "masks", options=options).written == 1
     with pytest.raises(UserError, match="--bands 1,2"):
         MaskOptions(bands="1,2").validated()
 
@@ -204,17 +204,17 @@ def test_bands_that_do_not_fit_are_skipped_and_named(tmp_path: Path, segmenter: 
 def test_scores_and_the_crf_take_it_in_one_piece(tmp_path: Path, segmenter: Segmenter) -> None:
     path = write_raster(tmp_path / "a.tif", bands_of(striped_image(0)))
     out = tmp_path / "masks"
-    segment_files(segmenter, find_images(path), out, MaskOptions(scores=True))
+    segment(segmenter, path, out, options=MaskOptions(scores=True))
     assert np.load(out / "a.scores.npy").shape == (64, 96, 5)
     np.testing.assert_array_equal(read_mask(out / "a.tif"), segmenter.segment(striped_image(0)))
-    segment_files(segmenter, find_images(path), tmp_path / "crf", MaskOptions(crf=True))
+    segment(segmenter, path, tmp_path / "crf", options=MaskOptions(crf=True))
     assert read_mask(tmp_path / "crf/a.tif").shape == (64, 96)
 
 
 def test_damage_midway_leaves_no_mask(tmp_path: Path, segmenter: Segmenter) -> None:
     path = write_raster(tmp_path / "a.tif", bands_of(scene()), compress="deflate")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    done = segment_files(segmenter, find_images(path), tmp_path / "masks", MaskOptions())
+    done = segment(segmenter, path, tmp_path / "masks")
     assert "a.tif: damaged" in done.skipped[0].reason
     assert not list((tmp_path / "masks").glob("*"))
 

@@ -1,25 +1,28 @@
 """Exporting feature maps or codes of images."""
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segdistill.api.common import Source
-from segdistill.api.engine_plan import OverwritePolicy, find_sources, plan_outputs
 from segdistill.backbones import DEFAULT_BACKBONE
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.engines.running import check_engine, run_work
 from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError, content_hash
+from segdistill.images.decode import content_hash
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.inference.feature_work import FeatureExtractor, FeatureWork, load_feature_extractor
+from segdistill.inference.feature_maps import (
+    FeatureExtractor,
+    FeatureWork,
+    load_feature_extractor,
+)
+from segdistill.inference.plan import OverwritePolicy, find_sources, plan_outputs
 from segdistill.model.files import WEIGHTS_FILE
-from segdistill.storage import Folder, open_folder, with_absolute_path
+from segdistill.storage import Folder, open_folder, read_text, with_absolute_path, write_text
 from segdistill.version import __version__
 
 FEATURES_FILE = "features.json"
@@ -97,16 +100,15 @@ def extract_features(
     images = find_sources(several, target)
     plan = plan_outputs(
         images,
-        [name.with_suffix(".npy") for name in output_names(images)],
+        [[[name.with_suffix(".npy")]] for name in output_names(images)],
         target,
         OverwritePolicy(overwrite, resume),
-        variants=lambda name: [[name]],
-        summary=FEATURES_FILE,
+        summaries=[FEATURES_FILE],
         kind="maps",
     )
     folder = None if run is None else str(Path(run).absolute())
     name = backbone or (None if run is not None else DEFAULT_BACKBONE)
-    # Load once here, so that errors are reported before workers start.
+    # Loaded here even for Ray workers, so that errors are reported before they start.
     extractor = load_feature_extractor(
         name, folder, resolution, "cpu" if engine == "ray" else device, precision
     )
@@ -124,30 +126,30 @@ def extract_features(
         _check_same_kind(metadata, target)
     if plan.items:
         # Written first, so that it describes the maps even if the process is killed.
-        _send_metadata(metadata, target)
+        write_text(target, FEATURES_FILE, json.dumps(metadata, indent=2) + "\n")
     done = ExtractedFeatures(
         target.path or target.address,
         extractor.channels,
         extractor.backbone.stride,
         kept=len(plan.kept),
     )
-    for row in run_work(
+    for result in run_work(
         work,
         plan.items,
+        label="Extracting features",
         engine=engine,
         workers=workers,
-        label="Extracting features",
+        strict=strict,
         progress=progress,
     ):
-        if "reason" not in row:
-            done.written += 1
-        elif strict:
-            raise UnreadableImageError(row["reason"])
+        if result.reason:
+            file = ImageFile(Path(result.name), Path(result.name))
+            done.skipped.append(SkippedImage(file, result.reason))
         else:
-            file = ImageFile(Path(row["name"]), Path(row["name"]))
-            done.skipped.append(SkippedImage(file, row["reason"]))
+            done.written += 1
     if done.written:
-        _send_metadata({**metadata, "maps": done.written + done.kept}, target)
+        metadata["maps"] = done.written + done.kept
+        write_text(target, FEATURES_FILE, json.dumps(metadata, indent=2) + "\n")
     return done
 
 
@@ -168,30 +170,20 @@ def _metadata(extractor: FeatureExtractor, run: str | None) -> dict[str, Any]:
     }
 
 
-def _send_metadata(metadata: Mapping[str, Any], target: Folder) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / FEATURES_FILE
-        path.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
-        target.send(path, FEATURES_FILE)
-
-
 def _check_same_kind(metadata: Mapping[str, Any], target: Folder) -> None:
     """Check that existing maps are of the same kind as those to be written.
 
     Raises:
         UserError: they are of another kind, or their kind is unknown.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / FEATURES_FILE
-        try:
-            target.fetch(FEATURES_FILE, copy)
-            known = json.loads(copy.read_text(encoding="utf-8"))
-            differing = [name for name in SHARED_KEYS if known.get(name) != metadata[name]]
-        except (UserError, ValueError, AttributeError) as error:
-            raise UserError(
-                f"{target.address}/{FEATURES_FILE}: does not describe the existing maps; add"
-                " --overwrite, or choose another --out"
-            ) from error
+    try:
+        known = json.loads(read_text(target, FEATURES_FILE) or "")
+        differing = [name for name in SHARED_KEYS if known.get(name) != metadata[name]]
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"{target.address}/{FEATURES_FILE}: does not describe the existing maps; add"
+            " --overwrite, or choose another --out"
+        ) from error
     if differing:
         raise UserError(
             f"{target.address}: existing maps have another {' and '.join(differing)}; add"

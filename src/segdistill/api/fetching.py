@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segdistill.api.common import Source
-from segdistill.api.engine_plan import Image, find_sources
 from segdistill.engines.staging import TRANSFERS
+from segdistill.engines.work import Image
 from segdistill.errors import FullDiskError, UserError
 from segdistill.files import atomic_path, remove_leftovers
 from segdistill.images.remote import RemoteImage
+from segdistill.inference.plan import find_sources
 from segdistill.progress import progress_bar
 from segdistill.storage import LocalFolder, RemoteFolder, is_url
 

@@ -1,33 +1,42 @@
 """Segmenting images with a model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segdistill.api.common import Source, load_segmenter, with_changes
-from segdistill.api.engine_segmenting import segment_by_engine
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.engines.running import check_engine
-from segdistill.engines.work import EngineName
+from segdistill.engines.running import check_engine, run_work
+from segdistill.engines.work import EngineName, Image, Item
 from segdistill.errors import UserError
 from segdistill.images.finding import check_exists, is_video, output_names
-from segdistill.images.folder import ImageFile, find_all
-from segdistill.inference.folder import (
-    MaskOptions,
-    SegmentedFiles,
-    check_masks_folder,
-    segment_files,
-)
+from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.inference.frame_sequences import (
+    FrameSequence,
     check_video_folder,
     check_video_options,
     frames_of_files,
 )
+from segdistill.inference.image_masks import MaskWork
+from segdistill.inference.mask_folder import (
+    CLASSES_FILE,
+    IMAGES_FILE,
+    ImageRow,
+    SegmentedFiles,
+    check_same_classes,
+    rows_of_masks,
+    write_classes,
+    write_summary,
+)
+from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, sidecar_files
+from segdistill.inference.plan import OverwritePolicy, Plan, find_sources, mask_names, plan_outputs
 from segdistill.inference.video_segmentation import segment_frames, segment_video
 from segdistill.model.segmenter import Segmenter
-from segdistill.processes import in_group
-from segdistill.storage import is_url, open_folder, strip_file_scheme
+from segdistill.processes import Group, in_group
+from segdistill.progress import progress_bar
+from segdistill.storage import Folder, is_url, open_folder, strip_file_scheme, with_absolute_path
 
 
 def segment(
@@ -75,81 +84,70 @@ def segment(
     several = [strip_file_scheme(each) if isinstance(each, str) else each for each in given]
     target = open_folder(out)
     check_engine(engine, workers, [*several, out])
-    if engine != "local" or target.path is None or any(map(is_url, several)):
-        return segment_by_engine(
-            run,
-            several,
-            target,
-            chosen,
-            engine=engine,
-            workers=workers,
-            settings={"backbone": backbone, "device": device, "precision": precision},
-            progress=progress,
-        )
-    inputs = _Inputs.from_sources(several, target.path)
-    if not in_group():  # fail before the model is loaded
-        inputs.check(chosen)
-    segmenter = load_segmenter(run, backbone, device, precision)
+    _check_ray(engine, run)
+    images, videos = _find_inputs(several, target, engine)
+    check_video_options(chosen, videos=bool(videos))
+
+    def plan() -> Plan:
+        for video, folder in videos.items():
+            check_video_folder(folder, video.stem, chosen)
+        return _plan(images, target, chosen)
+
+    planned = None if in_group() else plan()  # fail before the model is loaded
+    # Loaded here even for Ray workers, so that errors are reported before they start.
+    segmenter = load_segmenter(run, backbone, "cpu" if engine == "ray" else device, precision)
     group = segmenter.compute.group
-    if group.size > 1:
-        group.from_first(lambda: inputs.check(chosen, distributed=True))
-    done = SegmentedFiles(inputs.out)
-    for video, folder in inputs.videos.items():
+    if group.size > 1 and (videos or chosen.video):
+        raise UserError("--devices: not supported for videos; leave it out")
+    done = SegmentedFiles(target.path or target.address)
+    for video, folder in videos.items():
         done.add(segment_video(segmenter, video, folder, chosen, progress=progress))
-    if inputs.files and chosen.video:
-        names = output_names(inputs.files)
-        sequence = frames_of_files(inputs.files, names, inputs.out, chosen, segmenter.read)
+    if chosen.video and images:
+        sequence = _frames(segmenter, images, target, chosen, engine)
         done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
-    elif inputs.files:
-        done.add(segment_files(segmenter, inputs.files, inputs.out, chosen, progress=progress))
+    elif images:
+        work = MaskWork(segmenter, target, chosen, show_tiles=progress and group.is_first)
+        if engine == "ray":
+            folder = str(Path(str(run)).absolute())
+            out_folder = with_absolute_path(target)
+            work = MaskWork(folder, out_folder, chosen, backbone, device, precision)
+        done.add(
+            _segment_images(
+                segmenter,
+                work,
+                planned or group.from_first(plan),
+                engine=engine,
+                workers=workers,
+                group=group,
+                progress=progress,
+            )
+        )
     return done
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """Images and videos to segment.
+def _check_ray(engine: EngineName, run: Source | Segmenter) -> None:
+    if engine == "ray" and isinstance(run, Segmenter):
+        raise UserError("--engine ray: workers load the model themselves; give the run folder")
+    if engine == "ray" and in_group():
+        raise UserError("--devices: not supported here; use --workers instead")
 
-    Attributes:
-        files: images.
-        videos: mask folder of each video.
-        out: output folder.
+
+def _find_inputs(
+    sources: Sequence[Source], out: Folder, engine: EngineName
+) -> tuple[list[Image], dict[Path, Path]]:
+    """Find the images of several sources, and the videos with the folders of their masks.
+
+    Raises:
+        UserError: a source is missing or empty, or two outputs would have the same name.
     """
-
-    files: list[ImageFile]
-    videos: dict[Path, Path]
-    out: Path
-
-    @classmethod
-    def from_sources(cls, sources: Sequence[Source], out: Path) -> "_Inputs":
-        """Find the images and videos of several sources.
-
-        Raises:
-            UserError: a source is missing or empty, or two videos have the same name.
-        """
-        for source in sources:
+    for source in sources:
+        if not is_url(source):
             check_exists(source)
-        videos = [Path(source) for source in sources if is_video_file(source)]
-        others = [source for source in sources if not is_video_file(source)]
-        files = find_all(others) if others else []
-        return cls(files, video_folders(videos, out, alone=not files), out)
-
-    def check(self, options: MaskOptions, *, distributed: bool = False) -> None:
-        """Check that masks can be written.
-
-        Args:
-            options: segmentation options.
-            distributed: whether several processes segment the files.
-
-        Raises:
-            UserError: masks cannot be written, or the options do not apply to the inputs.
-        """
-        if distributed and (self.videos or options.video):
-            raise UserError("--devices: not supported for videos; leave it out")
-        check_video_options(options, videos=bool(self.videos))
-        for video, folder in self.videos.items():
-            check_video_folder(folder, video.stem, options)
-        if self.files:
-            check_masks_folder(self.files, self.out, options)
+    with_videos = engine == "local" and out.path is not None
+    videos = [Path(source) for source in sources if with_videos and is_video_file(source)]
+    others = [source for source in sources if not (with_videos and is_video_file(source))]
+    images = find_sources(others, out) if others else []
+    return images, video_folders(videos, out.path or Path(), alone=not images)
 
 
 def is_video_file(source: Source) -> bool:
@@ -180,3 +178,103 @@ def video_folders(videos: Sequence[Path], out: Path, *, alone: bool) -> dict[Pat
             f"{', '.join(map(str, videos))}: two have the same name; segment them in separate runs"
         )
     return folders
+
+
+def _plan(images: Sequence[Image], out: Folder, options: MaskOptions) -> Plan:
+    """Plan the masks of images."""
+    return plan_outputs(
+        images,
+        [[[mask, *sidecar_files(mask, options)] for mask in names] for names in mask_names(images)],
+        out,
+        OverwritePolicy(options.overwrite, options.resume),
+        summaries=[CLASSES_FILE, IMAGES_FILE] if images else [],
+        kind="masks",
+    )
+
+
+def _frames(
+    segmenter: Segmenter,
+    images: Sequence[Image],
+    out: Folder,
+    options: MaskOptions,
+    engine: EngineName,
+) -> FrameSequence:
+    """Return images as the frames of a video.
+
+    Raises:
+        UserError: they are not local, or workers would segment them.
+    """
+    files = [image for image in images if isinstance(image, ImageFile)]
+    if out.path is None or engine == "ray" or len(files) < len(images):
+        raise UserError("--video: needs local frames, without --engine ray")
+    return frames_of_files(files, output_names(files), out.path, options, segmenter.read)
+
+
+def _segment_images(
+    segmenter: Segmenter,
+    work: MaskWork,
+    plan: Plan,
+    *,
+    engine: EngineName,
+    workers: int | None,
+    group: Group,
+    progress: bool,
+) -> SegmentedFiles:
+    """Write the masks that a plan lacks, and the summary of all."""
+    out, options = work.out, work.options
+    items, rows = group.from_first(lambda: _existing_masks(segmenter, plan, out, progress=progress))
+    done = SegmentedFiles(out.path or out.address, kept=len(rows))
+    if items and out.path is None:
+        # Written first: it marks the folder as masks even if the process is killed.
+        no_pixels = np.zeros(len(segmenter.classes), np.int64)
+        group.from_first(lambda: write_classes(out, segmenter.classes, no_pixels))
+    # GeoTIFFs have a progress bar of their own, which counts tiles.
+    rasters = [item for item in items if item.output.endswith(RASTER_SUFFIX)]
+    images = [item for item in items if not item.output.endswith(RASTER_SUFFIX)]
+    for label, share in (("Segmenting", images), ("Segmenting GeoTIFFs", rasters)):
+        for result in run_work(
+            work,
+            share,
+            label=label,
+            engine=engine,
+            workers=workers,
+            group=group,
+            strict=options.strict,
+            progress=progress and not (work.show_tiles and share is rasters),
+        ):
+            if result.reason:
+                name = Path(result.name)
+                done.skipped.append(SkippedImage(ImageFile(name, name), result.reason))
+            else:
+                facts = result.facts
+                row = ImageRow(result.output, tuple(facts["pixels"]), facts["distance"])
+                done.images.append(row)
+                done.written += 1
+    if done.written or done.kept:
+        group.from_first(
+            lambda: write_summary(
+                out,
+                segmenter.classes,
+                [*rows, *done.images],
+                segmenter.unusual_above,
+                keep=options.resume,
+            )
+        )
+    return done
+
+
+def _existing_masks(
+    segmenter: Segmenter, plan: Plan, out: Folder, *, progress: bool
+) -> tuple[list[Item], list[ImageRow]]:
+    """Return the images to segment, and the rows of existing masks, except damaged ones."""
+    if plan.kept:
+        check_same_classes(out, segmenter.classes)
+    items, rows = list(plan.items), []
+    with progress_bar("Reading masks", len(plan.kept), shown=progress) as advance:
+        for item, row in rows_of_masks(plan.kept, out, len(segmenter.classes)):
+            if row is None:
+                items.append(item)
+            else:
+                rows.append(row)
+            advance(1)
+    return items, rows

@@ -106,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:
         return status
 
     from segdistill.api import segment
-    from segdistill.inference.folder import MaskOptions
+    from segdistill.inference.options import MaskOptions
 
     names = MaskOptions.__dataclass_fields__
     done = segment(

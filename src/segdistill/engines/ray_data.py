@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.engines.work import FAILURE, Row, Work
+from segdistill.engines.work import Item, Result, Work
 from segdistill.errors import UserError, missing_extra
 
 BATCH = 32
@@ -29,6 +29,9 @@ MAX_RETRIES = 3
 
 MAX_BLOCKS = 20_000
 """Maximum number of batches, since Ray tracks each pending one; beyond it, batches get larger."""
+
+FAILURE = "failure"
+"""Key of a row with an error that stops all work."""
 
 logger = logging.getLogger("segdistill")
 
@@ -54,7 +57,7 @@ class RayWorker:
     """
 
     def __init__(self, work: Work, threads: int) -> None:
-        self._failure: Row | None = None
+        self._failure: dict[str, str] | None = None
         try:
             self._process = work.start(threads=threads)
         except UserError as error:
@@ -72,22 +75,23 @@ class RayWorker:
             batch: items as JSON, in the column ``row``.
 
         Returns:
-            Results in the same form.
+            Results in the same form, or one row with the reason for a failure.
         """
         return {"row": np.array([json.dumps(row) for row in self._rows(batch)], dtype=object)}
 
-    def _rows(self, batch: ItemColumn) -> list[Row]:
+    def _rows(self, batch: ItemColumn) -> list[dict[str, Any]]:
         if self._failure is not None:
             return [self._failure]
         try:
-            return list(self._process([json.loads(text) for text in batch["row"]]))
+            items = [Item(**json.loads(text)) for text in batch["row"]]
+            return [vars(result) for result in self._process(items)]
         except UserError as error:
             return [{FAILURE: str(error)}]
 
 
 def run_in_ray(
-    work: Work, items: Sequence[Row], *, workers: int | None = None, batch: int = BATCH
-) -> Iterator[Row]:
+    work: Work, items: Sequence[Item], *, workers: int | None = None, batch: int = BATCH
+) -> Iterator[Result]:
     """Process items with Ray workers, and yield results as they arrive.
 
     Joins the cluster at ``RAY_ADDRESS`` if set, otherwise starts workers on this machine. Each
@@ -106,7 +110,7 @@ def run_in_ray(
         hosts = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         share = worker_share(hosts, workers, with_gpus=work.device != "cpu")
         blocks = max(1, min(-(-len(items) // batch), MAX_BLOCKS))
-        rows = [{"row": json.dumps(item)} for item in items]
+        rows = [{"row": json.dumps(vars(item))} for item in items]
         data = ray.data.from_items(rows, override_num_blocks=blocks)
         with warnings.catch_warnings():
             # Ray deprecates these arguments without a replacement yet.
@@ -123,10 +127,10 @@ def run_in_ray(
             )
         try:
             for result in results.iter_rows():
-                row: Row = json.loads(result["row"])
+                row = json.loads(result["row"])
                 if FAILURE in row:
                     raise UserError(row[FAILURE])
-                yield row
+                yield Result(**row)
         except ray.exceptions.RayError as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UserError(

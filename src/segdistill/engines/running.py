@@ -1,11 +1,13 @@
-"""Running work with an engine."""
+"""Executors: this process, the processes of a distributed run, or Ray workers."""
 
 from collections.abc import Iterator, Sequence
 
 from segdistill.engines.ray_data import run_in_ray
-from segdistill.engines.work import EngineName, Row, Work
+from segdistill.engines.work import EngineName, Item, Result, Work
 from segdistill.errors import UserError
+from segdistill.images.decode import UnreadableImageError
 from segdistill.prefetch import worker_threads
+from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.progress import progress_bar
 
 
@@ -41,33 +43,49 @@ def check_engine(engine: EngineName, workers: int | None, locations: Sequence[ob
 
 def run_work(
     work: Work,
-    items: Sequence[Row],
+    items: Sequence[Item],
     *,
-    engine: EngineName,
-    workers: int | None,
     label: str,
-    progress: bool,
-) -> Iterator[Row]:
-    """Process items with an engine, and yield a result for each.
+    engine: EngineName = "local",
+    workers: int | None = None,
+    group: Group = SINGLE_PROCESS,
+    strict: bool = False,
+    progress: bool = False,
+) -> Iterator[Result]:
+    """Process items with an engine, and yield a result for each, in any order.
 
     Args:
         work: the work.
-        items: the items; results may arrive in any order.
-        engine: ``local`` for this process, ``ray`` for Ray workers.
-        workers: number of Ray workers; by default one per GPU, or one per core.
+        items: the items; the same on all ranks.
         label: label of the progress bar.
+        engine: ``local`` for this process and its group, ``ray`` for Ray workers.
+        workers: number of Ray workers; by default one per GPU, or one per core.
+        group: processes that share the items; each gets all results.
+        strict: raise at the first image that cannot be read.
         progress: show a progress bar.
 
     Raises:
+        UnreadableImageError: with ``strict``, for the first image that cannot be read.
         UserError: a resource is missing, or an output cannot be written.
     """
     if not items:
         return
-    if engine == "ray":
-        done = run_in_ray(work, items, workers=workers)
-    else:
-        done = work.start(threads=worker_threads())(items)
-    with progress_bar(label, len(items), shown=progress) as advance:
-        for row in done:
-            yield row
-            advance(1)
+
+    def results(share: Sequence[Item]) -> Iterator[Result]:
+        if engine == "ray":
+            done = run_in_ray(work, share, workers=workers)
+        else:
+            done = work.start(threads=worker_threads())(share)
+        shown = progress and group.is_first
+        with progress_bar(label, len(share), shown=shown) as advance:
+            for result in done:
+                if strict and result.reason:
+                    raise UnreadableImageError(result.reason)
+                yield result
+                advance(1)
+
+    if group.size == 1:
+        yield from results(items)
+        return
+    for part in group.each(lambda: list(results(group.share(items)))):
+        yield from part

@@ -1,15 +1,82 @@
-"""Serialisable description of work on a large number of items."""
+"""Work on a large number of images, described so that it can be sent to another process."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from segdistill.images.folder import ImageFile
+from segdistill.images.remote import RemoteImage
 
 EngineName = Literal["local", "ray"]
 
-Row = dict[str, Any]
-"""An item or its result, as JSON-compatible values."""
+Image = ImageFile | RemoteImage
 
-FAILURE = "failure"
-"""Key of a row with an error that stops all work."""
+
+@dataclass(frozen=True)
+class Item:
+    """An image to process and the name of its output, as JSON-compatible values.
+
+    Attributes:
+        name: path of the image relative to the folder that was searched.
+        output: path of the output relative to the output folder.
+        path: absolute path of a local image; empty for a remote one.
+        folder: URL of the folder of a remote image.
+        key: name of a remote image in its folder, exactly as stored.
+    """
+
+    name: str
+    output: str
+    path: str = ""
+    folder: str = ""
+    key: str = ""
+
+    @classmethod
+    def of(cls, image: Image, output: str) -> "Item":
+        """Return an image and its output as an item."""
+        name = image.name.as_posix()
+        if isinstance(image, RemoteImage):
+            return cls(name, output, folder=image.folder, key=image.key)
+        return cls(name, output, path=str(image.path.absolute()))
+
+    @property
+    def source(self) -> str:
+        """Path or URL of the image."""
+        return self.path or f"{self.folder}/{self.key}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of an item, as JSON-compatible values.
+
+    Attributes:
+        name: name of the item.
+        output: path of the output relative to the output folder; empty if there is none.
+        reason: why there is no output, beginning with the path of the image; empty if there is one.
+        facts: what else is known of the output.
+    """
+
+    name: str
+    output: str = ""
+    reason: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Job(NamedTuple):
+    """An item whose image is in the local file system.
+
+    Attributes:
+        item: the item.
+        file: the image, possibly a temporary copy.
+    """
+
+    item: Item
+    file: ImageFile
+
+    @property
+    def output(self) -> Path:
+        """Path of the output relative to the output folder."""
+        return Path(self.item.output)
 
 
 class Work(Protocol):
@@ -19,14 +86,14 @@ class Work(Protocol):
     def device(self) -> str:
         """Device to compute on; with ``cpu``, workers request no GPU."""
 
-    def start(self, *, threads: int) -> Callable[[Sequence[Row]], Iterator[Row]]:
+    def start(self, *, threads: int) -> Callable[[Sequence[Item]], Iterator[Result]]:
         """Load models and other resources, once per process.
 
         Args:
             threads: number of threads in addition to the calling one.
 
         Returns:
-            A function that takes items and yields a row for each, in any order.
+            A function that takes items and yields a result for each, in any order.
 
         Raises:
             UserError: a resource is missing.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.labels import VOID, Colour
-from segdistill.inference.masks import CLASSES_FILE
+from segdistill.inference.mask_folder import CLASSES_FILE
 from segdistill.model.description import SegmentClass
 
 Members = tuple[int, ...]

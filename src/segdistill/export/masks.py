@@ -79,10 +79,10 @@ def by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
         >>> {mask.name: image.name.name for mask, image in by_mask_name(images).items()}
         {'a.png': 'a.jpg', 'b.jpg.png': 'b.jpg', 'b.tif.png': 'b.tif'}
     """
-    from segdistill.inference.folder import mask_names  # noqa: PLC0415 - takes seconds
+    from segdistill.inference.plan import mask_names  # noqa: PLC0415 - takes seconds
 
     # Masks of GeoTIFFs may be PNGs, from an older version or another program.
-    names = (*mask_names(images), *output_names(images))
+    names = (*(name for (name,) in mask_names(images)), *output_names(images))
     return dict(zip(names, (*images, *images), strict=True))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.images.video import USUAL_RATE, Video
-from segdistill.inference.masks import CLASSES_FILE
+from segdistill.inference.mask_folder import CLASSES_FILE
 from segdistill.inference.options import MaskOptions
 from segdistill.inference.video_writer import VideoFormat
 

@@ -1,8 +1,6 @@
-"""Writing masks, overlays, class scores and the list of classes."""
+"""Masks, overlays and class scores of images: making and writing them."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.errors import UserError
-from segdistill.files import atomic_path, write_text_atomically
+from segdistill.files import atomic_path
 from segdistill.images.labels import VOID
 from segdistill.inference.options import MaskOptions
 from segdistill.inference.refinement import refined_mask
@@ -19,7 +16,6 @@ from segdistill.model.description import SegmentClass
 from segdistill.model.region_cleanup import absorb_small_regions, min_pixels
 from segdistill.model.upsampling import Upsampling, upsampled_bands, upsampled_mask
 
-CLASSES_FILE = "classes.json"
 OVERLAY_OPACITY = 0.55
 OVERLAY_QUALITY = 90
 
@@ -137,55 +133,3 @@ def write_scores(
             # (classes, rows, width) -> (rows, width, classes)
             pixels = band.clamp(-1, 1).permute(1, 2, 0).half()
             file.write(pixels.contiguous().numpy().tobytes())
-
-
-def write_classes(folder: Path, classes: Sequence[SegmentClass], pixels: NDArray[np.int64]) -> None:
-    """Write ``classes.json``: index, name, colour, pixels and share of each class.
-
-    Args:
-        folder: folder of the masks.
-        classes: classes ordered by index.
-        pixels: number of pixels of each class, shape (classes,).
-    """
-    total = max(int(pixels.sum()), 1)
-    rows = [
-        {**asdict(each), "pixels": int(count), "share": round(int(count) / total, 6)}
-        for each, count in zip(classes, pixels, strict=True)
-    ]
-    write_text_atomically(folder / CLASSES_FILE, json.dumps(rows, indent=2) + "\n")
-
-
-def ensure_classes_file(folder: Path, classes: Sequence[SegmentClass]) -> None:
-    """Write ``classes.json`` with zero pixel counts if it does not exist.
-
-    The file marks the folder as masks. It is written before the first mask, so that searches for
-    images skip the masks even if the process is killed.
-
-    Args:
-        folder: folder of the masks.
-        classes: classes ordered by index.
-    """
-    if not (folder / CLASSES_FILE).exists():
-        write_classes(folder, classes, np.zeros(len(classes), np.int64))
-
-
-def check_same_classes(file: Path, location: str, classes: Sequence[SegmentClass]) -> None:
-    """Check that existing masks have as many classes as the model.
-
-    Args:
-        file: ``classes.json`` of the masks, or a copy; if it is missing, nothing is checked.
-        location: path or URL of the masks, for display.
-        classes: classes of the model.
-
-    Raises:
-        UserError: the numbers differ, so the masks belong to another run.
-    """
-    try:
-        known = len(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return
-    if known != len(classes):
-        raise UserError(
-            f"{location}: existing masks have {known} classes, the run has {len(classes)}; add"
-            " --overwrite, or choose another --out"
-        )

@@ -16,7 +16,6 @@ from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import read_labels
 from segdistill.images.tree import is_output
 from segdistill.images.video import open_video, video_library
-from segdistill.inference.folder import SegmentedFiles
 from segdistill.inference.frame_sequences import (
     Frame,
     FramePixels,
@@ -24,22 +23,21 @@ from segdistill.inference.frame_sequences import (
     frame_outputs,
     frames_of_video,
 )
-from segdistill.inference.masks import (
+from segdistill.inference.mask_folder import (
     CLASSES_FILE,
+    SegmentedFiles,
     check_same_classes,
     ensure_classes_file,
-    mask_from_scores,
-    overlay,
     write_classes,
-    write_mask,
-    write_scores,
 )
+from segdistill.inference.masks import mask_from_scores, overlay, write_mask, write_scores
 from segdistill.inference.options import MaskOptions, sidecar_files
 from segdistill.inference.smoothing import ScoreSmoother
 from segdistill.inference.video_writer import VideoWriter, video_writer
 from segdistill.model.segmenter import Segmenter
-from segdistill.prefetch import in_batches, in_threads, worker_threads
+from segdistill.prefetch import in_threads, run_batches, worker_threads
 from segdistill.progress import progress_bar
+from segdistill.storage import LocalFolder
 
 NEGLIGIBLE_WEIGHT = 0.02
 """Frames with a smaller weight in the average are not needed to resume it."""
@@ -49,20 +47,25 @@ MAX_REPLAYED_FRAMES = 30
 are kept in memory until it is known whether a frame is missing, 6 MB each at 1080p."""
 
 
-class _Job(NamedTuple):
-    """A decoded frame.
+class _LoadedFrame(NamedTuple):
+    """A decoded frame, or the reason why there is none.
 
     Attributes:
         frame: the frame.
         pixels: the frame resized for the backbone; ``None`` if the backbone does not need it.
         full_size: the frame at full size; ``None`` if it is not needed.
         writes_mask: whether to write the mask.
+        reason: why the frame cannot be read.
     """
 
     frame: Frame
-    pixels: FramePixels | None
-    full_size: FramePixels | None
-    writes_mask: bool
+    pixels: FramePixels | None = None
+    full_size: FramePixels | None = None
+    writes_mask: bool = False
+    reason: str = ""
+
+
+_ScoredFrame = tuple[_LoadedFrame, torch.Tensor | None]
 
 
 class _Result(NamedTuple):
@@ -125,7 +128,7 @@ def segment_frames(
     if options.overlay:
         video_library(video.overlay)
     if options.resume:
-        check_same_classes(video.folder / CLASSES_FILE, str(video.folder), segmenter.classes)
+        check_same_classes(LocalFolder(video.folder), segmenter.classes)
     with_overlay = options.overlay and not (options.resume and video.overlay.exists())
     with ExitStack() as stack:
         writer: VideoWriter | None = None
@@ -155,36 +158,50 @@ def _results(
 ) -> Iterator[_Result | SkippedImage]:
     """Segment frames; decoding and writing overlap with the backbone."""
 
-    def load(planned: tuple[Frame, bool, bool]) -> _Job | SkippedImage:
+    def load(planned: tuple[Frame, bool, bool]) -> tuple[_LoadedFrame, FramePixels | None]:
         frame, is_encoded, writes_mask = planned
         try:
             full_size = frame.pixels() if is_encoded or with_overlay else None
         except UnreadableImageError as error:
-            return SkippedImage(ImageFile(frame.mask, Path(frame.mask.name)), str(error))
+            return _LoadedFrame(frame, reason=str(error)), None
         pixels = None
         if is_encoded and full_size is not None:
             pixels = segmenter.viewed(full_size, resolution=options.resolution)
         kept = full_size if writes_mask or with_overlay else None
-        return _Job(frame, pixels, kept, writes_mask)
+        return _LoadedFrame(frame, pixels, kept, writes_mask), pixels
 
-    def finish(each: tuple[_Job, torch.Tensor | None] | SkippedImage) -> _Result | SkippedImage:
-        if isinstance(each, SkippedImage):
-            return each
+    def score(images: list[FramePixels]) -> Iterable[torch.Tensor]:
+        # (batch, classes, h, w) -> (1, classes, h, w) each
+        return segmenter.scores_of_viewed(images, mirror=options.mirror)[:, None].unbind()
+
+    def finish(scored: _ScoredFrame) -> _Result | SkippedImage:
+        mask = scored[0].frame.mask
+        if scored[0].reason:
+            return SkippedImage(ImageFile(mask, Path(mask.name)), scored[0].reason)
         ensure_classes_file(video.folder, segmenter.classes)
-        return _finish(*each, segmenter, options, with_overlay=with_overlay)
+        return _finish(*scored, segmenter, options, with_overlay=with_overlay)
 
     threads = worker_threads()
     planned = _planned(video.frames, options)
-    loaded = in_threads(load, planned, threads=threads, ahead=2 * threads)
-    scored = _remove_old_outputs(_scored(segmenter, loaded, options), video, options)
-    return in_threads(finish, scored, threads=threads, ahead=threads)
+    scored = run_batches(planned, load, score, max_size=segmenter.budget.images, threads=threads)
+    steady = _remove_old_outputs(_smoothed(scored, options.smoothing), video, options)
+    return in_threads(finish, steady, threads=threads, ahead=threads)
+
+
+def _smoothed(scored: Iterable[_ScoredFrame], smoothing: float) -> Iterator[_ScoredFrame]:
+    """Smooth class scores over time, anew after each frame without scores."""
+    smoother = ScoreSmoother(smoothing)
+    for loaded, scores in scored:
+        if scores is None or loaded.pixels is None:
+            smoother.reset()
+            yield loaded, None
+        else:
+            yield loaded, smoother.smoothed(scores, loaded.pixels)
 
 
 def _remove_old_outputs(
-    scored: Iterable[tuple[_Job, torch.Tensor | None] | SkippedImage],
-    video: FrameSequence,
-    options: MaskOptions,
-) -> Iterator[tuple[_Job, torch.Tensor | None] | SkippedImage]:
+    scored: Iterable[_ScoredFrame], video: FrameSequence, options: MaskOptions
+) -> Iterator[_ScoredFrame]:
     """Pass frames through; with ``overwrite``, remove old outputs before the first is written.
 
     Otherwise, masks of a longer earlier video would remain. Outputs are only removed once a frame
@@ -192,7 +209,7 @@ def _remove_old_outputs(
     """
     old = options.overwrite and is_output(video.folder, [CLASSES_FILE])
     for each in scored:
-        if old and not isinstance(each, SkippedImage):
+        if old and not each[0].reason:
             old = False
             for path in (*frame_outputs(video.folder), video.overlay):
                 path.unlink(missing_ok=True)
@@ -228,35 +245,8 @@ def _plan(waiting: Sequence[tuple[Frame, bool]]) -> tuple[Frame, bool, bool]:
     return frame, any(missing for _, missing in waiting), writes_mask
 
 
-def _scored(
-    segmenter: Segmenter, jobs: Iterable[_Job | SkippedImage], options: MaskOptions
-) -> Iterator[tuple[_Job, torch.Tensor | None] | SkippedImage]:
-    """Compute class scores in batches, and smooth them over time."""
-    smoother = ScoreSmoother(options.smoothing)
-
-    def size(job: _Job | SkippedImage) -> tuple[int, int] | None:
-        if isinstance(job, SkippedImage) or job.pixels is None:
-            return None
-        return job.pixels.shape[:2]
-
-    def max_batch(job: _Job | SkippedImage) -> int:
-        sides = size(job)
-        return 1 if sides is None else segmenter.budget.images(*sides)
-
-    for batch in in_batches(jobs, size, max_batch):
-        encoded = [job for job in batch if isinstance(job, _Job) and job.pixels is not None]
-        if not encoded:
-            smoother.reset()
-            yield from (job if isinstance(job, SkippedImage) else (job, None) for job in batch)
-            continue
-        pixels = [job.pixels for job in encoded if job.pixels is not None]
-        scores = segmenter.scores_of_viewed(pixels, mirror=options.mirror)
-        for job, each, image in zip(encoded, scores[:, None].unbind(), pixels, strict=True):
-            yield job, smoother.smoothed(each, image)
-
-
 def _finish(
-    job: _Job,
+    loaded: _LoadedFrame,
     scores: torch.Tensor | None,
     segmenter: Segmenter,
     options: MaskOptions,
@@ -264,16 +254,16 @@ def _finish(
     with_overlay: bool,
 ) -> _Result:
     classes = segmenter.classes
-    if job.writes_mask and job.full_size is not None and scores is not None:
-        mask = mask_from_scores(scores, job.full_size, options)
+    if loaded.writes_mask and loaded.full_size is not None and scores is not None:
+        mask = mask_from_scores(scores, loaded.full_size, options)
         if options.scores:
-            scores_path = job.frame.mask.with_suffix(".scores.npy")
-            write_scores(scores_path, scores, job.full_size, upsampling=options.upsampling)
-        write_mask(job.frame.mask, mask, classes)
+            scores_path = loaded.frame.mask.with_suffix(".scores.npy")
+            write_scores(scores_path, scores, loaded.full_size, upsampling=options.upsampling)
+        write_mask(loaded.frame.mask, mask, classes)
     else:
-        mask = read_labels(job.frame.mask).clip(0, len(classes) - 1).astype(np.uint8)
+        mask = read_labels(loaded.frame.mask).clip(0, len(classes) - 1).astype(np.uint8)
     blended = None
-    if with_overlay and job.full_size is not None:
-        blended = overlay(job.full_size, mask, classes)
+    if with_overlay and loaded.full_size is not None:
+        blended = overlay(loaded.full_size, mask, classes)
     counts = np.bincount(mask.ravel(), minlength=len(classes)).astype(np.int64)
-    return _Result(counts, blended, job.frame.time, job.writes_mask)
+    return _Result(counts, blended, loaded.frame.time, loaded.writes_mask)

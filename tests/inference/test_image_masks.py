@@ -9,15 +9,12 @@ from PIL import Image
 from tests.helpers import striped_image, write_striped_folder
 from tests.model.test_segmenter import tiny_segmenter
 
+from segdistill import segment
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, find_images
-from segdistill.inference.folder import (
-    MaskOptions,
-    check_masks_folder,
-    segment_files,
-)
+from segdistill.inference.options import MaskOptions
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import Upsampling
 
@@ -36,7 +33,7 @@ def test_masks_mirror_the_tree_and_hold_indices(
     tmp_path: Path, photos: Path, segmenter: Segmenter
 ) -> None:
     out = tmp_path / "masks"
-    done = segment_files(segmenter, find_images(photos), out, MaskOptions())
+    done = segment(segmenter, photos, out)
     assert done.written == 3
     found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert found == ["more/picture_2.png", "picture_0.png", "picture_1.png"]
@@ -54,7 +51,7 @@ def test_masks_mirror_the_tree_and_hold_indices(
 
 def test_overlay_and_scores(tmp_path: Path, photos: Path, segmenter: Segmenter) -> None:
     options = MaskOptions(overlay=True, scores=True, mirror=True)
-    segment_files(segmenter, find_images(photos), tmp_path / "masks", options)
+    segment(segmenter, photos, tmp_path / "masks", options=options)
     with Image.open(tmp_path / "masks/picture_0.overlay.jpg") as overlay:
         assert overlay.size == (96, 64)
     scores = np.load(tmp_path / "masks/picture_0.scores.npy")
@@ -69,12 +66,12 @@ def test_upsampling_is_a_choice_and_large_images_are_not_held(
 ) -> None:
     def written(name: str, upsampling: Upsampling) -> list[bytes]:
         options = MaskOptions(scores=True, upsampling=upsampling)
-        segment_files(segmenter, find_images(photos), tmp_path / name, options)
+        segment(segmenter, photos, tmp_path / name, options=options)
         return [path.read_bytes() for path in sorted((tmp_path / name).rglob("*.*"))]
 
     guided = written("guided", "guided")
     assert guided != written("bilinear", "bilinear")
-    monkeypatch.setattr("segdistill.inference.mask_files.MAX_BYTES_HELD", 0)
+    monkeypatch.setattr("segdistill.inference.image_masks.MAX_BYTES_HELD", 0)
     assert written("decoded twice", "guided") == guided
 
 
@@ -85,43 +82,42 @@ def test_names_do_not_collide() -> None:
 
 
 def test_masks_are_not_replaced_unasked(tmp_path: Path, photos: Path, segmenter: Segmenter) -> None:
-    files, out = find_images(photos), tmp_path / "masks"
-    segment_files(segmenter, files[:1], out, MaskOptions())
+    out = tmp_path / "masks"
+    segment(segmenter, photos / "picture_0.png", out)
     with pytest.raises(UserError, match="1 of 3 masks already exist"):
-        check_masks_folder(files, out, MaskOptions())
-    check_masks_folder(files, out, MaskOptions(overwrite=True))
+        segment(segmenter, photos, out)
     with pytest.raises(UserError, match="choose one"):
-        check_masks_folder(files, out, MaskOptions(overwrite=True, resume=True))
+        segment(segmenter, photos, out, overwrite=True, resume=True)
+    assert segment(segmenter, photos, out, overwrite=True).written == 3
 
 
 def test_resuming_writes_only_what_is_missing(
     tmp_path: Path, photos: Path, segmenter: Segmenter
 ) -> None:
-    files, out = find_images(photos), tmp_path / "masks"
-    segment_files(segmenter, files[:1], out, MaskOptions())
-    before = (out / output_names(files)[0]).stat().st_mtime_ns
-    done = segment_files(segmenter, files, out, MaskOptions(resume=True))
+    out = tmp_path / "masks"
+    segment(segmenter, photos / "picture_0.png", out)
+    before = (out / "picture_0.png").stat().st_mtime_ns
+    done = segment(segmenter, photos, out, resume=True)
     assert (done.kept, done.written) == (1, 2)
-    assert (out / output_names(files)[0]).stat().st_mtime_ns == before
+    assert (out / "picture_0.png").stat().st_mtime_ns == before
     classes = json.loads((out / "classes.json").read_text())
     assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
 
 
 def test_an_image_is_never_replaced_by_its_mask(photos: Path) -> None:
-    with pytest.raises(UserError, match="would replace the image"):
-        check_masks_folder(find_images(photos), photos, MaskOptions(overwrite=True))
+    with pytest.raises(UserError, match="would be overwritten"):
+        segment(tiny_segmenter(), photos, photos, overwrite=True)
 
 
 def test_damaged_images_are_skipped_unless_strict(
     tmp_path: Path, photos: Path, segmenter: Segmenter
 ) -> None:
     (photos / "bad.jpg").write_text("a letter")
-    files = find_images(photos)
-    done = segment_files(segmenter, files, tmp_path / "masks", MaskOptions())
+    done = segment(segmenter, photos, tmp_path / "masks")
     assert done.written == 3
     assert "bad.jpg" in done.skipped[0].reason
     with pytest.raises(UnreadableImageError):
-        segment_files(segmenter, files, tmp_path / "again", MaskOptions(strict=True))
+        segment(segmenter, photos, tmp_path / "again", strict=True)
 
 
 @pytest.mark.parametrize("pixels", [1, 10**6])
@@ -133,7 +129,7 @@ def test_images_of_many_sizes_give_their_own_masks(
     (photos / "size_2b.jpg").write_text("a letter")
     segmenter.budget.pixels = pixels
     files, out = find_images(photos), tmp_path / "masks"
-    done = segment_files(segmenter, files, out, MaskOptions())
+    done = segment(segmenter, photos, out)
     assert (done.written, len(done.skipped)) == (8, 1)
     counted = np.zeros(3, np.int64)
     for file, name in zip(files, output_names(files), strict=True):
@@ -153,4 +149,4 @@ def test_a_mask_that_cannot_be_written_stops_it_all(
     out.mkdir()
     (out / "more").write_text("in the way")
     with pytest.raises(UserError, match="more"):
-        segment_files(segmenter, find_images(photos), out, MaskOptions(crf=crf))
+        segment(segmenter, photos, out, options=MaskOptions(crf=crf))

@@ -1,32 +1,33 @@
-"""Planning for engines: images to process, local or remote, and outputs that already exist."""
+"""Planning: the images to process, local or remote, and the outputs that already exist."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from segdistill.api.common import Source
-from segdistill.engines.staging import item_row
-from segdistill.engines.work import Row
+from segdistill.engines.work import Image, Item
 from segdistill.errors import UserError
 from segdistill.files import remove_leftovers
-from segdistill.images.finding import find_all, is_video
+from segdistill.images.finding import find_all, is_video, output_names
 from segdistill.images.folder import ImageFile
+from segdistill.images.geotiff import is_raster
 from segdistill.images.remote import RemoteImage, find_remote_images
+from segdistill.inference.options import RASTER_SUFFIX
 from segdistill.storage import Folder, is_url, strip_file_scheme
 
-Image = ImageFile | RemoteImage
+Outputs = Sequence[Sequence[Path]]
+"""The sets of files that an image may be turned into; the first file of each is written last."""
 
 
 class Plan(NamedTuple):
     """Images to process and outputs to keep.
 
     Attributes:
-        items: images without outputs, as rows for an engine.
-        kept: images with outputs, each with the name of the existing output.
+        items: images without outputs.
+        kept: images with outputs.
     """
 
-    items: list[Row]
-    kept: list[tuple[Row, str]]
+    items: list[Item]
+    kept: list[Item]
 
 
 class OverwritePolicy(NamedTuple):
@@ -41,7 +42,7 @@ class OverwritePolicy(NamedTuple):
     resume: bool
 
 
-def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[Image]:
+def find_sources(sources: Sequence[str | Path], out: Folder | None = None) -> list[Image]:
     """List the images of several sources, which may include URLs.
 
     Args:
@@ -62,42 +63,49 @@ def find_sources(sources: Sequence[Source], out: Folder | None = None) -> list[I
         if is_url(source):
             found = find_remote_images(str(source))
             images += [each for each in found if out is None or not _is_output(each, out)]
-    places: dict[Path, str] = {}
+    locations: dict[Path, str] = {}
     for image in images:
-        place = image.url if isinstance(image, RemoteImage) else str(image.path)
-        other = places.setdefault(image.name, place)
-        if other != place:
+        location = _location(image)
+        other = locations.setdefault(image.name, location)
+        if other != location:
             raise UserError(
-                f"{place} and {other}: both would be written as {image.name}; use separate runs"
+                f"{location} and {other}: both would be written as {image.name}; use separate runs"
             )
     return images
 
 
-def _is_output(image: RemoteImage, out: Folder) -> bool:
-    """Return whether an image is in an output folder inside the source folder."""
-    inside = out.address.startswith(f"{image.folder}/")
-    return inside and image.url.startswith(f"{out.address}/")
+def mask_names(images: Sequence[Image]) -> list[list[Path]]:
+    """Return the possible names of the mask of each image: PNG, or GeoTIFF for GeoTIFFs.
+
+    Args:
+        images: images; only local TIFFs are opened. What a remote TIFF is shows only later.
+    """
+
+    def names(image: Image, name: Path) -> list[Path]:
+        if isinstance(image, ImageFile):
+            return [name.with_suffix(RASTER_SUFFIX) if is_raster(image.path) else name]
+        return [name, name.with_suffix(RASTER_SUFFIX)]
+
+    return [names(*each) for each in zip(images, output_names(images), strict=True)]
 
 
 def plan_outputs(
     images: Sequence[Image],
-    outputs: Sequence[Path],
+    outputs: Sequence[Outputs],
     out: Folder,
     policy: OverwritePolicy,
     *,
-    variants: Callable[[Path], Sequence[Sequence[Path]]],
-    summary: str,
+    summaries: Sequence[str],
     kind: str,
 ) -> Plan:
     """Find existing outputs, and refuse to replace files without permission.
 
     Args:
-        images: images in the order of the outputs.
-        outputs: relative name of the output of each image.
+        images: the images.
+        outputs: of each image, the files it may be turned into, relative to the output folder.
         out: output folder.
         policy: how to handle existing outputs.
-        variants: maps an output to its possible file sets; the first file of each is written last.
-        summary: name of the file that describes all outputs.
+        summaries: names of the files that describe all outputs.
         kind: what outputs are, for display.
 
     Raises:
@@ -106,34 +114,44 @@ def plan_outputs(
     """
     if policy.overwrite and policy.resume:
         raise UserError("--overwrite and --resume: choose one")
-    if out.path is not None and (policy.resume or policy.overwrite):
-        for folder in {(out.path / output).parent for output in outputs}:
-            remove_leftovers(folder)
     exists = _existence_check(out)
     items, kept = [], []
-    for image, output in zip(images, outputs, strict=True):
-        names = [[path.as_posix() for path in variant] for variant in variants(output)]
+    others: set[str] = set()
+    for image, variants in zip(images, outputs, strict=True):
+        names = [[path.as_posix() for path in variant] for variant in variants]
         if any(exists(variant[0]) and _is_image(out, variant[0], image) for variant in names):
-            place = image.url if isinstance(image, RemoteImage) else image.path
-            raise UserError(f"{place}: would be overwritten; choose another --out")
+            raise UserError(f"{_location(image)}: would be overwritten; choose another --out")
         complete = next((variant[0] for variant in names if all(map(exists, variant))), None)
-        row = item_row(image, output)
         if complete is None or policy.overwrite:
-            items.append(row)
+            items.append(Item.of(image, names[0][0]))
+            others.update(name for variant in names for name in variant if exists(name))
         else:
-            kept.append((row, complete))
+            kept.append(Item.of(image, complete))
     if policy.overwrite or policy.resume:
+        if out.path is not None:
+            for folder in {out.path / Path(item.output).parent for item in [*items, *kept]}:
+                remove_leftovers(folder)
         return Plan(items, kept)
     if kept:
         raise UserError(
             f"{out.address}: {len(kept)} of {len(images)} {kind} already exist; add --resume to"
             " write the others, --overwrite to replace them, or choose another --out"
         )
-    if exists(summary):
+    for name in (*sorted(others), *filter(exists, summaries)):
         raise UserError(
-            f"{out.address}/{summary}: already exists; add --overwrite or choose another --out"
+            f"{out.address}/{name}: already exists; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
+
+
+def _location(image: Image) -> str:
+    return image.url if isinstance(image, RemoteImage) else str(image.path)
+
+
+def _is_output(image: RemoteImage, out: Folder) -> bool:
+    """Return whether an image is in an output folder inside the source folder."""
+    inside = out.address.startswith(f"{image.folder}/")
+    return inside and image.url.startswith(f"{out.address}/")
 
 
 def _existence_check(out: Folder) -> Callable[[str], bool]:

@@ -14,7 +14,7 @@ import segdistill
 from segdistill.backbones import registry
 from segdistill.backbones.registry import BackboneEntry
 from segdistill.images.lighting import LIGHTINGS
-from segdistill.inference.image_table import ImageRow, image_table, read_image_rows
+from segdistill.inference.mask_folder import ImageRow, image_table, read_image_rows
 from segdistill.model.code_maps import CodeMaps
 from segdistill.model.description import numbered_classes
 from segdistill.model.segmenter import Segmenter

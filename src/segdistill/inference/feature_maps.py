@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from segdistill.backbones import Backbone, load_backbone
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.devices import Compute, PixelBudget, choose_compute
-from segdistill.engines.staging import Job, run_staged
-from segdistill.engines.work import Row
+from segdistill.engines.staging import run_staged
+from segdistill.engines.work import Item, Job, Result
 from segdistill.features.extract import FLOAT16_MAX
 from segdistill.files import atomic_path
 from segdistill.images.decode import UnreadableImageError, read_image
@@ -21,20 +20,10 @@ from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import Viewing
 from segdistill.model.dense import Encode, encode_images
 from segdistill.model.segmenter import TILE_SIDES, Segmenter
-from segdistill.prefetch import in_batches, in_threads
+from segdistill.prefetch import in_threads, run_batches
 from segdistill.storage import Folder
 
 Maps = NDArray[np.float16]
-
-
-class _LoadedImage(NamedTuple):
-    job: Job
-    pixels: NDArray[np.uint8]
-
-
-class _UnreadableImage(NamedTuple):
-    job: Job
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -153,30 +142,21 @@ class FeatureWork:
     precision: PrecisionName = "auto"
     extractor: FeatureExtractor | None = None
 
-    def start(self, *, threads: int) -> Callable[[Sequence[Row]], Iterator[Row]]:
-        """Load the network; see :class:`segdistill.engines.work.Work`.
-
-        Returns:
-            A function that writes the maps for rows from
-            :func:`segdistill.engines.staging.item_row`; the rows it yields include the ``shape`` of
-            the map.
-
-        Raises:
-            UserError: the backbone or run cannot be loaded.
-        """
+    def start(self, *, threads: int) -> Callable[[Sequence[Item]], Iterator[Result]]:
+        """Load the network; see :class:`segdistill.engines.work.Work`."""
         extractor = self.extractor or load_feature_extractor(
             self.backbone, self.run, self.resolution, self.device, self.precision
         )
 
-        def process(jobs: Sequence[Job], folder: Path) -> Iterator[Row]:
+        def process(jobs: Sequence[Job], folder: Path) -> Iterator[Result]:
             return write_feature_maps(extractor, jobs, folder, threads=threads)
 
-        return lambda rows: run_staged(rows, self.out, process)
+        return lambda items: run_staged(items, self.out, process)
 
 
 def write_feature_maps(
     extractor: FeatureExtractor, jobs: Sequence[Job], folder: Path, *, threads: int
-) -> Iterator[Row]:
+) -> Iterator[Result]:
     """Write the maps of images; consecutive images of the same size are batched.
 
     Args:
@@ -186,41 +166,30 @@ def write_feature_maps(
         threads: number of threads that decode images and write maps; 0 uses the calling thread.
 
     Yields:
-        A row for each image: its ``name``, and the name and ``shape`` of the ``output`` or an error
-        ``reason``.
+        A result for each image.
     """
     budget = PixelBudget(extractor.compute.device)
 
-    def load(job: Job) -> _LoadedImage | _UnreadableImage:
+    def load(job: Job) -> tuple[tuple[Job, str], NDArray[np.uint8] | None]:
         try:
             image = read_image(job.file.path, extractor.raster)
         except UnreadableImageError as error:
-            return _UnreadableImage(job, str(error))
-        return _LoadedImage(job, extractor.viewing.apply(image))
+            return (job, str(error)), None
+        return (job, ""), extractor.viewing.apply(image)
 
-    def size(each: _LoadedImage | _UnreadableImage) -> tuple[int, int] | None:
-        return None if isinstance(each, _UnreadableImage) else each.pixels.shape[:2]
-
-    def max_batch(each: _LoadedImage | _UnreadableImage) -> int:
-        sides = size(each)
-        return 1 if sides is None else budget.images(*sides)
-
-    def extracted() -> Iterator[tuple[Job, Maps] | _UnreadableImage]:
-        loaded = in_threads(load, jobs, threads=threads, ahead=2 * threads)
-        for batch in in_batches(loaded, size, max_batch):
-            yield from (each for each in batch if isinstance(each, _UnreadableImage))
-            images = [each for each in batch if isinstance(each, _LoadedImage)]
-            if images:
-                maps = extractor.maps([each.pixels for each in images], budget)
-                yield from zip((each.job for each in images), maps, strict=True)
-
-    def write(each: tuple[Job, Maps] | _UnreadableImage) -> Row:
-        name = each[0].file.name.as_posix()
-        if isinstance(each, _UnreadableImage):
-            return {"name": name, "reason": each.reason}
-        job, maps = each
+    def write(extracted: tuple[tuple[Job, str], NDArray[np.float16] | None]) -> Result:
+        (job, reason), feature_map = extracted
+        if feature_map is None:
+            return Result(job.item.name, reason=reason)
         with atomic_path(folder / job.output) as temporary, temporary.open("wb") as file:
-            np.save(file, maps)
-        return {"name": name, "output": job.output.as_posix(), "shape": list(maps.shape)}
+            np.save(file, feature_map)
+        return Result(job.item.name, job.item.output)
 
-    return in_threads(write, extracted(), threads=threads, ahead=threads)
+    extracted = run_batches(
+        jobs,
+        load,
+        lambda images: extractor.maps(images, budget),
+        max_size=budget.images,
+        threads=threads,
+    )
+    return in_threads(write, extracted, threads=threads, ahead=threads)

@@ -1,0 +1,217 @@
+"""Segmenting image files: each image becomes a mask and its sidecar files."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.engines.staging import run_staged
+from segdistill.engines.work import Item, Job, Result
+from segdistill.images.decode import UnreadableImageError, read_image
+from segdistill.images.geotiff import is_raster
+from segdistill.images.tiff_header import read_tiff_header
+from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
+from segdistill.inference.mask_folder import ensure_classes_file
+from segdistill.inference.masks import mask_from_scores, write_mask, write_overlay, write_scores
+from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
+from segdistill.inference.raster import segment_raster, tile_count
+from segdistill.model.segmenter import Segmenter
+from segdistill.prefetch import in_threads, run_batches
+from segdistill.progress import progress_bar
+from segdistill.storage import Folder
+
+MAX_BYTES_HELD = 2**26
+"""Larger images are not kept while they wait for the backbone, but decoded again."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MaskWork:
+    """Writes the masks of images.
+
+    The facts of each result are the ``pixels`` of each class in the mask, and the mean cosine
+    ``distance`` of the codes to the nearest prototypes, ``None`` if it is unknown.
+
+    Attributes:
+        run: path of the run folder, accessible to all workers, or a model.
+        out: output folder.
+        options: segmentation options.
+        backbone: new location of the run's backbone, if it has moved.
+        device: device to compute on.
+        precision: precision of matrix products.
+        show_tiles: show the progress within GeoTIFFs.
+    """
+
+    run: str | Segmenter
+    out: Folder
+    options: MaskOptions
+    backbone: str | None = None
+    device: DeviceName = "auto"
+    precision: PrecisionName = "auto"
+    show_tiles: bool = False
+
+    def start(self, *, threads: int) -> Callable[[Sequence[Item]], Iterator[Result]]:
+        """Load the model; see :class:`segdistill.engines.work.Work`."""
+        segmenter = self.run
+        if not isinstance(segmenter, Segmenter):
+            segmenter = Segmenter.load(
+                segmenter, backbone=self.backbone, device=self.device, precision=self.precision
+            )
+
+        def process(jobs: Sequence[Job], folder: Path) -> Iterator[Result]:
+            # It marks the folder as masks, and is written before the first of them. At a URL it
+            # exists already.
+            mark = partial(ensure_classes_file, folder, segmenter.classes)
+            if self.out.path is None:
+                mark = _do_nothing
+            rasters, images = [], []
+            for job in jobs:
+                # What a remote image is shows only once it has been downloaded.
+                planned = job.output.suffix == RASTER_SUFFIX
+                rastered = planned if job.item.path else is_raster(job.file.path)
+                (rasters if rastered else images).append(job)
+            yield from segment_images(
+                segmenter, images, folder, self.options, threads=threads, before_writing=mark
+            )
+            yield from segment_rasters(
+                segmenter,
+                rasters,
+                folder,
+                self.options,
+                before_writing=mark,
+                progress=self.show_tiles,
+            )
+
+        return lambda items: run_staged(items, self.out, process)
+
+
+class _LoadedImage(NamedTuple):
+    """A decoded image, or the reason why there is none.
+
+    Attributes:
+        job: the image and its output.
+        full_size: the image at full size; ``None`` if it is too large to keep.
+        reason: why the image cannot be read.
+    """
+
+    job: Job
+    full_size: Pixels | None = None
+    reason: str = ""
+
+
+def segment_images(
+    segmenter: Segmenter,
+    jobs: Sequence[Job],
+    folder: Path,
+    options: MaskOptions,
+    *,
+    threads: int,
+    before_writing: Callable[[], None],
+) -> Iterator[Result]:
+    """Write the masks of images; decoding and writing overlap with the backbone.
+
+    Args:
+        segmenter: the model.
+        jobs: images and names of masks.
+        folder: root folder of the masks.
+        options: segmentation options.
+        threads: number of threads that decode and write while the network runs; 0 uses the calling
+            thread.
+        before_writing: called before each mask is written.
+
+    Yields:
+        A result for each image; see :class:`MaskWork`.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+
+    def load(job: Job) -> tuple[_LoadedImage, Pixels | None]:
+        path = job.file.path
+        if leads_nowhere(path):
+            return _LoadedImage(job, reason=f"{path}: {LEADS_NOWHERE}"), None
+        try:
+            image = read_image(path)
+        except UnreadableImageError as error:
+            return _LoadedImage(job, reason=str(error)), None
+        kept = image if image.nbytes <= MAX_BYTES_HELD else None
+        return _LoadedImage(job, kept), segmenter.viewed(image, resolution=options.resolution)
+
+    def score(images: list[Pixels]) -> Iterator[tuple[torch.Tensor, float | None]]:
+        scores, distances = segmenter.scores_and_distances(images, mirror=options.mirror)
+        # (batch, classes, h, w) -> (1, classes, h, w) each
+        return zip(scores[:, None].unbind(), distances, strict=True)
+
+    def write(scored: tuple[_LoadedImage, tuple[torch.Tensor, float | None] | None]) -> Result:
+        (job, full_size, reason), found = scored
+        if found is None:
+            return Result(job.item.name, reason=reason)
+        scores, distance = found
+        before_writing()
+        image = read_image(job.file.path) if full_size is None else full_size
+        path = folder / job.output
+        mask = mask_from_scores(scores, image, options)
+        if options.overlay:
+            write_overlay(path.with_suffix(".overlay.jpg"), image, mask, segmenter.classes)
+        if options.scores:
+            scores_path = path.with_suffix(".scores.npy")
+            write_scores(scores_path, scores, image, upsampling=options.upsampling)
+        # Written last: if a mask exists, its sidecar files do, too.
+        write_mask(path, mask, segmenter.classes)
+        # Unlike np.bincount, Pillow does not make a copy with a wider dtype.
+        pixels = Image.fromarray(mask).histogram()[: len(segmenter.classes)]
+        return Result(
+            job.item.name, job.item.output, facts={"pixels": pixels, "distance": distance}
+        )
+
+    scored = run_batches(jobs, load, score, max_size=segmenter.budget.images, threads=threads)
+    # The CRF uses all cores by itself, and a lot of memory.
+    writers = 0 if options.crf else threads
+    return in_threads(write, scored, threads=writers, ahead=writers)
+
+
+def segment_rasters(
+    segmenter: Segmenter,
+    jobs: Sequence[Job],
+    folder: Path,
+    options: MaskOptions,
+    *,
+    before_writing: Callable[[], None],
+    progress: bool = False,
+) -> Iterator[Result]:
+    """Write the masks of GeoTIFFs, window by window; like :func:`segment_images`."""
+    tiles = 0
+    for job in jobs:
+        header = read_tiff_header(job.file.path)
+        if header is not None:
+            size = (header.height, header.width)
+            tiles += tile_count(segmenter, size, options.resolution)
+    with progress_bar("Segmenting tiles", tiles, shown=progress and bool(jobs)) as advance:
+
+        def on_tile(count: int) -> None:
+            before_writing()
+            advance(count)
+
+        for job in jobs:
+            output = job.output.with_suffix(RASTER_SUFFIX)
+            try:
+                pixels = segment_raster(
+                    segmenter, job.file.path, folder / output, options, on_tile=on_tile
+                )
+            except UnreadableImageError as error:
+                yield Result(job.item.name, reason=str(error))
+                continue
+            facts = {"pixels": pixels.tolist(), "distance": None}
+            yield Result(job.item.name, output.as_posix(), facts=facts)
+
+
+def _do_nothing() -> None:
+    pass
