@@ -157,9 +157,9 @@ class Bench:
     def segment_check(self, upsampling: Upsampling) -> Agreement:
         self.segment(upsampling)
         differing = []
-        for file in self.files[:CHECKED]:
-            written = read_labels(self.masks / file.name.with_suffix(".png"))
-            alone = self.segmenter.segment(file.path, upsampling=upsampling)
+        for photo in self.photos[:CHECKED]:
+            written = read_labels(self.masks / f"{photo.stem}.png")
+            alone = self.segmenter.segment(photo, upsampling=upsampling)
             differing.append((written != alone).mean())
         share = float(np.mean(differing))
         return Agreement("share of pixels that differ from a single image's", share, 0.01)

@@ -108,9 +108,8 @@ def segment(
     elif images:
         work = MaskWork(segmenter, target, chosen, show_tiles=progress and group.is_first)
         if engine == "ray":
-            folder = str(Path(str(run)).absolute())
-            out_folder = with_absolute_path(target)
-            work = MaskWork(folder, out_folder, chosen, backbone, device, precision)
+            path, absolute = str(Path(str(run)).absolute()), with_absolute_path(target)
+            work = MaskWork(path, absolute, chosen, backbone, device, precision)
         done.add(
             _segment_images(
                 segmenter,

@@ -69,10 +69,11 @@ class MaskWork:
         def process(jobs: Sequence[Job], folder: Path) -> Iterator[Result]:
             # It marks the folder as masks, and is written before the first of them. At a URL it
             # exists already.
-            mark = partial(ensure_classes_file, folder, segmenter.classes)
+            mark: Callable[[], None] = partial(ensure_classes_file, folder, segmenter.classes)
             if self.out.path is None:
                 mark = _do_nothing
-            rasters, images = [], []
+            rasters: list[Job] = []
+            images: list[Job] = []
             for job in jobs:
                 # What a remote image is shows only once it has been downloaded.
                 planned = job.output.suffix == RASTER_SUFFIX
