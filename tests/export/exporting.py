@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.export.classes import exported_classes, written_classes
-from segdistill.export.folder import ExportedMasks, check_target, export_files
-from segdistill.export.formats import FORMATS, chosen_format
-from segdistill.export.masks import find_masks
+from segdistill.export.folder import FORMATS, ExportedMasks, export_folder
 from segdistill.export.options import ExportOptions, FormatName
-from segdistill.export.writing import Target
 from segdistill.images.labels import VOID
 from segdistill.inference.mask_folder import write_classes
 from segdistill.inference.masks import write_mask
@@ -25,6 +23,12 @@ CLASSES = (
     SegmentClass(0, "sky", (70, 130, 180)),
     SegmentClass(1, "wet road", (128, 64, 128)),
     SegmentClass(2, "Straße & <Weg>", (107, 142, 35)),
+)
+
+small_masks = arrays.arrays(
+    np.uint8,
+    arrays.array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.sampled_from([0, 1, 2, 255]),
 )
 
 # A hole that holds another region, holes side by side, pixels that meet at corners alone, all edges
@@ -87,16 +91,12 @@ def export(
     **options: Any,
 ) -> ExportedMasks:
     """Export a folder of masks of :data:`CLASSES`, exactly unless asked otherwise."""
-    exact = {"simplify": 0.0} if "simplify" in FORMATS[name].supported_options else {}
-    if "min_region" in FORMATS[name].supported_options:
-        exact["min_region"] = 0.0
-    chosen = ExportOptions(**{**exact, **options}).validated()
-    chosen_format(name, chosen, images=images is not None)
-    class_indices = exported_classes(classes, written_classes(masks), masks)
-    found = find_masks(masks, None if images is None else [images])
-    target = Target(out, class_indices.shown, found, chosen)
-    check_target(masks, target, FORMATS[name])
-    return export_files(target, FORMATS[name], class_indices, with_images=images is not None)
+    exact = {
+        each: 0.0 for each in ("simplify", "min_region") if each in FORMATS[name].supported_options
+    }
+    chosen = ExportOptions(**{**exact, **options})
+    sources = None if images is None else [images]
+    return export_folder(masks, classes, name, out, images=sources, options=chosen)
 
 
 def filled(rings: Sequence[NDArray[Any]], size: tuple[int, int]) -> NDArray[np.bool_]:

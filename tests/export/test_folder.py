@@ -19,9 +19,8 @@ from tests.export.exporting import (
 
 from segdistill.errors import UserError
 from segdistill.export import folder
-from segdistill.export.classes import exported_classes, written_classes
-from segdistill.export.masks import find_masks, read_mask
-from segdistill.export.writing import JsonListWriter
+from segdistill.export.format import JsonListWriter
+from segdistill.export.masks import MaskFile, read_mask
 from segdistill.inference.mask_folder import write_classes
 from segdistill.model.class_edits import merged
 from segdistill.model.description import numbered_classes
@@ -91,16 +90,15 @@ def test_images_on_their_side_have_upright_masks(tmp_path: Path) -> None:
 
 
 def test_mistakes_in_what_is_given(masks: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty: no masks found"):
-        find_masks(tmp_path / "empty")
+    out = tmp_path / "out.json"
     images = write_images(tmp_path / "images", {"other.png": PATTERN})
     with pytest.raises(UserError, match=r"images: no images found for the 3 masks"):
-        find_masks(masks, [images])
+        export("coco", masks, out, images)
     with pytest.raises(UserError, match="the masks have 3 classes, but the run now has 5; run"):
-        export("coco", masks, tmp_path / "out.json", classes=numbered_classes(5))
-    with pytest.raises(UserError, match=r"empty: no classes\.json found"):
-        written_classes(tmp_path / "empty")
+        export("coco", masks, out, classes=numbered_classes(5))
+    empty = write_masks(tmp_path / "empty", {})
+    with pytest.raises(UserError, match="empty: no masks found"):
+        export("coco", empty, out)
     for content, message in (
         ("{", "cannot be read"),
         ("{}", "contains no classes"),
@@ -109,9 +107,12 @@ def test_mistakes_in_what_is_given(masks: Path, tmp_path: Path) -> None:
         ('[{"name": "sky"}]', "cannot be read"),
         ("3", "cannot be read"),
     ):
-        (tmp_path / "empty" / "classes.json").write_text(content)
+        (empty / "classes.json").write_text(content)
         with pytest.raises(UserError, match=rf"classes\.json: {message}"):
-            written_classes(tmp_path / "empty")
+            export("coco", empty, out)
+    (empty / "classes.json").unlink()
+    with pytest.raises(UserError, match=r"empty: no classes\.json found"):
+        export("coco", empty, out)
 
 
 def test_hidden_classes_are_left_out_and_numbers_close_up(masks: Path, tmp_path: Path) -> None:
@@ -134,15 +135,18 @@ def test_hidden_classes_are_left_out_and_numbers_close_up(masks: Path, tmp_path:
         )
 
 
-def test_masks_of_other_classes_are_refused_whatever_their_number(masks: Path) -> None:
+def test_masks_of_other_classes_are_refused_whatever_their_number(
+    masks: Path, tmp_path: Path
+) -> None:
+    one, other = merged(numbered_classes(4), [1, 2]), merged(numbered_classes(4), [0, 1])
+    out = tmp_path / "out.json"
     with pytest.raises(UserError, match="merged or split after the masks were written; run"):
-        exported_classes(merged(numbered_classes(4), [1, 2]), written_classes(masks), masks)
-    write_classes(masks, merged(numbered_classes(4), [1, 2]), np.zeros(3, np.int64))
-    assert written_classes(masks) == [(0,), (1, 2), (3,)]
-    with pytest.raises(UserError, match="merged or split after"):
-        exported_classes(CLASSES, written_classes(masks), masks)
-    with pytest.raises(UserError, match="merged or split after"):
-        exported_classes(merged(numbered_classes(4), [0, 1]), written_classes(masks), masks)
+        export("coco", masks, out, classes=one)
+    write_classes(masks, one, np.zeros(3, np.int64))
+    for classes in (CLASSES, other):
+        with pytest.raises(UserError, match="merged or split after"):
+            export("coco", masks, out, classes=classes)
+    assert export("coco", masks, out, classes=one).written == 3
 
 
 @pytest.mark.parametrize(
@@ -200,9 +204,9 @@ def test_masks_are_read_as_they_are_written(
     masks = write_masks(tmp_path / "masks", {f"{n:03}.png": PATTERN for n in range(200)})
     read, ahead = [], []
 
-    def counted_read(path: Path, classes: int) -> Mask:
-        read.append(path)
-        return read_mask(path, classes)
+    def counted_read(file: MaskFile, classes: int) -> Mask:
+        read.append(file)
+        return read_mask(file, classes)
 
     def counted_add(writer: JsonListWriter, text: str) -> None:
         ahead.append(len(read))

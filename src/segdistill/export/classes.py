@@ -13,9 +13,6 @@ from segdistill.images.labels import VOID, Colour
 from segdistill.inference.mask_folder import CLASSES_FILE
 from segdistill.model.description import SegmentClass
 
-Members = tuple[int, ...]
-"""The clusters of a class."""
-
 
 @dataclass(frozen=True)
 class ExportClasses:
@@ -33,34 +30,25 @@ class ExportClasses:
     written: int
 
 
-def exported_classes(
-    current: Sequence[SegmentClass], written: Sequence[Members], folder: Path
-) -> ExportClasses:
+def exported_classes(current: Sequence[SegmentClass], folder: Path) -> ExportClasses:
     """Return the classes of an export, for all formats.
 
     Args:
         current: the run's classes with their current names, colours and hidden flags.
-        written: clusters of each class in the masks.
-        folder: folder of the masks, for error messages.
+        folder: folder of the masks, with the ``classes.json`` of ``segdistill segment``.
 
     Raises:
-        UserError: the classes have changed since the masks were written, or all are hidden.
-
-    Example:
-        >>> classes = [
-        ...     SegmentClass(0, "sky", (9, 9, 9), hidden=True),
-        ...     SegmentClass(1, "a", (8, 8, 8)),
-        ... ]
-        >>> exported_classes(classes, [(0,), (1,)], Path()).class_indices[[0, 1, 255]].tolist()
-        [255, 0, 255]
+        UserError: ``classes.json`` is missing or damaged, the classes have changed since the masks
+            were written, or all are hidden.
     """
     again = "run `segdistill segment` again"
+    written = _written_clusters(folder / CLASSES_FILE)
     if len(current) != len(written):
         raise UserError(
             f"{folder}: the masks have {len(written)} classes, but the run now has"
             f" {len(current)}; {again}"
         )
-    if [each.members for each in current] != list(written):
+    if [each.members for each in current] != written:
         raise UserError(
             f"{folder}: classes were merged or split after the masks were written; {again}"
         )
@@ -68,36 +56,27 @@ def exported_classes(
     if not shown:
         raise UserError("all classes are hidden; unhide some with `segdistill classes`")
     class_indices = np.full(256, VOID, np.uint8)
-    for class_index, each in enumerate(shown):
-        class_indices[each.index] = class_index
+    class_indices[[each.index for each in shown]] = np.arange(len(shown))
     return ExportClasses(shown, class_indices, len(written))
 
 
-def written_classes(folder: Path) -> list[Members]:
-    """Return the clusters of each class in the masks of a folder.
-
-    Args:
-        folder: folder with the ``classes.json`` of ``segdistill segment``.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    path = folder / CLASSES_FILE
+def _written_clusters(path: Path) -> list[tuple[int, ...]]:
+    """Return the clusters of each class in the masks."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         # Older files list no clusters: each class was one cluster.
-        classes = [tuple(row.get("clusters") or [int(row["index"])]) for row in rows]
+        clusters = [tuple(row.get("clusters") or [int(row["index"])]) for row in rows]
     except FileNotFoundError as error:
         raise UserError(
-            f"{folder}: no {CLASSES_FILE} found; pass the output folder of `segdistill segment`"
+            f"{path.parent}: no {path.name} found; pass the output folder of `segdistill segment`"
         ) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{path}: cannot be read ({error}); run `segdistill segment` again"
         ) from error
-    if not classes:
+    if not clusters:
         raise UserError(f"{path}: contains no classes; run `segdistill segment` again")
-    return classes
+    return clusters
 
 
 def check_distinct(classes: Sequence[SegmentClass], *, colours: bool = False) -> None:

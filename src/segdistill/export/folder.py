@@ -1,6 +1,7 @@
 """Export of a folder of masks in bounded memory."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,19 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
-from segdistill.export.classes import ExportClasses
-from segdistill.export.formats import ExportFormat
-from segdistill.export.masks import MaskFile, check_size, read_mask
-from segdistill.export.options import ExportOptions
+from segdistill.export.classes import ExportClasses, exported_classes
+from segdistill.export.coco import Coco
+from segdistill.export.format import ExportFormat
+from segdistill.export.geojson import GeoJson
+from segdistill.export.label_studio import LabelStudio
+from segdistill.export.masks import MaskFile, find_masks, read_mask
+from segdistill.export.options import ExportOptions, FormatName
 from segdistill.export.regions import find_regions
-from segdistill.export.writing import LoadedMask, Target, Writer
+from segdistill.export.voc import Cvat, Voc
+from segdistill.export.yolo import Yolo
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.labels import VOID
-from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
+from segdistill.model.description import SegmentClass
 from segdistill.model.region_cleanup import absorbed, min_pixels
 from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
+
+FORMATS: dict[FormatName, type[ExportFormat]] = {
+    "coco": Coco,
+    "yolo": Yolo,
+    "label-studio": LabelStudio,
+    "voc": Voc,
+    "cvat": Cvat,
+    "geojson": GeoJson,
+}
 
 
 @dataclass
@@ -51,109 +65,129 @@ class ExportedMasks:
         return self.small_pixels / max(self.pixels, 1)
 
 
-def default_path(masks: Path, name: str, export_format: ExportFormat) -> Path:
-    """Return the default output path of an export.
-
-    Example:
-        >>> from segdistill.export.formats import FORMATS
-        >>> default_path(Path("masks/photos"), "coco", FORMATS["coco"]).as_posix()
-        'exports/photos-coco.json'
-    """
-    suffix = export_format.suffixes[0] if export_format.suffixes else ""
-    return Path("exports") / f"{masks.resolve().name or 'masks'}-{name}{suffix}"
-
-
-def check_target(masks: Path, target: Target, export_format: ExportFormat) -> None:
-    """Check that an export can be written, before any mask is read.
+def export_folder(
+    folder: Path,
+    classes: Sequence[SegmentClass],
+    format_name: FormatName,
+    out: Path | None = None,
+    *,
+    images: Sequence[str | Path] | None = None,
+    options: ExportOptions | None = None,
+    progress: bool = False,
+) -> ExportedMasks:
+    """Export a folder of masks; worker threads convert a few masks ahead of the writer.
 
     Args:
-        masks: folder of the masks.
-        target: the target of the export.
-        export_format: the format.
+        folder: output folder of ``segdistill segment``.
+        classes: the run's classes with their current names, colours and hidden flags.
+        format_name: name of the format.
+        out: file or folder to write; by default in ``exports``, named after the mask folder.
+        images: the images that were segmented; masks without one are skipped.
+        options: export options.
+        progress: show a progress bar.
 
     Raises:
-        UserError: the suffix is wrong, the output exists, or it is inside the mask folder.
+        UserError: the options, the masks or the output are invalid; no mask can be exported, or any
+            cannot with ``strict``.
     """
-    path = target.path
-    if export_format.suffixes and path.suffix not in export_format.suffixes:
-        raise UserError(f"--out {path}: must end in {' or '.join(export_format.suffixes)}")
-    if export_format.suffixes and path.is_dir():
+    chosen = (options or ExportOptions()).validated()
+    export_format = chosen_format(format_name, chosen, images=images is not None)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the output of `segdistill segment`")
+    exported = exported_classes(classes, folder)
+    if out is None:
+        suffix = next(iter(export_format.suffixes), "")
+        out = Path("exports") / f"{folder.resolve().name or 'masks'}-{format_name}{suffix}"
+    masks = find_masks(folder, images)
+    writer = export_format(out, exported.shown, masks, chosen)
+    _check_output(writer, folder)
+
+    def convert(file: MaskFile) -> _Converted | SkippedImage:
+        try:
+            return _converted(writer, file, exported, with_images=images is not None)
+        except UserError as error:
+            return SkippedImage(ImageFile(file.path, file.name), str(error))
+
+    done = ExportedMasks(out, writer.sidecar)
+    threads = worker_threads()
+    with writer.open(), progress_bar("Exporting", len(masks), shown=progress) as advance:
+        converted = in_threads(convert, masks, threads=threads, ahead=2 * threads)
+        for file, result in zip(masks, converted, strict=True):
+            if not isinstance(result, SkippedImage):
+                writer.add(result.content)
+                done.written += 1
+                done.small_regions += result.small_regions
+                done.small_pixels += result.small_pixels
+                done.pixels += result.pixels
+            elif chosen.strict:
+                raise UserError(result.reason)
+            else:
+                writer.skip(file)
+                done.skipped.append(result)
+            advance(1)
+        if not done.written:
+            first = done.skipped[0].reason
+            raise UserError(f"none of the {len(masks)} masks can be exported; first error: {first}")
+    return done
+
+
+def chosen_format(name: str, options: ExportOptions, *, images: bool) -> type[ExportFormat]:
+    """Return a format, and check that it supports the options.
+
+    Args:
+        name: name of the format.
+        options: export options.
+        images: whether images are given.
+
+    Raises:
+        UserError: the format is unknown, does not support an option, or needs the images.
+
+    Example:
+        >>> chosen_format("voc", ExportOptions(polygons=True), images=False)
+        Traceback (most recent call last):
+        ...
+        segdistill.errors.UserError: --polygons: not supported by --format voc, only by coco
+    """
+    formats = {str(known): each for known, each in FORMATS.items()}
+    if name not in formats:
+        raise UserError(f"--format {name}: must be one of {', '.join(formats)}")
+    for option in fields(options):
+        takers = [each for each, other in formats.items() if option.name in other.supported_options]
+        # Options that no format names apply to all of them.
+        if takers and name not in takers and getattr(options, option.name) != option.default:
+            flag = f"--{option.name.replace('_', '-')}"
+            raise UserError(
+                f"{flag}: not supported by --format {name}, only by {', '.join(takers)}"
+            )
+    if formats[name].needs_images and not images:
+        raise UserError(f"--format {name}: needs the segmented images; add --images")
+    if options.copy_images and not images:
+        raise UserError("--copy-images: needs the segmented images; add --images")
+    return formats[name]
+
+
+def _check_output(writer: ExportFormat, masks: Path) -> None:
+    """Check that an export can be written, before any mask is read."""
+    path, suffixes = writer.path, writer.suffixes
+    if suffixes and path.suffix not in suffixes:
+        raise UserError(f"--out {path}: must end in {' or '.join(suffixes)}")
+    if suffixes and path.is_dir():
         raise UserError(f"--out {path}: is a folder; this format needs a file")
-    if not export_format.suffixes and path.exists() and not path.is_dir():
+    if not suffixes and path.exists() and not path.is_dir():
         raise UserError(f"--out {path}: is a file; this format needs a folder")
     if path.resolve().is_relative_to(masks.resolve()):
         raise UserError(f"--out {path}: is inside the mask folder; choose another path")
-    if target.options.overwrite:
+    if writer.options.overwrite:
         return
     if path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path}: is not empty; add --overwrite or choose another --out")
-    sidecar = export_format.sidecar(target) if export_format.sidecar else path
-    for each in (path, sidecar):
+    for each in (path, writer.sidecar or path):
         if each.exists() and not each.is_dir():
             raise UserError(f"{each}: already exists; add --overwrite or choose another --out")
 
 
-def export_files(
-    target: Target,
-    export_format: ExportFormat,
-    classes: ExportClasses,
-    *,
-    with_images: bool,
-    progress: bool = False,
-) -> ExportedMasks:
-    """Export masks.
-
-    Worker threads read and convert a few masks ahead of the writer.
-
-    Args:
-        target: the target and its masks.
-        export_format: the format.
-        classes: the exported classes.
-        with_images: skip masks without an image.
-        progress: show a progress bar.
-
-    Raises:
-        UserError: no mask can be exported, or any cannot with ``strict``, or the target cannot be
-            written.
-    """
-    sidecar = export_format.sidecar(target) if export_format.sidecar else None
-    done = ExportedMasks(target.path, sidecar)
-    with export_format.open(target) as writer:
-
-        def convert(file: MaskFile) -> _Converted | SkippedImage:
-            try:
-                mask = _exported_mask(file, classes, with_images=with_images)
-                pixels = mask.pixels.size
-                if "min_region" not in export_format.supported_options:
-                    return _Converted(writer.convert(mask), 0, 0, pixels)
-                cleaned, regions, small = _without_small_regions(mask.pixels, target.options)
-                return _Converted(writer.convert(LoadedMask(file, cleaned)), regions, small, pixels)
-            except UserError as error:
-                return SkippedImage(ImageFile(file.path, file.name), str(error))
-
-        threads = worker_threads()
-        converted = in_threads(convert, target.masks, threads=threads, ahead=2 * threads)
-        with progress_bar("Exporting", len(target.masks), shown=progress) as advance:
-            for file, result in zip(target.masks, converted, strict=True):
-                _take(writer, file, result, done, strict=target.options.strict)
-                advance(1)
-        if not done.written:
-            first = done.skipped[0].reason
-            raise UserError(
-                f"none of the {len(target.masks)} masks can be exported; first error: {first}"
-            )
-    return done
-
-
 class _Converted(NamedTuple):
-    """A converted mask.
-
-    Attributes:
-        content: output of the writer's ``convert``.
-        small_regions: number of small regions.
-        small_pixels: number of pixels in small regions.
-        pixels: number of pixels of the mask.
-    """
+    """A converted mask: the format's content, the small regions and their pixels, all pixels."""
 
     content: object
     small_regions: int
@@ -161,49 +195,28 @@ class _Converted(NamedTuple):
     pixels: int
 
 
+def _converted(
+    writer: ExportFormat, file: MaskFile, classes: ExportClasses, *, with_images: bool
+) -> _Converted:
+    """Read a mask, remove small regions if the format stores regions, and convert it."""
+    if with_images and file.image is None:
+        raise UserError(f"{file.path}: no image with the same name found in --images")
+    mask = classes.class_indices[read_mask(file, classes.written)]
+    small = (0, 0)
+    if "min_region" in writer.supported_options:
+        mask, *small = _without_small_regions(mask, writer.options)
+    return _Converted(writer.convert(file, mask), *small, mask.size)
+
+
 def _without_small_regions(
     mask: NDArray[np.uint8], options: ExportOptions
 ) -> tuple[NDArray[np.uint8], int, int]:
     """Return a mask without small regions, the number of these, and their number of pixels."""
     smallest = min_pixels(options.min_region, *mask.shape)
-    cleaned, regions, pixels = absorbed(mask, smallest)
-    found = find_regions(cleaned, connected=True)
-    areas = np.bincount(found.numbers.ravel(), minlength=len(found.classes) + 1)
+    cleaned, merged, merged_pixels = absorbed(mask, smallest)
+    regions = find_regions(cleaned, connected=True)
+    areas = regions.areas
     # Regions surrounded by pixels that are not exported have no neighbour to merge with.
-    alone = areas < max(smallest, options.min_area)
-    alone[0] = False
-    cleaned = np.where(alone[found.numbers], np.uint8(VOID), cleaned)
-    return cleaned, regions + int(alone.sum()), pixels + int(areas[alone].sum())
-
-
-def _take(
-    writer: Writer,
-    file: MaskFile,
-    result: _Converted | SkippedImage,
-    done: ExportedMasks,
-    *,
-    strict: bool,
-) -> None:
-    if not isinstance(result, SkippedImage):
-        writer.add(result.content)
-        done.written += 1
-        done.small_regions += result.small_regions
-        done.small_pixels += result.small_pixels
-        done.pixels += result.pixels
-    elif strict:
-        raise UserError(result.reason)
-    else:
-        writer.skip(file)
-        done.skipped.append(result)
-
-
-def _exported_mask(file: MaskFile, classes: ExportClasses, *, with_images: bool) -> LoadedMask:
-    """Read a mask and map it to exported class indices."""
-    if leads_nowhere(file.path):
-        raise UserError(f"{file.path}: {LEADS_NOWHERE}")
-    if with_images and file.image is None:
-        raise UserError(f"{file.path}: no image with the same name found in --images")
-    mask = read_mask(file.path, classes.written)
-    if file.image is not None:
-        check_size(mask, file.image)
-    return LoadedMask(file, classes.class_indices[mask])
+    dropped = areas < max(smallest, options.min_area)
+    cleaned = np.where(np.concatenate([[False], dropped])[regions.numbers], np.uint8(VOID), cleaned)
+    return cleaned, merged + int(dropped.sum()), merged_pixels + int(areas[dropped].sum())

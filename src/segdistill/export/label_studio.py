@@ -4,14 +4,17 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segdistill.export.classes import check_distinct, css_hex
-from segdistill.export.regions import find_regions, iterate_regions
-from segdistill.export.run_lengths import brush_bytes
-from segdistill.export.writing import JsonListWriter, LoadedMask, Target, Writer, open_text
+from segdistill.export.format import ExportFormat, JsonListWriter, open_text
+from segdistill.export.masks import MaskFile
+from segdistill.export.regions import find_regions
+from segdistill.export.run_lengths import brush_bytes, region_runs
 from segdistill.files import write_text_atomically
 from segdistill.model.description import SegmentClass
 from segdistill.version import __version__
@@ -19,12 +22,61 @@ from segdistill.version import __version__
 LOCAL_FILES = "/data/local-files/?d="
 """URL prefix under which Label Studio serves local files."""
 
-FROM_NAME, TO_NAME, DATA_NAME = "label", "image", "image"
 
+class LabelStudio(ExportFormat):
+    """One JSON file of tasks; the labelling configuration is written next to it."""
 
-def configuration_path(target: Target) -> Path:
-    """Return the path of the labelling configuration."""
-    return target.path.with_suffix(".xml")
+    supported_options = frozenset({"regions", "min_region", "min_area", "image_url_prefix"})
+    suffixes = (".json",)
+    needs_images = True
+
+    @property
+    def sidecar(self) -> Path:
+        """The labelling configuration."""
+        return self.path.with_suffix(".xml")
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Write the JSON around the tasks, and the configuration."""
+        check_distinct(self.classes)
+        with open_text(self.path) as file:
+            file.write("[")
+            self.tasks = JsonListWriter(file)
+            yield
+            file.write("\n]\n")
+            write_text_atomically(self.sidecar, configuration(self.classes))
+
+    def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> str:
+        """Return the task as JSON."""
+        regions = find_regions(mask, connected=self.options.regions == "connected")
+        runs_of_regions = region_runs(regions.numbers.ravel(), len(regions.classes))
+        results = [
+            {
+                "id": f"region{number}",
+                "type": "brushlabels",
+                "from_name": "label",
+                "to_name": "image",
+                "original_width": mask.shape[1],
+                "original_height": mask.shape[0],
+                "image_rotation": 0,
+                "value": {
+                    "format": "rle",
+                    "rle": list(brush_bytes(runs, mask.size)),
+                    "brushlabels": [self.classes[class_index].name],
+                },
+            }
+            for number, (class_index, runs) in enumerate(
+                zip(regions.classes, runs_of_regions, strict=True), start=1
+            )
+        ]
+        prefix = self.options.image_url_prefix
+        link = (LOCAL_FILES if prefix is None else prefix) + quote(file.image_name)
+        prediction = {"model_version": f"segdistill {__version__}", "result": results}
+        return json.dumps({"data": {"image": link}, "predictions": [prediction]})
+
+    def add(self, converted: str) -> None:
+        """Write the task."""
+        self.tasks.add(converted)
 
 
 def configuration(classes: Sequence[SegmentClass]) -> str:
@@ -39,70 +91,15 @@ def configuration(classes: Sequence[SegmentClass]) -> str:
           </BrushLabels>
         </View>
     """
-    labels = [
-        f'    <Label value={quoteattr(each.name)} background="{css_hex(each.colour)}"/>'
-        for each in classes
-    ]
     lines = [
         "<View>",
-        f'  <Image name="{TO_NAME}" value="${DATA_NAME}" zoom="true"/>',
-        f'  <BrushLabels name="{FROM_NAME}" toName="{TO_NAME}">',
-        *labels,
+        '  <Image name="image" value="$image" zoom="true"/>',
+        '  <BrushLabels name="label" toName="image">',
+        *(
+            f'    <Label value={quoteattr(each.name)} background="{css_hex(each.colour)}"/>'
+            for each in classes
+        ),
         "  </BrushLabels>",
         "</View>",
     ]
     return "".join(f"{line}\n" for line in lines)
-
-
-@contextlib.contextmanager
-def open_label_studio(target: Target) -> Iterator[Writer]:
-    """Yield a writer of one JSON file; the configuration is written next to it.
-
-    Raises:
-        UserError: two classes have the same name.
-    """
-    check_distinct(target.classes)
-    with open_text(target.path) as file:
-        file.write("[")
-        yield _LabelStudioWriter(target, JsonListWriter(file))
-        file.write("\n]\n")
-        write_text_atomically(configuration_path(target), configuration(target.classes))
-
-
-class _LabelStudioWriter(Writer):
-    def __init__(self, target: Target, tasks: JsonListWriter) -> None:
-        self.classes = target.classes
-        self.options = target.options
-        self.tasks = tasks
-
-    def convert(self, mask: LoadedMask) -> str:
-        """Return the task as JSON."""
-        connected = self.options.regions == "connected"
-        regions = find_regions(mask.pixels, connected=connected, min_area=self.options.min_area)
-        height, width = mask.pixels.shape
-        results = []
-        for each in iterate_regions(regions):
-            rle = brush_bytes(each.pixels, each.top, each.left, (height, width))
-            name = self.classes[each.class_index].name
-            results.append(_result(each.number, list(rle), name, (height, width)))
-        prefix = self.options.image_url_prefix
-        link = (LOCAL_FILES if prefix is None else prefix) + quote(mask.file.image_name)
-        prediction = {"model_version": f"segdistill {__version__}", "result": results}
-        return json.dumps({"data": {DATA_NAME: link}, "predictions": [prediction]})
-
-    def add(self, converted: str) -> None:
-        """Write the task."""
-        self.tasks.add(converted)
-
-
-def _result(number: int, rle: list[int], name: str, size: tuple[int, int]) -> dict[str, Any]:
-    return {
-        "id": f"region{number}",
-        "type": "brushlabels",
-        "from_name": FROM_NAME,
-        "to_name": TO_NAME,
-        "original_width": size[1],
-        "original_height": size[0],
-        "image_rotation": 0,
-        "value": {"format": "rle", "rle": rle, "brushlabels": [name]},
-    }

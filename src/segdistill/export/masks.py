@@ -6,18 +6,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from segdistill.errors import UserError
 from segdistill.images.finding import ImageFile, find_all, output_names, search_folder
 from segdistill.images.labels import VOID, read_labels
+from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 
 SUFFIXES = (".png", ".tif")
 UPRIGHT = 1
-"""EXIF orientation of an image that is not rotated or mirrored."""
-
-_ORIENTATION = 0x0112
-_TRANSPOSED = frozenset([5, 6, 7, 8])
+"""EXIF orientation of an image that is not rotated or mirrored; 5 to 8 swap its sides."""
 
 
 @dataclass(frozen=True)
@@ -86,71 +84,68 @@ def by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
     return dict(zip(names, (*images, *images), strict=True))
 
 
-def read_mask(path: Path, classes: int) -> NDArray[np.uint8]:
-    """Read a mask.
+def read_mask(file: MaskFile, classes: int) -> NDArray[np.uint8]:
+    """Read a mask, and check that it has the size of its image if that is known.
+
+    Only the header of the image is read. Images that Pillow cannot open, such as multi-band
+    rasters, are not checked.
 
     Args:
-        path: a palette PNG or GeoTIFF.
+        file: a palette PNG or GeoTIFF.
         classes: number of classes in the mask.
 
     Returns:
         Class indices, 255 for no data, shape (height, width).
 
     Raises:
-        UserError: the file is damaged, or contains other values.
+        UserError: the file is damaged or contains other values, or the sizes differ.
     """
-    mask = read_labels(path)
+    if leads_nowhere(file.path):
+        raise UserError(f"{file.path}: {LEADS_NOWHERE}")
+    mask = read_labels(file.path)
     beyond = mask[(mask >= classes) & (mask != VOID)]
     if beyond.size:
         raise UserError(
-            f"{path}: contains the value {beyond.max()}, but the masks have {classes} classes"
+            f"{file.path}: contains the value {beyond.max()}, but the masks have {classes} classes"
         )
+    if file.image is not None:
+        size, orientation = _size_and_orientation(file.image.path)
+        if size is not None and orientation > 4:
+            size = size[::-1]
+        check_size(mask, file.image.path, size)
     return mask.astype(np.uint8)
 
 
-def check_size(mask: NDArray[np.uint8], image: ImageFile) -> None:
-    """Check that a mask has the size of its image; only the image header is read.
-
-    Images that Pillow cannot open, such as multi-band rasters, are not checked.
-
-    Raises:
-        UserError: the sizes differ.
-    """
-    head = _size_and_orientation(image.path)
-    if head is None:
-        return
-    (width, height), orientation = head
-    if orientation in _TRANSPOSED:
-        width, height = height, width
-    if mask.shape != (height, width):
-        raise size_mismatch(mask, image.path, (height, width))
-
-
-def size_mismatch(mask: NDArray[np.uint8], path: Path, size: tuple[int, int]) -> UserError:
-    """Return the error for a mask whose size differs from its image.
+def check_size(mask: NDArray[np.integer], path: Path, size: tuple[int, int] | None) -> None:
+    """Check that a mask has the size of its image.
 
     Args:
         mask: mask, shape (height, width).
         path: path of the image.
-        size: height and width of the image.
+        size: height and width of the image; ``None`` if not known.
+
+    Raises:
+        UserError: the sizes differ.
     """
-    return UserError(
-        f"{path}: {size[1]} x {size[0]} pixels, but its mask has"
-        f" {mask.shape[1]} x {mask.shape[0]}; pass the images that were segmented"
-    )
+    if size is not None and mask.shape != size:
+        raise UserError(
+            f"{path}: {size[1]} x {size[0]} pixels, but its mask has"
+            f" {mask.shape[1]} x {mask.shape[0]}; pass the images that were segmented"
+        )
 
 
 def is_upright(path: Path) -> bool:
     """Return whether an image has no EXIF rotation or mirroring, as far as Pillow can tell."""
-    head = _size_and_orientation(path)
-    return head is None or head[1] == UPRIGHT
+    return _size_and_orientation(path)[1] == UPRIGHT
 
 
-def _size_and_orientation(path: Path) -> tuple[tuple[int, int], int] | None:
+def _size_and_orientation(path: Path) -> tuple[tuple[int, int] | None, int]:
+    """Return the stored height and width of an image, if readable, and its EXIF orientation."""
     try:
         with Image.open(path) as image:
-            return image.size, int(image.getexif().get(_ORIENTATION, UPRIGHT))
+            orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+            return (image.height, image.width), int(orientation)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - Pillow raises many error types for damaged files
-        return None
+        return None, UPRIGHT

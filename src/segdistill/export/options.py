@@ -5,7 +5,6 @@ from typing import Literal
 
 from segdistill.config.validation import refuse, typed
 
-MIN_REGION = 0.0005
 LARGEST_TOLERANCE = 100
 
 FormatName = Literal["coco", "yolo", "label-studio", "voc", "cvat", "geojson"]
@@ -14,7 +13,7 @@ RegionsName = Literal["connected", "class"]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Options of an export; ``formats.py`` lists the ones that each format supports.
+    """Options of an export; each format supports some of them.
 
     Attributes:
         regions: ``connected`` for one region per 4-connected component, ``class`` for one per class
@@ -36,7 +35,7 @@ class ExportOptions:
 
     regions: RegionsName | None = None
     polygons: bool = False
-    min_region: float = MIN_REGION
+    min_region: float = 0.0005
     min_area: int = 1
     simplify: float = 1.0
     split: float = 0.2

@@ -1,243 +1,148 @@
-"""Polygons along pixel edges; rasterising them gives exactly the mask.
+"""Regions of a mask as polygons along pixel edges, exact or simplified.
 
 Coordinates are in pixels from the top left corner of the image, x to the right and y down. The
 centre of the first pixel is at (0.5, 0.5).
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-Ring = NDArray[np.number]
+from segdistill.export.regions import find_regions
+
+Ring = NDArray[np.float64]
 """Vertices (x, y) of a closed ring, shape (vertices, 2); the first is not repeated at the end."""
 
-Points = list[tuple[float, float]]
 
-# The four pixels around a pixel corner are numbered 0 1 above 2 3. Bit 0 is the column, bit 1 the
-# row.
-_ACROSS, _DOWN, _DIAGONAL = 1, 2, 3
-
-
-class _Corners(NamedTuple):
-    """Corners of outlines; each array has shape (corners,).
+@dataclass(frozen=True)
+class Shape:
+    """A region as polygons.
 
     Attributes:
-        region: region number.
-        y: y coordinate.
-        x: x coordinate.
-        right: 1 if the horizontal edge goes right, 0 if left.
-        down: 1 if the vertical edge goes down, 0 if up.
+        class_index: exported class index.
+        geometry: a shapely ``Polygon``, or a ``MultiPolygon`` of connected components. On screen,
+            exterior rings are clockwise and holes anticlockwise.
     """
 
-    region: NDArray[np.int64]
-    y: NDArray[np.int64]
-    x: NDArray[np.int64]
-    right: NDArray[np.int64]
-    down: NDArray[np.int64]
+    class_index: int
+    geometry: Any
+
+    @property
+    def area(self) -> int:
+        """The area in pixels, equal to the pixel count unless the outlines are simplified."""
+        return round(self.geometry.area)
 
 
-class _Bridge(NamedTuple):
-    """A horizontal bridge from a hole to another ring.
+def find_shapes(mask: NDArray[np.uint8], *, connected: bool, simplify: float = 0.0) -> list[Shape]:
+    """Return the regions of a mask as polygons.
 
-    Attributes:
-        x: x of the hole's leftmost vertex, the topmost if there are several.
-        y: y of that vertex and of the bridge.
-        ring: index of the other ring.
-        edge: index of the edge of that ring.
-        end: x at which the bridge meets the edge.
-    """
-
-    x: int
-    y: int
-    ring: int
-    edge: int
-    end: float
-
-
-def outlines(numbers: NDArray[np.integer], count: int) -> list[list[Ring]]:
-    """Trace the outlines of all regions of an image.
-
-    Pixels of a region that only share a corner stay joined in the outline. For 4-connected regions,
-    no ring touches itself and rings of a region touch at most at single points, so the polygons are
-    valid by the OGC definition.
+    Polygons have a vertex wherever three regions meet, so neighbours share their borders.
+    Simplification (Visvalingam-Whyatt) removes vertices that span little area, from all polygons of
+    the mask at once, which leaves no gaps or overlaps.
 
     Args:
-        numbers: region number of each pixel, from 1; 0 for none; shape (height, width).
-        count: number of regions.
-
-    Returns:
-        The rings of each region: first the exterior and, if the region is connected, then the
-        holes. On screen, exterior rings are clockwise and holes anticlockwise.
+        mask: class indices, 255 for none, shape (height, width).
+        connected: one region per connected component; otherwise one per class.
+        simplify: tolerance in pixels; vertices that span a triangle smaller than its square are
+            removed. With 0, rasterising the polygons gives exactly the mask.
 
     Example:
-        >>> [[rings]] = [outlines(np.array([[1, 1, 0]]), 1)]
-        >>> rings[0].tolist()
-        [[0, 0], [2, 0], [2, 1], [0, 1]]
+        >>> [shape] = find_shapes(np.array([[0, 255, 0]], np.uint8), connected=False)
+        >>> shape.area, shape.geometry.bounds, shape.geometry.geom_type
+        (2, (0.0, 0.0, 3.0, 1.0), 'MultiPolygon')
     """
-    corners = _corners(numbers)
-    points = np.stack([corners.x, corners.y], axis=1)  # (corners,) twice -> (corners, 2)
-    found: list[list[Ring]] = [[] for _ in range(count)]
-    for members in _trace_rings(_vertical_edge_ends(corners)):
-        rings = found[int(corners.region[members[0]]) - 1]
-        ring = points[members]
-        rings.append(np.concatenate([ring[:1], ring[:0:-1]]) if rings else ring)
-    return found
+    regions = find_regions(mask, connected=True)
+    faces = shapely.get_parts(shapely.polygonize(_edges(regions.numbers)))
+    x, y = shapely.get_coordinates(shapely.point_on_surface(faces)).astype(int).T
+    numbers = regions.numbers[y, x]
+    # Faces without a number are holes that are not exported.
+    order = np.argsort(numbers)[np.count_nonzero(numbers == 0) :]
+    polygons = faces[order]
+    if simplify:
+        polygons = shapely.coverage_simplify(polygons, simplify, simplify_boundary=True)
+    polygons = shapely.orient_polygons(polygons)
+    classes = regions.classes.tolist()
+    if not connected:
+        classes = sorted(set(classes))
+        polygons = [_together(polygons[regions.classes == each]) for each in classes]
+    return [Shape(*each) for each in zip(classes, polygons, strict=True)]
 
 
-def without_holes(rings: Sequence[Ring]) -> Ring:
-    """Join the rings of a connected region into one, for formats that do not support holes.
+def without_holes(polygon: shapely.Polygon) -> Ring:
+    """Join the rings of a polygon into one, for formats that do not support holes.
 
-    Each hole is connected to the ring on its left by a horizontal bridge. The bridge has no area,
-    so the hole stays empty under the even-odd and the non-zero winding rule.
+    From the leftmost vertex of each hole, a horizontal bridge leads left to the nearest edge and
+    back. It has no area, so the hole stays empty under the even-odd and the non-zero winding rule.
+
+    Example:
+        >>> corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+        >>> polygon = shapely.Polygon(3 * corners, [corners[::-1] + 1])
+        >>> without_holes(polygon).astype(int).tolist()
+        [[0, 0], [3, 0], [3, 3], [0, 3], [0, 1], [1, 1], [1, 2], [2, 2], [2, 1], [1, 1], [0, 1]]
+    """
+    ring = _vertices(polygon.exterior)
+    holes = [_from_leftmost(_vertices(hole)) for hole in polygon.interiors]
+    # From left to right, so that an edge on the left is already part of the ring.
+    for hole in sorted(holes, key=lambda hole: float(hole[0, 0])):
+        (x, y), ends = hole[0], np.roll(ring, -1, axis=0)
+        downward = (ring[:, 1] < ends[:, 1])[:, None]
+        upper, lower = np.where(downward, ring, ends), np.where(downward, ends, ring)
+        met = np.flatnonzero((upper[:, 1] <= y) & (y < lower[:, 1]))
+        slope = (lower[met, 0] - upper[met, 0]) / (lower[met, 1] - upper[met, 1])
+        crossing = upper[met, 0] + slope * (y - upper[met, 1])
+        crossing[crossing > x] = -np.inf
+        nearest = int(np.argmax(crossing))
+        edge = met[nearest] + 1
+        foot = [[crossing[nearest], y]]
+        ring = np.concatenate([ring[:edge], foot, hole, hole[:1], foot, ring[edge:]])
+    return ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
+
+
+def _edges(numbers: NDArray[np.integer]) -> Any:
+    """Return the straight borders between regions as lines from one corner or junction to the next.
 
     Args:
-        rings: rings of a connected region from :func:`outlines`, possibly simplified.
-
-    Returns:
-        One ring, which touches itself along the bridges.
-
-    Example:
-        >>> ring_of_pixels = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
-        >>> without_holes(outlines(ring_of_pixels, 1)[0]).tolist()[-6:]
-        [[1, 1], [1, 2], [2, 2], [2, 1], [1, 1], [0, 1]]
+        numbers: region number of each pixel, shape (height, width).
     """
-    if len(rings) == 1:
-        return rings[0]
-    bridges = _find_bridges(rings)
-    leading_to: dict[int, list[int]] = defaultdict(list)
-    for hole, bridge in bridges.items():
-        leading_to[bridge.ring].append(hole)
-    joined: dict[int, Points] = {}
-    # A bridge leads to a ring that extends further left, so the holes joined to a hole come first.
-    for hole in sorted(bridges, key=lambda each: -bridges[each].x):
-        joined[hole] = _with_joined(rings[hole], leading_to[hole], bridges, joined)
-        begin = joined[hole].index((bridges[hole].x, bridges[hole].y))
-        joined[hole] = joined[hole][begin:] + joined[hole][:begin]
-    whole = _with_joined(rings[0], leading_to[0], bridges, joined)
-    kept = [point for before, point in pairwise([whole[-1], *whole]) if point != before]
-    return np.array(kept)
-
-
-def ring_area(ring: NDArray[np.number]) -> float:
-    """Return the signed area of a ring, positive if it is anticlockwise with y up.
-
-    Args:
-        ring: vertices, shape (vertices, 2).
-
-    Example:
-        >>> ring_area(np.array([[0, 0], [2, 0], [2, 1], [0, 1]]))
-        2.0
-    """
-    x, y = (ring - ring[0]).T.astype(np.float64)
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
-
-
-def _corners(numbers: NDArray[np.integer]) -> _Corners:
-    """Find the corners of all outlines, sorted by region, row, column, and left before right."""
     framed = np.pad(numbers, 1)
-    quads = (framed[:-1, :-1], framed[:-1, 1:], framed[1:, :-1], framed[1:, 1:])
-    straight = (quads[0] == quads[1]) & (quads[2] == quads[3])
-    straight |= (quads[0] == quads[2]) & (quads[1] == quads[3])
-    y, x = np.nonzero(~straight)
-    around = [quad[y, x].astype(np.int64) for quad in quads]
-    found = []
-    for quadrant in range(4):
-        own, side = around[quadrant], around[quadrant ^ _ACROSS]
-        below, opposite = around[quadrant ^ _DOWN], around[quadrant ^ _DIAGONAL]
-        # Convex corner: the pixel differs from the other three.
-        out = (own != 0) & (own != side) & (own != below) & (own != opposite)
-        # Concave corner: the pixel is another region between two pixels of this one.
-        into = (side != 0) & (side == below) & (own != side)
-        for where, region in ((out, own), (into, side)):
-            size = int(where.sum())
-            right, down = np.full(size, quadrant & 1), np.full(size, quadrant >> 1)
-            found.append(_Corners(region[where], y[where], x[where], right, down))
-    corners = _Corners(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    order = np.lexsort((corners.right, corners.x, corners.y, corners.region))
-    return _Corners(*(part[order] for part in corners))
+    level = framed[:-1, 1:-1] != framed[1:, 1:-1]  # (height + 1, width)
+    upright = framed[1:-1, :-1] != framed[1:-1, 1:]  # (height, width + 1)
+    horizontal, vertical = _straight_runs(level, upright), _straight_runs(upright.T, level.T)
+    return shapely.linestrings(np.concatenate([horizontal, vertical[:, :, ::-1]]))
 
 
-def _vertical_edge_ends(corners: _Corners) -> list[int]:
-    """Return the other end of each corner's vertical edge.
+def _straight_runs(level: NDArray[np.bool_], upright: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the ends of runs of horizontal pixel edges, cut where a vertical one meets them.
 
-    Going down a column, the corners of a region pair up in order. Of two corners at the same point,
-    the one whose edge goes up comes first.
+    Args:
+        level: whether each horizontal pixel edge is a border, shape (rows + 1, columns).
+        upright: whether each vertical pixel edge is a border, shape (rows, columns + 1).
+
+    Returns:
+        Both ends (x, y) of each run, shape (runs, 2, 2).
     """
-    order = np.lexsort((corners.down, corners.y, corners.x, corners.region))
-    ends = np.empty(len(order), np.int64)
-    ends[order[0::2]], ends[order[1::2]] = order[1::2], order[0::2]
-    return [int(end) for end in ends]
+    met = np.zeros((len(level), upright.shape[1]), np.bool_)
+    met[1:] |= upright
+    met[:-1] |= upright
+    framed = np.pad(level, ((0, 0), (1, 1)))
+    left, right = framed[:, :-1], framed[:, 1:]  # the edges on both sides of each corner
+    y, start = np.nonzero(right & (met | ~left))
+    end = np.nonzero(left & (met | ~right))[1]
+    return np.stack([[start, y], [end, y]]).transpose(2, 0, 1).astype(np.float64)
 
 
-def _trace_rings(vertical_edge_ends: list[int]) -> Iterator[list[int]]:
-    """Yield the corners of each ring in order, from the topmost, then leftmost, to the right."""
-    seen = bytearray(len(vertical_edge_ends))
-    for first in range(len(vertical_edge_ends)):
-        if seen[first]:
-            continue
-        members = []
-        corner = first
-        while not seen[corner]:
-            # Corners are sorted along rows, so the ends of horizontal edges are adjacent.
-            other = corner ^ 1
-            seen[corner] = seen[other] = 1
-            members += [corner, other]
-            corner = vertical_edge_ends[other]
-        yield members
+def _together(polygons: NDArray[np.object_]) -> Any:
+    """Return one geometry of all polygons: a multipolygon unless there is only one."""
+    return polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
 
 
-def _find_bridges(rings: Sequence[Ring]) -> dict[int, _Bridge]:
-    """Find the bridge from each hole to the ring on its left."""
-    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
-    edge = np.concatenate([np.arange(len(ring)) for ring in rings])
-    here = np.concatenate(rings)  # (corners, 2)
-    there = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
-    leftmost = np.array([ring[:, 0].min() for ring in rings])
-    climbs = here[:, 1] != there[:, 1]
-    owner, edge, here, there = owner[climbs], edge[climbs], here[climbs], there[climbs]
-    top, bottom = np.minimum(here, there)[:, 1], np.maximum(here, there)[:, 1]
-    slope = (there[:, 0] - here[:, 0]) / (there[:, 1] - here[:, 1])
-    bridges = {}
-    for hole, ring in enumerate(rings[1:], start=1):
-        start_x, start_y = min(map(tuple, ring.tolist()))
-        x = here[:, 0] + slope * (start_y - here[:, 1])
-        # The first edge to the left, just below the bridge.
-        met = np.flatnonzero((x < start_x) & (top <= start_y) & (start_y < bottom))
-        if not len(met):
-            # The hole touches a ring that extends further left, at its own leftmost vertex.
-            reaches = (owner == 0) | (leftmost[owner] < start_x)
-            met = np.flatnonzero(
-                reaches & (owner != hole) & (x <= start_x) & (top <= start_y) & (start_y <= bottom)
-            )
-        nearest = met[np.argmax(x[met])]
-        end = float(x[nearest])
-        bridges[hole] = _Bridge(
-            start_x,
-            start_y,
-            int(owner[nearest]),
-            int(edge[nearest]),
-            int(end) if end.is_integer() else end,
-        )
-    return bridges
+def _vertices(ring: shapely.LinearRing) -> Ring:
+    return shapely.get_coordinates(ring)[:-1]  # type: ignore[no-any-return]
 
 
-def _with_joined(
-    ring: Ring, holes: Sequence[int], bridges: dict[int, _Bridge], joined: dict[int, Points]
-) -> Points:
-    """Return the vertices of a ring with its joined holes, each bridge in both directions."""
-    on_edge: dict[int, list[int]] = defaultdict(list)
-    for hole in sorted(holes, key=lambda each: bridges[each].y):
-        on_edge[bridges[hole].edge].append(hole)
-    corners: Points = [(x, y) for x, y in ring.tolist()]
-    points: Points = []
-    for edge, (here, there) in enumerate(pairwise([*corners, corners[0]])):
-        points.append(here)
-        met = on_edge.get(edge, [])
-        for hole in met if there[1] > here[1] else reversed(met):
-            piece, foot = joined[hole], (bridges[hole].end, bridges[hole].y)
-            points += [foot, *piece, piece[0], foot]
-    return points
+def _from_leftmost(ring: Ring) -> Ring:
+    """Return a ring that starts at its leftmost vertex, the topmost of several."""
+    return np.roll(ring, -np.lexsort((ring[:, 1], ring[:, 0]))[0], axis=0)

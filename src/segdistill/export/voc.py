@@ -13,8 +13,8 @@ from PIL import Image
 
 from segdistill.errors import UserError
 from segdistill.export.classes import check_distinct, css_hex
+from segdistill.export.format import ExportFormat, link_or_copy_image
 from segdistill.export.masks import MaskFile
-from segdistill.export.writing import LoadedMask, Target, Writer, link_or_copy_image
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.labels import VOID, Colour
 from segdistill.model.description import SegmentClass
@@ -25,10 +25,101 @@ LABEL_MAP = "labelmap.txt"
 MASKS = "SegmentationClass"
 INSTANCES = "SegmentationObject"
 IMAGES = "JPEGImages"
-VOC_LIST = "ImageSets/Segmentation/trainval.txt"
-CVAT_LIST = "ImageSets/Segmentation/default.txt"
+LISTS = "ImageSets/Segmentation"
 MAX_CLASSES = VOID - 1
 """VOC reserves index 0 for the background and 255 for ignored pixels."""
+
+
+class Voc(ExportFormat):
+    """A folder of palette PNGs; the list of images is written last."""
+
+    supported_options = frozenset({"copy_images"})
+
+    @property
+    def sidecar(self) -> Path:
+        """The label map."""
+        return self.path / LABEL_MAP
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Check the classes; write the label map and the list of images."""
+        labels = label_map(self.classes, with_void=True)
+        count = len(self.classes)
+        self.indices = np.full(256, VOID, np.uint8)
+        self.indices[:count] = np.arange(count) + 1
+        self.palette = _colours(self.classes, first=1)
+        self.palette[VOID] = VOID_COLOUR
+        self.names: list[str] = []
+        yield
+        write_text_atomically(self.sidecar, labels)
+        write_text_atomically(self.path / LISTS / "trainval.txt", _lines(self.names))
+
+    def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> tuple[MaskFile, bytes]:
+        """Return the mask with VOC indices as a palette PNG."""
+        picture = Image.fromarray(self.indices[mask])
+        picture.putpalette(self.palette.ravel().tolist())
+        return file, _png(picture)
+
+    def add(self, converted: tuple[MaskFile, bytes]) -> None:
+        """Write the mask, and link or copy the image."""
+        file, content = converted
+        with atomic_path(self.path / MASKS / f"{file.stem}.png") as temporary:
+            temporary.write_bytes(content)
+        link_or_copy_image(file, self.path / IMAGES / file.stem, copy=self.options.copy_images)
+        self.names.append(file.stem)
+
+
+class Cvat(ExportFormat):
+    """A zip file of RGB PNGs; the labels of the CVAT task are written next to it."""
+
+    supported_options = frozenset()
+    suffixes = (".zip",)
+
+    @property
+    def sidecar(self) -> Path:
+        """The labels as JSON, to paste into CVAT's raw constructor when creating a task."""
+        return self.path.with_suffix(".labels.json")
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Check the classes; write the label map, the list of images and the labels."""
+        label_text = label_map(self.classes)
+        # RGB, since readers disagree on whether to use the palette of an indexed PNG.
+        self.colours = {
+            MASKS: _colours(self.classes),
+            # One instance per class.
+            INSTANCES: np.roll(instance_colours(), -1, axis=0),
+        }
+        self.colours[INSTANCES][len(self.classes) :] = BACKGROUND
+        self.names: list[str] = []
+        with atomic_path(self.path) as temporary:
+            # PNGs are already compressed.
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as self.archive:
+                self._write(LABEL_MAP, label_text)
+                yield
+                self._write(f"{LISTS}/default.txt", _lines(self.names))
+            labels = [
+                {"name": each.name, "color": css_hex(each.colour), "attributes": []}
+                for each in self.classes
+            ]
+            write_text_atomically(self.sidecar, json.dumps(labels, indent=2) + "\n")
+
+    def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> tuple[str, dict[str, bytes]]:
+        """Return class and instance masks as RGB PNGs."""
+        return file.stem, {
+            folder: _png(Image.fromarray(colours[mask])) for folder, colours in self.colours.items()
+        }
+
+    def add(self, converted: tuple[str, dict[str, bytes]]) -> None:
+        """Write both masks."""
+        name, pictures = converted
+        for folder, content in pictures.items():
+            self._write(f"{folder}/{name}.png", content)
+        self.names.append(name)
+
+    def _write(self, name: str, content: str | bytes) -> None:
+        # A ZipInfo has a fixed date, so equal exports are equal files.
+        self.archive.writestr(zipfile.ZipInfo(name), content)
 
 
 def label_map(classes: Sequence[SegmentClass], *, with_void: bool = False) -> str:
@@ -56,7 +147,7 @@ def label_map(classes: Sequence[SegmentClass], *, with_void: bool = False) -> st
     if with_void:
         rows.append(("ignored", VOID_COLOUR))
     lines = [f"{name}:{','.join(map(str, colour))}::" for name, colour in rows]
-    return "".join(f"{line}\n" for line in ["# label:color_rgb:parts:actions", *lines])
+    return _lines(["# label:color_rgb:parts:actions", *lines])
 
 
 def instance_colours() -> NDArray[np.uint8]:
@@ -70,68 +161,18 @@ def instance_colours() -> NDArray[np.uint8]:
         [[0, 0, 0], [128, 0, 0], [0, 128, 0], [64, 0, 0]]
     """
     numbers = np.arange(256)
-    colours = np.zeros((256, 3), np.int64)
+    colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
-        channel, height = bit % 3, 7 - bit // 3
-        colours[:, channel] |= ((numbers >> bit) & 1) << height
-    return colours.astype(np.uint8)
-
-
-@contextlib.contextmanager
-def open_voc(target: Target) -> Iterator[Writer]:
-    """Yield a writer of a folder; the list of images is written last.
-
-    Raises:
-        UserError: the format does not support the classes.
-    """
-    labels = label_map(target.classes, with_void=True)
-    writer = _VocWriter(target)
-    yield writer
-    write_text_atomically(target.path / LABEL_MAP, labels)
-    write_text_atomically(target.path / VOC_LIST, "".join(f"{name}\n" for name in writer.names))
-
-
-@contextlib.contextmanager
-def open_cvat(target: Target) -> Iterator[Writer]:
-    """Yield a writer of a zip file; the labels of the CVAT task are written next to it.
-
-    Raises:
-        UserError: the format does not support the classes.
-    """
-    labels = label_map(target.classes)
-    with atomic_path(target.path) as temporary:
-        # PNGs are already compressed.
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(LABEL_MAP), labels)
-            writer = _CvatWriter(target, archive)
-            yield writer
-            names = "".join(f"{name}\n" for name in writer.names)
-            archive.writestr(zipfile.ZipInfo(CVAT_LIST), names)
-        write_text_atomically(task_labels_path(target), task_labels(target.classes))
-
-
-def task_labels_path(target: Target) -> Path:
-    """Return the path of the labels for a CVAT task."""
-    return target.path.with_suffix(".labels.json")
-
-
-def task_labels(classes: Sequence[SegmentClass]) -> str:
-    """Return the labels as JSON, to paste into CVAT's raw constructor when creating a task."""
-    rows = [{"name": each.name, "color": css_hex(each.colour)} for each in classes]
-    return json.dumps([{**row, "attributes": []} for row in rows], indent=2) + "\n"
+        colours[:, bit % 3] |= (((numbers >> bit) & 1) << (7 - bit // 3)).astype(np.uint8)
+    return colours
 
 
 def _check_class(each: SegmentClass) -> None:
+    unsupported = f"class {each.index}: this format does not support the name {each.name!r}; choose"
     if ":" in each.name or each.name.startswith("#") or not each.name.isprintable():
-        raise UserError(
-            f"class {each.index}: this format does not support the name {each.name!r}; choose one"
-            " without ':' or a leading '#'"
-        )
+        raise UserError(f"{unsupported} one without ':' or a leading '#'")
     if each.name.strip() != each.name or each.name in {"", "background", "ignored"}:
-        raise UserError(
-            f"class {each.index}: this format does not support the name {each.name!r}; choose"
-            " another one"
-        )
+        raise UserError(f"{unsupported} another one")
     if each.colour in {BACKGROUND, VOID_COLOUR}:
         raise UserError(
             f"class {each.index}: this format reserves the colour {css_hex(each.colour)};"
@@ -139,60 +180,18 @@ def _check_class(each: SegmentClass) -> None:
         )
 
 
-class _VocWriter(Writer):
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.names: list[str] = []
-        self.numbers = np.full(256, VOID, np.uint8)
-        self.numbers[: len(target.classes)] = np.arange(len(target.classes)) + 1
-        palette = np.zeros((256, 3), np.uint8)
-        palette[1 : len(target.classes) + 1] = [each.colour for each in target.classes]
-        palette[VOID] = VOID_COLOUR
-        self.palette = palette
-
-    def convert(self, mask: LoadedMask) -> tuple[MaskFile, bytes]:
-        """Return the mask with VOC indices as a palette PNG."""
-        picture = Image.fromarray(self.numbers[mask.pixels])
-        picture.putpalette(self.palette.ravel().tolist())
-        return mask.file, _png(picture)
-
-    def add(self, converted: tuple[MaskFile, bytes]) -> None:
-        """Write the mask, and link or copy the image."""
-        file, content = converted
-        with atomic_path(self.target.path / MASKS / f"{file.stem}.png") as temporary:
-            temporary.write_bytes(content)
-        if file.image is not None:
-            path = self.target.path / IMAGES / f"{file.stem}{file.image.path.suffix}"
-            link_or_copy_image(file.image, path, copy=self.target.options.copy_images)
-        self.names.append(file.stem)
-
-
-class _CvatWriter(Writer):
-    def __init__(self, target: Target, archive: zipfile.ZipFile) -> None:
-        self.archive = archive
-        self.names: list[str] = []
-        count = len(target.classes)
-        # RGB, since readers disagree on whether to use the palette of an indexed PNG.
-        self.colours = np.zeros((256, 3), np.uint8)
-        self.colours[:count] = [each.colour for each in target.classes]
-        self.instances = np.zeros((256, 3), np.uint8)
-        self.instances[:count] = instance_colours()[1 : count + 1]
-
-    def convert(self, mask: LoadedMask) -> tuple[str, bytes, bytes]:
-        """Return class and instance masks as RGB PNGs, with one instance per class."""
-        classes = _png(Image.fromarray(self.colours[mask.pixels]))
-        instances = _png(Image.fromarray(self.instances[mask.pixels]))
-        return mask.file.stem, classes, instances
-
-    def add(self, converted: tuple[str, bytes, bytes]) -> None:
-        """Write both masks."""
-        name, *pictures = converted
-        for folder, content in zip((MASKS, INSTANCES), pictures, strict=True):
-            self.archive.writestr(zipfile.ZipInfo(f"{folder}/{name}.png"), content)
-        self.names.append(name)
+def _colours(classes: Sequence[SegmentClass], *, first: int = 0) -> NDArray[np.uint8]:
+    """Return the colours of the classes from index ``first`` on, black elsewhere; (256, 3)."""
+    colours = np.zeros((256, 3), np.uint8)
+    colours[first : first + len(classes)] = [each.colour for each in classes]
+    return colours
 
 
 def _png(picture: Image.Image) -> bytes:
     content = io.BytesIO()
     picture.save(content, format="PNG")
     return content.getvalue()
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

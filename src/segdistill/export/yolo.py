@@ -7,7 +7,7 @@ alternating x and y coordinates of the vertices, normalised by image width and h
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,41 +15,68 @@ import yaml
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
+from segdistill.export.format import ExportFormat, link_or_copy_image
 from segdistill.export.masks import MaskFile
-from segdistill.export.polygons import without_holes
-from segdistill.export.shapes import find_shapes
-from segdistill.export.writing import LoadedMask, Target, Writer, link_or_copy_image
+from segdistill.export.polygons import find_shapes, without_holes
 from segdistill.files import write_text_atomically
 
-DATA_FILE = "data.yaml"
 LABELS, IMAGES = "labels", "images"
 TRAIN, VAL = "train", "val"
 
 
-@contextlib.contextmanager
-def open_yolo(target: Target) -> Iterator[Writer]:
-    """Yield a writer of a folder; ``data.yaml`` is written last.
+class Yolo(ExportFormat):
+    """A folder; ``data.yaml`` is written last."""
 
-    Raises:
-        UserError: the folder contains labels of another export.
-    """
-    labels = target.path / LABELS
-    subsets = split_subsets([mask.stem for mask in target.masks], target.options.split)
-    planned = {labels / f"{stem}.txt" for stem in subsets.values()}
-    for path in sorted(labels.rglob("*.txt")):
-        if path not in planned:
-            raise UserError(
-                f"{path}: label file of another export; remove it or choose another --out"
-            )
-    yield _YoloWriter(target, subsets)
-    used = {Path(stem).parts[0] for stem in subsets.values()}
-    # Without `path`, paths are relative to the file, so the folder can be moved.
-    data = {
-        **{name: f"{IMAGES}/{name}" if name in used else None for name in (TRAIN, VAL)},
-        "names": {class_index: each.name for class_index, each in enumerate(target.classes)},
-    }
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    write_text_atomically(target.path / DATA_FILE, text)
+    supported_options = frozenset({"min_region", "min_area", "simplify", "split", "copy_images"})
+
+    @property
+    def sidecar(self) -> Path:
+        """The description of the data set."""
+        return self.path / "data.yaml"
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Check for labels of another export; write the description."""
+        self.subsets = split_subsets([mask.stem for mask in self.masks], self.options.split)
+        planned = set(map(self._label_file, self.masks))
+        for path in sorted((self.path / LABELS).rglob("*.txt")):
+            if path not in planned:
+                raise UserError(
+                    f"{path}: label file of another export; remove it or choose another --out"
+                )
+        yield
+        used = {Path(stem).parts[0] for stem in self.subsets.values()}
+        # Without `path`, paths are relative to the file, so the folder can be moved.
+        data = {
+            **{name: f"{IMAGES}/{name}" if name in used else None for name in (TRAIN, VAL)},
+            "names": {class_index: each.name for class_index, each in enumerate(self.classes)},
+        }
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        write_text_atomically(self.sidecar, text)
+
+    def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> tuple[MaskFile, str]:
+        """Return the text of the label file."""
+        height, width = mask.shape
+        text = ""
+        for shape in find_shapes(mask, connected=True, simplify=self.options.simplify):
+            corners = (without_holes(shape.geometry) / (width, height)).tolist()
+            text += " ".join([str(shape.class_index), *(f"{x:.9g} {y:.9g}" for x, y in corners)])
+            text += "\n"
+        return file, text
+
+    def add(self, converted: tuple[MaskFile, str]) -> None:
+        """Write the label file, and link or copy the image."""
+        file, text = converted
+        write_text_atomically(self._label_file(file), text)
+        image = self.path / IMAGES / self.subsets[file.stem]
+        link_or_copy_image(file, image, copy=self.options.copy_images)
+
+    def skip(self, file: MaskFile) -> None:
+        """Remove the label file of an earlier export."""
+        self._label_file(file).unlink(missing_ok=True)
+
+    def _label_file(self, file: MaskFile) -> Path:
+        return self.path / LABELS / f"{self.subsets[file.stem]}.txt"
 
 
 def split_subsets(stems: Sequence[str], share: float) -> dict[str, str]:
@@ -91,50 +118,3 @@ def _hash_fraction(stem: str) -> float:
     """Return a pseudorandom number in [0, 1) that depends only on the name."""
     digest = hashlib.blake2b(stem.encode("utf-8", "surrogateescape"), digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48
-
-
-def label_lines(mask: NDArray[np.uint8], *, min_area: int = 1, simplify: float = 0.0) -> list[str]:
-    """Return the lines of a label file.
-
-    Args:
-        mask: exported class indices, 255 for none, shape (height, width).
-        min_area: drop connected regions with fewer pixels.
-        simplify: tolerance in pixels; see
-            :func:`~segdistill.export.simplification.simplify_polygons`.
-
-    Example:
-        >>> label_lines(np.array([[255, 1]], np.uint8))
-        ['1 0.5 0 1 0 1 1 0.5 1']
-    """
-    height, width = mask.shape
-    lines = []
-    for shape in find_shapes(mask, connected=True, min_area=min_area, simplify=simplify):
-        corners = (without_holes(shape.parts[0]) / (width, height)).tolist()
-        lines.append(" ".join([str(shape.class_index), *(f"{x:.9g} {y:.9g}" for x, y in corners)]))
-    return lines
-
-
-class _YoloWriter(Writer):
-    def __init__(self, target: Target, subsets: Mapping[str, str]) -> None:
-        self.target = target
-        self.subsets = subsets
-
-    def convert(self, mask: LoadedMask) -> tuple[MaskFile, str]:
-        """Return the text of the label file."""
-        options = self.target.options
-        lines = label_lines(mask.pixels, min_area=options.min_area, simplify=options.simplify)
-        return mask.file, "".join(f"{line}\n" for line in lines)
-
-    def add(self, converted: tuple[MaskFile, str]) -> None:
-        """Write the label file, and link or copy the image."""
-        file, text = converted
-        folder, stem = self.target.path, self.subsets[file.stem]
-        write_text_atomically(folder / LABELS / f"{stem}.txt", text)
-        if file.image is not None:
-            path = folder / IMAGES / f"{stem}{file.image.path.suffix}"
-            link_or_copy_image(file.image, path, copy=self.target.options.copy_images)
-
-    def skip(self, file: MaskFile) -> None:
-        """Remove the label file of an earlier export."""
-        path = self.target.path / LABELS / f"{self.subsets[file.stem]}.txt"
-        path.unlink(missing_ok=True)

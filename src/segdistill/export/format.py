@@ -1,13 +1,13 @@
-"""Shared code of the format writers."""
+"""What all export formats share."""
 
 import contextlib
 import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, ClassVar, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,45 +16,60 @@ from segdistill.errors import UserError
 from segdistill.export.masks import MaskFile
 from segdistill.export.options import ExportOptions
 from segdistill.files import atomic_path, translate_os_errors
-from segdistill.images.finding import ImageFile
 from segdistill.model.description import SegmentClass
 
 
-@dataclass(frozen=True)
-class Target:
-    """The target of an export.
+class ExportFormat(ABC):
+    """An export format: writes masks to a file or folder, one by one.
 
-    Attributes:
+    Args:
         path: the output file or folder.
         classes: exported classes, in the order of their exported indices.
         masks: all masks; some may be damaged.
         options: export options.
-    """
-
-    path: Path
-    classes: Sequence[SegmentClass]
-    masks: Sequence[MaskFile]
-    options: ExportOptions
-
-
-class LoadedMask(NamedTuple):
-    """A decoded mask.
 
     Attributes:
-        file: the mask file and its image.
-        pixels: exported class indices, 255 for none, shape (height, width).
+        supported_options: format-specific options that the format supports.
+        suffixes: allowed file suffixes, the default first; empty for a folder.
+        needs_images: whether the format needs the images.
     """
 
-    file: MaskFile
-    pixels: NDArray[np.uint8]
+    supported_options: ClassVar[frozenset[str]]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    needs_images: ClassVar[bool] = False
 
+    def __init__(
+        self,
+        path: Path,
+        classes: Sequence[SegmentClass],
+        masks: Sequence[MaskFile],
+        options: ExportOptions,
+    ) -> None:
+        self.path = path
+        self.classes = classes
+        self.masks = masks
+        self.options = options
 
-class Writer(ABC):
-    """Writes masks in one format, one by one."""
+    @property
+    def sidecar(self) -> Path | None:
+        """The sidecar file, which marks an existing export."""
+        return None
 
     @abstractmethod
-    def convert(self, mask: LoadedMask) -> Any:
+    def open(self) -> AbstractContextManager[None]:
+        """Open the output; what follows the masks is written if the block succeeds.
+
+        Raises:
+            UserError: the format does not support the classes, or the output cannot be written.
+        """
+
+    @abstractmethod
+    def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> Any:
         """Convert a mask; called in worker threads.
+
+        Args:
+            file: the mask file and its image.
+            mask: exported class indices, 255 for none, shape (height, width).
 
         Raises:
             UserError: the mask cannot be exported.
@@ -80,11 +95,7 @@ class JsonListWriter:
         self.count = 0
 
     def add(self, text: str) -> None:
-        """Write an item.
-
-        Args:
-            text: the item as JSON.
-        """
+        """Write an item, given as JSON."""
         self.file.write(f"{',' if self.count else ''}\n{text}")
         self.count += 1
 
@@ -96,23 +107,32 @@ def open_text(path: Path) -> Iterator[TextIO]:
         yield file
 
 
-def link_or_copy_image(image: ImageFile, path: Path, *, copy: bool) -> None:
-    """Link or copy an image to a path.
+def link_or_copy_image(file: MaskFile, stem: Path, *, copy: bool) -> None:
+    """Link or copy the image of a mask, if it is known.
+
+    Args:
+        file: the mask and its image.
+        stem: path of the link or copy, without suffix.
+        copy: copy instead of linking.
 
     Raises:
         UserError: the link or copy cannot be created.
     """
-    if path.exists() and path.samefile(image.path):
+    if file.image is None:
+        return
+    image = file.image.path
+    path = stem.with_name(stem.name + image.suffix)
+    if path.exists() and path.samefile(image):
         return
     if copy:
         with atomic_path(path) as temporary:
-            shutil.copyfile(image.path, temporary)
+            shutil.copyfile(image, temporary)
         return
     partial = path.with_name(f".{path.name[:40]}-{os.getpid()}.part")
     with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        partial.symlink_to(image.path.absolute())
+        partial.symlink_to(image.absolute())
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
