@@ -5,13 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from segdistill.api.common import Source, with_changes
-from segdistill.errors import UserError
-from segdistill.export.classes import exported_classes, written_classes
-from segdistill.export.folder import ExportedMasks, check_target, default_path, export_files
-from segdistill.export.formats import chosen_format
-from segdistill.export.masks import find_masks
+from segdistill.export.folder import ExportedMasks, export_folder
 from segdistill.export.options import ExportOptions, FormatName
-from segdistill.export.writing import Target
 from segdistill.model.class_sets import read_class_sets
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
@@ -46,18 +41,14 @@ def export_masks(
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    chosen = with_changes(options, changes, ExportOptions).validated()
-    export_format = chosen_format(format_name, chosen, images=images is not None)
-    folder = Path(masks)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the output of `segdistill segment`")
-    classes = exported_classes(_current_classes(run), written_classes(folder), folder)
-    sources = [images] if isinstance(images, str | Path) else images
-    path = Path(out) if out is not None else default_path(folder, format_name, export_format)
-    target = Target(path, classes.shown, find_masks(folder, sources), chosen)
-    check_target(folder, target, export_format)
-    return export_files(
-        target, export_format, classes, with_images=images is not None, progress=progress
+    return export_folder(
+        Path(masks),
+        _current_classes(run),
+        format_name,
+        None if out is None else Path(out),
+        images=[images] if isinstance(images, str | Path) else images,
+        options=with_changes(options, changes, ExportOptions),
+        progress=progress,
     )
 
 
