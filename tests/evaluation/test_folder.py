@@ -13,7 +13,7 @@ from PIL import Image
 from tests.helpers import striped_image, striped_labels
 
 from segdistill.errors import UserError
-from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts
+from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts, boundary_map
 from segdistill.evaluation.folder import CountedFiles, confusion_over_files
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import read_labels
@@ -67,8 +67,9 @@ def test_boundaries_are_counted_beside_pixels(tmp_path: Path) -> None:
     done = count(pairs, label_classes=5)
     expected = BoundaryCounts.zeros(2, 5)
     for seed in range(3):
-        mask = blueness(striped_image(seed), (64, 96))["cluster"]
-        expected += boundary_counts(mask, striped_labels(seed).astype(np.int64), 2)
+        masks = blueness(striped_image(seed), (64, 96))["cluster"], striped_labels(seed)
+        maps = [boundary_map(mask, np.ones((64, 96), np.bool_)) for mask in masks]
+        expected += boundary_counts(*maps, 2, 5)
     found = done.boundaries["cluster"]
     assert found.labelled[:3].all()
     for name in ("predicted", "labelled", "predicted_hits", "labelled_hits"):

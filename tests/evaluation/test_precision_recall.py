@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segdistill.evaluation.precision_recall import PairHistogram, precision_recall
+from segdistill.evaluation.precision_recall import PairHistogram
 
 quick = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**16)
@@ -141,5 +141,3 @@ def test_what_cannot_be_counted_is_refused() -> None:
     histogram.add(np.zeros(2), np.zeros(2, bool))
     with pytest.raises(ValueError, match="features: no two pixels share a label"):
         histogram.curve("features")
-    with pytest.raises(ValueError, match="no two pixels"):
-        precision_recall(np.zeros((2, 4), np.int64), "none")

@@ -5,17 +5,12 @@ Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic se
 labelled boundary pixel of that class, recall is the share of labelled boundary pixels that are near
 a predicted one, and F is their harmonic mean. Near means closer than 0.75 % of the image diagonal.
 
-Details:
-
 - A pixel is a boundary pixel of its class if one of its four neighbours has another class. The
-  image border is not a boundary.
-- Unlabelled pixels are ignored in labels and predictions: they are not boundary pixels, and there
-  is no boundary between them and their neighbours.
-- Boundary pixels are summed over the whole set before dividing, as for IoU. The paper averages the
-  scores of single images instead. Counts can be summed exactly over images, files and processes,
-  and images that show little of a class do not weigh more.
-- Hits are counted for every pair of cluster and label class, because the matching is only known at
-  the end. Any matching can then be scored exactly, in constant memory.
+  image border is not a boundary, and neither is the border of unlabelled pixels, which are ignored.
+- Boundary pixels are summed over the whole set before dividing, as for IoU, so that images that
+  show little of a class do not weigh more. The paper averages the scores of single images instead.
+- Hits are counted for every pair of cluster and label class, so that the matching, which is only
+  known at the end, can be scored exactly in constant memory.
 """
 
 import math
@@ -26,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.images.labels import VOID
+from segdistill.evaluation.confusion import Counts, pad_labels
 
 TOLERANCE = 0.0075
 """Distance below which two boundary pixels are near, as a share of the image diagonal."""
@@ -35,7 +30,6 @@ WORD_TYPES = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 """Word types by number of bits; each class is one bit."""
 
 Words = NDArray[np.unsignedinteger]
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +45,8 @@ class BoundaryCounts:
             (clusters, labels).
 
     Example:
-        >>> one = boundary_counts(np.array([[0, 0, 1]]), np.array([[0, 0, 1]]), 2)
+        >>> truth = boundary_map(np.array([[0, 0, 1]]), np.ones((1, 3), np.bool_))
+        >>> one = boundary_counts(truth, truth, 2, 2)
         >>> (one + one).predicted_hits.tolist()
         [[2, 0], [0, 2]]
     """
@@ -63,23 +58,22 @@ class BoundaryCounts:
 
     @classmethod
     def zeros(cls, clusters: int, labels: int = 0) -> "BoundaryCounts":
-        """Return counts of zero.
-
-        Args:
-            clusters: number of clusters.
-            labels: number of label classes, if known; otherwise it grows as labels occur.
-        """
+        """Return counts of zero; the number of label classes grows as labels occur."""
         pairs = np.zeros((clusters, labels), np.int64)
         return cls(pairs.sum(axis=1), pairs.sum(axis=0), pairs, pairs.copy())
 
     def __add__(self, other: "BoundaryCounts") -> "BoundaryCounts":
         """Return the sum of two counts."""
-        labels = max(len(self.labelled), len(other.labelled))
+
+        def add(one: Counts, two: Counts) -> Counts:
+            labels = max(len(self.labelled), len(other.labelled))
+            return pad_labels(one, labels) + pad_labels(two, labels)
+
         return BoundaryCounts(
             self.predicted + other.predicted,
-            _pad_labels(self.labelled, labels) + _pad_labels(other.labelled, labels),
-            _pad_labels(self.predicted_hits, labels) + _pad_labels(other.predicted_hits, labels),
-            _pad_labels(self.labelled_hits, labels) + _pad_labels(other.labelled_hits, labels),
+            add(self.labelled, other.labelled),
+            add(self.predicted_hits, other.predicted_hits),
+            add(self.labelled_hits, other.labelled_hits),
         )
 
 
@@ -126,8 +120,8 @@ def boundary_scores(counts: BoundaryCounts, match: Sequence[int]) -> BoundarySco
             :attr:`segdistill.evaluation.confusion.Scores.match`.
 
     Example:
-        >>> truth = np.array([[0, 0, 0, 1, 1, 1]])
-        >>> counts = boundary_counts(1 - truth, truth, 2)
+        >>> pairs = np.array([[0, 4], [2, 0]])
+        >>> counts = BoundaryCounts(np.array([4, 2]), np.array([2, 4]), pairs, pairs)
         >>> boundary_scores(counts, (1, 0)).f, boundary_scores(counts, (0, 1)).mean_f
         ((1.0, 1.0), 0.0)
     """
@@ -149,41 +143,6 @@ def boundary_scores(counts: BoundaryCounts, match: Sequence[int]) -> BoundarySco
         precision=tuple(precision.tolist()),
         recall=tuple(recall.tolist()),
     )
-
-
-def boundary_counts(
-    predicted: NDArray[np.integer],
-    labels: NDArray[np.integer],
-    clusters: int,
-    *,
-    tolerance: float = TOLERANCE,
-) -> BoundaryCounts:
-    """Count the boundary pixels of an image, and those near a boundary of the other mask.
-
-    Args:
-        predicted: clusters, shape (height, width).
-        labels: label classes, shape (height, width); negative values and 255 are ignored.
-        clusters: number of clusters.
-        tolerance: distance below which boundaries are near, as a share of the diagonal.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if predicted.shape != labels.shape:
-        raise ValueError(f"mask {predicted.shape} and labels {labels.shape} differ in shape")
-    valid = labelled_mask(labels)
-    return compare_boundaries(
-        boundary_map(predicted, valid, tolerance=tolerance),
-        boundary_map(labels, valid, tolerance=tolerance),
-        clusters,
-        int(labels[valid].max(initial=-1)) + 1,
-    )
-
-
-def labelled_mask(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return a mask of the labelled pixels: those that are neither negative nor 255."""
-    valid: NDArray[np.bool_] = (labels >= 0) & (labels != VOID)
-    return valid
 
 
 def boundary_map(
@@ -235,9 +194,6 @@ def boundary_pixels(classes: NDArray[np.integer], valid: NDArray[np.bool_]) -> N
 def dilate(marked: Words, radius: float) -> Words:
     """Dilate all classes at once by a disc.
 
-    The disc is built up row by row. Its rows get longer towards the middle, so each one extends the
-    one before.
-
     Args:
         marked: bit masks with one bit per class, shape (height, width).
         radius: radius of the disc in pixels, exclusive; above 0.
@@ -247,6 +203,7 @@ def dilate(marked: Words, radius: float) -> Words:
         array([[1, 1, 3, 2, 2]], dtype=uint8)
     """
     # The largest integer below the radius, limited by the number of rows.
+    # The disc is built up row by row; rows get longer towards the middle.
     reach = min(math.ceil(radius), len(marked)) - 1
     row, length = marked.copy(), 0
     found = np.zeros_like(marked)
@@ -260,14 +217,14 @@ def dilate(marked: Words, radius: float) -> Words:
     return found
 
 
-def compare_boundaries(
+def boundary_counts(
     predicted: BoundaryMap, labelled: BoundaryMap, clusters: int, labels: int
 ) -> BoundaryCounts:
-    """Count the boundary pixels of two maps, and those near a boundary of the other map.
+    """Count the boundary pixels of an image, and those near a boundary of the other mask.
 
     Args:
         predicted: boundaries of the clusters.
-        labelled: boundaries of the label classes, with the same image and the same valid pixels.
+        labelled: boundaries of the label classes, with the same valid pixels.
         clusters: number of clusters.
         labels: number of label classes.
     """
@@ -294,7 +251,3 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     shares = np.full(len(whole), np.nan)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares
-
-
-def _pad_labels(counts: Counts, labels: int) -> Counts:
-    return np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(0, labels - counts.shape[-1])])

@@ -8,6 +8,8 @@ from scipy.optimize import linear_sum_assignment
 
 from segdistill.images.labels import VOID
 
+Counts = NDArray[np.int64]
+
 
 class ConfusionMatrix:
     """Pixel counts by predicted cluster and label class.
@@ -26,7 +28,7 @@ class ConfusionMatrix:
     """
 
     def __init__(self, clusters: int, labels: int = 0) -> None:
-        self.counts: NDArray[np.int64] = np.zeros((clusters, labels), np.int64)
+        self.counts: Counts = np.zeros((clusters, labels), np.int64)
 
     def update(self, predicted: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         """Add an image.
@@ -40,38 +42,28 @@ class ConfusionMatrix:
         """
         if predicted.shape != labels.shape:
             raise ValueError(f"mask {predicted.shape} and labels {labels.shape} differ in shape")
-        valid = (labels >= 0) & (labels != VOID)
+        valid = labelled_mask(labels)
         kept = labels[valid]
-        if kept.size == 0:
-            return
-        clusters = len(self.counts)
-        self._grow_labels(int(kept.max()) + 1)
-        width = self.counts.shape[1]
-        pairs = predicted[valid].astype(np.int64) * width + kept
-        self.counts += np.bincount(pairs, minlength=clusters * width).reshape(clusters, width)
+        self.counts = pad_labels(self.counts, int(kept.max(initial=-1)) + 1)
+        pairs = predicted[valid].astype(np.int64) * self.counts.shape[1] + kept
+        self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
 
     def add(self, other: "ConfusionMatrix") -> None:
-        """Add the counts of other images.
-
-        Args:
-            other: confusion matrix with the same number of clusters.
-
-        Example:
-            >>> one, other = ConfusionMatrix(1), ConfusionMatrix(1)
-            >>> one.update(np.array([[0]], np.uint8), np.array([[2]]))
-            >>> other.add(one)
-            >>> other.counts.tolist()
-            [[0, 0, 1]]
-        """
-        self._grow_labels(other.counts.shape[1])
+        """Add the counts of other images, with the same number of clusters."""
+        self.counts = pad_labels(self.counts, other.counts.shape[1])
         self.counts[:, : other.counts.shape[1]] += other.counts
 
-    def _grow_labels(self, labels: int) -> None:
-        clusters, known = self.counts.shape
-        if labels > known:
-            grown = np.zeros((clusters, labels), np.int64)
-            grown[:, :known] = self.counts
-            self.counts = grown
+
+def labelled_mask(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return a mask of the labelled pixels: those that are neither negative nor 255."""
+    valid: NDArray[np.bool_] = (labels >= 0) & (labels != VOID)
+    return valid
+
+
+def pad_labels(counts: Counts, labels: int) -> Counts:
+    """Return counts, shape (..., labels), with columns of zeros up to a number of labels."""
+    missing = max(labels - counts.shape[-1], 0)
+    return np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(0, missing)])
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ class Scores:
         return tuple(of_label.get(label) for label in range(len(self.iou)))
 
 
-def score(counts: NDArray[np.int64], *, matched: bool = False) -> Scores:
+def score(counts: Counts, *, matched: bool = False) -> Scores:
     """Match clusters to label classes one to one, and compute the scores.
 
     Hungarian matching maximises the number of agreeing pixels over the whole set. Pixels of
@@ -129,11 +121,11 @@ def score(counts: NDArray[np.int64], *, matched: bool = False) -> Scores:
     return _compute_scores(counts, rows, columns)
 
 
-def score_best_class(counts: NDArray[np.int64]) -> Scores:
+def score_best_class(counts: Counts) -> Scores:
     """Assign each cluster to its majority label class, and compute the scores.
 
     Several clusters may be assigned to the same class, as when a person names fine clusters. This
-    is an upper bound for naming, not a score of the clustering; compare methods with :func:`score`.
+    is an upper bound for naming; compare methods with :func:`score`.
 
     Args:
         counts: pixels by cluster and label class, shape (clusters, labels).
@@ -149,17 +141,15 @@ def score_best_class(counts: NDArray[np.int64]) -> Scores:
     best = counts.argmax(axis=1)
     named = np.zeros((counts.shape[1], counts.shape[1]), np.int64)
     np.add.at(named, best, counts)
-    given = np.arange(counts.shape[1])
-    scores = _compute_scores(named, given, given)
-    return replace(scores, match=tuple(int(value) for value in best))
+    return replace(score(named, matched=True), match=tuple(best.tolist()))
 
 
-def score_as_released(counts: NDArray[np.int64]) -> Scores:
+def score_as_released(counts: Counts) -> Scores:
     """Compute the scores as STEGO's released code does with more clusters than label classes.
 
-    That code drops pixels whose cluster index is not below the number of label classes, so they do
-    not count as wrong. Published results with extra clusters are only comparable with these scores;
-    for correct scores use :func:`score`.
+    That code drops pixels whose cluster index is not below the number of label classes, instead of
+    counting them as wrong. Published results with extra clusters are only comparable with these
+    scores.
 
     Args:
         counts: pixels by cluster and label class, shape (clusters, labels), with one column for
@@ -179,9 +169,7 @@ def score_as_released(counts: NDArray[np.int64]) -> Scores:
     return replace(scores, match=scores.match + (-1,) * (len(counts) - len(kept)))
 
 
-def _compute_scores(
-    counts: NDArray[np.int64], rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> Scores:
+def _compute_scores(counts: Counts, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Scores:
     total = int(counts.sum())
     if total == 0:
         raise ValueError("no labelled pixels to score")
@@ -196,7 +184,7 @@ def _compute_scores(
     return Scores(
         accuracy=float(agreeing.sum() / total),
         mean_iou=float(np.nanmean(iou)),
-        iou=tuple(float(value) for value in iou),
-        match=tuple(int(value) for value in match),
+        iou=tuple(iou.tolist()),
+        match=tuple(match.tolist()),
         pixels=total,
     )

@@ -50,7 +50,7 @@ def check_output_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as plain values for JSON."""
+    """Return an evaluation as plain values for JSON: shares from 0 to 1, ``None`` if undefined."""
     return {
         "segdistill": __version__,
         "run": evaluation.run,
@@ -60,7 +60,7 @@ def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
             for skipped in evaluation.skipped
         ],
         "protocol": dict(evaluation.protocol),
-        "scores": {kind: plain_scores(evaluation, kind) for kind in evaluation.scores},
+        "scores": {kind: _plain_scores(evaluation, kind) for kind in evaluation.scores},
         "correspondences": [
             {
                 "name": curve.name,
@@ -73,16 +73,7 @@ def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    """Return scores as plain values: shares from 0 to 1, ``None`` where undefined.
-
-    With more clusters than label classes, ``as_released`` holds the scores of STEGO's released
-    metric; see :func:`segdistill.evaluation.confusion.score_as_released`.
-
-    Args:
-        evaluation: the evaluation.
-        kind: kind of prediction.
-    """
+def _plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
     scores, counts = evaluation.scores[kind], evaluation.counts[kind]
     boundary = evaluation.boundary_scores(kind)
     pixels = counts.sum(axis=0).tolist()
@@ -105,6 +96,7 @@ def plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
         "unmatched": [index for index, label in enumerate(scores.match) if label < 0],
     }
     clusters, labels = counts.shape
+    # With more clusters than label classes, published results are of STEGO's released metric.
     if clusters > labels and not is_label_class(kind) and counts[:labels].any():
         released = score_as_released(counts)
         content["as_released"] = {"accuracy": released.accuracy, "mean_iou": released.mean_iou}

@@ -102,40 +102,27 @@ class PairHistogram:
         self.counts += np.bincount(rows.ravel(), minlength=2 * bins).reshape(2, bins)
 
     def curve(self, name: str) -> PrecisionRecall:
-        """Return the precision-recall curve of all pairs so far; see :func:`precision_recall`."""
-        return precision_recall(self.counts, name)
+        """Return the precision-recall curve of all pairs so far.
 
+        ``average precision = sum_n (R[n] - R[n - 1]) P[n]`` over decreasing thresholds, without
+        interpolation, which is too optimistic.
 
-def precision_recall(counts: NDArray[np.int64], name: str) -> PrecisionRecall:
-    """Compute the precision-recall curve of counted pairs.
-
-    ``average precision = sum_n (R[n] - R[n - 1]) P[n]`` over decreasing thresholds, without
-    interpolation, which is too optimistic.
-
-    Args:
-        counts: pairs by label (different, same) and increasing score, shape (2, bins).
-        name: name of the curve.
-
-    Raises:
-        ValueError: no pair shares a label, so recall is undefined.
-
-    Example:
-        >>> precision_recall(np.array([[1, 0], [0, 1]]), "perfect").average_precision
-        1.0
-    """
-    positives = int(counts[1].sum())
-    if positives == 0:
-        raise ValueError(f"{name}: no two pixels share a label")
-    falling = counts[:, counts.any(axis=0)][:, ::-1]  # (2, bins) -> (2, thresholds)
-    found = falling[1].cumsum()
-    reached = falling.sum(axis=0).cumsum()
-    recall = found / positives
-    precision = found / reached
-    return PrecisionRecall(
-        name=name,
-        recall=recall,
-        precision=precision,
-        average_precision=float((falling[1] * precision).sum() / positives),
-        pairs=int(reached[-1]),
-        positives=positives,
-    )
+        Raises:
+            ValueError: no pair shares a label, so recall is undefined.
+        """
+        positives = int(self.counts[1].sum())
+        if positives == 0:
+            raise ValueError(f"{name}: no two pixels share a label")
+        falling = self.counts[:, self.counts.any(axis=0)][:, ::-1]  # (2, bins) -> (2, thresholds)
+        found = falling[1].cumsum()
+        reached = falling.sum(axis=0).cumsum()
+        recall = found / positives
+        precision = found / reached
+        return PrecisionRecall(
+            name=name,
+            recall=recall,
+            precision=precision,
+            average_precision=float((falling[1] * precision).sum() / positives),
+            pairs=int(reached[-1]),
+            positives=positives,
+        )
