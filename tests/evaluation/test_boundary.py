@@ -42,8 +42,8 @@ def counted(
     tolerance: float = TOLERANCE,
 ) -> BoundaryCounts:
     valid = labelled_mask(labels)
-    maps = [boundary_map(each, valid, tolerance=tolerance) for each in (predicted, labels)]
-    return boundary_counts(*maps, clusters, int(labels[valid].max(initial=-1)) + 1)
+    one, other = (boundary_map(each, valid, tolerance=tolerance) for each in (predicted, labels))
+    return boundary_counts(one, other, clusters, int(labels[valid].max(initial=-1)) + 1)
 
 
 def plain_boundary(mask: Mask, valid: NDArray[np.bool_], each: int) -> NDArray[np.intp]:

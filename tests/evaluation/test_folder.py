@@ -68,8 +68,8 @@ def test_boundaries_are_counted_beside_pixels(tmp_path: Path) -> None:
     expected = BoundaryCounts.zeros(2, 5)
     for seed in range(3):
         masks = blueness(striped_image(seed), (64, 96))["cluster"], striped_labels(seed)
-        maps = [boundary_map(mask, np.ones((64, 96), np.bool_)) for mask in masks]
-        expected += boundary_counts(*maps, 2, 5)
+        one, other = (boundary_map(mask, np.ones((64, 96), np.bool_)) for mask in masks)
+        expected += boundary_counts(one, other, 2, 5)
     found = done.boundaries["cluster"]
     assert found.labelled[:3].all()
     for name in ("predicted", "labelled", "predicted_hits", "labelled_hits"):

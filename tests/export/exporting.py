@@ -91,9 +91,7 @@ def export(
     **options: Any,
 ) -> ExportedMasks:
     """Export a folder of masks of :data:`CLASSES`, exactly unless asked otherwise."""
-    exact = {
-        each: 0.0 for each in ("simplify", "min_region") if each in FORMATS[name].supported_options
-    }
+    exact = dict.fromkeys(FORMATS[name].supported_options & {"simplify", "min_region"}, 0.0)
     chosen = ExportOptions(**{**exact, **options})
     sources = None if images is None else [images]
     return export_folder(masks, classes, name, out, images=sources, options=chosen)

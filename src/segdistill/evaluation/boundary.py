@@ -26,8 +26,8 @@ from segdistill.evaluation.confusion import Counts, pad_labels
 TOLERANCE = 0.0075
 """Distance below which two boundary pixels are near, as a share of the image diagonal."""
 
-WORD_TYPES = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
-"""Word types by number of bits; each class is one bit."""
+MAX_BITS = 64
+"""Number of classes in a bit mask."""
 
 Words = NDArray[np.unsignedinteger]
 
@@ -116,8 +116,7 @@ def boundary_scores(counts: BoundaryCounts, match: Sequence[int]) -> BoundarySco
 
     Args:
         counts: counts over the set.
-        match: matched label class of each cluster, or -1; each class at most once, as in
-            :attr:`segdistill.evaluation.confusion.Scores.match`.
+        match: matched label class of each cluster, or -1; each class at most once.
 
     Example:
         >>> pairs = np.array([[0, 4], [2, 0]])
@@ -161,9 +160,9 @@ def boundary_map(
     present = np.unique(found)
     radius = tolerance * math.hypot(*classes.shape)
     near = []
-    for start in range(0, len(present), max(WORD_TYPES)):
-        named = present[start : start + max(WORD_TYPES)]
-        word = next(kind for bits, kind in WORD_TYPES.items() if bits >= len(named))
+    for start in range(0, len(present), MAX_BITS):
+        named = present[start : start + MAX_BITS]
+        word = np.min_scalar_type(2 ** len(named) - 1)
         bit_of = np.zeros(int(present[-1]) + 1, word)
         bit_of[named] = 1 << np.arange(len(named), dtype=np.uint64)
         marked = np.zeros(edge.shape, word)
@@ -202,9 +201,8 @@ def dilate(marked: Words, radius: float) -> Words:
         >>> dilate(np.array([[1, 0, 0, 0, 2]], np.uint8), 2.5)
         array([[1, 1, 3, 2, 2]], dtype=uint8)
     """
-    # The largest integer below the radius, limited by the number of rows.
     # The disc is built up row by row; rows get longer towards the middle.
-    reach = min(math.ceil(radius), len(marked)) - 1
+    reach = min(math.ceil(radius), len(marked)) - 1  # the largest integer below the radius
     row, length = marked.copy(), 0
     found = np.zeros_like(marked)
     for down in range(reach, -1, -1):
@@ -222,11 +220,7 @@ def boundary_counts(
 ) -> BoundaryCounts:
     """Count the boundary pixels of an image, and those near a boundary of the other mask.
 
-    Args:
-        predicted: boundaries of the clusters.
-        labelled: boundaries of the label classes, with the same valid pixels.
-        clusters: number of clusters.
-        labels: number of label classes.
+    Both maps must have the same valid pixels; ``clusters`` and ``labels`` are numbers of classes.
     """
     return BoundaryCounts(
         predicted=np.bincount(predicted.classes, minlength=clusters),
@@ -242,7 +236,7 @@ def _hits(own: BoundaryMap, count: int, other: BoundaryMap, others: int) -> Coun
     for words, named in other.near:
         here = words[own.locations]
         for bit, each in enumerate(named):
-            hit = (here >> here.dtype.type(bit)) & here.dtype.type(1) != 0
+            hit = (here >> bit) & 1 != 0
             hits[:, each] = np.bincount(own.classes[hit], minlength=count)
     return hits
 

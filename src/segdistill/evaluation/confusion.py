@@ -127,11 +127,7 @@ def score_best_class(counts: Counts) -> Scores:
     Several clusters may be assigned to the same class, as when a person names fine clusters. This
     is an upper bound for naming; compare methods with :func:`score`.
 
-    Args:
-        counts: pixels by cluster and label class, shape (clusters, labels).
-
-    Raises:
-        ValueError: no labelled pixel was counted.
+    Args and errors are those of :func:`score`.
 
     Example:
         >>> counts = np.array([[8, 0], [0, 8], [4, 0]])

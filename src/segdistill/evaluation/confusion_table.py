@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 class ConfusionTable:
     """A confusion matrix with one row per label class and one column per prediction.
 
-    Columns are in the order of their matched label classes, unmatched ones last, so that agreeing
-    pixels are on the diagonal if every class has a match.
+    Columns are in the order of their matched label classes, unmatched ones last.
 
     Attributes:
         counts: pixels, shape (label classes, predictions).
@@ -30,9 +29,8 @@ class ConfusionTable:
     def shares(self) -> NDArray[np.float64]:
         """Counts as shares of their row, 0..1; NaN in rows without pixels."""
         total = self.counts.sum(axis=1, keepdims=True)
-        shares: NDArray[np.float64] = np.divide(
-            self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0
-        )
+        shares = np.full(self.counts.shape, np.nan)
+        np.divide(self.counts, total, out=shares, where=total > 0)
         return shares
 
     @property
@@ -45,11 +43,13 @@ class ConfusionTable:
             >>> confusion_table(counts, (1, 0, -1), ("sky", "sea"), names).headings
             ('class 1 → sky', 'class 0 → sea', 'class 2, unmatched')
         """
-        of_column = {column: row for row, column in enumerate(self.matched) if column is not None}
-        return tuple(
-            _heading(name, self.rows[of_column[column]] if column in of_column else None)
-            for column, name in enumerate(self.columns)
-        )
+        headings = [f"{name}, unmatched" for name in self.columns]
+        for label, column in zip(self.rows, self.matched, strict=True):
+            if column is not None:
+                name = self.columns[column]
+                # The predictions of a linear probe are label classes already.
+                headings[column] = label if label == name else f"{name} → {label}"
+        return tuple(headings)
 
 
 def confusion_table(
@@ -89,21 +89,10 @@ def confusion_table(
 
 
 def label_names(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the names of label classes, with numbers for those without a name.
-
-    Args:
-        names: known names, in the order of the classes.
-        count: number of label classes.
+    """Return the names of ``count`` label classes, with numbers for those without a name.
 
     Example:
         >>> label_names(("sky",), 2)
         ('sky', 'label 1')
     """
     return tuple(names[index] if index < len(names) else f"label {index}" for index in range(count))
-
-
-def _heading(prediction: str, label: str | None) -> str:
-    if label is None:
-        return f"{prediction}, unmatched"
-    # The predictions of a linear probe are label classes already.
-    return label if label == prediction else f"{prediction} → {label}"

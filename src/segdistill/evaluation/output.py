@@ -18,12 +18,7 @@ PAGE_FILE = "evaluation.html"
 
 
 def confusion_file(kind: str, suffix: str) -> str:
-    """Return the file name of a confusion matrix.
-
-    Example:
-        >>> confusion_file("cluster", ".csv")
-        'confusion_cluster.csv'
-    """
+    """Return the file name of a confusion matrix, such as ``confusion_cluster.csv``."""
     return f"confusion_{kind}{suffix}"
 
 
@@ -114,8 +109,6 @@ def write_scores_json(path: Path, evaluation: Evaluation) -> None:
 
 def write_confusion_csv(path: Path, table: ConfusionTable) -> None:
     """Write a confusion matrix in pixels, with one row per label class.
-
-    Columns are in the order of their matched label classes, unmatched ones last.
 
     Raises:
         UserError: the file cannot be written.

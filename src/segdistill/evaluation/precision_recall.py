@@ -22,12 +22,12 @@ class PrecisionRecall:
 
     Attributes:
         name: name of the score and of the pairs.
-        recall: share of positive pairs that reach the threshold, 0..1, shape (thresholds,).
-            Thresholds decrease, so recall increases to 1; thresholds that add no pairs are dropped.
-        precision: share of positives among the pairs that reach the threshold, 0..1, shape
+        recall: share of positive pairs that reach each threshold, 0..1, increasing to 1, shape
             (thresholds,).
-        average_precision: area under the curve: the sum over thresholds of precision times the
-            increase in recall, 0..1.
+        precision: share of positives among the pairs that reach each threshold, 0..1, shape
+            (thresholds,).
+        average_precision: area under the curve, 0..1: the sum over decreasing thresholds of
+            precision times the increase in recall. Interpolation would be too optimistic.
         pairs: number of pairs.
         positives: number of pairs that share a label.
     """
@@ -58,8 +58,7 @@ class PairHistogram:
         bins: number of bins.
 
     Attributes:
-        counts: pairs by label (different, same) and score, shape (2, bins); counts of histograms
-            with the same range can be summed.
+        counts: pairs by label (different, same) and score, shape (2, bins).
 
     Raises:
         ValueError: the range is empty.
@@ -82,11 +81,9 @@ class PairHistogram:
         self.counts: NDArray[np.int64] = np.zeros((2, bins), np.int64)
 
     def add(self, scores: NDArray[np.floating], same: NDArray[np.bool_]) -> None:
-        """Add pairs.
+        """Add pairs: scores of any shape, and whether the labels of each pair agree.
 
-        Args:
-            scores: scores of any shape; values outside the range are clipped to it.
-            same: whether the labels of each pair agree, in the shape of ``scores``.
+        Scores outside the range are clipped to it.
 
         Raises:
             ValueError: the shapes differ, or a score is NaN.
@@ -103,9 +100,6 @@ class PairHistogram:
 
     def curve(self, name: str) -> PrecisionRecall:
         """Return the precision-recall curve of all pairs so far.
-
-        ``average precision = sum_n (R[n] - R[n - 1]) P[n]`` over decreasing thresholds, without
-        interpolation, which is too optimistic.
 
         Raises:
             ValueError: no pair shares a label, so recall is undefined.

@@ -66,17 +66,11 @@ class Evaluation:
         return self.clusters
 
     def best_class_scores(self, kind: str) -> Scores:
-        """Return the scores with each cluster assigned to its majority class.
-
-        See :func:`~segdistill.evaluation.confusion.score_best_class`.
-        """
+        """Return the scores with each cluster assigned to its majority class: an upper bound."""
         return score_best_class(self.counts[kind])
 
     def boundary_scores(self, kind: str) -> BoundaryScores | None:
-        """Return the boundary scores of a kind of prediction, or ``None`` if not counted.
-
-        Uses the same matching as the other scores.
-        """
+        """Return the boundary scores under the matching of the other scores, if counted."""
         counts = self.boundaries.get(kind)
         return None if counts is None else boundary_scores(counts, self.scores[kind].match)
 

@@ -2,36 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from segdistill.errors import UserError
-from segdistill.images.labels import VOID, Colour
+from segdistill.images.labels import Colour
 from segdistill.inference.mask_folder import CLASSES_FILE
 from segdistill.model.description import SegmentClass
 
 
-@dataclass(frozen=True)
-class ExportClasses:
-    """The classes of an export, and the mapping from mask values to them.
-
-    Attributes:
-        shown: the exported classes, in the order of their exported indices.
-        class_indices: index in ``shown`` of each mask value, or 255 for values that are not
-            exported; shape (256,).
-        written: number of classes in the masks.
-    """
-
-    shown: tuple[SegmentClass, ...]
-    class_indices: NDArray[np.uint8]
-    written: int
-
-
-def exported_classes(current: Sequence[SegmentClass], folder: Path) -> ExportClasses:
-    """Return the classes of an export, for all formats.
+def shown_classes(current: Sequence[SegmentClass], folder: Path) -> tuple[SegmentClass, ...]:
+    """Return the classes to export, after checking that the masks have the run's classes.
 
     Args:
         current: the run's classes with their current names, colours and hidden flags.
@@ -55,9 +35,7 @@ def exported_classes(current: Sequence[SegmentClass], folder: Path) -> ExportCla
     shown = tuple(each for each in current if not each.hidden)
     if not shown:
         raise UserError("all classes are hidden; unhide some with `segdistill classes`")
-    class_indices = np.full(256, VOID, np.uint8)
-    class_indices[[each.index for each in shown]] = np.arange(len(shown))
-    return ExportClasses(shown, class_indices, len(written))
+    return shown
 
 
 def _written_clusters(path: Path) -> list[tuple[int, ...]]:
@@ -108,10 +86,5 @@ def check_distinct(classes: Sequence[SegmentClass], *, colours: bool = False) ->
 
 
 def css_hex(colour: Colour) -> str:
-    """Return a colour in CSS notation.
-
-    Example:
-        >>> css_hex((255, 128, 0))
-        '#ff8000'
-    """
+    """Return a colour in CSS notation, such as ``#ff8000``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
-from segdistill.export.classes import ExportClasses, exported_classes
+from segdistill.export.classes import shown_classes
 from segdistill.export.coco import Coco
 from segdistill.export.format import ExportFormat
 from segdistill.export.geojson import GeoJson
@@ -91,20 +91,20 @@ def export_folder(
             cannot with ``strict``.
     """
     chosen = (options or ExportOptions()).validated()
-    export_format = chosen_format(format_name, chosen, images=images is not None)
+    export_format = _chosen_format(format_name, chosen, images=images is not None)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the output of `segdistill segment`")
-    exported = exported_classes(classes, folder)
+    shown = shown_classes(classes, folder)
     if out is None:
         suffix = next(iter(export_format.suffixes), "")
         out = Path("exports") / f"{folder.resolve().name or 'masks'}-{format_name}{suffix}"
     masks = find_masks(folder, images)
-    writer = export_format(out, exported.shown, masks, chosen)
+    writer = export_format(out, shown, masks, chosen)
     _check_output(writer, folder)
 
     def convert(file: MaskFile) -> _Converted | SkippedImage:
         try:
-            return _converted(writer, file, exported, with_images=images is not None)
+            return _converted(writer, file, len(classes), with_images=images is not None)
         except UserError as error:
             return SkippedImage(ImageFile(file.path, file.name), str(error))
 
@@ -131,23 +131,8 @@ def export_folder(
     return done
 
 
-def chosen_format(name: str, options: ExportOptions, *, images: bool) -> type[ExportFormat]:
-    """Return a format, and check that it supports the options.
-
-    Args:
-        name: name of the format.
-        options: export options.
-        images: whether images are given.
-
-    Raises:
-        UserError: the format is unknown, does not support an option, or needs the images.
-
-    Example:
-        >>> chosen_format("voc", ExportOptions(polygons=True), images=False)
-        Traceback (most recent call last):
-        ...
-        segdistill.errors.UserError: --polygons: not supported by --format voc, only by coco
-    """
+def _chosen_format(name: str, options: ExportOptions, *, images: bool) -> type[ExportFormat]:
+    """Return a format, and check that it supports the options and has the images it needs."""
     formats = {str(known): each for known, each in FORMATS.items()}
     if name not in formats:
         raise UserError(f"--format {name}: must be one of {', '.join(formats)}")
@@ -187,7 +172,7 @@ def _check_output(writer: ExportFormat, masks: Path) -> None:
 
 
 class _Converted(NamedTuple):
-    """A converted mask: the format's content, the small regions and their pixels, all pixels."""
+    """A mask in the form that its format writes, and numbers for :class:`ExportedMasks`."""
 
     content: object
     small_regions: int
@@ -196,16 +181,18 @@ class _Converted(NamedTuple):
 
 
 def _converted(
-    writer: ExportFormat, file: MaskFile, classes: ExportClasses, *, with_images: bool
+    writer: ExportFormat, file: MaskFile, classes: int, *, with_images: bool
 ) -> _Converted:
     """Read a mask, remove small regions if the format stores regions, and convert it."""
     if with_images and file.image is None:
         raise UserError(f"{file.path}: no image with the same name found in --images")
-    mask = classes.class_indices[read_mask(file, classes.written)]
-    small = (0, 0)
+    exported = np.full(256, VOID, np.uint8)
+    exported[[each.index for each in writer.classes]] = np.arange(len(writer.classes))
+    mask = exported[read_mask(file, classes)]
+    regions = pixels = 0
     if "min_region" in writer.supported_options:
-        mask, *small = _without_small_regions(mask, writer.options)
-    return _Converted(writer.convert(file, mask), *small, mask.size)
+        mask, regions, pixels = _without_small_regions(mask, writer.options)
+    return _Converted(writer.convert(file, mask), regions, pixels, mask.size)
 
 
 def _without_small_regions(

@@ -65,11 +65,7 @@ class ExportFormat(ABC):
 
     @abstractmethod
     def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> Any:
-        """Convert a mask; called in worker threads.
-
-        Args:
-            file: the mask file and its image.
-            mask: exported class indices, 255 for none, shape (height, width).
+        """Convert a mask of exported class indices, 255 for none; called in worker threads.
 
         Raises:
             UserError: the mask cannot be exported.
@@ -84,11 +80,7 @@ class ExportFormat(ABC):
 
 
 class JsonListWriter:
-    """Writes a JSON list item by item.
-
-    Args:
-        file: text file, positioned after the opening bracket of the list.
-    """
+    """Writes a JSON list item by item, after its opening bracket."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
@@ -108,12 +100,7 @@ def open_text(path: Path) -> Iterator[TextIO]:
 
 
 def link_or_copy_image(file: MaskFile, stem: Path, *, copy: bool) -> None:
-    """Link or copy the image of a mask, if it is known.
-
-    Args:
-        file: the mask and its image.
-        stem: path of the link or copy, without suffix.
-        copy: copy instead of linking.
+    """Link or copy the image of a mask, if it is known, to a path given without its suffix.
 
     Raises:
         UserError: the link or copy cannot be created.

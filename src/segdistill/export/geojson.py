@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import shapely
@@ -33,20 +33,6 @@ MAX_COORDINATE = 1e9
 _OPENING = threading.Lock()
 
 
-class Georeference(NamedTuple):
-    """The georeference of an image.
-
-    Attributes:
-        crs: rasterio's coordinate reference system.
-        matrix: affine transform from (x, y, 1) in pixels to CRS coordinates, shape (2, 3).
-        size: height and width of the image.
-    """
-
-    crs: Any
-    matrix: NDArray[np.float64]
-    size: tuple[int, int]
-
-
 class GeoJson(ExportFormat):
     """One feature collection."""
 
@@ -70,12 +56,12 @@ class GeoJson(ExportFormat):
         if file.image is None:
             raise UserError(f"{file.path}: has no image")
         path = file.image.path
-        georeference = read_georeference(path)
-        check_size(mask, path, georeference.size)
+        crs, transform, size = _georeference(path)
+        check_size(mask, path, size)
         connected = self.options.regions != "class"
         shapes = find_shapes(mask, connected=connected, simplify=self.options.simplify)
         try:
-            geometries = to_wgs84(shapes, georeference)
+            geometries = _to_wgs84(shapes, crs, transform)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         features = []
@@ -98,12 +84,8 @@ class GeoJson(ExportFormat):
             self.features.add(feature)
 
 
-def read_georeference(path: Path) -> Georeference:
-    """Read the georeference of an image, from the file or from a sidecar file that GDAL supports.
-
-    Raises:
-        UserError: the image has no georeference, or has an EXIF rotation.
-    """
+def _georeference(path: Path) -> tuple[Any, Any, tuple[int, int]]:
+    """Return an image's CRS, transform and size, from it or from a sidecar file that GDAL reads."""
     import rasterio  # noqa: PLC0415 - an extra, and heavy
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError  # noqa: PLC0415
 
@@ -121,25 +103,17 @@ def read_georeference(path: Path) -> Georeference:
             f"{path}: has no georeference, which GeoJSON needs; segment only the GeoTIFFs, or use"
             " --format coco"
         )
-    return Georeference(crs, np.array(transform[:6]).reshape(2, 3), size)
+    return crs, transform, size
 
 
-def to_wgs84(shapes: Sequence[Shape], georeference: Georeference) -> list[dict[str, Any]]:
-    """Return regions as GeoJSON geometries.
+def _to_wgs84(shapes: Sequence[Shape], crs: Any, transform: Any) -> list[dict[str, Any]]:
+    """Return regions as GeoJSON geometries, split at the 180th meridian.
 
-    Exterior rings are anticlockwise and holes clockwise, as the RFC requires. Geometries are split
-    at the 180th meridian.
-
-    Args:
-        shapes: regions of an image.
-        georeference: georeference of the image.
-
-    Raises:
-        UserError: the coordinates cannot be converted to longitude and latitude.
+    Exterior rings are anticlockwise and holes clockwise, as the RFC requires.
     """
     from rasterio.warp import transform_geom  # noqa: PLC0415 - an extra, and heavy
 
-    matrix = georeference.matrix
+    matrix = np.array(transform[:6]).reshape(2, 3)
     # Neighbours have the same vertices along shared borders, so their edges are split alike.
     pixels = shapely.segmentize([each.geometry for each in shapes], MAX_EDGE_LENGTH)
     mapped = shapely.transform(pixels, lambda points: points @ matrix[:, :2].T + matrix[:, 2])
@@ -148,7 +122,7 @@ def to_wgs84(shapes: Sequence[Shape], georeference: Georeference) -> list[dict[s
     try:
         # All at once: setting up the transform takes far longer than applying it.
         reprojected = transform_geom(
-            georeference.crs, WGS84, [shapely.geometry.mapping(each) for each in mapped]
+            crs, WGS84, [shapely.geometry.mapping(each) for each in mapped]
         )
     except Exception as error:
         # rasterio has no public class for GDAL errors.

@@ -44,7 +44,7 @@ class LabelStudio(ExportFormat):
             self.tasks = JsonListWriter(file)
             yield
             file.write("\n]\n")
-            write_text_atomically(self.sidecar, configuration(self.classes))
+            write_text_atomically(self.sidecar, _configuration(self.classes))
 
     def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> str:
         """Return the task as JSON."""
@@ -79,18 +79,8 @@ class LabelStudio(ExportFormat):
         self.tasks.add(converted)
 
 
-def configuration(classes: Sequence[SegmentClass]) -> str:
-    """Return the labelling configuration as XML.
-
-    Example:
-        >>> print(configuration([SegmentClass(0, "a < b", (255, 0, 0))]), end="")
-        <View>
-          <Image name="image" value="$image" zoom="true"/>
-          <BrushLabels name="label" toName="image">
-            <Label value="a &lt; b" background="#ff0000"/>
-          </BrushLabels>
-        </View>
-    """
+def _configuration(classes: Sequence[SegmentClass]) -> str:
+    """Return the labelling configuration as XML."""
     lines = [
         "<View>",
         '  <Image name="image" value="$image" zoom="true"/>',

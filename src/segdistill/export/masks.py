@@ -44,14 +44,7 @@ class MaskFile:
 
 
 def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list[MaskFile]:
-    """List the masks of a folder, each with its image.
-
-    Args:
-        folder: output folder of ``segdistill segment``.
-        images: the segmented images, if needed.
-
-    Returns:
-        The masks, sorted by name; ``image`` is ``None`` if the image is missing.
+    """List the masks of a folder by name, each with its image if images are given and it is found.
 
     Raises:
         UserError: there are no masks, or none of them has an image.
@@ -59,7 +52,7 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
     found = [each for each in search_folder(folder).images if each.path.suffix in SUFFIXES]
     if not found:
         raise UserError(f"{folder}: no masks found; pass the output folder of `segdistill segment`")
-    known = {} if images is None else by_mask_name(find_all(images))
+    known = {} if images is None else _by_mask_name(find_all(images))
     masks = [MaskFile(each.path, each.name, known.get(each.name)) for each in found]
     if images is not None and not any(mask.image for mask in masks):
         raise UserError(
@@ -69,14 +62,8 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
     return sorted(masks, key=lambda mask: mask.name.as_posix())
 
 
-def by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
-    """Return images by the names of their masks.
-
-    Example:
-        >>> images = [ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")]
-        >>> {mask.name: image.name.name for mask, image in by_mask_name(images).items()}
-        {'a.png': 'a.jpg', 'b.jpg.png': 'b.jpg', 'b.tif.png': 'b.tif'}
-    """
+def _by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
+    """Return images by the names of their masks."""
     from segdistill.inference.plan import mask_names  # noqa: PLC0415 - takes seconds
 
     # Masks of GeoTIFFs may be PNGs, from an older version or another program.
@@ -92,7 +79,7 @@ def read_mask(file: MaskFile, classes: int) -> NDArray[np.uint8]:
 
     Args:
         file: a palette PNG or GeoTIFF.
-        classes: number of classes in the mask.
+        classes: number of classes that the mask may contain.
 
     Returns:
         Class indices, 255 for no data, shape (height, width).

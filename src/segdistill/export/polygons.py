@@ -33,7 +33,7 @@ class Shape:
     @property
     def area(self) -> int:
         """The area in pixels, equal to the pixel count unless the outlines are simplified."""
-        return round(self.geometry.area)
+        return int(self.geometry.area + 0.5)
 
 
 def find_shapes(mask: NDArray[np.uint8], *, connected: bool, simplify: float = 0.0) -> list[Shape]:
@@ -98,15 +98,13 @@ def without_holes(polygon: shapely.Polygon) -> Ring:
         edge = met[nearest] + 1
         foot = [[crossing[nearest], y]]
         ring = np.concatenate([ring[:edge], foot, hole, hole[:1], foot, ring[edge:]])
-    return ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
+    repeated = (ring == np.roll(ring, 1, axis=0)).all(axis=1)
+    distinct: Ring = ring[~repeated]
+    return distinct
 
 
 def _edges(numbers: NDArray[np.integer]) -> Any:
-    """Return the straight borders between regions as lines from one corner or junction to the next.
-
-    Args:
-        numbers: region number of each pixel, shape (height, width).
-    """
+    """Return the borders between regions as lines from one corner or junction to the next."""
     framed = np.pad(numbers, 1)
     level = framed[:-1, 1:-1] != framed[1:, 1:-1]  # (height + 1, width)
     upright = framed[1:-1, :-1] != framed[1:-1, 1:]  # (height, width + 1)
@@ -115,15 +113,7 @@ def _edges(numbers: NDArray[np.integer]) -> Any:
 
 
 def _straight_runs(level: NDArray[np.bool_], upright: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the ends of runs of horizontal pixel edges, cut where a vertical one meets them.
-
-    Args:
-        level: whether each horizontal pixel edge is a border, shape (rows + 1, columns).
-        upright: whether each vertical pixel edge is a border, shape (rows, columns + 1).
-
-    Returns:
-        Both ends (x, y) of each run, shape (runs, 2, 2).
-    """
+    """Return the ends of runs of horizontal borders, cut where vertical ones meet them."""
     met = np.zeros((len(level), upright.shape[1]), np.bool_)
     met[1:] |= upright
     met[:-1] |= upright
@@ -131,7 +121,7 @@ def _straight_runs(level: NDArray[np.bool_], upright: NDArray[np.bool_]) -> NDAr
     left, right = framed[:, :-1], framed[:, 1:]  # the edges on both sides of each corner
     y, start = np.nonzero(right & (met | ~left))
     end = np.nonzero(left & (met | ~right))[1]
-    return np.stack([[start, y], [end, y]]).transpose(2, 0, 1).astype(np.float64)
+    return np.array([[start, y], [end, y]], np.float64).transpose(2, 0, 1)  # (runs, 2, 2)
 
 
 def _together(polygons: NDArray[np.object_]) -> Any:
@@ -140,7 +130,8 @@ def _together(polygons: NDArray[np.object_]) -> Any:
 
 
 def _vertices(ring: shapely.LinearRing) -> Ring:
-    return shapely.get_coordinates(ring)[:-1]  # type: ignore[no-any-return]
+    vertices: Ring = shapely.get_coordinates(ring)[:-1]
+    return vertices
 
 
 def _from_leftmost(ring: Ring) -> Ring:

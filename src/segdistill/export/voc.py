@@ -44,10 +44,7 @@ class Voc(ExportFormat):
     def open(self) -> Iterator[None]:
         """Check the classes; write the label map and the list of images."""
         labels = label_map(self.classes, with_void=True)
-        count = len(self.classes)
-        self.indices = np.full(256, VOID, np.uint8)
-        self.indices[:count] = np.arange(count) + 1
-        self.palette = _colours(self.classes, first=1)
+        self.palette = _palette([BACKGROUND, *(each.colour for each in self.classes)])
         self.palette[VOID] = VOID_COLOUR
         self.names: list[str] = []
         yield
@@ -56,7 +53,7 @@ class Voc(ExportFormat):
 
     def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> tuple[MaskFile, bytes]:
         """Return the mask with VOC indices as a palette PNG."""
-        picture = Image.fromarray(self.indices[mask])
+        picture = Image.fromarray(np.where(mask == VOID, mask, mask + np.uint8(1)))
         picture.putpalette(self.palette.ravel().tolist())
         return file, _png(picture)
 
@@ -86,11 +83,10 @@ class Cvat(ExportFormat):
         label_text = label_map(self.classes)
         # RGB, since readers disagree on whether to use the palette of an indexed PNG.
         self.colours = {
-            MASKS: _colours(self.classes),
+            MASKS: _palette([each.colour for each in self.classes]),
             # One instance per class.
-            INSTANCES: np.roll(instance_colours(), -1, axis=0),
+            INSTANCES: _palette(instance_colours()[1 : len(self.classes) + 1].tolist()),
         }
-        self.colours[INSTANCES][len(self.classes) :] = BACKGROUND
         self.names: list[str] = []
         with atomic_path(self.path) as temporary:
             # PNGs are already compressed.
@@ -180,11 +176,11 @@ def _check_class(each: SegmentClass) -> None:
         )
 
 
-def _colours(classes: Sequence[SegmentClass], *, first: int = 0) -> NDArray[np.uint8]:
-    """Return the colours of the classes from index ``first`` on, black elsewhere; (256, 3)."""
-    colours = np.zeros((256, 3), np.uint8)
-    colours[first : first + len(classes)] = [each.colour for each in classes]
-    return colours
+def _palette(colours: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
+    """Return colours, and black for all other indices, shape (256, 3)."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(colours)] = colours
+    return palette
 
 
 def _png(picture: Image.Image) -> bytes:
