@@ -93,7 +93,7 @@ def without_holes(polygon: shapely.Polygon) -> Ring:
         met = np.flatnonzero((upper[:, 1] <= y) & (y < lower[:, 1]))
         slope = (lower[met, 0] - upper[met, 0]) / (lower[met, 1] - upper[met, 1])
         crossing = upper[met, 0] + slope * (y - upper[met, 1])
-        crossing[crossing > x] = -np.inf
+        crossing[crossing > x + 1e-9] = -np.inf
         nearest = int(np.argmax(crossing))
         edge = met[nearest] + 1
         foot = [[crossing[nearest], y]]
