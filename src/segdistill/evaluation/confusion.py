@@ -31,11 +31,9 @@ class ConfusionMatrix:
         self.counts: Counts = np.zeros((clusters, labels), np.int64)
 
     def update(self, predicted: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Add an image.
+        """Add an image: clusters and label classes, both of shape (height, width).
 
-        Args:
-            predicted: clusters, shape (height, width).
-            labels: label classes, shape (height, width); negative values and 255 are ignored.
+        Negative labels and 255 are ignored.
 
         Raises:
             ValueError: the shapes differ.
@@ -127,7 +125,7 @@ def score_best_class(counts: Counts) -> Scores:
     Several clusters may be assigned to the same class, as when a person names fine clusters. This
     is an upper bound for naming; compare methods with :func:`score`.
 
-    Args and errors are those of :func:`score`.
+    Arguments and errors are those of :func:`score`.
 
     Example:
         >>> counts = np.array([[8, 0], [0, 8], [4, 0]])

@@ -6,6 +6,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -19,36 +20,28 @@ from segdistill.files import atomic_path, translate_os_errors
 from segdistill.model.description import SegmentClass
 
 
+@dataclass
 class ExportFormat(ABC):
     """An export format: writes masks to a file or folder, one by one.
 
-    Args:
+    Attributes:
         path: the output file or folder.
         classes: exported classes, in the order of their exported indices.
         masks: all masks; some may be damaged.
         options: export options.
-
-    Attributes:
         supported_options: format-specific options that the format supports.
         suffixes: allowed file suffixes, the default first; empty for a folder.
         needs_images: whether the format needs the images.
     """
 
+    path: Path
+    classes: Sequence[SegmentClass]
+    masks: Sequence[MaskFile]
+    options: ExportOptions
+
     supported_options: ClassVar[frozenset[str]]
     suffixes: ClassVar[tuple[str, ...]] = ()
     needs_images: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        path: Path,
-        classes: Sequence[SegmentClass],
-        masks: Sequence[MaskFile],
-        options: ExportOptions,
-    ) -> None:
-        self.path = path
-        self.classes = classes
-        self.masks = masks
-        self.options = options
 
     @property
     def sidecar(self) -> Path | None:

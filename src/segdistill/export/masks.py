@@ -104,12 +104,7 @@ def read_mask(file: MaskFile, classes: int) -> NDArray[np.uint8]:
 
 
 def check_size(mask: NDArray[np.integer], path: Path, size: tuple[int, int] | None) -> None:
-    """Check that a mask has the size of its image.
-
-    Args:
-        mask: mask, shape (height, width).
-        path: path of the image.
-        size: height and width of the image; ``None`` if not known.
+    """Check that a mask has the size of its image, its height and width, if that is known.
 
     Raises:
         UserError: the sizes differ.
