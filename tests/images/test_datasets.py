@@ -12,15 +12,14 @@ from PIL import Image
 from scipy.io import savemat
 
 from segdistill.errors import UserError
+from segdistill.images import datasets
 from segdistill.images.datasets import (
     Dataset,
     dataset_names,
     get_dataset,
     register_dataset,
-    registry,
 )
-from segdistill.images.datasets.cocostuff import FINE_TO_COARSE
-from segdistill.images.datasets.potsdam import RAW_COLUMNS, RAW_PHOTOS, RAW_ROWS
+from segdistill.images.datasets.benchmarks import COCO_COARSE
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.folder import ImageFile, check_images
 
@@ -54,6 +53,12 @@ def write_tile(path: Path, key: str, values: ArrayLike, *, compressed: bool = Fa
 
 def names(dataset: Dataset, root: Path, split: str) -> list[str]:
     return [item.image.name.as_posix() for item in dataset.items(root, split)]
+
+
+def missing(dataset: Dataset, root: Path) -> list[str]:
+    """What is missing from all splits."""
+    words = (word for split in dataset.splits for word in dataset.stock(root, split).missing)
+    return list(dict.fromkeys(words))
 
 
 def mapped(dataset: Dataset, folder: Path, values: list[int]) -> list[int]:
@@ -172,10 +177,10 @@ def test_the_nearest_name_is_offered(given: str, hint: str) -> None:
 
 @pytest.fixture
 def _registry_kept() -> Iterator[None]:
-    before = dict(registry._DATASETS)
+    before = dict(datasets._DATASETS)
     yield
-    registry._DATASETS.clear()
-    registry._DATASETS.update(before)
+    datasets._DATASETS.clear()
+    datasets._DATASETS.update(before)
 
 
 @pytest.mark.usefixtures("_registry_kept")
@@ -211,7 +216,7 @@ def test_cocostuff_lists_choose_the_images(cocostuff: Path) -> None:
         dataset = get_dataset(name)
         assert names(dataset, cocostuff, "train") == [f"{number:012}.jpg" for number in train]
         assert names(dataset, cocostuff, "val") == [f"{number:012}.jpg" for number in val]
-        assert dataset.missing(cocostuff) == []
+        assert missing(dataset, cocostuff) == []
     item = get_dataset("cocostuff27").items(cocostuff / "cocostuff", "val")[0]
     assert item.image.path == cocostuff / "cocostuff/images/val2017/000000000003.jpg"
     assert item.labels == cocostuff / "cocostuff/annotations/val2017/000000000003.png"
@@ -255,11 +260,11 @@ FINE_IDS = [
 
 
 def test_cocostuff_merges_fine_ids(tmp_path: Path) -> None:
-    assert len(FINE_TO_COARSE) == 182
-    assert set(FINE_TO_COARSE) == set(range(27))
+    assert len(COCO_COARSE) == 182
+    assert set(COCO_COARSE) == set(range(27))
     # 91 things come first, and no stuff among them.
-    assert max(FINE_TO_COARSE[:91]) == 11
-    assert min(FINE_TO_COARSE[91:]) == 12
+    assert max(COCO_COARSE[:91]) == 11
+    assert min(COCO_COARSE[91:]) == 12
     fine = [each for each, _ in FINE_IDS]
     for name in ("cocostuff27", "cocostuff15", "cocostuff3"):
         dataset = get_dataset(name)
@@ -274,7 +279,7 @@ def test_cocostuff_merges_fine_ids(tmp_path: Path) -> None:
     # 15 is stuff renumbered from 0: textile is 17 of 27, ceiling 12.
     assert mapped(get_dataset("cocostuff15"), tmp_path, [91, 101, 181]) == [5, 0, 12]
     # How many fine ids make up each class.
-    counts = np.bincount(FINE_TO_COARSE).tolist()
+    counts = np.bincount(COCO_COARSE).tolist()
     assert counts[:12] == [6, 6, 10, 10, 8, 8, 8, 10, 6, 1, 10, 8]
     assert sum(counts[12:]) == 91
 
@@ -295,10 +300,10 @@ def test_missing_files_of_cocostuff_are_named(cocostuff: Path) -> None:
     (home / "annotations/train2017/000000000002.png").unlink()
     with pytest.raises(UserError, match="1 of 4 files in cocostuff/annotations/train2017"):
         dataset.items(cocostuff, "train")
-    assert len(dataset.missing(cocostuff)) == 2
+    assert len(missing(dataset, cocostuff)) == 2
     (home / "curated/val2017" / STUFF).write_text("\n")
     (home / "curated/train2017" / FULL).unlink()
-    assert dataset.missing(cocostuff) == [
+    assert missing(dataset, cocostuff) == [
         f"the list cocostuff/curated/train2017/{FULL}",
         f"entries in the list cocostuff/curated/val2017/{STUFF}",
     ]
@@ -320,7 +325,7 @@ def test_cityscapes_keeps_its_cities(cityscapes: Path) -> None:
     assert item.labels is not None
     assert item.labels.name == "lindau_000000_000019_gtFine_labelIds.png"
     assert dataset.read_labels(item.labels).tolist() == [[255, 0, 26]]
-    assert dataset.missing(cityscapes) == []
+    assert missing(dataset, cityscapes) == []
     assert names(dataset, cityscapes / "cityscapes", "val") == names(dataset, cityscapes, "val")
 
 
@@ -344,12 +349,12 @@ def test_missing_files_of_cityscapes_are_named(cityscapes: Path) -> None:
         dataset.items(cityscapes, "train")
     (home / "gtFine/val").rename(home / "gtFine/other")
     (home / "leftImg8bit/train").rename(home / "leftImg8bit/other")
-    assert dataset.missing(cityscapes) == [
+    assert missing(dataset, cityscapes) == [
         "the folder cityscapes/leftImg8bit/train",
         "the folder cityscapes/gtFine/val",
     ]
     (home / "leftImg8bit/train").mkdir()
-    assert "any CITY/NAME_leftImg8bit.png" in dataset.missing(cityscapes)[0]
+    assert "any CITY/NAME_leftImg8bit.png" in missing(dataset, cityscapes)[0]
 
 
 def test_potsdam_trains_on_labelled_and_unlabelled_tiles(potsdam: Path) -> None:
@@ -361,7 +366,7 @@ def test_potsdam_trains_on_labelled_and_unlabelled_tiles(potsdam: Path) -> None:
     assert names(dataset, potsdam, "labelled_train") == ["0.mat", "1.mat"]
     everything = dataset.items(potsdam, "all")
     assert [item.labels is not None for item in everything] == [True, True, False, True, True]
-    assert dataset.missing(potsdam) == []
+    assert missing(dataset, potsdam) == []
 
 
 def test_potsdam_images_are_read_without_infrared(potsdam: Path) -> None:
@@ -463,17 +468,16 @@ def test_potsdam_raw_is_every_tile(tmp_path: Path) -> None:
     home = tmp_path / "potsdamraw" / "processed"
     first = home / "imgs" / "0_0_0.mat"
     write_tile(first, "img", np.full((2, 2, 4), 9, np.uint8))
-    assert "8549 of 8550 files in potsdamraw/processed/imgs" in dataset.missing(tmp_path)[0]
-    assert (RAW_PHOTOS, RAW_ROWS, RAW_COLUMNS) == (38, 15, 15)
+    assert "8549 of 8550 files in potsdamraw/processed/imgs" in missing(dataset, tmp_path)[0]
     for photo in range(38):
         for row in range(15):
             for column in range(15):
                 if (photo, row, column) != (0, 0, 0):
                     os.link(first, home / "imgs" / f"{photo}_{row}_{column}.mat")
-    assert dataset.missing(tmp_path) == ["labels in potsdamraw/processed/gt"]
+    assert missing(dataset, tmp_path) == ["labels in potsdamraw/processed/gt"]
     write_tile(home / "gt" / "37_14_14.mat", "gt", np.array([[4, 3]], np.uint8))
     write_tile(home / "gt" / "38_0_0.mat", "gt", np.array([[4, 3]], np.uint8))
-    assert dataset.missing(tmp_path) == []
+    assert missing(dataset, tmp_path) == []
     train = names(dataset, tmp_path, "train")
     assert len(train) == 8550
     assert train[:2] == ["0_0_0.mat", "0_0_1.mat"]
@@ -491,7 +495,7 @@ def test_voc_from_any_of_its_folders(voc: Path, inner: str) -> None:
     (item,) = dataset.items(voc / inner, "val")
     assert item.labels is not None
     assert dataset.read_labels(item.labels).tolist() == [[0, 20, 255]]
-    assert dataset.missing(voc / inner) == []
+    assert missing(dataset, voc / inner) == []
 
 
 def test_voc_labels_and_missing_files(voc: Path) -> None:
@@ -501,7 +505,7 @@ def test_voc_labels_and_missing_files(voc: Path) -> None:
     assert dataset.classes[15] == "person"
     (voc / "VOCdevkit/VOC2012/SegmentationClass/2007_000001.png").unlink()
     (voc / "VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt").unlink()
-    assert dataset.missing(voc) == [
+    assert missing(dataset, voc) == [
         "the list VOC2012/ImageSets/Segmentation/train.txt",
         "1 of 1 files in VOC2012/SegmentationClass, such as 2007_000001.png",
     ]
@@ -522,8 +526,8 @@ def test_camvid(camvid: Path) -> None:
         dataset.items(camvid, "train")
     # Other data in the same layout is not taken for CamVid.
     (camvid / "camvid").rename(camvid / "streets")
-    assert dataset.missing(camvid / "streets") == ["the folder camvid"]
-    assert get_dataset("directory").missing(camvid / "streets") == []
+    assert missing(dataset, camvid / "streets") == ["the folder camvid"]
+    assert missing(get_dataset("directory"), camvid / "streets") == []
 
 
 def test_directory_with_labels_depth_and_names(tmp_path: Path) -> None:
@@ -550,7 +554,7 @@ def test_directory_with_labels_depth_and_names(tmp_path: Path) -> None:
 def test_directory_without_labels(tmp_path: Path) -> None:
     dataset = get_dataset("directory")
     name = tmp_path.name
-    assert dataset.missing(tmp_path) == [
+    assert missing(dataset, tmp_path) == [
         f"the folder {name}/imgs/train",
         f"the folder {name}/imgs/val",
     ]
@@ -558,7 +562,7 @@ def test_directory_without_labels(tmp_path: Path) -> None:
     write_image(tmp_path / "imgs" / "train" / "a.jpg")
     (item,) = dataset.items(tmp_path, "train")
     assert item.labels is None
-    assert dataset.missing(tmp_path) == [f"images in {name}/imgs/val"]
+    assert missing(dataset, tmp_path) == [f"images in {name}/imgs/val"]
     write_labels(tmp_path / "labels/train/b.png", [1])
     with pytest.raises(UserError, match=r"label files in .*labels/train with the images' names"):
         dataset.items(tmp_path, "train")
@@ -569,7 +573,7 @@ def test_directory_without_labels(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_real_camvid(real_data: Path) -> None:
     dataset = get_dataset("camvid11")
-    assert dataset.missing(real_data) == []
+    assert missing(dataset, real_data) == []
     items = dataset.items(real_data, "val")
     assert all(item.labels and item.depth for item in items)
     assert items[0].labels is not None

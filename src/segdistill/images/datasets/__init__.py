@@ -1,19 +1,17 @@
 """Benchmark data sets, read from existing folders in their usual layouts.
 
-A new data set is one module with a :class:`Dataset` and one :func:`register_dataset` call here.
+A new data set is one :class:`Dataset` and one :func:`register_dataset` call.
 
 Example:
     >>> get_dataset("cocostuff3").classes
     ('sky', 'plant', 'ground')
 """
 
+from difflib import get_close_matches
+
+from segdistill.errors import UserError
 from segdistill.images.datasets.base import Dataset, LabelledImage, Stock, map_labels
-from segdistill.images.datasets.cityscapes import CITYSCAPES27
-from segdistill.images.datasets.cocostuff import COCOSTUFF3, COCOSTUFF15, COCOSTUFF27
-from segdistill.images.datasets.directory import CAMVID11, DIRECTORY
-from segdistill.images.datasets.potsdam import POTSDAM3, POTSDAM_RAW
-from segdistill.images.datasets.registry import dataset_names, get_dataset, register_dataset
-from segdistill.images.datasets.voc import VOC21
+from segdistill.images.datasets.benchmarks import DATASETS
 
 __all__ = [
     "Dataset",
@@ -25,15 +23,43 @@ __all__ = [
     "register_dataset",
 ]
 
-for _dataset in (
-    COCOSTUFF27,
-    COCOSTUFF15,
-    COCOSTUFF3,
-    CITYSCAPES27,
-    POTSDAM3,
-    POTSDAM_RAW,
-    VOC21,
-    CAMVID11,
-    DIRECTORY,
-):
+_DATASETS: dict[str, Dataset] = {}
+
+
+def register_dataset(dataset: Dataset) -> None:
+    """Register a data set, so that commands know its name.
+
+    Raises:
+        ValueError: the name is taken, or the numbers of classes and colours differ.
+    """
+    if dataset.name in _DATASETS:
+        raise ValueError(f"data set {dataset.name!r} is already registered")
+    if len(dataset.colours) != len(dataset.classes):
+        raise ValueError(
+            f"data set {dataset.name!r} has {len(dataset.classes)} classes"
+            f" but {len(dataset.colours)} colours"
+        )
+    _DATASETS[dataset.name] = dataset
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Return the names of all data sets, in order of registration."""
+    return tuple(_DATASETS)
+
+
+def get_dataset(name: str) -> Dataset:
+    """Return a data set by name.
+
+    Raises:
+        UserError: there is no data set of this name; the message suggests similar names.
+    """
+    if name in _DATASETS:
+        return _DATASETS[name]
+    longer = [known for known in _DATASETS if known.startswith(name.lower())] if name else []
+    near = longer or get_close_matches(name.lower(), _DATASETS, n=1, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(_DATASETS)}"
+    raise UserError(f"no data set {name!r}; {hint}")
+
+
+for _dataset in DATASETS:
     register_dataset(_dataset)

@@ -1,7 +1,6 @@
-"""The common interface of data sets, independent of their folder layouts."""
+"""What a data set is: its classes, its files, and what its label files mean."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import VOID, Colour, read_labels
+from segdistill.images.matlab import MatlabFileError, read_matlab_array
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Stock:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Dataset(ABC):
-    """A labelled data set; one subclass per folder layout.
+class Dataset:
+    """A labelled data set.
 
     Attributes:
         name: short name, as used by commands.
@@ -53,8 +53,11 @@ class Dataset(ABC):
         splits: names of the splits, ``train`` and ``val`` first.
         obtain: where and how to get the data set.
         layout: paths of its files, for display.
+        find: finds the files of a split in the data set's own folder; see
+            :mod:`segdistill.images.datasets.layouts`.
         folder: path of the data set under the root; the root may also be that folder itself.
         marker: file or folder by which the data set's own folder is recognised.
+        own_name: start of that folder's name, where other data have the same marker.
         label_values: class of each value in a label file; other values are void. ``None`` keeps
             the values unchanged.
     """
@@ -66,18 +69,11 @@ class Dataset(ABC):
     splits: tuple[str, ...] = ("train", "val")
     obtain: str
     layout: tuple[str, ...]
+    find: Callable[[Path, str], Stock]
     folder: str
     marker: str
+    own_name: str = ""
     label_values: Mapping[int, int] | None = None
-
-    @abstractmethod
-    def take_stock(self, home: Path, split: str) -> Stock:
-        """Find the files of a split in the data set's own folder.
-
-        Args:
-            home: the data set's own folder, from :meth:`home`.
-            split: one of :attr:`splits`.
-        """
 
     def stock(self, root: Path, split: str) -> Stock:
         """Find the files of a split; unlike :meth:`items`, this allows missing files.
@@ -93,17 +89,13 @@ class Dataset(ABC):
             raise UserError(
                 f"{self.name} has no split {split!r}; choose from {', '.join(self.splits)}"
             )
-        home = self.home(root)
+        home = self._home(root)
         if home is None:
             return Stock(missing=(f"the folder {self.folder or root}",))
-        return self.take_stock(home, split)
+        return self.find(home, split)
 
     def items(self, root: Path, split: str) -> list[LabelledImage]:
-        """List the images of a split with their labels.
-
-        Args:
-            root: folder that contains :attr:`folder`, or that folder itself.
-            split: one of :attr:`splits`.
+        """List the images of a split with their labels; see :meth:`stock`.
 
         Raises:
             UserError: a file is missing, or there is no such split.
@@ -116,11 +108,6 @@ class Dataset(ABC):
             )
         return list(stock.items)
 
-    def missing(self, root: Path) -> list[str]:
-        """Return in words what is missing from all splits; empty if nothing is."""
-        found = (word for split in self.splits for word in self.stock(root, split).missing)
-        return list(dict.fromkeys(found))
-
     def read_labels(self, path: Path) -> NDArray[np.int64]:
         """Read a label file as class indices, with 255 for pixels that belong to no class.
 
@@ -130,19 +117,27 @@ class Dataset(ABC):
         Raises:
             UserError: the file is missing or damaged.
         """
-        values = self.read_label_values(path)
+        values = _read_matlab_labels(path) if path.suffix == ".mat" else read_labels(path)
         return values if self.label_values is None else map_labels(values, self.label_values)
 
-    def read_label_values(self, path: Path) -> NDArray[np.int64]:
-        """Read the stored values of a label file, shape (height, width)."""
-        return read_labels(path)
-
     def class_names(self, root: Path) -> tuple[str, ...]:
-        """Return the class names, from the data set's folder if need be; empty if unknown."""
-        del root
-        return self.classes
+        """Return the class names; where each folder has its own, the lines of ``classes.txt``.
 
-    def home(self, root: Path) -> Path | None:
+        Raises:
+            UserError: ``classes.txt`` is not UTF-8 text.
+        """
+        path = root / "classes.txt"
+        if self.classes or not path.is_file():
+            return self.classes
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}: not UTF-8 text; save it as UTF-8, one class per line"
+            ) from error
+        return tuple(line.strip() for line in lines if line.strip())
+
+    def _home(self, root: Path) -> Path | None:
         """Return the data set's own folder, or ``None`` if it does not exist.
 
         The root may be any part of the path: for ``VOCdevkit/VOC2012``, it may be the folder that
@@ -151,23 +146,20 @@ class Dataset(ABC):
         if (root / self.folder).is_dir():
             return root / self.folder
         parts = PurePath(self.folder).parts
-        inner = (root.joinpath(*parts[start:]) for start in range(1, len(parts) + 1))
-        return next((folder for folder in inner if self.is_home(folder)), None)
-
-    def is_home(self, folder: Path) -> bool:
-        """Return whether a folder is the data set's own folder."""
-        return (folder / self.marker).exists()
+        for start in range(1, len(parts) + 1):
+            inner = root.joinpath(*parts[start:])
+            named = inner.absolute().name.lower().startswith(self.own_name)
+            if named and (inner / self.marker).exists():
+                return inner
+        return None
 
 
 def map_labels(values: NDArray[np.int64], classes: Mapping[int, int]) -> NDArray[np.int64]:
-    """Map the values of a label file to class indices.
+    """Map the values of a label file, of any shape, to class indices.
 
     Args:
-        values: label values of any shape.
+        values: label values.
         classes: class of each value, from 0; values without a class become 255.
-
-    Returns:
-        Array of the shape of ``values``.
 
     Example:
         >>> map_labels(np.array([0, 7, 8, -1, 300]), {7: 0, 8: 1}).tolist()
@@ -182,16 +174,22 @@ def map_labels(values: NDArray[np.int64], classes: Mapping[int, int]) -> NDArray
     return mapped
 
 
-def same_labels(count: int) -> dict[int, int]:
-    """Return the mapping for label files that already contain class indices.
-
-    Example:
-        >>> same_labels(2)
-        {0: 0, 1: 1}
-    """
-    return {index: index for index in range(count)}
-
-
-def in_words(home: Path, relative: str) -> str:
-    """Return a path for display, beginning with the data set's own folder."""
-    return (Path(home.absolute().name) / relative).as_posix()
+def _read_matlab_labels(path: Path) -> NDArray[np.int64]:
+    """Read the array ``gt`` of a MATLAB file, shape (height, width)."""
+    try:
+        values = read_matlab_array(path.read_bytes(), "gt")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such label file") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read as labels ({error.strerror})") from error
+    except MatlabFileError as error:
+        raise UserError(f"{path}: {error}") from error
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    whole = np.isfinite(values).all() and np.array_equal(values, np.floor(values))
+    if values.ndim != 2 or not whole:
+        raise UserError(
+            f"{path}: gt must be height x width integers,"
+            f" not {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.int64)
