@@ -29,6 +29,10 @@ class FullDiskError(UserError):
     """A local disk is full; retrying or skipping a file would not help."""
 
 
+class UnreadableImageError(UserError):
+    """A file that is named like an image but cannot be decoded."""
+
+
 def missing_extra(package: str, extra: str) -> str:
     """Return the part of an error message that names a missing optional dependency.
 

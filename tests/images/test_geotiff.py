@@ -13,14 +13,13 @@ from tests.images.rasters import bands_of, write_raster
 
 from segdistill.errors import UserError
 from segdistill.images import geotiff
-from segdistill.images import raster as raster_module
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.finding import find_images
 from segdistill.images.folder import check_images
 from segdistill.images.geotiff import is_raster, open_raster, read_raster
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.raster_statistics import reading_of_files
-from segdistill.images.raster_values import scaled
+from segdistill.images.scaling import scaled
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def test_large_tiffs_are_read_by_windows(tmp_path: Path, monkeypatch: pytest.Mon
         pixels, valid = raster.read(slice(5, 20), slice(30, 70))
     np.testing.assert_array_equal(pixels, striped_image(0)[5:20, 30:70])
     assert valid.all()
-    monkeypatch.setattr(raster_module, "MOST_PIXELS_HELD", 2000)
+    monkeypatch.setattr(geotiff, "MOST_PIXELS_HELD", 2000)
     with pytest.raises(UnreadableImageError, match="split it into tiles"):
         read_image(path)
 
@@ -74,12 +73,14 @@ def test_bigtiff_is_known(tmp_path: Path) -> None:
     assert path.read_bytes()[:3] == b"II+"
     assert is_raster(path)
     np.testing.assert_array_equal(read_image(path), striped_image(0))
+    path.write_bytes(b"II+\0\x08\0\0\0" + b"\xff" * 20)  # its directory is far beyond the end
+    assert not is_raster(path)
 
 
 def test_windows_are_parts_of_the_whole(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = RasterReading((4, 3, 2))
     whole = read_raster(eight, reading)
-    monkeypatch.setattr(raster_module, "MOST_VALUES", 1000)
+    monkeypatch.setattr(geotiff, "MOST_VALUES", 1000)
     with open_raster(eight, RasterReading((4, 3, 2), ranges_of(eight))) as raster:
         assert raster.has_gaps
         for rows, columns in [((0, 90), (0, 130)), ((7, 31), (5, 77)), ((89, 90), (129, 130))]:

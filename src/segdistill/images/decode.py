@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from segdistill.errors import missing_extra
+from segdistill.errors import UnreadableImageError, missing_extra
 from segdistill.images.geotiff import is_raster, read_raster
 from segdistill.images.matlab import MATLAB_START, MatlabFileError, read_matlab_array
 from segdistill.images.raster_reading import RasterReading
+from segdistill.images.scaling import nominal_range, scaled, to_8_bit
 from segdistill.images.tiff_header import TIFF_STARTS
-from segdistill.images.unreadable import UnreadableImageError
 
 __all__ = [
     "UnreadableImageError",
@@ -103,21 +103,17 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert a Pillow image of any mode to 8-bit RGB.
+    """Convert a Pillow image of any mode to 8-bit RGB, shape (height, width, 3).
 
     Args:
         image: decoded image; its EXIF orientation is not applied.
-
-    Returns:
-        Array of shape (height, width, 3).
 
     Example:
         >>> to_rgb(Image.new("L", (4, 2), 7))[0, 0].tolist()
         [7, 7, 7]
     """
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        grey = _to_8_bit(np.asarray(image))
-        return np.repeat(grey[:, :, None], 3, axis=2)  # (height, width) -> (height, width, 3)
+        return _rgb_from_values(np.asarray(image)[:, :, None])
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
         # Colours under full transparency are arbitrary; white is what a web page would show.
@@ -133,31 +129,22 @@ def _decode_matlab(content: bytes, name: str) -> NDArray[np.uint8]:
     except MatlabFileError as error:
         raise UnreadableImageError(f"{name}: {error}") from error
     if values.ndim == 2:
-        values = np.repeat(values[:, :, None], 3, axis=2)  # (height, width) -> (height, width, 3)
-    if values.ndim != 3 or values.shape[2] not in {3, 4}:
+        values = values[:, :, None]
+    elif values.ndim != 3 or values.shape[2] not in {3, 4}:
         raise UnreadableImageError(
             f"{name}: {MATLAB_IMAGE_KEY} must be height x width x 3 or 4, not {values.shape}"
         )
-    rgb = values[:, :, :3]
-    return np.ascontiguousarray(rgb if rgb.dtype == np.uint8 else _to_8_bit(rgb))
+    return _rgb_from_values(values[:, :, :3])
 
 
-def _to_8_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    if values.dtype.kind == "f":
-        finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        low, high = finite.min(), finite.max()
-        if low >= 0 and high <= 1:
-            low, high = 0.0, 1.0
-        spread = high - low if high > low else 1.0
-        grey: NDArray[np.uint8] = np.round((finite - low) / spread * 255).astype(np.uint8)
-        return grey
-    # Cameras and microscopes store 10, 12 or 14 bits in 16: scale by the bits used, not by the
-    # brightest pixel, so that images of one camera keep their relative brightness.
-    highest = int(values.max())
-    bits = next((b for b in (8, 10, 12, 14, 16) if highest < 2**b), 32)
-    scaled = values.astype(np.float64).clip(0) / (2**bits - 1) * 255
-    result: NDArray[np.uint8] = np.round(scaled).astype(np.uint8)
-    return result
+def _rgb_from_values(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Convert values (height, width, 1 or 3) to 8-bit RGB; all bands have one scale."""
+    if values.dtype == np.uint8:
+        levels = values.astype(np.uint8)
+    else:
+        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        levels = to_8_bit(scaled(finite[None], (nominal_range(finite),)))[0]
+    return np.array(np.broadcast_to(levels, (*levels.shape[:2], 3)), order="C")
 
 
 def content_hash(content: bytes) -> str:
@@ -171,13 +158,10 @@ def content_hash(content: bytes) -> str:
 
 
 def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
-    """Convert an 8-bit image to a batch of one.
-
-    Args:
-        image: shape (height, width, 3).
+    """Convert an 8-bit image (height, width, 3) to a batch of one, float32 in 0..1.
 
     Returns:
-        Tensor of shape (1, 3, height, width), float32 in 0..1.
+        Tensor of shape (1, 3, height, width).
     """
     tensor = torch.from_numpy(np.ascontiguousarray(image))
     return tensor.permute(2, 0, 1)[None].float() / 255  # (h, w, 3) -> (1, 3, h, w)

@@ -3,10 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segdistill.errors import UserError
+from segdistill.images.scaling import Ranges
 
 ALL_BANDS = "all"
 VERSION = 1
@@ -31,6 +35,14 @@ class Projection:
         """Number of input bands."""
         return len(self.weights[0])
 
+    def apply(self, shares: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Project bands in 0..1, shape (bands, rows, columns), onto three, about 0..1."""
+        offsets = np.array(self.offsets, np.float32)[:, None, None]
+        projected: NDArray[np.float32] = (
+            np.tensordot(np.array(self.weights, np.float32), shares, axes=1) + offsets
+        )
+        return projected
+
 
 @dataclass(frozen=True)
 class RasterReading:
@@ -49,8 +61,8 @@ class RasterReading:
     """
 
     bands: tuple[int, ...] = ()
-    ranges: tuple[tuple[float, float], ...] = ()
-    projection: Projection | None = field(default=None)
+    ranges: Ranges = ()
+    projection: Projection | None = None
 
     @classmethod
     def chosen(cls, bands: str | None) -> "RasterReading":

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.errors import UserError, missing_extra
+from segdistill.errors import UnreadableImageError, UserError, missing_extra
 from segdistill.images.finding import ImageFile
-from segdistill.images.geotiff import is_raster, open_raster
-from segdistill.images.raster import Raster
+from segdistill.images.geotiff import (
+    Raster,
+    TooManyBandsError,
+    is_raster,
+    opaque_bands,
+    open_dataset,
+    open_raster,
+)
 from segdistill.images.raster_reading import Projection, RasterReading
-from segdistill.images.raster_values import HIGHEST, LOWEST, percentile_ranges, scaled
-from segdistill.images.unreadable import UnreadableImageError
+from segdistill.images.scaling import HIGHEST, LOWEST, percentile_ranges, scaled
 
 logger = logging.getLogger("segdistill")
 
@@ -55,55 +60,52 @@ def reading_of_files(files: Sequence[ImageFile], bands: str | None = None) -> Ra
                 f" {missing_extra('rasterio', 'geo')})"
             )
         return None
+    sampled = rasters[:: -(-len(rasters) // SAMPLED_FILES)]
+    most = SAMPLED_VALUES // min(len(rasters), SAMPLED_FILES)
     if bands is None or chosen.bands:
         try:
-            return _with_ranges(rasters, chosen)
-        except _TooManyBandsError:
+            return _with_ranges(sampled, chosen, most)
+        except TooManyBandsError:
             pass
-    return _projected(rasters)
+    return _projected(sampled, most)
 
 
-class _TooManyBandsError(Exception):
-    """A file with many bands marks none as red, green or blue."""
-
-
-def _with_ranges(rasters: Sequence[ImageFile], reading: RasterReading) -> RasterReading:
+def _with_ranges(rasters: Sequence[ImageFile], reading: RasterReading, most: int) -> RasterReading:
     """Return a reading with the value ranges of files of more than 8 bits."""
     samples: list[NDArray[np.float32]] = []
-    for file in _spread(rasters):
+    for file in rasters:
         try:
             with open_raster(file.path, reading) as raster:
                 if not raster.is_8_bit:
-                    samples.append(raster.sample(_pixels_a_file(rasters, raster)))
+                    samples.append(_sample(raster, most))
+        except TooManyBandsError:
+            raise
         except UnreadableImageError:
-            if not reading.bands and _count_of_bands(file) > 3:
-                raise _TooManyBandsError from None
-            # Damaged files are reported or skipped by the later check.
+            continue  # reported or skipped by the later check
     widths = {sample.shape[1] for sample in samples}
     if len(widths) != 1:  # no files, or grey and colour mixed: each by its own percentiles
         return reading
     return RasterReading(reading.bands, percentile_ranges(np.concatenate(samples)))
 
 
-def _projected(rasters: Sequence[ImageFile]) -> RasterReading:
+def _projected(rasters: Sequence[ImageFile], most: int) -> RasterReading:
     """Return a reading that projects all bands onto three."""
     samples: list[NDArray[np.float32]] = []
     deep = False
     first: tuple[ImageFile, int] | None = None
-    for file in _spread(rasters):
+    for file in rasters:
         try:
-            count = _count_of_bands(file)
-            if first is None:
-                first = (file, count)
-            if count != first[1]:
-                raise UserError(
-                    f"{first[0].path} has {first[1]} bands and {file.path} has {count}; give files"
-                    " with the same bands, or choose three with --bands"
-                )
-            every = RasterReading(projection=_plain_projection(count))
-            with open_raster(file.path, every) as raster:
+            with open_dataset(file.path) as dataset:
+                bands = opaque_bands(dataset)
+                first = first or (file, len(bands))
+                if len(bands) != first[1]:
+                    raise UserError(
+                        f"{first[0].path} has {first[1]} bands and {file.path} has {len(bands)};"
+                        " give files with the same bands, or choose three with --bands"
+                    )
+                raster = Raster(file.path, dataset, RasterReading(bands))
                 deep |= not raster.is_8_bit
-                samples.append(raster.sample(_pixels_a_file(rasters, raster)))
+                samples.append(_sample(raster, most))
         except UnreadableImageError:
             continue
     if not samples or first is None:
@@ -118,6 +120,10 @@ def _projected(rasters: Sequence[ImageFile]) -> RasterReading:
     return RasterReading((), ranges if deep else (), projection)
 
 
+def _sample(raster: Raster, most: int) -> NDArray[np.float32]:
+    return raster.sample(max(64, min(PIXELS_A_FILE, most // len(raster.bands))))
+
+
 def principal_projection(values: NDArray[np.float32]) -> Projection:
     """Return the projection of bands onto their first three principal components.
 
@@ -128,9 +134,6 @@ def principal_projection(values: NDArray[np.float32]) -> Projection:
 
     Args:
         values: values of pixels in 0..1, shape (pixels, bands), at least one pixel.
-
-    Returns:
-        The projection.
 
     Example:
         >>> values = np.linspace(0, 1, 101, dtype=np.float32)[:, None] * [[1, 1, 0, 0]]
@@ -156,23 +159,3 @@ def principal_projection(values: NDArray[np.float32]) -> Projection:
     offsets = 0.5 - (low + high) / (2 * spread) - weights @ mean
     rows: list[list[float]] = weights.tolist()
     return Projection(tuple(map(tuple, rows)), tuple(offsets.tolist()))
-
-
-def _plain_projection(bands: int) -> Projection:
-    """Return a placeholder projection, for callers that only read raw values."""
-    return Projection(((0.0,) * bands,) * 3, (0.0,) * 3)
-
-
-def _count_of_bands(file: ImageFile) -> int:
-    """Return the number of bands of a file, without an alpha channel."""
-    with open_raster(file.path, RasterReading((1,))) as raster:
-        return sum(each.name != "alpha" for each in raster.dataset.colorinterp)
-
-
-def _spread(rasters: Sequence[ImageFile]) -> Sequence[ImageFile]:
-    return rasters[:: -(-len(rasters) // SAMPLED_FILES)]
-
-
-def _pixels_a_file(rasters: Sequence[ImageFile], raster: Raster) -> int:
-    files = min(len(rasters), SAMPLED_FILES)
-    return max(64, min(PIXELS_A_FILE, SAMPLED_VALUES // (files * len(raster.bands))))

@@ -1,4 +1,8 @@
-"""Reading the header of a TIFF without decoding pixels and without GDAL."""
+"""Reading the header of a TIFF without decoding pixels.
+
+Pillow's directory reader would do, but it issues a Python warning for most damaged files and reads
+the offsets of all tiles: 12 ms instead of 0.2 ms for a million tiles, each time a file is read.
+"""
 
 import struct
 from dataclasses import dataclass
@@ -17,8 +21,9 @@ WIDTH, HEIGHT = 256, 257
 GEOGRAPHIC_TAGS = frozenset([33550, 33922, 34264, 34735])
 """Pixel size, tie points (including GCPs), transformation, coordinate reference system."""
 
-# Bytes per value and struct format letter, by TIFF type number.
-_TYPES = {1: (1, "B"), 3: (2, "H"), 4: (4, "I"), 16: (8, "Q")}
+MOST_TAGS = 4096
+# struct format of a value, by TIFF type number; other values are not needed.
+_FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 @dataclass(frozen=True)
@@ -37,46 +42,39 @@ class TiffHeader:
 
 
 def read_tiff_header(path: Path) -> TiffHeader | None:
-    """Read the header of a TIFF; return ``None`` for other or damaged files.
-
-    Args:
-        path: path of any file.
-    """
+    """Read the header of a TIFF; return ``None`` for other or damaged files."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return None
     try:
         with path.open("rb") as file:
             tags = _first_directory(file)
-    except (OSError, struct.error, OverflowError):
+    except (OSError, ValueError, struct.error, OverflowError):
         return None
-    if not tags or min(tags.get(WIDTH, 0), tags.get(HEIGHT, 0)) < 1:
+    if min(tags.get(WIDTH, 0), tags.get(HEIGHT, 0)) < 1:
         return None
     beside = any(path.with_suffix(suffix).exists() for suffix in WORLD_FILES)
     return TiffHeader(tags[HEIGHT], tags[WIDTH], beside or bool(GEOGRAPHIC_TAGS & tags.keys()))
 
 
 def _first_directory(file: BinaryIO) -> dict[int, int]:
-    """Return the first directory's tags with their first values; 0 for values stored elsewhere."""
+    """Return the first directory's tags with their first values; 0 for other types of values."""
     start = file.read(4)
     if start not in TIFF_STARTS:
         return {}
     order = "<" if start.startswith(b"II") else ">"
-    # BigTIFF has wider offsets, counts and entries.
+    # BigTIFF has wider counts, offsets and entries; its header states the width of offsets, 8.
     big = b"+" in start
-    count_type, offset_type, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
-    if big:
-        file.read(4)  # the width of its offsets, which is always 8
-    (offset,) = _unpacked(file, order + offset_type)
-    file.seek(offset)
-    (count,) = _unpacked(file, order + count_type)
-    content = file.read(entry * min(count, 4096))
+    count, offset, header = ("Q", "Q", "IQ") if big else ("H", "I", "I")
+    file.seek(_unpacked(file, order + header)[-1])
+    (entries,) = _unpacked(file, order + count)
+    entry = struct.Struct(f"{order}HH{offset}{struct.calcsize(order + offset)}s")
+    content = file.read(entry.size * min(entries, MOST_TAGS))
     tags = {}
-    for number in range(len(content) // entry):
-        line = content[number * entry : (number + 1) * entry]
-        tag, kind = struct.unpack(f"{order}HH", line[:4])
-        size, letter = _TYPES.get(kind, (0, ""))
-        values = line[-struct.calcsize(offset_type) :]
-        tags[tag] = struct.unpack(order + letter, values[:size])[0] if letter else 0
+    for tag, kind, _, value in entry.iter_unpack(
+        content[: len(content) // entry.size * entry.size]
+    ):
+        letter = _FORMATS.get(kind)
+        tags[tag] = struct.unpack_from(order + letter, value)[0] if letter else 0
     return tags
 
 

@@ -1,4 +1,4 @@
-"""Values of raster bands: missing values, and scaling to 0..1."""
+"""Stored numbers of more than 8 bits as 8 bits, for every kind of file."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOWEST, HIGHEST = 2.0, 98.0
-"""Percentiles that map to black and white in bands of more than 8 bits."""
+"""Percentiles that map to black and white."""
 
 Ranges = tuple[tuple[float, float], ...]
 """For each band, the values that map to black and white."""
 
 
 def percentile_ranges(values: NDArray[np.float32]) -> Ranges:
-    """Return the values of each band that map to black and white.
+    """Return the values of each band that map to black and white, by percentiles.
 
     Args:
         values: shape (pixels, bands).
@@ -27,6 +27,29 @@ def percentile_ranges(values: NDArray[np.float32]) -> Ranges:
     limits = np.percentile(values.astype(np.float64), (LOWEST, HIGHEST), axis=0)
     pairs: list[list[float]] = limits.T.tolist()
     return tuple((low, high if high > low else low + 1.0) for low, high in pairs)
+
+
+def nominal_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the values that map to black and white in a file without a range of its own.
+
+    For integers, 0 and the largest number of the bits in use: cameras and microscopes store 10, 12
+    or 14 bits in 16, and images of one camera keep their relative brightness. For floats, 0 and 1
+    if no value lies outside, else the smallest and the largest value.
+
+    Args:
+        values: finite values of any shape.
+
+    Example:
+        >>> nominal_range(np.array([3, 700])), nominal_range(np.array([-2.0, 0.5]))
+        ((0.0, 1023.0), (-2.0, 0.5))
+    """
+    low, high = float(values.min()), float(values.max())
+    if values.dtype.kind != "f":
+        bits = next((bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), 32)
+        return 0.0, float(2**bits - 1)
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return low, high if high > low else low + 1.0
 
 
 def scaled(values: NDArray[Any], ranges: Ranges) -> NDArray[np.float32]:
@@ -44,6 +67,17 @@ def scaled(values: NDArray[Any], ranges: Ranges) -> NDArray[np.float32]:
         np.divide(band, high - low, out=band)
     # A single band may have no value.
     return np.nan_to_num(result, copy=False)
+
+
+def to_8_bit(shares: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Convert values from 0..1 to 0..255; others are clipped.
+
+    Example:
+        >>> to_8_bit(np.array([-1.0, 0.5, 1.0], np.float32)).tolist()
+        [0, 128, 255]
+    """
+    levels: NDArray[np.uint8] = np.round(shares.clip(0, 1) * 255).astype(np.uint8)
+    return levels
 
 
 def missing_values(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
