@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.images.geotiff import open_raster
+from segdistill.images.geotiff import Raster, open_raster
 from segdistill.images.labels import VOID
-from segdistill.images.raster import Raster
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import MAX_ENLARGEMENT, Viewing
 from segdistill.inference.masks import mask_from_scores, overlay, write_scores

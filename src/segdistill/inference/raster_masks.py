@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
-from segdistill.images.geotiff import open_dataset, quietly
+from segdistill.images.geotiff import Raster, open_dataset, quietly
 from segdistill.images.labels import VOID
-from segdistill.images.raster import Raster
 from segdistill.model.description import SegmentClass
 
 BLOCK = 512
