@@ -1,8 +1,8 @@
 """Reading a numeric array from a MATLAB file of version 5 (``save -v6`` and ``-v7``).
 
-scipy reads these files too, but a damaged file can crash it with a segmentation fault. Images and
-labels are plain numeric arrays, so a small reader suffices; it follows MathWorks' 'MAT-File
-Format' and checks every length before using it.
+scipy reads these files too, but damaged ones crash it with a segmentation fault, and it inflates a
+compressed array of any size. Images and labels are plain numeric arrays, so a small reader
+suffices; it follows MathWorks' 'MAT-File Format' and checks every length before using it.
 """
 
 import math
@@ -24,32 +24,16 @@ _HEAD_SIZE = 1024
 _MATRIX = 14
 _COMPRESSED = 15
 _COMPLEX_FLAG = 0x800
-# Storage types and array types: small integers are often stored in fewer bytes than the array's
-# type has.
+# fmt: off
+# Numbers of storage types and of array classes: small integers are often stored in fewer bytes
+# than the array's class has.
 _STORED = {
-    1: "i1",
-    2: "u1",
-    3: "i2",
-    4: "u2",
-    5: "i4",
-    6: "u4",
-    7: "f4",
-    9: "f8",
-    12: "i8",
-    13: "u8",
+    1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
 }
 _CLASSES = {
-    6: "f8",
-    7: "f4",
-    8: "i1",
-    9: "u1",
-    10: "i2",
-    11: "u2",
-    12: "i4",
-    13: "u4",
-    14: "i8",
-    15: "u8",
+    6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8",
 }
+# fmt: on
 
 
 class MatlabFileError(ValueError):
@@ -73,16 +57,23 @@ def read_matlab_array(content: bytes, key: str) -> NDArray[np.generic]:
     order = _byte_order(content)
     held = []
     cursor = _Cursor(content, order, _HEADER_SIZE)
-    while not cursor.at_end():
+    while cursor.at < len(content):
         kind, body = cursor.element(padded=False)
         if kind not in {_MATRIX, _COMPRESSED}:
             raise MatlabFileError("damaged (it holds something other than arrays)")
-        head = _inflate(body, _HEAD_SIZE) if kind == _COMPRESSED else body
-        array = _Head.read(_Cursor(head, order, 8 if kind == _COMPRESSED else 0))
+        packed = kind == _COMPRESSED
+        head = _inflate(body, _HEAD_SIZE)[0] if packed else body
+        array = _Head.read(_Cursor(head, order, 8 if packed else 0))
         if array.name == key:
             array.check()
-            whole = _inflate_whole(body, order, array) if kind == _COMPRESSED else body
-            return array.values(_Cursor(whole, order, array.end))
+            if packed:
+                # It holds one matrix, whose values take at most 8 bytes each.
+                body, complete = _inflate(body, _HEAD_SIZE + 8 * math.prod(array.shape))
+                if not complete or _Cursor(body, order, 0).numbers("u4", 1) != [_MATRIX]:
+                    raise MatlabFileError(
+                        "damaged or truncated (a compressed array is not complete)"
+                    )
+            return array.values(_Cursor(body, order, array.end))
         held.append(array.name)
     others = ", ".join(map(ascii, held)) or "nothing"
     raise MatlabFileError(f"holds no array {key!a}, only {others}")
@@ -90,27 +81,16 @@ def read_matlab_array(content: bytes, key: str) -> NDArray[np.generic]:
 
 @dataclass
 class _Cursor:
-    """A read position in a sequence of elements; each is a tag and its data.
-
-    Attributes:
-        data: bytes to read from.
-        order: byte order, ``<`` or ``>``.
-        at: index of the next byte to read.
-    """
+    """A read position in a sequence of elements; each is a tag and its data."""
 
     data: bytes
     order: str
     at: int
 
-    def at_end(self) -> bool:
-        return self.at >= len(self.data)
-
     def numbers(self, kind: str, count: int) -> list[int]:
-        """Read integers."""
         return [int(n) for n in np.frombuffer(self.take(count * int(kind[1])), self.order + kind)]
 
     def take(self, count: int) -> bytes:
-        """Read bytes."""
         taken = self.data[self.at : self.at + count]
         if len(taken) < count:
             raise MatlabFileError("damaged or truncated (it ends too early)")
@@ -118,11 +98,7 @@ class _Cursor:
         return taken
 
     def element(self, *, padded: bool = True) -> tuple[int, bytes]:
-        """Read an element: its type and its bytes.
-
-        Args:
-            padded: whether the next element begins at a multiple of 8 bytes.
-        """
+        """Read an element's type and bytes; after a padded one, skip to a multiple of 8 bytes."""
         (kind,) = self.numbers("u4", 1)
         if kind >> 16:
             # Small elements: up to four bytes in the tag itself, their count in its upper half.
@@ -137,15 +113,7 @@ class _Cursor:
 
 @dataclass(frozen=True)
 class _Head:
-    """Header of an array.
-
-    Attributes:
-        name: name of the array.
-        kind: number of the array's class.
-        is_complex: whether there is an imaginary part.
-        shape: size of each dimension.
-        end: cursor position at which the values begin.
-    """
+    """Header of an array, and the cursor position at which its values begin."""
 
     name: str
     kind: int
@@ -192,21 +160,10 @@ def _byte_order(content: bytes) -> str:
     return order
 
 
-def _inflate(body: bytes, most: int) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(body, most)
-    except zlib.error as error:
-        raise MatlabFileError(f"damaged ({error})") from error
-
-
-def _inflate_whole(body: bytes, order: str, array: _Head) -> bytes:
-    # It holds one matrix, whose values take at most 8 bytes each: an upper bound of its size.
-    most = _HEAD_SIZE + 8 * math.prod(array.shape)
+def _inflate(body: bytes, most: int) -> tuple[bytes, bool]:
+    """Return at most so many inflated bytes, and whether those are all."""
     inflater = zlib.decompressobj()
     try:
-        whole = inflater.decompress(body, most)
+        return inflater.decompress(body, most), inflater.eof
     except zlib.error as error:
         raise MatlabFileError(f"damaged ({error})") from error
-    if not inflater.eof or _Cursor(whole, order, 0).numbers("u4", 1) != [_MATRIX]:
-        raise MatlabFileError("damaged or truncated (a compressed array is not complete)")
-    return whole
