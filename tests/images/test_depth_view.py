@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from segdistill.images.depth_view import depth_for_view, depth_on_grid, part_of, seen_region
+from segdistill.images.depth_view import depth_for_view, depth_on_grid, seen_region
 from segdistill.images.resize import Crop, Viewing, crops_of
 
 IMAGE = (360, 480)
@@ -146,12 +146,3 @@ def test_the_region_is_what_the_image_pixels_say(crop: Crop, *, square: bool) ->
         seen[rows // 2, -1, 1] - seen[rows // 2, 0, 1],
     )
     np.testing.assert_allclose(extent, (region.height, region.width), atol=0.01)
-
-
-def test_a_part_of_a_part() -> None:
-    outer, inner = Crop(0.1, 0.2, 0.5, 0.6), Crop(0.25, 0.5, 0.5, 0.25)
-    part = part_of(outer, inner)
-    expected = ramp_on_grid((4, 4), part)
-    depth = ramp(100, 100)
-    np.testing.assert_allclose(depth_on_grid(depth, (4, 4), part), expected, atol=1e-5)
-    assert part_of(Crop(), inner) == inner

@@ -16,7 +16,7 @@ from segdistill.images import geotiff
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.finding import find_images
 from segdistill.images.folder import check_images
-from segdistill.images.geotiff import is_raster, open_raster, read_raster
+from segdistill.images.geotiff import is_raster, open_raster
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.raster_statistics import reading_of_files
 from segdistill.images.scaling import scaled
@@ -79,7 +79,7 @@ def test_bigtiff_is_known(tmp_path: Path) -> None:
 
 def test_windows_are_parts_of_the_whole(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = RasterReading((4, 3, 2))
-    whole = read_raster(eight, reading)
+    whole = read_image(eight, reading)
     monkeypatch.setattr(geotiff, "MOST_VALUES", 1000)
     with open_raster(eight, RasterReading((4, 3, 2), ranges_of(eight))) as raster:
         assert raster.has_gaps
@@ -101,7 +101,7 @@ def ranges_of(path: Path) -> tuple[tuple[float, float], ...]:
 
 
 def test_more_than_8_bits_are_scaled_by_percentiles_of_the_file(eight: Path) -> None:
-    found = read_raster(eight, RasterReading((4, 3, 2)))
+    found = read_image(eight, RasterReading((4, 3, 2)))
     with rasterio.open(eight) as dataset:
         values = np.moveaxis(dataset.read([4, 3, 2]), 0, 2)
     limits = np.array(ranges_of(eight))
@@ -113,7 +113,7 @@ def test_more_than_8_bits_are_scaled_by_percentiles_of_the_file(eight: Path) -> 
     values[50, 60] = 65535
     other = write_raster(eight.parent / "glint.tif", np.moveaxis(values, 2, 0), nodata=0)
     assert (
-        np.abs(read_raster(other, RasterReading((1, 2, 3))).astype(int) - expected).max(
+        np.abs(read_image(other, RasterReading((1, 2, 3))).astype(int) - expected).max(
             where=(np.arange(90) != 50)[:, None, None], initial=0
         )
         <= 2
@@ -174,7 +174,7 @@ def test_bands_are_found_by_their_colours(tmp_path: Path) -> None:
     values = np.concatenate([image[::-1], infrared])
     path = write_raster(tmp_path / "a.tif", values, colours=names)
     np.testing.assert_array_equal(read_image(path), striped_image(0))
-    assert read_raster(path, RasterReading((4,)))[0, 0].tolist() == [90, 90, 90]
+    assert read_image(path, RasterReading((4,)))[0, 0].tolist() == [90, 90, 90]
 
 
 def test_bands_that_cannot_be_chosen_are_named(eight: Path, tmp_path: Path) -> None:

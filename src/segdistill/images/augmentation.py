@@ -49,11 +49,7 @@ class Augmentation:
     blur: float = 0.0
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the augmented image, of the same size.
-
-        Args:
-            image: shape (height, width, 3).
-        """
+        """Return the augmented image (height, width, 3), of the same size."""
         height, width = image.shape[:2]
         left, top = self.crop.left * width, self.crop.top * height
         box = (left, top, left + self.crop.width * width, top + self.crop.height * height)
@@ -74,12 +70,7 @@ class Augmentation:
     def source(self, x: Share, y: Share) -> tuple[Share, Share]:
         """Map a location of the augmented image to the original image.
 
-        Args:
-            x: share of the width, from 0 at the left edge to 1.
-            y: share of the height, from 0 at the upper edge to 1.
-
-        Returns:
-            The location in the original image, in the same units.
+        Both are shares of the width and height, from 0 at the left or upper edge to 1.
 
         Example:
             >>> Augmentation(Crop(0.0, 0.0, 0.5, 0.5), mirrored=True).source(0.25, 0.5)
@@ -99,10 +90,7 @@ def drawn_augmentation(seed: str) -> Augmentation:
 
     Flipped with probability 0.5; a crop of 0.8 to 1 of the area; brightness, contrast and
     saturation changed by up to 0.3 and hue by up to 0.1; grey with probability 0.2; blurred with
-    probability 0.5.
-
-    Args:
-        seed: the only source of randomness: the same seed gives the same augmentation.
+    probability 0.5. The same seed gives the same augmentation.
 
     Example:
         >>> drawn_augmentation("a") == drawn_augmentation("a")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segdistill.errors import UnreadableImageError, missing_extra
-from segdistill.images.geotiff import is_raster, read_raster
+from segdistill.images.geotiff import is_raster, open_raster
 from segdistill.images.matlab import MATLAB_START, MatlabFileError, read_matlab_array
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.scaling import nominal_range, scaled, to_8_bit
@@ -36,7 +36,7 @@ def read_image(path: Path, raster: RasterReading | None = None) -> NDArray[np.ui
     The EXIF orientation is applied, transparency is blended with white, and grey, palette, CMYK,
     16-bit and floating-point images become 8-bit RGB. In a MATLAB file the array ``img`` is read,
     height x width x 3 or 4; a fourth channel (infrared) is ignored. GeoTIFFs are read through
-    :mod:`segdistill.images.geotiff`, if rasterio is installed.
+    :mod:`segdistill.images.geotiff`, if rasterio is installed, black where there is no value.
 
     Args:
         path: path of the file.
@@ -50,7 +50,8 @@ def read_image(path: Path, raster: RasterReading | None = None) -> NDArray[np.ui
         UnreadableImageError: the file is missing, truncated or not an image.
     """
     if is_raster(path):
-        return read_raster(path, raster)
+        with open_raster(path, raster) as opened:
+            return opened.read_whole()[0]
     try:
         return decode_image(path.read_bytes(), name=str(path))
     except OSError as error:
@@ -58,17 +59,11 @@ def read_image(path: Path, raster: RasterReading | None = None) -> NDArray[np.ui
 
 
 def decode_image(content: bytes, *, name: str) -> NDArray[np.uint8]:
-    """Decode the bytes of an image file; see :func:`read_image`.
+    """Decode the bytes of an image file as :func:`read_image` does.
 
     Args:
         content: content of the file.
         name: name for error messages.
-
-    Returns:
-        Array of shape (height, width, 3).
-
-    Raises:
-        UnreadableImageError: the content is truncated or not an image.
     """
     if not content:
         raise UnreadableImageError(f"{name}: the file is empty")

@@ -15,9 +15,6 @@ DepthKind = Literal["depth", "inverse", "height"]
 DepthNormalisation = Literal["min-max", "metric"]
 Number = TypeVar("Number", bound=np.generic)
 
-CONSTANT_DEPTH = 0.5
-"""Normalised value of a map with constant depth."""
-
 # Differences below this share of the values are rounding.
 CONSTANT_SPREAD = 1e-6
 # Equal stored numbers differ at most by rounding to float32.
@@ -88,14 +85,7 @@ def read_depth(path: Path, settings: DepthSettings | None = None) -> NDArray[np.
 
 
 def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> NDArray[np.float32]:
-    """Convert stored values to depth: larger is farther, NaN where unknown.
-
-    Args:
-        values: stored values, shape (height, width).
-        settings: meaning of the values.
-
-    Returns:
-        Array of the same shape.
+    """Convert stored values (height, width) to depth: larger is farther, NaN where unknown.
 
     Example:
         >>> disparity = np.array([[0, 2], [4, 6]])
@@ -121,14 +111,8 @@ def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> N
 def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Scale a depth map to 0 (its minimum) to 1 (its maximum), as DepthG does.
 
-    A constant map becomes :data:`CONSTANT_DEPTH` throughout: it holds no information, and the
-    middle favours neither end.
-
-    Args:
-        depth: depth of any shape; NaN and infinity count as unknown.
-
-    Returns:
-        Array of the same shape, NaN where unknown.
+    NaN and infinity count as unknown and become NaN. A constant map becomes 0.5 throughout: it
+    holds no information, and the middle favours neither end.
 
     Example:
         >>> normalise_depth(np.array([[3.0, np.nan, 5.0, 4.0]])).tolist()
@@ -141,7 +125,7 @@ def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         return result
     low, high = numbers[known].min(), numbers[known].max()
     if high - low <= CONSTANT_SPREAD * max(abs(low), abs(high)):
-        result[known] = CONSTANT_DEPTH
+        result[known] = 0.5
     else:
         result[known] = (numbers[known] - low) / (high - low)
     return result
@@ -167,13 +151,9 @@ def check_depth_size(path: Path, depth: tuple[int, int], image: tuple[int, int])
 
 
 def read_depth_values(path: Path) -> NDArray[np.float64]:
-    """Read the stored values of a depth map; see :func:`read_depth`.
+    """Read the stored values of a depth map, NaN where a GeoTIFF has no data.
 
-    Returns:
-        Array of shape (height, width), NaN where a GeoTIFF has no data.
-
-    Raises:
-        UnreadableDepthError: the file is missing, damaged or not a depth map.
+    See :func:`read_depth` for the shape and errors.
     """
     try:
         values = _read_npy(path) if path.suffix.lower() == ".npy" else _read_picture(path)
@@ -233,8 +213,7 @@ def _read_picture(path: Path) -> NDArray[np.generic]:
 
 def _stored_type(values: NDArray[Number], tags: Any) -> NDArray[np.generic]:
     """Undo Pillow's wrong signedness in some TIFFs."""
-    sample_format = tags.get(SAMPLE_FORMAT_TAG, UNSIGNED)
-    sample_format = sample_format[0] if isinstance(sample_format, tuple) else sample_format
+    (sample_format,) = np.ravel(tags.get(SAMPLE_FORMAT_TAG, UNSIGNED))[:1]
     if values.dtype == np.int32 and sample_format == UNSIGNED:
         return values.view(np.uint32)
     if values.dtype == np.uint8 and sample_format == SIGNED:
@@ -243,9 +222,8 @@ def _stored_type(values: NDArray[Number], tags: Any) -> NDArray[np.generic]:
 
 
 def _without_no_data(values: NDArray[np.generic], tags: Any) -> NDArray[np.generic]:
-    text = str(tags.get(NO_DATA_TAG, "")).strip("\0 ")
     try:
-        no_data = float(text)
+        no_data = float(str(tags.get(NO_DATA_TAG, "")).strip("\0 "))
     except ValueError:
         return values
     numbers = values.astype(np.float64)

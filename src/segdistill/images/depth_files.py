@@ -1,7 +1,7 @@
 """Finding the depth maps of images, and the description next to them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from segdistill.errors import UserError
 from segdistill.images.depth import DepthSettings
 from segdistill.images.finding import split_pattern
 from segdistill.images.folder import ImageFile
+from segdistill.images.labels import match_labels
 
 DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy"])
 """Suffixes, in lower case, of depth maps."""
@@ -77,42 +78,10 @@ def find_depth_maps(folder: Path) -> list[ImageFile]:
 
 
 def match_depth(
-    images: Sequence[ImageFile], maps: Iterable[ImageFile]
+    images: Sequence[ImageFile], maps: Sequence[ImageFile]
 ) -> dict[ImageFile, ImageFile]:
-    """Find the depth map of each image: the one with the same relative name, with any suffix.
-
-    A map's name may also contain the image's full name, such as ``a.jpg.png``.
-
-    Args:
-        images: images to match.
-        maps: depth maps from :func:`find_depth_maps`.
-
-    Returns:
-        Pairs of images and their maps, in the order of the images; images without one are left out.
-
-    Raises:
-        UserError: no image has a depth map, or an image has several.
-    """
-    by_stem: dict[Path, list[ImageFile]] = {}
-    for each in maps:
-        by_stem.setdefault(each.name.with_suffix(""), []).append(each)
-    matched = {}
-    for image in images:
-        found = by_stem.get(image.name) or by_stem.get(image.name.with_suffix("")) or []
-        if len(found) > 1:
-            raise UserError(
-                f"{found[0].path} and {found[1].path}: both are depth maps of {image.name};"
-                " remove one"
-            )
-        if found:
-            matched[image] = found[0]
-    if not matched:
-        shown = next((str(each[0].name) for each in by_stem.values()), "none")
-        raise UserError(
-            f"none of {len(images)} images (such as {images[0].name}) has a depth map of the same"
-            f" name (such as {shown}); give the two folders that correspond"
-        )
-    return matched
+    """Find the depth map of each image; see :func:`~segdistill.images.labels.match_labels`."""
+    return dict(match_labels(images, maps, kind="depth map"))
 
 
 def settings_beside(folder: Path) -> DepthSettings | None:

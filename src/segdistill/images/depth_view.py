@@ -18,7 +18,7 @@ def seen_region(image: Size, crop: Crop, viewing: Viewing) -> Crop:
     Args:
         image: height and width of the image, in pixels.
         crop: crop of the image.
-        viewing: how the network sees the crop.
+        viewing: how the crop is resized for the network.
 
     Example:
         >>> seen_region((100, 200), Crop(), Viewing(64, 8, square=True))
@@ -34,25 +34,11 @@ def seen_region(image: Size, crop: Crop, viewing: Viewing) -> Crop:
     resized, seen = viewing.sizes(rows.stop - rows.start, columns.stop - columns.start)
     top, left = (round((whole - part) / 2) for whole, part in zip(resized, seen, strict=True))
     middle = Crop(top / resized[0], left / resized[1], seen[0] / resized[0], seen[1] / resized[1])
-    return part_of(cut, middle)
-
-
-def part_of(outer: Crop, inner: Crop) -> Crop:
-    """Return a crop of a crop as a crop of the image.
-
-    Args:
-        outer: crop in shares of the image.
-        inner: crop in shares of ``outer``.
-
-    Example:
-        >>> part_of(Crop(0.5, 0.0, 0.5, 1.0), Crop(0.5, 0.5, 0.5, 0.5))
-        Crop(top=0.75, left=0.5, height=0.25, width=0.5)
-    """
     return Crop(
-        outer.top + inner.top * outer.height,
-        outer.left + inner.left * outer.width,
-        inner.height * outer.height,
-        inner.width * outer.width,
+        cut.top + middle.top * cut.height,
+        cut.left + middle.left * cut.width,
+        middle.height * cut.height,
+        middle.width * cut.width,
     )
 
 
@@ -67,17 +53,7 @@ def depth_for_view(
 ) -> NDArray[np.float32]:
     """Resample the depth of the part that the network sees to its feature grid.
 
-    Args:
-        depth: depth of the whole image, of any resolution, NaN where unknown, shape
-            (height, width).
-        image: height and width of the image, in pixels.
-        crop: crop of the image.
-        viewing: how the network sees the crop.
-        grid: height and width of the feature map.
-        mirrored: whether the network sees the crop mirrored.
-
-    Returns:
-        Array of shape ``grid``; see :func:`depth_on_grid`.
+    See :func:`depth_on_grid` for the depth and the result, and :func:`seen_region` for the rest.
     """
     return depth_on_grid(depth, grid, seen_region(image, crop, viewing), mirrored=mirrored)
 
@@ -88,12 +64,12 @@ def depth_on_grid(
     """Resample depth to a grid by average pooling, or bilinearly where the grid is finer.
 
     Each location gets the mean of the known pixels under it, weighted by their overlap. A linear
-    depth ramp is reproduced exactly at the locations' centres, whether or not the borders of
-    locations and pixels coincide. The exception: where the grid is finer than the map, values
-    within half a pixel of the map's border are those of its outermost pixels.
+    depth ramp is reproduced exactly at the locations' centres, except that, where the grid is finer
+    than the map, values within half a pixel of the map's border are those of its outermost pixels.
 
     Args:
-        depth: depth map, NaN where unknown, shape (height, width).
+        depth: depth map of the whole image, of any resolution, NaN where unknown, shape
+            (height, width).
         grid: height and width of the output.
         region: part of the map to resample; by default all of it.
         mirrored: whether to flip the result horizontally.
@@ -121,11 +97,7 @@ def depth_on_grid(
 
 
 def _weights(start: float, extent: float, places: int, pixels: int) -> NDArray[np.float64]:
-    """Return the weight of each pixel in each location along one axis, (locations, pixels).
-
-    Rows sum to 1, no weight is negative, and each row's centre of mass is its location's centre
-    (where the grid is finer than the map, to within half a pixel at the ends).
-    """
+    """Return the weight of each pixel in each location along one axis, (locations, pixels)."""
     edges = (np.linspace(start, start + extent, places + 1) * pixels).clip(0, pixels)
     centres = (edges[:-1] + edges[1:])[:, None] / 2  # (places, 1)
     pixel = np.arange(pixels)[None]  # (1, pixels)
@@ -139,12 +111,9 @@ def _weights(start: float, extent: float, places: int, pixels: int) -> NDArray[n
 
 
 def _centred(weights: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift weight between each location's outermost pixels so that it balances at the centre.
-
-    A pixel that is partly under a location counts with the value at the pixel's centre, not at
-    the overlap's: on a linear ramp, the mean would be off by up to an eighth of the difference
-    between neighbouring pixels.
-    """
+    """Shift weight between each location's outermost pixels so that it balances at the centre."""
+    # A pixel that is partly under a location counts with the value at the pixel's centre, not at
+    # the overlap's: the mean of a linear ramp would be off by up to an eighth of a pixel's step.
     pixels = weights.shape[1]
     under = weights > 0
     first = under.argmax(axis=1)

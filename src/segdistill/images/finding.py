@@ -19,18 +19,6 @@ from segdistill.images.tree import (
 )
 from segdistill.storage import is_url, strip_file_scheme
 
-__all__ = [
-    "SUFFIXES",
-    "Found",
-    "ImageFile",
-    "check_exists",
-    "find_all",
-    "find_images",
-    "search_folder",
-    "source_name",
-    "split_pattern",
-]
-
 logger = logging.getLogger("segdistill")
 
 # fmt: off
@@ -110,26 +98,24 @@ class Found:
         elif suffix in VIDEO_SUFFIXES:
             self.videos += 1
 
-    def videos_text(self) -> str:
-        """Return the number of videos in words; empty if there are none."""
-        if not self.videos:
-            return ""
-        return "1 video" if self.videos == 1 else f"{self.videos} videos"
+    def left_out(self) -> tuple[str, str]:
+        """Return in words which images cannot be decoded, and how many videos there are.
 
-    def unreadable_text(self) -> str:
-        """Return in words which files cannot be decoded, with a fix; empty if all can."""
-        if not self.unreadable:
-            return ""
-        formats = ", ".join(
-            f"{suffix} ({count})" for suffix, count in sorted(self.unreadable.items())
-        )
-        total = self.unreadable.total()
-        files = "1 file in a format" if total == 1 else f"{total} files in formats"
-        return f"{files} that cannot be read: {formats}; convert to JPEG or PNG"
+        Each is empty if there are none.
+        """
+        unreadable, videos = "", ""
+        if self.unreadable:
+            total = self.unreadable.total()
+            files = "1 file in a format" if total == 1 else f"{total} files in formats"
+            formats = ", ".join(f"{suffix} ({n})" for suffix, n in sorted(self.unreadable.items()))
+            unreadable = f"{files} that cannot be read: {formats}; convert to JPEG or PNG"
+        if self.videos:
+            videos = "1 video" if self.videos == 1 else f"{self.videos} videos"
+        return unreadable, videos
 
 
 def find_images(source: str | Path) -> list[ImageFile]:
-    """List the images of a folder, a glob pattern or a single file.
+    """List the images of a folder, a glob pattern or a single file, sorted by name.
 
     Hidden files and folders and segdistill's own outputs are skipped. Links to folders are
     followed, and each folder is searched once. Broken links are listed, so that they count as
@@ -140,9 +126,6 @@ def find_images(source: str | Path) -> list[ImageFile]:
     Args:
         source: folder (searched with its subfolders), file or glob pattern. A path that exists is
             never a pattern, even if its name contains brackets.
-
-    Returns:
-        The images, sorted by name.
 
     Raises:
         UserError: the source does not exist or contains no images.
@@ -163,7 +146,7 @@ def find_images(source: str | Path) -> list[ImageFile]:
     else:
         shown, found = str(source), _search_pattern(str(source))
         fix = "no images match the pattern; quote it and check the path"
-    unreadable, videos = found.unreadable_text(), found.videos_text()
+    unreadable, videos = found.left_out()
     if not found.images:
         if unreadable or not videos:
             raise UserError(f"{shown}: {f'only {unreadable}' if unreadable else fix}")
@@ -241,12 +224,6 @@ def check_exists(source: str | Path) -> None:
 
     Raises:
         UserError: it is none of these.
-
-    Example:
-        >>> check_exists("nowhere")
-        Traceback (most recent call last):
-        ...
-        segdistill.errors.UserError: nowhere: no such file or folder; check the path
     """
     if is_url(source):
         raise UserError(
@@ -269,12 +246,8 @@ def check_exists(source: str | Path) -> None:
 def source_name(source: str | Path) -> str:
     """Return a folder name for the outputs of a source.
 
-    Args:
-        source: folder, file or glob pattern.
-
-    Returns:
-        The name of the folder, of the file without its suffix, or of the folder that the pattern
-        searches; ``images`` if there is none.
+    It is the name of the folder, of the file without its suffix, or of the folder that the pattern
+    searches; ``images`` if there is none.
 
     Example:
         >>> [source_name(each) for each in ("tiles/**/*.tif", "photos.v2", "/")]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError, content_hash, decode_image
+from segdistill.images.decode import UnreadableImageError, content_hash, decode_image, read_image
 from segdistill.images.finding import ImageFile, find_all, find_images
-from segdistill.images.geotiff import is_raster, read_raster
+from segdistill.images.geotiff import is_raster
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.processes import SINGLE_PROCESS, Group
@@ -112,23 +112,21 @@ def _check_each(
 def _check_image(
     file: ImageFile, raster: RasterReading | None = None
 ) -> CheckedImage | SkippedImage:
+    reading = None
     try:
         if is_raster(file.path):
-            return _checked_raster(file, raster or RasterReading())
-        content = file.path.read_bytes()
-        image = decode_image(content, name=str(file.path))
+            reading = raster or RasterReading()
+            image = read_image(file.path, reading)
+            with file.path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "blake2b").hexdigest()
+            # The pixels of a file depend on the reading, and so do its features.
+            content = f"{digest} {reading.key}".encode()
+        else:
+            content = file.path.read_bytes()
+            image = decode_image(content, name=str(file.path))
     except UnreadableImageError as error:
         return SkippedImage(file, str(error))
     except OSError as error:
         why = LEADS_NOWHERE if leads_nowhere(file.path) else error.strerror or error
         return SkippedImage(file, f"{file.path}: {why}")
-    return CheckedImage(file, content_hash(content), image.shape[0], image.shape[1])
-
-
-def _checked_raster(file: ImageFile, reading: RasterReading) -> CheckedImage:
-    image = read_raster(file.path, reading)
-    with file.path.open("rb") as content:
-        digest = hashlib.file_digest(content, "blake2b").hexdigest()
-    # The pixels of a file depend on the reading, and so do its features.
-    both = content_hash(f"{digest} {reading.key}".encode())
-    return CheckedImage(file, both, image.shape[0], image.shape[1], reading)
+    return CheckedImage(file, content_hash(content), image.shape[0], image.shape[1], reading)

@@ -15,13 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from segdistill.errors import UnreadableImageError, missing_extra
 from segdistill.images.raster_reading import RasterReading
-from segdistill.images.scaling import (
-    Ranges,
-    missing_values,
-    percentile_ranges,
-    scaled,
-    to_8_bit,
-)
+from segdistill.images.scaling import Ranges, missing_values, percentile_ranges, scaled, to_8_bit
 from segdistill.images.tiff_header import read_tiff_header
 
 MOST_PIXELS_OF_PILLOW = 89_478_485
@@ -197,10 +191,7 @@ def is_raster(path: Path) -> bool:
     """Return whether a file is read through rasterio, if that is installed.
 
     Those are TIFFs that are georeferenced, too large for Pillow, or have bands or value types that
-    Pillow cannot read.
-
-    Args:
-        path: path of any file; only TIFFs are opened.
+    Pillow cannot read. Other files are not opened.
     """
     header = read_tiff_header(path)
     if header is None or find_spec("rasterio") is None:
@@ -214,20 +205,6 @@ def is_raster(path: Path) -> bool:
         return True
     except Exception:  # noqa: BLE001 - damaged: reading it will report that
         return False
-
-
-def read_raster(path: Path, reading: RasterReading | None = None) -> NDArray[np.uint8]:
-    """Read a whole GeoTIFF as 8-bit RGB, shape (height, width, 3), black where there is no value.
-
-    Args:
-        path: path of a TIFF.
-        reading: see :func:`open_raster`.
-
-    Raises:
-        UnreadableImageError: the file cannot be read or is larger than :data:`MOST_PIXELS_HELD`.
-    """
-    with open_raster(path, reading) as raster:
-        return raster.read_whole()[0]
 
 
 @contextlib.contextmanager

@@ -55,35 +55,43 @@ def read_labels(path: Path) -> NDArray[np.int64]:
 def match_labels(
     images: Sequence[ImageFile], labels: Sequence[ImageFile], *, kind: str = "label file"
 ) -> list[tuple[ImageFile, ImageFile]]:
-    """Pair images with the label files of the same relative name, with any suffix.
+    """Pair images with the files of the same relative name, with any suffix.
+
+    A file's name may also contain the image's full name, such as ``a.jpg.png``. Images without a
+    file are left out.
 
     Args:
         images: images to match.
-        labels: label files.
-        kind: what the files are called in messages.
+        labels: label files, depth maps and the like.
+        kind: what those are called in messages.
 
     Raises:
-        UserError: no image has a label file.
+        UserError: no image has such a file, or an image has several.
     """
-    by_stem = {label.name.with_suffix(""): label for label in labels}
-    pairs = [
-        (image, by_stem[image.name.with_suffix("")])
-        for image in images
-        if image.name.with_suffix("") in by_stem
-    ]
+    by_stem: dict[Path, list[ImageFile]] = {}
+    for each in labels:
+        by_stem.setdefault(each.name.with_suffix(""), []).append(each)
+    pairs = []
+    for image in images:
+        found = by_stem.get(image.name) or by_stem.get(image.name.with_suffix("")) or []
+        if len(found) > 1:
+            raise UserError(
+                f"{found[0].path} and {found[1].path}: both are {kind}s of {image.name}; remove one"
+            )
+        pairs += [(image, each) for each in found]
     if not pairs:
         raise UserError(
             f"none of {len(images)} images (such as {images[0].name}) has a {kind} of the same"
-            f" name (such as {labels[0].name}); give the two folders that correspond"
+            f" name (such as {labels[0].name if labels else 'none'}); give the two folders that"
+            " correspond"
         )
     return pairs
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """Return colours that are easy to distinguish; the same count gives the same colours.
+    """Return colours that are easy to distinguish; a longer list begins with the same colours.
 
-    Hues advance by the golden angle, so that the first few always differ widely; lightness
-    alternates, for readers who distinguish hues poorly.
+    Hues advance by the golden angle; lightness alternates, for readers who distinguish hues poorly.
 
     Example:
         >>> len(set(distinct_colours(27)))

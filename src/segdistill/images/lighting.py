@@ -33,11 +33,7 @@ class Lighting:
         return f"light {self.exposure:g} {self.warmth:g}"
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the image under this light, of the same shape.
-
-        Args:
-            image: shape (height, width, 3).
-        """
+        """Return the image (height, width, 3) under this light."""
         factors = self.exposure * np.array([self.warmth, 1.0, 1 / self.warmth])
         levels = (np.arange(256) / 255) ** GAMMA
         tables = (levels[:, None] * factors).clip(0, 1) ** (1 / GAMMA) * 255  # (256, 3)

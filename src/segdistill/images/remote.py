@@ -39,16 +39,12 @@ class RemoteImage:
 
 
 def find_remote_images(url: str) -> list[RemoteImage]:
-    """List the images under a URL: of a folder, of a pattern, or a single one.
+    """List the images under a URL, ordered by name.
 
     Hidden files and segdistill's own outputs are skipped, as in local folders.
 
     Args:
-        url: URL such as ``s3://bucket/photos``, ``s3://bucket/photos/a.jpg`` or
-            ``s3://bucket/photos/**/*.jpg``.
-
-    Returns:
-        The images, ordered by name.
+        url: folder, image or pattern, such as ``s3://bucket/photos/**/*.jpg``.
 
     Raises:
         UserError: there are no images, or the URL cannot be read.
@@ -76,7 +72,7 @@ def find_remote_images(url: str) -> list[RemoteImage]:
             images.append(RemoteImage(folder.address, key, Path(key.lstrip("/"))))
         else:
             passed_over.count(Path(key).suffix.lower())
-    others = ", ".join(filter(None, [passed_over.unreadable_text(), passed_over.videos_text()]))
+    others = ", ".join(filter(None, passed_over.left_out()))
     if not images:
         fix = "no images match the pattern" if pattern else "no images found there"
         raise UserError(f"{url}: {f'only {others}' if others else f'{fix}; check the URL'}")

@@ -109,10 +109,6 @@ class Viewing:
     def sizes(self, height: int, width: int) -> tuple[Size, Size]:
         """Return the size to which an image is resized, and the size of its centre crop.
 
-        Args:
-            height: height of the image, in pixels.
-            width: width of the image, in pixels.
-
         Example:
             >>> Viewing(720, 32).sizes(360, 480)
             ((704, 960), (704, 960))
@@ -130,14 +126,7 @@ class Viewing:
         return (rows, columns), (rows, columns)
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize an image to the input size of the network.
-
-        Args:
-            image: shape (height, width, 3).
-
-        Returns:
-            Array of shape (rows, columns, 3).
-        """
+        """Resize an image (height, width, 3) to the input size of the network."""
         resized, size = self.sizes(image.shape[0], image.shape[1])
         return centre_of(resize_image(image, resized, resampling=self.resampling), size)
 
@@ -145,15 +134,12 @@ class Viewing:
 def resize_image(
     image: NDArray[np.uint8], size: Size, *, resampling: Resampling = "bicubic"
 ) -> NDArray[np.uint8]:
-    """Resize with an antialiased bicubic filter or to the nearest pixel.
+    """Resize an image (height, width, 3) with an antialiased bicubic filter or to nearest pixels.
 
     Args:
-        image: shape (height, width, 3).
+        image: the image.
         size: height and width of the output.
         resampling: the filter.
-
-    Returns:
-        Array of shape (*size, 3).
     """
     if image.shape[:2] == size:
         return image
@@ -162,11 +148,7 @@ def resize_image(
 
 
 def centre_of(array: NDArray[Value], size: Size) -> NDArray[Value]:
-    """Return the centre crop of an array.
-
-    Args:
-        array: shape (height, width, ...), at least as large as ``size``.
-        size: height and width of the output.
+    """Return the centre crop, of a given height and width, of an array (height, width, ...).
 
     Example:
         >>> centre_of(np.arange(5)[None], (1, 3)).tolist()
@@ -177,14 +159,11 @@ def centre_of(array: NDArray[Value], size: Size) -> NDArray[Value]:
     return array[top : top + size[0], left : left + size[1]]
 
 
-def enlarge(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def enlarge(maps: torch.Tensor, size: Size) -> torch.Tensor:
     """Upsample maps from the feature grid to pixels, bilinearly, with cell centres aligned.
 
     Args:
         maps: shape (batch, channels, rows, columns).
-        size: height and width of the output.
-
-    Returns:
-        Tensor of shape (batch, channels, *size).
+        size: height and width of the output, shape (batch, channels, *size).
     """
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

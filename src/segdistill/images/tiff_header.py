@@ -28,13 +28,7 @@ _FORMATS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """Contents of the first directory of a TIFF.
-
-    Attributes:
-        height: in pixels.
-        width: in pixels.
-        georeferenced: whether the file, or a world file next to it, holds a georeference.
-    """
+    """Size of a TIFF in pixels, and whether it (or a world file next to it) has a georeference."""
 
     height: int
     width: int

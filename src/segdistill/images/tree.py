@@ -39,16 +39,9 @@ def split_pattern(source: str) -> tuple[Path, str]:
 
 
 def matches_of(root: Path, pattern: str) -> Iterator[Path]:
-    """Yield the paths that match a glob pattern.
+    """Yield the paths under a folder that match a glob pattern, possibly with duplicates.
 
     ``**`` matches a folder and all folders below it, as yielded by :func:`folders_under`.
-
-    Args:
-        root: folder to search.
-        pattern: pattern relative to the root, with parts such as ``*``, ``[ab]?.png`` and ``**``.
-
-    Yields:
-        Paths that begin with the root, in arbitrary order, possibly with duplicates.
     """
     part, *rest = Path(pattern).parts
     if part == "**":
@@ -86,13 +79,9 @@ def leads_nowhere(path: Path) -> bool:
 
 
 def is_output(folder: Path, files: Iterable[str]) -> bool:
-    """Return whether segdistill wrote a folder: a run folder or masks.
+    """Return whether segdistill wrote a folder (of these files): a run folder or masks.
 
     Both hold images that must not be used for training.
-
-    Args:
-        folder: folder to check.
-        files: names of the files in the folder.
     """
     for name, mark in OUTPUT_MARKS:
         if name in files:
@@ -106,17 +95,11 @@ def is_output(folder: Path, files: Iterable[str]) -> bool:
 
 
 def folders_under(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield each folder to search, with the names of its files.
+    """Yield each folder to search, as a path that begins with the root, and its files' names.
 
     Links to folders are followed after real folders, and each folder is yielded once, so that
     circular links do no harm. Hidden folders and those that segdistill wrote are skipped, except
     the root.
-
-    Args:
-        root: folder to start from.
-
-    Yields:
-        The folder, as a path that begins with the root, and the names of the files in it.
     """
     # A link to a parent of the root would lead back into it.
     seen = {_identity(above) for above in root.resolve().parents}

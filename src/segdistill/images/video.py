@@ -20,8 +20,8 @@ logger = logging.getLogger("segdistill")
 USUAL_RATE = Fraction(25)
 """Frames per second where a video does not state its rate."""
 
+# FFmpeg's time unit for files, per second.
 MICROSECONDS = 1_000_000
-"""Microseconds per second; FFmpeg's time unit for files."""
 
 MOST_MISSING = 0.1
 """A video that is shorter than stated by more than this share is truncated."""
@@ -71,8 +71,7 @@ class Video:
         if not container.streams.video:
             raise UserError(f"{path}: has no video stream, only sound")
         self._stream = container.streams.video[0]
-        # Decode frames in the background.
-        self._stream.thread_type = "AUTO"
+        self._stream.thread_type = "AUTO"  # decodes frames in the background
         self.rate: Fraction = self._stream.average_rate or USUAL_RATE
         self.time_base: Fraction = self._stream.time_base or 1 / USUAL_RATE
         # Rotated videos come from phones, which have square pixels: no need to swap the aspect.
@@ -116,7 +115,8 @@ class Video:
         complete = 0 < self._stream.frames <= number
         missing = 0 if complete else missing_frames(steps, self._frame_time)
         self._warn_if_damaged(damaged, missing)
-        self._warn_if_cut_off(number, last)
+        if last is not None and not complete:
+            self._warn_if_cut_off(last)
 
     def _decoded(self) -> Iterator[tuple[int | None, NDArray[np.uint8]] | None]:
         """Yield the time and the pixels of each frame; ``None`` for a damaged part."""
@@ -153,24 +153,17 @@ class Video:
         return max(0, time - self._start)
 
     def _warn_if_damaged(self, damaged: int, missing: int) -> None:
-        told = []
+        messages = []
         if damaged:
-            told.append(f"{damaged} parts are damaged and were left out")
+            messages.append(f"{damaged} parts are damaged and were left out")
         if missing:
             # Some containers skip damaged parts without an error.
-            told.append(f"about {missing} frames are missing")
-        if told:
-            logger.warning("%s: %s", self.path, "; ".join(told))
+            messages.append(f"about {missing} frames are missing")
+        if messages:
+            logger.warning("%s: %s", self.path, "; ".join(messages))
 
-    def _warn_if_cut_off(self, number: int, last: int | None) -> None:
-        """Warn about a truncated file, as interrupted copies and recordings leave.
-
-        Args:
-            number: number of frames that were found.
-            last: time of the last frame.
-        """
-        if last is None or 0 < self._stream.frames <= number:
-            return
+    def _warn_if_cut_off(self, last: int) -> None:
+        """Warn about a truncated file, as interrupted copies and recordings leave."""
         # Matroska's duration includes the time before the start.
         seconds = float(((self._start or 0) + last) * self.time_base + 1 / self.rate)
         if seconds < (1 - MOST_MISSING) * self._file_seconds:
@@ -212,7 +205,7 @@ def video_library(path: Path, instead: str = "") -> Any:
 
     Args:
         path: path of the video, for the error message.
-        instead: alternative to suggest in the error message.
+        instead: alternative, appended to the error message.
 
     Raises:
         UserError: PyAV is not installed.
