@@ -13,7 +13,7 @@ from segdistill.errors import UnreadableImageError, missing_extra
 from segdistill.images.geotiff import is_raster, open_raster
 from segdistill.images.matlab import MATLAB_START, MatlabFileError, read_matlab_array
 from segdistill.images.raster_reading import RasterReading
-from segdistill.images.scaling import nominal_range, scaled, to_8_bit
+from segdistill.images.scaling import nominal_range, rgb_from_bands
 from segdistill.images.tiff_header import TIFF_STARTS
 
 __all__ = [
@@ -134,12 +134,9 @@ def _decode_matlab(content: bytes, name: str) -> NDArray[np.uint8]:
 
 def _rgb_from_values(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Convert values (height, width, 1 or 3) to 8-bit RGB; all bands have one scale."""
-    if values.dtype == np.uint8:
-        levels = values.astype(np.uint8)
-    else:
-        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        levels = to_8_bit(scaled(finite[None], (nominal_range(finite),)))[0]
-    return np.array(np.broadcast_to(levels, (*levels.shape[:2], 3)), order="C")
+    bands = np.nan_to_num(np.moveaxis(values, 2, 0), nan=0.0, posinf=0.0, neginf=0.0)
+    ranges = None if values.dtype == np.uint8 else (nominal_range(bands),) * len(bands)
+    return np.ascontiguousarray(rgb_from_bands(bands, ranges))
 
 
 def content_hash(content: bytes) -> str:

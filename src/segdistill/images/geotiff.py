@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from segdistill.errors import UnreadableImageError, missing_extra
 from segdistill.images.raster_reading import RasterReading
-from segdistill.images.scaling import Ranges, missing_values, percentile_ranges, scaled, to_8_bit
+from segdistill.images.scaling import Ranges, missing_values, percentile_ranges, rgb_from_bands
 from segdistill.images.tiff_header import read_tiff_header
 
 MOST_PIXELS_OF_PILLOW = 89_478_485
@@ -160,13 +160,7 @@ class Raster:
         if self._palette is not None:
             coloured: NDArray[np.uint8] = self._palette[values[0]]
             return coloured
-        if self._ranges is not None:
-            shares = scaled(values, self._ranges)
-            values = to_8_bit(self._projection.apply(shares) if self._projection else shares)
-        if len(values) == 1:
-            values = np.repeat(values, 3, axis=0)
-        pixels: NDArray[np.uint8] = np.moveaxis(values, 0, 2)  # (3, h, w) -> (h, w, 3)
-        return pixels
+        return rgb_from_bands(values, self._ranges, self._projection)
 
     @cached_property
     def _ranges(self) -> Ranges | None:

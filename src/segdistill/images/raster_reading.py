@@ -6,42 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from segdistill.errors import UserError
-from segdistill.images.scaling import Ranges
+from segdistill.images.scaling import Projection, Ranges
 
 ALL_BANDS = "all"
 VERSION = 1
 """Increase this whenever the same settings give different pixels."""
-
-
-@dataclass(frozen=True)
-class Projection:
-    """A projection of many bands onto three colours.
-
-    Attributes:
-        weights: weights of the bands (scaled to 0..1) in red, green and blue: 3 rows with one
-            weight per band.
-        offsets: offsets of red, green and blue, so that the results are about 0..1.
-    """
-
-    weights: tuple[tuple[float, ...], ...]
-    offsets: tuple[float, ...]
-
-    @property
-    def bands(self) -> int:
-        """Number of input bands."""
-        return len(self.weights[0])
-
-    def apply(self, shares: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Project bands in 0..1, shape (bands, rows, columns), onto three, about 0..1."""
-        offsets = np.array(self.offsets, np.float32)[:, None, None]
-        projected: NDArray[np.float32] = (
-            np.tensordot(np.array(self.weights, np.float32), shares, axes=1) + offsets
-        )
-        return projected
 
 
 @dataclass(frozen=True)

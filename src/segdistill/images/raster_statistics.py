@@ -16,8 +16,8 @@ from segdistill.images.geotiff import (
     open_dataset,
     open_raster,
 )
-from segdistill.images.raster_reading import Projection, RasterReading
-from segdistill.images.scaling import HIGHEST, LOWEST, percentile_ranges, scaled
+from segdistill.images.raster_reading import RasterReading
+from segdistill.images.scaling import percentile_ranges, principal_projection, scaled
 
 logger = logging.getLogger("segdistill")
 
@@ -26,11 +26,6 @@ SAMPLED_VALUES = 2**25
 """Maximum number of values read from all files together."""
 
 PIXELS_A_FILE = 2**16
-
-NATURAL_AXES = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, -2.0, 0.0]]) / np.sqrt([3, 6, 2])
-"""Lightness, yellow-blue and red-green, as columns of red, green and blue: the directions of
-largest, second largest and smallest variance of colours in photographs (Ruderman, Cronin and
-Chiao, JOSA A 1998)."""
 
 
 def reading_of_files(files: Sequence[ImageFile], bands: str | None = None) -> RasterReading | None:
@@ -122,40 +117,3 @@ def _projected(rasters: Sequence[ImageFile], most: int) -> RasterReading:
 
 def _sample(raster: Raster, most: int) -> NDArray[np.float32]:
     return raster.sample(max(64, min(PIXELS_A_FILE, most // len(raster.bands))))
-
-
-def principal_projection(values: NDArray[np.float32]) -> Projection:
-    """Return the projection of bands onto their first three principal components.
-
-    The first becomes lightness, the others the two axes of hue, as in the photographs on which
-    backbones are trained. Distances between pixels are kept (apart from the components left out),
-    so noise does not grow. One common scale brings the 2nd to 98th percentiles of red, green and
-    blue into 0..1.
-
-    Args:
-        values: values of pixels in 0..1, shape (pixels, bands), at least one pixel.
-
-    Example:
-        >>> values = np.linspace(0, 1, 101, dtype=np.float32)[:, None] * [[1, 1, 0, 0]]
-        >>> projection = principal_projection(values.astype(np.float32))
-        >>> [round(weight, 2) for weight in projection.weights[0]]
-        [0.52, 0.52, 0.0, 0.0]
-    """
-    centred = values.astype(np.float64)
-    mean = centred.mean(axis=0)
-    centred -= mean
-    variances, vectors = np.linalg.eigh(centred.T @ centred / len(values))
-    directions = vectors.T[::-1][:3]  # (bands, bands) -> at most (3, bands)
-    # Components without variance are dropped.
-    directions = directions[variances[::-1][:3] > 1e-9 * max(variances[-1], 1e-9)]
-    # The sign of a component is arbitrary: make its sum positive.
-    largest = np.abs(directions).argmax(axis=1, keepdims=True)
-    directions = directions * np.sign(np.take_along_axis(directions, largest, axis=1))
-    turned = NATURAL_AXES[:, : len(directions)] @ directions  # (3, bands)
-    colours = centred @ turned.T
-    low, high = np.percentile(colours, (LOWEST, HIGHEST), axis=0)
-    spread = max(float((high - low).max()), 1e-6)
-    weights = turned / spread
-    offsets = 0.5 - (low + high) / (2 * spread) - weights @ mean
-    rows: list[list[float]] = weights.tolist()
-    return Projection(tuple(map(tuple, rows)), tuple(offsets.tolist()))
