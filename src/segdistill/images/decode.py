@@ -21,6 +21,7 @@ __all__ = [
     "content_hash",
     "decode_image",
     "read_image",
+    "stored_values",
     "to_rgb",
     "to_tensor",
     "upright",
@@ -28,6 +29,10 @@ __all__ = [
 
 MATLAB_IMAGE_KEY = "img"
 """Name of the array that holds the image in a MATLAB file."""
+
+NO_DATA_TAG = 42113  # GDAL's, of GeoTIFF
+SAMPLE_FORMAT_TAG = 339
+UNSIGNED, SIGNED = 1, 2
 
 
 def read_image(path: Path, raster: RasterReading | None = None) -> NDArray[np.uint8]:
@@ -116,6 +121,26 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         flat.alpha_composite(rgba)
         image = flat
     return np.array(image.convert("RGB"))
+
+
+def stored_values(image: Image.Image) -> NDArray[np.generic]:
+    """Return the stored numbers of a grey image, upright, NaN where a GeoTIFF has no data.
+
+    Pillow reads unsigned 32-bit and signed 8-bit TIFFs with the other sign; that is undone.
+    """
+    values: NDArray[np.generic] = np.array(upright(image))
+    tags = getattr(image, "tag_v2", {})
+    (sample_format,) = np.ravel(tags.get(SAMPLE_FORMAT_TAG, UNSIGNED))[:1]
+    if values.dtype == np.int32 and sample_format == UNSIGNED:
+        values = values.view(np.uint32)
+    elif values.dtype == np.uint8 and sample_format == SIGNED:
+        values = values.view(np.int8)
+    try:
+        no_data = float(str(tags.get(NO_DATA_TAG, "")).strip("\0 "))
+    except ValueError:
+        return values
+    # Equal numbers differ at most by rounding to float32.
+    return np.where(np.isclose(values, no_data, rtol=1e-7, atol=0), np.nan, values)
 
 
 def _decode_matlab(content: bytes, name: str) -> NDArray[np.uint8]:

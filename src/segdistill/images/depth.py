@@ -2,28 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.errors import UserError
-from segdistill.images.decode import upright
+from segdistill.images.decode import stored_values, upright
 
 DepthKind = Literal["depth", "inverse", "height"]
 DepthNormalisation = Literal["min-max", "metric"]
-Number = TypeVar("Number", bound=np.generic)
 
 # Differences below this share of the values are rounding.
 CONSTANT_SPREAD = 1e-6
-# Equal stored numbers differ at most by rounding to float32.
-EQUAL = 1e-7
 SIZE_TOLERANCE = 0.1
 GREY_MODES = frozenset(["L", "I", "F"])
-NO_DATA_TAG = 42113  # GDAL's, of GeoTIFF
-SAMPLE_FORMAT_TAG = 339
-UNSIGNED, SIGNED = 1, 2
 
 
 class UnreadableDepthError(UserError):
@@ -100,7 +94,8 @@ def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> N
     if settings.kind != "height":
         known &= numbers >= 0
     for invalid in settings.invalid:
-        known &= ~np.isclose(numbers, invalid, rtol=EQUAL, atol=0)
+        # Equal numbers differ at most by rounding to float32.
+        known &= ~np.isclose(numbers, invalid, rtol=1e-7, atol=0)
     numbers[~known] = np.nan
     if settings.normalisation == "metric":
         return _metric_depth(numbers, settings).astype(np.float32)
@@ -199,33 +194,12 @@ def _read_npy(path: Path) -> NDArray[np.generic]:
 def _read_picture(path: Path) -> NDArray[np.generic]:
     with Image.open(path) as image:
         image.load()
-        values = np.array(upright(image))
         if image.mode in GREY_MODES or image.mode.startswith("I;16"):
-            tags = getattr(image, "tag_v2", {})
-            return _without_no_data(_stored_type(values, tags), tags)
+            return stored_values(image)
+        values = np.array(upright(image))
         if image.mode in {"RGB", "RGBA"} and (values[:, :, :3] == values[:, :, :1]).all():
             grey: NDArray[np.generic] = values[:, :, 0]
             return grey
         raise UnreadableDepthError(
             f"{path}: a colour image ({image.mode}); a depth map has one value per pixel"
         )
-
-
-def _stored_type(values: NDArray[Number], tags: Any) -> NDArray[np.generic]:
-    """Undo Pillow's wrong signedness in some TIFFs."""
-    (sample_format,) = np.ravel(tags.get(SAMPLE_FORMAT_TAG, UNSIGNED))[:1]
-    if values.dtype == np.int32 and sample_format == UNSIGNED:
-        return values.view(np.uint32)
-    if values.dtype == np.uint8 and sample_format == SIGNED:
-        return values.view(np.int8)
-    return values
-
-
-def _without_no_data(values: NDArray[np.generic], tags: Any) -> NDArray[np.generic]:
-    try:
-        no_data = float(str(tags.get(NO_DATA_TAG, "")).strip("\0 "))
-    except ValueError:
-        return values
-    numbers = values.astype(np.float64)
-    numbers[np.isclose(numbers, no_data, rtol=EQUAL, atol=0)] = np.nan
-    return numbers

@@ -54,11 +54,9 @@ OPTIONAL_SUFFIXES = frozenset([".avif"])
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image that was found.
+    """An image, and its name: the path relative to the folder that was searched.
 
-    Attributes:
-        path: path of the file.
-        name: path relative to the folder that was searched; outputs use the same.
+    Outputs have the same name.
     """
 
     path: Path
@@ -67,13 +65,7 @@ class ImageFile:
 
 @dataclass
 class Found:
-    """Files found by a search.
-
-    Attributes:
-        images: files with an image's suffix, and broken links.
-        unreadable: number of images that cannot be decoded, by suffix.
-        videos: number of videos.
-    """
+    """Images (and broken links) that were found; counts of undecodable ones and of videos."""
 
     images: list[ImageFile] = field(default_factory=list)
     unreadable: Counter[str] = field(default_factory=Counter)

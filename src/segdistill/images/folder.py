@@ -33,7 +33,7 @@ class CheckedImage:
 
     Attributes:
         file: the image file.
-        digest: fingerprint of the file's content.
+        digest: fingerprint of the file's content and of how a GeoTIFF is read.
         height: height of the upright image, in pixels.
         width: width of the upright image, in pixels.
         raster: how the file is read, if it is a GeoTIFF.

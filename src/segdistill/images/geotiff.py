@@ -50,8 +50,6 @@ class Raster:
         reading: bands to read and how to scale them.
 
     Attributes:
-        path: path of the file.
-        dataset: rasterio dataset.
         height: height in pixels.
         width: width in pixels.
         bands: numbers of the bands that are read.
@@ -127,9 +125,6 @@ class Raster:
 
         Returns:
             Array of shape (pixels, bands).
-
-        Raises:
-            UnreadableImageError: the file is damaged.
         """
         share = min(1.0, (pixels / (self.height * self.width)) ** 0.5)
         size = (max(1, int(self.height * share)), max(1, int(self.width * share)))

@@ -109,11 +109,7 @@ def distinct_colours(count: int) -> list[Colour]:
 
 
 def shades(colour: Colour, count: int) -> list[Colour]:
-    """Return shades of a colour, from darker to lighter.
-
-    Args:
-        colour: red, green, blue in 0..255.
-        count: number of shades; for 1, the colour itself.
+    """Return shades of a colour, from darker to lighter; if only one, the colour itself.
 
     Example:
         >>> shades((100, 150, 200), 1), shades((100, 150, 200), 3)

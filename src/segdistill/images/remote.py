@@ -20,12 +20,9 @@ STEGO_LAYOUT = "imgs/train/"
 
 @dataclass(frozen=True)
 class RemoteImage:
-    """An image at a URL.
+    """An image at a URL: the folder that was searched, and the key relative to it, as stored.
 
-    Attributes:
-        folder: URL of the folder that was searched.
-        key: name relative to that folder, exactly as stored.
-        name: the key as a path; outputs use the same.
+    The name is the key as a path; outputs have the same name.
     """
 
     folder: str

@@ -20,14 +20,7 @@ MAX_ENLARGEMENT = 4.0
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of an image, in shares of its sides, from 0 to 1.
-
-    Attributes:
-        top: position of the upper edge.
-        left: position of the left edge.
-        height: height of the crop, above 0.
-        width: width of the crop, above 0.
-    """
+    """A part of an image: its upper left corner and size, in shares of the image's sides (0..1)."""
 
     top: float = 0.0
     left: float = 0.0
@@ -66,7 +59,7 @@ def crops_of(kind: CropKind, ratio: float = 0.5, *, seed: str = "") -> tuple[Cro
         kind: ``none``: the whole image; ``five``: the four corners and the centre, as STEGO does;
             ``random``: five crops at random positions.
         ratio: side length of a crop, as a share of the image's.
-        seed: seed of random crops: the same seed gives the same crops.
+        seed: seed of random crops.
 
     Example:
         >>> len(crops_of("five"))
@@ -134,17 +127,11 @@ class Viewing:
 def resize_image(
     image: NDArray[np.uint8], size: Size, *, resampling: Resampling = "bicubic"
 ) -> NDArray[np.uint8]:
-    """Resize an image (height, width, 3) with an antialiased bicubic filter or to nearest pixels.
-
-    Args:
-        image: the image.
-        size: height and width of the output.
-        resampling: the filter.
-    """
+    """Resize an image (height, width, 3), antialiased or to the nearest pixels."""
     if image.shape[:2] == size:
         return image
-    filters = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
-    return np.array(Image.fromarray(image).resize((size[1], size[0]), filters[resampling]))
+    kind = Image.Resampling.BICUBIC if resampling == "bicubic" else Image.Resampling.NEAREST
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), kind))
 
 
 def centre_of(array: NDArray[Value], size: Size) -> NDArray[Value]:

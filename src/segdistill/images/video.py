@@ -22,25 +22,19 @@ USUAL_RATE = Fraction(25)
 
 # FFmpeg's time unit for files, per second.
 MICROSECONDS = 1_000_000
-
+# A video that is shorter than stated by more than this share is truncated.
 MOST_MISSING = 0.1
-"""A video that is shorter than stated by more than this share is truncated."""
-
+# A video has a constant rate if this share of its frames follow at that rate; then a gap of so many
+# frames' time means missing frames.
 STEADY = 0.9
-"""A video has a constant rate if this share of its frames follow at that rate."""
-
 LONG_GAP = 5
-"""In a video of constant rate, a gap of this many frames' time means missing frames."""
 
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """A frame of a video.
+    """A frame of a video: its number from 1, and its upright pixels, shape (height, width, 3).
 
-    Attributes:
-        number: index of the frame, from 1.
-        pixels: upright frame, shape (height, width, 3).
-        time: presentation time from the start of the file, in units of the video's time base.
+    The presentation time counts from the start of the file, in units of the video's time base.
     """
 
     number: int
@@ -111,17 +105,11 @@ class Video:
             step = 0 if last is None else time - last
             last = time
             yield VideoFrame(number, pixels, time)
-        # If the file states the number of frames and all were found, its rate is not constant.
-        complete = 0 < self._stream.frames <= number
-        missing = 0 if complete else missing_frames(steps, self._frame_time)
-        self._warn_if_damaged(damaged, missing)
-        if last is not None and not complete:
-            self._warn_if_cut_off(last)
+        self._warn(number, damaged, last, steps)
 
     def _decoded(self) -> Iterator[tuple[int | None, NDArray[np.uint8]] | None]:
         """Yield the time and the pixels of each frame; ``None`` for a damaged part."""
-        # PyAV's errors share no other base class; a pixel format that cannot be converted raises
-        # a plain ValueError.
+        # A pixel format that cannot be converted raises a plain ValueError.
         errors = (video_library(self.path).FFmpegError, ValueError)
         packets = iter(self._container.demux(self._stream))
         while True:
@@ -152,7 +140,11 @@ class Video:
             self._start = time
         return max(0, time - self._start)
 
-    def _warn_if_damaged(self, damaged: int, missing: int) -> None:
+    def _warn(self, number: int, damaged: int, last: int | None, steps: Counter[int]) -> None:
+        """Warn about damage and truncation, as interrupted copies and recordings leave them."""
+        # If the file states the number of frames and all were found, its rate is not constant.
+        complete = 0 < self._stream.frames <= number
+        missing = 0 if complete else missing_frames(steps, self._frame_time)
         messages = []
         if damaged:
             messages.append(f"{damaged} parts are damaged and were left out")
@@ -161,9 +153,8 @@ class Video:
             messages.append(f"about {missing} frames are missing")
         if messages:
             logger.warning("%s: %s", self.path, "; ".join(messages))
-
-    def _warn_if_cut_off(self, last: int) -> None:
-        """Warn about a truncated file, as interrupted copies and recordings leave."""
+        if last is None or complete:
+            return
         # Matroska's duration includes the time before the start.
         seconds = float(((self._start or 0) + last) * self.time_base + 1 / self.rate)
         if seconds < (1 - MOST_MISSING) * self._file_seconds:

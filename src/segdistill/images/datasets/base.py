@@ -15,13 +15,7 @@ from segdistill.images.matlab import MatlabFileError, read_matlab_array
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image of a data set.
-
-    Attributes:
-        image: the image file.
-        labels: label file; ``None`` if the image has none.
-        depth: depth map; ``None`` if the data set has none.
-    """
+    """An image of a data set, with its label file and depth map if it has them."""
 
     image: ImageFile
     labels: Path | None
@@ -30,12 +24,7 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Stock:
-    """The files of a split, and what is missing.
-
-    Attributes:
-        items: images that were found.
-        missing: missing files and folders, in words that follow 'missing:'.
-    """
+    """The images of a split, and missing files and folders, in words that follow 'missing:'."""
 
     items: tuple[LabelledImage, ...] = ()
     missing: tuple[str, ...] = ()
