@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -175,16 +174,8 @@ def test_the_nearest_name_is_offered(given: str, hint: str) -> None:
         get_dataset(given)
 
 
-@pytest.fixture
-def _registry_kept() -> Iterator[None]:
-    before = dict(datasets._DATASETS)
-    yield
-    datasets._DATASETS.clear()
-    datasets._DATASETS.update(before)
-
-
-@pytest.mark.usefixtures("_registry_kept")
-def test_a_data_set_can_be_added(camvid: Path) -> None:
+def test_a_data_set_can_be_added(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "_DATASETS", dict(datasets._DATASETS))
     two = dataclasses.replace(
         get_dataset("directory"),
         name="two",

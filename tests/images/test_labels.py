@@ -41,6 +41,8 @@ def test_labels_are_matched_by_name_whatever_the_ending() -> None:
     assert [(image.name.name, label.name.name) for image, label in pairs] == [("y.jpg", "y.png")]
     with pytest.raises(UserError, match="same name"):
         match_labels([file("a.jpg")], [file("b.png")])
+    with pytest.raises(UserError, match=r"a\.png and a\.tif: both are label files of a\.jpg"):
+        match_labels([file("a.jpg")], [file("a.png"), file("a.tif")])
 
 
 @pytest.mark.parametrize("count", [2, 8, 27, 60])

@@ -13,15 +13,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from segdistill.images.resize import Crop
 
 Share = TypeVar("Share", float, torch.Tensor)
-
 WHOLE = Crop()
-MIN_AREA = 0.8
-MAX_ASPECT = 4 / 3
-COLOUR_SPREAD = 0.3
-HUE_SPREAD = 0.1
-GREY_SHARE = 0.2
-BLUR_SHARE = 0.5
-BLUR_DEVIATIONS = (0.1, 2.0)
 
 
 @dataclass(frozen=True)
@@ -97,20 +89,20 @@ def drawn_augmentation(seed: str) -> Augmentation:
         True
     """
     draw = random.Random(seed)  # noqa: S311 - nothing secret
-    area = draw.uniform(MIN_AREA, 1.0)
+    area = draw.uniform(0.8, 1.0)
     # The crop must not exceed the image.
-    most = math.log(min(MAX_ASPECT, 1 / area))
+    most = math.log(min(4 / 3, 1 / area))
     aspect = math.exp(draw.uniform(-most, most))
     width, height = math.sqrt(area * aspect), math.sqrt(area / aspect)
     return Augmentation(
         crop=Crop(draw.uniform(0, 1 - height), draw.uniform(0, 1 - width), height, width),
         mirrored=draw.random() < 0.5,
-        brightness=draw.uniform(1 - COLOUR_SPREAD, 1 + COLOUR_SPREAD),
-        contrast=draw.uniform(1 - COLOUR_SPREAD, 1 + COLOUR_SPREAD),
-        saturation=draw.uniform(1 - COLOUR_SPREAD, 1 + COLOUR_SPREAD),
-        hue=draw.uniform(-HUE_SPREAD, HUE_SPREAD),
-        grey=draw.random() < GREY_SHARE,
-        blur=draw.uniform(*BLUR_DEVIATIONS) if draw.random() < BLUR_SHARE else 0.0,
+        brightness=draw.uniform(0.7, 1.3),
+        contrast=draw.uniform(0.7, 1.3),
+        saturation=draw.uniform(0.7, 1.3),
+        hue=draw.uniform(-0.1, 0.1),
+        grey=draw.random() < 0.2,
+        blur=draw.uniform(0.1, 2.0) if draw.random() < 0.5 else 0.0,
     )
 
 

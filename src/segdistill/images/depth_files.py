@@ -7,9 +7,9 @@ from typing import Any
 
 from segdistill.errors import UserError
 from segdistill.images.depth import DepthSettings
-from segdistill.images.finding import split_pattern
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import match_labels
+from segdistill.images.tree import split_pattern
 
 DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy"])
 """Suffixes, in lower case, of depth maps."""
