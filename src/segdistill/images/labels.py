@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
@@ -28,28 +28,25 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in {"P", "L", "I", "1"} and not image.mode.startswith("I;16"):
-                raise UserError(
-                    f"{path}: labels must be one channel of class indices, not {image.mode};"
-                    " save them as an 8-bit grey or palette PNG"
-                )
-            labels = np.array(image).astype(np.int64)
+            mode, labels = image.mode, np.array(image)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such label file") from error
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Pillow's decoders raise many types of errors for damaged files.
         raise UserError(f"{path}: cannot be read as labels ({error})") from error
+    if mode not in {"P", "L", "I", "1"} and not mode.startswith("I;16"):
+        raise UserError(
+            f"{path}: labels must be one channel of class indices, not {mode};"
+            " save them as an 8-bit grey or palette PNG"
+        )
     if labels.size and labels.max() > VOID:
         raise UserError(
             f"{path}: holds the value {labels.max()}; labels are class indices from 0 to 254,"
             " with 255 for 'not labelled'"
         )
-    return labels
+    return labels.astype(np.int64)
 
 
 def match_labels(

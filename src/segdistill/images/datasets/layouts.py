@@ -38,10 +38,8 @@ def listed(
     missing: tuple[str, ...] = ()
     for path in lists[split]:
         names, no_list = _read_list(home, path)
-        stock = named(
-            *(home, names, images, "" if path == unlabelled else labels),
-            required=path != partly_labelled,
-        )
+        wanted = "" if path == unlabelled else labels
+        stock = named(home, names, images, wanted, required=path != partly_labelled)
         for item in stock.items:
             items.setdefault(item.image.name, item)
         missing += no_list or stock.missing
