@@ -12,7 +12,6 @@ from tests.helpers import TinyBackbone, striped_image
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model import files as model_files
-from segdistill.model.bilinear_mask import bilinear_mask
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
@@ -138,8 +137,3 @@ def test_centres_must_fit_classes() -> None:
             torch.randn(2, 6),
             SegmenterSettings(64, numbered_classes(3)),
         )
-
-
-def test_mask_takes_the_best_class() -> None:
-    scores = torch.tensor([[0.1, 0.9], [0.5, 0.2]]).view(1, 2, 1, 2)
-    assert bilinear_mask(scores, (1, 2)).tolist() == [[1, 0]]

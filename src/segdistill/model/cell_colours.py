@@ -1,11 +1,13 @@
-"""Colours of an image in the cells of a grid, and the noise of colours."""
+"""Colours in the cells of a grid over an image, and the noise of colours, row of cells by row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-
-from segdistill.model.dense import bands_of
 
 QUIET_SHARE = 0.75
 """Share of the cells, those of least variance, that tell the noise: edges run in the others."""
@@ -16,57 +18,133 @@ SAMPLES = 16
 LEAST_NOISE = 1 / 255
 """Deviation of the noise that is always there: one level of an image of 8 bits."""
 
+NOISE_ROWS = 256
+"""Rows of cells, evenly spread, that tell the noise of colours in a large image."""
 
-def cell_colours(
-    image: NDArray[np.uint8], scores: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and covariance of the colours in each cell.
+
+class PixelRows(NamedTuple):
+    """Rows of an image.
+
+    Attributes:
+        pixels: shape (rows, width, 3).
+        valid: where the image has a value, shape (rows, width); ``None`` means everywhere.
+    """
+
+    pixels: NDArray[np.uint8]
+    valid: NDArray[np.bool_] | None = None
+
+
+ReadRows = Callable[[slice], PixelRows]
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """How the cells of a grid lie in an image.
+
+    Attributes:
+        size: height and width of the image, in pixels.
+        grid: height and width of the grid, in cells.
+
+    Example:
+        >>> CellGrid((64, 96), (4, 6)).samples(1)
+        slice(16, 32, 1)
+    """
+
+    size: tuple[int, int]
+    grid: tuple[int, int]
+
+    @property
+    def step(self) -> int:
+        """Distance, in pixels, between the samples that tell the colours of a cell."""
+        (height, width), (h, w) = self.size, self.grid
+        return max(1, min(height // h, width // w) // SAMPLES)
+
+    def samples(self, cell: int) -> slice:
+        """Return the rows that tell the colours of a row of cells, with their step."""
+        step = self.step
+        count = len(range(step // 2, self.size[0], step))
+        first = cell * count // self.grid[0]
+        stop = -(-(cell + 1) * count // self.grid[0])
+        return slice(step // 2 + first * step, step // 2 + (stop - 1) * step + 1, step)
+
+
+class CellColours:
+    """Mean colours of cells and the noise of colours; each row of cells is read once.
 
     Args:
-        image: shape (height, width, 3).
-        scores: whose grid and device are meant, shape (1, classes, h, w).
-
-    Returns:
-        Means in 0..1 of shape (3, h, w), and covariances of shape (3, 3, h, w).
+        read_rows: gives some rows of the image.
+        cells: how the grid lies in it.
 
     Example:
         >>> image = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
-        >>> means, covariances = cell_colours(image, torch.zeros(1, 1, 1, 1))
-        >>> means.flatten().tolist(), covariances[0, 1].item()
-        ([0.5, 0.5, 0.5], 0.25)
+        >>> colours = CellColours(lambda rows: PixelRows(image[rows]), CellGrid((1, 2), (1, 1)))
+        >>> colours.means(0, 1).flatten().tolist()
+        [0.5, 0.5, 0.5]
     """
-    h, w = scores.shape[2:]
-    step = max(1, min(image.shape[0] // h, image.shape[1] // w) // SAMPLES)
-    image = image[step // 2 :: step, step // 2 :: step]
-    height, width = image.shape[:2]
-    strips = []
-    for rows in bands_of(height, width=width, classes=12):
-        pixels = pixels_of(image, rows, scores)
-        products = (pixels[:, None] * pixels).flatten(0, 1)
-        both = torch.cat([pixels, products])  # (12, rows, width) -> (12, rows, w)
-        strips.append(F.adaptive_avg_pool2d(both, (both.shape[1], w)))
-    moments = F.adaptive_avg_pool2d(torch.cat(strips, dim=1), (h, w))  # (12, h, w)
-    means = moments[:3]
-    return means, moments[3:].view(3, *means.shape) - means[:, None] * means
+
+    def __init__(self, read_rows: ReadRows, cells: CellGrid) -> None:
+        self._read_rows = read_rows
+        self.cells = cells
+        self._kept: dict[int, torch.Tensor] = {}
+
+    def means(self, first: int, stop: int) -> torch.Tensor:
+        """Return the mean colours, in 0..1, in some rows of cells: shape (3, rows, w)."""
+        for row in range(first, stop):
+            if row not in self._kept:
+                self._kept[row] = self._moments(self._samples(row).pixels)
+        return torch.stack([self._kept[row][:3] for row in range(first, stop)], dim=1)
+
+    def drop(self, first: int) -> None:
+        """Forget the rows above one."""
+        self._kept = {row: kept for row, kept in self._kept.items() if row >= first}
+
+    def noise(self) -> torch.Tensor:
+        """Return the covariance of the noise: that within the quieter cells, texture and all.
+
+        It is measured in at most :data:`NOISE_ROWS` rows of cells, and not in cells without a value
+        where there are others.
+
+        Returns:
+            Tensor of shape (3, 3), positive definite.
+        """
+        height, width = self.cells.grid
+        count = min(height, NOISE_ROWS)
+        rows = sorted({(2 * number + 1) * height // (2 * count) for number in range(count)})
+        # One piece of memory for all that is kept: small ones would lie scattered among the large
+        # ones that come and go, and hold those.
+        moments = torch.empty(12, len(rows), width)
+        valid = torch.empty(len(rows), width, dtype=torch.bool)
+        for number, row in enumerate(rows):
+            samples = self._samples(row)
+            moments[:, number] = self._moments(samples.pixels)
+            valid[number] = _cells_with_values(samples, width)
+            self._kept[row] = moments[:, number]
+        means = moments[:3]
+        covariances = moments[3:].view(3, 3, len(rows), width) - means[:, None] * means
+        cells = covariances[..., valid] if valid.any() else covariances.flatten(2)
+        variance = cells.diagonal().sum(dim=1)  # (3, 3, cells) -> (cells,)
+        quiet = variance.argsort()[: max(1, int(QUIET_SHARE * len(variance)))]
+        return cells[..., quiet].mean(dim=2) + LEAST_NOISE**2 * torch.eye(3)
+
+    def _samples(self, row: int) -> PixelRows:
+        """Return the pixels that tell the colours of a row of cells."""
+        step = self.cells.step
+        wanted = self.cells.samples(row)
+        image = self._read_rows(slice(wanted.start, wanted.stop))
+        part = (slice(None, None, step), slice(step // 2, None, step))
+        valid = None if image.valid is None else image.valid[part]
+        return PixelRows(np.ascontiguousarray(image.pixels[part]), valid)
+
+    def _moments(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Return the means of colours and of their nine products in a row of cells: (12, w)."""
+        colours = torch.from_numpy(pixels) / 255  # (rows, width, 3)
+        products = (colours[..., None] * colours[..., None, :]).flatten(2)
+        both = torch.cat([colours.mean(dim=0), products.mean(dim=0)], dim=1)  # (width, 12)
+        return F.adaptive_avg_pool1d(both.mT, self.cells.grid[1])
 
 
-def colour_noise(covariances: torch.Tensor) -> torch.Tensor:
-    """Return the covariance of the noise: that within the quieter cells, texture and all.
-
-    Args:
-        covariances: of the colours in each cell, shape (3, 3, h, w).
-
-    Returns:
-        Tensor of shape (3, 3), positive definite.
-    """
-    cells = covariances.flatten(2)  # (3, 3, h, w) -> (3, 3, cells)
-    variance = cells.diagonal().sum(dim=1)
-    quiet = variance.argsort()[: max(1, int(QUIET_SHARE * len(variance)))]
-    least = LEAST_NOISE**2 * torch.eye(3, dtype=cells.dtype, device=cells.device)
-    return cells[..., quiet].mean(dim=2) + least
-
-
-def pixels_of(image: NDArray[np.uint8], rows: slice, like: torch.Tensor) -> torch.Tensor:
-    """Return rows of an image in 0..1, shape (3, rows, width), of the kind of another tensor."""
-    part = torch.from_numpy(np.ascontiguousarray(image[rows].transpose(2, 0, 1)))
-    return part.to(like).div_(255)
+def _cells_with_values(samples: PixelRows, width: int) -> torch.Tensor:
+    if samples.valid is None:
+        return torch.ones(width, dtype=torch.bool)
+    columns = torch.from_numpy(samples.valid.all(axis=0))[None].float()
+    return F.adaptive_avg_pool1d(columns, width)[0] > 0.999

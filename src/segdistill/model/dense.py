@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 
 import torch
+import torch.nn.functional as F
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 """Images (batch, 3, height, width) in 0..1 to codes (batch, channels, h, w)."""
@@ -94,72 +95,32 @@ def encoded_strips(
         whole = read(slice(0, height), slice(0, width))
         yield slice(0, height // stride), encode_part(whole)
         return
-    above: _Blend | None = None
+    sums, top = torch.empty(0), 0  # of codes and, in the last channel, of their weights
     tiles = tiles_of(height, width, tile=tile, multiple=multiple)
     for _, group in groupby(tiles, key=lambda each: each[0].start):
         tile_row = list(group)
         rows = tile_row[0][0]
-        blend = _Blend(rows.start // stride, rows.stop // stride, width // stride)
-        if above is not None:
-            yield slice(above.top, blend.top), above.codes(blend.top)
-            blend.continue_from(above)
-        for start in range(0, len(tile_row), at_once):
-            some = [columns for _, columns in tile_row[start : start + at_once]]
+        start, stop = rows.start // stride, rows.stop // stride
+        if start:
+            yield slice(top, start), _average(sums[:, :, : start - top])
+            kept = sums[:, :, start - top :]
+            sums, top = F.pad(kept, (0, 0, 0, stop - start - kept.shape[2])), start
+        for first in range(0, len(tile_row), at_once):
+            some = [columns for _, columns in tile_row[first : first + at_once]]
             parts = torch.cat([read(rows, columns) for columns in some])
             for columns, codes in zip(some, encode_part(parts).chunk(len(some)), strict=True):
-                blend.add(columns.start // stride, codes)
-        above = blend
-    if above is None:
-        raise ValueError("an image has at least one tile")
-    yield slice(above.top, above.bottom), above.codes(above.bottom)
+                if not len(sums):
+                    shape = (len(codes), codes.shape[1] + 1, stop, width // stride)
+                    sums = codes.new_zeros(shape)
+                window = blending_window(codes.shape[2], codes.shape[3]).to(codes.device)
+                part = sums[..., columns.start // stride : columns.stop // stride]
+                part[:, :-1] += codes * window
+                part[:, -1] += window
+    yield slice(top, height // stride), _average(sums)
 
 
-class _Blend:
-    """Codes of a row of tiles, summed up with their weights.
-
-    Args:
-        top: first row of the grid.
-        bottom: row after the last.
-        width: of the grid.
-    """
-
-    def __init__(self, top: int, bottom: int, width: int) -> None:
-        self.top = top
-        self.bottom = bottom
-        self.width = width
-        self.total: torch.Tensor | None = None
-        self.weights: torch.Tensor | None = None
-
-    def continue_from(self, above: "_Blend") -> None:
-        """Take over what tiles above have added to rows of this one."""
-        if above.total is not None and above.weights is not None:
-            total, weights = self._sums(above.total)
-            shared = slice(self.top - above.top, None)
-            rows = slice(0, above.bottom - self.top)
-            total[:, :, rows] += above.total[:, :, shared]
-            weights[:, :, rows] += above.weights[:, :, shared]
-
-    def add(self, left: int, codes: torch.Tensor) -> None:
-        """Add a tile, shape (batch, channels, rows, columns), from a column on."""
-        total, weights = self._sums(codes)
-        window = blending_window(codes.shape[2], codes.shape[3]).to(codes.device)
-        columns = slice(left, left + codes.shape[3])
-        total[..., columns] += codes * window
-        weights[..., columns] += window
-
-    def codes(self, bottom: int) -> torch.Tensor:
-        """Return the blended codes above a row of the grid."""
-        if self.total is None or self.weights is None:
-            raise ValueError("a row of tiles has at least one tile")
-        rows = slice(0, bottom - self.top)
-        return self.total[:, :, rows] / self.weights[:, :, rows]
-
-    def _sums(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.total is None or self.weights is None:
-            shape = (self.bottom - self.top, self.width)
-            self.total = like.new_zeros(*like.shape[:2], *shape)
-            self.weights = like.new_zeros(1, 1, *shape)
-        return self.total, self.weights
+def _average(sums: torch.Tensor) -> torch.Tensor:
+    return sums[:, :-1] / sums[:, -1:]
 
 
 def tiles_of(height: int, width: int, *, tile: int, multiple: int) -> Iterator[tuple[slice, slice]]:
@@ -210,14 +171,7 @@ def blending_window(height: int, width: int) -> torch.Tensor:
     return ramp(height)[:, None] * ramp(width)[None, :]
 
 
-def enlarge_rows(
-    maps: torch.Tensor,
-    size: tuple[int, int],
-    rows: slice,
-    *,
-    first: int = 0,
-    height: int | None = None,
-) -> torch.Tensor:
+def enlarge_rows(maps: torch.Tensor, size: tuple[int, int], rows: slice) -> torch.Tensor:
     """Enlarge maps to pixels, bilinearly, but only some of the rows.
 
     Equal to the same rows of :func:`segdistill.images.resize.enlarge`, without the memory that
@@ -227,22 +181,17 @@ def enlarge_rows(
         maps: shape (1, channels, h, w).
         size: height and width of the whole.
         rows: which rows of the whole are wanted.
-        first: row of the grid with which the maps begin, where they are a part of it.
-        height: of the whole grid, where the maps are a part of it.
 
     Returns:
         Tensor of shape (1, channels, rows.stop - rows.start, size[1]).
     """
-    height = height or maps.shape[2]
-    y = (torch.arange(rows.start, rows.stop) + 0.5) * (height / size[0]) - 0.5
-    y = y.clamp(0, height - 1)
+    y = (torch.arange(rows.start, rows.stop) + 0.5) * (maps.shape[2] / size[0]) - 0.5
+    y = y.clamp(0, maps.shape[2] - 1)
     top = y.floor().long()
-    bottom = (top + 1).clamp(max=height - 1)
+    bottom = (top + 1).clamp(max=maps.shape[2] - 1)
     down = (y - top)[None, None, :, None]
-    band = maps[:, :, top - first] * (1 - down) + maps[:, :, bottom - first] * down
-    return torch.nn.functional.interpolate(
-        band, size=(band.shape[2], size[1]), mode="bilinear", align_corners=False
-    )
+    band = maps[:, :, top] * (1 - down) + maps[:, :, bottom] * down
+    return F.interpolate(band, size=(band.shape[2], size[1]), mode="bilinear", align_corners=False)
 
 
 def bands_of(height: int, *, width: int, classes: int, max_values: int = 2**26) -> Iterator[slice]:
@@ -257,19 +206,3 @@ def bands_of(height: int, *, width: int, classes: int, max_values: int = 2**26) 
     rows = max(1, max_values // (width * classes))
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))
-
-
-def enlarged_bands(
-    scores: torch.Tensor, size: tuple[int, int]
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Enlarge class scores to pixels, band by band.
-
-    Args:
-        scores: on a grid, shape (1, classes, h, w).
-        size: height and width, in pixels.
-
-    Yields:
-        Rows, and the scores there, of shape (classes, rows, width).
-    """
-    for rows in bands_of(size[0], width=size[1], classes=scores.shape[1]):
-        yield rows, enlarge_rows(scores, size, rows)[0]

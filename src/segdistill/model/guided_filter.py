@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from segdistill.model.cell_colours import cell_colours, colour_noise, pixels_of
+from segdistill.model.cell_colours import CellColours, CellGrid, PixelRows
 from segdistill.model.dense import bands_of, enlarge_rows
 
 RADIUS = 3
@@ -49,7 +49,6 @@ def guided_bands(
     *,
     radius: int = RADIUS,
     averaging: int = AVERAGING,
-    noise: float = NOISE,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Bring scores to pixels by the guided filter, band by band.
 
@@ -59,67 +58,46 @@ def guided_bands(
         radius: of the windows in which scores are a linear function of colour, in cells.
         averaging: radius in which the functions are averaged, in cells. The papers take
             ``radius``; less follows edges more closely.
-        noise: variance of the noise, as a multiple of that measured in the image.
 
     Yields:
         Rows, and the scores there, of shape (classes, rows, width).
     """
     classes, (height, width) = scores.shape[1], image.shape[:2]
-    functions = guided_functions(scores, image, radius=radius, averaging=averaging, noise=noise)
+    cells = CellGrid((height, width), (scores.shape[2], scores.shape[3]))
+    colours = CellColours(lambda rows: PixelRows(image[rows]), cells)
+    noise, means = colours.noise(), colours.means(0, cells.grid[0])
+    functions = linear_functions(
+        scores[0], means.to(scores), noise.to(scores), radius=radius, averaging=averaging
+    )
     stacked = functions.flatten(0, 1)[None]  # (4, classes, h, w) -> (1, 4 * classes, h, w)
     for rows in bands_of(height, width=width, classes=4 * classes):
-        with scores.device:  # where the places between cells are computed
+        with scores.device:  # where the positions between cells are computed
             band = enlarge_rows(stacked, (height, width), rows)
         *slopes, result = band.view(4, classes, -1, width)
-        for slope, colour in zip(slopes, pixels_of(image, rows, scores), strict=True):
+        pixels = np.ascontiguousarray(image[rows].transpose(2, 0, 1))
+        colour_planes = torch.from_numpy(pixels).to(scores).div_(255)  # (3, rows, width)
+        for slope, colour in zip(slopes, colour_planes, strict=True):
             result.addcmul_(slope, colour)
         yield rows, result
-
-
-def guided_functions(
-    scores: torch.Tensor,
-    image: NDArray[np.uint8],
-    *,
-    radius: int = RADIUS,
-    averaging: int = AVERAGING,
-    noise: float = NOISE,
-) -> torch.Tensor:
-    """Return the functions from colour to scores that hold in the middle of each cell.
-
-    Between the middles of cells they are enlarged bilinearly.
-
-    Args:
-        scores: as for :func:`guided_bands`.
-        image: the same.
-        radius: the same.
-        averaging: the same.
-        noise: the same.
-
-    Returns:
-        Slopes for red, green and blue in 0..1, and constants: shape (4, classes, h, w).
-    """
-    colours, covariances = cell_colours(image, scores)
-    ridge = noise * colour_noise(covariances)
-    return linear_functions(scores[0], colours, ridge, radius=radius, averaging=averaging)
 
 
 def linear_functions(
     scores: torch.Tensor,
     colours: torch.Tensor,
-    ridge: torch.Tensor,
+    noise: torch.Tensor,
     *,
-    radius: int,
-    averaging: int,
+    radius: int = RADIUS,
+    averaging: int = AVERAGING,
 ) -> torch.Tensor:
     """Fit the scores around each cell as linear functions of colour, and average them.
 
     In a window with mean colour ``m``, covariance ``S`` of colours and mean score ``p`` the slope
-    is ``a = (S + ridge)^-1 cov(colour, score)`` and the constant ``b = p - a m``.
+    is ``a = (S + NOISE noise)^-1 cov(colour, score)`` and the constant ``b = p - a m``.
 
     Args:
         scores: shape (classes, h, w).
         colours: of the cells, shape (3, h, w).
-        ridge: symmetric, positive definite, shape (3, 3).
+        noise: covariance of the noise of colours, shape (3, 3), of which :data:`NOISE` counts.
         radius: of the windows, in cells; they end at the border of the grid.
         averaging: radius in which functions are averaged, in cells.
 
@@ -128,15 +106,14 @@ def linear_functions(
 
     Example:
         >>> colours = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
-        >>> ridge = 1e-6 * torch.eye(3)
-        >>> found = linear_functions(colours[:1], colours, ridge, radius=2, averaging=1)
+        >>> found = linear_functions(colours[:1], colours, 1e-6 * torch.eye(3))
         >>> torch.allclose(found[:, 0, 1, 1], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=0.01)
         True
     """
     mean, mean_score = _window_means(colours, radius), _window_means(scores, radius)
     squares = _window_means(colours[:, None] * colours, radius)  # (3, 3, h, w)
     products = _window_means(colours[:, None] * scores, radius)  # (3, classes, h, w)
-    covariance = squares - mean[:, None] * mean + ridge[..., None, None]
+    covariance = squares - mean[:, None] * mean + (NOISE * noise)[..., None, None]
     with_score = products - mean[:, None] * mean_score
     slopes = torch.linalg.solve(covariance.permute(2, 3, 0, 1), with_score.permute(2, 3, 0, 1))
     slopes = slopes.permute(2, 3, 0, 1)  # (h, w, 3, classes) -> (3, classes, h, w)
@@ -145,7 +122,18 @@ def linear_functions(
 
 
 def _window_means(maps: torch.Tensor, radius: int) -> torch.Tensor:
-    # (..., h, w) -> the same
-    flat = maps.flatten(end_dim=-3)
-    means = F.avg_pool2d(flat, 2 * radius + 1, 1, radius, count_include_pad=False)
-    return means.view(maps.shape)
+    """Return means in the windows around cells, shape (..., h, w).
+
+    As ``avg_pool2d`` without its padding, which takes several times as long.
+    """
+    size = maps.new_ones(maps.shape[-2:])
+    return _window_sums(maps, radius) / _window_sums(size, radius)
+
+
+def _window_sums(maps: torch.Tensor, radius: int) -> torch.Tensor:
+    for dim, padding in ((-2, (0, 0, radius, radius)), (-1, (radius, radius))):
+        padded, length = F.pad(maps, padding), maps.shape[dim]
+        maps = padded.narrow(dim, 0, length).clone()
+        for start in range(1, 2 * radius + 1):
+            maps += padded.narrow(dim, start, length)
+    return maps

@@ -3,22 +3,58 @@
 A cell of the grid is many pixels wide. Scores enlarged bilinearly change somewhere between two
 cells, not where the image does; the guided filter puts the change there, and costs little beside
 the backbone.
+
+Masks are made band by band: a band needs the scores and the pixels of a few cells above and below
+it, so that an image may be larger than memory.
 """
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from segdistill.model.bilinear_mask import bilinear_mask
-from segdistill.model.dense import enlarged_bands
-from segdistill.model.guided_filter import guided_bands, sharpened
-from segdistill.model.guided_mask import guided_mask
+from segdistill.model.best_class import (
+    PixelAxis,
+    best_around,
+    best_between,
+    best_classes,
+    gaps_of,
+)
+from segdistill.model.cell_colours import CellColours, CellGrid, PixelRows, ReadRows
+from segdistill.model.dense import bands_of, enlarge_rows
+from segdistill.model.guided_filter import (
+    AVERAGING,
+    RADIUS,
+    guided_bands,
+    linear_functions,
+    sharpened,
+)
 from segdistill.model.region_cleanup import MIN_REGION, absorb_small_regions, min_pixels
 
 Upsampling = Literal["guided", "bilinear"]
+
+CONTEXT = RADIUS + AVERAGING + 1
+"""Cells beyond a band on which its mask depends: windows, their average, and the gap itself."""
+
+BAND_BYTES = 2**24
+"""Of the pixels of a band, unless a single row of cells has more."""
+
+
+class MaskBand(NamedTuple):
+    """Some rows of a mask.
+
+    Attributes:
+        rows: which.
+        mask: class indices, shape (rows, width).
+        image: the same rows of the image.
+    """
+
+    rows: slice
+    mask: NDArray[np.uint8]
+    image: PixelRows
 
 
 def upsampled_mask(
@@ -47,9 +83,14 @@ def upsampled_mask(
         [[0, 0, 0, 0, 1, 1, 1, 1]]
     """
     _check_shapes(scores, image)
-    if upsampling == "guided":
-        return guided_mask(sharpened(scores), image)
-    return bilinear_mask(scores, (image.shape[0], image.shape[1]))
+    height, width = image.shape[:2]
+    bands = mask_bands(
+        [(slice(0, scores.shape[2]), scores)],
+        lambda rows: PixelRows(image[rows]),
+        CellGrid((height, width), (scores.shape[2], scores.shape[3])),
+        upsampling=upsampling,
+    )
+    return np.concatenate([band.mask for band in bands])
 
 
 def cleaned_mask(
@@ -59,19 +100,13 @@ def cleaned_mask(
     upsampling: Upsampling = "guided",
     min_region: float = MIN_REGION,
 ) -> NDArray[np.uint8]:
-    """Return the best class of each pixel, with small regions absorbed by their neighbours.
+    """Return :func:`upsampled_mask` with small regions absorbed by their neighbours.
 
     Args:
-        scores: as for :func:`upsampled_mask`.
-        image: the same.
-        upsampling: the same.
+        scores: as there, as is all else.
+        image: see there.
+        upsampling: see there.
         min_region: share of the image that a connected region needs; 0 keeps all.
-
-    Returns:
-        Class indices of shape (height, width).
-
-    Raises:
-        ValueError: a shape is not this.
     """
     mask = upsampled_mask(scores, image, upsampling=upsampling)
     return absorb_small_regions(mask, min_pixels(min_region, *mask.shape))
@@ -80,12 +115,7 @@ def cleaned_mask(
 def upsampled_bands(
     scores: torch.Tensor, image: NDArray[np.uint8], *, upsampling: Upsampling = "guided"
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Bring class scores to pixels, band by band.
-
-    Args:
-        scores: as for :func:`upsampled_mask`.
-        image: the same.
-        upsampling: the same.
+    """Bring class scores to pixels, band by band; arguments as for :func:`upsampled_mask`.
 
     Yields:
         Rows, from top to bottom, and the scores there, of shape (classes, rows, width). The guided
@@ -98,8 +128,72 @@ def upsampled_bands(
     _check_shapes(scores, image)
     if upsampling == "guided":
         yield from guided_bands(scores.float(), image)
-    else:
-        yield from enlarged_bands(scores, (image.shape[0], image.shape[1]))
+        return
+    size = (image.shape[0], image.shape[1])
+    for rows in bands_of(size[0], width=size[1], classes=scores.shape[1]):
+        yield rows, enlarge_rows(scores, size, rows)[0]
+
+
+def mask_bands(
+    strips: Iterable[tuple[slice, torch.Tensor]],
+    read_rows: ReadRows,
+    cells: CellGrid,
+    *,
+    upsampling: Upsampling = "guided",
+) -> Iterator[MaskBand]:
+    """Make the mask of :func:`upsampled_mask` of an image that need not be held as a whole.
+
+    A class that is the best in none of the 16 cells around a pixel is left out there if masks are
+    ``guided``: it would win seldom, and in specks.
+
+    Args:
+        strips: rows of the grid, from top to bottom, and the scores there, of shape (1, classes,
+            rows, w).
+        read_rows: gives some rows of the image.
+        cells: how the grid lies in it.
+        upsampling: as for that function.
+
+    Yields:
+        The bands of the mask, from top to bottom.
+    """
+    (height, width), (count, across) = cells.size, cells.grid
+    colours = CellColours(read_rows, cells) if upsampling == "guided" else None
+    noise = torch.empty(0) if colours is None else colours.noise()
+    columns = PixelAxis.of(width, across, slice(0, across + 1))
+    first_pixels = torch.searchsorted(gaps_of(height, count)[0], torch.arange(count + 2)).tolist()
+    at_once = max(1, BAND_BYTES // (3 * width * -(-height // count)))
+    held, top, done = torch.empty(0), 0, 0  # rows of scores, the first row of these, gaps of rows
+    for rows, scores in strips:
+        new = (scores.float() if colours is None else sharpened(scores))[0].cpu()
+        held = torch.cat([held, new], dim=1) if rows.start else new
+        while done <= count:
+            stop = min(done + at_once, count + 1)
+            last = min(count, stop + CONTEXT)
+            if rows.stop < last:
+                break
+            wanted = slice(first_pixels[done], first_pixels[stop])
+            if wanted.start < wanted.stop:
+                image = read_rows(wanted)
+                near = held[:, : last - top]
+                if colours is None:
+                    functions, possible = near[None], best_between(near)
+                else:
+                    functions = linear_functions(near, colours.means(top, last), noise)
+                    possible = best_around(near)
+                # Beyond the middles of the outermost cells functions stay unchanged there.
+                grid = F.pad(functions, (1, 1, 1, 1), mode="replicate")
+                mask = best_classes(
+                    grid[:, :, done - top : stop - top + 1],
+                    possible[:, done - top : stop - top],
+                    image.pixels,
+                    PixelAxis.of(height, count, slice(done, stop)),
+                    columns,
+                )
+                yield MaskBand(wanted, mask, image)
+            done = stop
+            held, top = held[:, max(0, done - CONTEXT) - top :], max(0, done - CONTEXT)
+            if colours is not None:
+                colours.drop(top)
 
 
 def _check_shapes(scores: torch.Tensor, image: NDArray[np.uint8]) -> None:
