@@ -28,7 +28,7 @@ from segdistill.images.resize import resize_image
 from segdistill.inference import raster as module
 from segdistill.inference.options import MaskOptions
 from segdistill.inference.raster import backbone_input_size, resized_window, segment_raster
-from segdistill.model import large_image_masks
+from segdistill.model import upsampling as upsampling_module
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
@@ -46,7 +46,7 @@ def segmenter() -> Segmenter:
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut even small images up."""
     monkeypatch.setattr(module, "WINDOW_BYTES", 40_000)
-    monkeypatch.setattr(large_image_masks, "BAND_BYTES", 1)
+    monkeypatch.setattr(upsampling_module, "BAND_BYTES", 1)
 
 
 def scene(height: int = 700, width: int = 530) -> NDArray[np.uint8]:
