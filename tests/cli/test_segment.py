@@ -62,18 +62,21 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
 
 
 DAMAGES: list[tuple[Change, str]] = [
-    (lambda content: content.pop("backbone"), "does not say which backbone it needs"),
-    (lambda content: content.update(backbone="tiny"), "does not say which backbone it needs"),
+    (lambda content: content.pop("backbone"), "missing required field `backbone`"),
+    (lambda content: content.update(backbone="tiny"), "- at `$.backbone`"),
     (lambda content: content.pop("format"), "does not describe a model"),
     (lambda content: content.update(format=0), "format 0, but this version reads format 1"),
-    (lambda content: content.pop("preparation"), "lacks 'preparation'"),
-    (lambda content: content.pop("training"), "lacks 'training'"),
+    (lambda content: content.pop("preparation"), "missing required field `preparation`"),
+    (lambda content: content.pop("training"), "missing required field `training`"),
     (lambda content: content["classes"].pop(), "2 classes, but 12 cluster centres"),
-    (lambda content: content["classes"][0].pop("colour"), "lacks 'colour'"),
-    (lambda content: content.update(classes=3), "do not fit together"),
-    (lambda content: content.update(resolution="large"), "do not fit together"),
-    (lambda content: content.update(head=[]), "do not fit together"),
+    (lambda content: content["classes"][0].pop("colour"), "missing required field `colour`"),
+    (lambda content: content.update(classes=3), "- at `$.classes`"),
+    (lambda content: content["classes"][0].update(colour=[0, 0, 256]), "- at `$.classes[0].colour"),
+    (lambda content: content.update(resolution="large"), "- at `$.resolution`"),
+    (lambda content: content.update(scale=-1.0), "- at `$.scale`"),
+    (lambda content: content.update(head=[]), "- at `$.head`"),
     (lambda content: content["head"].update(channels=7), "do not fit together"),
+    (lambda content: content["head"].update(features=10**6), "do not fit together"),
 ]
 
 

@@ -11,7 +11,7 @@ from tests.helpers import TinyBackbone, striped_image
 
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.model import class_sets, files
+from segdistill.model import files
 from segdistill.model.class_sets import (
     ClassSet,
     change_classes,
@@ -129,7 +129,7 @@ def test_a_change_that_is_broken_off_leaves_the_model_as_it_was(
 
     before = read_class_sets(run)
     with monkeypatch.context() as patch:
-        patch.setattr(class_sets, "write_text_atomically", broken_off)
+        patch.setattr(files, "write_text_atomically", broken_off)
         with pytest.raises(KeyboardInterrupt):
             change_classes(run, before, more_classes(3))
     assert Segmenter.load(run).classes == before.current.classes

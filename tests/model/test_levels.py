@@ -14,7 +14,6 @@ SHARES = np.array([0.4, 0.3, 0.2, 0.1])
 
 
 def test_levels_must_group_all_clusters_once() -> None:
-    assert Levels.from_plain(LEVELS.as_plain()) == LEVELS
     for coarse in (((0, 1), (3,)), ((0, 1, 2), (2, 3)), ((0, 1, 2, 3, 4),)):
         with pytest.raises(ValueError, match="level coarse does not group 4 clusters"):
             Levels(coarse, LEVELS.medium, LEVELS.fine)

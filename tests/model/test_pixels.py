@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from segdistill.images.resize import enlarge
-from segdistill.model.pixels import labelled_pixels, sample_at_pixels
+from segdistill.model.linear_probe import labelled_pixels, sample_at_pixels
 
 
 def test_maps_are_read_where_enlarging_would_put_them() -> None:

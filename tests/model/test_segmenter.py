@@ -13,6 +13,7 @@ from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model import files as model_files
 from segdistill.model.description import SegmenterSettings, numbered_classes
+from segdistill.model.files import read_description
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
 
@@ -96,6 +97,11 @@ def test_damaged_models_are_named(tmp_path: Path) -> None:
     text = description.read_text()
     for damaged, message in [
         ("{", "cannot be read"),
+        (text.replace('"class 1"', r'"\ud800"'), "cannot be read"),
+        (text.replace('"resolution": 64', '"resolution": NaN'), "cannot be read"),
+        (text.replace('"resolution": 64', '"resolution": 0'), r">= 1 - at `\$\.resolution`"),
+        (text.replace('"dropout": 0.1', '"dropout": 1e999'), "out of range"),
+        (text.replace('"features": 4', '"features": 40000'), "do not fit together"),
         (text.replace('"format": 1', '"format": 9'), "format 9"),
         (text.replace('"components": 4', '"components": 2'), "do not fit together"),
         (text.replace("0123456789abcdef", "fedcba9876543210"), "fingerprint"),
@@ -107,6 +113,17 @@ def test_damaged_models_are_named(tmp_path: Path) -> None:
     (tmp_path / "segmenter.safetensors").write_bytes(b"not tensors")
     with pytest.raises(UserError, match="safetensors"):
         Segmenter.load(tmp_path)
+
+
+def test_facts_are_written_as_plain_values(tmp_path: Path) -> None:
+    segmenter = tiny_segmenter()
+    segmenter.settings.training.update(loss=np.float64("nan"), steps=np.int64(3))
+    segmenter.save(tmp_path)
+    assert read_description(tmp_path).training == {"loss": None, "steps": 3}
+    segmenter.settings.training["data"] = "a\udcff"
+    with pytest.raises(UserError, match=r"segmenter\.json: a name is not valid Unicode"):
+        segmenter.save(tmp_path, overwrite=True)
+    assert read_description(tmp_path).training["steps"] == 3
 
 
 def test_description_is_plain_json(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def check_conversion_folder(out: Path, *, overwrite: bool) -> None:
                 f"{out}: holds a run already; add --overwrite to replace it, or choose another"
                 " folder with --out"
             )
-        if "converted_from" not in read_description(out).get("training", {}):
+        if "converted_from" not in read_description(out).training:
             raise UserError(
                 f"{out}: holds a run that was trained, not converted, and is not overwritten;"
                 " choose another folder with --out"

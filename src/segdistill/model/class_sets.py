@@ -5,33 +5,30 @@ set is in use. A set is added to the first file before the second names it, and 
 each moment the folder holds a whole model, and each change can be undone.
 """
 
-import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
-from segdistill.files import remove_leftovers, write_text_atomically
-from segdistill.model.code_maps import CodeMaps
-from segdistill.model.description import SegmentClass
+from segdistill.files import remove_leftovers
+from segdistill.model.description import SegmentClass, check_members
 from segdistill.model.files import (
     CENTRES,
-    DESCRIPTION_FILE,
-    LEVELS,
-    classes_from,
+    ClassesRecord,
     code_maps_from,
     levels_from,
     prototypes_from,
     read_description,
     read_tensors,
     translate_mismatches,
+    write_description,
     write_tensors,
 )
 from segdistill.model.levels import Levels
-from segdistill.model.prototypes import Prototypes
-
-GROUPS = ("former", "undone", "others")
+from segdistill.model.prototypes import CodeMaps, Prototypes
 
 
 @dataclass(frozen=True)
@@ -88,24 +85,23 @@ def read_class_sets(folder: Path) -> ClassSets:
     description = read_description(folder)
     tensors = read_tensors(folder)
 
-    def class_set(rows: list[dict[str, Any]], tensor: str) -> ClassSet:
-        centres = tensors[tensor]
+    def class_set(classes: tuple[SegmentClass, ...], tensor: str) -> ClassSet:
+        check_members(classes, len(tensors[tensor]))
         levels = levels_from(description, tensor, tensors)
-        return ClassSet(classes_from(rows, centres), centres, tensor, levels)
+        return ClassSet(classes, tensors[tensor], tensor, levels)
+
+    def class_sets(records: Iterable[ClassesRecord]) -> tuple[ClassSet, ...]:
+        return tuple(class_set(each.classes, each.centres) for each in records)
 
     with translate_mismatches(folder):
-        former, undone, others = (
-            tuple(class_set(each["classes"], each["centres"]) for each in description.get(name, []))
-            for name in GROUPS
-        )
         return ClassSets(
-            current=class_set(description["classes"], description.get("centres", CENTRES)),
-            former=former,
-            undone=undone,
-            others=others,
-            prototypes=prototypes_from(tensors),
-            training=dict(description["training"]),
-            code_maps=code_maps_from(tensors),
+            class_set(description.classes, description.centres),
+            class_sets(description.former),
+            class_sets(description.undone),
+            class_sets(description.others),
+            prototypes_from(tensors),
+            description.training,
+            code_maps_from(tensors),
         )
 
 
@@ -129,11 +125,7 @@ def change_classes(folder: Path, sets: ClassSets, chosen: ClassSet) -> None:
 
 
 def undo_change(folder: Path, sets: ClassSets) -> None:
-    """Let a run folder use the classes again that were in use before.
-
-    Args:
-        folder: the run folder.
-        sets: all that it knows now, at least one of them former.
+    """Let a run folder use the last of its former classes again; there is at least one.
 
     Raises:
         UserError: the folder cannot be written.
@@ -144,11 +136,7 @@ def undo_change(folder: Path, sets: ClassSets) -> None:
 
 
 def redo_change(folder: Path, sets: ClassSets) -> None:
-    """Let a run folder use the classes again that were undone last.
-
-    Args:
-        folder: the run folder.
-        sets: all that it knows now, at least one of them undone.
+    """Let a run folder use the classes again that were undone last; there is at least one set.
 
     Raises:
         UserError: the folder cannot be written.
@@ -161,26 +149,26 @@ def redo_change(folder: Path, sets: ClassSets) -> None:
 def _write(folder: Path, sets: ClassSets) -> None:
     remove_leftovers(folder)
     description = read_description(folder)
-    current = sets.current
+    current, levels = sets.current, description.levels
     if current.tensor is None:
         tensors = read_tensors(folder)
-        free = next(
-            name
-            for name in (f"{CENTRES}.{number}" for number in range(1, len(tensors) + 2))
-            if name not in tensors
-        )
+        names = (f"{CENTRES}.{number}" for number in range(1, len(tensors) + 2))
+        free = next(name for name in names if name not in tensors)
         write_tensors({**tensors, free: current.centres}, folder)
         current = replace(current, tensor=free)
         if current.levels is not None:
-            levels: dict[str, Any] = description.setdefault(LEVELS, {})
-            levels[free] = current.levels.as_plain()
-    description["classes"] = _rows(current)
-    description["centres"] = current.tensor
-    for name in GROUPS:
-        group: tuple[ClassSet, ...] = getattr(sets, name)
-        description[name] = [{"centres": each.tensor, "classes": _rows(each)} for each in group]
-    write_text_atomically(folder / DESCRIPTION_FILE, json.dumps(description, indent=2) + "\n")
+            levels = {**levels, free: current.levels}
+    changed = msgspec.structs.replace(
+        description,
+        classes=current.classes,
+        centres=current.tensor or CENTRES,
+        levels=levels,
+        former=_records(sets.former),
+        undone=_records(sets.undone),
+        others=_records(sets.others),
+    )
+    write_description(changed, folder)
 
 
-def _rows(each: ClassSet) -> list[dict[str, Any]]:
-    return [asdict(row) for row in each.classes]
+def _records(sets: Iterable[ClassSet]) -> tuple[ClassesRecord, ...]:
+    return tuple(ClassesRecord(each.tensor or CENTRES, each.classes) for each in sets)

@@ -3,13 +3,17 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from segdistill.images.labels import Colour, distinct_colours
+from segdistill.images.labels import distinct_colours
 from segdistill.images.raster_reading import RasterReading
+
+Byte = Annotated[int, Meta(ge=0, le=255)]
+Index = Annotated[int, Meta(ge=0, le=2**20)]
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,10 @@ class SegmentClass:
         (2,)
     """
 
-    index: int
-    name: str
-    colour: Colour
-    clusters: tuple[int, ...] = ()
+    index: Byte
+    name: Annotated[str, Meta(max_length=1000)]
+    colour: tuple[Byte, Byte, Byte]
+    clusters: tuple[Index, ...] = ()
     hidden: bool = False
 
     @property

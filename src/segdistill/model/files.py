@@ -1,13 +1,15 @@
 """Reading and writing a Segmenter: ``segmenter.safetensors`` and ``segmenter.json``, no pickle."""
 
 import contextlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
+import numpy as np
 import torch
+from msgspec import Meta
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -15,66 +17,109 @@ from segdistill.backbones import KEYS, Backbone, load_backbone
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, write_text_atomically
-from segdistill.images.labels import Colour
 from segdistill.images.raster_reading import RasterReading
-from segdistill.model.code_maps import CodeMaps
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
 from segdistill.model.levels import Levels
-from segdistill.model.prototypes import Prototypes
+from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.version import __version__
 
 WEIGHTS_FILE = "segmenter.safetensors"
 DESCRIPTION_FILE = "segmenter.json"
 CENTRES = "centres"
-PROTOTYPES = "prototypes."
-CODE_MAPS = "code_maps."
-LEVELS = "levels"
 FORMAT = 1
+MAX_BYTES = 2**28
 FIX = "restore it from a copy, or fit again"
+
+Size = Annotated[int, Meta(ge=1, le=2**20)]
+Classes = Annotated[tuple[SegmentClass, ...], Meta(max_length=256)]
+
+
+class _BackboneRecord(msgspec.Struct):
+    name: str
+    fingerprint: str
+    licence: str = ""
+
+
+class _PreparationRecord(msgspec.Struct):
+    groups: Annotated[tuple[Size, ...], Meta(min_length=1)]
+    components: Size | None
+
+
+class _HeadRecord(msgspec.Struct):
+    features: Size
+    channels: Size
+    kind: Literal["nonlinear", "linear"]
+    dropout: Annotated[float, Meta(ge=0, lt=1)]
+
+
+class ClassesRecord(msgspec.Struct):
+    """Classes that were in use before, and the name of their centres among the tensors."""
+
+    centres: str
+    classes: Classes
+
+
+class _Header(msgspec.Struct):
+    format: int
+    segdistill: str = "of unknown version"
+
+
+class Description(msgspec.Struct, kw_only=True):
+    """The content of ``segmenter.json``: all of a Segmenter but its tensors.
+
+    Attributes:
+        centres: name of the centres in use among the tensors; ``levels`` is by such names.
+        former: what undoing leads to, the last first.
+        undone: what redoing leads to, the last first.
+        others: classes to which neither leads.
+    """
+
+    format: int = FORMAT
+    segdistill: str = __version__
+    backbone: _BackboneRecord
+    resolution: Size
+    preparation: _PreparationRecord
+    head: _HeadRecord | None
+    classes: Classes
+    levels: dict[str, Levels] = {}
+    training: dict[str, Any]
+    raster: RasterReading | None = None
+    scale: Annotated[float, Meta(gt=0)] | None = None
+    centres: str = CENTRES
+    former: tuple[ClassesRecord, ...] = ()
+    undone: tuple[ClassesRecord, ...] = ()
+    others: tuple[ClassesRecord, ...] = ()
 
 
 @dataclass(frozen=True)
 class SegmenterParts:
-    """All that a Segmenter is made of.
-
-    Attributes:
-        backbone: frozen; only its name and fingerprint are written, the name relative to the
-            run folder if the backbone lies inside.
-        preparation: of the backbone's features.
-        head: or ``None``.
-        centres: of the clusters, shape (classes, code channels).
-        settings: resolution and classes.
-        prototypes: from which other numbers of classes can be made, or ``None``.
-        levels: how the clusters are grouped into few, some or many classes, or ``None``.
-        code_maps: prototypes in some of the training images, or ``None``.
-    """
+    """All that a Segmenter is made of; see :class:`segdistill.Segmenter`."""
 
     backbone: Backbone
     preparation: FeaturePreparation
     head: SegmentationHead | None
     centres: torch.Tensor
     settings: SegmenterSettings
-    prototypes: Prototypes | None = None
-    levels: Levels | None = None
-    code_maps: CodeMaps | None = None
+    prototypes: Prototypes | None
+    levels: Levels | None
+    code_maps: CodeMaps | None
 
 
 def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False) -> None:
-    """Write the parts of a Segmenter; see :meth:`Segmenter.save`."""
-    description_path = folder / DESCRIPTION_FILE
-    if description_path.exists() and not overwrite:
+    """Write the parts of a Segmenter; see :meth:`segdistill.Segmenter.save`."""
+    if (folder / DESCRIPTION_FILE).exists() and not overwrite:
         raise UserError(f"{folder}: holds a model already; choose another folder or overwrite it")
     tensors = {CENTRES: parts.centres}
     for name, module in (("preparation", parts.preparation), ("head", parts.head)):
         if module is not None:
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-    for prefix, kept in ((PROTOTYPES, parts.prototypes), (CODE_MAPS, parts.code_maps)):
+    for name, kept in (("prototypes", parts.prototypes), ("code_maps", parts.code_maps)):
         if kept is not None:
-            tensors |= {f"{prefix}{key}": value for key, value in vars(kept).items()}
+            tensors |= {f"{name}.{key}": value for key, value in vars(kept).items()}
     write_tensors(tensors, folder)
     # Written last: a folder with a description is a complete model.
-    write_text_atomically(description_path, json.dumps(describe(parts, folder), indent=2) + "\n")
+    write_description(_describe(parts, folder), folder)
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
@@ -89,44 +134,24 @@ def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
         temporary.write_bytes(save(plain))
 
 
-def describe(parts: SegmenterParts, folder: Path) -> dict[str, Any]:
-    """Return all that a Segmenter is, except for its weights, as plain values.
+def write_description(description: Description, folder: Path) -> None:
+    """Write ``segmenter.json``.
 
-    Args:
-        parts: of the Segmenter.
-        folder: that it is written to.
+    Raises:
+        UserError: the folder cannot be written, or a name is not text.
     """
-    head = parts.head
-    return {
-        "format": FORMAT,
-        "segdistill": __version__,
-        "backbone": {
-            "name": _name_from(folder, parts.backbone.name),
-            "fingerprint": parts.backbone.fingerprint,
-            "licence": parts.backbone.licence,
-        },
-        "resolution": parts.settings.resolution,
-        "preparation": {
-            "groups": list(parts.preparation.groups),
-            "components": parts.preparation.components,
-        },
-        "head": None
-        if head is None
-        else {
-            "features": head.linear.in_features,
-            "channels": head.linear.out_features,
-            "kind": "linear" if head.nonlinear is None else "nonlinear",
-            "dropout": head.dropout,
-        },
-        "classes": [asdict(each) for each in parts.settings.classes],
-        LEVELS: {} if parts.levels is None else {CENTRES: parts.levels.as_plain()},
-        "training": parts.settings.training,
-        "raster": None if parts.settings.raster is None else parts.settings.raster.as_plain(),
-        "scale": parts.settings.scale,
-    }
+    path = folder / DESCRIPTION_FILE
+    try:
+        encoded = msgspec.json.encode(description, enc_hook=_plain)
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{path}: a name is not valid Unicode ({error.object[:80]!a}); rename the file, folder"
+            " or class"
+        ) from error
+    write_text_atomically(path, msgspec.json.format(encoded, indent=2).decode() + "\n")
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> Description:
     """Read ``segmenter.json``.
 
     Raises:
@@ -134,42 +159,66 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION_FILE
     try:
-        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES)
+        header = msgspec.json.decode(content, type=_Header)
+        if header.format == FORMAT:
+            return msgspec.json.decode(content, type=Description)
     except FileNotFoundError as error:
         raise UserError(
             f"{folder}: no {DESCRIPTION_FILE} there; give a run folder that `segdistill fit`"
             " finished"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path}: does not describe a model ({error}); {FIX}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
-    if not isinstance(description, dict) or "format" not in description:
-        raise UserError(f"{path}: does not describe a model; {FIX}")
-    if description["format"] != FORMAT:
-        raise UserError(
-            f"{path}: format {description['format']}, but this version reads format {FORMAT};"
-            f" it was written by segdistill {description.get('segdistill')}: install that version"
-        )
-    return description
+    raise UserError(
+        f"{path}: format {header.format}, but this version reads format {FORMAT}; it was written"
+        f" by segdistill {header.segdistill}: install that version"
+    )
 
 
 def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
-    """Read the parts of a Segmenter; see :meth:`Segmenter.load`.
+    """Read the parts of a Segmenter; see :meth:`segdistill.Segmenter.load`.
 
     Raises:
         UserError: a file is missing or damaged, they do not fit together, or the backbone is not
             the one that the model was trained with.
     """
     description = read_description(folder)
-    try:
-        expected = {key: str(description["backbone"][key]) for key in ("name", "fingerprint")}
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder / DESCRIPTION_FILE}: does not say which backbone it needs; {FIX}"
-        ) from error
     tensors = read_tensors(folder)
-    network = _load_backbone(expected, backbone, folder)
+    network = _load_backbone(description.backbone, backbone, folder)
+    record = description.head
     with translate_mismatches(folder):
-        return _assemble(description, tensors, network)
+        # Without memory until the weights are there: what the description claims may be huge.
+        with torch.device("meta"):
+            preparation = FeaturePreparation(
+                description.preparation.groups, description.preparation.components
+            )
+            head = None if record is None else SegmentationHead(**msgspec.structs.asdict(record))
+        for name, module in (("preparation", preparation), ("head", head)):
+            if module is not None:
+                module.load_state_dict(_with_prefix(name, tensors), assign=True)
+        centres = tensors[description.centres]
+        check_members(description.classes, len(centres))
+        settings = SegmenterSettings(
+            description.resolution,
+            description.classes,
+            description.training,
+            raster=description.raster,
+            scale=description.scale,
+        )
+        return SegmenterParts(
+            network,
+            preparation,
+            head,
+            centres,
+            settings,
+            prototypes_from(tensors),
+            levels_from(description, description.centres, tensors),
+            code_maps_from(tensors),
+        )
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -197,7 +246,7 @@ def translate_mismatches(folder: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise UserError(f"{folder}: the model lacks {error}; {FIX}") from error
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         # torch lists what does not fit on lines of their own.
         reason = " ".join(str(error).split())
         raise UserError(
@@ -206,71 +255,59 @@ def translate_mismatches(folder: Path) -> Iterator[None]:
 
 
 def prototypes_from(tensors: dict[str, torch.Tensor]) -> Prototypes | None:
-    """Return the prototypes among the tensors of a model; older models have none.
-
-    Raises:
-        ValueError: they do not fit together.
-    """
-    parts = _with_prefix(PROTOTYPES, tensors)
+    """Return the prototypes among the tensors of a model; older models have none."""
+    parts = _with_prefix("prototypes", tensors)
     return Prototypes(**parts) if parts else None
 
 
 def code_maps_from(tensors: dict[str, torch.Tensor]) -> CodeMaps | None:
-    """Return the code maps among the tensors of a model; older models have none.
-
-    Raises:
-        TypeError: a part is missing.
-        ValueError: they do not fit together.
-    """
-    parts = _with_prefix(CODE_MAPS, tensors)
-    return CodeMaps.from_tensors(parts) if parts else None
+    """Return the code maps among the tensors of a model; older models have none."""
+    parts = _with_prefix("code_maps", tensors)
+    return CodeMaps(**parts) if parts else None
 
 
 def levels_from(
-    description: dict[str, Any], centres: str, tensors: dict[str, torch.Tensor]
+    description: Description, centres: str, tensors: dict[str, torch.Tensor]
 ) -> Levels | None:
-    """Return the levels of a set of centres; older models have none.
-
-    Args:
-        description: of the model.
-        centres: name of the centres in the file.
-        tensors: of the model.
+    """Return the levels of the centres of a name; older models have none.
 
     Raises:
-        KeyError: a level is missing.
         ValueError: they group other clusters than there are centres.
     """
-    plain = description.get(LEVELS, {}).get(centres)
-    if plain is None:
-        return None
-    levels = Levels.from_plain(plain)
-    if len(levels.fine) != len(tensors[centres]):
+    levels = description.levels.get(centres)
+    if levels is not None and len(levels.fine) != len(tensors[centres]):
         raise ValueError(f"levels of {len(levels.fine)} clusters, but {len(tensors[centres])}")
     return levels
 
 
-def classes_from(rows: list[dict[str, Any]], centres: torch.Tensor) -> tuple[SegmentClass, ...]:
-    """Return classes of a description.
-
-    Args:
-        rows: plain values of the classes.
-        centres: of their clusters, shape (classes, code channels).
-
-    Raises:
-        ValueError: a cluster is in no class, or in two.
-    """
-    classes = tuple(
-        SegmentClass(
-            int(each["index"]),
-            str(each["name"]),
-            _colour(*each["colour"]),
-            tuple(map(int, each.get("clusters", ()))),
-            bool(each.get("hidden", False)),
-        )
-        for each in rows
+def _describe(parts: SegmenterParts, folder: Path) -> Description:
+    head, settings, backbone = parts.head, parts.settings, parts.backbone
+    return Description(
+        backbone=_BackboneRecord(
+            _name_from(folder, backbone.name), backbone.fingerprint, backbone.licence
+        ),
+        resolution=settings.resolution,
+        preparation=_PreparationRecord(parts.preparation.groups, parts.preparation.components),
+        head=None
+        if head is None
+        else _HeadRecord(
+            head.linear.in_features,
+            head.linear.out_features,
+            "linear" if head.nonlinear is None else "nonlinear",
+            head.dropout,
+        ),
+        classes=settings.classes,
+        levels={} if parts.levels is None else {CENTRES: parts.levels},
+        training=settings.training,
+        raster=settings.raster,
+        scale=settings.scale,
     )
-    check_members(classes, len(centres))
-    return classes
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} in the description of a model")
 
 
 def _name_from(folder: Path, name: str) -> str:
@@ -280,59 +317,21 @@ def _name_from(folder: Path, name: str) -> str:
     return Path(name).relative_to(root).as_posix() if inside else name
 
 
-def _load_backbone(expected: dict[str, str], override: str | None, folder: Path) -> Backbone:
-    inside = folder / expected["name"]
-    bare = folder / expected["name"].removesuffix(KEYS)
-    stored = str(inside) if (bare / "config.json").is_file() else expected["name"]
-    network = load_backbone(override or stored)
-    if network.fingerprint != expected["fingerprint"]:
+def _load_backbone(expected: _BackboneRecord, override: str | None, folder: Path) -> Backbone:
+    inside = folder / expected.name
+    bare = folder / expected.name.removesuffix(KEYS)
+    network = load_backbone(
+        override or (str(inside) if (bare / "config.json").is_file() else expected.name)
+    )
+    if network.fingerprint != expected.fingerprint:
         raise UserError(
-            f"{folder}: was trained with backbone {expected['name']} (fingerprint"
-            f" {expected['fingerprint']}), but {network.name} has fingerprint"
+            f"{folder}: was trained with backbone {expected.name} (fingerprint"
+            f" {expected.fingerprint}), but {network.name} has fingerprint"
             f" {network.fingerprint}; give the original weights with --backbone"
         )
     return network
 
 
-def _assemble(
-    description: dict[str, Any], tensors: dict[str, torch.Tensor], backbone: Backbone
-) -> SegmenterParts:
-    preparation = FeaturePreparation(
-        description["preparation"]["groups"], description["preparation"]["components"]
-    )
-    preparation.load_state_dict(_with_prefix("preparation.", tensors))
-    head = None
-    if description["head"] is not None:
-        head = SegmentationHead(**description["head"])
-        head.load_state_dict(_with_prefix("head.", tensors))
-    # A run folder whose number of classes was changed holds several sets of centres.
-    in_use = description.get("centres", CENTRES)
-    centres = tensors[in_use]
-    classes = classes_from(description["classes"], centres)
-    resolution = int(description["resolution"])
-    raster, scale = description.get("raster"), description.get("scale")
-    settings = SegmenterSettings(
-        resolution,
-        classes,
-        description["training"],
-        raster=None if raster is None else RasterReading.from_plain(raster),
-        scale=None if scale is None else float(scale),
-    )
-    return SegmenterParts(
-        backbone,
-        preparation,
-        head,
-        centres,
-        settings,
-        prototypes_from(tensors),
-        levels_from(description, in_use, tensors),
-        code_maps_from(tensors),
-    )
-
-
-def _colour(red: float, green: float, blue: float) -> Colour:
-    return int(red), int(green), int(blue)
-
-
-def _with_prefix(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _with_prefix(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    start = f"{name}."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}

@@ -5,9 +5,8 @@ ones, and those are unions of fine ones, so that changing the level never change
 both levels have.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,26 +68,6 @@ class Levels:
             if {frozenset(group) for group in self.grouping(name)} == groups:
                 return name
         return None
-
-    def as_plain(self) -> dict[str, list[list[int]]]:
-        """Return the levels as plain values, for JSON."""
-        return {name: [list(group) for group in self.grouping(name)] for name in LEVEL_NAMES}
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Levels":
-        """Return the levels that :meth:`as_plain` wrote.
-
-        Raises:
-            KeyError: a level is missing.
-            ValueError: the levels group different clusters.
-            TypeError: they are not lists of lists of numbers.
-        """
-        return cls(
-            **{
-                name: tuple(tuple(int(each) for each in group) for group in plain[name])
-                for name in LEVEL_NAMES
-            }
-        )
 
 
 def grouped_classes(grouping: Grouping) -> tuple[SegmentClass, ...]:

@@ -1,7 +1,7 @@
 """The Segmenter: a backbone, a head and clusters, from an image to a mask."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,14 @@ from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
-from segdistill.model.code_maps import CodeMaps
 from segdistill.model.dense import Encode, encode_images, encoded_strips
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
-from segdistill.model.hub import HubMixin
+from segdistill.model.hub import model_folder, push_model
 from segdistill.model.levels import Levels
-from segdistill.model.prototypes import Prototypes
+from segdistill.model.model_card import CardFacts
+from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.model.region_cleanup import MIN_REGION
 from segdistill.model.upsampling import Upsampling, cleaned_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
@@ -37,7 +37,7 @@ TILE_SIDES = 2
 """A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
 
 
-class Segmenter(HubMixin, nn.Module):
+class Segmenter(nn.Module):
     """Segments images into the classes that were found without labels.
 
     Args:
@@ -127,17 +127,6 @@ class Segmenter(HubMixin, nn.Module):
         self.budget = PixelBudget(compute.device)
         return self.to(compute.device)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return prepared features.
-
-        Args:
-            images: shape (batch, 3, height, width), in 0..1.
-
-        Returns:
-            Tensor of shape (batch, channels, height / stride, width / stride).
-        """
-        return self._prepared(self.backbone(images))
-
     def _prepared(self, maps: torch.Tensor) -> torch.Tensor:
         raw = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
         prepared: torch.Tensor = self.preparation(raw.float())
@@ -166,7 +155,7 @@ class Segmenter(HubMixin, nn.Module):
         Returns:
             Tensor of shape (batch, code channels, height / stride, width / stride).
         """
-        return self.codes_of(self.features(images))
+        return self.codes_of_maps(self.backbone(images))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class scores; see the class."""
@@ -441,17 +430,8 @@ class Segmenter(HubMixin, nn.Module):
             UserError: the folder holds a model already and ``overwrite`` is not set, or it cannot
                 be written.
         """
-        parts = SegmenterParts(
-            self.backbone,
-            self.preparation,
-            self.head,
-            self.centres,
-            self.settings,
-            self.prototypes,
-            self.levels,
-            self.code_maps,
-        )
-        write_parts(parts, Path(folder), overwrite=overwrite)
+        parts = {each.name: getattr(self, each.name) for each in fields(SegmenterParts)}
+        write_parts(SegmenterParts(**parts), Path(folder), overwrite=overwrite)
 
     @classmethod
     def load(
@@ -476,3 +456,53 @@ class Segmenter(HubMixin, nn.Module):
         """
         parts = read_parts(Path(folder), backbone=backbone)
         return cls(**vars(parts)).place(device, precision)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        backbone: str | None = None,
+        device: DeviceName = "auto",
+        precision: PrecisionName = "auto",
+    ) -> "Segmenter":
+        """Read a model from the Hugging Face hub, or from a folder.
+
+        Args:
+            source: a hub id such as ``someone/street-scenes``, or a run folder.
+            revision: branch, tag or commit of the repository.
+            backbone: as for :meth:`load`, as are the following.
+            device: see there.
+            precision: see there.
+
+        Raises:
+            UserError: the model cannot be had, or not be read, or its backbone cannot.
+        """
+        folder = model_folder(source, revision=revision)
+        return cls.load(folder, backbone=backbone, device=device, precision=precision)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        overwrite: bool = False,
+        facts: CardFacts | None = None,
+    ) -> str:
+        """Share the model on the Hugging Face hub, with a card; the backbone's weights stay out.
+
+        Args:
+            repo_id: such as ``someone/street-scenes``; made if it is not there.
+            private: whether a new repository is seen by its owner alone.
+            overwrite: replace a model that the repository holds; the hub keeps the former one in
+                its history.
+            facts: settings and scores for the card; :func:`segdistill.push` finds those of a run.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            UserError: the hub cannot be reached, or does not take the model, or holds one already.
+        """
+        return push_model(self, repo_id, private=private, overwrite=overwrite, facts=facts)
