@@ -15,8 +15,8 @@ from segdistill.backbones import registry
 from segdistill.backbones.registry import BackboneEntry
 from segdistill.images.lighting import LIGHTINGS
 from segdistill.inference.mask_folder import ImageRow, image_table, read_image_rows
-from segdistill.model.code_maps import CodeMaps
 from segdistill.model.description import numbered_classes
+from segdistill.model.prototypes import CodeMaps
 from segdistill.model.segmenter import Segmenter
 
 

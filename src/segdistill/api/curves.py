@@ -15,7 +15,7 @@ from segdistill.inference.pair_scores import (
     scores_between,
     scores_within,
 )
-from segdistill.model.pixels import labelled_pixels
+from segdistill.model.linear_probe import labelled_pixels
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 

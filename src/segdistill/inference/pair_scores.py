@@ -16,7 +16,7 @@ from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise
 from segdistill.images.decode import to_tensor
 from segdistill.images.resize import resize_image
 from segdistill.inference.correspondences import embed
-from segdistill.model.pixels import sample_at_pixels
+from segdistill.model.linear_probe import sample_at_pixels
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.contrastive_crf import (
     APPEARANCE_WEIGHT,

@@ -8,9 +8,8 @@ from segdistill.features.extract import FeatureMaps, Features
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.views import relit_views
 from segdistill.images.lighting import LIGHTINGS
-from segdistill.model.code_maps import CodeMaps
 from segdistill.model.head import SegmentationHead
-from segdistill.model.prototypes import Prototypes
+from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.progress import progress_bar
 
 MAX_MAPS = 150

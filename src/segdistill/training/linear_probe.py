@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
-from segdistill.model.linear_probe import LinearProbe
-from segdistill.model.pixels import labelled_pixels, sample_at_pixels
+from segdistill.model.linear_probe import LinearProbe, labelled_pixels, sample_at_pixels
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 from segdistill.training.loop import seeded

@@ -3,8 +3,7 @@
 import numpy as np
 
 from segdistill.model.class_sets import ClassSet
-from segdistill.model.code_maps import CodeMaps
-from segdistill.model.prototypes import Prototypes
+from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.objective.class_relations import (
     MergeProposal,
     class_relations,
