@@ -16,7 +16,7 @@ from tests.hub_server import TOKEN, Hub, running_hub
 
 from segdistill import Segmenter, UserError
 from segdistill.backbones import BackboneEntry, load_backbone, registry
-from segdistill.model.model_card import CardFacts, model_card
+from segdistill.model.hub import CardFacts, model_card
 
 NAME = "someone/street-scenes"
 EVALUATION = {

@@ -6,25 +6,75 @@ is unpickled, and no code of a repository is run.
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
+import yaml
+
+from segdistill.backbones import Backbone, backbone_entries
 from segdistill.backbones.huggingface import hub_reason
 from segdistill.errors import UserError
 from segdistill.files import write_text_atomically
+from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.files import (
     DESCRIPTION_FILE,
     WEIGHTS_FILE,
     read_description,
     write_description,
 )
-from segdistill.model.model_card import CardFacts, SharedModel, model_card
+from segdistill.version import __version__
 
 CARD_FILE = "README.md"
 READ_FILES = ("*.json", "*.safetensors")
 """All that is downloaded: a model, and its backbone where that lies in the same repository."""
+
+MEASURES = {"accuracy": "accuracy", "mean_iou": "mIoU", "boundary_f": "boundary F-score"}
+"""Scores of an evaluation, and what they are called in text."""
+
+WHAT_IT_IS = (
+    "Segments images into kinds of things that were found without labels, by segdistill"
+    f" {__version__}."
+)
+
+LOCAL_BACKBONE = (
+    "Its backbone lay in a local folder and is not in this repository: give the folder that holds"
+    " it."
+)
+
+KIND = "cluster"
+"""The kind of prediction that a model makes: clusters, matched to label classes."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card tells beside what the model itself knows.
+
+    Attributes:
+        settings: of the fit, as plain values.
+        evaluation: content of ``evaluation.json``; empty where nothing was measured.
+        data: what the labelled images are called.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    data: str = "labelled images"
+
+
+class SharedModel(Protocol):
+    """What of a model is shared, and told by its card."""
+
+    backbone: Backbone
+    settings: SegmenterSettings
+
+    @property
+    def classes(self) -> tuple[SegmentClass, ...]:
+        """The classes, in the order of their indices."""
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model into a folder."""
 
 
 def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
@@ -114,3 +164,129 @@ def _remove_local_paths(folder: Path) -> None:
     if name.is_absolute():
         description.backbone.name = name.name
         write_description(description, folder)
+
+
+def model_card(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> str:
+    """Return the card as Markdown with YAML at its head, as the hub reads it."""
+    head = yaml.safe_dump(_metadata(segmenter, repo_id, facts), sort_keys=False)
+    parts = [
+        f"# {repo_id.rpartition('/')[2]}",
+        WHAT_IT_IS,
+        _how_to_use(segmenter, repo_id),
+        _classes(segmenter),
+        _scores(facts),
+        _origin(segmenter, facts),
+    ]
+    return f"---\n{head}---\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _backbone_source(segmenter: SharedModel) -> str:
+    """Return the hub id of a model's backbone, ``embedded``, or nothing where it is a local one."""
+    name = segmenter.backbone.name.partition(":")[0]
+    known = {entry.name: entry.source for entry in backbone_entries()}
+    if name in known:
+        return known[name]
+    return name if name.count("/") == 1 and not Path(name).exists() else ""
+
+
+def _metadata(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> dict[str, Any]:
+    source = _backbone_source(segmenter)
+    metadata: dict[str, Any] = {
+        "library_name": "segdistill",
+        "pipeline_tag": "image-segmentation",
+        "tags": ["segdistill", "semantic-segmentation", "unsupervised"],
+    }
+    if "/" in source:
+        metadata["base_model"] = source
+    scores = _known_scores(facts)
+    if scores:
+        metadata["model-index"] = [
+            {
+                "name": repo_id.rpartition("/")[2],
+                "results": [
+                    {
+                        "task": {"type": "image-segmentation"},
+                        "dataset": {"name": facts.data, "type": "image-segmentation"},
+                        "metrics": [
+                            {"type": name, "name": MEASURES[name], "value": round(value, 4)}
+                            for name, value in scores.items()
+                        ],
+                    }
+                ],
+            }
+        ]
+    return metadata
+
+
+def _how_to_use(segmenter: SharedModel, repo_id: str) -> str:
+    is_local = not _backbone_source(segmenter)
+    place = ', backbone="FOLDER"' if is_local else ""
+    note = f"\n\n{LOCAL_BACKBONE}" if is_local else ""
+    return f"""## How to use it
+```python
+from segdistill import Segmenter
+
+segmenter = Segmenter.from_pretrained("{repo_id}"{place})
+mask = segmenter.segment("photo.jpg")  # (height, width) class indices, the photo's own size
+segmenter.save("runs/shared")  # a run folder for every command of segdistill
+```{note}"""
+
+
+def _classes(segmenter: SharedModel) -> str:
+    rows = [
+        f"| {each.index} | {_cell(each.name)} | `#{bytes(each.colour).hex()}` |"
+        f" {'hidden in overlays and exports' if each.hidden else ''} |"
+        for each in segmenter.classes
+    ]
+    return "\n".join(["## Classes", "| index | name | colour | |", "|---|---|---|---|", *rows])
+
+
+def _scores(facts: CardFacts) -> str:
+    scores = _known_scores(facts)
+    if not scores:
+        return "## How good it is\nNot measured against labels."
+    rows = [f"| {MEASURES[name]} | {value:.1%} |" for name, value in scores.items()]
+    images = facts.evaluation.get("images")
+    return "\n".join(
+        [
+            "## How good it is",
+            f"On {images} images of {_cell(facts.data)}, classes matched to labels one to one:",
+            "",
+            "| measure | |",
+            "|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _origin(segmenter: SharedModel, facts: CardFacts) -> str:
+    training, backbone = segmenter.settings.training, segmenter.backbone
+    name = _backbone_source(segmenter) or Path(backbone.name).name
+    source = (
+        f"- Backbone: {name if name != 'embedded' else backbone.name}, frozen, licence of its"
+        f" weights: {backbone.licence}, fingerprint `{backbone.fingerprint}`. This repository does"
+        " not hold them."
+    )
+    lines = [
+        "## How it came to be",
+        source,
+        f"- Images are seen at a shorter side of {segmenter.settings.resolution} pixels.",
+    ]
+    if "images" in training:
+        lines.append(f"- Learned from {training['images']} images without labels.")
+    if "data_fingerprint" in training:
+        lines.append(f"- Fingerprint of their content: `{training['data_fingerprint']}`.")
+    if facts.settings:
+        settings = yaml.safe_dump(dict(facts.settings), sort_keys=False)
+        lines += ["", "Settings:", "", f"```yaml\n{settings}```"]
+    return "\n".join(lines)
+
+
+def _known_scores(facts: CardFacts) -> dict[str, float]:
+    scores = facts.evaluation.get("scores", {}).get(KIND, {})
+    return {name: float(scores[name]) for name in MEASURES if scores.get(name) is not None}
+
+
+def _cell(text: str) -> str:
+    """Return text that does not break out of a table's cell."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -127,7 +127,7 @@ def read_pickle(
     machine = _Machine(rebuild, persistent)
     for instruction, argument, _position in pickletools.genops(stream):
         machine.step(instruction.name, argument)
-    return machine.result
+    return machine.stack.pop()
 
 
 def is_recorded(named: Global) -> bool:
@@ -150,52 +150,46 @@ class _Machine:
     """
 
     def __init__(self, rebuild: Mapping[str, Rebuild], persistent: Callable[[Any], object]) -> None:
-        self.result: object = None
         self._rebuild = rebuild
-        self._persistent = persistent
-        self._stack: list[Any] = []
+        self.stack: list[Any] = []
         self._below_marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-        self._actions: dict[str, Callable[[], None]] = {
+        self._actions: dict[str, Callable[[], object]] = {
             "PROTO": lambda: None,
             "FRAME": lambda: None,
-            "STOP": self._stop,
+            "STOP": lambda: None,
             "MARK": self._mark,
-            "POP": self._drop,
-            "POP_MARK": self._drop_to_mark,
-            "MEMOIZE": self._memoize,
+            # A mark counts as a value here, as in Python's own unpickler.
+            "POP": lambda: self.stack.pop() if self.stack else self._to_mark(),
+            "POP_MARK": self._to_mark,
+            "MEMOIZE": lambda: self._memo.update({len(self._memo): self.stack[-1]}),
             "TUPLE": lambda: self._push(tuple(self._to_mark())),
             "LIST": lambda: self._push(self._to_mark()),
             "FROZENSET": lambda: self._push(self._to_mark()),
             "DICT": lambda: self._push(_filled({}, self._to_mark())),
-            "APPEND": lambda: self._extend([self._pop()]),
+            "APPEND": lambda: self._extend([self.stack.pop()]),
             "APPENDS": lambda: self._extend(self._to_mark()),
             "ADDITEMS": lambda: self._extend(self._to_mark()),
-            "SETITEM": lambda: self._set_items(self._pop_tuple(2)),
+            "SETITEM": lambda: self._set_items(self._pop(2)),
             "SETITEMS": lambda: self._set_items(self._to_mark()),
-            "STACK_GLOBAL": lambda: self._name(*self._pop_tuple(2)),
-            "REDUCE": lambda: self._call(*self._pop_tuple(2)),
-            "NEWOBJ": lambda: self._call(*self._pop_tuple(2)),
-            "NEWOBJ_EX": lambda: self._call(*self._pop_tuple(3)),
-            "BUILD": self._build,
-            "BINPERSID": lambda: self._push(self._persistent(self._pop())),
+            "STACK_GLOBAL": lambda: self._name(*self._pop(2)),
+            "REDUCE": lambda: self._call(*self._pop(2)),
+            "NEWOBJ": lambda: self._call(*self._pop(2)),
+            "NEWOBJ_EX": lambda: self._call(*self._pop(3)),
+            "BUILD": lambda: self._build(self.stack.pop()),
+            "BINPERSID": lambda: self._push(persistent(self.stack.pop())),
         }
 
     def step(self, instruction: str, argument: Any) -> None:
-        """Follow one instruction.
-
-        Args:
-            instruction: by its name in ``pickletools``.
-            argument: that it carries, if any.
-        """
+        """Follow one instruction, by its name in ``pickletools``, with the argument it carries."""
         if instruction in LITERALS:
             self._push(argument)
         elif instruction in FRESH:
             self._push(FRESH[instruction]())
         elif instruction in SHORT_TUPLES:
-            self._push(self._pop_tuple(SHORT_TUPLES[instruction]))
+            self._push(tuple(self._pop(SHORT_TUPLES[instruction])))
         elif instruction in MEMO_WRITES:
-            self._memo[argument] = self._stack[-1]
+            self._memo[argument] = self.stack[-1]
         elif instruction in MEMO_READS:
             self._push(self._memo[argument])
         elif instruction == "GLOBAL":
@@ -206,48 +200,28 @@ class _Machine:
             raise RefusedPickleError(f"uses the pickle instruction {instruction}")
 
     def _push(self, value: object) -> None:
-        self._stack.append(value)
+        self.stack.append(value)
 
-    def _pop(self) -> Any:
-        return self._stack.pop()
-
-    def _pop_tuple(self, count: int) -> tuple[Any, ...]:
-        return tuple(reversed([self._pop() for _ in range(count)]))
-
-    def _stop(self) -> None:
-        self.result = self._pop()
+    def _pop(self, count: int) -> list[Any]:
+        return [self.stack.pop() for _ in range(count)][::-1]
 
     def _mark(self) -> None:
-        self._below_marks.append(self._stack)
-        self._stack = []
+        self._below_marks.append(self.stack)
+        self.stack = []
 
     def _to_mark(self) -> list[Any]:
-        above = self._stack
-        self._stack = self._below_marks.pop()
+        above, self.stack = self.stack, self._below_marks.pop()
         return above
 
-    def _drop(self) -> None:
-        # A mark counts as a value here, as in Python's own unpickler.
-        if self._stack:
-            self._pop()
-        else:
-            self._to_mark()
-
-    def _drop_to_mark(self) -> None:
-        self._to_mark()
-
-    def _memoize(self) -> None:
-        self._memo[len(self._memo)] = self._stack[-1]
-
     def _extend(self, values: list[Any]) -> None:
-        target = self._stack[-1]
+        target = self.stack[-1]
         if isinstance(target, list):
             target.extend(values)
         elif not isinstance(target, Inert):  # nobody asks for what a foreign list holds
             raise RefusedPickleError("adds values to something that is not a list")
 
     def _set_items(self, flat: Sequence[Any]) -> None:
-        target = self._stack[-1]
+        target = self.stack[-1]
         entries = target.entries if isinstance(target, Inert) else target
         if not isinstance(entries, dict):
             raise RefusedPickleError("sets entries of something that has none")
@@ -267,14 +241,11 @@ class _Machine:
             raise RefusedPickleError("calls something that is not a class")
         if str(called) in self._rebuild and not keywords:
             self._push(self._rebuild[str(called)](*arguments))
-        elif str(called) in DICTIONARIES:
-            self._push({})
         else:
-            self._push(Inert(called, arguments))
+            self._push({} if str(called) in DICTIONARIES else Inert(called, arguments))
 
-    def _build(self) -> None:
-        state = self._pop()
-        target = self._stack[-1]
+    def _build(self, state: object) -> None:
+        target = self.stack[-1]
         if isinstance(target, Inert):
             target.state = state
         elif not isinstance(target, dict):  # torch's state dictionaries carry notes on versions

@@ -22,9 +22,8 @@ from segdistill.model.dense import Encode, encode_images, encoded_strips
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
-from segdistill.model.hub import model_folder, push_model
+from segdistill.model.hub import CardFacts, model_folder, push_model
 from segdistill.model.levels import Levels
-from segdistill.model.model_card import CardFacts
 from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.model.region_cleanup import MIN_REGION
 from segdistill.model.upsampling import Upsampling, cleaned_mask
@@ -100,18 +99,14 @@ class Segmenter(nn.Module):
             centres: of their clusters, shape (clusters, code channels).
             levels: of these clusters, if they are known.
         """
-        changed = Segmenter(
-            self.backbone,
-            self.preparation,
-            self.head,
-            centres,
-            replace(self.settings, classes=tuple(classes)),
-            self.prototypes,
-            levels,
-            self.code_maps,
-        ).to(self.centres.device)
+        settings = replace(self.settings, classes=tuple(classes))
+        parts = replace(self._parts(), centres=centres, settings=settings, levels=levels)
+        changed = Segmenter(**vars(parts)).to(self.centres.device)
         changed.compute, changed.budget = self.compute, self.budget
         return changed
+
+    def _parts(self) -> SegmenterParts:
+        return SegmenterParts(*(getattr(self, each.name) for each in fields(SegmenterParts)))
 
     def place(self, device: DeviceName = "auto", precision: PrecisionName = "auto") -> "Segmenter":
         """Move to a device; returns itself.
@@ -127,38 +122,32 @@ class Segmenter(nn.Module):
         self.budget = PixelBudget(compute.device)
         return self.to(compute.device)
 
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return prepared features, shape (batch, channels, h, w); images as for the class."""
+        return self._prepared(self.backbone(images))
+
     def _prepared(self, maps: torch.Tensor) -> torch.Tensor:
         raw = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
         prepared: torch.Tensor = self.preparation(raw.float())
         return prepared.permute(0, 3, 1, 2)  # (b, h, w, c) -> (b, c, h, w)
 
     def codes_of(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the codes of prepared features.
-
-        Args:
-            features: shape (batch, channels, h, w).
-
-        Returns:
-            Tensor of shape (batch, code channels, h, w).
-        """
+        """Return the codes of prepared features: (b, channels, h, w) to (b, codes, h, w)."""
         if self.head is None:
             return features
         codes: torch.Tensor = self.head(features.permute(0, 2, 3, 1))
         return codes.permute(0, 3, 1, 2)  # (b, h, w, d) -> (b, d, h, w)
 
+    def codes_of_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return the codes of what the backbone gives, shape (batch, backbone channels, h, w)."""
+        return self.codes_of(self._prepared(maps))
+
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Return codes.
-
-        Args:
-            images: shape (batch, 3, height, width), in 0..1.
-
-        Returns:
-            Tensor of shape (batch, code channels, height / stride, width / stride).
-        """
-        return self.codes_of_maps(self.backbone(images))
+        """Return codes, shape (batch, code channels, h, w); images as for the class."""
+        return self.codes_of(self.features(images))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return class scores; see the class."""
+        """Return class scores; see the class for shapes and ranges."""
         return self.scores_of_codes(self.encode(images))
 
     def scores_of_codes(self, codes: torch.Tensor) -> torch.Tensor:
@@ -177,16 +166,7 @@ class Segmenter(nn.Module):
     def grid_features(
         self, image: NDArray[np.uint8], *, resolution: int | None = None
     ) -> torch.Tensor:
-        """Return prepared features on the backbone's grid, for an image of any size.
-
-        Args:
-            image: shape (height, width, 3).
-            resolution: shorter side at which the backbone sees the image; by default as in
-                training.
-
-        Returns:
-            Tensor of shape (1, channels, h, w), on the CPU.
-        """
+        """Return prepared features, shape (1, channels, h, w); all else as :meth:`grid_codes`."""
         viewed = self.viewed(image, resolution=resolution)
         return self._dense([viewed], self._prepared, mirror=False).cpu()
 
@@ -207,15 +187,7 @@ class Segmenter(nn.Module):
         return self.encode_viewed(self.viewed(image, resolution=resolution), mirror=mirror)
 
     def encode_viewed(self, image: NDArray[np.uint8], *, mirror: bool = False) -> torch.Tensor:
-        """Return codes of an image that has been brought to its size already.
-
-        Args:
-            image: shape (rows, columns, 3), sides multiples of the backbone's ``size_multiple``.
-            mirror: average with the codes of the mirrored image.
-
-        Returns:
-            Tensor of shape (1, code channels, h, w), on the CPU.
-        """
+        """Return :meth:`grid_codes` of an image that :meth:`viewed` brought to its size."""
         return self._dense([image], self.codes_of_maps, mirror=mirror).cpu()
 
     def viewed(
@@ -224,17 +196,6 @@ class Segmenter(nn.Module):
         """Bring an image of any size to that at which the backbone sees it."""
         chosen = resolution or self.settings.resolution
         return Viewing(chosen, self.backbone.size_multiple).apply(image)
-
-    def codes_of_maps(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return the codes of what the backbone gives.
-
-        Args:
-            maps: shape (batch, backbone channels, h, w).
-
-        Returns:
-            Tensor of shape (batch, code channels, h, w).
-        """
-        return self.codes_of(self._prepared(maps))
 
     def _dense(
         self, images: Sequence[NDArray[np.uint8]], finish: Encode, *, mirror: bool
@@ -257,9 +218,9 @@ class Segmenter(nn.Module):
             # In full precision, as in training: it costs little beside the backbone.
             return finish(maps)
 
+        @torch.no_grad()
         def run(images: torch.Tensor) -> torch.Tensor:
-            with torch.no_grad():
-                return self.budget.run(encode, images)
+            return self.budget.run(encode, images)
 
         return run
 
@@ -319,11 +280,7 @@ class Segmenter(nn.Module):
     def scores_of_viewed(
         self, images: Sequence[NDArray[np.uint8]], *, mirror: bool = False
     ) -> torch.Tensor:
-        """Return class scores of images that :meth:`viewed` brought to one size.
-
-        Args:
-            images: each of shape (rows, columns, 3).
-            mirror: average codes with those of the mirrored images.
+        """Return :meth:`grid_scores` of images that :meth:`viewed` brought to one size.
 
         Returns:
             Cosine similarities of shape (images, classes, h, w), in -1..1, on the CPU.
@@ -335,10 +292,6 @@ class Segmenter(nn.Module):
     ) -> tuple[torch.Tensor, list[float | None]]:
         """Return class scores of images, and how unlike the training images they are.
 
-        Args:
-            images: as for :meth:`scores_of_viewed`.
-            mirror: average codes with those of the mirrored images.
-
         Returns:
             Scores, as :meth:`scores_of_viewed` returns them; and for each image the mean cosine
             distance of its codes from their nearest prototypes, from 0 to 2, to be compared with
@@ -348,19 +301,8 @@ class Segmenter(nn.Module):
         scores = self.scores_of_codes(codes).cpu()
         if self.prototypes is None:
             return scores, [None] * len(images)
-        return scores, [self._distance(each) for each in codes]
-
-    def _distance(self, codes: torch.Tensor) -> float:
-        """Return the mean distance of codes (channels, h, w) from their nearest prototypes."""
-        if self.prototypes is None:
-            raise AssertionError
         directions = F.normalize(self.prototypes.vectors.to(codes), dim=1)
-        total = 0.0
-        cells = F.normalize(codes.flatten(1).mT.float(), dim=1)  # (c, h, w) -> (cells, c)
-        for start in range(0, len(cells), CELLS_AT_ONCE):
-            part = cells[start : start + CELLS_AT_ONCE]
-            total += float((1 - (part @ directions.mT).amax(dim=1)).sum())
-        return total / len(cells)
+        return scores, [_mean_distance(each, directions) for each in codes]
 
     @property
     def unusual_above(self) -> float | None:
@@ -430,8 +372,7 @@ class Segmenter(nn.Module):
             UserError: the folder holds a model already and ``overwrite`` is not set, or it cannot
                 be written.
         """
-        parts = {each.name: getattr(self, each.name) for each in fields(SegmenterParts)}
-        write_parts(SegmenterParts(**parts), Path(folder), overwrite=overwrite)
+        write_parts(self._parts(), Path(folder), overwrite=overwrite)
 
     @classmethod
     def load(
@@ -506,3 +447,10 @@ class Segmenter(nn.Module):
             UserError: the hub cannot be reached, or does not take the model, or holds one already.
         """
         return push_model(self, repo_id, private=private, overwrite=overwrite, facts=facts)
+
+
+def _mean_distance(codes: torch.Tensor, directions: torch.Tensor) -> float:
+    """Return the mean cosine distance of codes (channels, h, w) from the nearest direction."""
+    cells = F.normalize(codes.flatten(1).mT.float(), dim=1)  # (c, h, w) -> (cells, c)
+    parts = (part @ directions.mT for part in cells.split(CELLS_AT_ONCE))
+    return sum(float((1 - part.amax(dim=1)).sum()) for part in parts) / len(cells)
