@@ -7,7 +7,7 @@ from segdistill.api.common import Source
 from segdistill.backbones.huggingface import read_json
 from segdistill.errors import UserError
 from segdistill.evaluation.output import SCORES_FILE
-from segdistill.model.model_card import CardFacts
+from segdistill.model.hub import CardFacts
 from segdistill.model.segmenter import Segmenter
 from segdistill.training.run_folder import SETTINGS_FILE, RunFolder
 
