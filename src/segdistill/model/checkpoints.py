@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save
@@ -75,14 +75,6 @@ class Checkpoint:
     facts: dict[str, str | float | None]
 
 
-class _Network(NamedTuple):
-    """A backbone, and what is written of it."""
-
-    backbone: TransformersBackbone
-    config: "ViTConfig"
-    state: State
-
-
 @dataclass(frozen=True)
 class ConvertedRun:
     """What a conversion made.
@@ -116,11 +108,11 @@ def convert_checkpoint(
     """
     if num_heads is not None and num_heads < 1:
         raise UserError(f"--num-heads {num_heads}: must be at least 1")
-    check_conversion_folder(out, overwrite=overwrite)
+    _check_folder(out, overwrite=overwrite)
     checkpoint = read_checkpoint(path)
     try:
-        network = _network(checkpoint, num_heads, out / BACKBONE_FOLDER)
-        segmenter = _segmenter(checkpoint, network.backbone)
+        config, state, backbone = _network(checkpoint, num_heads, out / BACKBONE_FOLDER)
+        segmenter = _segmenter(checkpoint, backbone)
         probe = _probe(checkpoint.weights)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -128,20 +120,15 @@ def convert_checkpoint(
     with translate_os_errors(out):
         (out / DESCRIPTION_FILE).unlink(missing_ok=True)
         (out / PROBE_FILE).unlink(missing_ok=True)
-    _write_network(network, out / BACKBONE_FOLDER)
+    _write_network(config, state, out / BACKBONE_FOLDER)
     if probe is not None:
         write_linear_probe(probe, out)
     segmenter.save(out)
-    return ConvertedRun(segmenter, network.config.num_attention_heads, probe)
+    return ConvertedRun(segmenter, config.num_attention_heads, probe)
 
 
-def check_conversion_folder(out: Path, *, overwrite: bool) -> None:
-    """Check that a conversion may write to a folder.
-
-    Raises:
-        UserError: there is a run and ``overwrite`` is not set, or the run is one that was trained
-            here; or there is something else.
-    """
+def _check_folder(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds a run, unless it may be overwritten, or something else."""
     if (out / DESCRIPTION_FILE).exists():
         if not overwrite:
             raise UserError(
@@ -179,7 +166,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _entries(record: object) -> Mapping[Any, object]:
-    """Return what a dictionary holds, or the record of one of Lightning's or OmegaConf's."""
+    """Return the entries of a dictionary, or of the record of Lightning's or OmegaConf's."""
     if isinstance(record, Inert):
         state = record.state if isinstance(record.state, dict) else {}
         held = state.get("_content")  # where OmegaConf's DictConfig keeps its entries
@@ -198,13 +185,7 @@ def _scalar(record: object) -> str | float | None:
 
 
 def _take(weights: State, name: str, *shape: int | None) -> torch.Tensor:
-    """Return the weight of a name, in float32 and without the sides of 1 of a 1x1 convolution.
-
-    Args:
-        weights: by name.
-        name: of the weight.
-        shape: that it must have; None for any length.
-    """
+    """Return a weight of a shape (None is any length) in float32, 1x1 convolutions as matrices."""
     if name not in weights:
         raise UserError(f"lacks {name}; {EXPECTED}")
     weight = weights[name].float()
@@ -218,7 +199,9 @@ def _take(weights: State, name: str, *shape: int | None) -> torch.Tensor:
     return weight
 
 
-def _network(checkpoint: Checkpoint, num_heads: int | None, folder: Path) -> _Network:
+def _network(
+    checkpoint: Checkpoint, num_heads: int | None, folder: Path
+) -> tuple["ViTConfig", State, TransformersBackbone]:
     """Make the backbone, which is to lie in ``folder``."""
     from transformers import ViTModel  # noqa: PLC0415 - takes seconds
 
@@ -254,16 +237,16 @@ def _network(checkpoint: Checkpoint, num_heads: int | None, folder: Path) -> _Ne
         licence="unknown",
         features="keys" if keys else "tokens",
     )
-    return _Network(backbone, config, state)
+    return config, state, backbone
 
 
-def _write_network(network: _Network, folder: Path) -> None:
+def _write_network(config: "ViTConfig", state: State, folder: Path) -> None:
     """Write the backbone in the hub's layout."""
-    write_text_atomically(folder / "config.json", network.config.to_json_string())
+    write_text_atomically(folder / "config.json", config.to_json_string())
     preprocessing = {"do_normalize": True, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
     write_text_atomically(folder / "preprocessor_config.json", json.dumps(preprocessing) + "\n")
     with atomic_path(folder / "model.safetensors") as temporary:
-        plain = {name: weight.contiguous() for name, weight in network.state.items()}
+        plain = {name: weight.contiguous() for name, weight in state.items()}
         temporary.write_bytes(save(plain, metadata={"format": "pt"}))
 
 

@@ -1,4 +1,7 @@
-"""What people do with classes: name them, merge them, hide them. Each makes new classes of old."""
+"""What people do with classes: name them, merge them, hide them. Each makes new classes of old.
+
+Classes are given and returned in the order of their indices.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -13,14 +16,10 @@ MAX_NAME_LENGTH = 80
 
 
 def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
-    """Give classes names.
-
-    Args:
-        classes: in the order of their indices.
-        names: by class index; an empty name takes the class's number for a name again.
+    """Give classes names, by index; an empty name takes the class's number for a name again.
 
     Raises:
-        UserError: there is no such class, a name is of several lines or too long, or two classes
+        UserError: there is no such class, a name is too long or not valid Unicode, or two classes
             would have the same name.
 
     Example:
@@ -33,6 +32,8 @@ def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
     for name in tidy.values():
         if len(name) > MAX_NAME_LENGTH:
             raise UserError(f"{name[:20]}...: a name may have up to {MAX_NAME_LENGTH} letters")
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise UserError(f"{name!a}: not valid Unicode; choose another name")
     renamed = tuple(replace(each, name=tidy.get(each.index, each.name)) for each in classes)
     owners: dict[str, int] = {}
     for each in renamed:
@@ -46,11 +47,7 @@ def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
 
 
 def coloured(classes: Sequence[SegmentClass], colours: Mapping[int, Colour]) -> Classes:
-    """Give classes colours.
-
-    Args:
-        classes: in the order of their indices.
-        colours: red, green, blue, 0..255, by class index.
+    """Give classes colours (red, green, blue, 0..255), by index.
 
     Raises:
         UserError: there is no such class.
@@ -64,10 +61,6 @@ def merged(classes: Sequence[SegmentClass], indices: Collection[int]) -> Classes
 
     The merged class has the name and the colour of the first that somebody has named, or else of
     the first. Classes without a name are numbered again.
-
-    Args:
-        classes: in the order of their indices.
-        indices: of the classes to merge, at least two.
 
     Raises:
         UserError: there is no such class, or fewer than two are given.
@@ -89,14 +82,11 @@ def merged(classes: Sequence[SegmentClass], indices: Collection[int]) -> Classes
         hidden=all(each.hidden for each in parts),
     )
     kept = [
-        union if each.index == together[0] else replace(each, clusters=each.members)
+        union if each.index == together[0] else each
         for each in classes
         if each.index not in together[1:]
     ]
-    return tuple(
-        replace(each, index=index, name=each.name if each.is_named else f"class {index}")
-        for index, each in enumerate(kept)
-    )
+    return tuple(each.at(index) for index, each in enumerate(kept))
 
 
 def ordered_by_share(classes: Sequence[SegmentClass], shares: Sequence[float]) -> Classes:
@@ -104,34 +94,17 @@ def ordered_by_share(classes: Sequence[SegmentClass], shares: Sequence[float]) -
 
     Classes without a name are numbered again.
 
-    Args:
-        classes: in the order of their indices.
-        shares: of each, in any unit.
-
     Example:
         >>> classes = [SegmentClass(0, "class 0", (0, 0, 0)), SegmentClass(1, "sky", (9, 9, 9))]
         >>> [(each.index, each.name) for each in ordered_by_share(classes, [0.2, 0.8])]
         [(0, 'sky'), (1, 'class 1')]
     """
     order = sorted(range(len(classes)), key=lambda index: -shares[index])
-    return tuple(
-        replace(
-            classes[old],
-            index=new,
-            name=classes[old].name if classes[old].is_named else f"class {new}",
-            clusters=classes[old].members,
-        )
-        for new, old in enumerate(order)
-    )
+    return tuple(classes[old].at(new) for new, old in enumerate(order))
 
 
 def hidden(classes: Sequence[SegmentClass], indices: Collection[int], *, hide: bool) -> Classes:
-    """Hide classes, or show them again.
-
-    Args:
-        classes: in the order of their indices.
-        indices: of those that are meant.
-        hide: whether they are to be hidden.
+    """Hide classes of some indices, or show them again.
 
     Raises:
         UserError: there is no such class.

@@ -125,22 +125,14 @@ def change_classes(folder: Path, sets: ClassSets, chosen: ClassSet) -> None:
 
 
 def undo_change(folder: Path, sets: ClassSets) -> None:
-    """Let a run folder use the last of its former classes again; there is at least one.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Let a run folder use the last of its former classes again, of which there is at least one."""
     current, *former = sets.former
     undone = (sets.current, *sets.undone)
     _write(folder, replace(sets, current=current, former=tuple(former), undone=undone))
 
 
 def redo_change(folder: Path, sets: ClassSets) -> None:
-    """Let a run folder use the classes again that were undone last; there is at least one set.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Let a run folder use the classes again that were undone last, of which there are some."""
     current, *undone = sets.undone
     former = (sets.current, *sets.former)
     _write(folder, replace(sets, current=current, former=former, undone=tuple(undone)))

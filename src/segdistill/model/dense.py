@@ -70,9 +70,9 @@ def encoded_strips(
 
     Args:
         read: gives the part of the images in some rows and columns.
-        encode: the network.
+        encode: as for :func:`encode_images`, as is all else.
         size: height and width of the images, multiples of ``multiple``.
-        stride: as for :func:`encode_images`, as are the following.
+        stride: see there.
         multiple: see there.
         tile: see there.
         mirror: see there.
@@ -157,11 +157,7 @@ def tiles_of(height: int, width: int, *, tile: int, multiple: int) -> Iterator[t
 
 
 def blending_window(height: int, width: int) -> torch.Tensor:
-    """Return weights that fall from the middle to the edges, above 0 everywhere.
-
-    Returns:
-        Tensor of shape (height, width).
-    """
+    """Return weights (height, width) that fall from the middle to the edges, above 0."""
 
     def ramp(length: int) -> torch.Tensor:
         distance = torch.arange(length) + 0.5
@@ -195,14 +191,7 @@ def enlarge_rows(maps: torch.Tensor, size: tuple[int, int], rows: slice) -> torc
 
 
 def bands_of(height: int, *, width: int, classes: int, max_values: int = 2**26) -> Iterator[slice]:
-    """Cut the rows of an image into bands whose class scores fit into memory.
-
-    Args:
-        height: of the image.
-        width: of the image.
-        classes: values a pixel.
-        max_values: bound on the values of a band.
-    """
+    """Cut the rows of an image into bands of at most ``max_values`` class scores."""
     rows = max(1, max_values // (width * classes))
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))

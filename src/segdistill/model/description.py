@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -49,6 +49,11 @@ class SegmentClass:
         """Whether somebody has named it."""
         return re.fullmatch(r"class \d+", self.name) is None
 
+    def at(self, index: int) -> "SegmentClass":
+        """Return the same class under an index; without a name of its own it is numbered again."""
+        name = self.name if self.is_named else f"class {index}"
+        return replace(self, index=index, name=name, clusters=self.members)
+
 
 def numbered_classes(count: int) -> tuple[SegmentClass, ...]:
     """Return classes without names yet, in distinct colours."""
@@ -85,23 +90,16 @@ def inherit_names(
     taken = {each.colour for each in kept.values()}
     count = overlap.shape[1]
     free = [each for each in distinct_colours(count + len(former)) if each not in taken]
-    classes = []
-    for index in range(count):
-        before = kept.get(index)
-        if before is None:
-            classes.append(SegmentClass(index, f"class {index}", free.pop(0)))
-        else:
-            name = before.name if before.is_named else f"class {index}"
-            classes.append(SegmentClass(index, name, before.colour, hidden=before.hidden))
-    return tuple(classes)
+    return tuple(
+        replace(kept[index].at(index), clusters=())
+        if index in kept
+        else SegmentClass(index, f"class {index}", free.pop(0))
+        for index in range(count)
+    )
 
 
 def check_members(classes: Sequence[SegmentClass], clusters: int) -> None:
-    """Check that classes share out the clusters.
-
-    Args:
-        classes: in the order of their indices.
-        clusters: number of them.
+    """Check that classes share out a number of clusters.
 
     Raises:
         ValueError: indices are not 0, 1, 2 and so on, or a cluster is in no class, or in two.

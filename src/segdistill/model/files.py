@@ -123,11 +123,7 @@ def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False)
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    """Write ``segmenter.safetensors``.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Write ``segmenter.safetensors``; raises :class:`UserError` where that is impossible."""
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
@@ -135,11 +131,7 @@ def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
 
 
 def write_description(description: Description, folder: Path) -> None:
-    """Write ``segmenter.json``.
-
-    Raises:
-        UserError: the folder cannot be written, or a name is not text.
-    """
+    """Write ``segmenter.json``; raises :class:`UserError` where that is impossible."""
     path = folder / DESCRIPTION_FILE
     try:
         encoded = msgspec.json.encode(description, enc_hook=_plain)
@@ -222,11 +214,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """Read ``segmenter.safetensors``.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
+    """Read ``segmenter.safetensors``; raises :class:`UserError` if missing or damaged."""
     path = folder / WEIGHTS_FILE
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
@@ -237,11 +225,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 @contextlib.contextmanager
 def translate_mismatches(folder: Path) -> Iterator[None]:
-    """Reword what happens where the files of a model do not fit together.
-
-    Raises:
-        UserError: in place of the error.
-    """
+    """Raise :class:`UserError` in place of errors where a model's files do not fit together."""
     try:
         yield
     except KeyError as error:

@@ -85,14 +85,10 @@ class SegmentationHead(nn.Module):
 
 
 def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
-    """Set whole channels of an image to zero, and enlarge the others to make up for it.
+    """Set a share of an image's channels to zero, and enlarge the others to make up for it.
 
-    Neighbouring locations are so alike that dropping single values would leave what they say
-    intact.
-
-    Args:
-        features: shape (batch, ..., channels).
-        share: of the channels dropped, from 0 to below 1.
+    Neighbouring locations are so alike that dropping single values of features (batch, ...,
+    channels) would leave what they say intact.
 
     Example:
         >>> dropped = drop_channels(torch.ones(1, 5, 1000), 0.5)
@@ -104,14 +100,10 @@ def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def kept_channels(features: torch.Tensor, share: float) -> torch.Tensor | None:
-    """Draw what :func:`drop_channels` multiplies features by.
-
-    Args:
-        features: shape (batch, ..., channels).
-        share: of the channels dropped, from 0 to below 1.
+    """Draw what :func:`drop_channels` multiplies by; ``None`` where nothing is dropped.
 
     Returns:
-        Tensor of shape (batch, 1, ..., channels), or ``None`` where nothing is dropped.
+        Tensor of shape (batch, 1, ..., channels).
     """
     if share == 0:
         return None

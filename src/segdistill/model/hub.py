@@ -167,7 +167,7 @@ def _remove_local_paths(folder: Path) -> None:
 
 
 def model_card(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> str:
-    """Return the card as Markdown with YAML at its head, as the hub reads it."""
+    """Return the card of a model: Markdown with YAML at its head, as the hub reads it."""
     head = yaml.safe_dump(_metadata(segmenter, repo_id, facts), sort_keys=False)
     parts = [
         f"# {repo_id.rpartition('/')[2]}",

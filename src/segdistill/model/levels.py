@@ -53,8 +53,7 @@ class Levels:
 
     def grouping(self, name: LevelName) -> Grouping:
         """Return the grouping of a level."""
-        found: Grouping = getattr(self, name)
-        return found
+        return {"coarse": self.coarse, "medium": self.medium, "fine": self.fine}[name]
 
     @property
     def counts(self) -> dict[LevelName, int]:
@@ -71,10 +70,7 @@ class Levels:
 
 
 def grouped_classes(grouping: Grouping) -> tuple[SegmentClass, ...]:
-    """Return classes without names yet, in distinct colours.
-
-    Args:
-        grouping: clusters of each.
+    """Return classes of these clusters, without names yet, in distinct colours.
 
     Example:
         >>> [(each.name, each.members) for each in grouped_classes(((0, 2), (1,)))]
@@ -136,28 +132,20 @@ def regrouped_classes(
             colour=colour,
             hidden=hidden,
         )
-    return _with_distinct_names(_with_distinct_colours(classes))
+    return _made_distinct(classes)
 
 
-def _with_distinct_colours(classes: Sequence[SegmentClass]) -> list[SegmentClass]:
-    taken: set[Colour] = set()
+def _made_distinct(classes: Sequence[SegmentClass]) -> tuple[SegmentClass, ...]:
+    """Change colours that two classes inherit a little, and number classes of one name again."""
+    colours: set[Colour] = set()
+    names: set[str] = set()
     distinct = []
     for each in classes:
-        colour = each.colour
-        while colour in taken:
-            red, green, blue = colour
-            colour = (red, green, (blue + 1) % 256)
-        taken.add(colour)
-        distinct.append(replace(each, colour=colour))
-    return distinct
-
-
-def _with_distinct_names(classes: Sequence[SegmentClass]) -> tuple[SegmentClass, ...]:
-    """Number a class again whose inherited name another class has."""
-    taken: set[str] = set()
-    distinct = []
-    for each in classes:
-        name = f"class {each.index}" if each.name in taken else each.name
-        taken.add(name)
-        distinct.append(replace(each, name=name))
+        name = f"class {each.index}" if each.name in names else each.name
+        red, green, blue = each.colour
+        while (red, green, blue) in colours:
+            blue = (blue + 1) % 256
+        colours.add((red, green, blue))
+        names.add(name)
+        distinct.append(replace(each, name=name, colour=(red, green, blue)))
     return tuple(distinct)

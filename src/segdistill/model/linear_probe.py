@@ -36,14 +36,7 @@ class LinearProbe(nn.Linear):
         super().__init__(channels, classes)
 
     def scores(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return logits.
-
-        Args:
-            codes: shape (batch, channels, height, width).
-
-        Returns:
-            Tensor of shape (batch, classes, height, width).
-        """
+        """Return logits of maps: (batch, channels, h, w) to (batch, classes, h, w)."""
         logits: torch.Tensor = self(codes.movedim(1, -1))  # (b, c, h, w) -> (b, h, w, classes)
         return logits.movedim(-1, 1)
 
@@ -77,15 +70,10 @@ def read_linear_probe(folder: Path) -> LinearProbe | None:
 def labelled_pixels(
     labels: NDArray[np.int64], count: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw labelled pixels without repetition.
-
-    Args:
-        labels: shape (height, width).
-        count: pixels wanted; there may be fewer.
-        random: source of randomness.
+    """Draw labelled pixels of ``labels`` (height, width) without repetition.
 
     Returns:
-        Rows and columns, shape (pixels, 2).
+        Rows and columns, shape (pixels, 2): ``count`` of them, or all if there are fewer.
     """
     labelled = np.flatnonzero((labels >= 0) & (labels != VOID))
     drawn = random.permutation(labelled)[:count]

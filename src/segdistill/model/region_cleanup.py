@@ -56,7 +56,7 @@ def absorb_small_regions(
     Args:
         mask: class indices, shape (height, width).
         smallest: area, in pixels, that a region needs to stay.
-        fixed: value that never changes and never absorbs anything, such as "nothing".
+        fixed: value that never changes and never absorbs anything.
 
     Returns:
         Mask of the same shape; the same array where nothing is small. A region stays if it is
@@ -87,10 +87,7 @@ def absorbed(mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID) -> Ab
 
 
 class _Runs(NamedTuple):
-    """The runs of a mask: stretches of one class within a row, in reading order.
-
-    A mask has far fewer runs than pixels, so that its regions and borders are found in a fraction
-    of the time.
+    """The runs of a mask, stretches of one class within a row, far fewer than its pixels.
 
     Attributes:
         starts: pixel at which each run starts, counted in reading order, shape (runs,).

@@ -15,7 +15,7 @@ from segdistill.errors import UserError
 
 
 class Global(NamedTuple):
-    """The name of something that Python's own unpickler would import."""
+    """A name that Python's own unpickler would import."""
 
     module: str
     name: str
@@ -116,8 +116,8 @@ def read_pickle(
 
     Args:
         stream: at the start of the pickle.
-        rebuild: the caller's own functions, to call where the pickle calls something by one of
-            these names. They must bear with arguments of any kind.
+        rebuild: functions to call where the pickle calls something by one of these names, with
+            arguments of any kind.
         persistent: makes a value of what the pickle says of an object outside it.
 
     Raises:

@@ -48,14 +48,7 @@ class StoredTensor:
     stride: tuple[int, ...]
 
     def read(self, numbers: bytes) -> torch.Tensor:
-        """Return the tensor.
-
-        Args:
-            numbers: of its whole storage.
-
-        Raises:
-            ValueError: there are more or fewer than the pickle says.
-        """
+        """Return the tensor, given the numbers of its whole storage; ValueError if too few."""
         if len(numbers) != self.storage.length * self.storage.dtype.itemsize:
             raise ValueError("the numbers of a tensor are cut off")
         if 0 in self.size:
@@ -70,7 +63,7 @@ def _is_shape(value: object) -> bool:
 
 
 def _stored_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_ignored: Any) -> object:
-    """Stand in for torch's function that makes a tensor, whatever it is called with."""
+    """Stand in for torch's function that makes a tensor."""
     sound = isinstance(storage, Storage) and _is_shape((offset,))
     if not (sound and _is_shape(size) and _is_shape(stride) and len(size) == len(stride)):
         raise RefusedPickleError("makes a tensor of something else than numbers")
@@ -81,15 +74,10 @@ def _stored_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_ignored:
     return StoredTensor(storage, offset, size, stride)
 
 
-def _stored_parameter(data: Any, *_ignored: Any) -> object:
-    """Stand in for torch's function that makes a parameter."""
-    return data
-
-
 REBUILD: dict[str, Rebuild] = {
     "torch._utils._rebuild_tensor": _stored_tensor,
     "torch._utils._rebuild_tensor_v2": _stored_tensor,
-    "torch._utils._rebuild_parameter": _stored_parameter,
+    "torch._utils._rebuild_parameter": lambda data, *_ignored: data,
 }
 
 
@@ -117,10 +105,7 @@ class TorchFile:
     numbers: Callable[[Storage], bytes]
 
     def tensors(self, content: object) -> dict[str, torch.Tensor]:
-        """Return the tensors among the entries of a dictionary, a part of the content.
-
-        Only those of printable names: names end up in messages.
-        """
+        """Return the tensors in a dictionary, those of printable names: messages show names."""
         entries = content.items() if isinstance(content, dict) else ()
         return {
             name: value.read(self.numbers(value.storage))
@@ -132,9 +117,6 @@ class TorchFile:
 @contextmanager
 def open_torch_file(path: Path) -> Iterator[TorchFile]:
     """Open a file that ``torch.save`` wrote, for as long as its tensors are read.
-
-    Args:
-        path: the file.
 
     Raises:
         UserError: there is no such file; it is damaged or something else; or its pickle asks for
