@@ -44,6 +44,7 @@ def test_names() -> None:
         ({0: "sky", 1: "sky"}, "classes 0 and 1 would both be called 'sky'"),
         ({0: "class 3"}, "classes 0 and 3 would both be called 'class 3'"),
         ({0: "x" * 81}, "up to 80 letters"),
+        ({0: "a\udcff"}, "not valid Unicode"),
     ],
 )
 def test_names_that_cannot_be(names: dict[int, str], said: str) -> None:
