@@ -452,5 +452,5 @@ class Segmenter(nn.Module):
 def _mean_distance(codes: torch.Tensor, directions: torch.Tensor) -> float:
     """Return the mean cosine distance of codes (channels, h, w) from the nearest direction."""
     cells = F.normalize(codes.flatten(1).mT.float(), dim=1)  # (c, h, w) -> (cells, c)
-    parts = (part @ directions.mT for part in cells.split(CELLS_AT_ONCE))
+    parts = (part @ directions.mT for part in torch.split(cells, CELLS_AT_ONCE))
     return sum(float((1 - part.amax(dim=1)).sum()) for part in parts) / len(cells)
