@@ -159,7 +159,7 @@ def test_the_card_is_one_that_the_hub_reads() -> None:
     model = segmenter()
     model.settings.training.update(images=367, data_fingerprint="0123abcd")
     facts = CardFacts(settings={"classes": 2, "seed": 3}, evaluation=EVALUATION, data="CamVid")
-    text = model_card(model, NAME, facts)
+    text = model_card(model.parts, NAME, facts)
     data: Any = huggingface_hub.ModelCard(text).data
     assert data.library_name == "segdistill"
     assert data.pipeline_tag == "image-segmentation"
@@ -173,7 +173,7 @@ def test_the_card_is_one_that_the_hub_reads() -> None:
 
 
 def test_a_card_says_when_nothing_was_measured() -> None:
-    text = model_card(segmenter(), NAME, CardFacts())
+    text = model_card(segmenter().parts, NAME, CardFacts())
     assert "Not measured against labels" in text
     data: Any = huggingface_hub.ModelCard(text).data
     assert data.eval_results is None

@@ -66,17 +66,10 @@ def encoded_strips(
     mirror: bool = False,
     at_once: int = 1,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Encode images of one size of which no more than a few tiles are held.
+    """Encode images of which no more than a few tiles are held, as :func:`encode_images` does.
 
-    Args:
-        read: gives the part of the images in some rows and columns.
-        encode: as for :func:`encode_images`, as is all else.
-        size: height and width of the images, multiples of ``multiple``.
-        stride: see there.
-        multiple: see there.
-        tile: see there.
-        mirror: see there.
-        at_once: tiles that go through the network together.
+    ``read`` gives the part of the images, of height and width ``size``, in some rows and columns;
+    ``at_once`` tiles go through the network together.
 
     Yields:
         Rows of the grid, from top to bottom, and the codes there, of shape (batch, channels, rows,

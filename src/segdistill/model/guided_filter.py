@@ -52,12 +52,8 @@ def guided_bands(
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Bring scores to pixels by the guided filter, band by band.
 
-    Args:
-        scores: on a grid, shape (1, classes, h, w), float32.
-        image: that the grid covers, shape (height, width, 3).
-        radius: of the windows in which scores are a linear function of colour, in cells.
-        averaging: radius in which the functions are averaged, in cells. The papers take
-            ``radius``; less follows edges more closely.
+    Scores are on a grid, of shape (1, classes, h, w), float32; see :func:`linear_functions` for the
+    radii.
 
     Yields:
         Rows, and the scores there, of shape (classes, rows, width).
@@ -99,7 +95,8 @@ def linear_functions(
         colours: of the cells, shape (3, h, w).
         noise: covariance of the noise of colours, shape (3, 3), of which :data:`NOISE` counts.
         radius: of the windows, in cells; they end at the border of the grid.
-        averaging: radius in which functions are averaged, in cells.
+        averaging: radius in which functions are averaged, in cells. The papers take ``radius``;
+            less follows edges more closely.
 
     Returns:
         Slopes for red, green and blue, and constants: shape (4, classes, h, w).

@@ -10,20 +10,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
-from segdistill.backbones import Backbone, backbone_entries
+from segdistill.backbones import backbone_entries
 from segdistill.backbones.huggingface import hub_reason
 from segdistill.errors import UserError
 from segdistill.files import write_text_atomically
-from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.files import (
     DESCRIPTION_FILE,
     WEIGHTS_FILE,
+    SegmenterParts,
     read_description,
     write_description,
+    write_parts,
 )
 from segdistill.version import __version__
 
@@ -63,20 +64,6 @@ class CardFacts:
     data: str = "labelled images"
 
 
-class SharedModel(Protocol):
-    """What of a model is shared, and told by its card."""
-
-    backbone: Backbone
-    settings: SegmenterSettings
-
-    @property
-    def classes(self) -> tuple[SegmentClass, ...]:
-        """The classes, in the order of their indices."""
-
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model into a folder."""
-
-
 def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
     """Return a folder that holds a model: the folder given, or a copy of what the hub holds.
 
@@ -98,7 +85,7 @@ def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
 
 
 def push_model(
-    segmenter: SharedModel,
+    parts: SegmenterParts,
     repo_id: str,
     *,
     private: bool = False,
@@ -116,9 +103,9 @@ def push_model(
     hub = HfApi()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        segmenter.save(folder)
+        write_parts(parts, folder)
         _remove_local_paths(folder)
-        card = model_card(segmenter, repo_id, facts or CardFacts())
+        card = model_card(parts, repo_id, facts or CardFacts())
         write_text_atomically(folder / CARD_FILE, card)
         said = "the Hugging Face hub did not take the model"
         with _reworded(repo_id, said, fix="; `hf auth login` gives it your token"):
@@ -166,31 +153,31 @@ def _remove_local_paths(folder: Path) -> None:
         write_description(description, folder)
 
 
-def model_card(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> str:
+def model_card(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> str:
     """Return the card of a model: Markdown with YAML at its head, as the hub reads it."""
-    head = yaml.safe_dump(_metadata(segmenter, repo_id, facts), sort_keys=False)
+    head = yaml.safe_dump(_metadata(parts, repo_id, facts), sort_keys=False)
     parts = [
         f"# {repo_id.rpartition('/')[2]}",
         WHAT_IT_IS,
-        _how_to_use(segmenter, repo_id),
-        _classes(segmenter),
+        _how_to_use(parts, repo_id),
+        _classes(parts),
         _scores(facts),
-        _origin(segmenter, facts),
+        _origin(parts, facts),
     ]
     return f"---\n{head}---\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _backbone_source(segmenter: SharedModel) -> str:
+def _backbone_source(parts: SegmenterParts) -> str:
     """Return the hub id of a model's backbone, ``embedded``, or nothing where it is a local one."""
-    name = segmenter.backbone.name.partition(":")[0]
+    name = parts.backbone.name.partition(":")[0]
     known = {entry.name: entry.source for entry in backbone_entries()}
     if name in known:
         return known[name]
     return name if name.count("/") == 1 and not Path(name).exists() else ""
 
 
-def _metadata(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> dict[str, Any]:
-    source = _backbone_source(segmenter)
+def _metadata(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> dict[str, Any]:
+    source = _backbone_source(parts)
     metadata: dict[str, Any] = {
         "library_name": "segdistill",
         "pipeline_tag": "image-segmentation",
@@ -218,8 +205,8 @@ def _metadata(segmenter: SharedModel, repo_id: str, facts: CardFacts) -> dict[st
     return metadata
 
 
-def _how_to_use(segmenter: SharedModel, repo_id: str) -> str:
-    is_local = not _backbone_source(segmenter)
+def _how_to_use(parts: SegmenterParts, repo_id: str) -> str:
+    is_local = not _backbone_source(parts)
     place = ', backbone="FOLDER"' if is_local else ""
     note = f"\n\n{LOCAL_BACKBONE}" if is_local else ""
     return f"""## How to use it
@@ -232,11 +219,11 @@ segmenter.save("runs/shared")  # a run folder for every command of segdistill
 ```{note}"""
 
 
-def _classes(segmenter: SharedModel) -> str:
+def _classes(parts: SegmenterParts) -> str:
     rows = [
         f"| {each.index} | {_cell(each.name)} | `#{bytes(each.colour).hex()}` |"
         f" {'hidden in overlays and exports' if each.hidden else ''} |"
-        for each in segmenter.classes
+        for each in parts.settings.classes
     ]
     return "\n".join(["## Classes", "| index | name | colour | |", "|---|---|---|---|", *rows])
 
@@ -259,9 +246,9 @@ def _scores(facts: CardFacts) -> str:
     )
 
 
-def _origin(segmenter: SharedModel, facts: CardFacts) -> str:
-    training, backbone = segmenter.settings.training, segmenter.backbone
-    name = _backbone_source(segmenter) or Path(backbone.name).name
+def _origin(parts: SegmenterParts, facts: CardFacts) -> str:
+    training, backbone = parts.settings.training, parts.backbone
+    name = _backbone_source(parts) or Path(backbone.name).name
     source = (
         f"- Backbone: {name if name != 'embedded' else backbone.name}, frozen, licence of its"
         f" weights: {backbone.licence}, fingerprint `{backbone.fingerprint}`. This repository does"
@@ -270,7 +257,7 @@ def _origin(segmenter: SharedModel, facts: CardFacts) -> str:
     lines = [
         "## How it came to be",
         source,
-        f"- Images are seen at a shorter side of {segmenter.settings.resolution} pixels.",
+        f"- Images are seen at a shorter side of {parts.settings.resolution} pixels.",
     ]
     if "images" in training:
         lines.append(f"- Learned from {training['images']} images without labels.")

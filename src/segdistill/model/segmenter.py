@@ -100,12 +100,14 @@ class Segmenter(nn.Module):
             levels: of these clusters, if they are known.
         """
         settings = replace(self.settings, classes=tuple(classes))
-        parts = replace(self._parts(), centres=centres, settings=settings, levels=levels)
+        parts = replace(self.parts, centres=centres, settings=settings, levels=levels)
         changed = Segmenter(**vars(parts)).to(self.centres.device)
         changed.compute, changed.budget = self.compute, self.budget
         return changed
 
-    def _parts(self) -> SegmenterParts:
+    @property
+    def parts(self) -> SegmenterParts:
+        """All that the model is made of: what files hold and the constructor takes."""
         return SegmenterParts(*(getattr(self, each.name) for each in fields(SegmenterParts)))
 
     def place(self, device: DeviceName = "auto", precision: PrecisionName = "auto") -> "Segmenter":
@@ -372,7 +374,7 @@ class Segmenter(nn.Module):
             UserError: the folder holds a model already and ``overwrite`` is not set, or it cannot
                 be written.
         """
-        write_parts(self._parts(), Path(folder), overwrite=overwrite)
+        write_parts(self.parts, Path(folder), overwrite=overwrite)
 
     @classmethod
     def load(
@@ -413,9 +415,9 @@ class Segmenter(nn.Module):
         Args:
             source: a hub id such as ``someone/street-scenes``, or a run folder.
             revision: branch, tag or commit of the repository.
-            backbone: as for :meth:`load`, as are the following.
-            device: see there.
-            precision: see there.
+            backbone: as for :meth:`load`.
+            device: the same.
+            precision: the same.
 
         Raises:
             UserError: the model cannot be had, or not be read, or its backbone cannot.
@@ -446,7 +448,7 @@ class Segmenter(nn.Module):
         Raises:
             UserError: the hub cannot be reached, or does not take the model, or holds one already.
         """
-        return push_model(self, repo_id, private=private, overwrite=overwrite, facts=facts)
+        return push_model(self.parts, repo_id, private=private, overwrite=overwrite, facts=facts)
 
 
 def _mean_distance(codes: torch.Tensor, directions: torch.Tensor) -> float:

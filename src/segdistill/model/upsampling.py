@@ -102,11 +102,7 @@ def cleaned_mask(
 ) -> NDArray[np.uint8]:
     """Return :func:`upsampled_mask` with small regions absorbed by their neighbours.
 
-    Args:
-        scores: as there, as is all else.
-        image: see there.
-        upsampling: see there.
-        min_region: share of the image that a connected region needs; 0 keeps all.
+    A connected region needs ``min_region`` of the image to stay; 0 keeps all.
     """
     mask = upsampled_mask(scores, image, upsampling=upsampling)
     return absorb_small_regions(mask, min_pixels(min_region, *mask.shape))
