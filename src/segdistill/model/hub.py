@@ -156,7 +156,7 @@ def _remove_local_paths(folder: Path) -> None:
 def model_card(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> str:
     """Return the card of a model: Markdown with YAML at its head, as the hub reads it."""
     head = yaml.safe_dump(_metadata(parts, repo_id, facts), sort_keys=False)
-    parts = [
+    sections = [
         f"# {repo_id.rpartition('/')[2]}",
         WHAT_IT_IS,
         _how_to_use(parts, repo_id),
@@ -164,7 +164,7 @@ def model_card(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> str:
         _scores(facts),
         _origin(parts, facts),
     ]
-    return f"---\n{head}---\n" + "\n\n".join(part for part in parts if part) + "\n"
+    return f"---\n{head}---\n" + "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _backbone_source(parts: SegmenterParts) -> str:
