@@ -110,7 +110,7 @@ def plain_guided(
 @pytest.mark.parametrize(("radius", "averaging"), [(1, 1), (2, 1), (2, 2), (1, 0)])
 def test_guided_filter_equals_its_definition(radius: int, averaging: int) -> None:
     scores, image = random_scores(3, 4, 5), random_image(24, 40)
-    bands = guided_bands(scores, image, radius=radius, averaging=averaging, noise=1.0)
+    bands = guided_bands(scores, image, radius=radius, averaging=averaging)
     found = torch.cat([band for _, band in bands], dim=1)
     expected = plain_guided(scores[0].double().numpy(), image, radius, averaging)
     np.testing.assert_allclose(found, expected, atol=2e-4)
@@ -183,7 +183,7 @@ def test_noise_alone_changes_little() -> None:
     scores[:, 1, :, 6:] = 1
     found = upsample(scores, image)[0].argmax(dim=0)
     truth = (torch.arange(96) >= 48).long().expand(64, 96)
-    away = (torch.arange(96) - 47.5).abs() > 12
+    away = (torch.arange(96) - 47.5).abs() > 8
     assert (found == truth)[:, away].all()
 
 
