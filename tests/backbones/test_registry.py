@@ -7,7 +7,7 @@ import pytest
 from segdistill import backbones
 from segdistill.backbones import registry
 from segdistill.backbones.efficientnet_lite import EfficientNetLite
-from segdistill.backbones.huggingface import SHORT_NAMES
+from segdistill.backbones.vision_transformer import SHORT_NAMES
 from segdistill.errors import UserError
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.cli.conftest import Run
 from tests.depth.networks import picture, write_network
 
-from segdistill.depth import estimator as estimator_module
+from segdistill.backbones.huggingface import NetworkFiles
 from segdistill.depth.estimator import DepthEstimator
 from segdistill.images.depth_files import DEPTH_FILE
 
@@ -76,7 +76,7 @@ def test_existing_maps_are_kept_without_loading_a_model(
 ) -> None:
     segdistill("depth", "world", "--model", model, "--quiet")
     with monkeypatch.context() as patch:
-        patch.setattr(estimator_module, "_load_network", None)
+        patch.setattr(NetworkFiles, "load", None)
         status, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
         assert status == 0
         assert "0 written to world/depth/train, 2 existed already" in out

@@ -10,6 +10,8 @@ import transformers
 from numpy.typing import NDArray
 from torch import nn
 
+from segdistill.depth.estimator import DepthEstimator
+
 WIDTH = 32
 NECK = {"neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 16}
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
@@ -101,6 +103,14 @@ def picture(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     y, x = np.mgrid[:height, :width] / max(height, width)
     waves = [np.sin(a * x + b * y + c) for a, b, c in random.uniform(0, 9, (3, 3))]
     return ((np.stack(waves, axis=2) + 1) * 127.5).astype(np.uint8)
+
+
+def estimated(estimator: DepthEstimator, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the depth of one image, shape (height, width)."""
+    prediction = estimator.predict(estimator.preprocessing.preprocess(image)[None])[0]
+    restored = estimator.preprocessing.restore(prediction, (image.shape[0], image.shape[1]))
+    depth: NDArray[np.float32] = restored.numpy()
+    return depth
 
 
 def _dinov2() -> Any:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.depth.conftest import NAMES, Estimate, content
-from tests.depth.networks import picture
+from tests.depth.networks import estimated, picture
 
 from segdistill.depth.estimator import DepthEstimator, load_depth_estimator
 from segdistill.depth.folder import PreparedImage, batches_of_equal_size
@@ -36,7 +36,7 @@ def test_maps_are_those_of_single_images(
     }
     for image in find_images(images):
         with Image.open(image.path) as file:
-            expected = encode_depth(estimator.estimate(np.array(file)), "inverse")
+            expected = encode_depth(estimated(estimator, np.array(file)), "inverse")
         steps = read_encoded_depth(tmp_path / "depth" / image.name.with_suffix(".png"))
         assert steps.shape == NAMES[image.name.as_posix()]
         assert np.abs(steps.astype(int) - expected).max() <= 8  # of 65535
@@ -66,7 +66,7 @@ def test_metres_are_kept_as_metres(
     assert settings is not None
     assert (settings.kind, settings.scale) == ("depth", 1 / 256)
     with Image.open(images / "b.png") as file:
-        metres = zoedepth.estimate(np.array(file))
+        metres = estimated(zoedepth, np.array(file))
     steps = read_encoded_depth(done.folder / "b.png")
     np.testing.assert_allclose(steps / 256, metres.clip(1 / 256), atol=0.5 / 256 + 1e-4)
 
@@ -79,7 +79,7 @@ def test_an_image_turned_by_its_camera_has_upright_depth(
     shape = picture(40, 60)
     Image.fromarray(np.ascontiguousarray(np.rot90(shape))).save(images / "b.png", exif=exif)
     estimate(tmp_path / "depth", batch=1)
-    expected = encode_depth(estimator.estimate(shape), "inverse")
+    expected = encode_depth(estimated(estimator, shape), "inverse")
     np.testing.assert_array_equal(read_encoded_depth(tmp_path / "depth/b.png"), expected)
 
 

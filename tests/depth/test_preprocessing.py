@@ -10,6 +10,8 @@ import torch
 import transformers
 from tests.depth.networks import PREPROCESSOR, picture
 
+from segdistill.backbones.huggingface import NetworkFiles
+from segdistill.depth.estimator import NETWORKS
 from segdistill.depth.preprocessing import DEFAULTS, DepthPreprocessing, read_preprocessing
 from segdistill.errors import UserError
 
@@ -22,12 +24,16 @@ PROCESSORS = {
 }
 
 
+def read(folder: Path, config: dict[str, Any]) -> DepthPreprocessing:
+    return read_preprocessing(NetworkFiles(NETWORKS, str(folder), folder, config))
+
+
 def stated(folder: Path, model_type: str, **more: object) -> DepthPreprocessing:
     (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR[model_type] | more))
     config: dict[str, Any] = {"model_type": model_type}
     if model_type == "dpt":
         config["image_size"] = 64
-    return read_preprocessing(folder, config)
+    return read(folder, config)
 
 
 def reference(model_type: str) -> tuple[Any, dict[str, Any]]:
@@ -99,18 +105,18 @@ def test_sizes_on_the_hub(
 
 def test_without_a_file_the_architectures_ways_hold(tmp_path: Path) -> None:
     for model_type, preprocessing in DEFAULTS.items():
-        assert read_preprocessing(tmp_path, {"model_type": model_type}) == preprocessing
+        assert read(tmp_path, {"model_type": model_type}) == preprocessing
 
 
 def test_dpt_with_its_own_transformer_sees_squares_alone(tmp_path: Path) -> None:
     path = tmp_path / "preprocessor_config.json"
     path.write_text('{"size": 96, "keep_aspect_ratio": true, "ensure_multiple_of": 32}')
     config: dict[str, Any] = {"model_type": "dpt", "image_size": 64}
-    assert read_preprocessing(tmp_path, config).input_size(48, 96) == (64, 64)
+    assert read(tmp_path, config).input_size(48, 96) == (64, 64)
     hybrid = config | {"is_hybrid": True, "backbone_config": {"model_type": "bit"}}
-    assert read_preprocessing(tmp_path, hybrid).input_size(48, 96) == (64, 64)
+    assert read(tmp_path, hybrid).input_size(48, 96) == (64, 64)
     other = config | {"backbone_config": {"model_type": "dinov2"}}
-    assert read_preprocessing(tmp_path, other).input_size(48, 96) == (64, 96)
+    assert read(tmp_path, other).input_size(48, 96) == (64, 96)
 
 
 @pytest.mark.parametrize(

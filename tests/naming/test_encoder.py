@@ -16,7 +16,7 @@ from tests.naming.networks import SIDE, write_network
 
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
-from segdistill.naming.encoder import MODEL_CLASSES, NetworkEncoder, load_encoder
+from segdistill.naming.encoder import NETWORKS, NetworkEncoder, load_encoder
 
 SENTENCES = ["a photo of road", "grass", "A photo of a very long and winding traffic-light"]
 
@@ -24,7 +24,7 @@ SENTENCES = ["a photo of road", "grass", "A photo of a very long and winding tra
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("networks")
-    return {kind: write_network(root / kind, kind) for kind in MODEL_CLASSES}
+    return {kind: write_network(root / kind, kind) for kind in NETWORKS.classes}
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def pooled(answer: Any) -> torch.Tensor:
     return answer if isinstance(answer, torch.Tensor) else answer.pooler_output
 
 
-@pytest.mark.parametrize("kind", MODEL_CLASSES)
+@pytest.mark.parametrize("kind", NETWORKS.classes)
 def test_embeddings_are_those_of_transformers(folders: dict[str, Path], kind: str) -> None:
     library: Any = transformers
     encoder = loaded(folders[kind])
-    network = getattr(library, MODEL_CLASSES[kind]).from_pretrained(folders[kind]).eval()
+    network = getattr(library, NETWORKS.classes[kind]).from_pretrained(folders[kind]).eval()
     tokenizer = library.AutoTokenizer.from_pretrained(folders[kind])
     padding = {"padding": True} if kind == "clip" else {"padding": "max_length"}
     tokens = tokenizer(SENTENCES, truncation=True, max_length=40, return_tensors="pt", **padding)

@@ -36,8 +36,8 @@ def patch_attention(
     STEGO and related code, so a row sums to less than 1; the rest is attention to the class and
     register tokens.
 
-    The result has batch * heads * patches^2 values. Images are processed one by one to limit the
-    memory of intermediate results to about twice that of one image.
+    The result has batch * heads * patches^2 values. Images are processed one by one, so that
+    intermediate results need about twice the memory of one image.
 
     Args:
         queries: queries with concatenated heads, shape (batch, tokens, heads * head size).
@@ -59,8 +59,8 @@ def patch_attention(
     """
     first = queries.shape[1] - patches
     # Class and register tokens come first; only the rows of patches are needed.
-    queries = split_heads(queries[:, first:], heads)
-    keys = split_heads(keys, heads)
+    queries = _split_heads(queries[:, first:], heads)
+    keys = _split_heads(keys, heads)
     if rotary is not None:
         queries = rotate(queries, rotary)
         keys = torch.cat((keys[:, :, :first], rotate(keys[:, :, first:], rotary)), dim=2)
@@ -74,20 +74,8 @@ def patch_attention(
     return attention
 
 
-def split_heads(tokens: torch.Tensor, heads: int) -> torch.Tensor:
-    """Split concatenated heads into a separate dimension.
-
-    Args:
-        tokens: shape (batch, tokens, heads * head size).
-        heads: number of attention heads.
-
-    Returns:
-        Tensor of shape (batch, heads, tokens, head size).
-
-    Example:
-        >>> split_heads(torch.zeros(2, 17, 48), 6).shape
-        torch.Size([2, 6, 17, 8])
-    """
+def _split_heads(tokens: torch.Tensor, heads: int) -> torch.Tensor:
+    # (batch, tokens, heads * head size) -> (batch, heads, tokens, head size)
     return tokens.reshape(*tokens.shape[:2], heads, -1).transpose(1, 2)
 
 
@@ -97,9 +85,6 @@ def rotate(vectors: torch.Tensor, rotary: RotaryEmbedding) -> torch.Tensor:
     Args:
         vectors: queries or keys, shape (batch, heads, patches, head size).
         rotary: the rotary position embedding.
-
-    Returns:
-        Tensor of the shape of ``vectors``; norms do not change.
 
     Example:
         >>> quarter = RotaryEmbedding(cosines=torch.zeros(1, 2), sines=torch.ones(1, 2))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segdistill.backbones.huggingface import DINO_NORM_EPS, quiet_from_pretrained
+from segdistill.backbones.huggingface import quiet_from_pretrained
 from segdistill.backbones.protocol import Backbone
-from segdistill.backbones.vision_transformer import Features, TransformersBackbone
+from segdistill.backbones.vision_transformer import DINO_NORM_EPS, Features, TransformersBackbone
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ EXPECTED = (
     " norm.*), at the top level or under 'teacher' or 'student'"
 )
 
-# DINO names to hub names, which all versions of transformers can read.
+# DINO's names to those of the hub, which all versions of transformers can read.
 OUTER_NAMES = {
     "cls_token": "embeddings.cls_token",
     "pos_embed": "embeddings.position_embeddings",
@@ -79,16 +79,13 @@ def load_dino_checkpoint(
 
 
 def backbone_state(checkpoint: object) -> State:
-    """Extract the backbone weights of a checkpoint.
+    """Return the backbone weights of a checkpoint by DINO name.
 
     Uses the teacher of a full checkpoint, or else the student, strips the prefixes ``module.`` and
     ``backbone.``, and drops the projection head.
 
     Args:
         checkpoint: content of the ``.pth`` file.
-
-    Returns:
-        Tensors by DINO name.
 
     Raises:
         UserError: the checkpoint contains no weights.

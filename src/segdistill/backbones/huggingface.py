@@ -1,98 +1,217 @@
-"""Loading vision transformers with the transformers library.
+"""Loading networks with the transformers library, from the Hugging Face hub or a local folder.
 
-Weights come from the Hugging Face hub or from a local folder in the hub's layout. Only safetensors
-are read: nothing is unpickled. transformers takes seconds to import, so imports are local.
+Only safetensors are read: nothing is unpickled, and no remote code is run. transformers takes
+seconds to import, so imports are local.
 """
 
 import contextlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from segdistill.backbones.protocol import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Backbone,
-)
-from segdistill.backbones.vision_transformer import (
-    ARCHITECTURES,
-    Architecture,
-    Features,
-    TransformersBackbone,
-)
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
-
-# DINO was trained with this value; the DINO configs on the hub have transformers' ViT default.
-DINO_NORM_EPS = 1e-6
-TRANSFORMERS_VIT_NORM_EPS = 1e-12
-
+Result = TypeVar("Result")
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-HUB_FILES = ("config.json", "preprocessor_config.json", *WEIGHT_FILES, "model-*.safetensors")
+CONFIG_FILE = "config.json"
+PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+HUB_FILES = (CONFIG_FILE, *PREPROCESSOR_FILES, *WEIGHT_FILES, "model-*.safetensors")
 
 
-class HubModel(NamedTuple):
-    """A model on the Hugging Face hub, with a one-line summary."""
+@dataclass(frozen=True)
+class NetworkKind:
+    """The networks that a command-line option accepts.
 
-    hub_id: str
-    summary: str
+    Attributes:
+        option: the option, for messages.
+        classes: transformers class by model_type in config.json.
+        advice: what to do if a download fails; ``{hub_id}`` is replaced.
+        hub_ids: hub ids by short name.
+        unused: parts of the names of weights that may be missing, as inference does not use them.
+        files: further files to download.
+    """
+
+    option: str
+    classes: Mapping[str, str]
+    advice: str
+    hub_ids: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def find(self, source: str) -> "NetworkFiles":
+        """Find the files of a network, and download them if necessary.
+
+        Args:
+            source: a local folder in the hub's layout, or a hub id.
+
+        Raises:
+            UserError: the files cannot be downloaded, or config.json is missing, damaged or of an
+                unsupported network.
+        """
+        if Path(source).is_dir():
+            folder = Path(source).resolve()
+            source = str(folder)
+        else:
+            folder = self._download(source)
+        if not (folder / CONFIG_FILE).is_file():
+            raise UserError(
+                f"{self.option} {source}: config.json not found; the folder needs config.json and"
+                " model.safetensors"
+            )
+        config = read_json(folder / CONFIG_FILE)
+        if config.get("model_type") not in self.classes:
+            raise UserError(
+                f"{self.option} {source}: unsupported model_type {config.get('model_type')!r} in"
+                f" config.json; supported types are {', '.join(self.classes)}"
+            )
+        return NetworkFiles(self, source, folder, config)
+
+    def _download(self, hub_id: str) -> Path:
+        """Download a network, or take it from the cache if the hub is unreachable."""
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
+
+        try:
+            # A single attempt; downloading file by file would retry for minutes.
+            return Path(snapshot_download(hub_id, allow_patterns=[*HUB_FILES, *self.files]))
+        except Exception as error:
+            # The hub raises the errors of its HTTP library, which differs between versions.
+            raise self.download_error(hub_id, error) from error
+
+    def download_error(self, hub_id: str, error: Exception) -> UserError:
+        """Return the error for a failed download."""
+        short = next((short for short, each in self.hub_ids.items() if each == hub_id), None)
+        return UserError(
+            f"{self.option} {f'{short} ({hub_id})' if short else hub_id}: weights cannot be"
+            f" downloaded from the Hugging Face hub: {hub_reason(hub_id, error)}.\n"
+            f"{self.advice.format(hub_id=hub_id)}"
+        )
 
 
-SHORT_NAMES = {
-    "dino-vits8": HubModel("facebook/dino-vits8", "DINO ViT-S/8, 384 channels"),
-    "dino-vits16": HubModel("facebook/dino-vits16", "DINO ViT-S/16, 384 channels"),
-    "dino-vitb8": HubModel("facebook/dino-vitb8", "DINO ViT-B/8, 768 channels"),
-    "dino-vitb16": HubModel("facebook/dino-vitb16", "DINO ViT-B/16, 768 channels"),
-    "dinov2-vits14": HubModel("facebook/dinov2-small", "DINOv2 ViT-S/14, 384 channels"),
-    "dinov2-vitb14": HubModel("facebook/dinov2-base", "DINOv2 ViT-B/14, 768 channels"),
-    "dinov2-vitl14": HubModel("facebook/dinov2-large", "DINOv2 ViT-L/14, 1024 channels"),
-    "dinov2-reg-vits14": HubModel(
-        "facebook/dinov2-with-registers-small", "DINOv2 ViT-S/14 with registers, 384 channels"
-    ),
-    "dinov2-reg-vitb14": HubModel(
-        "facebook/dinov2-with-registers-base", "DINOv2 ViT-B/14 with registers, 768 channels"
-    ),
-    "dinov2-reg-vitl14": HubModel(
-        "facebook/dinov2-with-registers-large", "DINOv2 ViT-L/14 with registers, 1024 channels"
-    ),
-    "dinov3-vits16": HubModel(
-        "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 ViT-S/16, 384 channels, gated"
-    ),
-    "dinov3-vitb16": HubModel(
-        "facebook/dinov3-vitb16-pretrain-lvd1689m", "DINOv3 ViT-B/16, 768 channels, gated"
-    ),
-    "dinov3-vitl16": HubModel(
-        "facebook/dinov3-vitl16-pretrain-lvd1689m", "DINOv3 ViT-L/16, 1024 channels, gated"
-    ),
-}
+@dataclass(frozen=True)
+class NetworkFiles:
+    """The files of a network.
+
+    Attributes:
+        kind: the kind of network.
+        source: hub id or full path of the folder.
+        folder: folder of the files.
+        config: content of config.json.
+    """
+
+    kind: NetworkKind
+    source: str
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def model_type(self) -> str:
+        """The architecture, a key of :attr:`NetworkKind.classes`."""
+        return str(self.config["model_type"])
+
+    def preprocessing(self, parse: Callable[[dict[str, Any]], Result]) -> Result:
+        """Parse the preprocessor config.
+
+        Args:
+            parse: called with its content, which is empty if there is none.
+
+        Raises:
+            UserError: it is invalid.
+        """
+        found = (self.folder / name for name in PREPROCESSOR_FILES)
+        path = next((each for each in found if each.is_file()), None)
+        content = read_json(path) if path else {}
+        try:
+            return parse(content.get("image_processor", content))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path or self.folder}: invalid preprocessor config ({error!r})"
+            ) from error
+
+    def load(self, **options: Any) -> "PreTrainedModel":
+        """Load the network in float32.
+
+        Args:
+            options: arguments to ``from_pretrained``.
+
+        Raises:
+            UserError: weights are missing or cannot be read.
+        """
+        import transformers  # noqa: PLC0415 - takes seconds
+
+        option, class_name = self.kind.option, self.kind.classes[self.model_type]
+        local = any((self.folder / name).is_file() for name in WEIGHT_FILES)
+        if not local and str(self.folder) == self.source:
+            raise UserError(f"{option} {self.folder}: {self._no_weights(class_name)}")
+        try:
+            network, loading_info = quiet_from_pretrained(
+                getattr(transformers, class_name),
+                # If there are no safetensors, transformers fetches the hub's automatic conversion.
+                str(self.folder) if local else self.source,
+                use_safetensors=True,
+                **options,
+            )
+        except Exception as error:
+            # The error types depend on the installed versions.
+            if not local:
+                raise self.kind.download_error(self.source, error) from error
+            raise UserError(
+                f"{option} {self.source}: the weights cannot be read: {first_line(error)}"
+            ) from error
+        missing = sorted(
+            key
+            for key in loading_info["missing_keys"]
+            if not any(part in key for part in self.kind.unused)
+        )
+        if missing:
+            raise UserError(
+                f"{option} {self.source}: {len(missing)} weights of {class_name} are missing, such"
+                f" as {missing[0]}"
+            )
+        return network
+
+    def _no_weights(self, class_name: str) -> str:
+        if not (self.folder / "pytorch_model.bin").is_file():
+            return "model.safetensors not found"
+        return (
+            "pytorch_model.bin is not read, because .bin files can run code. If you trust it,"
+            " convert it to model.safetensors:\n"
+            f'python -c "from transformers import {class_name} as M;'
+            f" M.from_pretrained(r'{self.folder}').save_pretrained(r'{self.folder}')\""
+        )
 
 
-def load_from_hub(source: str, *, features: Features = "tokens") -> Backbone:
-    """Load a vision transformer from the Hugging Face hub or from a local folder.
+def read_normalisation(
+    stated: Mapping[str, Any], mean: Sequence[float], std: Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation of each channel, for images in 0..1.
 
     Args:
-        source: a hub id such as ``facebook/dino-vits8``, or a folder with config.json and
-            model.safetensors.
-        features: ``tokens`` of the last block after the final norm, or its ``keys``.
+        stated: content of a preprocessor config.
+        mean: default mean.
+        std: default standard deviation.
 
     Raises:
-        UserError: the weights cannot be loaded, or the network is not supported.
+        ValueError: they are not three numbers each, or a standard deviation is not above 0.
     """
-    path = Path(source)
-    if path.is_file():
-        raise UserError(f"--backbone {source}: is a file; pass a folder or a DINO .pth file")
-    if path.is_dir():
-        folder = path.resolve()
-        return _load(folder, str(folder), features)
-    return _load(_download(source), source, features)
+    if stated.get("do_normalize") is False:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    try:
+        means = tuple(float(value) for value in stated.get("image_mean") or mean)
+        stds = tuple(float(value) for value in stated.get("image_std") or std)
+    except (TypeError, ValueError):
+        means = stds = ()
+    if len(means) != 3 or len(stds) != 3 or min(stds) <= 0:
+        raise ValueError("image_mean and image_std must have three numbers each, image_std above 0")
+    return means, stds
 
 
 def quiet_from_pretrained(
@@ -110,97 +229,9 @@ def quiet_from_pretrained(
     """
     with quiet_transformers():
         model, loading_info = model_class.from_pretrained(
-            source,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-            **options,
+            source, dtype=torch.float32, output_loading_info=True, **options
         )
     return model, loading_info
-
-
-def _load(folder: Path, name: str, features: Features) -> Backbone:
-    """Load the model ``name`` from ``folder``, which may lack the weights."""
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"--backbone {name}: config.json not found; the folder needs config.json and"
-            " model.safetensors"
-        )
-    model_type = str(read_json(folder / "config.json").get("model_type"))
-    if model_type not in ARCHITECTURES:
-        raise UserError(
-            f"--backbone {name}: unsupported model_type {model_type!r} in config.json;"
-            f" supported types are {', '.join(ARCHITECTURES)}"
-        )
-    if name == str(folder):
-        _check_weights(folder)
-    # If there are no safetensors, transformers fetches the hub's automatic conversion.
-    weights = folder if has_weights(folder) else name
-    mean, std = _read_normalisation(folder)
-    return TransformersBackbone(
-        _load_model(folder, str(weights), name, ARCHITECTURES[model_type]),
-        name=name,
-        licence=_licence(name, model_type),
-        mean=mean,
-        std=std,
-        features=features,
-    )
-
-
-def _load_model(
-    folder: Path, weights: str, name: str, architecture: Architecture
-) -> "PreTrainedModel":
-    import transformers  # noqa: PLC0415 - takes seconds
-
-    model_class = getattr(transformers, architecture.model_class)
-    try:
-        config = _read_config(model_class, folder)
-        model, loading_info = quiet_from_pretrained(
-            model_class, weights, config=config, use_safetensors=True, **architecture.load_options
-        )
-    except Exception as error:
-        # The error types depend on the installed versions.
-        raise UserError(_weights_message(name, error)) from error
-    # The mask token is only used in training, and missing from some checkpoints.
-    missing = sorted(key for key in loading_info["missing_keys"] if not key.endswith("mask_token"))
-    if missing:
-        raise UserError(
-            f"--backbone {name}: {len(missing)} weights of {architecture.model_class} are missing,"
-            f" such as {missing[0]}"
-        )
-    return model
-
-
-def _read_config(model_class: Any, folder: Path) -> "PretrainedConfig":
-    config = model_class.config_class.from_pretrained(str(folder))
-    if config.model_type == "vit" and config.layer_norm_eps == TRANSFORMERS_VIT_NORM_EPS:
-        config.layer_norm_eps = DINO_NORM_EPS
-    return config  # type: ignore[no-any-return]
-
-
-def _download(hub_id: str) -> Path:
-    """Download the files of a model, or take them from the cache if the hub is unreachable."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
-
-    try:
-        # A single attempt; downloading file by file would retry for minutes.
-        return Path(snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
-    except Exception as error:
-        # The hub raises the errors of its HTTP library, which differs between versions.
-        raise UserError(_weights_message(hub_id, error)) from error
-
-
-def _weights_message(name: str, error: Exception) -> str:
-    if Path(name).is_dir():
-        return f"--backbone {name}: the weights cannot be read: {first_line(error)}"
-    short = next((short for short, model in SHORT_NAMES.items() if model.hub_id == name), None)
-    asked = f"{short} ({name})" if short else name
-    return (
-        f"--backbone {asked}: weights cannot be downloaded from the Hugging Face hub:"
-        f" {hub_reason(name, error)}.\n"
-        "Instead, pass a local folder in the hub's layout (--backbone FOLDER), a DINO .pth file"
-        " (--backbone FILE.pth), or use the default (--backbone efficientnet-lite0)."
-    )
 
 
 def hub_reason(hub_id: str, error: Exception) -> str:
@@ -232,24 +263,6 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__
 
 
-def has_weights(folder: Path) -> bool:
-    """Return whether a folder contains safetensors."""
-    return any((folder / name).is_file() for name in WEIGHT_FILES)
-
-
-def _check_weights(folder: Path) -> None:
-    if has_weights(folder):
-        return
-    if (folder / "pytorch_model.bin").is_file():
-        raise UserError(
-            f"--backbone {folder}: pytorch_model.bin is not read, because .bin files can run code."
-            " If you trust it, convert it to model.safetensors:\n"
-            f'python -c "from transformers import AutoModel as M;'
-            f" M.from_pretrained(r'{folder}').save_pretrained(r'{folder}')\""
-        )
-    raise UserError(f"--backbone {folder}: model.safetensors not found")
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -263,34 +276,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: does not contain a JSON object")
     return content
-
-
-def _read_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation from preprocessor_config.json."""
-    path = folder / "preprocessor_config.json"
-    if not path.is_file():
-        return IMAGENET_MEAN, IMAGENET_STD
-    settings = read_json(path)
-    if settings.get("do_normalize") is False:
-        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    try:
-        mean = tuple(float(value) for value in settings.get("image_mean") or IMAGENET_MEAN)
-        std = tuple(float(value) for value in settings.get("image_std") or IMAGENET_STD)
-    except (TypeError, ValueError):
-        mean = std = ()
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise UserError(
-            f"{path}: image_mean and image_std must have three numbers each, image_std above 0"
-        )
-    return mean, std
-
-
-def _licence(name: str, model_type: str) -> str:
-    if model_type == "dinov3_vit":
-        return "dinov3-license"
-    if name.startswith(("facebook/dino-", "facebook/dinov2-")):
-        return "apache-2.0"
-    return "unknown"
 
 
 @contextlib.contextmanager

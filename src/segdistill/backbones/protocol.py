@@ -65,18 +65,17 @@ class AttentionBackbone(Backbone, ABC):
     def attention(self, images: torch.Tensor) -> torch.Tensor:
         """Return the self-attention between locations of the feature map.
 
-        The result is large: heads * locations^2 values per image. For a ViT-S/8 at 320x320 (6
-        heads, 1600 locations) this is 61 MB in float32, for a ViT-B/8 123 MB; doubling the side
-        takes 16 times as much. Pass few images at a time, and reduce the result (for example to the
-        mean over heads, or to sampled locations) before the next call.
+        The result is large: heads * locations^2 values per image, 61 MB in float32 for a ViT-S/8 at
+        320x320, and 16 times as much at twice the side. Pass few images at a time, and reduce the
+        result (for example to the mean over heads) before the next call.
 
         Args:
             images: images as for ``forward``: shape (batch, 3, height, width), in 0..1.
 
         Returns:
             Tensor of shape (batch, heads, locations, locations), in 0..1, without a gradient; rows
-            attend to columns. Locations are in row-major order. Rows sum to at most 1, because
-            attention to other tokens is dropped.
+            attend to columns, in row-major order. Rows sum to at most 1, because attention to other
+            tokens is dropped.
         """
 
 
@@ -103,9 +102,6 @@ def normalise_images(
         images: images, shape (batch, 3, height, width), in 0..1.
         mean: mean of each channel.
         std: standard deviation of each channel.
-
-    Returns:
-        Tensor of the shape of ``images``.
     """
     shape = (1, 3, 1, 1)
     return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)

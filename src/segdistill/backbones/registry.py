@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from segdistill.backbones.dino_checkpoint import load_dino_checkpoint
-from segdistill.backbones.huggingface import load_from_hub
 from segdistill.backbones.protocol import Backbone
-from segdistill.backbones.vision_transformer import Features
+from segdistill.backbones.vision_transformer import SHORT_NAMES, Features, load_from_hub
 from segdistill.errors import UserError
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
@@ -114,3 +114,25 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
     if features == "keys":
         backbone.name += KEYS
     return backbone
+
+
+def _load_embedded(_source: str) -> Backbone:
+    from segdistill.backbones.efficientnet_lite import EfficientNetLite  # noqa: PLC0415 - loads weights
+
+    return EfficientNetLite()
+
+
+register(
+    BackboneEntry(
+        name=DEFAULT_BACKBONE,
+        source="embedded",
+        summary="EfficientNet-Lite0, 472 channels, weights included",
+        load=_load_embedded,
+    )
+)
+for _name, (_hub_id, _summary) in SHORT_NAMES.items():
+    register(
+        BackboneEntry(
+            _name, _hub_id, _summary, load_from_hub, keys=partial(load_from_hub, features="keys")
+        )
+    )

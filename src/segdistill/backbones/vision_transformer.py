@@ -1,27 +1,30 @@
-"""Vision transformer backbones (DINO, DINOv2, DINOv3) with tokens or keys as features.
+"""Vision transformer backbones (DINO, DINOv2, DINOv3) of the transformers library.
 
 Caron et al., Emerging Properties in Self-Supervised Vision Transformers (ICCV 2021); Oquab et
 al., DINOv2 (TMLR 2024); Darcet et al., Vision Transformers Need Registers (ICLR 2024); Siméoni
 et al., DINOv3 (2025).
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
 from segdistill.backbones.attention import RotaryEmbedding, patch_attention
+from segdistill.backbones.huggingface import NetworkKind, read_normalisation
+from segdistill.backbones.positions import interpolate_positions
 from segdistill.backbones.protocol import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     AttentionBackbone,
+    Backbone,
     normalise_images,
     weights_fingerprint,
 )
-from segdistill.backbones.traced_positions import PositionInterpolation, TraceablePositions
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,13 +32,16 @@ if TYPE_CHECKING:
 
 Features = Literal["tokens", "keys"]
 
-
 # Names of the attention projections in transformers 4 and 5.
 KEY_PROJECTIONS = {"k_proj", "key"}
 QUERY_PROJECTIONS = {"q_proj", "query"}
 
 DINO_MARGIN = 0.1
 """DINO's offset of the grid size, which keeps rounding from dropping a row or column."""
+
+# DINO was trained with this value; the DINO configs on the hub have transformers' ViT default.
+DINO_NORM_EPS = 1e-6
+TRANSFORMERS_VIT_NORM_EPS = 1e-12
 
 
 class Architecture(NamedTuple):
@@ -47,30 +53,107 @@ class Architecture(NamedTuple):
         call_options: more arguments to the forward pass.
         rotary_module: name of the module that returns the cosines and sines of the rotary position
             embedding; ``None`` without one.
-        positions: interpolation of learned position embeddings; ``None`` without them.
+        positions: interpolates learned position embeddings to rows and columns of patches; ``None``
+            without them.
     """
 
     model_class: str
-    load_options: dict[str, bool]
-    call_options: dict[str, bool]
+    load_options: Mapping[str, bool] = {}
+    call_options: Mapping[str, bool] = {}
     rotary_module: str | None = None
-    positions: PositionInterpolation | None = None
+    positions: Callable[[torch.Tensor, int, int], torch.Tensor] | None = None
 
 
 # By model_type in config.json.
 ARCHITECTURES = {
+    # DINO interpolates by a scale factor, and transformers to a size, which differs slightly.
     "vit": Architecture(
         "ViTModel",
         {"add_pooling_layer": False},
         {"interpolate_pos_encoding": True},
-        positions=PositionInterpolation(DINO_MARGIN),
+        positions=partial(interpolate_positions, margin=DINO_MARGIN),
     ),
-    "dinov2": Architecture("Dinov2Model", {}, {}, positions=PositionInterpolation()),
+    "dinov2": Architecture("Dinov2Model", positions=interpolate_positions),
     "dinov2_with_registers": Architecture(
-        "Dinov2WithRegistersModel", {}, {}, positions=PositionInterpolation(antialias=True)
+        "Dinov2WithRegistersModel", positions=partial(interpolate_positions, antialias=True)
     ),
-    "dinov3_vit": Architecture("DINOv3ViTModel", {}, {}, rotary_module="rope_embeddings"),
+    "dinov3_vit": Architecture("DINOv3ViTModel", rotary_module="rope_embeddings"),
 }
+
+SHORT_NAMES = {
+    "dino-vits8": ("facebook/dino-vits8", "DINO ViT-S/8, 384 channels"),
+    "dino-vits16": ("facebook/dino-vits16", "DINO ViT-S/16, 384 channels"),
+    "dino-vitb8": ("facebook/dino-vitb8", "DINO ViT-B/8, 768 channels"),
+    "dino-vitb16": ("facebook/dino-vitb16", "DINO ViT-B/16, 768 channels"),
+    "dinov2-vits14": ("facebook/dinov2-small", "DINOv2 ViT-S/14, 384 channels"),
+    "dinov2-vitb14": ("facebook/dinov2-base", "DINOv2 ViT-B/14, 768 channels"),
+    "dinov2-vitl14": ("facebook/dinov2-large", "DINOv2 ViT-L/14, 1024 channels"),
+    "dinov2-reg-vits14": (
+        "facebook/dinov2-with-registers-small",
+        "DINOv2 ViT-S/14 with registers, 384 channels",
+    ),
+    "dinov2-reg-vitb14": (
+        "facebook/dinov2-with-registers-base",
+        "DINOv2 ViT-B/14 with registers, 768 channels",
+    ),
+    "dinov2-reg-vitl14": (
+        "facebook/dinov2-with-registers-large",
+        "DINOv2 ViT-L/14 with registers, 1024 channels",
+    ),
+    "dinov3-vits16": (
+        "facebook/dinov3-vits16-pretrain-lvd1689m",
+        "DINOv3 ViT-S/16, 384 channels, gated",
+    ),
+    "dinov3-vitb16": (
+        "facebook/dinov3-vitb16-pretrain-lvd1689m",
+        "DINOv3 ViT-B/16, 768 channels, gated",
+    ),
+    "dinov3-vitl16": (
+        "facebook/dinov3-vitl16-pretrain-lvd1689m",
+        "DINOv3 ViT-L/16, 1024 channels, gated",
+    ),
+}
+"""Hub id and one-line summary by short name."""
+
+NETWORKS = NetworkKind(
+    "--backbone",
+    {model_type: each.model_class for model_type, each in ARCHITECTURES.items()},
+    advice="Instead, pass a local folder in the hub's layout (--backbone FOLDER), a DINO .pth file"
+    " (--backbone FILE.pth), or use the default (--backbone efficientnet-lite0).",
+    hub_ids={name: hub_id for name, (hub_id, _) in SHORT_NAMES.items()},
+    unused=("mask_token",),  # only used in training, and missing from some checkpoints
+)
+
+
+def load_from_hub(source: str, *, features: Features = "tokens") -> Backbone:
+    """Load a vision transformer from the Hugging Face hub or from a local folder.
+
+    Args:
+        source: a hub id such as ``facebook/dino-vits8``, or a folder with config.json and
+            model.safetensors.
+        features: ``tokens`` of the last block after the final norm, or its ``keys``.
+
+    Raises:
+        UserError: the weights cannot be loaded, or the network is not supported.
+    """
+    if Path(source).is_file():
+        raise UserError(f"--backbone {source}: is a file; pass a folder or a DINO .pth file")
+    files = NETWORKS.find(source)
+    mean, std = files.preprocessing(
+        lambda stated: read_normalisation(stated, IMAGENET_MEAN, IMAGENET_STD)
+    )
+    options: dict[str, Any] = dict(ARCHITECTURES[files.model_type].load_options)
+    norm_eps = files.config.get("layer_norm_eps", TRANSFORMERS_VIT_NORM_EPS)
+    if files.model_type == "vit" and norm_eps == TRANSFORMERS_VIT_NORM_EPS:
+        options["layer_norm_eps"] = DINO_NORM_EPS
+    return TransformersBackbone(
+        files.load(**options),
+        name=files.source,
+        licence=_licence(files.source, files.model_type),
+        mean=mean,
+        std=std,
+        features=features,
+    )
 
 
 class TransformersBackbone(AttentionBackbone):
@@ -84,8 +167,8 @@ class TransformersBackbone(AttentionBackbone):
     (batch, hidden size, height / patch size, width / patch size).
 
     Args:
-        model: a model of one of ``ARCHITECTURES``. It is modified in place: frozen, and with the
-            interpolation of position embeddings replaced (for ViT, by DINO's).
+        model: a model of one of ``ARCHITECTURES``. It is modified in place: frozen, and with its
+            interpolation of position embeddings replaced.
         name: value of ``--backbone`` that loads this network.
         licence: licence of the weights.
         mean: mean of each channel, for images in 0..1.
@@ -116,15 +199,24 @@ class TransformersBackbone(AttentionBackbone):
         self.name = name
         self.licence = licence
         self.features = features
-        self.stride = self.size_multiple = _patch_side(config.patch_size, name)
-        self.resolution = _resolution(self.stride)
+        sides = {config.patch_size} if isinstance(config.patch_size, int) else {*config.patch_size}
+        if len(sides) != 1:
+            raise UserError(f"--backbone {name}: patches must be square, not {config.patch_size}")
+        self.stride = self.size_multiple = sides.pop()
+        # 44 patches, but at most 448 pixels: 352 pixels for patches of 8.
+        self.resolution = min(44, 448 // self.stride) * self.stride
         self.channel_groups = (int(config.hidden_size),)
         self.fingerprint = _fingerprint(model, mean, std, features)
         self._mean, self._std = tuple(mean), tuple(std)
         self._first_patch = 1 + getattr(config, "num_register_tokens", 0)
         self._heads = int(config.num_attention_heads)
         self._architecture = ARCHITECTURES[config.model_type]
-        _patch_position_interpolation(model, self.stride, self._architecture.positions)
+        if self._architecture.positions is not None:
+            embeddings: Any = model.embeddings
+            # Unlike a closure, it stays with its module in a deep copy.
+            embeddings.interpolate_pos_encoding = partial(
+                _positions, embeddings, self.stride, self._architecture.positions
+            )
         self.model = model
         self.freeze()
 
@@ -132,7 +224,10 @@ class TransformersBackbone(AttentionBackbone):
         """Return tokens or keys as a feature map; see the class."""
         grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)
         inputs = normalise_images(images, self._mean, self._std)
-        tokens = self._keys(inputs) if self.features == "keys" else self._tokens(inputs)
+        if self.features == "keys":
+            tokens = self._outputs([_last_module(self.model, KEY_PROJECTIONS)], inputs)[0]
+        else:
+            tokens = self._tokens(inputs)
         # Class and register tokens come first. (batch, first + patches, channels) ->
         # (batch, channels, patches) -> (batch, channels, rows, columns)
         patches = tokens[:, self._first_patch :].transpose(1, 2)
@@ -166,10 +261,6 @@ class TransformersBackbone(AttentionBackbone):
         tokens: torch.Tensor = output.last_hidden_state
         return tokens
 
-    def _keys(self, inputs: torch.Tensor) -> torch.Tensor:
-        keys: torch.Tensor = self._outputs([_last_module(self.model, KEY_PROJECTIONS)], inputs)[0]
-        return keys
-
     def _outputs(self, modules: Sequence[nn.Module], inputs: torch.Tensor) -> list[Any]:
         """Run the network once and return the outputs of some of its modules."""
         caught: dict[nn.Module, Any] = {}
@@ -184,64 +275,30 @@ class TransformersBackbone(AttentionBackbone):
         return [caught[module] for module in modules]
 
 
-def dino_position_embedding(
-    position_embeddings: torch.Tensor, rows: int, columns: int
+def _positions(
+    embeddings: Any,
+    patch_side: int,
+    interpolate: Callable[[torch.Tensor, int, int], torch.Tensor],
+    _tokens: torch.Tensor,
+    height: int,
+    width: int,
 ) -> torch.Tensor:
-    """Interpolate position embeddings to another patch grid, as in DINO's original code.
-
-    DINO interpolates by the scale factor (patches + 0.1) / sqrt(positions), while transformers
-    interpolates to a size, which gives slightly different values. Source:
-    ``interpolate_pos_encoding`` in DINO's ``vision_transformer.py``.
-
-    Args:
-        position_embeddings: embeddings of shape (1, 1 + positions, channels): the class token, then
-            a square grid.
-        rows: rows of patches.
-        columns: columns of patches.
-
-    Returns:
-        Tensor of shape (1, 1 + rows * columns, channels).
-
-    Example:
-        >>> dino_position_embedding(torch.zeros(1, 1 + 16, 8), 4, 6).shape
-        torch.Size([1, 25, 8])
-    """
-    positions = position_embeddings.shape[1] - 1
-    if rows == columns and rows * columns == positions:
-        return position_embeddings
-    side = math.isqrt(positions)
-    # (1, positions, channels) to (1, channels, side, side)
-    grid = position_embeddings[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
-    grid = nn.functional.interpolate(
-        grid,
-        scale_factor=((rows + DINO_MARGIN) / side, (columns + DINO_MARGIN) / side),
-        mode="bicubic",
-        align_corners=False,
-    )
-    # (1, channels, rows, columns) to (1, rows * columns, channels)
-    patches = grid.flatten(2).transpose(1, 2)
-    return torch.cat((position_embeddings[:, :1], patches), dim=1)
+    """Replace ``interpolate_pos_encoding`` of transformers; height and width are in pixels."""
+    return interpolate(embeddings.position_embeddings, height // patch_side, width // patch_side)
 
 
-def _patch_side(patch_size: int | Sequence[int], name: str) -> int:
-    sides = {patch_size} if isinstance(patch_size, int) else set(patch_size)
-    if len(sides) != 1:
-        raise UserError(f"--backbone {name}: patches must be square, not {patch_size}")
-    return sides.pop()
-
-
-def _resolution(patch_side: int) -> int:
-    """Return the side of 44 patches, but at most 448 pixels: 352 for 8-pixel patches."""
-    return min(44, 448 // patch_side) * patch_side
+def _licence(name: str, model_type: str) -> str:
+    if model_type == "dinov3_vit":
+        return "dinov3-license"
+    if name.startswith(("facebook/dino-", "facebook/dinov2-")):
+        return "apache-2.0"
+    return "unknown"
 
 
 def _fingerprint(
     model: "PreTrainedModel", mean: Sequence[float], std: Sequence[float], features: Features
 ) -> str:
-    """Return a fingerprint of the weights that does not depend on the transformers version.
-
-    Versions name tensors differently, so names and order are ignored.
-    """
+    """Return a fingerprint without names and order, which differ by transformers version."""
     config: Any = model.config
     tensors = sorted(
         weights_fingerprint(nn.ParameterList([nn.Parameter(tensor, requires_grad=False)]))
@@ -258,43 +315,3 @@ def _last_module(model: nn.Module, names: set[str]) -> nn.Module:
         module for name, module in model.named_modules() if name.rpartition(".")[2] in names
     ]
     return modules[-1]
-
-
-def _patch_position_interpolation(
-    model: "PreTrainedModel", patch_side: int, interpolation: PositionInterpolation | None
-) -> None:
-    """Make position interpolation traceable, and equal to DINO's for ViT."""
-    if interpolation is None:
-        return
-    embeddings: Any = model.embeddings
-    plain = embeddings.interpolate_pos_encoding
-    if model.config.model_type == "vit":
-        plain = _DinoPositions(embeddings, patch_side)
-    embeddings.interpolate_pos_encoding = TraceablePositions(
-        embeddings, patch_side, interpolation, fallback=plain
-    )
-
-
-class _DinoPositions:
-    """Replacement for ``interpolate_pos_encoding`` of transformers' ViT embeddings.
-
-    Caches the last result: most images of a run have the same size, and bicubic interpolation takes
-    a few hundredths of a second on a CPU.
-    """
-
-    def __init__(self, embeddings: Any, patch_side: int) -> None:
-        self._embeddings = embeddings
-        self._patch_side = patch_side
-        self._last: tuple[tuple[object, ...], torch.Tensor] | None = None
-
-    def __call__(self, _tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """Return the position embeddings for an image size in pixels."""
-        learnt: torch.Tensor = self._embeddings.position_embeddings
-        rows, columns = height // self._patch_side, width // self._patch_side
-        wanted = (rows, columns, learnt.device, learnt.dtype)
-        # Read and written as one object, so that threads cannot mix two sizes.
-        last = self._last
-        if last is None or last[0] != wanted:
-            last = (wanted, dino_position_embedding(learnt, rows, columns))
-            self._last = last
-        return last[1]

@@ -11,12 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segdistill.backbones.huggingface import (
-    HUB_FILES,
+    NetworkFiles,
+    NetworkKind,
     first_line,
-    has_weights,
-    hub_reason,
     quiet_transformers,
-    read_json,
 )
 from segdistill.devices import Compute, choose_compute
 from segdistill.errors import UserError
@@ -26,24 +24,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
-MODEL_CLASSES = {"clip": "CLIPModel", "siglip": "SiglipModel"}
-"""The transformers class of each model_type in config.json."""
-
-TOKENIZER_FILES = (
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-)
 IMAGE_BATCH = 16
 TEXT_BATCH = 256
 
-# Position ids are not learned, and only some checkpoints contain them.
-UNUSED_WEIGHTS = ("position_ids",)
+NETWORKS = NetworkKind(
+    "--model",
+    {"clip": "CLIPModel", "siglip": "SiglipModel"},
+    advice="Run `hf download {hub_id} --local-dir FOLDER` on a machine with access and pass"
+    " --model FOLDER, or name classes by hand: `segdistill name RUN 3=road`.",
+    unused=("position_ids",),  # not learned, and only some checkpoints contain them
+    files=(
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+        "spiece.model",
+    ),
+)
 
 
 class Encoder(Protocol):
@@ -69,7 +68,6 @@ class NetworkEncoder:
     """CLIP or SigLIP on its device; an :class:`Encoder`.
 
     Attributes:
-        source: hub id or full path of the folder.
         model_type: ``clip`` or ``siglip``.
         network: the transformers model.
         tokenizer: the transformers tokenizer.
@@ -78,7 +76,6 @@ class NetworkEncoder:
         compute: device and precision.
     """
 
-    source: str
     model_type: str
     network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -138,8 +135,6 @@ class NetworkEncoder:
 def load_encoder(model: str = DEFAULT_MODEL, *, compute: Compute | None = None) -> NetworkEncoder:
     """Load CLIP or SigLIP from the Hugging Face hub or from a local folder.
 
-    Only safetensors are read: nothing is unpickled, and no remote code is run.
-
     Args:
         model: a hub id, or a folder in the hub's layout.
         compute: device and precision; by default the fastest device, in float32.
@@ -147,27 +142,13 @@ def load_encoder(model: str = DEFAULT_MODEL, *, compute: Compute | None = None) 
     Raises:
         UserError: the model cannot be loaded, or is not supported.
     """
-    source = _source(model)
-    folder = Path(source) if Path(source).is_dir() else _download(source)
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"--model {model}: config.json not found; the folder needs config.json,"
-            " model.safetensors and the tokenizer files"
-        )
-    config = read_json(folder / "config.json")
-    model_type = str(config.get("model_type"))
-    if model_type not in MODEL_CLASSES:
-        raise UserError(
-            f"--model {model}: unsupported model_type {model_type!r} in config.json;"
-            f" supported types are {', '.join(MODEL_CLASSES)}"
-        )
-    preprocessing = read_preprocessing(folder, config)
-    tokenizer = _load_tokenizer(folder, source)
-    network: Any = _load_network(folder, source, MODEL_CLASSES[model_type])
+    files = NETWORKS.find(_source(model))
+    preprocessing = read_preprocessing(files)
+    tokenizer = _load_tokenizer(files)
+    network: Any = files.load()
     compute = compute or choose_compute(precision="32-true")
     return NetworkEncoder(
-        source=source,
-        model_type=model_type,
+        model_type=files.model_type,
         network=network.eval().requires_grad_(requires_grad=False).to(compute.device),
         tokenizer=tokenizer,
         preprocessing=preprocessing,
@@ -207,84 +188,21 @@ def _source(model: str) -> str:
     return model
 
 
-def _download(hub_id: str) -> Path:
-    """Download the files of a model, or take them from the cache if the hub is unreachable."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=[*HUB_FILES, *TOKENIZER_FILES]))
-    except Exception as error:
-        # The hub raises the errors of its HTTP library, which differs between versions.
-        raise UserError(_hub_message(hub_id, error)) from error
-
-
-def _hub_message(hub_id: str, error: Exception) -> str:
-    return (
-        f"--model {hub_id}: cannot be downloaded from the Hugging Face hub:"
-        f" {hub_reason(hub_id, error)}.\n"
-        f"Run `hf download {hub_id} --local-dir FOLDER` on a machine with access and pass --model"
-        " FOLDER, or name classes by hand: `segdistill name RUN 3=road`."
-    )
-
-
-def _load_tokenizer(folder: Path, source: str) -> "PreTrainedTokenizerBase":
+def _load_tokenizer(files: NetworkFiles) -> "PreTrainedTokenizerBase":
     import transformers  # noqa: PLC0415 - takes seconds
 
     library: Any = transformers
     try:
         with quiet_transformers():
             return library.AutoTokenizer.from_pretrained(  # type: ignore[no-any-return]
-                str(folder), trust_remote_code=False
+                str(files.folder), trust_remote_code=False
             )
     except Exception as error:
         # The error types depend on the installed versions.
         raise UserError(
-            f"--model {source}: the tokenizer cannot be read: {first_line(error)}; it needs"
+            f"--model {files.source}: the tokenizer cannot be read: {first_line(error)}; it needs"
             " tokenizer.json, or vocab.json and merges.txt"
         ) from error
-
-
-def _load_network(folder: Path, source: str, class_name: str) -> "PreTrainedModel":
-    import transformers  # noqa: PLC0415 - takes seconds
-
-    if str(folder) == source and not has_weights(folder):
-        raise UserError(_no_weights(folder, class_name))
-    # If there are no safetensors, transformers fetches the hub's automatic conversion.
-    weights = str(folder) if has_weights(folder) else source
-    try:
-        with quiet_transformers():
-            network, loading_info = getattr(transformers, class_name).from_pretrained(
-                weights, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-            )
-    except Exception as error:
-        # The error types depend on the installed versions.
-        if weights == str(folder):
-            raise UserError(
-                f"--model {source}: the weights cannot be read: {first_line(error)}"
-            ) from error
-        raise UserError(_hub_message(source, error)) from error
-    missing = sorted(
-        key
-        for key in loading_info["missing_keys"]
-        if not any(each in key for each in UNUSED_WEIGHTS)
-    )
-    if missing:
-        raise UserError(
-            f"--model {source}: {len(missing)} weights of {class_name} are missing, such as"
-            f" {missing[0]}"
-        )
-    return network  # type: ignore[no-any-return]
-
-
-def _no_weights(folder: Path, class_name: str) -> str:
-    if not (folder / "pytorch_model.bin").is_file():
-        return f"--model {folder}: model.safetensors not found"
-    return (
-        f"--model {folder}: pytorch_model.bin is not read, because .bin files can run code. If you"
-        " trust it, convert it to model.safetensors:\n"
-        f'python -c "from transformers import {class_name} as M;'
-        f" M.from_pretrained(r'{folder}').save_pretrained(r'{folder}')\""
-    )
 
 
 def _pooled(answer: Any) -> torch.Tensor:

@@ -1,10 +1,10 @@
-"""Image preprocessing for CLIP and SigLIP, as preprocessor_config.json specifies it.
+"""Image preprocessing for CLIP and SigLIP, as the preprocessor config specifies it.
 
-Reimplemented because the processors of transformers need torchvision or differ between versions.
+Equal to the processors of transformers, which differ between versions and mistake images of three
+rows or fewer for images with channels first.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.backbones.huggingface import read_json
-from segdistill.errors import UserError
+from segdistill.backbones.huggingface import NetworkFiles, read_normalisation
+from segdistill.backbones.protocol import normalise_images
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5)
-FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
@@ -53,57 +52,38 @@ class ImagePreprocessing:
             >>> ImagePreprocessing(8, stretch=False).preprocess(picture).shape
             torch.Size([3, 8, 8])
         """
-        height, width = picture.shape[:2]
-        if self.stretch:
-            rows = columns = self.side
-        else:
-            scale = self.side / min(height, width)
-            rows, columns = (max(self.side, round(scale * each)) for each in (height, width))
+        rows = columns = self.side
+        if not self.stretch:
+            scale = self.side / min(picture.shape[:2])
+            rows, columns = (max(self.side, round(scale * each)) for each in picture.shape[:2])
         resized = Image.fromarray(picture).resize(
             (columns, rows), Image.Resampling(self.resampling)
         )
         top, left = (rows - self.side) // 2, (columns - self.side) // 2
         middle = np.array(resized)[top : top + self.side, left : left + self.side]
-        pixels = torch.from_numpy(middle).permute(2, 0, 1).float()  # (h, w, 3) -> (3, h, w)
-        mean, std = (torch.tensor(each).view(3, 1, 1) for each in (self.mean, self.std))
-        return (pixels / 255 - mean) / std
+        pixels = torch.from_numpy(middle).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
+        return normalise_images(pixels.float() / 255, self.mean, self.std)[0]
 
 
-def read_preprocessing(folder: Path, config: dict[str, Any]) -> ImagePreprocessing:
+def read_preprocessing(files: NetworkFiles) -> ImagePreprocessing:
     """Read the image preprocessing of an encoder.
-
-    Args:
-        folder: model folder in the hub's layout.
-        config: content of config.json.
 
     Raises:
         UserError: the preprocessor config is invalid.
     """
-    is_clip = config["model_type"] == "clip"
-    stated: dict[str, Any] = {}
-    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
-    try:
+    is_clip = files.model_type == "clip"
+
+    def parse(stated: dict[str, Any]) -> ImagePreprocessing:
         # The input size of the network takes precedence over the preprocessor config.
-        side = int((config.get("vision_config") or {}).get("image_size", 224))
-        if path is not None:
-            content = read_json(path)
-            stated = content.get("image_processor", content)
-        preprocessing = ImagePreprocessing(
-            side=side,
-            stretch=not bool(stated.get("do_center_crop", is_clip)),
-            resampling=int(Image.Resampling(stated.get("resample", 3))),
-            mean=_three(stated.get("image_mean"), CLIP_MEAN if is_clip else HALF),
-            std=_three(stated.get("image_std"), CLIP_STD if is_clip else HALF),
+        side = int((files.config.get("vision_config") or {}).get("image_size", 224))
+        if side < 1:
+            raise ValueError("image_size must be at least 1")
+        mean, std = (CLIP_MEAN, CLIP_STD) if is_clip else (HALF, HALF)
+        return ImagePreprocessing(
+            side,
+            not stated.get("do_center_crop", is_clip),
+            int(Image.Resampling(stated.get("resample", 3))),
+            *read_normalisation(stated, mean, std),
         )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{path or folder}: invalid preprocessor config ({error!r})") from error
-    if side < 1 or min(preprocessing.std) <= 0:
-        raise UserError(f"{path or folder}: image_size must be at least 1, and image_std above 0")
-    return preprocessing
 
-
-def _three(values: Any, otherwise: tuple[float, ...]) -> tuple[float, ...]:
-    numbers = tuple(float(each) for each in values or otherwise)
-    if len(numbers) != 3:
-        raise ValueError("image_mean and image_std must be three numbers")
-    return numbers
+    return files.preprocessing(parse)
