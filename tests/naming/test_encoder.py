@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from safetensors.torch import load_file, save_file
-from tests.naming.networks import SIDE, write_network
+from tests.naming.networks import SIDE, STATED, write_network
 
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
@@ -84,6 +84,21 @@ def test_pictures_are_cut_for_clip_and_squeezed_for_siglip(folders: dict[str, Pa
     squeezed = siglip.preprocess(picture)
     assert squeezed.shape == (3, SIDE, SIDE)
     assert squeezed[0, 0, [0, SIDE // 2]].tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize("size", [(40, 60), (61, 47), (33, 100), (SIDE, SIDE), (300, 200)])
+@pytest.mark.parametrize("kind", NETWORKS.classes)
+def test_pictures_are_prepared_as_by_transformers(
+    folders: dict[str, Path], kind: str, size: tuple[int, int]
+) -> None:
+    library: Any = transformers
+    name = {"clip": "CLIPImageProcessor", "siglip": "SiglipImageProcessor"}[kind]
+    # The processor that needs no torchvision, in transformers 5 and 4.
+    processor = getattr(library, f"{name}Pil", None) or getattr(library, name)
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    expected = processor(**STATED[kind])(images=picture, return_tensors="pt")["pixel_values"][0]
+    prepared = loaded(folders[kind]).preprocessing.preprocess(picture)
+    torch.testing.assert_close(prepared, expected, atol=1e-5, rtol=0)
 
 
 def test_newer_processor_files_are_read(folder: Path) -> None:

@@ -54,8 +54,8 @@ class ImagePreprocessing:
         """
         rows = columns = self.side
         if not self.stretch:
-            scale = self.side / min(picture.shape[:2])
-            rows, columns = (max(self.side, round(scale * each)) for each in picture.shape[:2])
+            shorter = min(picture.shape[:2])
+            rows, columns = (self.side * each // shorter for each in picture.shape[:2])
         resized = Image.fromarray(picture).resize(
             (columns, rows), Image.Resampling(self.resampling)
         )
