@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from tests.depth.networks import NETWORKS, picture, write_network
 
+from segdistill.depth.estimation import EstimatedDepth, estimate_files
 from segdistill.depth.estimator import DepthEstimator, load_depth_estimator
-from segdistill.depth.folder import EstimatedDepth, estimate_files
 from segdistill.depth.outputs import DepthOptions, plan_outputs
 from segdistill.devices import choose_compute
 from segdistill.images.folder import find_images

@@ -12,7 +12,7 @@ from tests.depth.networks import NETWORKS, estimated, picture
 
 from segdistill.depth.estimator import NETWORKS as LOADABLE
 from segdistill.depth.estimator import DepthEstimator, load_depth_estimator
-from segdistill.depth.names import DEPTH_MODELS, depth_model_source
+from segdistill.depth.networks import DEPTH_MODELS, depth_model_source
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 

@@ -12,8 +12,8 @@ from tests.depth.conftest import Estimate, content
 from tests.depth.networks import picture
 
 from segdistill.depth.estimator import DepthEstimator
+from segdistill.depth.maps import write_depth
 from segdistill.depth.outputs import DepthOptions
-from segdistill.depth.writing import write_depth
 from segdistill.errors import UserError
 
 

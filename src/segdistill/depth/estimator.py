@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from segdistill.backbones.huggingface import NetworkKind
-from segdistill.depth.names import DEPTH_MODELS, depth_model_source, licence_of
+from segdistill.depth.networks import DEPTH_MODELS, depth_model_source, licence_of
 from segdistill.depth.preprocessing import DepthPreprocessing, read_preprocessing
 from segdistill.devices import Compute, choose_compute
 from segdistill.errors import UserError

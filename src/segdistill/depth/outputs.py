@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segdistill.depth.estimator import EstimateKind
-from segdistill.depth.writing import DepthDescription, stored_model
+from segdistill.depth.maps import DepthDescription, stored_model
 from segdistill.errors import UserError
 from segdistill.images.depth_files import DEPTH_FILE, read_depth_file
 from segdistill.images.finding import output_names
@@ -89,17 +89,15 @@ def plan_outputs(
             model did not write.
     """
     previews = preview_folder(folder) if options.preview else None
-    for each in (folder, previews):
-        if each is not None:
-            _check_apart(files, each)
-            _check_made_by(each, model, options, kind)
+    for each in filter(None, (folder, previews)):
+        _check_apart(files, each)
+        _check_made_by(each, model, options, kind)
     outputs = []
     for file, name in zip(files, output_names(files), strict=True):
         path = folder / name
         preview = previews / name.with_suffix(".jpg") if previews else None
-        for each in (path, preview):
-            if each is not None:
-                _check_replaceable(each, model, options)
+        for each in filter(None, (path, preview)):
+            _check_replaceable(each, model, options)
         outputs.append(DepthOutput(file, path, preview, path.exists() and not options.overwrite))
     if any(output.kept for output in outputs) and read_depth_file(folder / DEPTH_FILE) is None:
         raise UserError(
@@ -133,19 +131,14 @@ def check_same_kind(
 def _check_apart(files: Iterable[ImageFile], folder: Path) -> None:
     """Check that a folder is neither an image folder nor inside one."""
     target = folder.resolve()
-    # By inode, since one folder can have several paths.
-    above = {_identity(each) for each in (target, *target.parents) if each.exists()}
+    above = [each for each in (target, *target.parents) if each.exists()]
     for root in {file.path.parents[len(file.name.parts) - 1] for file in files}:
-        if _identity(root) in above:
+        # By inode, since one folder can have several paths.
+        if any(root.samefile(each) for each in above):
             raise UserError(
                 f"{folder}: is inside the image folder {root}, where depth maps would be read as"
                 " images; choose another --out"
             )
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
 
 
 def _check_made_by(

@@ -1,22 +1,13 @@
 """Depth estimation for files: one map per image, in a mirrored folder tree."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import torch
 
 from segdistill.depth.estimator import DepthEstimator, EstimateKind
-from segdistill.depth.outputs import (
-    DepthOptions,
-    DepthOutput,
-    check_same_kind,
-    preview_folder,
-)
-from segdistill.depth.writing import (
-    DepthDescription,
+from segdistill.depth.maps import (
     description_of,
     encode_depth,
     read_encoded_depth,
@@ -24,10 +15,12 @@ from segdistill.depth.writing import (
     write_description,
     write_preview,
 )
+from segdistill.depth.outputs import DepthOptions, DepthOutput, check_same_kind, preview_folder
 from segdistill.files import remove_leftovers
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.depth_files import DEPTH_FILE, read_depth_file
 from segdistill.images.folder import SkippedImage
+from segdistill.prefetch import in_threads
 from segdistill.progress import Advance, progress_bar
 
 IMAGES_AHEAD = 4
@@ -93,22 +86,37 @@ def estimate_files(
     done = EstimatedDepth(folder, preview_folder(folder) if options.preview else None)
     missing = [output for output in outputs if not output.kept]
     done.kept = len(outputs) - len(missing)
-    _remove_leftovers(outputs)
+    paths = [path for output in outputs for path in (output.path, output.preview) if path]
+    for parent in {path.parent for path in paths}:
+        remove_leftovers(parent)
     if estimator is not None:
-        description = description_of(estimator)
-        check_same_kind(folder, description, outputs)
-        with progress_bar("Estimating depth", len(missing), shown=progress) as advance:
-            readable = _readable(_prepared_ahead(missing, estimator), options, done, advance)
-            count = 1 if estimator.single_image_batches else options.batch
-            for batch in batches_of_equal_size(readable, count):
-                if not done.written:
-                    # First, so that an interrupted run never leaves maps without it.
-                    _describe(done, description)
-                _estimate_batch(estimator, batch)
-                done.written += len(batch)
-                advance(len(batch))
+        _estimate(estimator, missing, outputs, options, done, progress=progress)
     _preview_kept(folder, outputs)
     return done
+
+
+def _estimate(
+    estimator: DepthEstimator,
+    missing: Sequence[DepthOutput],
+    outputs: Sequence[DepthOutput],
+    options: DepthOptions,
+    done: EstimatedDepth,
+    *,
+    progress: bool,
+) -> None:
+    description = description_of(estimator)
+    check_same_kind(done.folder, description, outputs)
+    count = 1 if estimator.single_image_batches else options.batch
+    with progress_bar("Estimating depth", len(missing), shown=progress) as advance:
+        images = _readable_images(missing, estimator, options, done, advance)
+        for batch in batches_of_equal_size(images, count):
+            if not done.written:
+                # First, so that an interrupted run never leaves maps without it.
+                for folder in filter(None, (done.folder, done.previews)):
+                    write_description(folder, description)
+            _estimate_batch(estimator, batch)
+            done.written += len(batch)
+            advance(len(batch))
 
 
 def batches_of_equal_size(
@@ -130,16 +138,31 @@ def batches_of_equal_size(
     yield from waiting.values()
 
 
-def _remove_leftovers(outputs: Sequence[DepthOutput]) -> None:
-    paths = [path for output in outputs for path in (output.path, output.preview) if path]
-    for folder in {path.parent for path in paths}:
-        remove_leftovers(folder)
+def _readable_images(
+    outputs: Iterable[DepthOutput],
+    estimator: DepthEstimator,
+    options: DepthOptions,
+    done: EstimatedDepth,
+    advance: Advance,
+) -> Iterator[PreparedImage]:
+    """Decode the next images while the network is running; skip those that cannot be read."""
 
+    def prepare(output: DepthOutput) -> PreparedImage | SkippedImage:
+        try:
+            image = read_image(output.file.path)
+        except UnreadableImageError as error:
+            if options.strict:
+                raise
+            return SkippedImage(output.file, str(error))
+        pixels = estimator.preprocessing.preprocess(image)
+        return PreparedImage(output, pixels, (image.shape[0], image.shape[1]))
 
-def _describe(done: EstimatedDepth, description: DepthDescription) -> None:
-    for folder in (done.folder, done.previews):
-        if folder is not None:
-            write_description(folder, description)
+    for image in in_threads(prepare, outputs, threads=1, ahead=IMAGES_AHEAD):
+        if isinstance(image, PreparedImage):
+            yield image
+        else:
+            done.skipped.append(image)
+            advance(1)
 
 
 def _estimate_batch(estimator: DepthEstimator, batch: Sequence[PreparedImage]) -> None:
@@ -161,43 +184,3 @@ def _preview_kept(folder: Path, outputs: Iterable[DepthOutput]) -> None:
         if output.kept and output.preview is not None and not output.preview.exists():
             steps = read_encoded_depth(output.path)
             write_preview(output.preview, steps, kind, str(stored.get("model")))
-
-
-def _readable(
-    images: Iterable[tuple[DepthOutput, PreparedImage | UnreadableImageError]],
-    options: DepthOptions,
-    done: EstimatedDepth,
-    advance: Advance,
-) -> Iterator[PreparedImage]:
-    for output, image in images:
-        if isinstance(image, PreparedImage):
-            yield image
-        elif options.strict:
-            raise image
-        else:
-            done.skipped.append(SkippedImage(output.file, str(image)))
-            advance(1)
-
-
-def _prepared_ahead(
-    outputs: Iterable[DepthOutput], estimator: DepthEstimator
-) -> Iterator[tuple[DepthOutput, PreparedImage | UnreadableImageError]]:
-    """Decode the next images while the network is running."""
-
-    def prepare(output: DepthOutput) -> PreparedImage | UnreadableImageError:
-        try:
-            image = read_image(output.file.path)
-        except UnreadableImageError as error:
-            return error
-        pixels = estimator.preprocessing.preprocess(image)
-        return PreparedImage(output, pixels, (image.shape[0], image.shape[1]))
-
-    remaining = iter(outputs)
-    with ThreadPoolExecutor(1) as loader:
-        waiting: list[tuple[DepthOutput, Future[PreparedImage | UnreadableImageError]]] = [
-            (output, loader.submit(prepare, output)) for output in islice(remaining, IMAGES_AHEAD)
-        ]
-        while waiting:
-            output, image = waiting.pop(0)
-            yield output, image.result()
-            waiting += [(each, loader.submit(prepare, each)) for each in islice(remaining, 1)]

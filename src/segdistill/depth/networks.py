@@ -1,4 +1,4 @@
-"""Short names of depth networks."""
+"""The depth networks that have short names."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,12 +9,7 @@ from segdistill.errors import UserError
 
 @dataclass(frozen=True)
 class DepthModel:
-    """A depth network on the Hugging Face hub.
-
-    Attributes:
-        hub_id: hub id.
-        licence: licence of the weights, as stated by their publisher.
-    """
+    """A depth network on the Hugging Face hub; the licence of the weights is their publisher's."""
 
     hub_id: str
     licence: str

@@ -1,4 +1,4 @@
-"""Writing depth maps as 16-bit PNGs with a ``depth.json``, and colour previews."""
+"""Depth maps as 16-bit PNGs with a ``depth.json``, and colour previews."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -102,13 +102,7 @@ def encode_depth(estimate: NDArray[np.float32], kind: EstimateKind) -> NDArray[n
 
 
 def write_depth(path: Path, steps: NDArray[np.uint16], model: str) -> None:
-    """Write a depth map as a 16-bit PNG that also stores the model.
-
-    Args:
-        path: output path.
-        steps: encoded depth from :func:`encode_depth`.
-        model: hub id or folder of the network.
-    """
+    """Write an encoded depth map as a 16-bit PNG that also stores the model."""
     about = PngImagePlugin.PngInfo()
     about.add_itxt(MODEL_TAG, model)
     with atomic_path(path) as temporary:
@@ -122,14 +116,9 @@ def read_encoded_depth(path: Path) -> NDArray[np.uint16]:
 
 
 def colour_depth(steps: NDArray[np.uint16], kind: EstimateKind) -> NDArray[np.uint8]:
-    """Return a colour image of a depth map: near is light, far is dark, invalid is grey.
+    """Return a colour image of an encoded depth map: near is light, far dark, invalid grey.
 
-    Args:
-        steps: encoded depth from :func:`encode_depth`, shape (height, width).
-        kind: kind of depth.
-
-    Returns:
-        Array of shape (height, width, 3).
+    Shapes: (height, width) to (height, width, 3).
     """
     known = steps != INVALID
     values = np.where(known, steps, np.nan).astype(np.float32)

@@ -9,10 +9,10 @@ from PIL import Image
 from tests.depth.conftest import NAMES, Estimate, content
 from tests.depth.networks import estimated, picture
 
+from segdistill.depth.estimation import PreparedImage, batches_of_equal_size
 from segdistill.depth.estimator import DepthEstimator, load_depth_estimator
-from segdistill.depth.folder import PreparedImage, batches_of_equal_size
+from segdistill.depth.maps import encode_depth, read_encoded_depth
 from segdistill.depth.outputs import DepthOutput, preview_folder
-from segdistill.depth.writing import encode_depth, read_encoded_depth
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.depth.estimator import EstimateKind
-from segdistill.depth.writing import (
+from segdistill.depth.maps import (
     colour_depth,
     encode_depth,
     read_encoded_depth,
