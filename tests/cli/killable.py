@@ -125,7 +125,7 @@ def _import_all() -> None:
 
     for name in (
         *("segdistill.cli.main", "segdistill.api", "matplotlib.figure", "rasterio", "rasterio.io"),
-        *("segdistill.depth.folder", "torch.utils.tensorboard"),
+        *("segdistill.depth.estimation", "torch.utils.tensorboard"),
         *("transformers.models.vit.modeling_vit", "transformers.models.dinov2.modeling_dinov2"),
         "transformers.models.depth_anything.modeling_depth_anything",
     ):

@@ -14,7 +14,7 @@ from segdistill.cli.parser import (
     parse_options,
 )
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.depth.names import DEFAULT_DEPTH_MODEL, DEPTH_MODELS, depth_model_source
+from segdistill.depth.networks import DEFAULT_DEPTH_MODEL, DEPTH_MODELS, depth_model_source
 from segdistill.images.finding import check_exists
 
 
