@@ -18,9 +18,8 @@ from segdistill.images.folder import ImageFile
 from segdistill.inference.samples import Sample
 from segdistill.model.class_edits import named
 from segdistill.model.description import numbered_classes
-from segdistill.naming.crops import class_crop
 from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
-from segdistill.naming.suggestions import names_to_give, shared_words, suggest
+from segdistill.naming.suggestions import class_crop, names_to_give, shared_words, suggest
 from segdistill.naming.words import TEMPLATES, read_words
 from segdistill.report.examples import Window
 

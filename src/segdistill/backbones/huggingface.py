@@ -57,8 +57,9 @@ class NetworkKind:
             UserError: the files cannot be downloaded, or config.json is missing, damaged or of an
                 unsupported network.
         """
-        if Path(source).is_dir():
-            folder = Path(source).resolve()
+        folder = Path(source).expanduser()
+        if folder.is_dir():
+            folder = folder.resolve()
             source = str(folder)
         else:
             folder = self._download(source)

@@ -46,15 +46,11 @@ NETWORKS = NetworkKind(
 
 
 class Encoder(Protocol):
-    """Embeds images and texts in one space.
-
-    Attributes:
-        scale: factor of cosine similarities before the softmax.
-    """
+    """Embeds images and texts in one space."""
 
     @property
     def scale(self) -> float:
-        """See the class."""
+        """Factor of cosine similarities before the softmax."""
 
     def embed_images(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """Return unit vectors, shape (images, channels), of images (height, width, 3)."""
@@ -95,7 +91,9 @@ class NetworkEncoder:
 
         def embed(part: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
             prepared = torch.stack([self.preprocessing.preprocess(each) for each in part])
-            return _pooled(network.get_image_features(pixel_values=prepared.to(self._device)))
+            return _pooled(
+                network.get_image_features(pixel_values=prepared.to(self.compute.device))
+            )
 
         return self._in_batches(embed, pictures, IMAGE_BATCH)
 
@@ -115,14 +113,10 @@ class NetworkEncoder:
                 return_tensors="pt",
             )
             wanted = ("input_ids", "attention_mask") if is_clip else ("input_ids",)
-            given = {name: tokens[name].to(self._device) for name in wanted}
+            given = {name: tokens[name].to(self.compute.device) for name in wanted}
             return _pooled(network.get_text_features(**given))
 
         return self._in_batches(embed, sentences, TEXT_BATCH)
-
-    @property
-    def _device(self) -> torch.device:
-        return self.compute.device
 
     def _in_batches(
         self, embed: Callable[[Any], torch.Tensor], items: Sequence[Any], size: int
@@ -142,7 +136,8 @@ def load_encoder(model: str = DEFAULT_MODEL, *, compute: Compute | None = None) 
     Raises:
         UserError: the model cannot be loaded, or is not supported.
     """
-    files = NETWORKS.find(_source(model))
+    check_model_name(model)
+    files = NETWORKS.find(model)
     preprocessing = read_preprocessing(files)
     tokenizer = _load_tokenizer(files)
     network: Any = files.load()
@@ -170,13 +165,9 @@ def check_model_name(model: str) -> None:
         segdistill.errors.UserError: --model clip: not a local folder or a hub id such as \
 openai/clip-vit-base-patch32
     """
-    _source(model)
-
-
-def _source(model: str) -> str:
     path = Path(model).expanduser()
     if path.is_dir():
-        return str(path.resolve())
+        return
     if path.is_file():
         raise UserError(
             f"--model {model}: is a file; pass the folder with config.json and model.safetensors"
@@ -185,7 +176,6 @@ def _source(model: str) -> str:
         raise UserError(f"--model {model}: no such folder")
     if model.count("/") != 1:
         raise UserError(f"--model {model}: not a local folder or a hub id such as {DEFAULT_MODEL}")
-    return model
 
 
 def _load_tokenizer(files: NetworkFiles) -> "PreTrainedTokenizerBase":

@@ -1,22 +1,29 @@
 """Suggest names for the classes of a model from a list of words."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from segdistill.inference.samples import Sample, class_pixels
 from segdistill.model.description import SegmentClass
-from segdistill.naming.crops import class_crop
 from segdistill.naming.encoder import Encoder
 from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
 from segdistill.naming.words import prompts
-from segdistill.report.examples import choose_examples
+from segdistill.report.examples import Window, choose_examples
 
 CROPS_PER_CLASS = 8
 """Crops embedded per class, from different images if possible."""
+
+BLUR_SHARE = 0.06
+"""Standard deviation of the background blur, as a share of the longer side of the crop."""
+
+GREY = 128.0
+FADE = 0.5
+"""Share of grey blended into the background."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +71,26 @@ def suggest(
         keep_named: with ``unique``, skip classes that the user named, and do not suggest their
             names for other classes.
     """
-    of_words = word_directions(encoder, words)
-    pixels = class_pixels([sample.mask for sample in samples], len(classes))
+    embedded = encoder.embed_texts([sentence for word in words for sentence in prompts(word)])
+    # (words * templates, channels) -> (words, templates, channels) -> (words, channels)
+    word_directions = mean_direction(embedded.reshape(len(words), -1, embedded.shape[1]))
+    masks = [sample.mask for sample in samples]
+    pixels = class_pixels(masks, len(classes))
     probabilities = np.full((len(classes), len(words)), np.nan)
     for each in classes:
-        pictures = class_crops(each.index, samples, pixels)
-        if pictures:
-            direction = mean_direction(encoder.embed_images(pictures))
+        windows = choose_examples(masks, pixels, each.index, count=CROPS_PER_CLASS)
+        crops = [class_crop(samples[window.sample], window, each.index) for window in windows]
+        if crops:
+            direction = mean_direction(encoder.embed_images(crops))
             probabilities[each.index] = word_probabilities(
-                direction[None], of_words, encoder.scale
+                direction[None], word_directions, encoder.scale
             )[0]
     kept = [each for each in classes if unique and keep_named and each.is_named]
-    chosen = _chosen(probabilities, kept, words, unique=unique)
+    names = {each.name.casefold() for each in kept}
+    taken = [number for number, word in enumerate(words) if word.casefold() in names]
+    free = probabilities.copy()
+    free[[each.index for each in kept]] = np.nan
+    chosen = best_words(free, unique=unique, taken=taken)
     return [
         NameSuggestion(
             each.index,
@@ -88,27 +103,27 @@ def suggest(
     ]
 
 
-def word_directions(encoder: Encoder, words: Sequence[str]) -> torch.Tensor:
-    """Return the mean embedding of the prompts of each word, shape (words, channels)."""
-    sentences = [sentence for word in words for sentence in prompts(word)]
-    embedded = encoder.embed_texts(sentences)
-    # (words * templates, channels) -> (words, templates, channels)
-    return mean_direction(embedded.reshape(len(words), -1, embedded.shape[1]))
+def class_crop(sample: Sample, window: Window, index: int) -> NDArray[np.uint8]:
+    """Crop a window, with everything but the class blurred and faded to grey.
 
-
-def class_crops(
-    index: int, samples: Sequence[Sample], pixels: NDArray[np.int64]
-) -> list[NDArray[np.uint8]]:
-    """Return crops that show a class.
+    Blurring the background works better with models such as CLIP than boxes or cut-outs, because it
+    keeps the context (Yang et al., NeurIPS 2023).
 
     Args:
+        sample: the image with its mask.
+        window: the window to crop.
         index: index of the class.
-        samples: images with their masks.
-        pixels: number of pixels of each class in each sample, shape (samples, classes).
+
+    Returns:
+        Crop of shape (height, width, 3).
     """
-    masks = [sample.mask for sample in samples]
-    windows = choose_examples(masks, pixels, index, count=CROPS_PER_CLASS)
-    return [class_crop(samples[window.sample], window, index) for window in windows]
+    part = sample.image[window.rows, window.columns].astype(np.float32)
+    belongs = sample.mask[window.rows, window.columns] == index
+    deviation = BLUR_SHARE * max(belongs.shape)
+    blurred = ndimage.gaussian_filter(part, (deviation, deviation, 0))
+    around = blurred + FADE * (GREY - blurred)
+    picture = np.where(belongs[:, :, None], part, around)
+    return np.round(picture).astype(np.uint8)
 
 
 def names_to_give(
@@ -140,10 +155,16 @@ def names_to_give(
     }
     taken = {each.name.casefold() for each in suggestions if each.index not in renamed}
     names = {}
-    for each in sorted(renamed.values(), key=lambda each: (-_probability(each), each.index)):
-        names[each.index] = _free_name(str(each.proposed), taken)
+    for each in sorted(renamed.values(), key=_least_probable_last):
+        numbered = (f"{each.proposed} {number}" for number in count(2))
+        candidates = chain([str(each.proposed)], numbered)
+        names[each.index] = next(name for name in candidates if name.casefold() not in taken)
         taken.add(names[each.index].casefold())
     return names
+
+
+def _least_probable_last(suggestion: NameSuggestion) -> tuple[float, int]:
+    return -dict(suggestion.words).get(str(suggestion.proposed), 0.0), suggestion.index
 
 
 def shared_words(
@@ -162,20 +183,6 @@ def shared_words(
     return {word: indices for word, indices in owners.items() if len(indices) > 1}
 
 
-def _chosen(
-    probabilities: NDArray[np.float64],
-    kept: Sequence[SegmentClass],
-    words: Sequence[str],
-    *,
-    unique: bool,
-) -> list[int | None]:
-    names = {each.name.casefold() for each in kept}
-    taken = [number for number, word in enumerate(words) if word.casefold() in names]
-    free = probabilities.copy()
-    free[[each.index for each in kept]] = np.nan
-    return best_words(free, unique=unique, taken=taken)
-
-
 def _ranked(
     probabilities: NDArray[np.float64], words: Sequence[str], top: int
 ) -> tuple[tuple[str, float], ...]:
@@ -183,16 +190,3 @@ def _ranked(
         return ()
     order = np.argsort(-probabilities, kind="stable")[:top]
     return tuple((words[number], float(probabilities[number])) for number in order)
-
-
-def _probability(suggestion: NameSuggestion) -> float:
-    return dict(suggestion.words).get(str(suggestion.proposed), 0.0)
-
-
-def _free_name(word: str, taken: Collection[str]) -> str:
-    if word.casefold() not in taken:
-        return word
-    number = 2
-    while f"{word} {number}".casefold() in taken:
-        number += 1
-    return f"{word} {number}"
