@@ -18,7 +18,7 @@ from segdistill.backbones import load_backbone
 from segdistill.deployment import writing
 from segdistill.deployment.graph import SegmenterGraph, bilinear_masks, trace
 from segdistill.deployment.onnx_file import onnx_model, onnx_runner
-from segdistill.deployment.torch_program import METADATA_FILE
+from segdistill.deployment.writing import METADATA_FILE
 from segdistill.images.resize import enlarge
 
 

@@ -10,26 +10,12 @@ from numpy.typing import NDArray
 
 from segdistill.deployment.graph import SegmenterGraph
 from segdistill.errors import UserError
-from segdistill.model.segmenter import Segmenter
 
 TOLERANCE = 1e-3
 """Maximum absolute difference of class scores, which are cosine similarities."""
 
 Runner = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 """Runs an exported graph: images (batch, 3, height, width) to its outputs."""
-
-Size = tuple[int, int, int]
-
-
-def sizes_to_check(segmenter: Segmenter) -> list[Size]:
-    """Return a variety of batch sizes, heights and widths.
-
-    These are small and elongated sizes, and the model's input sizes for square and 4:3 images.
-    """
-    multiple = segmenter.backbone.size_multiple
-    side = max(2, round(segmenter.settings.resolution / multiple))
-    grids = [(1, 2, 2), (3, 4, 2), (2, 3, 5), (1, side, side), (1, side, side * 4 // 3)]
-    return [(batch, rows * multiple, columns * multiple) for batch, rows, columns in grids]
 
 
 def check_graph(graph: SegmenterGraph, run: Runner, name: str) -> float:
@@ -47,7 +33,7 @@ def check_graph(graph: SegmenterGraph, run: Runner, name: str) -> float:
         UserError: scores differ by more than :data:`TOLERANCE`, or masks differ away from ties.
     """
     largest = 0.0
-    for images in _images(sizes_to_check(graph.segmenter)):
+    for images in _images_to_check(graph):
         with torch.no_grad():
             expected = graph(images)
         scores, *masks = run(images.numpy())
@@ -70,16 +56,13 @@ def check_graph(graph: SegmenterGraph, run: Runner, name: str) -> float:
 def check_runs(graph: SegmenterGraph, run: Runner, name: str) -> None:
     """Check that a quantised graph runs and gives finite scores at several sizes.
 
-    Args:
-        graph: the model.
-        run: runs the exported graph.
-        name: name of the graph in error messages.
+    The arguments are those of :func:`check_graph`.
 
     Raises:
         UserError: scores are not finite, or have the wrong shape.
     """
     segmenter = graph.segmenter
-    for images in _images(sizes_to_check(segmenter)):
+    for images in _images_to_check(graph):
         scores = run(images.numpy())[0]
         stride = segmenter.backbone.stride
         grid = (images.shape[2] // stride, images.shape[3] // stride)
@@ -90,10 +73,16 @@ def check_runs(graph: SegmenterGraph, run: Runner, name: str) -> None:
             raise UserError(f"{name}: invalid scores with 8-bit weights; omit --int8")
 
 
-def _images(sizes: list[Size]) -> Iterator[torch.Tensor]:
+def _images_to_check(graph: SegmenterGraph) -> Iterator[torch.Tensor]:
+    """Yield images of small and elongated sizes, and of the resolution in squares and in 4:3."""
+    multiple = graph.segmenter.backbone.size_multiple
+    side = max(2, round(graph.segmenter.settings.resolution / multiple))
     generator = torch.Generator().manual_seed(0)
-    for batch, height, width in sizes:
-        yield torch.rand(batch, 3, height, width, generator=generator)
+    for batch, rows, columns in (
+        *((1, 2, 2), (3, 4, 2), (2, 3, 5)),
+        *((1, side, side), (1, side, side * 4 // 3)),
+    ):
+        yield torch.rand(batch, 3, rows * multiple, columns * multiple, generator=generator)
 
 
 def _difference(expected: NDArray[np.float32], given: NDArray[Any]) -> float:

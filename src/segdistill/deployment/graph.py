@@ -1,15 +1,20 @@
 """A model as one graph from images to class scores, traced once with dynamic sizes."""
 
+import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from segdistill.model.segmenter import Segmenter
+from segdistill.version import __version__
 
 IMAGES = "images"
 SCORES = "scores"
@@ -87,11 +92,7 @@ def bilinear_masks(scores: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 
 def trace(graph: SegmenterGraph) -> TracedGraph:
-    """Trace a graph with dynamic batch and image sizes.
-
-    Args:
-        graph: the graph, on the CPU.
-    """
+    """Trace a graph, on the CPU, with dynamic batch and image sizes."""
     multiple = graph.segmenter.backbone.size_multiple
     batch, rows, columns = EXAMPLE_SIZE
     example = torch.rand(batch, 3, rows * multiple, columns * multiple)
@@ -101,3 +102,39 @@ def trace(graph: SegmenterGraph) -> TracedGraph:
         warnings.simplefilter("ignore")  # about torch internals
         program = torch.export.export(graph, (example,), dynamic_shapes=dynamic_shapes)
     return TracedGraph(graph, program)
+
+
+def graph_input(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Preprocess an image for the graph of a model.
+
+    Shapes: (height, width, 3) in 0..255 to (1, 3, rows, columns) in 0..1.
+    """
+    inputs = segmenter.viewed(image).transpose(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
+    return np.ascontiguousarray(inputs, np.float32) / np.float32(255)
+
+
+def metadata_of(segmenter: Segmenter) -> dict[str, str]:
+    """Return the metadata of a model's graph as strings, as ONNX requires.
+
+    Lists are JSON. ``classes`` has the index, name, colour and hidden flag of each class.
+    ``resolution`` is the shorter side in pixels to resize images to, with both sides multiples of
+    ``size_multiple``.
+    """
+    backbone = segmenter.backbone
+    name = Path(backbone.name)
+    classes = [
+        {key: value for key, value in asdict(each).items() if key != "clusters"}
+        for each in segmenter.classes
+    ]
+    return {
+        "segdistill": __version__,
+        "classes": json.dumps(classes),
+        "resolution": str(segmenter.settings.resolution),
+        "size_multiple": str(backbone.size_multiple),
+        "stride": str(backbone.stride),
+        "input": "RGB, float32 in 0..1, (batch, 3, height, width)",
+        # Without the folder, which is private to the machine that wrote the graph.
+        "backbone": name.name if name.is_absolute() else backbone.name,
+        "backbone_fingerprint": backbone.fingerprint,
+        "backbone_licence": backbone.licence,
+    }

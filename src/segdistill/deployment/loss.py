@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from segdistill.deployment.checking import Runner
-from segdistill.deployment.quantisation import graph_input
+from segdistill.deployment.graph import graph_input
 from segdistill.errors import UserError
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.folder import confusion_over_files
@@ -84,13 +84,11 @@ def loss_on_labels(
 ) -> QuantisationLoss:
     """Measure the mean IoU before and after, each with its own matching.
 
+    The other arguments are those of :func:`loss_on_images`.
+
     Args:
-        segmenter: the model.
-        full: runs the floating-point graph.
-        eight_bit: runs the 8-bit graph.
         pairs: images and their label files.
         read_labels: reads a label file as class indices, 255 for 'not labelled'.
-        progress: show a progress bar.
 
     Raises:
         UserError: no pair can be read.

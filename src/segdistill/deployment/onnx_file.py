@@ -1,14 +1,16 @@
-"""Writing ONNX files, and running them with onnxruntime."""
+"""ONNX: writing, 8-bit quantisation, and running with onnxruntime."""
 
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from segdistill.deployment.checking import Runner
 from segdistill.deployment.graph import IMAGES, MASKS, SCORES, TracedGraph
@@ -17,7 +19,9 @@ from segdistill.errors import UserError, missing_extra
 OPSET = 18
 """Supported by onnxruntime since 1.14 (2023)."""
 
-PRODUCER = "segdistill"
+# Convolutions stay in floating point: depthwise ones lose the most accuracy (26 % of locations
+# changed class on CamVid) and have few weights. Nearly all weights are in matrix products.
+QUANTISED = ["MatMul", "Gemm"]
 
 
 def require_onnx() -> None:
@@ -34,7 +38,7 @@ def require_onnx() -> None:
 def onnx_model(traced: TracedGraph) -> Any:
     """Convert a traced graph to an ``onnx.ModelProto``."""
     names = traced.graph.outputs
-    with silence_exporters(), torch.no_grad():
+    with _silent_exporters(), torch.no_grad():
         program = torch.onnx.export(
             traced.program,
             input_names=[IMAGES],
@@ -46,19 +50,13 @@ def onnx_model(traced: TracedGraph) -> Any:
     if program is None:
         raise RuntimeError("torch.onnx.export returned nothing")
     model = program.model_proto
-    model.producer_name = PRODUCER
+    model.producer_name = "segdistill"
     _name_sides(model, traced.graph.segmenter.backbone.stride)
     return model
 
 
 def write_onnx(model: Any, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write an ONNX file.
-
-    Args:
-        model: an ``onnx.ModelProto``.
-        path: output path.
-        metadata: metadata to store in the file.
-    """
+    """Write an ``onnx.ModelProto`` with metadata to a file."""
     import onnx  # noqa: PLC0415 - an extra
 
     del model.metadata_props[:]
@@ -82,9 +80,65 @@ def onnx_runner(path: Path) -> Runner:
     return run
 
 
+def quantise(source: Path, target: Path, calibration: Iterable[NDArray[np.float32]] | None) -> None:
+    """Write an ONNX file with 8-bit matrix products and per-channel scales.
+
+    Weights and activations are unsigned, to avoid overflow on any CPU.
+
+    Args:
+        source: the floating-point ONNX file.
+        target: output path.
+        calibration: inputs to measure fixed activation ranges on (static quantisation with
+            QuantizeLinear and DequantizeLinear, for accelerators); ``None`` measures the ranges at
+            run time (dynamic quantisation, for CPUs).
+    """
+    from onnxruntime.quantization import (  # noqa: PLC0415 - an extra
+        QuantType,
+        quantize_dynamic,
+        quantize_static,
+        shape_inference,
+    )
+
+    options: dict[str, Any] = {
+        "op_types_to_quantize": QUANTISED,
+        "per_channel": True,
+        "weight_type": QuantType.QUInt8,
+        # Products of two activations, as in attention, have no weights.
+        "extra_options": {"MatMulConstBOnly": True},
+    }
+    prepared = target.with_name(f"prepared-{target.name}")
+    with _silent_exporters():
+        try:
+            # Only ONNX shape inference; the graph is optimised on loading.
+            shape_inference.quant_pre_process(
+                source, prepared, skip_optimization=True, skip_symbolic_shape=True
+            )
+            if calibration is None:
+                quantize_dynamic(prepared, target, **options)
+            else:
+                reader = _reader(iter(calibration))
+                options["activation_type"] = QuantType.QUInt8
+                quantize_static(prepared, target, reader, **options)
+        finally:
+            prepared.unlink(missing_ok=True)
+
+
+def _reader(inputs: Iterator[NDArray[np.float32]]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader  # noqa: PLC0415 - an extra
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """Provides one input at a time."""
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            """Return the next input by name, or ``None`` after the last."""
+            images = next(inputs, None)
+            return None if images is None else {IMAGES: images}
+
+    return Reader()
+
+
 @contextlib.contextmanager
-def silence_exporters() -> Iterator[None]:
-    """Silence the warnings and log messages of the exporters."""
+def _silent_exporters() -> Iterator[None]:
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():

@@ -1,26 +1,30 @@
 """Writing models as graphs; a file is only kept if it passes the checks."""
 
 import contextlib
+import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segdistill.deployment.checking import Runner, check_graph, check_runs
-from segdistill.deployment.graph import TracedGraph
+from segdistill.deployment.graph import TracedGraph, graph_input, metadata_of
 from segdistill.deployment.loss import QuantisationLoss
-from segdistill.deployment.metadata import metadata_of
-from segdistill.deployment.onnx_file import onnx_model, onnx_runner, write_onnx
-from segdistill.deployment.quantisation import graph_input, quantise
-from segdistill.deployment.torch_program import program_runner, write_program
+from segdistill.deployment.onnx_file import onnx_model, onnx_runner, quantise, write_onnx
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile
 from segdistill.model.segmenter import Segmenter
+
+METADATA_FILE = "segdistill.json"
+"""Extra file inside the ``.pt2`` file; read with ``torch.export.load(..., extra_files=...)``."""
 
 CALIBRATION_IMAGES = 32
 """Maximum number of calibration images; more make little difference."""
@@ -54,9 +58,25 @@ def write_torch_graph(traced: TracedGraph, path: Path) -> WrittenGraph:
         UserError: the outputs differ from the model's, or the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        write_program(traced, temporary, metadata_of(traced.graph.segmenter))
+        metadata = json.dumps(metadata_of(traced.graph.segmenter))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about torch internals
+            torch.export.save(traced.program, temporary, extra_files={METADATA_FILE: metadata})
         difference = check_graph(traced.graph, program_runner(temporary), str(path))
         return WrittenGraph(path, temporary.stat().st_size, difference)
+
+
+def program_runner(path: Path) -> Runner:
+    """Return a function that runs a ``.pt2`` file on the CPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = torch.export.load(path).module()
+
+    def run(images: Any) -> Any:
+        with torch.no_grad():
+            return [each.numpy() for each in module(torch.from_numpy(images))]
+
+    return run
 
 
 def write_onnx_graph(traced: TracedGraph, path: Path) -> WrittenGraph:
