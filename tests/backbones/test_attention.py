@@ -12,7 +12,7 @@ from tests.backbones.test_huggingface import REGISTERS, images_for, tiny_model
 from tests.helpers import golden
 
 from segdistill.backbones import load_backbone
-from segdistill.backbones.attention import RotaryEmbedding, patch_attention, rotate
+from segdistill.backbones.attention import patch_attention, rotate
 from segdistill.backbones.dino_checkpoint import load_dino_checkpoint
 from segdistill.backbones.protocol import (
     IMAGENET_MEAN,
@@ -218,7 +218,7 @@ def test_patch_attention_is_the_softmax_of_its_definition(
     queries, keys = (random(batch, others + patches, heads * size) for _ in range(2))
     angles = random(patches, half_size) if turned else torch.zeros(patches, half_size).double()
     doubled = torch.cat((angles, angles), dim=1)
-    rotary = RotaryEmbedding(doubled.cos(), doubled.sin()) if turned else None
+    rotary = (doubled.cos(), doubled.sin()) if turned else None
     attention = patch_attention(queries, keys, heads=heads, patches=patches, rotary=rotary)
     assert attention.shape == (batch, heads, patches, patches)
 
@@ -247,8 +247,8 @@ def test_turned_vectors_keep_their_length_and_know_only_relative_places(
     generator = torch.Generator().manual_seed(seed)
     queries, keys = torch.randn(2, 1, 2, 5, 8, dtype=torch.float64, generator=generator)
     angles = torch.randn(5, 4, dtype=torch.float64, generator=generator).tile(2)
-    here = RotaryEmbedding(angles.cos(), angles.sin())
-    there = RotaryEmbedding((angles + shift).cos(), (angles + shift).sin())
+    here = (angles.cos(), angles.sin())
+    there = ((angles + shift).cos(), (angles + shift).sin())
     turned = rotate(queries, here)
     torch.testing.assert_close(turned.norm(dim=3), queries.norm(dim=3))
     torch.testing.assert_close(

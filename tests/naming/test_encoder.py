@@ -115,13 +115,10 @@ def test_newer_processor_files_are_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: (f / "config.json").unlink(), "config.json not found"),
         (
             lambda f: (f / "config.json").write_text('{"model_type": "vit"}'),
             "supported types are clip",
         ),
-        (lambda f: (f / "model.safetensors").unlink(), "model.safetensors not found"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"x"), "weights cannot be read"),
         (
             lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
             "CLIPModel as M",

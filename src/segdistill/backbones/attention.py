@@ -4,22 +4,13 @@ Dosovitskiy et al., An Image is Worth 16x16 Words (ICLR 2021), appendix A; Su et
 (2021), for rotary position embeddings.
 """
 
-from typing import NamedTuple
-
 import torch
 
+RotaryEmbedding = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines of the angles of the patches, each of shape (patches, head size).
 
-class RotaryEmbedding(NamedTuple):
-    """Rotary position embedding of the patches.
-
-    Attributes:
-        cosines: cosines of the angles, shape (patches, head size); channels c and
-            c + head size / 2 share an angle.
-        sines: sines of the angles, shape (patches, head size).
-    """
-
-    cosines: torch.Tensor
-    sines: torch.Tensor
+Channels c and c + head size / 2 share an angle.
+"""
 
 
 def patch_attention(
@@ -44,7 +35,7 @@ def patch_attention(
         keys: keys in the same shape.
         heads: number of attention heads.
         patches: number of patch tokens, which come last.
-        rotary: rotary position embedding of the patches; other tokens are not rotated.
+        rotary: rotary position embedding; tokens other than patches are not rotated.
 
     Returns:
         Tensor of shape (batch, heads, patches, patches), in 0..1; rows attend to columns.
@@ -84,12 +75,13 @@ def rotate(vectors: torch.Tensor, rotary: RotaryEmbedding) -> torch.Tensor:
 
     Args:
         vectors: queries or keys, shape (batch, heads, patches, head size).
-        rotary: the rotary position embedding.
+        rotary: rotary position embedding of the patches.
 
     Example:
-        >>> quarter = RotaryEmbedding(cosines=torch.zeros(1, 2), sines=torch.ones(1, 2))
+        >>> quarter = (torch.zeros(1, 2), torch.ones(1, 2))
         >>> rotate(torch.tensor([[[[3.0, 4.0]]]]), quarter).flatten().tolist()
         [-4.0, 3.0]
     """
+    cosines, sines = rotary
     early, late = vectors.chunk(2, dim=3)
-    return vectors * rotary.cosines + torch.cat((-late, early), dim=3) * rotary.sines
+    return vectors * cosines + torch.cat((-late, early), dim=3) * sines

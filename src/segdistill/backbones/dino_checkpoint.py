@@ -79,13 +79,10 @@ def load_dino_checkpoint(
 
 
 def backbone_state(checkpoint: object) -> State:
-    """Return the backbone weights of a checkpoint by DINO name.
+    """Return the backbone weights in the content of a ``.pth`` file, by DINO name.
 
     Uses the teacher of a full checkpoint, or else the student, strips the prefixes ``module.`` and
     ``backbone.``, and drops the projection head.
-
-    Args:
-        checkpoint: content of the ``.pth`` file.
 
     Raises:
         UserError: the checkpoint contains no weights.

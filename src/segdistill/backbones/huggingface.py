@@ -54,8 +54,7 @@ class NetworkKind:
             source: a local folder in the hub's layout, or a hub id.
 
         Raises:
-            UserError: the files cannot be downloaded, or config.json is missing, damaged or of an
-                unsupported network.
+            UserError: they cannot be downloaded, or config.json is missing, damaged or unsupported.
         """
         folder = Path(source).expanduser()
         if folder.is_dir():
@@ -138,10 +137,7 @@ class NetworkFiles:
             ) from error
 
     def load(self, **options: Any) -> "PreTrainedModel":
-        """Load the network in float32.
-
-        Args:
-            options: arguments to ``from_pretrained``.
+        """Load the network in float32, with more arguments to ``from_pretrained``.
 
         Raises:
             UserError: weights are missing or cannot be read.
@@ -218,7 +214,7 @@ def read_normalisation(
 def quiet_from_pretrained(
     model_class: Any, source: str | None, **options: Any
 ) -> tuple["PreTrainedModel", dict[str, Any]]:
-    """Load a model without transformers' messages and progress bars.
+    """Load a model in float32, without transformers' messages and progress bars.
 
     Args:
         model_class: a transformers model class.
@@ -226,7 +222,7 @@ def quiet_from_pretrained(
         options: more arguments to ``from_pretrained``.
 
     Returns:
-        The model in float32, and the loading info with missing and unexpected weights.
+        The model, and the loading info with missing and unexpected weights.
     """
     with quiet_transformers():
         model, loading_info = model_class.from_pretrained(

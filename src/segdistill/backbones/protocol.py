@@ -55,11 +55,7 @@ class Backbone(nn.Module):
 
 
 class AttentionBackbone(Backbone, ABC):
-    """A backbone that also provides self-attention between locations.
-
-    Check with ``isinstance(backbone, AttentionBackbone)``, or require it with
-    :func:`require_attention`.
-    """
+    """A backbone that also provides self-attention between locations."""
 
     @abstractmethod
     def attention(self, images: torch.Tensor) -> torch.Tensor:
@@ -98,10 +94,7 @@ def normalise_images(
 ) -> torch.Tensor:
     """Subtract the mean and divide by the standard deviation of each channel.
 
-    Args:
-        images: images, shape (batch, 3, height, width), in 0..1.
-        mean: mean of each channel.
-        std: standard deviation of each channel.
+    Shapes: (batch, 3, height, width) to the same; means and deviations are for images in 0..1.
     """
     shape = (1, 3, 1, 1)
     return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)

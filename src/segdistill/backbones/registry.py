@@ -56,13 +56,10 @@ def backbone_entries() -> tuple[BackboneEntry, ...]:
 
 
 def check_backbone_name(name: str) -> None:
-    """Check that a backbone name is valid, without loading anything.
-
-    Args:
-        name: a short name, hub id, local folder or ``.pth`` file, optionally followed by ``:keys``.
+    """Check that a name is valid for :func:`load_backbone`, without loading anything.
 
     Raises:
-        UserError: the name is none of these; the message suggests the closest short name.
+        UserError: it is not; the message suggests the closest short name.
     """
     name = name.removesuffix(KEYS)
     path = Path(name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import nn
 
-from segdistill.backbones.attention import RotaryEmbedding, patch_attention
+from segdistill.backbones.attention import patch_attention
 from segdistill.backbones.huggingface import NetworkKind, read_normalisation
 from segdistill.backbones.positions import interpolate_positions
 from segdistill.backbones.protocol import (
@@ -80,38 +80,28 @@ ARCHITECTURES = {
     "dinov3_vit": Architecture("DINOv3ViTModel", rotary_module="rope_embeddings"),
 }
 
+PUBLISHED = (
+    # short name, repository of facebook, architecture, channels
+    ("dino-vits8", "dino-vits8", "DINO ViT-S/8", 384),
+    ("dino-vits16", "dino-vits16", "DINO ViT-S/16", 384),
+    ("dino-vitb8", "dino-vitb8", "DINO ViT-B/8", 768),
+    ("dino-vitb16", "dino-vitb16", "DINO ViT-B/16", 768),
+    ("dinov2-vits14", "dinov2-small", "DINOv2 ViT-S/14", 384),
+    ("dinov2-vitb14", "dinov2-base", "DINOv2 ViT-B/14", 768),
+    ("dinov2-vitl14", "dinov2-large", "DINOv2 ViT-L/14", 1024),
+    ("dinov2-reg-vits14", "dinov2-with-registers-small", "DINOv2 ViT-S/14 with registers", 384),
+    ("dinov2-reg-vitb14", "dinov2-with-registers-base", "DINOv2 ViT-B/14 with registers", 768),
+    ("dinov2-reg-vitl14", "dinov2-with-registers-large", "DINOv2 ViT-L/14 with registers", 1024),
+    ("dinov3-vits16", "dinov3-vits16-pretrain-lvd1689m", "DINOv3 ViT-S/16", 384),
+    ("dinov3-vitb16", "dinov3-vitb16-pretrain-lvd1689m", "DINOv3 ViT-B/16", 768),
+    ("dinov3-vitl16", "dinov3-vitl16-pretrain-lvd1689m", "DINOv3 ViT-L/16", 1024),
+)
 SHORT_NAMES = {
-    "dino-vits8": ("facebook/dino-vits8", "DINO ViT-S/8, 384 channels"),
-    "dino-vits16": ("facebook/dino-vits16", "DINO ViT-S/16, 384 channels"),
-    "dino-vitb8": ("facebook/dino-vitb8", "DINO ViT-B/8, 768 channels"),
-    "dino-vitb16": ("facebook/dino-vitb16", "DINO ViT-B/16, 768 channels"),
-    "dinov2-vits14": ("facebook/dinov2-small", "DINOv2 ViT-S/14, 384 channels"),
-    "dinov2-vitb14": ("facebook/dinov2-base", "DINOv2 ViT-B/14, 768 channels"),
-    "dinov2-vitl14": ("facebook/dinov2-large", "DINOv2 ViT-L/14, 1024 channels"),
-    "dinov2-reg-vits14": (
-        "facebook/dinov2-with-registers-small",
-        "DINOv2 ViT-S/14 with registers, 384 channels",
-    ),
-    "dinov2-reg-vitb14": (
-        "facebook/dinov2-with-registers-base",
-        "DINOv2 ViT-B/14 with registers, 768 channels",
-    ),
-    "dinov2-reg-vitl14": (
-        "facebook/dinov2-with-registers-large",
-        "DINOv2 ViT-L/14 with registers, 1024 channels",
-    ),
-    "dinov3-vits16": (
-        "facebook/dinov3-vits16-pretrain-lvd1689m",
-        "DINOv3 ViT-S/16, 384 channels, gated",
-    ),
-    "dinov3-vitb16": (
-        "facebook/dinov3-vitb16-pretrain-lvd1689m",
-        "DINOv3 ViT-B/16, 768 channels, gated",
-    ),
-    "dinov3-vitl16": (
-        "facebook/dinov3-vitl16-pretrain-lvd1689m",
-        "DINOv3 ViT-L/16, 1024 channels, gated",
-    ),
+    short: (
+        f"facebook/{repository}",
+        f"{architecture}, {channels} channels{', gated' if short.startswith('dinov3') else ''}",
+    )
+    for short, repository, architecture, channels in PUBLISHED
 }
 """Hub id and one-line summary by short name."""
 
@@ -225,12 +215,12 @@ class TransformersBackbone(AttentionBackbone):
         grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)
         inputs = normalise_images(images, self._mean, self._std)
         if self.features == "keys":
-            tokens = self._outputs([_last_module(self.model, KEY_PROJECTIONS)], inputs)[0]
+            (tokens,) = self._outputs([_last_module(self.model, KEY_PROJECTIONS)], inputs)
         else:
             tokens = self._tokens(inputs)
         # Class and register tokens come first. (batch, first + patches, channels) ->
         # (batch, channels, patches) -> (batch, channels, rows, columns)
-        patches = tokens[:, self._first_patch :].transpose(1, 2)
+        patches: torch.Tensor = tokens[:, self._first_patch :].transpose(1, 2)
         return patches.reshape(images.shape[0], *self.channel_groups, *grid)
 
     def attention(self, images: torch.Tensor) -> torch.Tensor:
@@ -239,21 +229,18 @@ class TransformersBackbone(AttentionBackbone):
         This is the attention of the last block, with any rotary position embedding. The softmax is
         over all tokens; class and register tokens are dropped after it. ``features`` has no effect.
         """
-        projections = [
-            _last_module(self.model, QUERY_PROJECTIONS),
-            _last_module(self.model, KEY_PROJECTIONS),
-        ]
-        rotary_module = self._architecture.rotary_module
-        rotary_modules = [self.model.get_submodule(rotary_module)] if rotary_module else []
+        modules = [_last_module(self.model, each) for each in (QUERY_PROJECTIONS, KEY_PROJECTIONS)]
+        if self._architecture.rotary_module:
+            modules.append(self.model.get_submodule(self._architecture.rotary_module))
         with torch.no_grad():
             inputs = normalise_images(images, self._mean, self._std)
-            queries, keys, *angles = self._outputs(projections + rotary_modules, inputs)
+            queries, keys, *angles = self._outputs(modules, inputs)
             return patch_attention(
                 queries,
                 keys,
                 heads=self._heads,
                 patches=queries.shape[1] - self._first_patch,
-                rotary=RotaryEmbedding(*angles[0]) if angles else None,
+                rotary=angles[0] if angles else None,
             )
 
     def _tokens(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -84,11 +84,8 @@ def loss_on_labels(
 ) -> QuantisationLoss:
     """Measure the mean IoU before and after, each with its own matching.
 
-    The other arguments are those of :func:`loss_on_images`.
-
-    Args:
-        pairs: images and their label files.
-        read_labels: reads a label file as class indices, 255 for 'not labelled'.
+    As :func:`loss_on_images`, for pairs of images and label files; ``read_labels`` returns class
+    indices, 255 for 'not labelled'.
 
     Raises:
         UserError: no pair can be read.

@@ -49,13 +49,7 @@ class EstimatedDepth:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A preprocessed image.
-
-    Attributes:
-        output: output files of the image.
-        pixels: preprocessed image, shape (3, rows, columns).
-        size: height and width of the original image.
-    """
+    """An image as ``pixels`` of shape (3, rows, columns), and its original height and width."""
 
     output: DepthOutput
     pixels: torch.Tensor
@@ -122,12 +116,7 @@ def _estimate(
 def batches_of_equal_size(
     images: Iterable[PreparedImage], count: int
 ) -> Iterator[list[PreparedImage]]:
-    """Group a stream of images into batches of equal size, with bounded buffering.
-
-    Args:
-        images: images of any size, in any order.
-        count: maximum batch size.
-    """
+    """Group images into batches of at most ``count`` of equal size, with bounded buffering."""
     waiting: dict[torch.Size, list[PreparedImage]] = {}
     for image in images:
         waiting.setdefault(image.pixels.shape, []).append(image)

@@ -57,13 +57,9 @@ class DepthEstimator:
     compute: Compute
 
     def predict(self, prepared: torch.Tensor) -> torch.Tensor:
-        """Run the network on preprocessed images.
+        """Run the network on preprocessed images; the output is on the CPU.
 
-        Args:
-            prepared: preprocessed images, shape (batch, 3, rows, columns).
-
-        Returns:
-            Output of the network at its own resolution, on the CPU, shape (batch, rows, columns).
+        Shapes: (batch, 3, rows, columns) to (batch, rows, columns).
 
         Raises:
             UserError: the device is out of memory.

@@ -23,10 +23,8 @@ MODEL_TAG = "segdistill depth"
 """Key of the PNG text field, and prefix of the JPEG comment, that store the model."""
 
 PREVIEW_QUALITY = 90
-# From far to near, with increasing lightness, so that the order is visible in greyscale.
-PREVIEW_COLOURS = np.array(
-    [(12, 10, 46), (70, 24, 110), (150, 44, 106), (222, 84, 60), (250, 156, 30), (250, 240, 150)]
-)
+PREVIEW_COLOURS = "inferno"
+"""Colour map from far to near; its lightness increases, so the order is visible in greyscale."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class DepthDescription:
     """Content of ``depth.json``.
 
     Attributes:
-        program: name of the program.
+        program: ``segdistill``.
         version: version of the program.
         model: hub id or folder of the network.
         licence: licence of the weights.
@@ -82,10 +80,6 @@ def encode_depth(estimate: NDArray[np.float32], kind: EstimateKind) -> NDArray[n
     Inverse depth has no unit and is scaled to 1..65535. Depth in metres is stored in steps of
     1/256 m, at least 1. Values that are not finite are stored as 0.
 
-    Args:
-        estimate: depth map, shape (height, width).
-        kind: kind of depth.
-
     Example:
         >>> encode_depth(np.array([[0.5, 2.0, np.nan]], np.float32), "depth").tolist()
         [[128, 512, 0]]
@@ -120,14 +114,15 @@ def colour_depth(steps: NDArray[np.uint16], kind: EstimateKind) -> NDArray[np.ui
 
     Shapes: (height, width) to (height, width, 3).
     """
+    from matplotlib import colormaps  # noqa: PLC0415 - only previews need it
+
     known = steps != INVALID
     values = np.where(known, steps, np.nan).astype(np.float32)
     nearness = normalise_depth(-values if kind == "depth" else values)
-    anchors = np.linspace(0, 1, len(PREVIEW_COLOURS))
-    channels = [np.interp(nearness, anchors, column) for column in PREVIEW_COLOURS.T]
-    picture = np.stack(channels, axis=-1)  # 3 of (height, width) -> (height, width, 3)
+    # (height, width) -> (height, width, 4) -> (height, width, 3)
+    picture: NDArray[np.uint8] = colormaps[PREVIEW_COLOURS](nearness, bytes=True)[:, :, :3]
     picture[~known] = 128
-    return picture.round().astype(np.uint8)
+    return picture
 
 
 def write_preview(path: Path, steps: NDArray[np.uint16], kind: EstimateKind, model: str) -> None:

@@ -80,11 +80,7 @@ class DepthPreprocessing:
     def preprocess(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Pad, resize and normalise an image.
 
-        Args:
-            image: image, shape (height, width, 3).
-
-        Returns:
-            Tensor of shape (3, rows, columns), float32, normalised.
+        Shapes: (height, width, 3) in 0..255 to (3, rows, columns) in float32.
         """
         size = self.input_size(image.shape[0], image.shape[1])
         if self.reflect:
@@ -101,15 +97,7 @@ class DepthPreprocessing:
         return normalise_images(pixels / 255, self.mean, self.std)[0]
 
     def restore(self, prediction: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Resize the network output to the image, and crop the padding.
-
-        Args:
-            prediction: output of the network, shape (rows, columns).
-            size: height and width of the image.
-
-        Returns:
-            Tensor of shape ``size``.
-        """
+        """Resize the network output, shape (rows, columns), to the image, and crop the padding."""
         pad_y, pad_x = self.border(*size)
         whole = (size[0] + 2 * pad_y, size[1] + 2 * pad_x)
         enlarged = F.interpolate(

@@ -41,11 +41,7 @@ class ImagePreprocessing:
     def preprocess(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         """Resize, crop and normalise an image.
 
-        Args:
-            picture: image, shape (height, width, 3).
-
-        Returns:
-            Tensor of shape (3, side, side), float32, normalised.
+        Shapes: (height, width, 3) in 0..255 to (3, side, side) in float32.
 
         Example:
             >>> picture = np.zeros((20, 40, 3), np.uint8)

@@ -113,9 +113,6 @@ def class_crop(sample: Sample, window: Window, index: int) -> NDArray[np.uint8]:
         sample: the image with its mask.
         window: the window to crop.
         index: index of the class.
-
-    Returns:
-        Crop of shape (height, width, 3).
     """
     part = sample.image[window.rows, window.columns].astype(np.float32)
     belongs = sample.mask[window.rows, window.columns] == index
