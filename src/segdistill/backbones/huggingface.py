@@ -68,10 +68,11 @@ class NetworkKind:
                 " model.safetensors"
             )
         config = read_json(folder / CONFIG_FILE)
-        if config.get("model_type") not in self.classes:
+        model_type = config.get("model_type")
+        if str(model_type) not in self.classes:
             raise UserError(
-                f"{self.option} {source}: unsupported model_type {config.get('model_type')!r} in"
-                f" config.json; supported types are {', '.join(self.classes)}"
+                f"{self.option} {source}: unsupported model_type {model_type!r} in config.json;"
+                f" supported types are {', '.join(self.classes)}"
             )
         return NetworkFiles(self, source, folder, config)
 

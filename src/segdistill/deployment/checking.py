@@ -77,11 +77,9 @@ def _images_to_check(graph: SegmenterGraph) -> Iterator[torch.Tensor]:
     """Yield images of small and elongated sizes, and of the resolution in squares and in 4:3."""
     multiple = graph.segmenter.backbone.size_multiple
     side = max(2, round(graph.segmenter.settings.resolution / multiple))
+    grids = [(1, 2, 2), (3, 4, 2), (2, 3, 5), (1, side, side), (1, side, side * 4 // 3)]
     generator = torch.Generator().manual_seed(0)
-    for batch, rows, columns in (
-        *((1, 2, 2), (3, 4, 2), (2, 3, 5)),
-        *((1, side, side), (1, side, side * 4 // 3)),
-    ):
+    for batch, rows, columns in grids:
         yield torch.rand(batch, 3, rows * multiple, columns * multiple, generator=generator)
 
 

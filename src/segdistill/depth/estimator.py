@@ -1,7 +1,7 @@
 """Depth networks, loaded from the hub or from a folder."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
@@ -10,9 +10,6 @@ from segdistill.depth.networks import DEPTH_MODELS, depth_model_source, licence_
 from segdistill.depth.preprocessing import DepthPreprocessing, read_preprocessing
 from segdistill.devices import Compute, choose_compute
 from segdistill.errors import UserError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 EstimateKind = Literal["inverse", "depth"]
 
@@ -53,7 +50,7 @@ class DepthEstimator:
     kind: EstimateKind
     preprocessing: DepthPreprocessing
     single_image_batches: bool
-    network: "PreTrainedModel"
+    network: Any
     compute: Compute
 
     def predict(self, prepared: torch.Tensor) -> torch.Tensor:
@@ -64,11 +61,10 @@ class DepthEstimator:
         Raises:
             UserError: the device is out of memory.
         """
-        network: Any = self.network
         try:
             with torch.inference_mode(), self.compute.autocast():
-                predicted = network(pixel_values=prepared.to(self.compute.device)).predicted_depth
-            result: torch.Tensor = predicted.float().cpu()
+                output = self.network(pixel_values=prepared.to(self.compute.device))
+            result: torch.Tensor = output.predicted_depth.float().cpu()
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"--device {self.compute.device.type}: out of memory with a batch of"

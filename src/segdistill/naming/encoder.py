@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,9 +19,6 @@ from segdistill.backbones.huggingface import (
 from segdistill.devices import Compute, choose_compute
 from segdistill.errors import UserError
 from segdistill.naming.preprocessing import ImagePreprocessing, read_preprocessing
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT_MODEL = "openai/clip-vit-base-patch32"
 IMAGE_BATCH = 16
@@ -73,8 +70,8 @@ class NetworkEncoder:
     """
 
     model_type: str
-    network: "PreTrainedModel"
-    tokenizer: "PreTrainedTokenizerBase"
+    network: Any
+    tokenizer: Any
     preprocessing: ImagePreprocessing
     max_tokens: int
     compute: Compute
@@ -82,30 +79,25 @@ class NetworkEncoder:
     @property
     def scale(self) -> float:
         """Factor of cosine similarities before the softmax."""
-        network: Any = self.network
-        return float(network.logit_scale.exp())
+        return float(self.network.logit_scale.exp())
 
     def embed_images(self, pictures: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """Return unit vectors, shape (images, channels), of images (height, width, 3)."""
-        network: Any = self.network
 
         def embed(part: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
             prepared = torch.stack([self.preprocessing.preprocess(each) for each in part])
-            return _pooled(
-                network.get_image_features(pixel_values=prepared.to(self.compute.device))
-            )
+            pixels = prepared.to(self.compute.device)
+            return _pooled(self.network.get_image_features(pixel_values=pixels))
 
         return self._in_batches(embed, pictures, IMAGE_BATCH)
 
     def embed_texts(self, sentences: Sequence[str]) -> torch.Tensor:
         """Return unit vectors, shape (texts, channels)."""
-        network: Any = self.network
-        tokenizer: Any = self.tokenizer
         # SigLIP was trained on texts padded to a fixed length, without an attention mask.
         is_clip = self.model_type == "clip"
 
         def embed(part: Sequence[str]) -> torch.Tensor:
-            tokens = tokenizer(
+            tokens = self.tokenizer(
                 list(part),
                 padding=True if is_clip else "max_length",
                 truncation=True,
@@ -114,7 +106,7 @@ class NetworkEncoder:
             )
             wanted = ("input_ids", "attention_mask") if is_clip else ("input_ids",)
             given = {name: tokens[name].to(self.compute.device) for name in wanted}
-            return _pooled(network.get_text_features(**given))
+            return _pooled(self.network.get_text_features(**given))
 
         return self._in_batches(embed, sentences, TEXT_BATCH)
 
@@ -178,15 +170,13 @@ openai/clip-vit-base-patch32
         raise UserError(f"--model {model}: not a local folder or a hub id such as {DEFAULT_MODEL}")
 
 
-def _load_tokenizer(files: NetworkFiles) -> "PreTrainedTokenizerBase":
+def _load_tokenizer(files: NetworkFiles) -> Any:
     import transformers  # noqa: PLC0415 - takes seconds
 
     library: Any = transformers
     try:
         with quiet_transformers():
-            return library.AutoTokenizer.from_pretrained(  # type: ignore[no-any-return]
-                str(files.folder), trust_remote_code=False
-            )
+            return library.AutoTokenizer.from_pretrained(str(files.folder), trust_remote_code=False)
     except Exception as error:
         # The error types depend on the installed versions.
         raise UserError(
