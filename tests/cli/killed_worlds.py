@@ -229,12 +229,12 @@ def check_resumes(
     assert ended.status == 0, f"{moment}: {ended.error}"
     after = whole_files(world)
     for path, number in before.items():
-        described = path.name in {"classes.json", "depth.json"}
+        described = path.name in {"classes.json", "images.csv", "depth.json"}
         if path.relative_to(world).parts[0] in kept and main_file(path) in before and not described:
             assert after[path] == number, f"{moment}: {path} was written again"
     result = contents(world / folder)
     assert result.keys() == expected.keys(), moment
     for name, content in expected.items():
-        if name != "images.csv":  # it lists what one command did
+        if name != "images.csv":  # distances of kept masks are unknown
             assert is_same(result[name], content), f"{moment}: {name} differs"
     return world
