@@ -7,12 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segdistill.objective import depth_sampling
 from segdistill.objective.depth_sampling import (
     _main_directions,
     depth_and_feature_cells,
     depth_histogram_cells,
+    farthest_points,
 )
-from segdistill.objective.farthest_points import farthest_points
 
 SEEDS = st.integers(0, 2**16)
 
@@ -28,7 +29,9 @@ def test_every_depth_that_occurs_has_the_same_share(
 ) -> None:
     depth = torch.rand(2, 12, 9, generator=seeded(seed)) ** skew
     depth[0, 0, 0] = math.nan
-    cells = depth_histogram_cells(depth, count, bins=bins, generator=seeded(seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(depth_sampling, "BINS", bins)
+        cells = depth_histogram_cells(depth, count, generator=seeded(seed))
     for image in range(2):
         flat = depth[image].flatten()
         known = flat[flat.isfinite()]
@@ -65,20 +68,16 @@ def test_draws_repeat_and_differ_between_images() -> None:
     assert not first[0].equal(first[1])
 
 
-@pytest.mark.parametrize(("count", "bins"), [(0, 3), (3, 0)])
-def test_nothing_to_draw(count: int, bins: int) -> None:
+def test_nothing_to_draw() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        depth_histogram_cells(torch.rand(1, 2, 2), count, bins=bins)
+        depth_histogram_cells(torch.rand(1, 2, 2), 0)
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=SEEDS, count=st.integers(1, 30))
-def test_without_features_cells_are_the_farthest_points(seed: int, count: int) -> None:
+def test_where_features_agree_cells_are_the_farthest_points(seed: int, count: int) -> None:
     points = torch.randn(2, 30, 3, generator=seeded(seed))
-    features = torch.randn(2, 30, 8, generator=seeded(seed))
-    drawn = depth_and_feature_cells(
-        points, features, count, feature_share=0, generator=seeded(seed)
-    )
+    drawn = depth_and_feature_cells(points, torch.ones(2, 30, 8), count, generator=seeded(seed))
     # The same but for ties within rounding: the gaps between points taken say so.
     first = drawn[:, 0]
     expected = farthest_points(points, count, first=first)
@@ -92,8 +91,8 @@ def test_without_features_cells_are_the_farthest_points(seed: int, count: int) -
 def test_features_alone_reach_every_kind_of_cell_first() -> None:
     kinds = torch.arange(40) % 5
     features = torch.eye(5)[kinds] * (1 + torch.rand(40, 1, generator=seeded(0)))  # lengths vary
-    points = torch.randn(1, 40, 3, generator=seeded(1))
-    cells = depth_and_feature_cells(points, features[None], 5, feature_share=1, generator=seeded(2))
+    one_spot = torch.ones(1, 40, 3)
+    cells = depth_and_feature_cells(one_spot, features[None], 5, generator=seeded(2))
     assert set(kinds[cells[0]].tolist()) == {0, 1, 2, 3, 4}
 
 
@@ -120,9 +119,8 @@ def test_unknown_cells_are_never_taken_nor_change_the_rest() -> None:
     points = torch.randn(1, 30, 3, generator=seeded(0))
     features = torch.randn(1, 30, 6, generator=seeded(1))
     points[0, 3] = math.nan
-    valid = torch.ones(1, 30, dtype=torch.bool)
-    valid[0, 10:] = False
-    cells = depth_and_feature_cells(points, features, 9, valid=valid, generator=seeded(2))
+    points[0, 10:, 1] = math.inf
+    cells = depth_and_feature_cells(points, features, 9, generator=seeded(2))
     assert sorted(cells[0].tolist()) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
@@ -135,9 +133,3 @@ def test_many_channels_are_reduced_without_loss_where_few_matter() -> None:
     torch.testing.assert_close(
         torch.cdist(reduced, reduced), torch.cdist(directions, directions), atol=2e-3, rtol=1e-3
     )
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_is_a_share(share: float) -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        depth_and_feature_cells(torch.rand(1, 3, 3), torch.rand(1, 3, 3), 2, feature_share=share)

@@ -9,14 +9,11 @@ from hypothesis import strategies as st
 from tests.helpers import golden
 from tests.plain.farthest_points import plain_farthest_points
 
-from segdistill.objective.farthest_points import (
+from segdistill.objective.depth_sampling import (
     _order_on_any_device,
     _order_on_cpu,
     farthest_points,
-    locations_of_cells,
-    released_locations_of_cells,
 )
-from segdistill.objective.sampling import sample_map
 
 SEEDS = st.integers(0, 2**16)
 
@@ -140,17 +137,3 @@ def test_nothing_to_take() -> None:
         farthest_points(torch.zeros(1, 3, 3), 0)
     with pytest.raises(ValueError, match="at least 1"):
         farthest_points(torch.zeros(1, 0, 3), 2)
-
-
-@settings(max_examples=30, deadline=None)
-@given(height=st.integers(1, 6), width=st.integers(1, 6))
-def test_maps_read_at_places_of_cells_give_the_cells(height: int, width: int) -> None:
-    cells = torch.arange(height * width)[None]
-    numbered = cells.float().view(1, 1, height, width)
-    read = sample_map(numbered, locations_of_cells(cells, height, width)[:, None])
-    torch.testing.assert_close(read[0, 0], cells.float(), atol=1e-4, rtol=0)
-
-
-def test_the_released_places_are_transposed_and_fall_short() -> None:
-    locations = released_locations_of_cells(torch.tensor([[0, 1, 4, 15]]), 4, 4)
-    assert locations.tolist() == [[[-1, -1], [-1, -0.5], [-0.5, -1], [0.5, 0.5]]]

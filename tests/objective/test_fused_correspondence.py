@@ -9,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import golden
 
-from segdistill.objective import fused_correspondence
-from segdistill.objective.correspondence import correspondence, correspondence_loss, unit_vectors
-from segdistill.objective.fused_correspondence import mean_correspondence_loss
+from segdistill.objective import correspondence as module
+from segdistill.objective.correspondence import (
+    correspondence,
+    correspondence_loss,
+    mean_correspondence_loss,
+    unit_vectors,
+)
 
 SWITCHES = st.fixed_dictionaries(
     {name: st.booleans() for name in ("pointwise", "zero_clamp", "stabilize")}
@@ -104,7 +108,7 @@ def test_it_is_the_mean_of_the_plain_loss(
     }[partners]
     maps = Maps(features[0], features[1], codes[0], codes[1], 0.1, chosen, switches)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused_correspondence, "PAIRS_AT_ONCE", {"cpu": at_once})
+        patch.setattr(module, "PAIRS_AT_ONCE", {"cpu": at_once})
         loss = fused(maps)
         gradients = torch.autograd.grad(loss * 3, codes)
     expected = plain(maps)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plain.sampling import sample_map
 
 from segdistill.objective import fused_interpolation
 from segdistill.objective.fused_interpolation import (
@@ -12,7 +13,7 @@ from segdistill.objective.fused_interpolation import (
     interpolate_cells,
     interpolated_hidden_layer,
 )
-from segdistill.objective.sampling import bilinear_neighbours, random_locations, sample_map
+from segdistill.objective.sampling import bilinear_neighbours, random_locations
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -6,13 +6,11 @@ Inputs keep clear of the kinks at clamps, ties and cell borders, where finite di
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 import torch
 
 from segdistill.config.settings import ObjectiveSettings
-from segdistill.objective.alignment import alignment_loss
 from segdistill.objective.clusters import (
     cluster_log_probabilities,
     cluster_loss,
@@ -28,8 +26,7 @@ from segdistill.objective.correspondence import (
     correspondence,
     correspondence_loss,
 )
-from segdistill.objective.reconstruction import reconstruction_loss
-from segdistill.objective.sampling import sample_map
+from segdistill.objective.optional_terms import alignment_loss, reconstruction_loss
 from segdistill.objective.stego import SampledMaps, Shifts, stego_objective
 
 CLEAR = 1e-3
@@ -73,13 +70,11 @@ def correspondence_of_codes(
     return correspondence_loss(features, codes, 0.1, **switches)
 
 
-def clusters_of_codes(
-    codes: torch.Tensor, centres: torch.Tensor, *, alpha: float | None
-) -> torch.Tensor:
+def clusters_of_codes(codes: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     similarity = cluster_similarity(codes, centres)
     best, second = similarity.topk(2, dim=1).values.unbind(dim=1)
     assert (best - second).min() > CLEAR
-    return cluster_loss(similarity, alpha=alpha)[0]
+    return cluster_loss(similarity)
 
 
 def objective_of_codes(*codes: torch.Tensor) -> torch.Tensor:
@@ -94,14 +89,6 @@ def objective_of_codes(*codes: torch.Tensor) -> torch.Tensor:
     return terms.total(ObjectiveSettings())
 
 
-def mid_cell_locations(rows: int, columns: int) -> torch.Tensor:
-    """Locations strictly inside the cells of a map of 4 x 5 cells."""
-    x = (torch.arange(columns).double() + 0.3) / 4 * 2 - 1
-    y = (torch.arange(rows).double() + 0.6) / 3 * 2 - 1
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=2)
-    return grid.expand(2, -1, -1, -1).contiguous()
-
-
 CELLS = torch.tensor([[0, 0], [1, 0], [0, 2], [3, 3]])
 KERNEL_COLOURS = drawn(2, 4, 3, seed=4) * 0.5
 
@@ -109,15 +96,10 @@ CASES = {
     "correspondence": Case(correspondence, (drawn(2, 4, 3), drawn(2, 3, 3, seed=1))),
     "centring": Case(centre_pointwise, (drawn(2, 3, 4),)),
     "stego": Case(objective_of_codes, tuple(drawn(3, 4, 2, seed=seed) for seed in range(3))),
-    "clusters-hard": Case(
-        partial(clusters_of_codes, alpha=None), (drawn(2, 4, 2, 3), drawn(3, 4, seed=1))
-    ),
-    "clusters-soft": Case(
-        partial(clusters_of_codes, alpha=3.0), (drawn(2, 4, 2, 3), drawn(3, 4, seed=1))
-    ),
+    "clusters": Case(clusters_of_codes, (drawn(2, 4, 2, 3), drawn(3, 4, seed=1))),
     "cluster-log-probabilities": Case(cluster_log_probabilities, (drawn(2, 3, 2, 2),)),
     "contrastive-crf": Case(
-        lambda colours, codes: contrastive_crf_loss(colours, codes, CELLS, shift=0.2),
+        lambda colours, codes: contrastive_crf_loss(colours, codes, CELLS),
         (KERNEL_COLOURS, drawn(2, 4, 3)),
     ),
     "pairwise-kernel": Case(lambda colours: pairwise_kernel(colours, CELLS), (KERNEL_COLOURS,)),
@@ -126,7 +108,6 @@ CASES = {
     ),
     "reconstruction": Case(reconstruction_loss, (drawn(2, 3, 4), drawn(2, 3, 4, seed=1))),
     "alignment": Case(alignment_loss, (drawn(2, 3, 4), drawn(2, 3, 4, seed=1))),
-    "sampling": Case(sample_map, (drawn(2, 3, 4, 5), mid_cell_locations(3, 4))),
 }
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import golden
 
+from segdistill.objective import local_hidden_positives
 from segdistill.objective.local_hidden_positives import (
     attention_weights,
-    average_codes,
     near_weights,
     released_attention_weights,
     released_near_weights,
@@ -36,21 +36,23 @@ def test_the_released_forms_are_golden() -> None:
         (by_attention, values["out_attention"]),
         (released_near_weights(points), values["out_depth"]),
     ):
-        result = projected(average_codes(codes, weights), values)
+        result = projected(weights @ codes, values)
         torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
-def test_released_nearness_counts_all_within_reach_alike() -> None:
-    points = torch.tensor([[[0.0, 0, 1], [0, 0, 2], [0, 0, 9]]])
+def test_released_nearness_counts_locations_in_one_spot_alike() -> None:
+    points = torch.tensor([[[0.0, 0, 1], [0, 0, 1], [0, 0, 2]]])
     expected = torch.tensor([[[1.0, 1, 0], [1, 1, 0], [0, 0, 1]]]) / 3
-    torch.testing.assert_close(released_near_weights(points, reach=1.0), expected)
+    torch.testing.assert_close(released_near_weights(points), expected)
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**16), locations=st.integers(2, 8), reach=st.floats(0.05, 3))
 def test_near_weights_are_the_plain_form(seed: int, locations: int, reach: float) -> None:
     points = torch.randn(2, locations, 3, generator=torch.Generator().manual_seed(seed))
-    weights = near_weights(points, reach=reach)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_hidden_positives, "REACH", reach)
+        weights = near_weights(points)
     for image in range(2):
         apart = [[math.dist(p, q) for q in points[image].tolist()] for p in points[image].tolist()]
         pairs = sorted(apart[p][q] for p in range(locations) for q in range(p))
@@ -66,12 +68,6 @@ def test_units_and_camera_do_not_matter() -> None:
     torch.testing.assert_close(near_weights(moved), near_weights(points), atol=1e-4, rtol=1e-3)
 
 
-def test_reach_goes_from_the_place_itself_to_all() -> None:
-    points = torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(near_weights(points, reach=1e-3), torch.eye(9)[None])
-    torch.testing.assert_close(near_weights(points, reach=1e4), torch.full((1, 9, 9), 1 / 9))
-
-
 @pytest.mark.parametrize("locations", [1, 4])
 def test_places_of_unknown_position_count_for_themselves(locations: int) -> None:
     weights = near_weights(torch.full((1, locations, 3), math.nan))
@@ -81,8 +77,8 @@ def test_places_of_unknown_position_count_for_themselves(locations: int) -> None
 def test_a_place_of_unknown_position_leaves_the_others_alone() -> None:
     points = torch.randn(1, 6, 3, generator=torch.Generator().manual_seed(0))
     points[0, 5, 2] = math.inf
-    weights = near_weights(points, reach=1)
-    torch.testing.assert_close(weights[:, :5, :5], near_weights(points[:, :5], reach=1))
+    weights = near_weights(points)
+    torch.testing.assert_close(weights[:, :5, :5], near_weights(points[:, :5]))
     assert weights[0, 5].tolist() == [0, 0, 0, 0, 0, 1]
     assert (weights[0, :5, 5] == 0).all()
 
@@ -108,10 +104,3 @@ def test_attention_weights_are_the_plain_form(seed: int, locations: int, heads: 
 @pytest.mark.parametrize("weigh", [attention_weights, released_attention_weights])
 def test_even_attention_is_no_trouble(weigh: Any) -> None:
     assert weigh(torch.full((1, 2, 5, 5), 0.2)).isfinite().all()
-
-
-def test_gradient_agrees_with_finite_differences() -> None:
-    generator = torch.Generator().manual_seed(1)
-    codes = torch.randn(2, 4, 3, dtype=torch.double, generator=generator, requires_grad=True)
-    weights = near_weights(torch.randn(2, 4, 3, dtype=torch.double, generator=generator), reach=1)
-    assert torch.autograd.gradcheck(lambda c: average_codes(c, weights), (codes,))

@@ -5,12 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import golden
+from tests.plain.sampling import sample_map
 
 from segdistill.objective.sampling import (
     bilinear_neighbours,
+    locations_of_cells,
     permutation_without_fixed_points,
     random_locations,
-    sample_map,
+    released_locations_of_cells,
 )
 
 
@@ -55,3 +57,17 @@ def test_places_are_drawn_evenly_and_repeatably() -> None:
     assert drawn[0].min() >= -1
     assert drawn[0].max() <= 1
     assert drawn[0].mean().abs() < 0.05
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(1, 6), width=st.integers(1, 6))
+def test_maps_read_at_places_of_cells_give_the_cells(height: int, width: int) -> None:
+    cells = torch.arange(height * width)[None]
+    numbered = cells.float().view(1, 1, height, width)
+    read = sample_map(numbered, locations_of_cells(cells, height, width)[:, None])
+    torch.testing.assert_close(read[0, 0], cells.float(), atol=1e-4, rtol=0)
+
+
+def test_the_released_places_are_transposed_and_fall_short() -> None:
+    locations = released_locations_of_cells(torch.tensor([[0, 1, 4, 15]]), 4, 4)
+    assert locations.tolist() == [[[-1, -1], [-1, -0.5], [-0.5, -1], [0.5, 0.5]]]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.helpers import golden
 
 from segdistill.objective.scene_geometry import (
+    RELEASED_FIELD_OF_VIEW,
     normalise_depth,
     perspective_points,
     released_unprojection,
@@ -24,7 +25,8 @@ def depths(seed: int, height: int, width: int) -> torch.Tensor:
 
 def test_the_released_unprojection_is_golden() -> None:
     values = golden("depth_unprojection")
-    points = released_unprojection(values["depth"][:, 0], field_of_view=values["fov_as_given"])
+    assert values["fov_as_given"] == RELEASED_FIELD_OF_VIEW
+    points = released_unprojection(values["depth"][:, 0])
     expected = values["points"].flatten(2).mT  # (batch, 3, 8, 8) -> (batch, cells, 3)
     torch.testing.assert_close(points, expected, atol=1e-5, rtol=0)
 

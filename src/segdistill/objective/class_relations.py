@@ -26,9 +26,9 @@ class ClassRelations:
 
     Attributes:
         relit: cells of class i that are of class j under changed light, shape (classes, classes).
-        above: cells of class i that have class j above them, shape (classes, classes).
-        below: cells of class i that have class j below them, shape (classes, classes).
-        beside: pairs of adjacent cells of classes i and j, symmetric, shape (classes, classes).
+        above: cells of class i that have class j above them.
+        below: cells of class i that have class j below them.
+        beside: pairs of adjacent cells of classes i and j, symmetric.
         positions: cells of each class in each part of the image, shape (classes, BINS ** 2).
     """
 
@@ -41,15 +41,15 @@ class ClassRelations:
 
 @dataclass(frozen=True)
 class MergeProposal:
-    """Two classes that are likely to be one kind of thing.
+    """Two classes that are likely to be one kind of thing; all numbers in 0..1.
 
     Attributes:
         classes: their indices, the smaller first.
-        score: product of the first two of the numbers below, 0..1.
-        relit: share of their cells that changes from one to the other when the light changes, 0..1.
-        surroundings: how alike the classes above and below them are, 0..1.
-        positions: how alike their positions in the image are, 0..1.
-        beside: how often they lie side by side, beside what either borders on, 0..1.
+        score: product of ``relit`` and ``surroundings``.
+        relit: share of their cells that changes from one to the other when the light changes.
+        surroundings: how alike the classes above and below them are.
+        positions: how alike their positions in the image are.
+        beside: how often they lie side by side, relative to what either borders on.
     """
 
     classes: tuple[int, int]
@@ -98,11 +98,7 @@ def class_relations(
 
 
 def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProposal]:
-    """Return the pairs of classes most likely to be one kind of thing, the likeliest first.
-
-    Args:
-        relations: of the classes.
-        count: number of proposals, at most.
+    """Return at most ``count`` pairs of classes that are likely one kind of thing, best first.
 
     Example:
         >>> bright, dusk = np.array([[0, 0], [1, 1]]), np.array([[2, 2], [1, 1]])
@@ -137,10 +133,7 @@ def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProp
 
 
 def _surroundings(relations: ClassRelations, first: int, second: int) -> float:
-    """Return how alike the classes around two others are, those two left out.
-
-    The Bhattacharyya coefficient of the two distributions, the mean of above and below.
-    """
+    """Return how alike the classes above and below two others are: Bhattacharyya coefficients."""
     others = np.ones(len(relations.above), bool)
     others[[first, second]] = False
     if not others.any():

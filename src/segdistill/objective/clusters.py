@@ -22,14 +22,14 @@ def cluster_similarity(codes: torch.Tensor, centres: torch.Tensor) -> torch.Tens
 
 
 def class_similarity(similarity: torch.Tensor, members: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return the similarity of codes with classes made of one or several clusters.
+    """Return the similarity of codes with classes: the largest among the clusters of each.
 
     Args:
         similarity: with clusters, shape (batch, clusters, height, width).
         members: clusters of each class, at least one each.
 
     Returns:
-        The largest of a class's clusters, shape (batch, classes, height, width).
+        Tensor of shape (batch, classes, height, width).
 
     Example:
         >>> similarity = torch.tensor([0.1, 0.9, 0.3]).view(1, 3, 1, 1)
@@ -41,32 +41,19 @@ def class_similarity(similarity: torch.Tensor, members: Sequence[Sequence[int]])
     return torch.stack([similarity[:, list(own)].amax(dim=1) for own in members], dim=1)
 
 
-def cluster_loss(
-    similarity: torch.Tensor, *, alpha: float | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss that moves centres onto the codes, and the assignment.
-
-    ``loss = - mean over locations of sum_n p_n s_n``, where s are similarities and p the hard
-    assignment (one at the nearest centre) or ``softmax(alpha * s)``.
+def cluster_loss(similarity: torch.Tensor) -> torch.Tensor:
+    """Return the loss that moves centres onto the codes: minus the mean of the nearest similarity.
 
     Args:
         similarity: shape (batch, clusters, height, width), in -1..1.
-        alpha: sharpness of a soft assignment; ``None`` assigns hard, as STEGO does in training.
-
-    Returns:
-        Scalar loss, and the assignment in the shape of ``similarity``.
 
     Example:
-        >>> loss, assignment = cluster_loss(torch.tensor([0.9, 0.1]).view(1, 2, 1, 1))
-        >>> round(loss.item(), 4), assignment.flatten().tolist()
-        (-0.9, [1.0, 0.0])
+        >>> round(cluster_loss(torch.tensor([0.9, 0.1]).view(1, 2, 1, 1)).item(), 4)
+        -0.9
     """
-    if alpha is None:
-        nearest = similarity.argmax(dim=1)
-        assignment = F.one_hot(nearest, similarity.shape[1]).movedim(-1, 1).to(similarity)
-    else:
-        assignment = (similarity * alpha).softmax(dim=1)
-    return -(assignment * similarity).sum(dim=1).mean(), assignment
+    nearest = similarity.argmax(dim=1)
+    assignment = F.one_hot(nearest, similarity.shape[1]).movedim(-1, 1).to(similarity)
+    return -(assignment * similarity).sum(dim=1).mean()
 
 
 def cluster_log_probabilities(similarity: torch.Tensor, *, alpha: float = 2.0) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""DepthG's depth term (Sick et al., CVPR 2024): codes agree where depths do, as pure functions.
+"""DepthG's depth term (Sick et al., CVPR 2024): codes agree where depths do.
 
 Depth guides training alone: no gradient flows into it, and a learned model never sees it.
 """
@@ -8,17 +8,13 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from segdistill.objective.correspondence import clamp_code_correlation
+from segdistill.objective.correspondence import correspondence_loss
 
 SimilarityKind = Literal["product", "difference", "distance"]
 
 
 def depth_similarity(
-    depth: torch.Tensor,
-    points: torch.Tensor | None = None,
-    *,
-    kind: SimilarityKind = "product",
-    reach: float = 1.0,
+    depth: torch.Tensor, points: torch.Tensor | None = None, *, kind: SimilarityKind = "product"
 ) -> torch.Tensor:
     """Compare the depths of every two locations of an image.
 
@@ -28,16 +24,14 @@ def depth_similarity(
     - ``distance``: ``exp(- |X[p] - X[q]|^2 / (2 s^2))`` between the locations in space, so that two
       things equally far, but apart, differ.
 
-    The scale s is the image's own (:func:`typical_distance`) times ``reach``: units and scale of
-    the depths don't matter, and outliers hardly do.
+    The scale s is the image's own, :func:`typical_distance`: units and scale of the depths don't
+    matter, and outliers hardly do.
 
     Args:
         depth: at the locations, shape (batch, locations); for ``product`` in 0..1, as
             :func:`~segdistill.objective.scene_geometry.normalise_depth` returns it.
-        points: the same locations in space, shape (batch, locations, 3); only ``distance`` needs
-            them.
+        points: the same locations in space, shape (batch, locations, 3); only for ``distance``.
         kind: which of the forms.
-        reach: larger makes locations farther apart count as alike; ``product`` has none.
 
     Returns:
         Tensor of shape (batch, locations, locations), symmetric, in 0..1; NaN for pairs with a
@@ -59,21 +53,21 @@ def depth_similarity(
             return known[:, :, None] * known[:, None]
         if kind == "difference":
             apart = pairwise_distances(depth[:, :, None])
-            return torch.exp(-apart / (reach * typical_distance(apart)))
+            return torch.exp(-apart / typical_distance(apart))
         if points is None:
             raise ValueError("similarity by distance takes the locations in space: give points")
         apart = pairwise_distances(points)
-        return torch.exp(-(apart / (reach * typical_distance(apart))).square() / 2)
+        return torch.exp(-(apart / typical_distance(apart)).square() / 2)
 
 
 def pairwise_distances(points: torch.Tensor) -> torch.Tensor:
-    """Return the distances of all pairs.
+    """Return the distances of all pairs; NaN beside a point that is not finite.
 
     Args:
         points: shape (batch, locations, dimensions).
 
     Returns:
-        Tensor of shape (batch, locations, locations); NaN beside a point that is not finite.
+        Tensor of shape (batch, locations, locations).
 
     Example:
         >>> pairwise_distances(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
@@ -112,40 +106,28 @@ def typical_distance(distances: torch.Tensor) -> torch.Tensor:
 
 
 def depth_correlation_loss(
-    similarity: torch.Tensor,
-    code_correlation: torch.Tensor,
-    shift: torch.Tensor | float,
-    *,
-    zero_clamp: bool = True,
-    stabilize: bool = False,
+    similarity: torch.Tensor, code_correlation: torch.Tensor, shift: float, **clamps: bool
 ) -> torch.Tensor:
-    """Return the depth term of every pair of locations; its mean is DepthG's depth loss.
+    """Return DepthG's depth loss of each pair of locations.
 
-    ``L[p, q] = - max(S[p, q], 0) * (D[p, q] - b)``, where S are correlations of the codes of an
-    image with themselves, D similarities of depth and b the shift.
+    :func:`~segdistill.objective.correspondence.correspondence_loss` with similarities of depth in
+    place of feature correlations, and 0 where they are NaN: an unknown depth neither attracts nor
+    repels.
 
     Args:
-        similarity: of depth, shape (batch, locations, locations); no gradient flows into it.
-        code_correlation: the same shape; see
-            :func:`~segdistill.objective.correspondence.correspondence`.
+        similarity: similarity of depth, shape (batch, locations, locations); no gradient flows
+            into it.
+        code_correlation: correlations of the codes of an image with themselves, the same shape.
         shift: b; larger means that fewer pairs attract.
-            :func:`~segdistill.objective.correspondence.quantile_shift` sets it from a share.
-        zero_clamp: see :func:`~segdistill.objective.correspondence.clamp_code_correlation`.
-        stabilize: as above.
-
-    Returns:
-        Tensor of shape (batch, locations, locations); 0 where the similarity is NaN, so an unknown
-        depth neither attracts nor repels.
+        **clamps: see :func:`~segdistill.objective.correspondence.clamp_code_correlation`.
 
     Example:
         >>> one = torch.ones(1, 2, 2)
         >>> round(depth_correlation_loss(one, 0.5 * one, 0.2).mean().item(), 4)
         -0.4
     """
-    attraction = similarity.detach() - shift
-    attraction = attraction.where(~similarity.isnan(), 0.0)
-    limited = clamp_code_correlation(code_correlation, zero_clamp=zero_clamp, stabilize=stabilize)
-    return -limited * attraction
+    known = similarity.where(~similarity.isnan(), shift)
+    return correspondence_loss(known, code_correlation, shift, pointwise=False, **clamps)
 
 
 def released_depth_correlation(depth: torch.Tensor, side: int) -> torch.Tensor:

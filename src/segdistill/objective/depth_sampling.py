@@ -1,55 +1,140 @@
-"""Sampling cells by depth, beside the farthest points: by histogram, and with features.
+"""Sampling cells by depth: farthest points in space, or evenly over the depths.
 
 Random locations mostly fall on whatever is largest in an image; depth, known before any class is,
-helps to spread them over the scene. All functions return cells; see
-:func:`~segdistill.objective.farthest_points.locations_of_cells` for where these lie.
+helps to spread them over the scene. All functions return row-major indices of cells, int64, shape
+(batch, count); :func:`~segdistill.objective.sampling.locations_of_cells` says where these lie.
+
+Farthest points: Eldar et al., The farthest point strategy for progressive image sampling (IEEE
+Transactions on Image Processing, 1997).
 """
 
+import numpy as np
 import torch
 
-from segdistill.objective.farthest_points import farthest_points
 from segdistill.objective.scene_geometry import normalise_depth
 
-_FEATURE_COMPONENTS = 16
+BINS = 10
+"""Ranges of depth that have the same share of the locations."""
+
+FEATURE_COMPONENTS = 16
+
+
+def farthest_points(
+    points: torch.Tensor,
+    count: int,
+    *,
+    first: torch.Tensor | None = None,
+    valid: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Take points one by one, each the farthest from those taken before it.
+
+    Args:
+        points: shape (batch, points, dimensions). Points with a coordinate that is not finite are
+            never taken.
+        count: number of points to take of each image.
+        first: the point to start from, indices of shape (batch,), each a valid one; drawn if not
+            given.
+        valid: which points may be taken, bool, shape (batch, points); all if not given.
+        generator: source of randomness for the first points.
+
+    Returns:
+        Indices in the order taken. An image with fewer valid points than ``count`` takes them over
+        again, in the same order; an image without any takes its first point only.
+
+    Raises:
+        ValueError: there are no points, or none to take.
+
+    Example:
+        >>> line = torch.tensor([0.0, 1.0, 2.0, 10.0]).view(1, 4, 1)
+        >>> farthest_points(line, 3, first=torch.tensor([0]))
+        tensor([[0, 3, 2]])
+    """
+    batch, available, _ = points.shape
+    if count < 1 or available < 1:
+        raise ValueError(f"can't take {count} of {available} points: both must be at least 1")
+    with torch.no_grad():
+        # The largest is not finite where any is not; several times faster than asking them all.
+        usable = points.abs().amax(dim=2).isfinite()
+        if valid is not None:
+            usable = usable & valid
+        if first is None:
+            keys = _uniform(usable.shape, usable, generator)
+            first = keys.masked_fill(~usable, -1.0).argmax(dim=1)
+        finite = points.float().nan_to_num(0.0, 0.0, 0.0)
+        order = _order(finite, usable, first, min(count, available))
+        # Ranks start over where the valid points end.
+        ends = usable.sum(dim=1, keepdim=True).clamp(1, order.shape[1])
+        ranks = torch.arange(count, device=points.device).expand(batch, count) % ends
+        return order.gather(1, ranks)
+
+
+def depth_and_feature_cells(
+    points: torch.Tensor,
+    features: torch.Tensor,
+    count: int,
+    *,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Take cells that are far apart in space and in features together.
+
+    Farthest points under the squared distance ``|X[p] - X[q]|^2 / 2s + |f[p] - f[q]|^2 / 2t``,
+    where X are points, f features' directions, and s and t the mean squared distances over the
+    image, so that neither side's units matter.
+
+    Args:
+        points: cells in space, shape (batch, cells, 3); those not finite are never taken.
+        features: features of the cells, all finite, shape (batch, cells, channels). Where there
+            are more than 16 channels, the 16 dimensions along which most of an image's directions
+            lie stand for all (approximately: they are found from a random start).
+        count: cells an image.
+        generator: source of randomness, for the first cells and the projection.
+
+    Example:
+        >>> points = torch.zeros(1, 4, 3)  # one wall; the features tell its parts apart
+        >>> features = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+        >>> 3 in depth_and_feature_cells(points, features, 2)[0]
+        True
+    """
+    with torch.no_grad():
+        usable = points.isfinite().all(dim=2)
+        in_space = _unit_spread(points, usable)
+        in_features = _unit_spread(_main_directions(features.float(), generator), usable)
+        joint = 0.5**0.5 * torch.cat([in_space, in_features], dim=2)
+        return farthest_points(joint, count, valid=usable, generator=generator)
 
 
 def depth_histogram_cells(
-    depth: torch.Tensor,
-    count: int,
-    *,
-    bins: int = 10,
-    generator: torch.Generator | None = None,
+    depth: torch.Tensor, count: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
     """Draw cells so that every range of depth that occurs in an image has the same share.
 
-    An image's depths, nearest to farthest, are cut into equally wide bins. Bins that hold cells
-    share the draw evenly, to within one, and so do the cells of a bin, in random order.
+    An image's depths, nearest to farthest, are cut into :data:`BINS` equally wide bins. Bins that
+    hold cells share the draw evenly, to within one, and so do the cells of a bin, in random order.
+    A cell repeats only where its bin's share is larger than the bin.
 
     Args:
         depth: in any unit, shape (batch, height, width). Cells of unknown (not finite) depth are
             never drawn, unless an image has no others.
         count: cells an image.
-        bins: ranges of depth.
         generator: source of randomness.
 
-    Returns:
-        Row-major indices, int64, shape (batch, count), ordered by bin. A cell repeats only where
-        its bin's share is larger than the bin.
-
     Raises:
-        ValueError: no bins, or no cells to draw.
+        ValueError: no cells to draw.
 
     Example:
         >>> depth = torch.tensor([[[1.0, 1.0, 1.0, 1.0, 1.0, 9.0]]])
-        >>> drawn = depth_histogram_cells(depth, 4, bins=2)
+        >>> drawn = depth_histogram_cells(depth, 4)
         >>> (drawn == 5).sum().item()  # half of the draw goes to the one far cell
         2
     """
-    if bins < 1 or count < 1:
-        raise ValueError(f"can't draw {count} cells from {bins} bins: both must be at least 1")
+    if count < 1:
+        raise ValueError(f"can't draw {count} cells: it must be at least 1")
     with torch.no_grad():
-        cells_bins = _bins(depth, bins)  # (batch, cells), -1 where depth is unknown
-        size = torch.zeros(len(depth), bins + 1, dtype=torch.double, device=depth.device)
+        scaled = normalise_depth(depth).flatten(1)  # (batch, height, width) -> (batch, cells)
+        # (batch, cells), -1 where depth is unknown
+        cells_bins = (scaled * BINS).nan_to_num(-1.0).floor().clamp_max(BINS - 1).long()
+        size = torch.zeros(len(depth), BINS + 1, dtype=torch.double, device=depth.device)
         size.scatter_add_(1, cells_bins + 1, torch.ones_like(cells_bins, dtype=size.dtype))
         size[:, 0] = torch.inf  # the cells without depth share nothing
         weights = 1 / size.gather(1, cells_bins + 1)
@@ -65,65 +150,6 @@ def depth_histogram_cells(
         steps = (torch.arange(count, device=depth.device) + starts) / count * ends[:, -1:]
         found = torch.searchsorted(ends, steps, right=True).clamp_max(ends.shape[1] - 1)
         return by_bin.gather(1, found)
-
-
-def depth_and_feature_cells(
-    points: torch.Tensor,
-    features: torch.Tensor,
-    count: int,
-    *,
-    feature_share: float = 0.5,
-    valid: torch.Tensor | None = None,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Take cells that are far apart in space and in features together.
-
-    Farthest points under the squared distance ``(1 - w) |X[p] - X[q]|^2 / s + w |f[p] - f[q]|^2 /
-    t``, where X are points, f features' directions, w the features' share, and s and t the mean
-    squared distances over the image, so that neither side's units matter.
-
-    Args:
-        points: cells in space, shape (batch, cells, 3); see
-            :func:`~segdistill.objective.scene_geometry.unproject`.
-        features: of the cells, all finite, shape (batch, cells, channels). Where there are more
-            than 16 channels, the 16 dimensions along which most of an image's directions lie stand
-            for all (approximately: they are found from a random start).
-        count: cells an image.
-        feature_share: w, in 0..1.
-        valid: which cells may be taken, bool, shape (batch, cells).
-        generator: source of randomness, for the first cells and the projection.
-
-    Returns:
-        Indices in the order taken, int64, shape (batch, count); see
-        :func:`~segdistill.objective.farthest_points.farthest_points`.
-
-    Raises:
-        ValueError: a share outside 0..1.
-
-    Example:
-        >>> points = torch.zeros(1, 4, 3)  # one wall; the features tell its parts apart
-        >>> features = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
-        >>> 3 in depth_and_feature_cells(points, features, 2)[0]
-        True
-    """
-    if not 0 <= feature_share <= 1:
-        raise ValueError(f"feature_share is {feature_share}: it must lie between 0 and 1")
-    with torch.no_grad():
-        usable = points.isfinite().all(dim=2)
-        if valid is not None:
-            usable = usable & valid
-        in_space = _unit_spread(points, usable)
-        in_features = _unit_spread(_main_directions(features.float(), generator), usable)
-        joint = torch.cat(
-            [(1 - feature_share) ** 0.5 * in_space, feature_share**0.5 * in_features], dim=2
-        )
-        return farthest_points(joint, count, valid=usable, generator=generator)
-
-
-def _bins(depth: torch.Tensor, bins: int) -> torch.Tensor:
-    """Return each cell's bin, int64, shape (batch, cells); -1 where depth is unknown."""
-    scaled = normalise_depth(depth).flatten(1)  # (batch, height, width) -> (batch, cells)
-    return (scaled * bins).nan_to_num(-1.0).floor().clamp_max(bins - 1).long()
 
 
 def _uniform(
@@ -153,12 +179,63 @@ def _main_directions(features: torch.Tensor, generator: torch.Generator | None) 
     """
     channels = features.shape[2]
     lengths = torch.linalg.vector_norm(features, dim=2, keepdim=True).clamp_min(1e-10)
-    if channels <= _FEATURE_COMPONENTS:
+    if channels <= FEATURE_COMPONENTS:
         return features.div(lengths)
     source = "cpu" if generator is None else generator.device
-    start = torch.randn(channels, _FEATURE_COMPONENTS, generator=generator, device=source)
+    start = torch.randn(channels, FEATURE_COMPONENTS, generator=generator, device=source)
     projected = features @ start.to(features) / lengths.square()  # (batch, cells, components)
-    basis: torch.Tensor = torch.linalg.qr(
-        features.mT @ projected
-    ).Q  # (batch, channels, components)
+    basis: torch.Tensor = torch.linalg.qr(features.mT @ projected).Q  # (batch, channels, ...)
     return (features @ basis).div(lengths)
+
+
+def _order(
+    points: torch.Tensor, usable: torch.Tensor, first: torch.Tensor, count: int
+) -> torch.Tensor:
+    """Return the order of the usable points; what follows when these are taken is arbitrary."""
+    # Each axis in one run of memory: (batch, points, dimensions) -> (dimensions, batch, points).
+    axes = points.permute(2, 0, 1).contiguous()
+    # Squared distance to the nearest point taken; -1 where a point is taken or must not be.
+    nearest = torch.full_like(axes[0], torch.inf).masked_fill_(~usable, -1.0)
+    on_cpu = points.device.type == "cpu"
+    return (_order_on_cpu if on_cpu else _order_on_any_device)(axes, nearest, first, count)
+
+
+def _order_on_any_device(
+    axes: torch.Tensor, nearest: torch.Tensor, first: torch.Tensor, count: int
+) -> torch.Tensor:
+    last = first[:, None]
+    order = [last]
+    for _ in range(1, count):
+        nearest.scatter_(1, last, -1.0)
+        taken = axes.gather(2, last.expand(len(axes), -1, -1))  # (dimensions, batch, 1)
+        torch.minimum(nearest, (axes - taken).square_().sum(dim=0), out=nearest)
+        last = nearest.argmax(dim=1, keepdim=True)
+        order.append(last)
+    return torch.cat(order, dim=1)
+
+
+def _order_on_cpu(
+    axes: torch.Tensor, nearest: torch.Tensor, first: torch.Tensor, count: int
+) -> torch.Tensor:
+    """Return the same order, by NumPy, which does most of this several times faster than torch.
+
+    Everything happens in place: a step takes microseconds, in which new memory would count.
+    """
+    dimensions, batch, available = axes.shape
+    offset, taken = torch.empty_like(axes), axes.new_empty(dimensions, batch, 1)
+    squares, cells = offset.numpy(), axes.flatten(1).numpy()
+    squared, distance = squares[0], nearest.numpy()
+    starts = np.arange(batch) * available
+    order = np.empty((count, batch), np.int64)
+    order[0] = first.numpy()
+    for rank in range(1, count):
+        last = starts + order[rank - 1]
+        distance.put(last, -1.0)
+        cells.take(last, axis=1, out=taken.numpy()[:, :, 0], mode="clip")
+        torch.sub(axes, taken, out=offset)  # NumPy's broadcasts slowly along its last axis
+        np.multiply(squares, squares, out=squares)
+        for square in squares[1:]:
+            np.add(squared, square, out=squared)
+        np.minimum(distance, squared, out=distance)
+        distance.argmax(axis=1, out=order[rank])
+    return torch.from_numpy(order.T)

@@ -1,7 +1,7 @@
 """Bilinear interpolation between cells, and a hidden layer under it, without large temporaries.
 
-A place needs four cells, and locations share cells. Interpolation is then a product with a sparse
-matrix that holds four weights in each row, and its gradient the product with the transpose.
+A location needs four cells, and locations share cells. Interpolation is then a product with a
+sparse matrix that holds four weights in each row, and its gradient the product with the transpose.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ the cache; elsewhere to 64 MiB, since many small portions would keep the device 
 def interpolate_cells(
     values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Bring what is known at cells to locations.
+    """Interpolate values at cells to locations.
 
     Args:
         values: shape (batch, cells, channels).
-        nearest: which cells lie around each location, shape (batch, locations, 4), int64.
-        weights: of those cells, shape (batch, locations, 4).
+        nearest: cells around each location, shape (batch, locations, 4), int64.
+        weights: weights of those cells, shape (batch, locations, 4).
 
     Returns:
         Tensor of shape (batch, locations, channels).
@@ -47,7 +47,7 @@ def interpolate_cells(
 
 
 def gather_cells(values: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
-    """Lay out what is known at cells place by place, shape (batch, locations, 4, channels)."""
+    """Lay out values at cells location by location, shape (batch, locations, 4, channels)."""
     return values.flatten(0, 1)[_rows(nearest, values.shape[1])]
 
 

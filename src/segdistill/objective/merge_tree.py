@@ -59,14 +59,11 @@ def merge_tree(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def cut_tree(merges: torch.Tensor, groups: int) -> torch.Tensor:
-    """Return the group of each prototype when a tree is cut into some number of groups.
-
-    Args:
-        merges: of :func:`merge_tree`.
-        groups: number wanted, from 1 to the number of prototypes.
+    """Cut a tree of :func:`merge_tree` into a number of groups.
 
     Returns:
-        Indices of groups, shape (prototypes,), int64; groups are numbered by their first prototype.
+        Group of each prototype, shape (prototypes,), int64; groups are numbered by their first
+        prototype.
 
     Raises:
         ValueError: there are fewer prototypes than groups.

@@ -1,8 +1,8 @@
-"""How often a place shares its cluster with the locations whose features are most like its own.
+"""How often a location shares its cluster with the locations whose features are most like its own.
 
 A score for clusters that needs no labels. Features of a frozen backbone are good at telling, for a
-place, the few others that show the same; clusters that part them are mistaken. Chance is taken off,
-as in Cohen's kappa, so that one cluster for everything scores 0.
+location, the few others that show the same; clusters that part them are mistaken. Chance is taken
+off, as in Cohen's kappa, so that one cluster for everything scores 0.
 """
 
 import torch
@@ -18,15 +18,15 @@ def nearest_in_other_images(
 
     Args:
         features: shape (locations, channels), of any length but zero.
-        images: number of the image of each location, shape (locations,), int64. If all locations
-            are of one image, any other location counts.
-        count: neighbours wanted of each; fewer are given if not all have as many.
+        images: image of each location, shape (locations,), int64. If all locations are of one
+            image, any other location counts.
+        count: neighbours of each; fewer are given if not all have as many.
 
     Returns:
         Indices of shape (locations, count), int64, by falling cosine similarity.
 
     Raises:
-        ValueError: there is only one place.
+        ValueError: there is only one location.
 
     Example:
         >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.2, 1.0]])
@@ -64,8 +64,6 @@ def neighbour_agreement(clusters: torch.Tensor, neighbours: torch.Tensor) -> flo
         >>> neighbours = torch.tensor([[1], [0], [3], [2]])
         >>> neighbour_agreement(torch.tensor([0, 0, 1, 1]), neighbours)
         1.0
-        >>> neighbour_agreement(torch.tensor([0, 0, 0, 0]), neighbours)
-        0.0
     """
     shares = torch.bincount(clusters).double() / len(clusters)
     chance = float(shares.square().sum())

@@ -1,4 +1,8 @@
-"""Drawing locations in images, and reading maps there."""
+"""Locations in images: drawing them, converting them, and finding the cells around them.
+
+A location is (x, y) in -1..1, where -1 and 1 are the centres of the outermost cells of a map, as
+``torch.nn.functional.grid_sample`` takes it with ``align_corners=True``.
+"""
 
 import torch
 
@@ -6,39 +10,8 @@ import torch
 def random_locations(
     count: int, samples: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Draw locations evenly over the image.
-
-    Args:
-        count: number of images.
-        samples: locations an image.
-        generator: source of randomness.
-
-    Returns:
-        Tensor of shape (count, samples, 2) of (x, y) in -1..1, where -1 and 1 are the centres of
-        the outermost cells, as :func:`bilinear_neighbours` takes them.
-    """
+    """Draw locations evenly over each of ``count`` images, shape (count, samples, 2)."""
     return torch.rand(count, samples, 2, generator=generator) * 2 - 1
-
-
-def sample_map(maps: torch.Tensor, locations: torch.Tensor) -> torch.Tensor:
-    """Read maps at locations, bilinearly (STEGO, section 3.2; the plain form).
-
-    Args:
-        maps: shape (batch, channels, height, width).
-        locations: shape (batch, rows, columns, 2), of (x, y) in -1..1; -1 and 1 are the centres of
-            the outermost cells. Locations outside take the value at the border.
-
-    Returns:
-        Tensor of shape (batch, channels, rows, columns).
-
-    Example:
-        >>> ramp = torch.arange(3.0).view(1, 1, 1, 3)
-        >>> sample_map(ramp, torch.tensor([0.5, 0.0]).view(1, 1, 1, 2)).item()
-        1.5
-    """
-    return torch.nn.functional.grid_sample(
-        maps, locations, mode="bilinear", padding_mode="border", align_corners=True
-    )
 
 
 def bilinear_neighbours(
@@ -46,13 +19,13 @@ def bilinear_neighbours(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the four cells around each location, and their bilinear weights.
 
-    ``sum(weights * map[cells])`` equals :func:`sample_map`. Reading just these cells is what
+    ``sum(weights * map[cells])`` is what ``grid_sample`` reads. Reading just these cells is what
     makes a training step cheap: a map has thousands of cells, of which a step needs a few hundred.
 
     Args:
-        locations: shape (locations, 2), of (x, y) in -1..1.
-        height: of the map, in cells.
-        width: of the map, in cells.
+        locations: shape (locations, 2); those outside take the value at the border.
+        height: height of the map, in cells.
+        width: width of the map, in cells.
 
     Returns:
         Cells as row-major indices, int64, and weights that sum to 1, both of shape (locations, 4).
@@ -78,13 +51,12 @@ def bilinear_neighbours(
 
 
 def shares_of_locations(locations: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return where locations lie in the image, whatever its size.
+    """Return where locations of a map lie in the image, whatever its size.
 
     Args:
-        locations: (x, y) in -1..1, where -1 and 1 are the centres of the outermost cells of a map,
-            shape (..., 2).
-        height: of the map, in cells.
-        width: of the map, in cells.
+        locations: shape (..., 2).
+        height: height of the map, in cells.
+        width: width of the map, in cells.
 
     Returns:
         Shares of width and height, from 0 at the left or upper edge to 1, shape (..., 2).
@@ -98,18 +70,7 @@ def shares_of_locations(locations: torch.Tensor, height: int, width: int) -> tor
 
 
 def locations_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return the locations of a map that lie at given shares of an image.
-
-    The inverse of :func:`shares_of_locations`; the outermost half cells have no place of their own
-    and come out below -1 or above 1.
-
-    Args:
-        shares: of width and height, from 0 to 1, shape (..., 2).
-        height: of the map, in cells.
-        width: of the map, in cells.
-
-    Returns:
-        (x, y), shape (..., 2).
+    """Invert :func:`shares_of_locations`; the outermost half cells come out beyond -1 and 1.
 
     Example:
         >>> locations_of_shares(torch.tensor([0.125, 0.5]), 3, 4).tolist()
@@ -119,20 +80,50 @@ def locations_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.
     return (shares * cells - 0.5) / (cells - 1).clamp_min(1) * 2 - 1
 
 
+def locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return the centres of cells.
+
+    Args:
+        cells: row-major indices into a map, shape (batch, locations).
+        height: height of the map, in cells.
+        width: width of the map, in cells.
+
+    Returns:
+        Tensor of shape (batch, locations, 2).
+
+    Example:
+        >>> locations_of_cells(torch.tensor([[0, 2, 5]]), 2, 3)
+        tensor([[[-1., -1.],
+                 [ 1., -1.],
+                 [ 1.,  1.]]])
+    """
+    x = (cells % width) / max(width - 1, 1) * 2 - 1
+    y = (cells // width) / max(height - 1, 1) * 2 - 1
+    return torch.stack([x, y], dim=2)
+
+
+def released_locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return locations as DepthG's released code does: transposed, a cell short at the far edge.
+
+    Rows come first where the sampler takes x, and rows and columns are divided by their number.
+
+    Example:
+        >>> released_locations_of_cells(torch.tensor([[0, 2]]), 4, 4)
+        tensor([[[-1., -1.],
+                 [-1.,  0.]]])
+    """
+    rows = (cells // width) / height * 2 - 1
+    columns = (cells % width) / width * 2 - 1
+    return torch.stack([rows, columns], dim=2)
+
+
 def permutation_without_fixed_points(
     count: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Draw random partners, none its own.
+    """Draw a random partner for each of ``count`` images, never the image itself, shape (count,).
 
     As in STEGO's code, an entry that falls on itself is moved to the next, so two entries may
     share a partner.
-
-    Args:
-        count: number of images, at least 2.
-        generator: source of randomness.
-
-    Returns:
-        Tensor of shape (count,), int64.
 
     Raises:
         ValueError: fewer than two images.

@@ -1,27 +1,25 @@
 """From depth maps to points in space, and depth maps made comparable.
 
-Depth here is distance along the viewing axis, in any unit. A cell of unknown depth holds NaN (or
-infinity) and stays unknown.
+Depth is distance along the viewing axis, shape (batch, height, width), in any unit. A cell of
+unknown depth holds NaN (or infinity) and stays unknown. Points of the cells have shape (batch,
+height * width, 3), row by row.
 """
 
 import math
 
 import torch
 
-DEFAULT_FIELD_OF_VIEW = 60.0
+FIELD_OF_VIEW = 60.0
 """Horizontal, in degrees: between a phone's main camera (about 69) and a 35 mm lens (about 54)."""
 
-_RELEASED_STRETCH = 5.0
+RELEASED_FIELD_OF_VIEW = 90.0
+RELEASED_STRETCH = 5.0
 
 
 def normalise_depth(depth: torch.Tensor) -> torch.Tensor:
     """Bring each depth map to 0..1: nearest 0, farthest 1 (DepthG's min-max normalisation).
 
-    Args:
-        depth: shape (batch, height, width).
-
-    Returns:
-        Tensor of the same shape; 0 throughout where a map is constant, NaN where depth is unknown.
+    0 throughout where a map is constant.
 
     Example:
         >>> normalise_depth(torch.tensor([[[2.0, 3.0, 4.0]]]))
@@ -35,20 +33,18 @@ def normalise_depth(depth: torch.Tensor) -> torch.Tensor:
     return scaled.where(known, math.nan)
 
 
-def unproject(depth: torch.Tensor, *, field_of_view: float = DEFAULT_FIELD_OF_VIEW) -> torch.Tensor:
+def unproject(depth: torch.Tensor, *, field_of_view: float = FIELD_OF_VIEW) -> torch.Tensor:
     """Return the point in space behind each cell's centre, through a pinhole camera.
 
     The camera's middle is the map's, its cells are square, x points right, y down and z forward.
 
     Args:
-        depth: along the viewing axis, proportional to metres (not inverted), shape
-            (batch, height, width). Depth brought to 0..1 by :func:`normalise_depth` puts the
-            nearest cells into the camera itself; better give it as estimated.
+        depth: proportional to metres (not inverted). Depth brought to 0..1 puts the nearest cells
+            into the camera itself; better give it as estimated.
         field_of_view: horizontal, in degrees, between 0 and 180.
 
     Returns:
-        Tensor of shape (batch, height * width, 3) of (x, y, z), row by row, in units of the depth;
-        NaN where depth is unknown or negative.
+        Points (x, y, z) in units of the depth; NaN where depth is unknown or negative.
 
     Raises:
         ValueError: a field of view that no such camera has.
@@ -69,7 +65,7 @@ def unproject(depth: torch.Tensor, *, field_of_view: float = DEFAULT_FIELD_OF_VI
 
 
 def perspective_points(
-    depth: torch.Tensor, *, field_of_view: float = DEFAULT_FIELD_OF_VIEW
+    depth: torch.Tensor, *, field_of_view: float = FIELD_OF_VIEW
 ) -> torch.Tensor:
     """Return where each cell's centre lies as the camera sees it: direction, and depth by ratio.
 
@@ -79,15 +75,11 @@ def perspective_points(
     all points alike and leaves their distances unchanged.
 
     Args:
-        depth: along the viewing axis, in any unit, shape (batch, height, width).
-        field_of_view: horizontal, in degrees, between 0 and 180.
+        depth: in any unit.
+        field_of_view: as for :func:`unproject`.
 
     Returns:
-        Tensor of shape (batch, height * width, 3), row by row; NaN where depth is unknown or not
-        above 0.
-
-    Raises:
-        ValueError: a field of view that no such camera has.
+        Points; NaN where depth is unknown or not above 0.
 
     Example:
         >>> perspective_points(torch.tensor([[[1.0, 10.0]]]), field_of_view=90).round(decimals=4)
@@ -100,28 +92,24 @@ def perspective_points(
     return points.where(logarithms.isfinite()[..., None], math.nan)
 
 
-def released_unprojection(depth: torch.Tensor, *, field_of_view: float = 90.0) -> torch.Tensor:
-    """Return points as DepthG's released code locations them.
+def released_unprojection(depth: torch.Tensor) -> torch.Tensor:
+    """Return points as DepthG's released code does.
 
-    Half of 90 goes to the tangent as 45 radians, rays pass through the cells' corners and not their
-    centres, and z points backward, stretched fivefold.
+    Half of 90 goes to the tangent as 45 radians, for both axes, rays pass through the cells'
+    corners and not their centres, and z points backward, stretched fivefold.
 
     Args:
-        depth: in 0..1, shape (batch, height, width).
-        field_of_view: named degrees, used as radians; of both axes, whatever the map's shape.
-
-    Returns:
-        Tensor of shape (batch, height * width, 3) of (x, y, z), row by row.
+        depth: in 0..1.
 
     Example:
         >>> released_unprojection(torch.ones(1, 2, 2))[0, 0].round(decimals=4)
         tensor([-1.6198, -1.6198, -5.0000])
     """
     height, width = depth.shape[1:]
-    slope = math.tan(field_of_view / 2)
+    slope = math.tan(RELEASED_FIELD_OF_VIEW / 2)
     across = (torch.arange(width, device=depth.device) / (width / 2) - 1) * slope
     down = (torch.arange(height, device=depth.device) / (height / 2) - 1) * slope
-    return _points(depth * across, depth * down[:, None], -_RELEASED_STRETCH * depth)
+    return _points(depth * across, depth * down[:, None], -RELEASED_STRETCH * depth)
 
 
 def _points(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:

@@ -26,8 +26,8 @@ def cluster_vectors(
 
     Args:
         vectors: shape (prototypes, channels), float64; their lengths are their weights.
-        clusters: number wanted.
-        seed: of the random starts.
+        clusters: number of clusters.
+        seed: seed of the random starts.
         restarts: number of random starts.
         start: one start more: unit vectors of shape (clusters, channels).
 
@@ -56,13 +56,7 @@ def kmeans_plus_plus(
     """Draw starts far apart: greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
     A vector is drawn as a centre with a chance that grows with its length and with how far, by
-    cosine, it lies from the centres so far; of a few drawn the best is kept.
-
-    Args:
-        vectors: shape (prototypes, channels); their lengths are their weights.
-        clusters: centres of a start.
-        starts: number of starts.
-        seed: of the draws.
+    cosine, it lies from the centres so far; of :data:`TRIALS` drawn the best is kept.
 
     Returns:
         Unit vectors of shape (starts, clusters, channels), float64.
@@ -86,24 +80,22 @@ def kmeans_plus_plus(
 
 
 def refine_centres(
-    vectors: torch.Tensor, centres: torch.Tensor, *, iterations: int = ITERATIONS
+    vectors: torch.Tensor, centres: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Move centres until no vector changes its cluster, for several starts at once.
 
     Args:
         vectors: shape (prototypes, channels), float64; their lengths are their weights.
         centres: unit vectors of shape (starts, clusters, channels).
-        iterations: the most that are made.
 
     Returns:
         Centres in the shape of ``centres``; and the total length of the sums of the vectors of each
-        cluster, shape (starts,): where vectors are sums of codes, the sum of the cosines of all
-        codes with their centre.
+        cluster, shape (starts,).
     """
     starts, clusters, channels = centres.shape
     rows = torch.arange(starts) * clusters
     before = torch.empty(0)
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         similarity = vectors @ centres.flatten(0, 1).mT  # (prototypes, starts * clusters)
         nearest = similarity.view(-1, starts, clusters).argmax(dim=2) + rows
         if torch.equal(nearest, before):
@@ -121,15 +113,6 @@ def refine_centres(
 
 
 def group_sums(vectors: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
-    """Add up the vectors of each group.
-
-    Args:
-        vectors: shape (locations, channels).
-        groups: of each vector, shape (locations,), int64.
-        count: number of groups.
-
-    Returns:
-        Tensor of shape (count, channels), float64.
-    """
+    """Add up the vectors of each group, (locations, channels) to (count, channels), float64."""
     sums = torch.zeros(count, vectors.shape[1], dtype=torch.float64)
     return sums.index_add_(0, groups, vectors.double())

@@ -9,20 +9,15 @@ from segdistill.config.settings import ObjectiveSettings
 from segdistill.objective.correspondence import (
     centre_pointwise,
     correspondence,
+    mean_correspondence_loss,
     quantile_shift,
     unit_vectors,
 )
-from segdistill.objective.fused_correspondence import mean_correspondence_loss
 
 
 @dataclass(frozen=True)
 class SampledMaps:
-    """Features and codes of a batch of images at the same locations.
-
-    Attributes:
-        features: shape (batch, locations, feature channels).
-        codes: shape (batch, locations, code channels).
-    """
+    """Features and codes of a batch of images, each of shape (batch, locations, channels)."""
 
     features: torch.Tensor
     codes: torch.Tensor
@@ -33,11 +28,8 @@ class SampledMaps:
 
     def halves(self) -> tuple["SampledMaps", "SampledMaps"]:
         """Split the locations into the first half and the second."""
-        locations = self.features.shape[1] // 2
-        return (
-            SampledMaps(self.features[:, :locations], self.codes[:, :locations]),
-            SampledMaps(self.features[:, locations:], self.codes[:, locations:]),
-        )
+        features, codes = (torch.chunk(each, 2, dim=1) for each in (self.features, self.codes))
+        return SampledMaps(features[0], codes[0]), SampledMaps(features[1], codes[1])
 
     def normalised(self) -> "SampledMaps":
         """Return the same directions as unit vectors; no gradient flows into the features."""
@@ -78,24 +70,23 @@ class ObjectiveTerms:
 
         Args:
             settings: weights of STEGO's terms.
-            weight_depth: of DepthG's depth term, which may change from step to step.
-            weight_hidden_positives: of DepthG's local hidden positives.
+            weight_depth: weight of DepthG's depth term, which may change from step to step.
+            weight_hidden_positives: weight of DepthG's local hidden positives.
         """
         total = (
             settings.weight_self * self.self_pairs
             + settings.weight_neighbour * self.neighbour_pairs
             + settings.weight_random * self.random_pairs
         )
-        if self.reconstruction is not None:
-            total = total + settings.weight_reconstruction * self.reconstruction
-        if self.contrastive_crf is not None:
-            total = total + settings.weight_crf * self.contrastive_crf
-        if self.alignment is not None:
-            total = total + settings.weight_alignment * self.alignment
-        if self.depth is not None:
-            total = total + weight_depth * self.depth
-        if self.hidden_positives is not None:
-            total = total + weight_hidden_positives * self.hidden_positives
+        for weight, term in (
+            (settings.weight_reconstruction, self.reconstruction),
+            (settings.weight_crf, self.contrastive_crf),
+            (settings.weight_alignment, self.alignment),
+            (weight_depth, self.depth),
+            (weight_hidden_positives, self.hidden_positives),
+        ):
+            if term is not None:
+                total = total + weight * term
         return total
 
 
