@@ -41,7 +41,7 @@ def maps_of(views: list[View], tmp_path: Path, settings: DepthSettings | None = 
 
 def test_a_ramp_comes_out_as_a_ramp(views: list[View], tmp_path: Path) -> None:
     maps = maps_of(views, tmp_path)
-    assert maps.fill_store() == 1  # one view has no depth
+    maps.fill_store()
     grid = maps[0]
     assert grid is not None
     centres = (np.arange(12) * 8 + 4.5) * 100

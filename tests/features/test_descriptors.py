@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from tests.helpers import TinyBackbone, write_striped_folder
 
 from segdistill.devices import choose_compute
-from segdistill.features.descriptors import mean_descriptors, mean_feature
 from segdistill.features.extract import FeatureMaps
+from segdistill.features.neighbours import mean_descriptors, mean_feature
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import views_of

@@ -65,11 +65,8 @@ class DepthMaps:
         self.folder = f"depth-{described}-v{DEPTH_VERSION}"
         self._keys: dict[int, str] = {}
 
-    def fill_store(self, *, progress: bool = False) -> int:
+    def fill_store(self, *, progress: bool = False) -> None:
         """Compute missing grids and cache them while the store has room.
-
-        Returns:
-            The number of views without a depth map.
 
         Raises:
             UserError: a depth map cannot be read, or does not match its image.
@@ -95,7 +92,6 @@ class DepthMaps:
                 if grid is not None and room >= 0:
                     self.store.write(self.folder, self._keys[index], grid)
                 advance(1)
-        return paths.count(None)
 
     def __getitem__(self, index: int) -> DepthGrid | None:
         """Return the depth grid of a view, or ``None`` if its image has no depth map."""
@@ -134,17 +130,11 @@ class DepthMaps:
 
 
 def image_depth(path: Path, settings: DepthSettings) -> DepthGrid:
-    """Read the depth map of an image.
+    """Read the depth map of an image, at its own resolution.
 
     Relative inverse depth is only known up to scale and shift, and height up to the position of the
-    camera. The nearest depth is then assumed to be :data:`RELATIVE_NEAREST` of the farthest.
-
-    Args:
-        path: path of the depth map.
-        settings: depth settings; the normalisation is ignored.
-
-    Returns:
-        The depth at the resolution of the map.
+    camera. The nearest depth is then assumed to be :data:`RELATIVE_NEAREST` of the farthest. The
+    normalisation of the settings is ignored.
 
     Raises:
         UnreadableDepthError: the file is not a readable depth map.

@@ -62,13 +62,10 @@ class FeatureMaps:
         return self.read([index])[0]
 
     def read(self, indices: Sequence[int]) -> list[Features]:
-        """Return several raw maps, each of shape (height, width, channels).
+        """Return several raw maps, each of shape (height, width, channels), in the order asked for.
 
         Stored maps are memory-mapped. Missing ones are computed in batches, each once, while the
         next images are decoded.
-
-        Args:
-            indices: indices of the maps, in the order to return; may contain duplicates.
         """
         maps: dict[int, Features] = {}
         missing = []
@@ -87,11 +84,7 @@ class FeatureMaps:
         return [maps[index] for index in indices]
 
     def iterate(self, indices: Iterable[int]) -> Iterator[Features]:
-        """Yield raw maps one by one, loaded into memory with read-ahead.
-
-        Args:
-            indices: indices of the maps, in the order to yield.
-        """
+        """Yield raw maps one by one, loaded into memory with read-ahead."""
         order = list(indices)
         size = self.budget.images(*self.views[order[0]].size) if order else 1
         groups = [order[start : start + size] for start in range(0, len(order), size)]
@@ -204,11 +197,7 @@ class FeatureMaps:
 
 
 class _UsedFiles(Container[Path]):
-    """The store files that a list of views needs, in compact form.
-
-    Args:
-        folder: folder of the backbone in the store.
-    """
+    """The store files that a list of views needs, in compact form."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -230,11 +219,7 @@ class _UsedFiles(Container[Path]):
 
 
 def store_folder_name(backbone: Backbone, compute: Compute) -> str:
-    """Return the folder name in the store for a backbone and a precision.
-
-    It consists of the sanitised backbone name, the fingerprint, the precision, and
-    :data:`FEATURES_VERSION`.
-    """
+    """Return the folder name in the store for a backbone and a precision."""
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", backbone.name.strip("/").split("/")[-1])
     return f"{readable}-{backbone.fingerprint}-{compute.precision}-v{FEATURES_VERSION}"
 

@@ -2,7 +2,7 @@
 
 A query is compared with the members of the lists with the most similar centroids. Queries are
 batched by list and compared with its members in one matrix product, which is several times faster
-than one query at a time. Vectors are not copied, unlike in faiss's own index.
+than one query at a time, as in faiss's own index, and vectors are not copied.
 """
 
 import faiss
@@ -31,9 +31,9 @@ def most_similar(
     """Find the vectors with the largest inner products for each query.
 
     Args:
-        queries: query vectors, shape (queries, channels).
-        vectors: vectors to search, shape (vectors, channels).
-        count: number of results per query, at most the number of vectors.
+        queries: shape (queries, channels).
+        vectors: shape (vectors, channels), at least ``count``.
+        count: number of results per query.
 
     Returns:
         Inner products in descending order and indices, both of shape (queries, count).
@@ -52,7 +52,6 @@ class InvertedFile:
         seed: seed for learning the centroids.
 
     Attributes:
-        vectors: the vectors.
         centroids: unit vectors, shape (lists, channels).
         assignments: list index of each vector, shape (vectors,).
         order: vector indices sorted by list, shape (vectors,).
@@ -85,14 +84,11 @@ class InvertedFile:
     def probes_needed(
         self, queries: NDArray[np.int64], wanted: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return the number of lists each query must search to reach each target vector.
+        """Return the number of lists each query must search to reach each of its target vectors.
 
         Args:
             queries: vector indices, shape (queries,).
-            wanted: indices of the target vectors, shape (queries, count).
-
-        Returns:
-            Numbers from 1 to the number of lists, shape (queries, count).
+            wanted: indices of the target vectors, shape (queries, count), as is the result.
         """
         similarities = self.vectors[queries] @ self.centroids.T  # (queries, lists)
         own = np.take_along_axis(similarities, self.assignments[wanted], axis=1)
@@ -132,15 +128,7 @@ class InvertedFile:
 
 
 def learn_centroids(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.float32]:
-    """Learn the centroids with spherical k-means on a sample.
-
-    Args:
-        vectors: unit vectors, shape (vectors, channels).
-        seed: seed of the sample and of the initial centroids.
-
-    Returns:
-        Unit vectors of shape (lists, channels).
-    """
+    """Learn centroids with spherical k-means on a sample: unit vectors, (lists, channels)."""
     total, channels = vectors.shape
     lists = max(1, min(int(LISTS_PER_ROOT * total**0.5), total // MIN_MEMBERS, MAX_LISTS))
     sample = vectors

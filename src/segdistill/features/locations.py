@@ -34,7 +34,7 @@ def sample_locations(
     description: str = "Reading features",
     progress: bool = False,
 ) -> Locations:
-    """Sample the same number of random locations from each map.
+    """Sample the same number of random locations from each map, at least one.
 
     Args:
         maps: feature maps of the data set.
@@ -44,9 +44,6 @@ def sample_locations(
         function: applied to the locations of each map, (locations, channels) to (locations, any).
         description: label of the progress bar.
         progress: show a progress bar.
-
-    Returns:
-        Features in float32, with at least one location from each map read.
     """
     chosen = np.arange(len(maps))
     if max_maps is not None and len(maps) > max_maps:

@@ -104,15 +104,15 @@ def fit_preparation(
 
 
 def principal_components(centred: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the leading principal components as columns.
+    """Return the leading principal components as columns, shape (channels, count).
 
     Args:
         centred: features with mean zero, shape (locations, channels).
         count: number of components.
 
     Returns:
-        Tensor of shape (channels, count) with orthonormal columns. The largest entry of each column
-        is positive, so that signs do not depend on the machine.
+        Orthonormal columns. The largest entry of each is positive, so that signs do not depend on
+        the machine.
     """
     covariance = centred.double().mT @ centred.double()
     _, vectors = torch.linalg.eigh(covariance)  # ascending

@@ -106,16 +106,14 @@ class FeatureStore:
         return array
 
     def write(self, backbone: str, key: str, features: NDArray[np.floating[Any]]) -> bool:
-        """Store a map, if the disk has room for it.
+        """Store a map, if the disk has room for it; return whether it did.
+
+        A full or read-only disk is not an error, since the map can be computed again.
 
         Args:
             backbone: folder name of the backbone.
             key: hexadecimal key of the view.
             features: feature map, shape (height, width, channels).
-
-        Returns:
-            Whether the map was stored. A full or read-only disk is not an error, since the map can
-            be computed again.
         """
         try:
             with atomic_path(self.path(backbone, key)) as temporary, temporary.open("wb") as file:
@@ -125,11 +123,7 @@ class FeatureStore:
         return True
 
     def touch(self, backbone: str, key: str) -> bool:
-        """Mark a map as recently used.
-
-        Returns:
-            Whether the map is stored.
-        """
+        """Mark a map as recently used; return whether it is stored."""
         try:
             os.utime(self.path(backbone, key))
         except OSError:  # missing, or no permission
@@ -140,11 +134,8 @@ class FeatureStore:
         """Evict old maps to make room, and return the number of bytes that may be written.
 
         Args:
-            wanted: number of bytes to write.
+            wanted: number of bytes to write; no more are returned.
             keep: files that must not be evicted.
-
-        Returns:
-            Free bytes within the limit, at most ``wanted``.
         """
         self._remove_leftovers()
         used = sum(file.size for _, files in self._folders() for file in files)
@@ -188,11 +179,7 @@ class FeatureStore:
         return [StoreContent(name, maps, size) for name, (maps, size) in sorted(totals.items())]
 
     def clear(self) -> int:
-        """Remove all maps, and no other files.
-
-        Returns:
-            The number of bytes freed.
-        """
+        """Remove all maps, and no other files; return the number of bytes freed."""
         freed = 0
         for folder, files in self._folders():
             for file in files:

@@ -24,7 +24,7 @@ class View:
 
     Attributes:
         image: the image.
-        crop: the crop.
+        crop: the part of it that is seen.
         viewing: how the crop is resized for the backbone.
         augmentation: augmentation after resizing, or ``None``.
     """
@@ -62,7 +62,7 @@ class View:
         """Crop an array that covers the image, such as labels, to the region of the view.
 
         Args:
-            array: array of shape (height, width, ...), at any resolution.
+            array: shape (height, width, ...), at any resolution.
         """
         size = (self.image.height, self.image.width)
         rows, columns = seen_region(size, self.crop, self.viewing).pixels(*array.shape[:2])
@@ -73,14 +73,7 @@ class View:
         return self.render(read_image(self.image.file.path, self.image.raster))
 
     def render(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Crop, resize and augment a decoded image.
-
-        Args:
-            image: the whole image, shape (height, width, 3).
-
-        Returns:
-            Array of shape (*size, 3).
-        """
+        """Crop, resize and augment a decoded image, (height, width, 3) to (*size, 3)."""
         rows, columns = self.crop.pixels(*image.shape[:2])
         seen = self.viewing.apply(image[rows, columns])
         return seen if self.augmentation is None else self.augmentation.apply(seen)
@@ -113,14 +106,10 @@ def views_of(
 
 
 def augmented_views(views: Sequence[View], copies: int) -> list[View]:
-    """Return augmented copies of views, grouped by view.
+    """Return a number of augmented copies of each view, grouped by view.
 
     The augmentation only depends on the view and the number of the copy, so features of copies can
     be reused from the store.
-
-    Args:
-        views: views without augmentation.
-        copies: number of copies of each view.
     """
     return [
         replace(view, augmentation=drawn_augmentation(f"{view.key} {number}"))
@@ -130,9 +119,5 @@ def augmented_views(views: Sequence[View], copies: int) -> list[View]:
 
 
 def relit_views(views: Sequence[View]) -> list[View]:
-    """Return views under each of :data:`LIGHTINGS`, grouped by view.
-
-    Args:
-        views: views without augmentation.
-    """
+    """Return views under each of :data:`LIGHTINGS`, grouped by view."""
     return [replace(view, augmentation=lighting) for view in views for lighting in LIGHTINGS]
