@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
 
 from segdistill.config.settings import FitSettings, HeadSettings, ObjectiveSettings
@@ -14,8 +15,7 @@ from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.sampling import permutation_without_fixed_points, random_locations
 from segdistill.objective.stego import Shifts, stego_objective
-from segdistill.training.batch import Batch
-from segdistill.training.batches import read_neighbourhoods
+from segdistill.training.batches import Batch, read_neighbourhoods
 from segdistill.training.losses import sample_batch
 from segdistill.training.training_set import TrainingSet
 from tests.plain.stego_step import PlainLocations, draw_masks, plain_maps, plain_terms
@@ -117,7 +117,7 @@ def plain_total(case: StepCase, raw: torch.Tensor) -> torch.Tensor:
 
 
 def read_batch(case: StepCase, maps: Sequence[NDArray[np.float16]] | None = None) -> Batch:
-    """Read what the library looks at in a step.
+    """Read what the library looks at in a step, onto the device of the case.
 
     Args:
         case: its maps are read if no others are given.
@@ -133,22 +133,22 @@ def read_batch(case: StepCase, maps: Sequence[NDArray[np.float16]] | None = None
             case.locations.negatives,
         )
     )
-    return Batch(
+    read = Batch(
         read_neighbourhoods(maps[:batch], torch.cat([first, third], dim=1)),
         read_neighbourhoods(maps[batch:], second),
         case.partners,
     )
+    moved: Batch = move_data_to_device(read, case.device)
+    return moved
 
 
 def this_step(case: StepCase) -> torch.Tensor:
     """Return the loss, and leave the gradient in the head: as the library does it."""
-    batch, objective = read_batch(case).to(case.device), case.settings.objective
+    batch, objective = read_batch(case), case.settings.objective
     nothing = cast("FeatureMaps", None)
     data = TrainingSet(nothing, torch.empty(0), case.preparation)
     parts = sample_batch(case.head, batch, data, case.settings)
-    terms = stego_objective(
-        parts.anchors, parts.positives, parts.negatives, batch.partners, SHIFTS, objective
-    )
+    terms = stego_objective(*parts, batch.partners, SHIFTS, objective)
     return _differentiated(case, terms.total(objective))
 
 

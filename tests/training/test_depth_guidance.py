@@ -7,10 +7,9 @@ import torch
 
 from segdistill.config.settings import DepthSettings, FitSettings, ObjectiveSettings
 from segdistill.objective.scene_geometry import perspective_points, unproject
-from segdistill.objective.schedules import count_at, value_at
 from segdistill.objective.stego import Shifts
-from segdistill.training.batch import SampledDepth
 from segdistill.training.depth_guidance import (
+    SampledDepth,
     Scene,
     depth_schedules,
     locations_by_depth,
@@ -110,12 +109,13 @@ def test_schedules_follow_the_settings() -> None:
     plan = depth_schedules(
         FitSettings(depth=depth, objective=ObjectiveSettings(samples=11)), shift=0.4
     )
-    assert [value_at(plan["weight"], step) for step in (0, 9, 10, 20)] == [0.2, 0.2, 0.1, 0.05]
-    assert value_at(plan["shift"], 1000) == 0.4
-    assert [count_at(plan["samples"], step) for step in (0, 100)] == [11, 9]
-    assert count_at(plan["samples"], 0, early=True) == 9
+    assert [plan["weight"].at(step) for step in (0, 9, 10, 20)] == [0.2, 0.2, 0.1, 0.05]
+    assert plan["shift"].at(1000) == 0.4
+    assert [plan["samples"].count_at(step) for step in (0, 100)] == [11, 9]
+    released = depth_schedules(FitSettings(depth=replace(depth, as_released=True)))
+    assert released["samples"].count_at(0) == 9
     negative = depth_schedules(FitSettings(depth=replace(depth, shift_factor=0.5)), shift=-0.2)
-    assert value_at(negative["shift"], 0) == -0.2  # a minimum of 0 is no rule for it
+    assert negative["shift"].at(0) == -0.2  # a minimum of 0 is no rule for it
 
 
 def test_the_shift_is_given_or_depthgs_or_measured() -> None:

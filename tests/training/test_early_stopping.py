@@ -9,10 +9,10 @@ from segdistill.training import early_stopping as module
 from segdistill.training.early_stopping import (
     AgreementRecord,
     EarlyStopping,
+    MonitoredLocations,
     agreement_of_codes,
 )
 from segdistill.training.modules import TrainingModules
-from segdistill.training.monitored_locations import MonitoredLocations
 
 KINDS = 5
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.helpers import TinyBackbone, write_striped_folder
+from tests.plain.sampling import sample_map
 
 from segdistill.config.settings import (
     FitSettings,
@@ -26,20 +27,19 @@ from segdistill.images.augmentation import Augmentation
 from segdistill.images.folder import check_images, find_images
 from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.fused_interpolation import interpolate_cells
-from segdistill.objective.sampling import random_locations, sample_map
+from segdistill.objective.sampling import random_locations
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
-from segdistill.training.batch import Neighbourhoods
 from segdistill.training.batches import (
+    Neighbourhoods,
     draw_batch,
     draw_locations,
     read_copies,
     read_guidance,
     read_neighbourhoods,
 )
-from segdistill.training.calibration import calibrate_shifts
 from segdistill.training.loop import StepRecord, seeded, train
-from segdistill.training.losses import codes_at
+from segdistill.training.losses import calibrate_shifts, codes_at
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
@@ -67,7 +67,7 @@ def data(tmp_path: Path) -> TrainingSet:
     )
 
 
-def fresh_trainee() -> TrainingModules:
+def fresh_modules() -> TrainingModules:
     with seeded(0):
         return TrainingModules(4, 3, SETTINGS)
 
@@ -105,7 +105,7 @@ def test_processes_share_a_batch_out(data: TrainingSet) -> None:
 
 
 def test_the_loss_falls(data: TrainingSet) -> None:
-    records = run_steps(fresh_trainee(), data, SETTINGS)
+    records = run_steps(fresh_modules(), data, SETTINGS)
     assert [record.step for record in records] == list(range(1, 31))
     first = sum(record.total for record in records[:5])
     last = sum(record.total for record in records[-5:])
@@ -114,7 +114,7 @@ def test_the_loss_falls(data: TrainingSet) -> None:
 
 
 def test_the_head_at_neighbours_gives_the_codes_of_the_whole_map(data: TrainingSet) -> None:
-    head = fresh_trainee().head.eval()
+    head = fresh_modules().head.eval()
     locations = random_locations(2, 16)
     part = read_neighbourhoods(data.maps.read([0, 3]), locations)
     codes = codes_at(part, head, data.preparation)
@@ -129,8 +129,8 @@ def test_a_batch_depends_on_seed_and_step_alone(data: TrainingSet) -> None:
     torch.rand(5)
     again = draw_batch(data, SETTINGS, step=7)
     other = draw_batch(data, SETTINGS, step=8)
-    torch.testing.assert_close(first.anchors.features, again.anchors.features)
-    assert not torch.equal(first.anchors.weights, other.anchors.weights)
+    assert all(map(torch.equal, first.images, again.images))
+    assert not torch.equal(first.images.weights, other.images.weights)
     assert len(first.partners) == SETTINGS.objective.random_draws
 
 
@@ -155,7 +155,7 @@ def test_training_leaves_the_callers_randomness_alone(data: TrainingSet) -> None
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    run_steps(fresh_trainee(), data, SETTINGS)
+    run_steps(fresh_modules(), data, SETTINGS)
     torch.testing.assert_close(torch.rand(3), expected)
 
 
@@ -181,7 +181,7 @@ def test_optional_terms_fall_too(data: TrainingSet, term: str) -> None:
     records = run_steps(modules, data, settings)
     values = [getattr(record, term) for record in records]
     assert sum(values[-5:]) < sum(values[:5])
-    plain = run_steps(fresh_trainee(), data, SETTINGS)
+    plain = run_steps(fresh_modules(), data, SETTINGS)
     assert all(getattr(record, term) == 0 for record in plain)
 
 
@@ -268,7 +268,7 @@ def test_the_linear_probe_learns_and_leaves_the_head_alone(
     data: TrainingSet, tmp_path: Path
 ) -> None:
     settings = replace(SETTINGS, training=replace(SETTINGS.training, linear_probe=True))
-    plain = fresh_trainee()
+    plain = fresh_modules()
     run_steps(plain, data, SETTINGS)
     with seeded(0):
         watched = TrainingModules(4, 3, settings, label_classes=3)
@@ -295,18 +295,18 @@ def test_labels_as_correlations_pull_codes_of_a_label_together(
     objective = replace(SETTINGS.objective, correlations="labels")
     settings = replace(SETTINGS, objective=objective)
     labelled = with_labels(data, tmp_path)
-    modules = fresh_trainee()
+    modules = fresh_modules()
     records = run_steps(modules, labelled, settings)
     totals = [record.total for record in records]
     assert sum(totals[-5:]) < sum(totals[:5])
     with pytest.raises(ValueError, match="no labels"):
-        run_steps(fresh_trainee(), data, settings)
+        run_steps(fresh_modules(), data, settings)
 
 
 def test_probes_start_anew_when_asked(data: TrainingSet) -> None:
     training = replace(SETTINGS.training, steps=6, reset_probes_every=3)
     settings = replace(SETTINGS, training=training)
-    modules, plain = fresh_trainee(), fresh_trainee()
+    modules, plain = fresh_modules(), fresh_modules()
     optimiser = modules.optimiser(settings)
     before: list[torch.Tensor] = []
     train(
@@ -329,6 +329,6 @@ def test_probes_start_anew_when_asked(data: TrainingSet) -> None:
 def test_a_code_that_is_not_continuous_has_a_channel_a_class(data: TrainingSet) -> None:
     settings = replace(SETTINGS, head=HeadSettings(continuous=False))
     modules = TrainingModules(4, 3, settings)
-    part = draw_batch(data, settings, step=0).anchors
+    part = draw_batch(data, settings, step=0).parts.anchors
     assert codes_at(part, modules.head, data.preparation).shape[-1] == 3
     assert modules.centres.shape == (3, 3)

@@ -17,6 +17,7 @@ from tests.plain.step_case import (
 )
 
 from segdistill.config.settings import ObjectiveSettings
+from segdistill.objective.fused_interpolation import gather_cells
 from segdistill.objective.sampling import bilinear_neighbours, random_locations
 from segdistill.training.batches import read_neighbourhoods
 
@@ -89,7 +90,9 @@ def test_codes_at_places_are_those_of_the_whole_map() -> None:
     head, batch = case.head.eval(), read_batch(case)
     part = batch.images
     codes = head.at_locations(part.cells.float(), part.nearest, part.weights)
-    plain = torch.einsum("bpnc,bpn->bpc", head(part.features.float()), part.weights)
+    plain = torch.einsum(
+        "bpnc,bpn->bpc", head(gather_cells(part.cells, part.nearest).float()), part.weights
+    )
     torch.testing.assert_close(codes, plain, atol=1e-5, rtol=1e-5)
 
 
@@ -105,7 +108,7 @@ def test_each_cell_is_read_once_from_maps_of_any_size() -> None:
     for image, grid in enumerate(maps):
         cells, weights = bilinear_neighbours(locations[image], *grid.shape[:2])
         rows = torch.from_numpy(grid.reshape(-1, 3))
-        assert torch.equal(part.features[image], rows[cells])
+        assert torch.equal(gather_cells(part.cells, part.nearest)[image], rows[cells])
         assert torch.equal(part.weights[image], weights)
         needed = int(part.nearest[image].max()) + 1
         assert needed == len(set(cells.flatten().tolist()))
@@ -115,8 +118,7 @@ def test_each_cell_is_read_once_from_maps_of_any_size() -> None:
 def test_anchors_and_negatives_share_their_cells() -> None:
     case = made_case(StepShape(6, 6, (5,), None, 4, batch=3))
     batch = read_batch(case)
-    assert batch.anchors.cells is batch.negatives.cells
-    assert batch.anchors.nearest.shape == batch.positives.nearest.shape
-    assert torch.equal(
-        torch.cat([batch.anchors.nearest, batch.negatives.nearest], dim=1), batch.images.nearest
-    )
+    anchors, positives, negatives = batch.parts
+    assert anchors.cells is negatives.cells
+    assert anchors.nearest.shape == positives.nearest.shape
+    assert torch.equal(torch.cat([anchors.nearest, negatives.nearest], dim=1), batch.images.nearest)

@@ -1,10 +1,9 @@
-"""Drawing training batches from stored features: only the locations that a step looks at."""
+"""Training batches: stored features at just the locations that a step looks at."""
 
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,18 +22,9 @@ from segdistill.objective.sampling import (
     random_locations,
     shares_of_locations,
 )
-from segdistill.objective.schedules import count_at
 from segdistill.processes import SINGLE_PROCESS, Group
-from segdistill.training.batch import (
-    AlignedCopies,
-    Batch,
-    BatchDepth,
-    Guidance,
-    Neighbourhoods,
-    SampledDepth,
-    SampledLabels,
-)
 from segdistill.training.depth_guidance import (
+    SampledDepth,
     Scene,
     attention_between,
     depth_schedules,
@@ -48,22 +38,124 @@ GUIDANCE_LOCATIONS = 1000
 ANYWHERE_SHARE = 0.1
 """Share of locations drawn anywhere when the others are drawn where images are salient."""
 
+Part = TypeVar("Part")
+
+
+class Parts(NamedTuple, Generic[Part]):
+    """Something for each part of what a step compares.
+
+    Attributes:
+        anchors: the images at a first set of locations.
+        positives: a neighbour of each image, at a second set of locations.
+        negatives: the images at the second set of locations.
+    """
+
+    anchors: Part
+    positives: Part
+    negatives: Part
+
+
+class Neighbourhoods(NamedTuple):
+    """Raw features around sampled locations; a cell that several locations need is held once.
+
+    Attributes:
+        cells: features of every cell needed, shape (batch, cells, channels). Images whose locations
+            need fewer cells than others' are padded with zeros.
+        nearest: which four of them lie around each location, shape (batch, locations, 4), int64.
+        weights: bilinear weights, shape (batch, locations, 4).
+    """
+
+    cells: torch.Tensor
+    nearest: torch.Tensor
+    weights: torch.Tensor
+
+    def of_locations(self, chosen: slice) -> "Neighbourhoods":
+        """Return the part around some of the locations; the cells are shared."""
+        return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
+
+
+class Guidance(NamedTuple):
+    """What the contrastive CRF compares: the images at 56 x 56, at random cells.
+
+    Attributes:
+        colours: normalised as for a network, shape (batch, locations, 3).
+        cells: row and column of each location, shape (locations, 2).
+        around: raw features around the locations.
+    """
+
+    colours: torch.Tensor
+    cells: torch.Tensor
+    around: Neighbourhoods
+
+
+class AlignedCopies(NamedTuple):
+    """Raw features of images and of augmented copies, at locations that show the same."""
+
+    originals: Neighbourhoods
+    copies: Neighbourhoods
+
+
+class Batch(NamedTuple):
+    """What one step looks at; ``None`` for what the settings leave out.
+
+    Attributes:
+        images: the images at a first set of locations, and after them as many of a second.
+        positives: a neighbour of each image, at a second set of locations.
+        partners: for each draw of random pairs, indices of shape (batch,).
+        guidance: for the contrastive CRF.
+        aligned: for augmentation alignment.
+        labels: labels at the locations, each of shape (batch, locations); 255 is 'not labelled'.
+        depth: depth at the locations.
+    """
+
+    images: Neighbourhoods
+    positives: Neighbourhoods
+    partners: tuple[torch.Tensor, ...]
+    guidance: Guidance | None = None
+    aligned: AlignedCopies | None = None
+    labels: Parts[torch.Tensor] | None = None
+    depth: Parts[SampledDepth] | None = None
+
+    @property
+    def parts(self) -> Parts[Neighbourhoods]:
+        """The three parts that a step compares."""
+        locations = self.images.nearest.shape[1] // 2
+        return Parts(
+            self.images.of_locations(slice(locations)),
+            self.positives,
+            self.images.of_locations(slice(locations, None)),
+        )
+
+
+def batches(
+    data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = SINGLE_PROCESS
+) -> Iterator[Batch]:
+    """Yield the batches from a step to the last, each read while the one before is used."""
+
+    def draw(step: int) -> Batch:
+        return draw_batch(data, settings, step=step, group=group)
+
+    last_step = settings.training.most_steps
+    with ThreadPoolExecutor(1) as reader:
+        if first_step >= last_step:
+            return
+        upcoming = reader.submit(draw, first_step)
+        for step in range(first_step, last_step):
+            batch = upcoming.result()
+            if step + 1 < last_step:
+                upcoming = reader.submit(draw, step + 1)
+            yield batch
+
 
 def draw_batch(
     data: TrainingSet, settings: FitSettings, *, step: int, group: Group = SINGLE_PROCESS
 ) -> Batch:
-    """Draw the batch of a step.
+    """Draw the batch of a step; each process of a group draws its share of the images.
 
     The draw depends on the seed and the step alone, so a run that is resumed sees the batches that
     it would have seen.
-
-    Args:
-        data: what to draw from.
-        settings: of the fit.
-        step: number of the step.
-        group: processes that take a step together; each draws its share of the images.
     """
-    maps = data.maps
+    maps, objective = data.maps, settings.objective
     chooser = random.Random(f"{settings.seed} {step}")  # noqa: S311 - nothing secret
     generator = torch.Generator().manual_seed(chooser.getrandbits(62) ^ group.rank)
     drawn = chooser.sample(range(len(maps)), min(settings.training.batch_size, len(maps)))
@@ -71,9 +163,8 @@ def draw_batch(
     size = len(images)
     count = data.neighbours.shape[1]
     partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
-    locations, depth = draw_guided_locations(
-        data, images, partners_of, settings, generator, step=step
-    )
+    sides = Parts(images, partners_of, images)
+    locations, depth = _draw_guided_locations(data, sides, settings, generator, step=step)
     # All at once: what the store does not hold goes through the backbone together.
     features = maps.read([*images, *partners_of])
     own, partners_own = features[:size], features[size:]
@@ -82,62 +173,35 @@ def draw_batch(
         positives=read_neighbourhoods(partners_own, locations.positives),
         partners=tuple(
             permutation_without_fixed_points(size, generator=generator)
-            for _ in range(settings.objective.random_draws)
+            for _ in range(objective.random_draws)
         ),
-        guidance=read_guidance(maps, images, own, generator)
-        if settings.objective.weight_crf
-        else None,
+        guidance=read_guidance(maps, images, own, generator) if objective.weight_crf else None,
         aligned=None
         if data.copies is None
         else read_copies(own, data.copies, images, settings, generator),
-        labels=None
-        if data.labels is None
-        else SampledLabels(
-            anchors=read_labels(data.labels, maps, images, locations.anchors),
-            positives=read_labels(data.labels, maps, partners_of, locations.positives),
-            negatives=read_labels(data.labels, maps, images, locations.negatives),
-        ),
+        labels=None if data.labels is None else _read_labels(data.labels, maps, sides, locations),
         depth=depth,
     )
 
 
-class BatchLocations(NamedTuple):
-    """Locations of the three parts of a batch, each of shape (batch, locations, 2)."""
-
-    anchors: torch.Tensor
-    positives: torch.Tensor
-    negatives: torch.Tensor
-
-
-def draw_guided_locations(
+def _draw_guided_locations(
     data: TrainingSet,
-    images: list[int],
-    partners_of: list[int],
+    sides: Parts[list[int]],
     settings: FitSettings,
     generator: torch.Generator,
     *,
     step: int,
-) -> tuple[BatchLocations, BatchDepth | None]:
-    """Draw all locations of a batch, by depth if it guides, and read depth there.
-
-    Args:
-        data: what to draw from.
-        images: one map for each entry of the batch.
-        partners_of: a neighbour of each.
-        settings: of the fit.
-        generator: source of randomness.
-        step: number of the step, on which the number of locations may depend.
-    """
+) -> tuple[Parts[torch.Tensor], Parts[SampledDepth] | None]:
+    """Draw the locations of all maps of a batch, by depth if it guides, and read depth there."""
     side = settings.objective.samples
     if data.depth is not None:
-        early = settings.depth.as_released
-        side = max(2, count_at(depth_schedules(settings)["samples"], max(step, 0), early=early))
-    first = draw_locations(data, images, side**2, generator)
-    second = draw_locations(data, images, side**2, generator)
+        side = max(2, depth_schedules(settings)["samples"].count_at(max(step, 0)))
+    first = draw_locations(data, sides.anchors, side**2, generator)
+    second = draw_locations(data, sides.anchors, side**2, generator)
     if data.depth is None:
-        return BatchLocations(first, second, second), None
-    scenes = read_scenes(data.depth, images, settings)
-    partner_scenes = read_scenes(data.depth, partners_of, settings)
+        return Parts(first, second, second), None
+    scenes = read_scenes(data.depth, sides.anchors, settings)
+    partner_scenes = read_scenes(data.depth, sides.positives, settings)
 
     def drawn(
         scenes: list[Scene | None], images: list[int], locations: torch.Tensor
@@ -153,32 +217,22 @@ def draw_guided_locations(
         )
         sampled = sample_depth(scenes, guided, settings.depth)
         if settings.depth.hidden_positives == "attention":
-            sampled = replace(sampled, attention=attention_between(data.maps, images, guided))
+            sampled = sampled._replace(attention=attention_between(data.maps, images, guided))
         return guided, sampled
 
-    anchors, anchor_depth = drawn(scenes, images, first)
-    positives, positive_depth = drawn(partner_scenes, partners_of, second)
-    negatives, negative_depth = drawn(scenes, images, second)
+    anchors, anchor_depth = drawn(scenes, sides.anchors, first)
+    positives, positive_depth = drawn(partner_scenes, sides.positives, second)
+    negatives, negative_depth = drawn(scenes, sides.negatives, second)
     return (
-        BatchLocations(anchors, positives, negatives),
-        BatchDepth(anchor_depth, positive_depth, negative_depth),
+        Parts(anchors, positives, negatives),
+        Parts(anchor_depth, positive_depth, negative_depth),
     )
 
 
 def draw_locations(
     data: TrainingSet, images: list[int], count: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw locations anywhere, or nine in ten where images are salient.
-
-    Args:
-        data: what to draw from.
-        images: one map for each entry of the batch.
-        count: locations an image.
-        generator: source of randomness.
-
-    Returns:
-        (x, y) in -1..1, shape (batch, locations, 2).
-    """
+    """Draw locations anywhere, or nine in ten where images are salient, (batch, count, 2)."""
     locations = random_locations(len(images), count, generator=generator)
     if data.saliency is None:
         return locations
@@ -191,26 +245,18 @@ def draw_locations(
     return locations
 
 
-def read_labels(
-    labels: ViewLabels, maps: FeatureMaps, images: list[int], locations: torch.Tensor
-) -> torch.Tensor:
-    """Read labels at locations.
+def _read_labels(
+    labels: ViewLabels, maps: FeatureMaps, sides: Parts[list[int]], locations: Parts[torch.Tensor]
+) -> Parts[torch.Tensor]:
+    """Return the labels at locations of each part."""
 
-    Args:
-        labels: of the views of ``maps``.
-        maps: raw feature maps.
-        images: one map for each entry of the batch.
-        locations: (x, y) in -1..1, shape (batch, locations, 2).
+    def read(images: list[int], of_part: torch.Tensor) -> torch.Tensor:
+        each = zip(images, of_part, strict=True)
+        return torch.stack(
+            [labels.at(image, shares_of_locations(at, *maps.grid(image))) for image, at in each]
+        )
 
-    Returns:
-        Class indices of shape (batch, locations), 255 for 'not labelled'.
-    """
-    return torch.stack(
-        [
-            labels.at(image, shares_of_locations(image_locations, *maps.grid(image)))
-            for image, image_locations in zip(images, locations, strict=True)
-        ]
-    )
+    return Parts(*map(read, sides, locations))
 
 
 def read_copies(
@@ -224,7 +270,7 @@ def read_copies(
 
     Args:
         features: raw maps of the images, each of shape (height, width, channels).
-        copies: of augmented copies, ``objective.augmentations`` of each map in turn.
+        copies: maps of augmented copies, ``objective.augmentations`` of each map in turn.
         images: one map for each entry of the batch.
         settings: of the fit.
         generator: source of randomness.
@@ -254,14 +300,7 @@ def read_guidance(
     features: Sequence[Features],
     generator: torch.Generator,
 ) -> Guidance:
-    """Read colours and features at random cells of the images at 56 x 56.
-
-    Args:
-        maps: whose views show the colours.
-        images: one map for each entry of the batch.
-        features: raw maps of the images, each of shape (height, width, channels).
-        generator: source of randomness.
-    """
+    """Read colours and features at random cells of the images at 56 x 56."""
     drawn = torch.randperm(GUIDANCE_SIDE**2, generator=generator)[:GUIDANCE_LOCATIONS]
     cells = torch.stack([drawn // GUIDANCE_SIDE, drawn % GUIDANCE_SIDE], dim=1)
     shares = (cells.flip(dims=(1,)) + 0.5) / GUIDANCE_SIDE  # (row, column) -> (x, y)
@@ -295,23 +334,3 @@ def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -
     return Neighbourhoods(
         pad_sequence(read, batch_first=True), torch.stack(nearest), torch.stack(weights)
     )
-
-
-def batches(
-    data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = SINGLE_PROCESS
-) -> Iterator[Batch]:
-    """Yield the batches from a step to the last, each read while the one before is used."""
-
-    def draw(step: int) -> Batch:
-        return draw_batch(data, settings, step=step, group=group)
-
-    last_step = settings.training.most_steps
-    with ThreadPoolExecutor(1) as reader:
-        if first_step >= last_step:
-            return
-        upcoming = reader.submit(draw, first_step)
-        for step in range(first_step, last_step):
-            batch = upcoming.result()
-            if step + 1 < last_step:
-                upcoming = reader.submit(draw, step + 1)
-            yield batch

@@ -3,6 +3,9 @@
 Codes are first gathered into many prototypes. Any number of classes is then found among those in
 moments, with many starts, so that the number can be changed later without the images. The starts
 that fit best continue with the codes themselves.
+
+Centres are unit vectors of shape (clusters, channels), codes of shape (locations, channels) and of
+any length but zero.
 """
 
 import math
@@ -42,18 +45,15 @@ class QuantisedCodes(NamedTuple):
     owners: torch.Tensor
 
 
-def spherical_kmeans(
-    codes: torch.Tensor, clusters: int, *, seed: int, restarts: int = RESTARTS
-) -> torch.Tensor:
+def spherical_kmeans(codes: torch.Tensor, clusters: int, *, seed: int) -> torch.Tensor:
     """Cluster directions: k-means on the unit sphere, by cosine similarity.
 
     Of several starts the one whose codes lie closest to their centres is kept.
 
     Args:
         codes: shape (locations, channels), of any length but zero.
-        clusters: number wanted, at most the number of locations.
-        seed: of the starts.
-        restarts: number of starts.
+        clusters: number of clusters, at most the number of locations.
+        seed: seed of the starts.
 
     Returns:
         Unit vectors of shape (clusters, channels), the cluster of most locations first.
@@ -69,17 +69,14 @@ def spherical_kmeans(
     if len(codes) < clusters:
         raise ValueError(f"{len(codes)} locations cannot make {clusters} clusters")
     prototypes = quantise_codes(codes, seed=seed).prototypes
-    candidates = cluster_prototypes(prototypes, clusters, seed=seed, restarts=restarts)
+    candidates = cluster_prototypes(prototypes, clusters, seed=seed)
     return refine_clusters(codes, candidates, seed=seed)
 
 
 def quantise_codes(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> QuantisedCodes:
     """Gather codes into prototypes: k-means in two levels, and a tree of merges above it.
 
-    Args:
-        codes: shape (locations, channels), of any length but zero.
-        count: prototypes wanted, about; with fewer locations each is its own.
-        seed: of the starts.
+    About ``count`` prototypes are made; with fewer locations each is its own.
     """
     directions = F.normalize(codes.float(), dim=1)
     owners = _two_level_kmeans(directions, count, seed)
@@ -94,12 +91,6 @@ def cluster_prototypes(
 ) -> torch.Tensor:
     """Find clusters of prototypes, from a cut through their tree and from random starts.
 
-    Args:
-        prototypes: of codes.
-        clusters: number wanted.
-        seed: of the random starts.
-        restarts: number of random starts.
-
     Returns:
         Unit vectors of shape (starts, clusters, channels), as :func:`cluster_vectors` gives them.
     """
@@ -111,54 +102,27 @@ def cluster_prototypes(
     return cluster_vectors(vectors, clusters, seed=seed, restarts=restarts, start=cut)
 
 
-def classes_of_prototypes(prototypes: Prototypes, classes: int, *, seed: int = 0) -> torch.Tensor:
-    """Return the centres of any number of classes, from prototypes alone.
-
-    Args:
-        prototypes: of codes.
-        classes: number wanted.
-        seed: of the random starts.
-
-    Returns:
-        Unit vectors of shape (classes, channels), float32, the class of the largest share first.
-    """
-    centres = cluster_prototypes(prototypes, classes, seed=seed)[0].float()
+def classes_of_prototypes(prototypes: Prototypes, classes: int) -> torch.Tensor:
+    """Return the centres of any number of classes, the class of the largest share first."""
+    centres = cluster_prototypes(prototypes, classes, seed=0)[0].float()
     shares = group_shares(prototypes, centres)
     return centres[shares.argsort(descending=True, stable=True)]
 
 
 def group_shares(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tensor:
-    """Return the share of all codes that each cluster of prototypes holds.
-
-    Args:
-        prototypes: of codes.
-        centres: unit vectors of shape (clusters, channels).
-    """
+    """Return the share of all codes that each cluster of prototypes holds."""
     shares = prototypes.shares[:, None].double()
     return group_sums(shares, nearest_centres(prototypes, centres), len(centres))[:, 0]
 
 
 def nearest_centres(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tensor:
-    """Return the cluster of each prototype, shape (prototypes,).
-
-    Args:
-        prototypes: of codes.
-        centres: shape (clusters, channels).
-    """
+    """Return the cluster of each prototype, shape (prototypes,)."""
     nearest: torch.Tensor = (prototypes.vectors @ F.normalize(centres.float(), dim=1).mT).argmax(1)
     return nearest
 
 
 def prototype_classes(prototypes: Prototypes, classes: ClassSet) -> NDArray[np.int64]:
-    """Return the class of each prototype, that of the cluster it is nearest to.
-
-    Args:
-        prototypes: of codes.
-        classes: with their centres.
-
-    Returns:
-        Class indices of shape (prototypes,).
-    """
+    """Return the class of each prototype, that of its nearest cluster, shape (prototypes,)."""
     class_of = np.empty(len(classes.centres), np.int64)
     for each in classes.classes:
         class_of[list(each.members)] = each.index
@@ -181,9 +145,8 @@ def refine_clusters(
     Args:
         codes: shape (locations, channels), of any length but zero.
         candidates: shape (starts, clusters, channels), best first, of :func:`cluster_prototypes`.
-        seed: of the choice of codes.
-        judge: unit vectors of shape (clusters, channels) to how good they are; by default how close
-            all codes lie to them.
+        seed: seed of the choice of codes.
+        judge: centres to how good they are; by default how close all codes lie to them.
 
     Returns:
         Unit vectors of shape (clusters, channels), the cluster of most locations first.
@@ -198,22 +161,12 @@ def refine_clusters(
 
 
 def mean_similarity(directions: torch.Tensor, centres: torch.Tensor) -> float:
-    """Return the mean cosine of codes with the nearest centre.
-
-    Args:
-        directions: unit vectors of shape (locations, channels).
-        centres: unit vectors of shape (clusters, channels).
-    """
+    """Return the mean cosine of codes, as unit vectors, with the nearest centre."""
     return float((directions @ centres.mT).amax(dim=1).double().mean())
 
 
 def order_by_share(centres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    """Sort centres by the number of codes nearest to them, largest first.
-
-    Args:
-        centres: shape (clusters, channels).
-        codes: shape (locations, channels).
-    """
+    """Sort centres by the number of codes nearest to them, largest first."""
     nearest = (codes @ F.normalize(centres, dim=1).mT).argmax(dim=1)
     counts = torch.bincount(nearest, minlength=len(centres))
     return centres[counts.argsort(descending=True, stable=True)]

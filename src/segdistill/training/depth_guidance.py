@@ -1,7 +1,7 @@
 """What depth tells of the images of a batch: where to sample, and how locations lie in space."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,45 +12,56 @@ from segdistill.features.depth_maps import DepthMaps
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import to_tensor
-from segdistill.objective.depth_sampling import depth_and_feature_cells, depth_histogram_cells
-from segdistill.objective.farthest_points import (
+from segdistill.objective.depth_sampling import (
+    depth_and_feature_cells,
+    depth_histogram_cells,
     farthest_points,
+)
+from segdistill.objective.sampling import (
+    bilinear_neighbours,
     locations_of_cells,
     released_locations_of_cells,
+    shares_of_locations,
 )
-from segdistill.objective.sampling import bilinear_neighbours, shares_of_locations
 from segdistill.objective.scene_geometry import (
     perspective_points,
     released_unprojection,
     unproject,
 )
 from segdistill.objective.schedules import Schedule
-from segdistill.training.batch import SampledDepth
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(NamedTuple):
     """An image in space, at the grid of its features.
 
     Attributes:
         share: depth from 0, nearest, to 1, farthest; NaN where unknown, shape (h, w).
-        points: of the cells, row by row, shape (h * w, 3); NaN where unknown.
+        points: points of the cells, row by row, shape (h * w, 3); NaN where unknown.
     """
 
     share: torch.Tensor
     points: torch.Tensor
 
 
+class SampledDepth(NamedTuple):
+    """Depth at sampled locations of some images; NaN where it is unknown.
+
+    Attributes:
+        shares: from 0, the nearest point of the image, to 1, shape (batch, locations).
+        points: in space, shape (batch, locations, 3).
+        attention: of the backbone between locations, shape (batch, heads, locations, locations),
+            where hidden positives need it.
+    """
+
+    shares: torch.Tensor
+    points: torch.Tensor
+    attention: torch.Tensor | None = None
+
+
 def read_scenes(
     depth: DepthMaps, images: Sequence[int], settings: FitSettings
 ) -> list[Scene | None]:
-    """Read the scenes of a batch; ``None`` for an image without any known depth.
-
-    Args:
-        depth: of all views.
-        images: one view for each entry of the batch.
-        settings: of the fit.
-    """
+    """Read the scenes of some views; ``None`` for one without any known depth."""
     scenes: list[Scene | None] = []
     for image in images:
         grid = depth[image]
@@ -82,21 +93,17 @@ def locations_by_depth(
     """Draw locations by depth; images without depth keep the locations that they have.
 
     Args:
-        scenes: of a batch.
-        locations: drawn without depth, shape (batch, locations, 2).
-        settings: say how locations are drawn.
+        scenes: scenes of a batch.
+        locations: drawn without depth, (x, y) in -1..1, shape (batch, locations, 2), as is the
+            result.
+        settings: how locations are drawn.
         generator: source of randomness.
         maps: raw feature maps, for locations far apart in features too.
         images: one map for each entry of the batch.
         preparation: of the features.
-
-    Returns:
-        (x, y) in -1..1, shape (batch, locations, 2).
     """
-    if settings.sampling == "random":
-        return locations
     known = [(entry, scene) for entry, scene in enumerate(scenes) if scene is not None]
-    if not known:
+    if settings.sampling == "random" or not known:
         return locations
     count = locations.shape[1]
     if settings.sampling == "histogram":
@@ -109,17 +116,16 @@ def locations_by_depth(
             )[0]
             for _, scene in known
         ]
-    elif settings.sampling == "farthest":
-        points = _padded([scene.points for _, scene in known])
-        chosen = list(farthest_points(points, count, generator=generator))
     else:
         points = _padded([scene.points for _, scene in known])
-        features = _padded(
-            [_prepared(maps, images[entry], preparation) for entry, _ in known], fill=0.0
-        )
-        chosen = list(depth_and_feature_cells(points, features, count, generator=generator))
+        if settings.sampling == "farthest":
+            chosen = list(farthest_points(points, count, generator=generator))
+        else:
+            prepared = [_prepared(maps, images[entry], preparation) for entry, _ in known]
+            features = _padded(prepared, fill=0.0)
+            chosen = list(depth_and_feature_cells(points, features, count, generator=generator))
     chosen = [
-        with_unknown_depth(cells, scene, generator)
+        _with_unknown_depth(cells, scene, generator)
         for cells, (_, scene) in zip(chosen, known, strict=True)
     ]
     to_locations = released_locations_of_cells if settings.as_released else locations_of_cells
@@ -129,18 +135,12 @@ def locations_by_depth(
     return drawn
 
 
-def with_unknown_depth(
+def _with_unknown_depth(
     cells: torch.Tensor, scene: Scene, generator: torch.Generator
 ) -> torch.Tensor:
     """Give cells without depth their share of the locations: they belong to the image, too.
 
-    Args:
-        cells: with depth, in the order taken, shape (locations,); the last make room.
-        scene: of the image.
-        generator: source of randomness.
-
-    Returns:
-        Indices of shape (locations,).
+    The last of the cells, shape (locations,), in the order taken, make room.
     """
     unknown = (~scene.share.flatten().isfinite()).nonzero()[:, 0]
     count = round(len(cells) * len(unknown) / scene.share.numel())
@@ -156,7 +156,7 @@ def sample_depth(
     """Read depth and points at locations, bilinearly; NaN where they are unknown.
 
     Args:
-        scenes: of a batch.
+        scenes: scenes of a batch.
         locations: (x, y) in -1..1, shape (batch, locations, 2).
         settings: as released, depth is brought to a grid of its own, whatever the locations.
     """
@@ -181,12 +181,10 @@ def sample_depth(
 def attention_between(
     maps: FeatureMaps, images: Sequence[int], locations: torch.Tensor
 ) -> torch.Tensor:
-    """Return how much the backbone's last block attends from place to place.
+    """Return the attention between locations in the backbone's last block.
 
-    Args:
-        maps: whose views the backbone sees again: attention is too large to be kept.
-        images: one view for each entry of the batch.
-        locations: (x, y) in -1..1, shape (batch, locations, 2); the nearest cell stands for each.
+    The backbone sees the views again: attention is too large to be kept. The nearest cell stands
+    for each location, shape (batch, locations, 2).
 
     Returns:
         Tensor of shape (batch, heads, locations, locations), on the CPU.
@@ -210,33 +208,27 @@ def attention_between(
 
 
 def depth_schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
-    """Return how the weight and shift of the depth term and the number of locations change.
+    """Return how the weight and shift of the depth term and the samples per side change.
 
     Args:
         settings: of the fit.
-        shift: of the depth term, at the start.
+        shift: shift of the depth term at the start.
     """
     depth = settings.depth
-    starts = {
-        "weight": (depth.weight, depth.weight_factor, depth.weight_every, depth.weight_minimum),
-        "shift": (shift, depth.shift_factor, depth.shift_every, depth.shift_minimum),
-        "samples": (
-            float(settings.objective.samples),
-            depth.samples_factor,
-            depth.samples_every,
-            float(depth.samples_minimum),
-        ),
-    }
+
+    def schedule(start: float, factor: float, every: int, minimum: float) -> Schedule:
+        kind = depth.schedule if factor != 1 else "constant"
+        return Schedule(start, kind, factor, every, min(minimum, start), depth.as_released)
+
+    samples = float(settings.objective.samples)
     return {
-        name: Schedule(
-            start,
-            depth.schedule if factor != 1 else "constant",
-            factor=factor,
-            target=start * factor,
-            every=every,
-            minimum=min(minimum, start),
-        )
-        for name, (start, factor, every, minimum) in starts.items()
+        "weight": schedule(
+            depth.weight, depth.weight_factor, depth.weight_every, depth.weight_minimum
+        ),
+        "shift": schedule(shift, depth.shift_factor, depth.shift_every, depth.shift_minimum),
+        "samples": schedule(
+            samples, depth.samples_factor, depth.samples_every, depth.samples_minimum
+        ),
     }
 
 

@@ -1,6 +1,7 @@
-"""DepthG's depth term on the locations of a batch."""
+"""DepthG's losses on the locations of a batch: the depth term, and local hidden positives."""
 
 import torch
+from torch import nn
 
 from segdistill.config.settings import FitSettings
 from segdistill.objective.correspondence import correspondence
@@ -9,28 +10,28 @@ from segdistill.objective.depth_correlation import (
     depth_similarity,
     released_depth_correlation,
 )
-from segdistill.objective.schedules import value_at
-from segdistill.objective.stego import Shifts
-from segdistill.training.batch import SampledDepth
-from segdistill.training.depth_guidance import depth_schedules
+from segdistill.objective.local_hidden_positives import (
+    attention_weights,
+    near_weights,
+    released_attention_weights,
+    released_near_weights,
+)
+from segdistill.objective.stego import SampledMaps, Shifts, stego_objective
+from segdistill.training.batches import Batch, Parts
+from segdistill.training.depth_guidance import SampledDepth, depth_schedules
 
 PRODUCT_SHIFT = 0.03
 """DepthG's shift of its depth term (0.03 to 0.0359 on COCO-Stuff and Cityscapes)."""
 
 
 def depth_term(
-    codes: torch.Tensor,
-    depth: SampledDepth,
-    shifts: Shifts,
-    settings: FitSettings,
-    *,
-    step: int,
+    codes: torch.Tensor, depth: SampledDepth, shifts: Shifts, settings: FitSettings, *, step: int
 ) -> torch.Tensor:
     """Return DepthG's depth term: codes of an image agree where its depths do.
 
     Args:
-        codes: at the locations, shape (batch, locations, channels).
-        depth: there.
+        codes: codes at the locations, shape (batch, locations, channels).
+        depth: depth there.
         shifts: hold the depth term's at the start.
         settings: of the fit.
         step: counted from 0.
@@ -39,7 +40,7 @@ def depth_term(
     return depth_correlation_loss(
         compared_depths(depth, settings),
         correspondence(codes, codes),
-        value_at(schedule, step, early=settings.depth.as_released),
+        schedule.at(step),
         zero_clamp=settings.objective.zero_clamp,
         stabilize=settings.objective.stabilize,
     ).mean()
@@ -47,10 +48,6 @@ def depth_term(
 
 def compared_depths(depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
     """Return how alike the depths of all pairs of locations of an image are.
-
-    Args:
-        depth: at the locations.
-        settings: of the fit.
 
     Returns:
         Tensor of shape (batch, locations, locations), in 0..1, NaN where a depth is unknown.
@@ -63,12 +60,7 @@ def compared_depths(depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
 
 
 def depth_shift(depth: SampledDepth, settings: FitSettings) -> float:
-    """Return the shift of the depth term: as given, as DepthG's, or what half of the pairs exceed.
-
-    Args:
-        depth: of a batch.
-        settings: of the fit.
-    """
+    """Return the shift of the depth term: as given, DepthG's, or what half of the pairs exceed."""
     if settings.depth.shift is not None:
         return settings.depth.shift
     if settings.depth.similarity == "product" or settings.depth.as_released:
@@ -76,3 +68,35 @@ def depth_shift(depth: SampledDepth, settings: FitSettings) -> float:
     similarity = compared_depths(depth, settings)
     known = similarity[similarity.isfinite()]
     return float(known.median()) if len(known) else 0.0
+
+
+def hidden_positives_term(
+    second_head: nn.Module,
+    parts: Parts[SampledMaps],
+    depth: Parts[SampledDepth],
+    batch: Batch,
+    shifts: Shifts,
+    settings: FitSettings,
+) -> torch.Tensor:
+    """Return STEGO's objective for the second head's codes.
+
+    The second head learns from codes averaged over locations that belong together, by depth or by
+    features, and hands what it learns on to the first.
+    """
+    averaged = [
+        SampledMaps(part.features, second_head(_weights(part, sampled, settings) @ part.codes))
+        for part, sampled in zip(parts, depth, strict=True)
+    ]
+    terms = stego_objective(*Parts(*averaged), batch.partners, shifts, settings.objective)
+    return terms.total(settings.objective)
+
+
+def _weights(part: SampledMaps, depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
+    released = settings.depth.as_released
+    if settings.depth.hidden_positives == "depth":
+        return (released_near_weights if released else near_weights)(depth.points)
+    if depth.attention is not None:
+        attention = depth.attention
+    else:
+        attention = correspondence(part.features, part.features).clamp_min(0)[:, None]
+    return (released_attention_weights if released else attention_weights)(attention)

@@ -8,19 +8,24 @@ when this has not risen for a while, and the head with the best agreement is kep
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import torch
 
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.locations import sample_locations
+from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.head import SegmentationHead
-from segdistill.objective.neighbour_agreement import neighbour_agreement
+from segdistill.objective.neighbour_agreement import nearest_in_other_images, neighbour_agreement
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.training.clustering import cluster_prototypes, nearest_centres, quantise_codes
 from segdistill.training.modules import TrainingModules
-from segdistill.training.monitored_locations import MonitoredLocations, codes_of_locations
 
+MONITORED_LOCATIONS = 8_000
+MONITORED_MAPS = 150
+NEIGHBOURS = 10
 PROTOTYPES = 256
 RESTARTS = 8
 MONITOR_EVERY = 25
@@ -33,12 +38,64 @@ DEFAULT_CLUSTER_COUNTS = (6, 12, 24)
 
 
 @dataclass(frozen=True)
+class MonitoredLocations:
+    """Locations whose neighbours in the features show, without labels, how good codes are.
+
+    Attributes:
+        features: prepared, shape (locations, channels).
+        neighbours: most similar locations in other images, shape (locations, neighbours).
+    """
+
+    features: torch.Tensor
+    neighbours: torch.Tensor
+
+    def codes(self, head: SegmentationHead) -> torch.Tensor:
+        """Return the codes that a head gives, shape (locations, code channels), on the CPU."""
+        training = head.training
+        device = next(head.parameters()).device
+        with torch.no_grad():
+            codes: torch.Tensor = head.eval()(self.features.to(device)).float().cpu()
+        head.train(training)
+        return codes
+
+
+def monitored_locations(
+    maps: FeatureMaps, preparation: FeaturePreparation, *, seed: int
+) -> MonitoredLocations:
+    """Choose locations spread over the data set, and find their neighbours by all channels.
+
+    Args:
+        maps: raw feature maps.
+        preparation: of the features, on the CPU.
+        seed: seed of the choice.
+    """
+    with torch.no_grad():
+        locations = sample_locations(maps, MONITORED_LOCATIONS, seed=seed, max_maps=MONITORED_MAPS)
+        similar = nearest_in_other_images(
+            preparation.normalise(locations.features), locations.maps, NEIGHBOURS
+        )
+        return MonitoredLocations(preparation(locations.features), similar)
+
+
+def agreement_scorer(
+    head: SegmentationHead, locations: MonitoredLocations
+) -> Callable[[torch.Tensor], float]:
+    """Return a function from centres, unit vectors, to how well they keep neighbours together."""
+    codes = locations.codes(head)
+
+    def score(centres: torch.Tensor) -> float:
+        return neighbour_agreement((codes @ centres.mT).argmax(dim=1), locations.neighbours)
+
+    return score
+
+
+@dataclass(frozen=True)
 class AgreementRecord:
-    """The agreement at a step.
+    """The agreement of clusters of codes with neighbours in the features, at a step.
 
     Attributes:
         step: counted from 1.
-        agreement: of the clusters of codes with neighbours in the features, at most 1.
+        agreement: at most 1.
     """
 
     step: int
@@ -46,12 +103,9 @@ class AgreementRecord:
 
 
 def monitored_cluster_counts(clusters: int | None) -> tuple[int, ...]:
-    """Return the numbers of clusters to evaluate.
+    """Return the numbers of clusters to evaluate, from the final number where it is known.
 
     A single clustering may be lucky; the mean over several numbers of clusters varies less.
-
-    Args:
-        clusters: the final number; ``None`` if it is not known yet.
 
     Example:
         >>> monitored_cluster_counts(11)
@@ -69,9 +123,9 @@ def agreement_of_codes(
 
     Args:
         codes: shape (locations, channels).
-        neighbours: of each location, shape (locations, count).
+        neighbours: neighbours of each location, shape (locations, count).
         clusters: numbers of clusters to evaluate.
-        seed: of the clustering.
+        seed: seed of the clustering.
 
     Returns:
         Mean over the numbers of clusters of the agreement of the best of several starts, at most 1.
@@ -99,10 +153,6 @@ def has_stopped_rising(agreement_history: Sequence[AgreementRecord]) -> bool:
 
 def end_of_training(last_step: int, agreement_history: Sequence[AgreementRecord]) -> str:
     """Say in a sentence at which step training ended, and which step's codes are the best.
-
-    Args:
-        last_step: the last step taken, counted from 1.
-        agreement_history: of the training; without any, the best codes are not mentioned.
 
     Example:
         >>> end_of_training(225, [AgreementRecord(75, 0.6), AgreementRecord(225, 0.5)])
@@ -141,12 +191,10 @@ class EarlyStopping:
     def update(
         self, step: int, modules: TrainingModules, group: Group = SINGLE_PROCESS
     ) -> AgreementRecord | None:
-        """Measure the agreement at a step, if it is due.
+        """Measure the agreement at a step, counted from 1, if it is due.
 
-        Args:
-            step: just taken, counted from 1.
-            modules: in training mode, and left in it.
-            group: processes that train together; the first one measures for all.
+        Of processes that train together, the first measures for all. Modules in training mode are
+        left in it.
         """
         if step < FIRST_MONITORED_STEP or step % MONITOR_EVERY:
             return None
@@ -167,17 +215,12 @@ class EarlyStopping:
         return json.dumps([[record.step, record.agreement] for record in self.agreement_history])
 
     def resume(self, history: str, best_state: dict[str, torch.Tensor]) -> None:
-        """Restore the state of an interrupted run.
-
-        Args:
-            history: from :meth:`history_as_json`.
-            best_state: at that time.
-        """
+        """Restore an interrupted run's history, from :meth:`history_as_json`, and best state."""
         self.agreement_history = [
             AgreementRecord(int(step), float(agreement)) for step, agreement in json.loads(history)
         ]
         self.best_state = dict(best_state)
 
     def _agreement(self, head: SegmentationHead) -> float:
-        codes = codes_of_locations(head, self.locations)
+        codes = self.locations.codes(head)
         return agreement_of_codes(codes, self.locations.neighbours, self.clusters)

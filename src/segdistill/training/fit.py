@@ -1,7 +1,7 @@
 """From checked images to a Segmenter."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from statistics import median
 
 from segdistill.backbones import Backbone
@@ -14,31 +14,23 @@ from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.stego import Shifts
 from segdistill.training.class_count import ClassCount
-from segdistill.training.code_maps import read_code_maps
-from segdistill.training.early_stopping import (
-    AgreementRecord,
-)
+from segdistill.training.early_stopping import AgreementRecord
 from segdistill.training.head_training import StageTimer, TrainedHead, train_head
 from segdistill.training.loop import StepRecord
-from segdistill.training.run_folder import RunFolder
-from segdistill.training.stages import (
-    NO_AUXILIARY_INPUTS,
-    AuxiliaryInputs,
-    cluster,
-    feature_maps,
-    prepare,
-)
-from segdistill.training.used_images import images_fingerprint
+from segdistill.training.proposals import read_code_maps
+from segdistill.training.run_folder import RunFolder, images_fingerprint
+from segdistill.training.stages import cluster, feature_maps, prepare
+from segdistill.training.training_set import NO_AUXILIARY_INPUTS, AuxiliaryInputs
 
 
-@dataclass
+@dataclass(frozen=True)
 class FitResult:
     """What a fit gives.
 
     Attributes:
         segmenter: the model.
         history: the losses of every step.
-        shifts: of the correspondence loss; none where only k-means ran.
+        shifts: of the correspondence loss; ``None`` where only k-means ran.
         seconds: time spent in each stage.
         streamed: feature maps that the store had no room for.
         linear_probe: trained beside the head, where it was asked for.
@@ -48,14 +40,14 @@ class FitResult:
     """
 
     segmenter: Segmenter
-    history: list[StepRecord] = field(default_factory=list)
-    shifts: Shifts | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    streamed: int = 0
-    linear_probe: LinearProbe | None = None
-    class_count: ClassCount | None = None
-    agreement_history: Sequence[AgreementRecord] = ()
-    kept_step: int | None = None
+    history: list[StepRecord]
+    shifts: Shifts | None
+    seconds: dict[str, float]
+    streamed: int
+    linear_probe: LinearProbe | None
+    class_count: ClassCount | None
+    agreement_history: Sequence[AgreementRecord]
+    kept_step: int | None
 
 
 def learn(
@@ -97,8 +89,7 @@ def learn(
         trained = train_head(
             maps, preparation, settings, auxiliary, timer, run=run, progress=progress
         )
-        streamed += trained.streamed
-    head, history, shifts = trained.head, trained.history, trained.shifts
+    head, shifts = trained.head, trained.shifts
     clustering = group.from_first(
         lambda: cluster(
             maps,
@@ -111,21 +102,18 @@ def learn(
         )
     )
     timer.record("clustering")
+    centres, prototypes, levels = clustering.centres, clustering.prototypes, clustering.levels
     code_maps = group.from_first(
-        lambda: read_code_maps(
-            maps, preparation.cpu(), head, clustering.prototypes, progress=progress
-        )
+        lambda: read_code_maps(maps, preparation.cpu(), head, prototypes, progress=progress)
     )
     timer.record("relating clusters")
-    centres, levels = clustering.centres, clustering.levels
-    classes = numbered_classes(len(centres))
-    if levels is not None:
-        classes = grouped_classes(levels.medium)
     seen_at = settings.resolution or backbone.resolution
     resolution = settings.segment_resolution or seen_at
-    segmenter_settings = SegmenterSettings(
+    described = SegmenterSettings(
         resolution=resolution,
-        classes=classes,
+        classes=numbered_classes(len(centres))
+        if levels is None
+        else grouped_classes(levels.medium),
         training={
             "images": len(images),
             "data_fingerprint": images_fingerprint(images),
@@ -136,24 +124,17 @@ def learn(
         scale=median(view.scale for view in maps.views) * resolution / seen_at,
     )
     segmenter = Segmenter(
-        backbone,
-        preparation,
-        head,
-        centres,
-        segmenter_settings,
-        clustering.prototypes,
-        levels,
-        code_maps,
+        backbone, preparation, head, centres, described, prototypes, levels, code_maps
     )
     segmenter.place_on(compute)
     return FitResult(
         segmenter,
-        history,
+        trained.history,
         shifts,
         timer.seconds,
-        streamed,
+        streamed + trained.streamed,
         trained.linear,
         clustering.class_count,
-        agreement_history=trained.agreement_history,
-        kept_step=trained.kept_step,
+        trained.agreement_history,
+        trained.kept_step,
     )

@@ -9,33 +9,27 @@ from pathlib import Path
 import torch
 
 from segdistill.config.settings import FitSettings
-from segdistill.devices import Compute
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import translate_os_errors
 from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.objective.stego import Shifts
-from segdistill.training.calibration import calibrate_shifts
 from segdistill.training.early_stopping import (
     AgreementRecord,
     EarlyStopping,
+    MonitoredLocations,
     end_of_training,
     monitored_cluster_counts,
+    monitored_locations,
 )
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import Step, StepRecord, seeded, train
+from segdistill.training.losses import calibrate_shifts
 from segdistill.training.modules import TrainingModules
-from segdistill.training.monitored_locations import MonitoredLocations, monitored_locations
 from segdistill.training.run_folder import LOG_FOLDER, RunFolder
-from segdistill.training.stages import (
-    AuxiliaryInputs,
-    cluster_count,
-    data_fingerprint,
-    find_neighbours,
-    training_set,
-)
-from segdistill.training.training_set import TrainingSet
+from segdistill.training.stages import cluster_count, data_fingerprint, find_neighbours
+from segdistill.training.training_set import AuxiliaryInputs, TrainingSet, training_set
 
 logger = logging.getLogger("segdistill")
 
@@ -105,8 +99,7 @@ def train_head(
         run: where checkpoints and the log go; nothing is written without.
         progress: show progress bars.
     """
-    compute = maps.compute
-    group = compute.group
+    group = maps.compute.group
     neighbours = group.from_first(
         lambda: find_neighbours(maps, preparation, settings, progress=progress)
     )
@@ -121,33 +114,33 @@ def train_head(
         timer.record("depth")
     group.barrier()
     shifts = group.from_first(lambda: calibrate_shifts(data, settings))
+    label_classes = None if data.labels is None else data.labels.files.classes
+    clusters = cluster_count(settings)
     with seeded(settings.seed):
         modules = TrainingModules(
-            preparation.channels,
-            cluster_count(settings),
-            settings,
-            label_classes=None if data.labels is None else data.labels.classes,
+            preparation.channels, clusters, settings, label_classes=label_classes
         )
-    locations: MonitoredLocations | None = None
-    stopping: EarlyStopping | None = None
-    if settings.training.steps is None or settings.clustering == "kmeans":
+    locations, stopping = None, None
+    stops_early = settings.training.steps is None
+    if stops_early or settings.clustering == "kmeans":
         locations = group.from_first(
             lambda: monitored_locations(maps, preparation.cpu(), seed=settings.seed)
         )
         timer.record("locations to watch")
-    if settings.training.steps is None and locations is not None:
-        known = None if settings.estimates_classes else cluster_count(settings)
+    if stops_early and locations is not None:
+        known = None if settings.estimates_classes else clusters
         stopping = EarlyStopping(locations, monitored_cluster_counts(known))
-    history = train_and_log(
-        modules, data, shifts, settings, compute, stopping, run=run, progress=progress
-    )
+    history = _train_and_log(modules, data, shifts, settings, stopping, run=run, progress=progress)
     modules.cpu()
+    timer.record("training")
+    agreement_history: tuple[AgreementRecord, ...] = ()
+    kept_step = None
     if stopping is not None:
         stopping.restore_best(modules)
-    timer.record("training")
-    if stopping is not None and stopping.best is not None and history:
-        logger.info(end_of_training(history[-1].step, stopping.agreement_history))
-    best = None if stopping is None else stopping.best
+        agreement_history = tuple(stopping.agreement_history)
+        kept_step = None if stopping.best is None else stopping.best.step
+        if kept_step is not None and history:
+            logger.info(end_of_training(history[-1].step, agreement_history))
     return TrainedHead(
         modules.head,
         modules.centres.detach(),
@@ -155,41 +148,30 @@ def train_head(
         history,
         shifts,
         locations,
-        () if stopping is None else tuple(stopping.agreement_history),
-        None if best is None else best.step,
+        agreement_history,
+        kept_step,
         streamed,
     )
 
 
-def train_and_log(
+def _train_and_log(
     modules: TrainingModules,
     data: TrainingSet,
     shifts: Shifts,
     settings: FitSettings,
-    compute: Compute,
-    stopping: EarlyStopping | None = None,
+    stopping: EarlyStopping | None,
     *,
     run: RunFolder | None,
-    progress: bool = False,
+    progress: bool,
 ) -> list[StepRecord]:
     """Train, resuming from the run folder's checkpoint if there is one, and log every step.
-
-    Args:
-        modules: changed in place.
-        data: what to learn from.
-        shifts: of the correspondence loss.
-        settings: of the fit.
-        compute: device and precision.
-        stopping: tells when to end; without it all steps are taken.
-        run: where checkpoints and the log go; nothing is written without.
-        progress: show a progress bar.
 
     Returns:
         The losses of every step, those before a break included.
     """
+    compute, group = data.maps.compute, data.maps.compute.group
     optimiser = modules.to(compute.device).optimiser(settings)
     images = data_fingerprint(data.maps)
-    group = compute.group
     history = []
     if run is not None:
         history = run.read_checkpoint(modules, optimiser, images=images, stopping=stopping)
@@ -207,8 +189,11 @@ def train_and_log(
         agreement = None if stopping is None else stopping.update(record.step, modules, group)
         if run is None or log is None:
             return
+        log.losses(record, agreement)
         is_due = record.step % settings.training.checkpoint_every == 0
-        _log_step(log, step, agreement, modules, data, settings, in_full=is_due)
+        if is_due:
+            log.correlations(record.step, modules, step.batch, data, settings)
+            log.panels(record.step, modules, data)
         if is_due or time.monotonic() - written >= CHECKPOINT_SECONDS:
             write_checkpoint(run)
 
@@ -239,22 +224,3 @@ def train_and_log(
         if log is not None:
             log.close()
     return history
-
-
-def _log_step(
-    log: TrainingLog,
-    step: Step,
-    agreement: AgreementRecord | None,
-    modules: TrainingModules,
-    data: TrainingSet,
-    settings: FitSettings,
-    *,
-    in_full: bool,
-) -> None:
-    record = step.record
-    log.losses(record)
-    if agreement is not None:
-        log.agreement(agreement)
-    if in_full:
-        log.correlations(record.step, modules, step.batch, data, settings)
-        log.panels(record.step, modules, data)

@@ -22,12 +22,11 @@ RESTARTS = 8
 
 
 class LevelledClusters(NamedTuple):
-    """Fine clusters, and how each level groups them.
+    """Fine clusters, and how each level groups them; the cluster of the largest share comes first.
 
     Attributes:
-        centres: of the fine clusters, unit vectors of shape (clusters, code channels), the cluster
-            of the largest share first.
-        levels: the groupings, in each the class of the largest share first.
+        centres: of the fine clusters, unit vectors of shape (clusters, code channels).
+        levels: the groupings.
     """
 
     centres: torch.Tensor
@@ -59,7 +58,6 @@ def levels_of_prototypes(
     medium: torch.Tensor,
     *,
     coarse: int | None = None,
-    fine: int | None = None,
     seed: int = 0,
 ) -> LevelledClusters:
     """Split medium classes into fine clusters, and group them into coarse classes.
@@ -68,20 +66,18 @@ def levels_of_prototypes(
         prototypes: of the codes.
         medium: centres of the medium classes, unit vectors of shape (classes, code channels).
         coarse: number of coarse classes wanted; by default half as many as medium ones.
-        fine: number of fine clusters wanted, about; by default four for each medium class.
-        seed: of the random starts.
+        seed: seed of the random starts.
 
     Example:
-        >>> codes = torch.nn.functional.normalize(torch.randn(300, 5), dim=1)
         >>> from segdistill.training.clustering import quantise_codes, spherical_kmeans
+        >>> codes = torch.randn(300, 5)
         >>> medium = spherical_kmeans(codes, 4, seed=0)
-        >>> levels_of_prototypes(quantise_codes(codes, seed=0).prototypes, medium).levels.counts[
-        ...     "medium"
-        ... ]
+        >>> levels = levels_of_prototypes(quantise_codes(codes, seed=0).prototypes, medium).levels
+        >>> levels.counts["medium"]
         4
     """
     owners = nearest_centres(prototypes, medium)
-    parts = _split(prototypes, owners, medium, fine or fine_count(len(medium)), seed)
+    parts = _split(prototypes, owners, medium, fine_count(len(medium)), seed)
     centres = torch.cat(parts).float()
     parent = torch.arange(len(medium)).repeat_interleave(torch.tensor([len(p) for p in parts]))
     shares = group_shares(prototypes, centres)

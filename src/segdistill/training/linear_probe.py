@@ -1,12 +1,11 @@
 """Training the linear probe on the codes of a finished model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
@@ -14,13 +13,12 @@ from segdistill.model.linear_probe import LinearProbe, labelled_pixels, sample_a
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 from segdistill.training.loop import seeded
+from segdistill.training.training_set import ReadLabels
 
 PIXELS_PER_IMAGE = 400
 STEPS = 1000
 BATCH = 4096
 LEARNING_RATE = 5e-3
-
-ReadLabels = Callable[[Path], NDArray[np.int64]]
 
 
 def fit_linear_probe(
@@ -40,7 +38,7 @@ def fit_linear_probe(
         segmenter: whose codes are measured; it does not change.
         pairs: images and their label files.
         read_labels: reads a label file as class indices, 255 for 'not labelled'.
-        seed: of the choice of pixels and of the start.
+        seed: seed of the choice of pixels and of the start.
         progress: show progress bars.
 
     Raises:

@@ -1,6 +1,6 @@
 """The TensorBoard log of a training: losses, correlations, pictures and settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from segdistill.images.labels import distinct_colours
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.clusters import cluster_similarity
 from segdistill.objective.correspondence import correspondence
-from segdistill.training.batch import Batch
+from segdistill.training.batches import Batch
 from segdistill.training.early_stopping import AgreementRecord
 from segdistill.training.loop import StepRecord
-from segdistill.training.losses import sample_batch
+from segdistill.training.losses import compared_maps, sample_batch
 from segdistill.training.modules import TrainingModules
+from segdistill.training.run_folder import flattened
 from segdistill.training.training_set import TrainingSet
 
 PANELS = 4
@@ -34,28 +35,23 @@ PROBE_METRICS = ("clusters", "linear", "linear_accuracy")
 
 
 class TrainingLog:
-    """Writes what TensorBoard shows.
-
-    Args:
-        folder: of the log.
-        first_step: steps done by an earlier run that this one continues with.
-    """
+    """Writes what TensorBoard shows, after ``first_step`` steps done by an earlier run."""
 
     def __init__(self, folder: Path, *, first_step: int = 0) -> None:
         # What a run that was interrupted logged after its last checkpoint, or before its first, is
         # logged again.
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
-    def losses(self, record: StepRecord) -> None:
-        """Log the losses of a step, and what the probes reach."""
+    def losses(self, record: StepRecord, agreement: AgreementRecord | None) -> None:
+        """Log the losses of a step, and how good the codes are by probes and by neighbours."""
         for name, value in asdict(record).items():
             if name != "step":
                 group = "probe" if name in PROBE_METRICS else "loss"
                 self._writer.add_scalar(f"{group}/{name}", value, record.step)
-
-    def agreement(self, record: AgreementRecord) -> None:
-        """Log how well the clusters of codes keep neighbours in the features together."""
-        self._writer.add_scalar("probe/neighbour_agreement", record.agreement, record.step)
+        if agreement is not None:
+            self._writer.add_scalar(
+                "probe/neighbour_agreement", agreement.agreement, agreement.step
+            )
 
     def correlations(
         self,
@@ -67,7 +63,8 @@ class TrainingLog:
     ) -> None:
         """Log how feature and code correlations of each kind of pair are distributed."""
         with torch.no_grad():
-            parts = sample_batch(modules.head, batch, data, settings)
+            sampled = sample_batch(modules.head, batch, data, settings)
+            parts = compared_maps(sampled, batch, data, settings)
             for kind, other in (
                 ("self", parts.anchors),
                 ("neighbour", parts.positives),
@@ -88,7 +85,7 @@ class TrainingLog:
         modules.eval()
         for index in np.linspace(0, len(data.maps) - 1, count).round().astype(int).tolist():
             raw = torch.from_numpy(data.maps[index].copy()).float()
-            picture = panel(
+            picture = _panel(
                 data.maps.views[index].load(),
                 data.preparation(raw.to(modules.centres.device)),
                 modules.head,
@@ -98,22 +95,15 @@ class TrainingLog:
         modules.train(training)
 
     def settings(self, settings: Mapping[str, Any], last: StepRecord) -> None:
-        """Log the settings beside what was reached, for TensorBoard's HParams page.
-
-        Args:
-            settings: nested dictionaries of plain values.
-            last: step of the training.
-        """
+        """Log the settings beside what was reached, for TensorBoard's HParams page."""
+        plain = {name: _plain(value) for name, value in flattened(settings).items()}
         metrics = {f"final/{name}": v for name, v in asdict(last).items() if name != "step"}
         # add_hparams would start a second run in a folder of its own.
-        for summary in hparams(flattened(settings), metrics):  # type: ignore[no-untyped-call]
-            self._file_writer().add_summary(summary)
+        for summary in hparams(plain, metrics):  # type: ignore[no-untyped-call]
+            writer: Any = self._writer
+            writer._get_file_writer().add_summary(summary)  # noqa: SLF001 - its own folder
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, last.step)
-
-    def _file_writer(self) -> Any:
-        writer: Any = self._writer
-        return writer._get_file_writer()  # noqa: SLF001 - the way to its own folder
 
     def close(self) -> None:
         """Finish writing."""
@@ -121,7 +111,7 @@ class TrainingLog:
 
 
 @torch.no_grad()
-def panel(
+def _panel(
     image: NDArray[np.uint8],
     features: torch.Tensor,
     head: SegmentationHead,
@@ -133,10 +123,7 @@ def panel(
         image: shape (height, width, 3).
         features: prepared, shape (h, w, channels).
         head: from features to codes.
-        centres: of the clusters, shape (clusters, code channels).
-
-    Returns:
-        The three pictures side by side, shape (rows, columns, 3).
+        centres: centres of the clusters, shape (clusters, code channels).
     """
     codes = head(features[None]).permute(0, 3, 1, 2)  # (h, w, c) -> (1, d, h, w)
     nearest = cluster_similarity(codes, centres)[0].argmax(dim=0)
@@ -148,13 +135,7 @@ def panel(
 
 
 def false_colours(codes: torch.Tensor) -> NDArray[np.uint8]:
-    """Show codes as colours: their three strongest principal components as red, green and blue.
-
-    Args:
-        codes: shape (channels, h, w).
-
-    Returns:
-        Array of shape (h, w, 3).
+    """Show three principal components as red, green and blue, (channels, h, w) to (h, w, 3).
 
     Example:
         >>> false_colours(torch.rand(8, 4, 5)).shape
@@ -170,22 +151,11 @@ def false_colours(codes: torch.Tensor) -> NDArray[np.uint8]:
     return picture.reshape(*codes.shape[1:], 3)
 
 
-def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Return nested settings under dotted names, as TensorBoard takes them.
-
-    Example:
-        >>> flattened({"head": {"channels": 70}, "classes": None})
-        {'head.channels': 70, 'classes': 'none'}
-    """
-    flat: dict[str, bool | int | float | str] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}.")
-        elif value is None or (isinstance(value, Sequence) and not isinstance(value, str)):
-            flat[f"{prefix}{name}"] = "none" if value is None else ", ".join(map(str, value))
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+def _plain(value: Any) -> bool | int | float | str:
+    """Return a setting as TensorBoard takes it."""
+    if isinstance(value, bool | int | float | str):
+        return value
+    return "none" if value is None else ", ".join(map(str, value))
 
 
 def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

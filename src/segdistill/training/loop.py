@@ -9,11 +9,9 @@ import torch
 
 from segdistill.config.settings import FitSettings
 from segdistill.devices import Compute
-from segdistill.objective.schedules import value_at
 from segdistill.objective.stego import ObjectiveTerms, Shifts
 from segdistill.progress import progress_bar
-from segdistill.training.batch import Batch
-from segdistill.training.batches import batches
+from segdistill.training.batches import Batch, batches
 from segdistill.training.depth_guidance import depth_schedules
 from segdistill.training.losses import StepLosses, losses
 from segdistill.training.modules import TrainingModules
@@ -22,23 +20,22 @@ from segdistill.training.training_set import TrainingSet
 
 @dataclass(frozen=True)
 class StepRecord:
-    """The losses of one step.
+    """The losses of one step; an optional term is 0 where it is left out.
 
     Attributes:
         step: counted from 1.
-        total: weighted sum of the three terms.
+        total: weighted sum of the objective's terms.
         self_pairs: pairs within one image.
         neighbour_pairs: pairs with a neighbour.
         random_pairs: pairs with random images.
         clusters: the cluster probe's loss.
-        reconstruction: optional term, 0 where it is left out.
-        contrastive_crf: optional term, 0 where it is left out.
-        alignment: optional term, 0 where it is left out.
-        depth: DepthG's depth term, 0 where it is left out.
-        hidden_positives: DepthG's second head, 0 where it is left out.
-        linear: the linear probe's cross entropy, 0 where there is none.
-        linear_accuracy: share of labelled locations that it classifies correctly, 0 where there is
-            none.
+        reconstruction: optional term.
+        contrastive_crf: optional term.
+        alignment: optional term.
+        depth: DepthG's depth term.
+        hidden_positives: DepthG's second head.
+        linear: the linear probe's cross entropy.
+        linear_accuracy: share of labelled locations that it classifies correctly.
     """
 
     step: int
@@ -58,18 +55,10 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Step:
-    """A completed step.
-
-    Attributes:
-        record: its losses.
-        batch: that it was computed on, on the modules' device.
-    """
+    """The losses of a completed step, and the batch, on the modules' device."""
 
     record: StepRecord
     batch: Batch
-
-
-OnStep = Callable[[Step], object]
 
 
 def train(
@@ -81,7 +70,7 @@ def train(
     compute: Compute,
     *,
     first_step: int = 0,
-    on_step: OnStep | None = None,
+    on_step: Callable[[Step], object] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
@@ -99,7 +88,7 @@ def train(
         should_stop: called before each step; training ends once it returns true.
         progress: show a progress bar.
     """
-    steps = settings.training.most_steps
+    steps, reset_every = settings.training.most_steps, settings.training.reset_probes_every
     may_stop_early = settings.training.steps is None
     modules.to(compute.device).train()
     data.preparation.to(compute.device)
@@ -112,9 +101,8 @@ def train(
         for step in range(first_step, steps):
             if should_stop():
                 break
-            drawn_batch = next(drawn)
-            batch = drawn_batch.to(compute.device)
-            if step and _divides(settings.training.reset_probes_every, step):
+            batch: Batch = compute.fabric.to_device(next(drawn))
+            if step and reset_every is not None and step % reset_every == 0:
                 with seeded(settings.seed, step, 1, device=compute.device):
                     modules.reset_probes(optimiser)
             # In full precision: head and loss cost little compared with the backbone, and
@@ -150,25 +138,14 @@ def seeded(*numbers: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -> torch.Tensor:
-    """Return the sum of the objective's terms, weighted as in a step.
-
-    Args:
-        terms: unweighted.
-        settings: of the fit.
-        step: counted from 0.
-    """
+    """Return the sum of the objective's terms, weighted as in a step, counted from 0."""
     if terms.depth is None:
         return terms.total(settings.objective)
-    weight = value_at(depth_schedules(settings)["weight"], step, early=settings.depth.as_released)
     return terms.total(
         settings.objective,
-        weight_depth=weight,
+        weight_depth=depth_schedules(settings)["weight"].at(step),
         weight_hidden_positives=settings.depth.weight_hidden_positives,
     )
-
-
-def _divides(every: int | None, step: int) -> bool:
-    return every is not None and step % every == 0
 
 
 def _with_probes(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
@@ -184,7 +161,12 @@ def _record(step: int, values: torch.Tensor) -> StepRecord:
 def _values(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
     """Return the fields of a :class:`StepRecord` except the step, in order."""
     terms, linear = result.terms, result.linear
-    optional = (
+    values = (
+        total,
+        terms.self_pairs,
+        terms.neighbour_pairs,
+        terms.random_pairs,
+        result.clusters,
         terms.reconstruction,
         terms.contrastive_crf,
         terms.alignment,
@@ -194,17 +176,4 @@ def _values(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
         None if linear is None else linear.accuracy,
     )
     none = torch.zeros_like(total)
-    return (
-        torch.stack(
-            [
-                total,
-                terms.self_pairs,
-                terms.neighbour_pairs,
-                terms.random_pairs,
-                result.clusters,
-                *(none if value is None else value for value in optional),
-            ]
-        )
-        .detach()
-        .float()
-    )
+    return torch.stack([none if value is None else value for value in values]).detach().float()

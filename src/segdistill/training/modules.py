@@ -47,30 +47,24 @@ class TrainingModules(nn.Module):
 
     def optimiser(self, settings: FitSettings) -> torch.optim.Adam:
         """Return Adam with a learning rate each for what makes codes and what watches them."""
-        trained = list(self.head.parameters())
-        for module in (self.decoder, self.second_head):
-            if module is not None:
-                trained += module.parameters()
+        coders = (self.head, self.decoder, self.second_head)
+        trained = [each for part in coders if part is not None for each in part.parameters()]
+        training = settings.training
         return torch.optim.Adam(
             [
-                {"params": trained, "lr": settings.training.learning_rate},
-                {"params": self.probe_parameters(), "lr": settings.training.cluster_learning_rate},
+                {"params": trained, "lr": training.learning_rate},
+                {"params": self._probe_parameters(), "lr": training.cluster_learning_rate},
             ]
         )
 
-    def probe_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the cluster probe and the linear probe."""
+    def _probe_parameters(self) -> list[nn.Parameter]:
         return [self.centres, *([] if self.linear is None else self.linear.parameters())]
 
     def reset_probes(self, optimiser: torch.optim.Adam) -> None:
-        """Draw new probes, and forget what the optimiser knows of the old ones.
-
-        Args:
-            optimiser: from :meth:`optimiser`.
-        """
+        """Draw new probes, and forget what the optimiser knows of the old ones."""
         with torch.no_grad():
             self.centres.normal_()
             if self.linear is not None:
                 self.linear.reset_parameters()
-        for parameter in self.probe_parameters():
+        for parameter in self._probe_parameters():
             optimiser.state.pop(parameter, None)

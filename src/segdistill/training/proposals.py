@@ -1,17 +1,26 @@
-"""Proposing which classes of a model to merge, from what it keeps of its training images."""
+"""Code maps that a model keeps of its training images, and merge proposals made from them."""
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
+from segdistill.features.extract import FeatureMaps, Features
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.features.views import relit_views
+from segdistill.images.lighting import LIGHTINGS
 from segdistill.model.class_sets import ClassSet
+from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import CodeMaps, Prototypes
-from segdistill.objective.class_relations import (
-    MergeProposal,
-    class_relations,
-    merge_proposals,
-)
+from segdistill.objective.class_relations import MergeProposal, class_relations, merge_proposals
+from segdistill.progress import progress_bar
 from segdistill.training.clustering import prototype_classes
 
 PROPOSALS = 5
+MAX_MAPS = 150
+MAX_CELLS = 200_000
+MAX_RELIT_MAPS = 24
+RELIT_EVERY = 8
+"""One image in this many is also seen under other light, which runs the backbone four times."""
 
 
 def proposals_for(
@@ -39,3 +48,78 @@ def proposals_for(
     visible = np.array([not each.hidden for each in classes.classes])
     wanted = merge_proposals(relations, count + len(classes.classes) * int((~visible).sum()))
     return [each for each in wanted if visible[list(each.classes)].all()][:count]
+
+
+def read_code_maps(
+    maps: FeatureMaps,
+    preparation: FeaturePreparation,
+    head: SegmentationHead | None,
+    prototypes: Prototypes,
+    *,
+    progress: bool = False,
+) -> CodeMaps:
+    """Find the nearest prototype of every code of some images, for a few also under other light.
+
+    Args:
+        maps: raw feature maps, in the store as far as it has room.
+        preparation: of the features, on the CPU.
+        head: trained, on the CPU, or ``None`` where the features themselves are clustered.
+        prototypes: of the codes.
+        progress: show a progress bar.
+    """
+    directions = F.normalize(prototypes.vectors, dim=1)
+
+    def similarity(raw: Features) -> torch.Tensor:
+        features = preparation(torch.from_numpy(raw).float().flatten(0, 1))  # (cells, features)
+        codes = features if head is None else head(features)
+        return F.normalize(codes, dim=1) @ directions.mT  # (cells, prototypes)
+
+    cells = int(np.mean([np.prod(maps.grid(index)) for index in range(len(maps))]))
+    count = max(1, min(len(maps), MAX_MAPS, MAX_CELLS // cells))
+    chosen = np.linspace(0, len(maps) - 1, count).round().astype(int).tolist()
+    relit_count = min(count, MAX_RELIT_MAPS, max(4, len(maps) // RELIT_EVERY))
+    relit_from = np.linspace(0, count - 1, relit_count).round().astype(int)
+    relit_maps = FeatureMaps(
+        relit_views([maps.views[chosen[number]] for number in relit_from.tolist()]),
+        maps.backbone,
+        maps.store,
+        maps.compute,
+    )
+    if maps.compute.group.size == 1:
+        # Several ranks fill the store together, but only the first is here: it computes them.
+        relit_maps.fill_store(progress=progress)
+    plain, relit = [], []
+    held = torch.zeros(count, len(directions))
+    steps = 2 * count + len(relit_maps)
+    with torch.no_grad(), progress_bar("Relating clusters", steps, shown=progress) as advance:
+        for number, features in enumerate(maps.iterate(chosen)):
+            index = similarity(features).argmax(dim=1)
+            plain.append(index.to(torch.int16))
+            held[number] = torch.bincount(index, minlength=len(directions))
+            advance(1)
+        for features in relit_maps.iterate(range(len(relit_maps))):
+            relit.append(similarity(features).argmax(dim=1).to(torch.int16))
+            advance(1)
+        distances = []
+        for own, features in zip(held, maps.iterate(chosen), strict=True):
+            distances.append(_distance(similarity(features), own, held.sum(dim=0)))
+            advance(1)
+    return CodeMaps(
+        torch.tensor([maps.grid(index) for index in chosen]),
+        torch.cat(plain),
+        torch.from_numpy(relit_from).repeat_interleave(len(LIGHTINGS)),
+        torch.cat(relit),
+        torch.tensor(distances),
+    )
+
+
+def _distance(similarity: torch.Tensor, own: torch.Tensor, total: torch.Tensor) -> float:
+    """Return the mean distance of an image's codes from prototypes that other images made.
+
+    A prototype that is mostly of this image would make any image look usual to itself. ``own`` and
+    ``total`` count the codes of this image and of all by prototype.
+    """
+    of_others = own <= total / 2
+    if of_others.any():
+        similarity = similarity[:, of_others]
+    return float(1 - similarity.amax(dim=1).mean())

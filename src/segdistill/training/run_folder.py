@@ -13,10 +13,11 @@
         checkpoint.safetensors  only until the run is finished
 """
 
+import contextlib
 import csv
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
@@ -34,6 +35,9 @@ from segdistill.files import (
     translate_os_errors,
     write_text_atomically,
 )
+from segdistill.images.decode import content_hash
+from segdistill.images.finding import ImageFile
+from segdistill.images.folder import CheckedImage
 from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.linear_probe import PROBE_FILE
 from segdistill.training.early_stopping import EarlyStopping
@@ -47,6 +51,8 @@ REPORT_FILE = "report.html"
 LOG_FOLDER = "log"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
+FORMAT_ERRORS = (yaml.YAMLError, csv.Error, SafetensorError)
+
 # Settings that may differ when a run continues: they change where and how fast, not what.
 CHANGEABLE_SETTINGS = frozenset(
     {"device", "precision", "cache", "strict", "training.checkpoint_every"}
@@ -57,11 +63,7 @@ CONTINUED_SETTINGS = ("classes", "resolution", "segment_resolution", "dataset")
 
 
 class RunFolder:
-    """One run folder.
-
-    Args:
-        path: where it lies, or is to lie.
-    """
+    """One run folder, which may not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -133,15 +135,13 @@ class RunFolder:
 
     def write_settings(self, settings: FitSettings) -> None:
         """Write the settings, so that ``fit --config settings.yaml`` repeats the run."""
-        self._write_plain_settings(settings.as_plain())
+        self._write_settings(settings.as_plain())
 
     def read_settings(self) -> dict[str, Any]:
         """Read the settings of the run as plain values."""
         path = self.path / SETTINGS_FILE
-        try:
+        with _translate_damage(path):
             plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
         return plain if isinstance(plain, dict) else {}
 
     def write_history(self, history: Iterable[StepRecord]) -> None:
@@ -159,18 +159,11 @@ class RunFolder:
         path = self.path / HISTORY_FILE
         if not path.exists():
             return []
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+        with _translate_damage(path), path.open(newline="", encoding="utf-8") as file:
             return [
-                StepRecord(
-                    step=int(row["step"]),
-                    **{key: float(value) for key, value in row.items() if key != "step"},
-                )
-                for row in rows
+                StepRecord(step=int(row.pop("step")), **{name: float(row[name]) for name in row})
+                for row in csv.DictReader(file)
             ]
-        except (ValueError, KeyError, TypeError, csv.Error) as error:
-            raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
 
     def write_facts(self, facts: dict[str, Any]) -> None:
         """Write what happened in the run."""
@@ -195,12 +188,7 @@ class RunFolder:
     ) -> None:
         """Write what is needed to go on after the last step of ``history``.
 
-        Args:
-            modules: head and centres.
-            optimiser: its running averages.
-            history: the steps so far.
-            images: fingerprint of the images, to refuse continuing with others.
-            stopping: what it has seen, and its best state.
+        The fingerprint of the images is kept to refuse continuing with others.
         """
         tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
         for number, state in optimiser.state_dict()["state"].items():
@@ -234,12 +222,9 @@ class RunFolder:
         path = self.path / CHECKPOINT_FILE
         if not path.exists():
             return []
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
-            tensors = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
+        with _translate_damage(path), safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata["images"] != images:
             raise UserError(
                 f"{self.path}: images or backbone have changed since the run was interrupted; put"
@@ -268,19 +253,19 @@ class RunFolder:
         # Only now: a run that continues after a break must estimate the number of classes once
         # more.
         if estimated is not None and plain.get("classes") is None:
-            self._write_plain_settings(plain | {"classes": estimated["chosen"]})
+            self._write_settings(plain | {"classes": estimated["chosen"]})
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
-    def _write_plain_settings(self, plain: dict[str, Any]) -> None:
+    def _write_settings(self, plain: dict[str, Any]) -> None:
         text = yaml.safe_dump(plain, sort_keys=False)
         write_text_atomically(self.path / SETTINGS_FILE, text)
 
     def _check_same_settings(self, settings: FitSettings) -> None:
         # A setting that a run of an older version does not know had the effect of its default.
-        before = _by_name(FitSettings().as_plain()) | _by_name(self.read_settings())
+        before = flattened(FitSettings().as_plain()) | flattened(self.read_settings())
         differing = [
             f"{name} = {before[name]}, not {value}"
-            for name, value in _by_name(settings.as_plain()).items()
+            for name, value in flattened(settings.as_plain()).items()
             if before[name] != value
             and not CHANGEABLE_SETTINGS & {name, name.split(".")[0]}
             and not (value is None and name in CONTINUED_SETTINGS)
@@ -292,14 +277,75 @@ class RunFolder:
             )
 
 
+@contextlib.contextmanager
+def _translate_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, *FORMAT_ERRORS) as error:
+        raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
+
+
 def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _by_name(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return nested settings as one dictionary with names such as ``training.steps``."""
+def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings under dotted names.
+
+    Example:
+        >>> flattened({"head": {"channels": 70}, "classes": None})
+        {'head.channels': 70, 'classes': None}
+    """
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        nested = _by_name(value) if isinstance(value, dict) else {"": value}
+        nested = flattened(value) if isinstance(value, Mapping) else {"": value}
         flat |= {f"{name}.{below}".rstrip("."): each for below, each in nested.items()}
     return flat
+
+
+def images_fingerprint(images: Sequence[CheckedImage]) -> str:
+    """Return a fingerprint of the content of images, whatever their names and order.
+
+    Example:
+        >>> a, b = (CheckedImage(ImageFile(Path(n), Path(n)), n, 1, 1) for n in "ab")
+        >>> images_fingerprint([a, b]) == images_fingerprint([b, a]) != images_fingerprint([a])
+        True
+    """
+    return content_hash(" ".join(sorted(image.digest for image in images)).encode())
+
+
+def names_by_folder(files: Sequence[ImageFile]) -> dict[str, list[str]]:
+    """Return the names of images, in order, by the absolute path of the folder they lie in.
+
+    Example:
+        >>> names_by_folder([ImageFile(Path("/a/b/c.png"), Path("b/c.png"))])
+        {'/a': ['b/c.png']}
+    """
+    names: dict[str, list[str]] = {}
+    for file in files:
+        path = file.path.absolute()
+        # The name of a benchmark's image may be another than that of its file.
+        depth = (
+            len(file.name.parts) if path.parts[-len(file.name.parts) :] == file.name.parts else 1
+        )
+        folder = path.parents[depth - 1]
+        names.setdefault(str(folder), []).append(path.relative_to(folder).as_posix())
+    return names
+
+
+def files_from_facts(facts: Mapping[str, Any]) -> list[ImageFile]:
+    """Return the images that :func:`names_by_folder` noted in a run's facts, in order.
+
+    They may not exist any more. Runs of older versions did not note them.
+
+    Example:
+        >>> files_from_facts({"files": {"/a": ["b/c.png"]}})[0].path.as_posix()
+        '/a/b/c.png'
+        >>> files_from_facts({})
+        []
+    """
+    return [
+        ImageFile(Path(folder, name), Path(name))
+        for folder, names in facts.get("files", {}).items()
+        for name in names
+    ]

@@ -1,9 +1,8 @@
 """The stages of a fit before and after training: features, statistics, neighbours, clusters."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,21 +11,17 @@ from segdistill.backbones import Backbone
 from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
 from segdistill.devices import Compute
 from segdistill.errors import UserError
-from segdistill.features.depth_maps import DepthMaps
-from segdistill.features.descriptors import mean_descriptors
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.locations import sample_locations
-from segdistill.features.neighbours import nearest_neighbours
+from segdistill.features.neighbours import mean_descriptors, nearest_neighbours
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import GIGABYTE, FeatureStore
-from segdistill.features.views import augmented_views, views_of
-from segdistill.images.depth import DepthSettings
+from segdistill.features.views import views_of
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Viewing
 from segdistill.model.head import SegmentationHead
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import Prototypes
-from segdistill.objective.neighbour_agreement import neighbour_agreement
 from segdistill.processes import Group
 from segdistill.training.class_count import ClassCount, estimate_class_count
 from segdistill.training.clustering import (
@@ -35,38 +30,14 @@ from segdistill.training.clustering import (
     quantise_codes,
     refine_clusters,
 )
+from segdistill.training.early_stopping import MonitoredLocations, agreement_scorer
 from segdistill.training.levels import levels_of_prototypes
-from segdistill.training.monitored_locations import MonitoredLocations, codes_of_locations
-from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
 STATISTICS_LOCATIONS = 100_000
 STATISTICS_MAPS = 1_000
 CLUSTERING_LOCATIONS = 100_000
 CLUSTERING_MAPS = 4_000
 FEWEST_CLASSES = 2
-
-
-DEFAULT_DEPTH_SETTINGS = DepthSettings()
-
-
-@dataclass(frozen=True)
-class AuxiliaryInputs:
-    """What comes with the training images, where the settings ask for it.
-
-    Attributes:
-        labels: for what needs labels.
-        saliency: grey picture of each image file that has one.
-        depth: depth map of each image file that has one.
-        depth_settings: what the numbers in depth maps mean.
-    """
-
-    labels: LabelFiles | None = None
-    saliency: Mapping[Path, Path] | None = None
-    depth: Mapping[Path, Path] | None = None
-    depth_settings: DepthSettings = DEFAULT_DEPTH_SETTINGS
-
-
-NO_AUXILIARY_INPUTS = AuxiliaryInputs()
 
 
 def cluster_count(settings: FitSettings) -> int:
@@ -77,47 +48,6 @@ def cluster_count(settings: FitSettings) -> int:
     """
     classes = DEFAULT_CLASSES if settings.classes is None else settings.classes
     return classes + settings.extra_clusters
-
-
-def training_set(
-    maps: FeatureMaps,
-    neighbours: torch.Tensor,
-    preparation: FeaturePreparation,
-    auxiliary: AuxiliaryInputs,
-    settings: FitSettings,
-) -> TrainingSet:
-    """Put together what is learned from.
-
-    Args:
-        maps: raw feature maps.
-        neighbours: of each map, shape (maps, count).
-        preparation: of the features.
-        auxiliary: what comes with the images.
-        settings: of the fit.
-    """
-    copies = None
-    if settings.objective.weight_alignment:
-        views = augmented_views(maps.views, settings.objective.augmentations)
-        copies = FeatureMaps(views, maps.backbone, maps.store, maps.compute)
-    return TrainingSet(
-        maps,
-        neighbours,
-        preparation,
-        copies=copies,
-        labels=None if auxiliary.labels is None else ViewLabels(maps.views, auxiliary.labels),
-        saliency=None
-        if auxiliary.saliency is None
-        else ViewSaliency(maps.views, auxiliary.saliency),
-        depth=None
-        if auxiliary.depth is None
-        else DepthMaps(
-            maps.views,
-            [maps.grid(index) for index in range(len(maps))],
-            auxiliary.depth,
-            auxiliary.depth_settings,
-            maps.store,
-        ),
-    )
 
 
 def feature_maps(
@@ -160,11 +90,7 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
 
 
 def check_batch_size(settings: FitSettings, group: Group) -> None:
-    """Check that each process has images to compare in a step.
-
-    Raises:
-        UserError: a process would have fewer than two.
-    """
+    """Check that each process has two images to compare in a step."""
     if settings.method == "stego" and settings.training.batch_size < 2 * group.size:
         raise UserError(
             f"--training.batch_size {settings.training.batch_size}: must be at least"
@@ -205,8 +131,8 @@ class Clustering:
     Attributes:
         centres: of the fine clusters, unit vectors of shape (clusters, code channels), the largest
             cluster first.
-        levels: how fine clusters are grouped into classes; ``None`` where each cluster is a class.
         prototypes: from which other numbers of classes can be made.
+        levels: how fine clusters are grouped into classes; ``None`` where each cluster is a class.
         class_count: how the number of classes was estimated; ``None`` where it was given.
     """
 
@@ -258,38 +184,21 @@ def cluster(
         if settings.clustering == "probe" and probe is not None:
             unit = nn.functional.normalize(probe, dim=1)
             return Clustering(order_by_share(unit, codes), prototypes)
-        class_count, classes = None, cluster_count(settings)
+        class_count, classes, coarse = None, cluster_count(settings), None
         if settings.estimates_classes:
             class_count = estimate_class_count(codes, images, quantised, seed=settings.seed)
             classes = class_count.chosen + settings.extra_clusters
+            coarse = class_count.coarse
         candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
         judge = None if head is None or locations is None else agreement_scorer(head, locations)
         medium = refine_clusters(codes, candidates, seed=settings.seed, judge=judge)
         if settings.method == "kmeans":
             # The baseline stays what its name says: one centre per class.
             return Clustering(medium, prototypes, None, class_count)
-        coarse = None if class_count is None else class_count.coarse
         centres, levels = levels_of_prototypes(
             prototypes, medium, coarse=coarse, seed=settings.seed
         )
         return Clustering(centres, prototypes, levels, class_count)
-
-
-def agreement_scorer(
-    head: SegmentationHead, locations: MonitoredLocations
-) -> Callable[[torch.Tensor], float]:
-    """Return what tells how well clusters keep neighbours in the features together.
-
-    Args:
-        head: trained, on the CPU.
-        locations: that are evaluated.
-    """
-    codes = codes_of_locations(head, locations)
-
-    def judge(centres: torch.Tensor) -> float:
-        return neighbour_agreement((codes @ centres.mT).argmax(dim=1), locations.neighbours)
-
-    return judge
 
 
 def data_fingerprint(maps: FeatureMaps) -> str:

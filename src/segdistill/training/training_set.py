@@ -8,14 +8,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.config.settings import FitSettings
 from segdistill.features.depth_maps import DepthMaps
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.features.views import View
+from segdistill.features.views import View, augmented_views
 from segdistill.images.decode import read_image
+from segdistill.images.depth import DepthSettings
 from segdistill.images.labels import VOID
 
 ReadLabels = Callable[[Path], NDArray[np.int64]]
+
+DEFAULT_DEPTH_SETTINGS = DepthSettings()
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,32 @@ class LabelFiles:
     classes: int
 
 
-class ViewLabels:
-    """The labels of views.
+@dataclass(frozen=True)
+class AuxiliaryInputs:
+    """What comes with the training images, where the settings ask for it.
 
-    Args:
-        views: whose labels are asked for.
-        files: where the labels lie.
+    Attributes:
+        labels: for what needs labels.
+        saliency: grey picture of each image file that has one.
+        depth: depth map of each image file that has one.
+        depth_settings: what the numbers in depth maps mean.
     """
 
-    def __init__(self, views: Sequence[View], files: LabelFiles) -> None:
-        self.views = views
-        self.files = files
+    labels: LabelFiles | None = None
+    saliency: Mapping[Path, Path] | None = None
+    depth: Mapping[Path, Path] | None = None
+    depth_settings: DepthSettings = DEFAULT_DEPTH_SETTINGS
 
-    @property
-    def classes(self) -> int:
-        """Number of label classes."""
-        return self.files.classes
+
+NO_AUXILIARY_INPUTS = AuxiliaryInputs()
+
+
+@dataclass(frozen=True)
+class ViewLabels:
+    """The labels of views, from label files."""
+
+    views: Sequence[View]
+    files: LabelFiles
 
     def at(self, index: int, shares: torch.Tensor) -> torch.Tensor:
         """Read the labels of a view; 255 everywhere if it has no label file.
@@ -70,25 +84,20 @@ class ViewLabels:
         return torch.from_numpy(labels[rows.numpy(), columns.numpy()])
 
 
+@dataclass(frozen=True)
 class ViewSaliency:
     """Where in views there is something to learn from.
 
-    Args:
-        views: whose saliency is asked for.
+    Attributes:
+        views: the views.
         of_image: a grey picture for each image file that has one; what is not black counts.
     """
 
-    def __init__(self, views: Sequence[View], of_image: Mapping[Path, Path]) -> None:
-        self.views = views
-        self.of_image = of_image
+    views: Sequence[View]
+    of_image: Mapping[Path, Path]
 
     def draw(self, index: int, count: int, generator: torch.Generator) -> torch.Tensor | None:
         """Draw pixels that count, with repetition.
-
-        Args:
-            index: of the view.
-            count: number of pixels.
-            generator: source of randomness.
 
         Returns:
             Centres of pixels as shares of the view's width and height, shape (count, 2), or
@@ -114,7 +123,7 @@ class TrainingSet:
 
     Attributes:
         maps: raw feature maps.
-        neighbours: of each map, shape (maps, count).
+        neighbours: nearest neighbours of each map, shape (maps, count).
         preparation: of the features.
         copies: maps of augmented copies, the same number of each view, for the alignment term.
         labels: for what needs labels.
@@ -129,3 +138,29 @@ class TrainingSet:
     labels: ViewLabels | None = None
     saliency: ViewSaliency | None = None
     depth: DepthMaps | None = None
+
+
+def training_set(
+    maps: FeatureMaps,
+    neighbours: torch.Tensor,
+    preparation: FeaturePreparation,
+    auxiliary: AuxiliaryInputs,
+    settings: FitSettings,
+) -> TrainingSet:
+    """Put together what is learned from."""
+    views, copies, depth = maps.views, None, None
+    if settings.objective.weight_alignment:
+        augmented = augmented_views(views, settings.objective.augmentations)
+        copies = FeatureMaps(augmented, maps.backbone, maps.store, maps.compute)
+    if auxiliary.depth is not None:
+        grids = [maps.grid(index) for index in range(len(maps))]
+        depth = DepthMaps(views, grids, auxiliary.depth, auxiliary.depth_settings, maps.store)
+    return TrainingSet(
+        maps,
+        neighbours,
+        preparation,
+        copies=copies,
+        labels=None if auxiliary.labels is None else ViewLabels(views, auxiliary.labels),
+        saliency=None if auxiliary.saliency is None else ViewSaliency(views, auxiliary.saliency),
+        depth=depth,
+    )
