@@ -9,7 +9,7 @@ import torch
 from tests.plain.farthest_points import plain_farthest_points
 
 from benchmarks.table import Agreement, Conditions, Row, best_of
-from segdistill.objective.farthest_points import farthest_points
+from segdistill.objective.depth_sampling import farthest_points
 
 NAME = "farthest-points"
 RUNS_EACH = 5

@@ -87,7 +87,8 @@ def bare_products(case: StepCase) -> Callable[[], object]:
     # Cells are padded to those of the image that needs most; count only what is needed.
     parts = (batch.images, batch.positives)
     cells = sum(int((part.nearest.amax(dim=(1, 2)) + 1).sum()) for part in parts)
-    images, each, kinds = len(batch.partners[0]), batch.locations, 2 + len(batch.partners)
+    images, each = batch.positives.nearest.shape[:2]
+    kinds = 2 + len(batch.partners)
     raw, features, codes = len(case.preparation.mean), *reversed(head.linear.weight.shape)
     locations = 3 * images * each
     products = [

@@ -27,7 +27,7 @@ from segdistill.features.store import FeatureStore
 from segdistill.features.views import View, views_of
 from segdistill.images.decode import to_tensor
 from segdistill.images.resize import Viewing
-from segdistill.training.batch import Batch
+from segdistill.training.batches import Batch
 from segdistill.training.loop import weighted_total
 from segdistill.training.losses import losses
 from segdistill.training.modules import TrainingModules
@@ -137,7 +137,7 @@ class Bench:
         return self.update(self.drawn(self.stored))
 
     def drawn(self, maps: FeatureMaps) -> Batch:
-        return read_batch(self.case, maps.read(range(2 * self.batch))).to(self.case.device)
+        return read_batch(self.case, maps.read(range(2 * self.batch)))
 
     def update(self, batch: Batch) -> torch.Tensor:
         result = losses(self.modules, batch, self.data, SHIFTS, self.settings)

@@ -13,8 +13,7 @@ from segdistill.images.depth_files import find_depth_maps, match_depth, settings
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.images.labels import VOID, match_labels
 from segdistill.progress import progress_bar
-from segdistill.training.stages import AuxiliaryInputs
-from segdistill.training.training_set import LabelFiles
+from segdistill.training.training_set import AuxiliaryInputs, LabelFiles
 
 logger = logging.getLogger("segdistill")
 

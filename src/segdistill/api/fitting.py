@@ -30,9 +30,8 @@ from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
 from segdistill.training.class_count import ClassCount
 from segdistill.training.fit import FitResult, learn
-from segdistill.training.run_folder import REPORT_FILE, RunFolder
+from segdistill.training.run_folder import REPORT_FILE, RunFolder, names_by_folder
 from segdistill.training.stages import check_batch_size, check_enough, feature_maps
-from segdistill.training.used_images import names_by_folder
 
 logger = logging.getLogger("segdistill")
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from segdistill.api.common import Source, image_files
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
-from segdistill.training.run_folder import RunFolder
-from segdistill.training.used_images import files_from_facts
+from segdistill.training.run_folder import RunFolder, files_from_facts
 
 logger = logging.getLogger("segdistill")
 

@@ -121,8 +121,7 @@ def images_of(folder: Path, given: str | None) -> "list[ImageFile]":
     if given is not None:
         return find_images(given)
 
-    from segdistill.training.run_folder import RunFolder
-    from segdistill.training.used_images import files_from_facts
+    from segdistill.training.run_folder import RunFolder, files_from_facts
 
     known = files_from_facts(RunFolder(folder).read_facts())
     return [file for file in known if file.path.exists()]
