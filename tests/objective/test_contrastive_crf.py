@@ -19,7 +19,7 @@ def test_loss_is_golden() -> None:
     torch.testing.assert_close(loss, values["loss"], atol=1e-5, rtol=1e-5)
 
 
-def test_close_and_alike_places_attract_more() -> None:
+def test_close_and_alike_locations_attract_more() -> None:
     codes = torch.ones(1, 3, 1)
     cells = torch.tensor([[0, 0], [0, 1], [0, 9]])
     alike = contrastive_crf_loss(torch.zeros(1, 3, 3), codes, cells)

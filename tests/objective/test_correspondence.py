@@ -47,8 +47,8 @@ def test_loss_and_gradient_are_golden(pointwise: bool, zero_clamp: bool, stabili
         zero_clamp=zero_clamp,
         stabilize=stabilize,
     )
-    by_place = loss.reshape(4, 11, 11, 11, 11)
-    assert_close(by_place[:1, :2], values[f"loss_{key}"])
+    by_location = loss.reshape(4, 11, 11, 11, 11)
+    assert_close(by_location[:1, :2], values[f"loss_{key}"])
     assert loss.double().mean().item() == pytest.approx(values[f"loss_{key}_mean"], abs=1e-6)
     (gradient,) = torch.autograd.grad(loss.mean(), codes)
     # Gradients of a mean over 58 564 pairs are tiny, so the tolerance is relative to the largest.

@@ -125,8 +125,8 @@ def test_unknown_depth_neither_attracts_nor_repels(kind: SimilarityKind) -> None
     points[0, 2], points[1, 3] = math.nan, math.inf
     similarity = depth_similarity(depth, points, kind=kind)
     unknown = torch.zeros(2, 7, 7, dtype=torch.bool)
-    for image, place in ((0, 2), (1, 3)):
-        unknown[image, place] = unknown[image, :, place] = True
+    for image, location in ((0, 2), (1, 3)):
+        unknown[image, location] = unknown[image, :, location] = True
     assert similarity.isnan().equal(unknown)
     kept = torch.arange(7) != 2
     alone = depth_similarity(depth[:1, kept], points[:1, kept], kind=kind)

@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 from tests.helpers import golden
 from tests.plain.farthest_points import plain_farthest_points
 
-from segdistill.objective.depth_sampling import (
-    _order_on_any_device,
-    _order_on_cpu,
-    farthest_points,
-)
+from segdistill.objective.depth_sampling import farthest_points
 
 SEEDS = st.integers(0, 2**16)
 
@@ -50,16 +46,6 @@ def test_a_whole_grid_in_any_number_of_dimensions(dimensions: int) -> None:
     order = farthest_points(points, 121, first=torch.zeros(4, dtype=torch.long))
     for image in range(4):
         assert order[image].tolist() == plain_farthest_points(points[image].numpy(), 121, 0)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=SEEDS, batch=st.integers(1, 3), count=st.integers(1, 30))
-def test_the_order_is_the_same_on_every_device(seed: int, batch: int, count: int) -> None:
-    axes = lattice(seed, batch, count).permute(2, 0, 1).contiguous()
-    nearest = torch.full(axes.shape[1:], torch.inf)
-    first = torch.arange(batch) % count
-    order = _order_on_cpu(axes, nearest.clone(), first, count)
-    assert _order_on_any_device(axes, nearest, first, count).equal(order)
 
 
 @settings(max_examples=40, deadline=None)

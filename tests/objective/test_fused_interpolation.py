@@ -96,7 +96,7 @@ def test_the_hidden_layers_gradient_is_a_finite_difference() -> None:
     )
 
 
-def test_a_cell_that_no_place_needs_has_no_gradient() -> None:
+def test_a_cell_that_no_location_needs_has_no_gradient() -> None:
     cells = drawn(1, 3, 2).requires_grad_()
     nearest, weights = torch.tensor([[[0, 1, 0, 1]]]), torch.full((1, 1, 4), 0.25).double()
     (gradient,) = torch.autograd.grad(interpolate_cells(cells, nearest, weights).sum(), cells)

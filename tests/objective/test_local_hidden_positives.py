@@ -69,12 +69,12 @@ def test_units_and_camera_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("locations", [1, 4])
-def test_places_of_unknown_position_count_for_themselves(locations: int) -> None:
+def test_locations_of_unknown_position_count_for_themselves(locations: int) -> None:
     weights = near_weights(torch.full((1, locations, 3), math.nan))
     assert weights.equal(torch.eye(locations)[None])
 
 
-def test_a_place_of_unknown_position_leaves_the_others_alone() -> None:
+def test_a_location_of_unknown_position_leaves_the_others_alone() -> None:
     points = torch.randn(1, 6, 3, generator=torch.Generator().manual_seed(0))
     points[0, 5, 2] = math.inf
     weights = near_weights(points)
@@ -91,14 +91,14 @@ def test_attention_weights_are_the_plain_form(seed: int, locations: int, heads: 
     weights = attention_weights(attention)
     torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, locations))
     for image in range(2):
-        for place in range(locations):
-            row = [attention[image, :, place, q].mean().item() for q in range(locations)]
+        for location in range(locations):
+            row = [attention[image, :, location, q].mean().item() for q in range(locations)]
             mean = sum(row) / locations
             if min(abs(value - mean) for value in row) < 1e-6:
                 continue  # which side of the mean is a matter of rounding
             kept = [value if value > mean else 0.0 for value in row]
             expected = [value / sum(kept) for value in kept]
-            assert weights[image, place].tolist() == pytest.approx(expected, abs=1e-5)
+            assert weights[image, location].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("weigh", [attention_weights, released_attention_weights])

@@ -16,23 +16,23 @@ def test_neighbours_against_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.arange(40) % 5
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
     found = nearest_in_other_images(features, images, 3)
-    for place in range(40):
+    for location in range(40):
         similarity = [
-            (float(F.cosine_similarity(features[place], features[other], dim=0)), other)
+            (float(F.cosine_similarity(features[location], features[other], dim=0)), other)
             for other in range(40)
-            if images[other] != images[place]
+            if images[other] != images[location]
         ]
         expected = [other for _, other in sorted(similarity, reverse=True)[:3]]
-        assert found[place].tolist() == expected
+        assert found[location].tolist() == expected
 
 
-def test_of_one_image_any_other_place_counts() -> None:
+def test_of_one_image_any_other_location_counts() -> None:
     found = nearest_in_other_images(torch.eye(4) + 0.1, torch.zeros(4, dtype=torch.int64), 10)
     assert found.shape == (4, 3)
-    assert all(place not in row for place, row in enumerate(found.tolist()))
+    assert all(location not in row for location, row in enumerate(found.tolist()))
 
 
-def test_no_more_neighbours_than_all_places_have() -> None:
+def test_no_more_neighbours_than_all_locations_have() -> None:
     images = torch.tensor([0, 0, 0, 1])
     assert nearest_in_other_images(torch.randn(4, 2), images, 10).shape == (4, 1)
     with pytest.raises(ValueError, match="one location alone"):

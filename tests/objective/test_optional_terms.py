@@ -24,10 +24,10 @@ def test_alignment_is_the_negative_cosine() -> None:
     copies = torch.randn(2, 5, 7, generator=generator)
     loss = alignment_loss(codes, copies)
     for image in range(2):
-        for place in range(5):
-            a, b = codes[image, place], copies[image, place]
+        for location in range(5):
+            a, b = codes[image, location], copies[image, location]
             expected = -(a @ b) / (a.norm() * b.norm())
-            torch.testing.assert_close(loss[image, place], expected)
+            torch.testing.assert_close(loss[image, location], expected)
 
 
 def test_label_features_correspond_where_labels_agree() -> None:

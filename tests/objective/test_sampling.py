@@ -51,7 +51,7 @@ def test_one_image_has_no_partner() -> None:
         permutation_without_fixed_points(1)
 
 
-def test_places_are_drawn_evenly_and_repeatably() -> None:
+def test_locations_are_drawn_evenly_and_repeatably() -> None:
     drawn = [random_locations(4, 500, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
     torch.testing.assert_close(*drawn)
     assert drawn[0].min() >= -1
@@ -61,13 +61,13 @@ def test_places_are_drawn_evenly_and_repeatably() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(height=st.integers(1, 6), width=st.integers(1, 6))
-def test_maps_read_at_places_of_cells_give_the_cells(height: int, width: int) -> None:
+def test_maps_read_at_locations_of_cells_give_the_cells(height: int, width: int) -> None:
     cells = torch.arange(height * width)[None]
     numbered = cells.float().view(1, 1, height, width)
     read = sample_map(numbered, locations_of_cells(cells, height, width)[:, None])
     torch.testing.assert_close(read[0, 0], cells.float(), atol=1e-4, rtol=0)
 
 
-def test_the_released_places_are_transposed_and_fall_short() -> None:
+def test_the_released_locations_are_transposed_and_fall_short() -> None:
     locations = released_locations_of_cells(torch.tensor([[0, 1, 4, 15]]), 4, 4)
     assert locations.tolist() == [[[-1, -1], [-1, -0.5], [-0.5, -1], [0.5, 0.5]]]

@@ -63,12 +63,6 @@ def test_unknown_and_negative_depth_stays_unknown() -> None:
     assert known.any(dim=2).equal(known.all(dim=2))
 
 
-@pytest.mark.parametrize("angle", [0, 180, -5])
-def test_no_camera_sees_that(angle: float) -> None:
-    with pytest.raises(ValueError, match="between 0 and 180"):
-        unproject(torch.ones(1, 1, 1), field_of_view=angle)
-
-
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**16), height=SIDES, width=SIDES)
 def test_normalised_depth_fills_its_range_and_keeps_its_order(

@@ -68,15 +68,3 @@ def test_there_is_always_one() -> None:
 
 def test_a_huge_number_of_periods_is_no_trouble() -> None:
     assert Schedule(1.0, "exponential", factor=0.5).at(10**6) == 0
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"kind": "exponential", "factor": 0.0}, "greater than 0"),
-        ({"kind": "exponential", "every": 0}, "at least 1 step"),
-    ],
-)
-def test_impossible_schedules(wrong: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Schedule(1.0, **wrong)  # type: ignore[arg-type]

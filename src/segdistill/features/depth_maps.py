@@ -38,7 +38,7 @@ class DepthGrid(NamedTuple):
 
 
 class DepthMaps:
-    """Depth grids of views.
+    """Depth grids of views, cached in the feature store.
 
     Args:
         views: the views.

@@ -84,12 +84,7 @@ class InvertedFile:
     def probes_needed(
         self, queries: NDArray[np.int64], wanted: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return the number of lists each query must search to reach each of its target vectors.
-
-        Args:
-            queries: vector indices, shape (queries,).
-            wanted: indices of the target vectors, shape (queries, count), as is the result.
-        """
+        """Return how many lists each query must search to reach each vector, (queries, count)."""
         similarities = self.vectors[queries] @ self.centroids.T  # (queries, lists)
         own = np.take_along_axis(similarities, self.assignments[wanted], axis=1)
         better = [
@@ -100,12 +95,9 @@ class InvertedFile:
     def search(
         self, queries: NDArray[np.int64], count: int, probes: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Search the lists with the most similar centroids.
+        """Search the lists with the most similar centroids, ``probes`` for each query.
 
-        Args:
-            queries: vector indices, shape (queries,); faster if queries share lists.
-            count: number of results per query.
-            probes: number of lists to search per query.
+        Queries are vector indices, shape (queries,); faster if they share lists.
 
         Returns:
             Inner products in descending order and indices, both of shape (queries, count). Missing

@@ -76,16 +76,13 @@ class FeaturePreparation(nn.Module):
 def fit_preparation(
     locations: torch.Tensor, groups: Sequence[int], *, standardise: bool, components: int | None
 ) -> FeaturePreparation:
-    """Fit a :class:`FeaturePreparation` to features sampled from the data set.
+    """Fit a :class:`FeaturePreparation` to raw features, shape (locations, sum(groups)).
 
     Args:
-        locations: raw features, shape (locations, sum(groups)).
+        locations: features sampled from the data set.
         groups: sizes of the groups of channels.
         standardise: whether to standardise channels to mean 0 and standard deviation 1.
         components: number of principal components, or ``None`` to skip PCA.
-
-    Returns:
-        The fitted transform.
     """
     preparation = FeaturePreparation(groups, components)
     if standardise:
@@ -104,15 +101,10 @@ def fit_preparation(
 
 
 def principal_components(centred: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the leading principal components as columns, shape (channels, count).
+    """Return the leading principal components of centred features, (channels, count).
 
-    Args:
-        centred: features with mean zero, shape (locations, channels).
-        count: number of components.
-
-    Returns:
-        Orthonormal columns. The largest entry of each is positive, so that signs do not depend on
-        the machine.
+    Columns are orthonormal. The largest entry of each is positive, so that signs do not depend on
+    the machine.
     """
     covariance = centred.double().mT @ centred.double()
     _, vectors = torch.linalg.eigh(covariance)  # ascending

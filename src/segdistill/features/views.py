@@ -89,14 +89,8 @@ def views_of(
 ) -> list[View]:
     """Return the views of all images, image by image.
 
-    Crops are resized to the same resolution as whole images, so they show more detail.
-
-    Args:
-        images: checked images.
-        viewing: how crops are resized for the backbone.
-        crops: crops per image; see :func:`crops_of`.
-        crop_ratio: side of a crop relative to the image.
-        seed: seed of random crops, combined with the image content.
+    Crops, of which :func:`crops_of` tells, are resized to the same resolution as whole images, so
+    they show more detail. The seed of random crops is combined with the image content.
     """
     return [
         View(image, crop, viewing)

@@ -1,7 +1,8 @@
 """Sampling cells by depth: farthest points in space, or evenly over the depths.
 
 Random locations mostly fall on whatever is largest in an image; depth, known before any class is,
-helps to spread them over the scene. All functions return row-major indices of cells, int64, shape
+helps to spread them over the scene. Everything is on the CPU, where batches are drawn beside
+training. All functions return row-major indices of cells, int64, shape
 (batch, count); :func:`~segdistill.objective.sampling.locations_of_cells` says where these lie.
 
 Farthest points: Eldar et al., The farthest point strategy for progressive image sampling (IEEE
@@ -59,13 +60,13 @@ def farthest_points(
         if valid is not None:
             usable = usable & valid
         if first is None:
-            keys = _uniform(usable.shape, usable, generator)
+            keys = torch.rand(usable.shape, generator=generator)
             first = keys.masked_fill(~usable, -1.0).argmax(dim=1)
         finite = points.float().nan_to_num(0.0, 0.0, 0.0)
         order = _order(finite, usable, first, min(count, available))
         # Ranks start over where the valid points end.
         ends = usable.sum(dim=1, keepdim=True).clamp(1, order.shape[1])
-        ranks = torch.arange(count, device=points.device).expand(batch, count) % ends
+        ranks = torch.arange(count).expand(batch, count) % ends
         return order.gather(1, ranks)
 
 
@@ -134,7 +135,7 @@ def depth_histogram_cells(
         scaled = normalise_depth(depth).flatten(1)  # (batch, height, width) -> (batch, cells)
         # (batch, cells), -1 where depth is unknown
         cells_bins = (scaled * BINS).nan_to_num(-1.0).floor().clamp_max(BINS - 1).long()
-        size = torch.zeros(len(depth), BINS + 1, dtype=torch.double, device=depth.device)
+        size = torch.zeros(len(depth), BINS + 1, dtype=torch.double)
         size.scatter_add_(1, cells_bins + 1, torch.ones_like(cells_bins, dtype=size.dtype))
         size[:, 0] = torch.inf  # the cells without depth share nothing
         weights = 1 / size.gather(1, cells_bins + 1)
@@ -143,21 +144,13 @@ def depth_histogram_cells(
 
         # Systematic resampling: equal steps along the cells laid out bin by bin, each as long as
         # its weight, in random order within a bin.
-        keys = cells_bins + _uniform(cells_bins.shape, depth, generator)
+        keys = cells_bins + torch.rand(cells_bins.shape, generator=generator)
         by_bin = keys.argsort(dim=1)
         ends = weights.gather(1, by_bin).cumsum(dim=1)
-        starts = _uniform((len(depth), 1), depth, generator).double()
-        steps = (torch.arange(count, device=depth.device) + starts) / count * ends[:, -1:]
+        starts = torch.rand(len(depth), 1, generator=generator).double()
+        steps = (torch.arange(count) + starts) / count * ends[:, -1:]
         found = torch.searchsorted(ends, steps, right=True).clamp_max(ends.shape[1] - 1)
         return by_bin.gather(1, found)
-
-
-def _uniform(
-    shape: tuple[int, ...], like: torch.Tensor, generator: torch.Generator | None
-) -> torch.Tensor:
-    """Draw from 0..1 where the generator lives, for use where a tensor does."""
-    source = "cpu" if generator is None else generator.device
-    return torch.rand(shape, generator=generator, device=source).to(like.device)
 
 
 def _unit_spread(vectors: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
@@ -181,9 +174,8 @@ def _main_directions(features: torch.Tensor, generator: torch.Generator | None) 
     lengths = torch.linalg.vector_norm(features, dim=2, keepdim=True).clamp_min(1e-10)
     if channels <= FEATURE_COMPONENTS:
         return features.div(lengths)
-    source = "cpu" if generator is None else generator.device
-    start = torch.randn(channels, FEATURE_COMPONENTS, generator=generator, device=source)
-    projected = features @ start.to(features) / lengths.square()  # (batch, cells, components)
+    start = torch.randn(channels, FEATURE_COMPONENTS, generator=generator)
+    projected = features @ start / lengths.square()  # (batch, cells, components)
     basis: torch.Tensor = torch.linalg.qr(features.mT @ projected).Q  # (batch, channels, ...)
     return (features @ basis).div(lengths)
 
@@ -191,40 +183,19 @@ def _main_directions(features: torch.Tensor, generator: torch.Generator | None) 
 def _order(
     points: torch.Tensor, usable: torch.Tensor, first: torch.Tensor, count: int
 ) -> torch.Tensor:
-    """Return the order of the usable points; what follows when these are taken is arbitrary."""
+    """Return the order of the usable points; what follows when these are taken is arbitrary.
+
+    By NumPy, which does most of this several times faster than torch. Everything happens in place:
+    a step takes microseconds, in which new memory would count.
+    """
     # Each axis in one run of memory: (batch, points, dimensions) -> (dimensions, batch, points).
     axes = points.permute(2, 0, 1).contiguous()
-    # Squared distance to the nearest point taken; -1 where a point is taken or must not be.
-    nearest = torch.full_like(axes[0], torch.inf).masked_fill_(~usable, -1.0)
-    on_cpu = points.device.type == "cpu"
-    return (_order_on_cpu if on_cpu else _order_on_any_device)(axes, nearest, first, count)
-
-
-def _order_on_any_device(
-    axes: torch.Tensor, nearest: torch.Tensor, first: torch.Tensor, count: int
-) -> torch.Tensor:
-    last = first[:, None]
-    order = [last]
-    for _ in range(1, count):
-        nearest.scatter_(1, last, -1.0)
-        taken = axes.gather(2, last.expand(len(axes), -1, -1))  # (dimensions, batch, 1)
-        torch.minimum(nearest, (axes - taken).square_().sum(dim=0), out=nearest)
-        last = nearest.argmax(dim=1, keepdim=True)
-        order.append(last)
-    return torch.cat(order, dim=1)
-
-
-def _order_on_cpu(
-    axes: torch.Tensor, nearest: torch.Tensor, first: torch.Tensor, count: int
-) -> torch.Tensor:
-    """Return the same order, by NumPy, which does most of this several times faster than torch.
-
-    Everything happens in place: a step takes microseconds, in which new memory would count.
-    """
     dimensions, batch, available = axes.shape
     offset, taken = torch.empty_like(axes), axes.new_empty(dimensions, batch, 1)
     squares, cells = offset.numpy(), axes.flatten(1).numpy()
-    squared, distance = squares[0], nearest.numpy()
+    squared = squares[0]
+    # Squared distance to the nearest point taken; -1 where a point is taken or must not be.
+    distance = np.where(usable.numpy(), np.float32(np.inf), np.float32(-1))
     starts = np.arange(batch) * available
     order = np.empty((count, batch), np.int64)
     order[0] = first.numpy()

@@ -46,16 +46,11 @@ def unproject(depth: torch.Tensor, *, field_of_view: float = FIELD_OF_VIEW) -> t
     Returns:
         Points (x, y, z) in units of the depth; NaN where depth is unknown or negative.
 
-    Raises:
-        ValueError: a field of view that no such camera has.
-
     Example:
         >>> unproject(torch.full((1, 1, 2), 2.0), field_of_view=90).round(decimals=4)
         tensor([[[-1.,  0.,  2.],
                  [ 1.,  0.,  2.]]])
     """
-    if not 0 < field_of_view < 180:
-        raise ValueError(f"field_of_view is {field_of_view}: it must lie between 0 and 180 degrees")
     height, width = depth.shape[1:]
     known = depth.where(depth.isfinite() & (depth >= 0), math.nan)
     slope = math.tan(math.radians(field_of_view) / 2) / (width / 2)  # of a ray, for each cell

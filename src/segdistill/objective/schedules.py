@@ -22,9 +22,6 @@ class Schedule:
         early: an exponential schedule changes at step 0 already, as in DepthG's released code: its
             published ViT-S samples 11 x 11 locations on paper and 9 x 9 in the released code.
 
-    Raises:
-        ValueError: a number outside its range.
-
     Example:
         >>> weight = Schedule(0.16, "exponential", factor=0.5, every=300)
         >>> weight.at(299), weight.at(300)
@@ -39,12 +36,6 @@ class Schedule:
     every: int = 1
     minimum: float = -math.inf
     early: bool = False
-
-    def __post_init__(self) -> None:
-        if self.factor <= 0:
-            raise ValueError(f"factor is {self.factor}: it must be greater than 0")
-        if self.every < 1:
-            raise ValueError(f"every is {self.every}: it must be at least 1 step")
 
     def at(self, step: int) -> float:
         """Return the value at a step."""

@@ -147,12 +147,8 @@ def measured_shifts(
 ) -> Shifts:
     """Set shifts from the features of one batch, so that given shares of the pairs attract.
 
-    Args:
-        anchors: features of shape (batch, locations, channels).
-        positives: of one neighbour of each image, the same shape.
-        negatives: of the batch at other locations, the same shape.
-        partners: indices of shape (batch,), as for :func:`stego_objective`.
-        settings: ``attract_*`` gives the shares; a ``shift_*`` that is set is taken as it is.
+    Features are given as codes are to :func:`stego_objective`, and partners for one draw.
+    ``attract_*`` gives the shares; a ``shift_*`` that is set is taken as it is.
     """
 
     def measured(given: float | None, other: torch.Tensor, share: float) -> float:
