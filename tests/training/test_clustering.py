@@ -82,7 +82,7 @@ def test_prototypes_account_for_all_codes() -> None:
     torch.testing.assert_close(again.prototypes.vectors, prototypes.vectors, rtol=0, atol=0)
 
 
-def test_few_places_are_prototypes_of_their_own() -> None:
+def test_few_locations_are_prototypes_of_their_own() -> None:
     codes = torch.randn(30, 4)
     prototypes, owners = quantise_codes(codes, seed=0)
     assert owners.tolist() == list(range(30))

@@ -39,7 +39,7 @@ def drawn(scenes: list[Scene | None], depth: DepthSettings, count: int = 9) -> t
 
 
 @pytest.mark.parametrize("sampling", ["farthest", "histogram"])
-def test_places_are_centres_of_cells_with_depth(sampling: str) -> None:
+def test_locations_are_centres_of_cells_with_depth(sampling: str) -> None:
     known = scene(4, 6)
     settings = DepthSettings(sampling=sampling)  # type: ignore[arg-type]
     locations = drawn([known, None, scene(3, 5, 1)], settings)
@@ -48,7 +48,7 @@ def test_places_are_centres_of_cells_with_depth(sampling: str) -> None:
     torch.testing.assert_close(columns, columns.round(), atol=1e-5, rtol=0)
     torch.testing.assert_close(rows, rows.round(), atol=1e-5, rtol=0)
     assert (locations[1] == 0.123).all()  # no depth: the locations drawn without it
-    cells = {tuple(place.tolist()) for place in locations[0]}
+    cells = {tuple(location.tolist()) for location in locations[0]}
     assert len(cells) == 9 if sampling == "farthest" else len(cells) > 4
 
 
@@ -72,11 +72,11 @@ def test_a_far_sky_does_not_draw_nearly_all_locations() -> None:
     assert 0.1 < shares["perspective"] < 0.6
 
 
-def test_random_sampling_leaves_places_alone() -> None:
+def test_random_sampling_leaves_locations_alone() -> None:
     assert (drawn([scene(4, 6)], DepthSettings(sampling="random")) == 0.123).all()
 
 
-def test_as_released_places_are_transposed() -> None:
+def test_as_released_locations_are_transposed() -> None:
     right = drawn([scene(4, 6)], DepthSettings(sampling="farthest"))
     released = drawn([scene(4, 6)], DepthSettings(sampling="farthest", as_released=True))
     rows = ((right[0, :, 1] + 1) / 2 * 3).round()

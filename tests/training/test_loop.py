@@ -221,7 +221,7 @@ def test_alignment_reads_a_copy_where_it_shows_the_same(data: TrainingSet) -> No
     aligned = read_copies(maps.read([0, 2, 4]), copies, [0, 2, 4], settings, generator)
     there = raw_at_locations(aligned.originals)[..., :3]
     here = raw_at_locations(aligned.copies)[..., :3]
-    # The three stripes differ by up to 0.6; a wrong place would land in another.
+    # The three stripes differ by up to 0.6; a wrong location would land in another.
     assert (there - here).abs().mean() < 0.02
 
 
@@ -235,7 +235,7 @@ def test_alignment_falls_and_needs_copies(data: TrainingSet) -> None:
     assert sum(values[-5:]) < sum(values[:5])
 
 
-def test_places_are_drawn_where_images_are_salient(data: TrainingSet, tmp_path: Path) -> None:
+def test_locations_are_drawn_where_images_are_salient(data: TrainingSet, tmp_path: Path) -> None:
     picture = np.zeros((64, 96), np.uint8)
     picture[:16, 48:] = 255  # the upper right corner
     Image.fromarray(picture).save(tmp_path / "salient.png")

@@ -85,7 +85,7 @@ def test_any_step(
     )
 
 
-def test_codes_at_places_are_those_of_the_whole_map() -> None:
+def test_codes_at_locations_are_those_of_the_whole_map() -> None:
     case = made_case(StepShape(5, 7, (6,), None, 4, batch=2))
     head, batch = case.head.eval(), read_batch(case)
     part = batch.images

@@ -11,10 +11,10 @@ import torch
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
+from segdistill.training.head_training import data_fingerprint
 from segdistill.training.loop import StepRecord
 from segdistill.training.modules import TrainingModules
 from segdistill.training.run_folder import RunFolder
-from segdistill.training.stages import data_fingerprint
 
 SETTINGS = FitSettings(classes=3)
 

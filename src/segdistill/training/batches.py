@@ -268,12 +268,8 @@ def read_copies(
 ) -> AlignedCopies:
     """Read features of images and of one augmented copy each, at random locations of the copy.
 
-    Args:
-        features: raw maps of the images, each of shape (height, width, channels).
-        copies: maps of augmented copies, ``objective.augmentations`` of each map in turn.
-        images: one map for each entry of the batch.
-        settings: of the fit.
-        generator: source of randomness.
+    ``features`` are raw maps of the images; ``copies`` holds ``objective.augmentations`` copies of
+    each map in turn.
     """
     each = settings.objective.augmentations
     numbers = torch.randint(each, (len(images),), generator=generator).tolist()
@@ -316,12 +312,9 @@ def read_guidance(
 
 
 def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -> Neighbourhoods:
-    """Read the cells around locations, each once.
+    """Read the cells around locations, (x, y) in -1..1, shape (batch, locations, 2), each once.
 
-    Args:
-        features: a raw map for each entry of the batch, of shape (height, width, channels); they
-            may differ in size.
-        locations: (x, y) in -1..1, shape (batch, locations, 2).
+    The raw maps, one for each entry of the batch, may differ in size.
     """
     read, nearest, weights = [], [], []
     for raw, image_locations in zip(features, locations, strict=True):

@@ -184,14 +184,11 @@ def mean_agreement(
     """Return how well clusterings of two halves agree on all codes, averaged over the halvings.
 
     Args:
-        vectors: of groups of codes, shape (groups, channels), float64.
-        shares: of the groups, shape (groups,).
+        vectors: vectors of groups of codes, shape (groups, channels), float64.
+        shares: shares of the groups, shape (groups,).
         halves: the vectors of the same groups in one half of the images and in the other.
         number: number of clusters.
         seed: seed of the starts.
-
-    Returns:
-        Adjusted Rand index: at most 1, and 0 on average for random clusterings.
     """
     agreements = []
     for pair in halves:
@@ -231,18 +228,15 @@ def adjusted_rand_index(one: torch.Tensor, other: torch.Tensor, weights: torch.T
 
 
 def mean_silhouette(vectors: torch.Tensor, shares: torch.Tensor, centres: torch.Tensor) -> float:
-    """Return how much nearer codes are to their own centre than to the next one.
+    """Return how much nearer codes are to their own centre than to the next one, from 0 to 1.
 
     Each group of codes counts ``1 - a / b``, where a and b are the cosine distances of its mean
     from the nearest centre and from the second nearest.
 
     Args:
-        vectors: of groups of codes, shape (groups, channels).
-        shares: of the groups, shape (groups,), summing to 1.
+        vectors: vectors of groups of codes, shape (groups, channels).
+        shares: shares of the groups, shape (groups,), summing to 1.
         centres: unit vectors of shape (clusters, channels), at least two.
-
-    Returns:
-        From 0, between two centres, to 1, on the centre.
     """
     similarity = F.normalize(vectors, dim=1) @ centres.to(vectors).mT
     nearest, next_one = (1 - similarity.topk(2, dim=1).values).clamp_min(0).unbind(dim=1)

@@ -100,7 +100,7 @@ def locations_by_depth(
         generator: source of randomness.
         maps: raw feature maps, for locations far apart in features too.
         images: one map for each entry of the batch.
-        preparation: of the features.
+        preparation: preparation of the features.
     """
     known = [(entry, scene) for entry, scene in enumerate(scenes) if scene is not None]
     if settings.sampling == "random" or not known:
@@ -153,12 +153,9 @@ def _with_unknown_depth(
 def sample_depth(
     scenes: Sequence[Scene | None], locations: torch.Tensor, settings: DepthSettings
 ) -> SampledDepth:
-    """Read depth and points at locations, bilinearly; NaN where they are unknown.
+    """Read depth and points at locations (batch, locations, 2), bilinearly; NaN where unknown.
 
-    Args:
-        scenes: scenes of a batch.
-        locations: (x, y) in -1..1, shape (batch, locations, 2).
-        settings: as released, depth is brought to a grid of its own, whatever the locations.
+    As released, depth is brought to a grid of its own, whatever the locations.
     """
     count = locations.shape[1]
     shares, points = [], []
@@ -181,13 +178,10 @@ def sample_depth(
 def attention_between(
     maps: FeatureMaps, images: Sequence[int], locations: torch.Tensor
 ) -> torch.Tensor:
-    """Return the attention between locations in the backbone's last block.
+    """Return the attention between locations, (batch, heads, locations, locations), on the CPU.
 
     The backbone sees the views again: attention is too large to be kept. The nearest cell stands
     for each location, shape (batch, locations, 2).
-
-    Returns:
-        Tensor of shape (batch, heads, locations, locations), on the CPU.
 
     Raises:
         UserError: the backbone has no attention.
@@ -208,12 +202,7 @@ def attention_between(
 
 
 def depth_schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
-    """Return how the weight and shift of the depth term and the samples per side change.
-
-    Args:
-        settings: of the fit.
-        shift: shift of the depth term at the start.
-    """
+    """Return how weight and shift of the depth term and the samples per side change."""
     depth = settings.depth
 
     def schedule(start: float, factor: float, every: int, minimum: float) -> Schedule:

@@ -33,7 +33,7 @@ def depth_term(
         codes: codes at the locations, shape (batch, locations, channels).
         depth: depth there.
         shifts: hold the depth term's at the start.
-        settings: of the fit.
+        settings: settings of the fit.
         step: counted from 0.
     """
     schedule = depth_schedules(settings, shift=shifts.depth_pairs)["shift"]
@@ -49,8 +49,7 @@ def depth_term(
 def compared_depths(depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
     """Return how alike the depths of all pairs of locations of an image are.
 
-    Returns:
-        Tensor of shape (batch, locations, locations), in 0..1, NaN where a depth is unknown.
+    In 0..1, NaN where a depth is unknown, shape (batch, locations, locations).
     """
     if settings.depth.as_released:
         side = round(depth.shares.shape[1] ** 0.5)

@@ -62,13 +62,7 @@ class MonitoredLocations:
 def monitored_locations(
     maps: FeatureMaps, preparation: FeaturePreparation, *, seed: int
 ) -> MonitoredLocations:
-    """Choose locations spread over the data set, and find their neighbours by all channels.
-
-    Args:
-        maps: raw feature maps.
-        preparation: of the features, on the CPU.
-        seed: seed of the choice.
-    """
+    """Choose locations spread over the data set, and find their neighbours by all channels."""
     with torch.no_grad():
         locations = sample_locations(maps, MONITORED_LOCATIONS, seed=seed, max_maps=MONITORED_MAPS)
         similar = nearest_in_other_images(
@@ -119,16 +113,15 @@ def monitored_cluster_counts(clusters: int | None) -> tuple[int, ...]:
 def agreement_of_codes(
     codes: torch.Tensor, neighbours: torch.Tensor, clusters: Sequence[int], *, seed: int = 0
 ) -> float:
-    """Cluster codes, and return how well neighbours in the features stay together.
+    """Cluster codes, and return how well neighbours in the features stay together, at most 1.
+
+    The best of several starts counts, and the mean over the numbers of clusters.
 
     Args:
         codes: shape (locations, channels).
         neighbours: neighbours of each location, shape (locations, count).
         clusters: numbers of clusters to evaluate.
         seed: seed of the clustering.
-
-    Returns:
-        Mean over the numbers of clusters of the agreement of the best of several starts, at most 1.
     """
     prototypes, owners = quantise_codes(codes, count=PROTOTYPES, seed=seed)
     agreements = []
@@ -168,7 +161,7 @@ class EarlyStopping:
     """Monitors a head during training, and keeps the best state of all trained modules.
 
     Args:
-        locations: to monitor.
+        locations: locations to monitor.
         clusters: numbers of clusters to evaluate.
     """
 

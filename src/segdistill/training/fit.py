@@ -4,23 +4,52 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
+import torch
+from torch import nn
+
 from segdistill.backbones import Backbone
 from segdistill.config.settings import FitSettings
 from segdistill.devices import Compute
+from segdistill.errors import UserError
+from segdistill.features.extract import FeatureMaps
+from segdistill.features.locations import sample_locations
+from segdistill.features.preparation import FeaturePreparation, fit_preparation
+from segdistill.features.store import GIGABYTE, FeatureStore
+from segdistill.features.views import views_of
 from segdistill.images.folder import CheckedImage
+from segdistill.images.resize import Viewing
 from segdistill.model.description import SegmenterSettings, numbered_classes
-from segdistill.model.levels import grouped_classes
+from segdistill.model.levels import Levels, grouped_classes
 from segdistill.model.linear_probe import LinearProbe
+from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.stego import Shifts
-from segdistill.training.class_count import ClassCount
-from segdistill.training.early_stopping import AgreementRecord
-from segdistill.training.head_training import StageTimer, TrainedHead, train_head
+from segdistill.processes import Group
+from segdistill.training.class_count import ClassCount, estimate_class_count
+from segdistill.training.clustering import (
+    cluster_prototypes,
+    order_by_share,
+    quantise_codes,
+    refine_clusters,
+)
+from segdistill.training.early_stopping import AgreementRecord, agreement_scorer
+from segdistill.training.head_training import (
+    StageTimer,
+    TrainedHead,
+    cluster_count,
+    train_head,
+)
+from segdistill.training.levels import levels_of_prototypes
 from segdistill.training.loop import StepRecord
 from segdistill.training.proposals import read_code_maps
 from segdistill.training.run_folder import RunFolder, images_fingerprint
-from segdistill.training.stages import cluster, feature_maps, prepare
 from segdistill.training.training_set import NO_AUXILIARY_INPUTS, AuxiliaryInputs
+
+STATISTICS_LOCATIONS = 100_000
+STATISTICS_MAPS = 1_000
+CLUSTERING_LOCATIONS = 100_000
+CLUSTERING_MAPS = 4_000
+FEWEST_CLASSES = 2
 
 
 @dataclass(frozen=True)
@@ -60,16 +89,9 @@ def learn(
     run: RunFolder | None = None,
     progress: bool = False,
 ) -> FitResult:
-    """Learn a Segmenter from images.
+    """Learn a Segmenter from images that were decoded once already.
 
-    Args:
-        images: that were decoded once already.
-        backbone: frozen.
-        settings: validated.
-        compute: device and precision.
-        auxiliary: what comes with the images.
-        run: where checkpoints and the log go; nothing is written without.
-        progress: show progress bars.
+    Without ``run``, neither checkpoints nor a log are written.
 
     Raises:
         UserError: there are too few images, or more classes than locations in them.
@@ -82,7 +104,7 @@ def learn(
     streamed = maps.fill_store(progress=progress)
     group.barrier()
     timer.record("features")
-    preparation = group.from_first(lambda: prepare(maps, backbone, settings))
+    preparation = group.from_first(lambda: _prepare(maps, backbone, settings))
     timer.record("statistics")
     trained = TrainedHead()
     if settings.method == "stego":
@@ -91,15 +113,7 @@ def learn(
         )
     head, shifts = trained.head, trained.shifts
     clustering = group.from_first(
-        lambda: cluster(
-            maps,
-            preparation.cpu(),
-            head,
-            trained.probe,
-            settings,
-            locations=trained.locations,
-            progress=progress,
-        )
+        lambda: _cluster(maps, preparation.cpu(), trained, settings, progress=progress)
     )
     timer.record("clustering")
     centres, prototypes, levels = clustering.centres, clustering.prototypes, clustering.levels
@@ -138,3 +152,134 @@ def learn(
         trained.agreement_history,
         trained.kept_step,
     )
+
+
+def feature_maps(
+    images: Sequence[CheckedImage], backbone: Backbone, settings: FitSettings, compute: Compute
+) -> FeatureMaps:
+    """Return the feature maps of all views of the images, none computed yet."""
+    views = views_of(
+        images,
+        Viewing(
+            settings.resolution or backbone.resolution,
+            backbone.size_multiple,
+            square=settings.square,
+            resampling=settings.resampling,
+        ),
+        crops=settings.crops,
+        crop_ratio=settings.crop_ratio,
+        seed=settings.seed,
+    )
+    store = FeatureStore(
+        settings.cache.folder, max_bytes=int(settings.cache.max_gigabytes * GIGABYTE)
+    )
+    return FeatureMaps(views, backbone, store, compute)
+
+
+def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
+    """Check that there is enough to learn from.
+
+    Raises:
+        UserError: fewer than two views, or fewer locations than classes.
+    """
+    if len(maps) < 2 and settings.method == "stego":
+        raise UserError("one image is too few to compare; give more, or add --crops five")
+    locations = sum(height * width for height, width in map(maps.grid, range(len(maps))))
+    clusters = FEWEST_CLASSES if settings.estimates_classes else cluster_count(settings)
+    if locations < clusters:
+        raise UserError(
+            f"--classes {clusters}: the images have only {locations} locations to distinguish;"
+            " give more images or ask for fewer classes"
+        )
+
+
+def check_batch_size(settings: FitSettings, group: Group) -> None:
+    """Check that each process has two images to compare in a step."""
+    if settings.method == "stego" and settings.training.batch_size < 2 * group.size:
+        raise UserError(
+            f"--training.batch_size {settings.training.batch_size}: must be at least"
+            f" {2 * group.size} for {group.size} processes, two images for each"
+        )
+
+
+def _prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> FeaturePreparation:
+    """Fit the preparation of features to locations spread over the data set."""
+    locations = sample_locations(
+        maps, STATISTICS_LOCATIONS, seed=settings.seed, max_maps=STATISTICS_MAPS
+    )
+    return fit_preparation(
+        locations.features,
+        backbone.channel_groups,
+        standardise=backbone.standardise,
+        components=settings.components or None,
+    )
+
+
+@dataclass(frozen=True)
+class _Clustering:
+    """What clustering gives.
+
+    Attributes:
+        centres: unit vectors of shape (clusters, code channels), the largest cluster first.
+        prototypes: from which other numbers of classes can be made.
+        levels: how clusters are grouped into classes; ``None`` where each cluster is a class.
+        class_count: how the number of classes was estimated; ``None`` where it was given.
+    """
+
+    centres: torch.Tensor
+    prototypes: Prototypes
+    levels: Levels | None = None
+    class_count: ClassCount | None = None
+
+
+def _cluster(
+    maps: FeatureMaps,
+    preparation: FeaturePreparation,
+    trained: TrainedHead,
+    settings: FitSettings,
+    *,
+    progress: bool = False,
+) -> _Clustering:
+    """Cluster the codes of locations spread over the data set, or features without a head.
+
+    The clustering is chosen among many by neighbours of monitored locations; without these, it is
+    the one that fits the codes best.
+    """
+    head, probe = trained.head, trained.probe
+
+    def encode(locations: torch.Tensor) -> torch.Tensor:
+        codes: torch.Tensor = preparation(locations)
+        return codes if head is None else head(codes)
+
+    with torch.inference_mode():
+        codes, images = sample_locations(
+            maps,
+            CLUSTERING_LOCATIONS,
+            seed=settings.seed + 1,
+            max_maps=CLUSTERING_MAPS,
+            function=encode,
+            description="Clustering",
+            progress=progress,
+        )
+        quantised = quantise_codes(codes, seed=settings.seed)
+        prototypes = quantised.prototypes
+        if settings.clustering == "probe" and probe is not None:
+            unit = nn.functional.normalize(probe, dim=1)
+            return _Clustering(order_by_share(unit, codes), prototypes)
+        class_count, classes, coarse = None, cluster_count(settings), None
+        if settings.estimates_classes:
+            class_count = estimate_class_count(codes, images, quantised, seed=settings.seed)
+            classes = class_count.chosen + settings.extra_clusters
+            coarse = class_count.coarse
+        candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
+        judge = None
+        if head is not None and trained.locations is not None:
+            judge = agreement_scorer(head, trained.locations)
+        medium = refine_clusters(codes, candidates, seed=settings.seed, judge=judge)
+        if settings.method == "kmeans":
+            # The baseline stays what its name says: one centre per class.
+            return _Clustering(medium, prototypes, None, class_count)
+        centres, levels = levels_of_prototypes(
+            prototypes, medium, coarse=coarse, seed=settings.seed
+        )
+        return _Clustering(centres, prototypes, levels, class_count)

@@ -1,5 +1,6 @@
 """Training a head: what goes before it, the loop itself with its log and checkpoints."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from segdistill.config.settings import FitSettings
+from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
 from segdistill.features.extract import FeatureMaps
+from segdistill.features.neighbours import mean_descriptors, nearest_neighbours
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import translate_os_errors
 from segdistill.model.head import SegmentationHead
@@ -28,7 +30,6 @@ from segdistill.training.loop import Step, StepRecord, seeded, train
 from segdistill.training.losses import calibrate_shifts
 from segdistill.training.modules import TrainingModules
 from segdistill.training.run_folder import LOG_FOLDER, RunFolder
-from segdistill.training.stages import cluster_count, data_fingerprint, find_neighbours
 from segdistill.training.training_set import AuxiliaryInputs, TrainingSet, training_set
 
 logger = logging.getLogger("segdistill")
@@ -88,20 +89,18 @@ def train_head(
     run: RunFolder | None,
     progress: bool = False,
 ) -> TrainedHead:
-    """Train a head on feature maps.
+    """Train a head on feature maps, which are in the store as far as it has room.
 
-    Args:
-        maps: raw feature maps, in the store as far as it has room.
-        preparation: of the features.
-        settings: of the fit.
-        auxiliary: what comes with the images.
-        timer: told when a stage ends.
-        run: where checkpoints and the log go; nothing is written without.
-        progress: show progress bars.
+    The timer is told when a stage ends. Without ``run``, neither checkpoints nor a log are written.
     """
     group = maps.compute.group
     neighbours = group.from_first(
-        lambda: find_neighbours(maps, preparation, settings, progress=progress)
+        lambda: nearest_neighbours(
+            mean_descriptors(maps, preparation, progress=progress),
+            settings.training.neighbours,
+            seed=settings.seed,
+            progress=progress,
+        )
     )
     timer.record("neighbours")
     data = training_set(maps, neighbours, preparation, auxiliary, settings)
@@ -166,8 +165,7 @@ def _train_and_log(
 ) -> list[StepRecord]:
     """Train, resuming from the run folder's checkpoint if there is one, and log every step.
 
-    Returns:
-        The losses of every step, those before a break included.
+    Returns the losses of every step, those before a break included.
     """
     compute, group = data.maps.compute, data.maps.compute.group
     optimiser = modules.to(compute.device).optimiser(settings)
@@ -224,3 +222,19 @@ def _train_and_log(
         if log is not None:
             log.close()
     return history
+
+
+def cluster_count(settings: FitSettings) -> int:
+    """Return the number of clusters to find, classes and extra clusters, as far as it is known.
+
+    Where the number of classes is yet to be estimated, the default stands in for it: training needs
+    a number for its cluster probe, on which nothing else depends.
+    """
+    classes = DEFAULT_CLASSES if settings.classes is None else settings.classes
+    return classes + settings.extra_clusters
+
+
+def data_fingerprint(maps: FeatureMaps) -> str:
+    """Return a fingerprint of the backbone and of the images, their order and the size seen."""
+    text = " ".join([maps.backbone.fingerprint, *(view.key for view in maps.views)])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -63,7 +63,7 @@ def levels_of_prototypes(
     """Split medium classes into fine clusters, and group them into coarse classes.
 
     Args:
-        prototypes: of the codes.
+        prototypes: prototypes of the codes.
         medium: centres of the medium classes, unit vectors of shape (classes, code channels).
         coarse: number of coarse classes wanted; by default half as many as medium ones.
         seed: seed of the random starts.
@@ -115,10 +115,9 @@ def _split(
 def _coarse_of_medium(
     prototypes: Prototypes, owners: torch.Tensor, classes: int, wanted: int, seed: int
 ) -> torch.Tensor:
-    """Return the coarse class of each medium class, shape (classes,).
+    """Return the coarse class of each medium class: the cluster that holds most of its codes.
 
-    Coarse clusters are found on their own, and each medium class joins the one that holds most of
-    its codes. Merging medium classes step by step goes wrong more often.
+    Merging medium classes step by step goes wrong more often.
     """
     if wanted >= classes:
         return torch.arange(classes)

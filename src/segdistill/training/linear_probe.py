@@ -32,14 +32,8 @@ def fit_linear_probe(
     """Train a linear classifier on codes, by cross entropy over labelled pixels.
 
     Codes are read at random labelled pixels of each image, bilinearly. A linear map commutes with
-    bilinear interpolation, so this is STEGO's probe, whose logits are enlarged to the labels.
-
-    Args:
-        segmenter: whose codes are measured; it does not change.
-        pairs: images and their label files.
-        read_labels: reads a label file as class indices, 255 for 'not labelled'.
-        seed: seed of the choice of pixels and of the start.
-        progress: show progress bars.
+    bilinear interpolation, so this is STEGO's probe, whose logits are enlarged to the labels. The
+    segmenter does not change.
 
     Raises:
         UserError: no pixel is labelled.

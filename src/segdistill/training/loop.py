@@ -74,14 +74,14 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
-    """Train the head and the probes.
+    """Train the head and the probes, in place.
 
     Args:
-        modules: changed in place.
+        modules: what is trained.
         optimiser: for the modules.
         data: training data.
-        shifts: of the correspondence loss.
-        settings: of the fit.
+        shifts: shifts of the correspondence loss.
+        settings: settings of the fit.
         compute: device and precision.
         first_step: the step to resume from, counted from 0.
         on_step: called after each step.
@@ -126,10 +126,8 @@ def train(
 def seeded(*numbers: int, device: torch.device | None = None) -> Iterator[None]:
     """Draw the same random numbers in the block each time, and leave the caller's alone.
 
-    Args:
-        numbers: what the draws depend on, such as seed and step, so that a resumed run draws the
-            same numbers.
-        device: where numbers are drawn, in addition to the CPU.
+    The draws depend on the numbers, such as seed and step, alone, so a resumed run draws the same.
+    They are made on the CPU and on ``device``.
     """
     on_gpu = device is not None and device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):

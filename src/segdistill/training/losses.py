@@ -43,13 +43,9 @@ class LinearProbeLoss:
 
 @dataclass(frozen=True)
 class StepLosses:
-    """What one step gives.
+    """The objective's terms, unweighted, and the losses of the probes.
 
-    Attributes:
-        terms: of the objective, unweighted.
-        clusters: the cluster probe's loss.
-        linear: of the linear probe; ``None`` where there is none, or nothing in the batch is
-            labelled.
+    There is no linear probe's loss where nothing in the batch is labelled.
     """
 
     terms: ObjectiveTerms
@@ -66,16 +62,7 @@ def losses(
     *,
     step: int = 0,
 ) -> StepLosses:
-    """Return all losses of a batch.
-
-    Args:
-        modules: in training mode.
-        batch: on the modules' device.
-        data: what the batch was drawn from.
-        shifts: of the correspondence loss.
-        settings: of the fit.
-        step: counted from 0; schedules depend on it.
-    """
+    """Return all losses of a batch on the modules' device, at a step counted from 0."""
     sampled = sample_batch(modules.head, batch, data, settings)
     parts = compared_maps(sampled, batch, data, settings)
     codes = parts.anchors.codes
@@ -124,17 +111,11 @@ def _linear_probe_loss(
 def sample_batch(
     head: SegmentationHead, batch: Batch, data: TrainingSet, settings: FitSettings
 ) -> Parts[SampledMaps]:
-    """Return features and codes at the locations of a batch.
+    """Return features and codes at the locations of a batch, on the head's device.
 
     The head runs only on the cells around sampled locations, each once, which gives the same codes
     there as running it on whole maps and sampling those. As in STEGO's code, both sets of locations
     of an image see the same channels dropped.
-
-    Args:
-        head: from features to codes.
-        batch: on the head's device.
-        data: what the batch was drawn from.
-        settings: of the fit.
     """
     maps = []
     for part in (batch.images, batch.positives):

@@ -14,8 +14,8 @@ class TrainingModules(nn.Module):
     Args:
         features: channels of prepared features.
         clusters: number of clusters.
-        settings: of the fit.
-        label_classes: of the linear probe; needed only where it is trained.
+        settings: settings of the fit.
+        label_classes: classes of the linear probe, where it is trained.
     """
 
     def __init__(

@@ -30,13 +30,9 @@ def proposals_for(
     *,
     count: int = PROPOSALS,
 ) -> list[MergeProposal]:
-    """Return the pairs of classes that are likely to be one kind of thing, the likeliest first.
+    """Return at most ``count`` pairs of classes that are likely one kind of thing, best first.
 
-    Args:
-        prototypes: of the model; without them there are no proposals.
-        code_maps: of the model; without them there are no proposals.
-        classes: those in use, with their centres.
-        count: number of proposals, at most.
+    There are none without the prototypes and code maps of a model.
     """
     if prototypes is None or code_maps is None or len(classes.classes) < 3:
         return []
@@ -60,12 +56,7 @@ def read_code_maps(
 ) -> CodeMaps:
     """Find the nearest prototype of every code of some images, for a few also under other light.
 
-    Args:
-        maps: raw feature maps, in the store as far as it has room.
-        preparation: of the features, on the CPU.
-        head: trained, on the CPU, or ``None`` where the features themselves are clustered.
-        prototypes: of the codes.
-        progress: show a progress bar.
+    Preparation and head are on the CPU; without a head, the features themselves are codes.
     """
     directions = F.normalize(prototypes.vectors, dim=1)
 

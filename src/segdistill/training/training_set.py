@@ -65,14 +65,9 @@ class ViewLabels:
     files: LabelFiles
 
     def at(self, index: int, shares: torch.Tensor) -> torch.Tensor:
-        """Read the labels of a view; 255 everywhere if it has no label file.
+        """Read the labels of a view, (locations,), int64; 255 everywhere without a label file.
 
-        Args:
-            index: of the view.
-            shares: of the view's width and height, from 0 to 1, shape (locations, 2).
-
-        Returns:
-            Class indices of shape (locations,), int64.
+        Locations are shares of the view's width and height, from 0 to 1, shape (locations, 2).
         """
         view = self.views[index]
         path = self.files.of_image.get(view.image.file.path)
@@ -86,22 +81,15 @@ class ViewLabels:
 
 @dataclass(frozen=True)
 class ViewSaliency:
-    """Where in views there is something to learn from.
-
-    Attributes:
-        views: the views.
-        of_image: a grey picture for each image file that has one; what is not black counts.
-    """
+    """Where in views there is something to learn from: what is not black in grey pictures."""
 
     views: Sequence[View]
     of_image: Mapping[Path, Path]
 
     def draw(self, index: int, count: int, generator: torch.Generator) -> torch.Tensor | None:
-        """Draw pixels that count, with repetition.
+        """Draw pixels that count, with repetition, as shares of width and height, shape (count, 2).
 
-        Returns:
-            Centres of pixels as shares of the view's width and height, shape (count, 2), or
-            ``None`` if the view has no picture or nothing in it counts.
+        Returns ``None`` if the view has no picture or nothing in it counts.
         """
         view = self.views[index]
         path = self.of_image.get(view.image.file.path)
