@@ -34,7 +34,8 @@ from segdistill.images.folder import CheckedImage, ImageFile
 from segdistill.images.labels import read_labels
 from segdistill.images.resize import Viewing
 from segdistill.training.batches import draw_batch
-from segdistill.training.stages import check_enough, data_fingerprint
+from segdistill.training.fit import check_enough
+from segdistill.training.head_training import data_fingerprint
 from segdistill.training.training_set import TrainingSet
 
 MILLION = 10**6

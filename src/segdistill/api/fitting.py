@@ -29,9 +29,14 @@ from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
 from segdistill.training.class_count import ClassCount
-from segdistill.training.fit import FitResult, learn
+from segdistill.training.fit import (
+    FitResult,
+    check_batch_size,
+    check_enough,
+    feature_maps,
+    learn,
+)
 from segdistill.training.run_folder import REPORT_FILE, RunFolder, names_by_folder
-from segdistill.training.stages import check_batch_size, check_enough, feature_maps
 
 logger = logging.getLogger("segdistill")
 
