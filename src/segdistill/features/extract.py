@@ -155,11 +155,11 @@ class FeatureMaps:
     def _features_of(self, views: list[View]) -> Iterator[tuple[View, Features]]:
         """Compute maps, decoding images in threads while the backbone is running."""
         # Views of one image are adjacent, so it is decoded once.
-        depth_paths = (list(group) for _, group in groupby(views, key=lambda view: view.image))
+        by_image = (list(group) for _, group in groupby(views, key=lambda view: view.image))
         threads = worker_threads()
         loaded = in_threads(
             _load,
-            depth_paths,
+            by_image,
             threads=threads,
             ahead=threads + BATCHES_AHEAD * self._batch_of(views),
         )

@@ -28,7 +28,7 @@ def depth_similarity(
     matter, and outliers hardly do.
 
     Args:
-        depth: at the locations, shape (batch, locations); for ``product`` in 0..1, as
+        depth: depth at the locations, shape (batch, locations); for ``product`` in 0..1, as
             :func:`~segdistill.objective.scene_geometry.normalise_depth` returns it.
         points: the same locations in space, shape (batch, locations, 3); only for ``distance``.
         kind: which of the forms.

@@ -66,8 +66,8 @@ def interpolated_hidden_layer(
     Args:
         cells: features, shape (batch, cells, features); no gradient flows into them.
         kept: factor of each channel of an image, shape (batch, 1, features); ``None`` stands for 1.
-        weight: of the layer, shape (hidden channels, features).
-        bias: of the layer, shape (hidden channels,).
+        weight: weight of the layer, shape (hidden channels, features).
+        bias: bias of the layer, shape (hidden channels,).
         nearest: as for :func:`interpolate_cells`.
         weights: as for :func:`interpolate_cells`.
 

@@ -105,7 +105,7 @@ def stego_objective(
         positives: one neighbour of each image of the batch, at a second set of locations.
         negatives: the batch itself at the second set of locations; image i is compared with
             ``negatives[partners[k][i]]`` in draw k.
-        partners: for each draw, indices of shape (batch,).
+        partners: partner of each image in each draw, shape (batch,).
         shifts: b of each kind of pair.
         settings: switches of the loss.
 

@@ -25,7 +25,6 @@ from segdistill.objective.sampling import (
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.training.depth_guidance import (
     SampledDepth,
-    Scene,
     attention_between,
     depth_schedules,
     locations_by_depth,
@@ -101,9 +100,9 @@ class Batch(NamedTuple):
     Attributes:
         images: the images at a first set of locations, and after them as many of a second.
         positives: a neighbour of each image, at a second set of locations.
-        partners: for each draw of random pairs, indices of shape (batch,).
-        guidance: for the contrastive CRF.
-        aligned: for augmentation alignment.
+        partners: partner of each image in each draw of random pairs, shape (batch,).
+        guidance: colours and features for the contrastive CRF.
+        aligned: images and copies for augmentation alignment.
         labels: labels at the locations, each of shape (batch, locations); 255 is 'not labelled'.
         depth: depth at the locations.
     """
@@ -196,37 +195,30 @@ def _draw_guided_locations(
     side = settings.objective.samples
     if data.depth is not None:
         side = max(2, depth_schedules(settings)["samples"].count_at(max(step, 0)))
-    first = draw_locations(data, sides.anchors, side**2, generator)
-    second = draw_locations(data, sides.anchors, side**2, generator)
+    first, second = (draw_locations(data, sides.anchors, side**2, generator) for _ in range(2))
+    drawn = Parts(first, second, second)
     if data.depth is None:
-        return Parts(first, second, second), None
-    scenes = read_scenes(data.depth, sides.anchors, settings)
-    partner_scenes = read_scenes(data.depth, sides.positives, settings)
-
-    def drawn(
-        scenes: list[Scene | None], images: list[int], locations: torch.Tensor
-    ) -> tuple[torch.Tensor, SampledDepth]:
-        guided = locations_by_depth(
+        return drawn, None
+    own, partners = (
+        read_scenes(data.depth, images, settings) for images in (sides.anchors, sides.positives)
+    )
+    guided, depths = [], []
+    for images, scenes, unguided in zip(sides, (own, partners, own), drawn, strict=True):
+        locations = locations_by_depth(
             scenes,
-            locations,
+            unguided,
             settings.depth,
             generator,
             maps=data.maps,
             images=images,
             preparation=data.preparation,
         )
-        sampled = sample_depth(scenes, guided, settings.depth)
+        depth = sample_depth(scenes, locations, settings.depth)
         if settings.depth.hidden_positives == "attention":
-            sampled = sampled._replace(attention=attention_between(data.maps, images, guided))
-        return guided, sampled
-
-    anchors, anchor_depth = drawn(scenes, sides.anchors, first)
-    positives, positive_depth = drawn(partner_scenes, sides.positives, second)
-    negatives, negative_depth = drawn(scenes, sides.negatives, second)
-    return (
-        Parts(anchors, positives, negatives),
-        Parts(anchor_depth, positive_depth, negative_depth),
-    )
+            depth = depth._replace(attention=attention_between(data.maps, images, locations))
+        guided.append(locations)
+        depths.append(depth)
+    return Parts(*guided), Parts(*depths)
 
 
 def draw_locations(

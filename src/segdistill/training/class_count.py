@@ -208,7 +208,7 @@ def adjusted_rand_index(one: torch.Tensor, other: torch.Tensor, weights: torch.T
     Args:
         one: clusters of items, shape (items,), int64.
         other: the same of another clustering.
-        weights: of the items, shape (items,), summing to 1.
+        weights: weights of the items, shape (items,), summing to 1.
 
     Returns:
         1 if they agree, 0 on average for random clusterings of the same sizes.

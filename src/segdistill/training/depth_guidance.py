@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -47,9 +48,9 @@ class SampledDepth(NamedTuple):
     """Depth at sampled locations of some images; NaN where it is unknown.
 
     Attributes:
-        shares: from 0, the nearest point of the image, to 1, shape (batch, locations).
-        points: in space, shape (batch, locations, 3).
-        attention: of the backbone between locations, shape (batch, heads, locations, locations),
+        shares: depth from 0, the nearest point of the image, to 1, shape (batch, locations).
+        points: points in space, shape (batch, locations, 3).
+        attention: attention between locations, shape (batch, heads, locations, locations),
             where hidden positives need it.
     """
 
@@ -65,10 +66,11 @@ def read_scenes(
     scenes: list[Scene | None] = []
     for image in images:
         grid = depth[image]
-        share = None if grid is None else torch.from_numpy(grid.share.copy())
-        if grid is None or share is None or not share.isfinite().any():
+        if grid is None or not np.isfinite(grid.share).any():
             scenes.append(None)
-        elif settings.depth.as_released:
+            continue
+        share = torch.from_numpy(grid.share.copy())
+        if settings.depth.as_released:
             if (settings.dataset or "").startswith("potsdam"):
                 share = share.floor()  # the released loader casts 0..1 to whole numbers
             scenes.append(Scene(share, released_unprojection(share[None])[0]))

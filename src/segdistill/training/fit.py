@@ -59,7 +59,7 @@ class FitResult:
     Attributes:
         segmenter: the model.
         history: the losses of every step.
-        shifts: of the correspondence loss; ``None`` where only k-means ran.
+        shifts: shifts of the correspondence loss; ``None`` where only k-means ran.
         seconds: time spent in each stage.
         streamed: feature maps that the store had no room for.
         linear_probe: trained beside the head, where it was asked for.
@@ -221,7 +221,7 @@ class _Clustering:
 
     Attributes:
         centres: unit vectors of shape (clusters, code channels), the largest cluster first.
-        prototypes: from which other numbers of classes can be made.
+        prototypes: prototypes that other numbers of classes can be made from.
         levels: how clusters are grouped into classes; ``None`` where each cluster is a class.
         class_count: how the number of classes was estimated; ``None`` where it was given.
     """

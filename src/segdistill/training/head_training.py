@@ -61,8 +61,8 @@ class TrainedHead:
         probe: centres of the cluster probe, shape (clusters, code channels).
         linear: probe trained beside the head, where it was asked for.
         history: the losses of every step.
-        shifts: of the correspondence loss.
-        locations: by which codes were judged.
+        shifts: shifts of the correspondence loss.
+        locations: locations that the codes were evaluated at.
         agreement_history: how good codes were at some steps, where training stopped early.
         kept_step: the step whose codes were kept, where training stopped early.
         streamed: feature maps of augmented copies that the store had no room for.

@@ -25,7 +25,7 @@ class LevelledClusters(NamedTuple):
     """Fine clusters, and how each level groups them; the cluster of the largest share comes first.
 
     Attributes:
-        centres: of the fine clusters, unit vectors of shape (clusters, code channels).
+        centres: centres of the fine clusters, unit vectors of shape (clusters, code channels).
         levels: the groupings.
     """
 

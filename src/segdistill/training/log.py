@@ -122,7 +122,7 @@ def _panel(
     Args:
         image: shape (height, width, 3).
         features: prepared, shape (h, w, channels).
-        head: from features to codes.
+        head: makes codes from features.
         centres: centres of the clusters, shape (clusters, code channels).
     """
     codes = head(features[None]).permute(0, 3, 1, 2)  # (h, w, c) -> (1, d, h, w)

@@ -78,7 +78,7 @@ def train(
 
     Args:
         modules: what is trained.
-        optimiser: for the modules.
+        optimiser: optimiser of the modules.
         data: training data.
         shifts: shifts of the correspondence loss.
         settings: settings of the fit.

@@ -131,10 +131,6 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
             for event_file in (self.path / LOG_FOLDER).glob("events.out.tfevents.*"):
                 event_file.unlink()
-        self.write_settings(settings)
-
-    def write_settings(self, settings: FitSettings) -> None:
-        """Write the settings, so that ``fit --config settings.yaml`` repeats the run."""
         self._write_settings(settings.as_plain())
 
     def read_settings(self) -> dict[str, Any]:
@@ -257,8 +253,8 @@ class RunFolder:
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def _write_settings(self, plain: dict[str, Any]) -> None:
-        text = yaml.safe_dump(plain, sort_keys=False)
-        write_text_atomically(self.path / SETTINGS_FILE, text)
+        """Write the settings, so that ``fit --config settings.yaml`` repeats the run."""
+        write_text_atomically(self.path / SETTINGS_FILE, yaml.safe_dump(plain, sort_keys=False))
 
     def _check_same_settings(self, settings: FitSettings) -> None:
         # A setting that a run of an older version does not know had the effect of its default.

@@ -42,7 +42,7 @@ class AuxiliaryInputs:
     """What comes with the training images, where the settings ask for it.
 
     Attributes:
-        labels: for what needs labels.
+        labels: label files.
         saliency: grey picture of each image file that has one.
         depth: depth map of each image file that has one.
         depth_settings: what the numbers in depth maps mean.
@@ -112,11 +112,11 @@ class TrainingSet:
     Attributes:
         maps: raw feature maps.
         neighbours: nearest neighbours of each map, shape (maps, count).
-        preparation: of the features.
+        preparation: preparation of the features.
         copies: maps of augmented copies, the same number of each view, for the alignment term.
-        labels: for what needs labels.
+        labels: labels of the views.
         saliency: where locations are drawn.
-        depth: a guide in training.
+        depth: depth of the views.
     """
 
     maps: FeatureMaps
