@@ -64,29 +64,6 @@ def test_correspondence_is_golden_and_plain() -> None:
     assert_close(correspondence(first, second), plain_correspondence(first, second))
 
 
-def test_no_gradient_reaches_the_features() -> None:
-    features = torch.randn(1, 3, 4, requires_grad=True)
-    codes = torch.randn(1, 3, 2, requires_grad=True)
-    loss = correspondence_loss(
-        correspondence(features, features), correspondence(codes, codes), 0.1
-    )
-    gradients = torch.autograd.grad(loss.mean(), [features, codes], allow_unused=True)
-    assert gradients[0] is None or not gradients[0].any()
-    assert gradients[1].any()
-
-
-def test_gradient_agrees_with_finite_differences() -> None:
-    features = torch.randn(2, 4, 5, dtype=torch.double)
-    codes = torch.randn(2, 4, 3, dtype=torch.double, requires_grad=True)
-
-    def loss(codes: torch.Tensor) -> torch.Tensor:
-        return correspondence_loss(
-            correspondence(features, features), correspondence(codes, codes), 0.1, zero_clamp=False
-        ).mean()
-
-    assert torch.autograd.gradcheck(loss, (codes,))
-
-
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**16), batch=st.integers(1, 3), locations=st.integers(1, 6))
 def test_centring_keeps_the_mean_and_evens_out_locations(
