@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdistill.objective.schedules import Schedule
+from segdistill.config.settings import DepthSettings, FitSettings, ObjectiveSettings
+from segdistill.objective.schedules import Schedule, depth_schedules
 
 
 @pytest.mark.parametrize("every", [1, 250])
@@ -68,3 +69,19 @@ def test_there_is_always_one() -> None:
 
 def test_a_huge_number_of_periods_is_no_trouble() -> None:
     assert Schedule(1.0, "exponential", factor=0.5).at(10**6) == 0
+
+
+def test_schedules_follow_the_settings() -> None:
+    depth = DepthSettings(
+        weight=0.2, weight_factor=0.5, weight_every=10, samples_factor=0.9, samples_every=100
+    )
+    plan = depth_schedules(
+        FitSettings(depth=depth, objective=ObjectiveSettings(samples=11)), shift=0.4
+    )
+    assert [plan["weight"].at(step) for step in (0, 9, 10, 20)] == [0.2, 0.2, 0.1, 0.05]
+    assert plan["shift"].at(1000) == 0.4
+    assert [plan["samples"].count_at(step) for step in (0, 100)] == [11, 9]
+    released = depth_schedules(FitSettings(depth=replace(depth, as_released=True)))
+    assert released["samples"].count_at(0) == 9
+    negative = depth_schedules(FitSettings(depth=replace(depth, shift_factor=0.5)), shift=-0.2)
+    assert negative["shift"].at(0) == -0.2  # a minimum of 0 is no rule for it

@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from segdistill.config.settings import DepthSettings, FitSettings, ObjectiveSettings
+from segdistill.config.settings import DepthSettings, FitSettings
 from segdistill.objective.scene_geometry import perspective_points, unproject
 from segdistill.objective.stego import Shifts
 from segdistill.training.depth_guidance import (
     SampledDepth,
     Scene,
-    depth_schedules,
     locations_by_depth,
     sample_depth,
 )
@@ -100,22 +99,6 @@ def test_a_neighbour_of_weight_zero_passes_nothing_on() -> None:
     sampled = sample_depth([lonely], torch.tensor([[[-1.0, 0.0], [0.0, 0.0]]]), DepthSettings())
     assert sampled.shares[0, 0] == 0.25
     assert sampled.shares[0, 1].isnan()
-
-
-def test_schedules_follow_the_settings() -> None:
-    depth = DepthSettings(
-        weight=0.2, weight_factor=0.5, weight_every=10, samples_factor=0.9, samples_every=100
-    )
-    plan = depth_schedules(
-        FitSettings(depth=depth, objective=ObjectiveSettings(samples=11)), shift=0.4
-    )
-    assert [plan["weight"].at(step) for step in (0, 9, 10, 20)] == [0.2, 0.2, 0.1, 0.05]
-    assert plan["shift"].at(1000) == 0.4
-    assert [plan["samples"].count_at(step) for step in (0, 100)] == [11, 9]
-    released = depth_schedules(FitSettings(depth=replace(depth, as_released=True)))
-    assert released["samples"].count_at(0) == 9
-    negative = depth_schedules(FitSettings(depth=replace(depth, shift_factor=0.5)), shift=-0.2)
-    assert negative["shift"].at(0) == -0.2  # a minimum of 0 is no rule for it
 
 
 def test_the_shift_is_given_or_depthgs_or_measured() -> None:

@@ -1,8 +1,10 @@
-"""How a weight, a shift or a number of samples changes over training."""
+"""How the weight and shift of the depth term and the number of samples change over training."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal
+
+from segdistill.config.settings import FitSettings
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,23 @@ class Schedule:
         """Return the value as a number of things, rounded down as in DepthG's code, at least 1."""
         # A little more than the value: 0.7 x 0.7 x 100 is 48.999... in floating point.
         return max(math.floor(self.at(step) + 1e-9), 1)
+
+
+def depth_schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
+    """Return how weight and shift of the depth term and the samples per side change."""
+    depth = settings.depth
+
+    def schedule(start: float, factor: float, every: int, minimum: float) -> Schedule:
+        kind = depth.schedule if factor != 1 else "constant"
+        return Schedule(start, kind, factor, every, min(minimum, start), depth.as_released)
+
+    samples = float(settings.objective.samples)
+    return {
+        "weight": schedule(
+            depth.weight, depth.weight_factor, depth.weight_every, depth.weight_minimum
+        ),
+        "shift": schedule(shift, depth.shift_factor, depth.shift_every, depth.shift_minimum),
+        "samples": schedule(
+            samples, depth.samples_factor, depth.samples_every, depth.samples_minimum
+        ),
+    }

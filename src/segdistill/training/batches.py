@@ -22,11 +22,11 @@ from segdistill.objective.sampling import (
     random_locations,
     shares_of_locations,
 )
+from segdistill.objective.schedules import depth_schedules
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.training.depth_guidance import (
     SampledDepth,
     attention_between,
-    depth_schedules,
     locations_by_depth,
     read_scenes,
     sample_depth,

@@ -29,7 +29,6 @@ from segdistill.objective.scene_geometry import (
     released_unprojection,
     unproject,
 )
-from segdistill.objective.schedules import Schedule
 
 
 class Scene(NamedTuple):
@@ -201,26 +200,6 @@ def attention_between(
         cells = (rows * width + columns).to(attention.device)
         found.append(attention[:, cells][:, :, cells].cpu())
     return torch.stack(found)
-
-
-def depth_schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
-    """Return how weight and shift of the depth term and the samples per side change."""
-    depth = settings.depth
-
-    def schedule(start: float, factor: float, every: int, minimum: float) -> Schedule:
-        kind = depth.schedule if factor != 1 else "constant"
-        return Schedule(start, kind, factor, every, min(minimum, start), depth.as_released)
-
-    samples = float(settings.objective.samples)
-    return {
-        "weight": schedule(
-            depth.weight, depth.weight_factor, depth.weight_every, depth.weight_minimum
-        ),
-        "shift": schedule(shift, depth.shift_factor, depth.shift_every, depth.shift_minimum),
-        "samples": schedule(
-            samples, depth.samples_factor, depth.samples_every, depth.samples_minimum
-        ),
-    }
 
 
 def _interpolate(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

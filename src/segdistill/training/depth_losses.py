@@ -16,9 +16,10 @@ from segdistill.objective.local_hidden_positives import (
     released_attention_weights,
     released_near_weights,
 )
+from segdistill.objective.schedules import depth_schedules
 from segdistill.objective.stego import SampledMaps, Shifts, stego_objective
 from segdistill.training.batches import Batch, Parts
-from segdistill.training.depth_guidance import SampledDepth, depth_schedules
+from segdistill.training.depth_guidance import SampledDepth
 
 PRODUCT_SHIFT = 0.03
 """DepthG's shift of its depth term (0.03 to 0.0359 on COCO-Stuff and Cityscapes)."""

@@ -9,10 +9,10 @@ import torch
 
 from segdistill.config.settings import FitSettings
 from segdistill.devices import Compute
+from segdistill.objective.schedules import depth_schedules
 from segdistill.objective.stego import ObjectiveTerms, Shifts
 from segdistill.progress import progress_bar
 from segdistill.training.batches import Batch, batches
-from segdistill.training.depth_guidance import depth_schedules
 from segdistill.training.losses import StepLosses, losses
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import TrainingSet
