@@ -19,7 +19,6 @@ from segdistill.config.settings import (
     ObjectiveSettings,
     TrainingSettings,
 )
-from segdistill.config.validation import FIT_RANGES, check_ranges
 from segdistill.errors import UserError
 
 
@@ -97,12 +96,6 @@ def test_other_types_of_numbers_and_paths_become_plain() -> None:
     assert type(usual.objective.weight_self) is float
     plain = usual.as_plain()
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
-
-
-def test_every_range_names_numbers_that_exist() -> None:
-    names = [name for each in FIT_RANGES for name in each.names]
-    assert len(set(names)) == len(names)
-    check_ranges(FitSettings().validated(), FIT_RANGES)
 
 
 def names_of_all(settings_class: Any = FitSettings) -> Iterator[tuple[str, ...]]:

@@ -1,19 +1,27 @@
 """Every setting of a fit, with its type, default and meaning.
 
-jsonargparse reads the command line and YAML files into these classes. The ``Attributes`` sections
-below are the descriptions that ``segdistill fit --help`` shows, so each must be clear on its own.
-Where ``None`` is the default, the description says what it means.
+The command line and YAML files are read into these classes. The ``Attributes`` sections below are
+the descriptions that ``segdistill fit --help`` shows, so each must be clear on its own. Where
+``None`` is the default, the description says what it means.
 """
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from segdistill.config.validation import FIT_RANGES, check_ranges, refuse, typed
+from segdistill.config.validation import Range, at_least, refuse, typed
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "32-true", "bf16-mixed"]
 LevelName = Literal["coarse", "medium", "fine"]
+
+Count = Annotated[int, at_least(1)]
+Size = Annotated[int, at_least(2)]
+Resolution = Annotated[int, at_least(32)]
+NotNegative = Annotated[float, at_least(0)]
+Positive = Annotated[float, Range("above 0", lambda value: value > 0)]
+Share = Annotated[float, Range("from 0 to 1", lambda value: 0 <= value <= 1)]
+ShareBelowOne = Annotated[float, Range("from 0 to below 1", lambda value: 0 <= value < 1)]
 
 DEFAULT_CLASSES = 12
 """The number of classes where none is given and none is estimated; logged whenever it is used."""
@@ -35,9 +43,9 @@ class HeadSettings:
             STEGO).
     """
 
-    channels: int = 70
+    channels: Size = 70
     kind: Literal["nonlinear", "linear"] = "nonlinear"
-    dropout: float = 0.1
+    dropout: ShareBelowOne = 0.1
     continuous: bool = True
 
 
@@ -82,17 +90,17 @@ class ObjectiveSettings:
     weight_reconstruction: float = 0.0
     weight_crf: float = 0.0
     weight_alignment: float = 0.0
-    augmentations: int = 4
+    augmentations: Count = 4
     correlations: Literal["features", "labels"] = "features"
     shift_self: float | None = None
     shift_neighbour: float | None = None
     shift_random: float | None = None
-    attract_self: float = 0.5
-    attract_neighbour: float = 0.5
-    attract_random: float = 0.05
-    feature_dropout: float = 0.0
-    samples: int = 11
-    random_draws: int = 5
+    attract_self: Share = 0.5
+    attract_neighbour: Share = 0.5
+    attract_random: Share = 0.05
+    feature_dropout: ShareBelowOne = 0.0
+    samples: Size = 11
+    random_draws: Count = 5
     pointwise: bool = True
     zero_clamp: bool = True
     stabilize: bool = False
@@ -145,24 +153,26 @@ class DepthSettings:
     guide: Literal["auto", "on", "off"] = "auto"
     kind: Literal["depth", "inverse", "height"] | None = None
     invalid: float | None = None
-    field_of_view: float = 60.0
+    field_of_view: Annotated[
+        float, Range("between 0 and 180 degrees", lambda value: 0 < value < 180)
+    ] = 60.0
     space: Literal["metric", "perspective"] = "metric"
     similarity: Literal["product", "difference", "distance"] = "product"
-    weight: float = 0.16
+    weight: NotNegative = 0.16
     shift: float | None = None
     sampling: Literal["random", "farthest", "farthest-mixed", "histogram"] = "random"
     hidden_positives: Literal["none", "depth", "features", "attention"] = "none"
-    weight_hidden_positives: float = 0.3
+    weight_hidden_positives: NotNegative = 0.3
     schedule: Literal["exponential", "linear"] = "exponential"
-    weight_factor: float = 1.0
-    weight_every: int = 300
-    weight_minimum: float = 0.0
-    shift_factor: float = 1.0
-    shift_every: int = 300
-    shift_minimum: float = 0.0
-    samples_factor: float = 1.0
-    samples_every: int = 1000
-    samples_minimum: int = 4
+    weight_factor: Positive = 1.0
+    weight_every: Count = 300
+    weight_minimum: NotNegative = 0.0
+    shift_factor: Positive = 1.0
+    shift_every: Count = 300
+    shift_minimum: NotNegative = 0.0
+    samples_factor: Positive = 1.0
+    samples_every: Count = 1000
+    samples_minimum: Count = 4
     as_released: bool = False
 
 
@@ -185,13 +195,13 @@ class TrainingSettings:
             what is reported.
     """
 
-    steps: int | None = None
-    batch_size: int = 16
-    learning_rate: float = 5e-4
-    cluster_learning_rate: float = 5e-3
-    neighbours: int = 7
-    checkpoint_every: int = 50
-    reset_probes_every: int | None = None
+    steps: Count | None = None
+    batch_size: Size = 16
+    learning_rate: Positive = 5e-4
+    cluster_learning_rate: Positive = 5e-3
+    neighbours: Count = 7
+    checkpoint_every: Count = 50
+    reset_probes_every: Count | None = None
     linear_probe: bool = False
 
     @property
@@ -213,7 +223,7 @@ class CacheSettings:
     """
 
     folder: Path | None = None
-    max_gigabytes: float = 20.0
+    max_gigabytes: NotNegative = 20.0
 
 
 @dataclass(frozen=True)
@@ -267,22 +277,22 @@ class FitSettings:
     """
 
     dataset: str | None = None
-    classes: int | None = None
-    extra_clusters: int = 0
+    classes: Annotated[int, Range("from 2 to 255", lambda value: 2 <= value <= 255)] | None = None
+    extra_clusters: Annotated[int, at_least(0)] = 0
     backbone: str = "efficientnet-lite0"
-    resolution: int | None = None
-    segment_resolution: int | None = None
+    resolution: Resolution | None = None
+    segment_resolution: Resolution | None = None
     square: bool = False
     resampling: Literal["bicubic", "nearest"] = "bicubic"
     crops: Literal["none", "five", "random"] = "none"
-    crop_ratio: float = 0.5
+    crop_ratio: Annotated[float, Range("above 0, at most 1", lambda x: 0 < x <= 1)] = 0.5
     labels: Path | None = None
     saliency: Path | None = None
     bands: str | None = None
-    components: int = 0
+    components: Annotated[int, Range("0 or at least 2", lambda n: n == 0 or n >= 2)] = 0
     method: Literal["stego", "kmeans"] = "stego"
     clustering: Literal["kmeans", "probe"] = "kmeans"
-    seed: int = 0
+    seed: Annotated[int, Range("from 0 to 2147483647", lambda n: 0 <= n < 2**31)] = 0
     strict: bool = False
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
@@ -323,7 +333,6 @@ class FitSettings:
                 and the allowed values.
         """
         settings = typed(self)
-        check_ranges(settings, FIT_RANGES)
         if (settings.classes or DEFAULT_CLASSES) + settings.extra_clusters > 255:
             value = str(settings.extra_clusters)
             refuse("extra_clusters", value, "at least 0 and, with the classes, at most 255")
@@ -331,12 +340,8 @@ class FitSettings:
 
     def as_plain(self) -> dict[str, Any]:
         """Return nested dictionaries of plain values, for YAML and JSON."""
-        plain = asdict(self)
-        for group, name in (
-            (plain["cache"], "folder"),
-            (plain["depth"], "folder"),
-            (plain, "labels"),
-            (plain, "saliency"),
-        ):
-            group[name] = None if group[name] is None else str(group[name])
-        return plain
+
+        def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+            return {key: str(value) if isinstance(value, Path) else value for key, value in items}
+
+        return asdict(self, dict_factory=plain)
