@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdistill.config.validation import Range, check_ranges, typed
+from segdistill.config.settings import Count, Resolution, ShareBelowOne
+from segdistill.config.validation import typed
 from segdistill.images.raster_reading import RasterReading
 from segdistill.model.region_cleanup import MIN_REGION
 from segdistill.model.upsampling import Upsampling
@@ -13,13 +14,6 @@ RASTER_SUFFIX = ".tif"
 
 SMOOTHING = 0.7
 """Default smoothing of the class scores of videos; averages about three frames."""
-
-RANGES = (
-    Range("from 0 to below 1", lambda value: 0 <= value < 1, ("min_region",)),
-    Range("at least 32", lambda value: value >= 32, ("resolution",)),
-    Range("at least 1", lambda value: value >= 1, ("every",)),
-    Range("from 0 to below 1", lambda value: 0 <= value < 1, ("smooth",)),
-)
 
 
 @dataclass(frozen=True)
@@ -54,13 +48,13 @@ class MaskOptions:
     scores: bool = False
     mirror: bool = False
     upsampling: Upsampling = "guided"
-    min_region: float = MIN_REGION
+    min_region: ShareBelowOne = MIN_REGION
     crf: bool = False
-    resolution: int | None = None
+    resolution: Resolution | None = None
     bands: str | None = None
     video: bool = False
-    every: int = 1
-    smooth: float | None = None
+    every: Count = 1
+    smooth: ShareBelowOne | None = None
     strict: bool = False
     overwrite: bool = False
     resume: bool = False
@@ -82,7 +76,6 @@ class MaskOptions:
             UserError: a value is invalid; the message names the option and the valid range.
         """
         options = typed(self)
-        check_ranges(options, RANGES)
         RasterReading.chosen(options.bands)
         return options
 
