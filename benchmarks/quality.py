@@ -17,7 +17,8 @@ interrupted run can continue.
 
 from benchmarks.side_by_side import Scene, Variant, run
 from segdistill.api.reclustering import at_level
-from segdistill.cli.fit import parser, settings_from, with_preset_file
+from segdistill.cli.arguments import keywords
+from segdistill.cli.main import COMMANDS
 from segdistill.config.settings import FitSettings
 from segdistill.model.levels import LEVEL_NAMES
 from segdistill.model.segmenter import Segmenter
@@ -27,13 +28,15 @@ PRESET_STEPS = 300
 
 def preset(name: str) -> Variant:
     def settings(scene: Scene) -> FitSettings:
-        arguments = with_preset_file(
+        parser = COMMANDS["fit"].parser("fit")
+        given = parser.parse(
             [
                 *(str(scene.root), "--preset", name, "--backbone", "efficientnet-lite0"),
                 *("--classes", str(scene.classes), "--training.steps", str(PRESET_STEPS)),
             ]
         )
-        return settings_from(parser().parse_args(arguments)).validated()
+        settings: FitSettings = keywords(parser.function, given)["settings"]
+        return settings.validated()
 
     return Variant(settings)
 

@@ -1,8 +1,6 @@
 """``segdistill app``, without a browser."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,16 +8,8 @@ import pytest
 from tests.cli.conftest import Run
 
 from segdistill.app import server
-from segdistill.cli.app import images_of
+from segdistill.cli.view import images_of
 from segdistill.errors import UserError, missing_extra
-
-
-def test_help_needs_neither_torch_nor_gradio() -> None:
-    code = (
-        "import sys\nfrom segdistill.cli.app import parser\nparser().format_help()\n"
-        "assert not {'torch', 'gradio'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_without_gradio_the_fix_is_suggested(

@@ -106,7 +106,7 @@ def test_interrupting_leaves_whole_maps_and_says_how_to_resume(
         patch.setattr(DepthEstimator, "predict", predict)
         status, _, error = segdistill("depth", "world", "--model", model, "--batch", 1, "--quiet")
     assert status == 130
-    assert "Finished maps are kept; run the command again to continue" in error
+    assert "interrupted; run the command again to continue" in error
     assert len(maps(pictures / "depth")) == 1
     _, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
     assert "1 written to world/depth/train, 1 existed already" in out

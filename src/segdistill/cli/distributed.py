@@ -14,11 +14,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import IO, NamedTuple
 
-from jsonargparse import Namespace
-
-from segdistill.cli.parser import COMPUTE, CommandParser
+from segdistill.config.settings import Count
 from segdistill.errors import UserError
 from segdistill.processes import in_group
 
@@ -29,57 +28,49 @@ REPORTED = (1, 2, 130)
 """Exit statuses of processes that have reported why they ended."""
 
 
-def distributed_options(parser: CommandParser) -> None:
-    """Add the options of commands that can run in several processes."""
-    compute = parser.section(COMPUTE)
-    compute.add_argument(
-        "--devices",
-        type=int,
-        default=1,
-        help="number of processes on this machine, each with its own GPU if there are GPUs",
-    )
-    compute.add_argument(
-        "--nodes",
-        type=int,
-        default=1,
-        help="number of machines; run the same command on each, with MASTER_ADDR, MASTER_PORT and"
-        " NODE_RANK set, or use `torchrun`",
-    )
+@dataclass(frozen=True)
+class Processes:
+    """The options of commands that can run in several processes.
+
+    Attributes:
+        devices: number of processes on this machine, each with its own GPU if there are GPUs
+        nodes: number of machines; run the same command on each, with MASTER_ADDR, MASTER_PORT and
+            NODE_RANK set, or use `torchrun`
+    """
+
+    devices: Count = 1
+    nodes: Count = 1
 
 
-def run_distributed(command: str, arguments: Sequence[str], options: Namespace) -> int | None:
-    """Run a command in the number of processes that its options ask for.
+def run_distributed(words: Sequence[str], devices: int, nodes: int, resume: str) -> int | None:
+    """Run a command in several processes.
 
     Args:
-        command: its name.
-        arguments: what the user typed after it.
-        options: as parsed, with those of :func:`distributed_options`.
+        words: the command and what the user typed after it.
+        devices: number of processes per machine.
+        nodes: number of machines.
+        resume: how the command is resumed, for errors.
 
     Returns:
         Exit status; ``None`` if this process is to do the work itself.
 
     Raises:
-        UserError: the numbers are out of range, or the address of the first machine is not set.
+        UserError: the address of the first machine is not set.
     """
-    if in_group():
+    if in_group() or devices * nodes == 1:
         return None
-    for name in ("devices", "nodes"):
-        if options[name] < 1:
-            raise UserError(f"--{name} {options[name]}: must be at least 1")
-    if options.devices * options.nodes == 1:
-        return None
-    words = [sys.executable, "-m", "segdistill.cli.main", command, *arguments]
+    command = [sys.executable, "-m", "segdistill.cli.main", *words]
     with ExitStack() as stack:
         started = []
-        for rank, environment in enumerate(environments(options.devices, options.nodes)):
+        for rank, environment in enumerate(environments(devices, nodes)):
             # Other ranks mostly print what rank 0 prints: it is shown only if rank 0 does not fail.
             log = stack.enter_context(tempfile.TemporaryFile("w+")) if rank else None
-            process = subprocess.Popen(words, env=environment, stderr=log)  # noqa: S603 - the user's own command
+            process = subprocess.Popen(command, env=environment, stderr=log)  # noqa: S603 - the user's own command
             started.append(Started(process, log))
         try:
-            return watch(started, command)
+            return _watch(started, words[0], resume)
         finally:
-            end(started)
+            _end(started)
 
 
 class Started(NamedTuple):
@@ -128,22 +119,14 @@ def environments(devices: int, nodes: int) -> list[dict[str, str]]:
     ]
 
 
-def watch(started: Sequence[Started], command: str) -> int:
-    """Wait until all processes have succeeded, or one has failed.
-
-    Args:
-        started: the processes by rank.
-        command: name of the command, for messages.
-
-    Returns:
-        Exit status.
-    """
+def _watch(started: Sequence[Started], command: str, resume: str) -> int:
+    """Wait until all processes have succeeded or one has failed, and return the exit status."""
     try:
         while True:
             states = [each.process.poll() for each in started]
             failed = [rank for rank, state in enumerate(states) if state]
             if failed:
-                return _report(started, failed[0], command)
+                return _report(started, failed[0], command, resume)
             if all(state == 0 for state in states):
                 return 0
             time.sleep(POLL_SECONDS)
@@ -154,7 +137,7 @@ def watch(started: Sequence[Started], command: str) -> int:
         return 130
 
 
-def end(started: Sequence[Started]) -> None:
+def _end(started: Sequence[Started]) -> None:
     """Terminate processes that still run; kill those that do not end in time."""
     for each in started:
         if each.process.poll() is None:
@@ -168,7 +151,7 @@ def end(started: Sequence[Started]) -> None:
             each.process.wait()
 
 
-def _report(started: Sequence[Started], rank: int, command: str) -> int:
+def _report(started: Sequence[Started], rank: int, command: str, resume: str) -> int:
     """Report why a process failed, unless rank 0 has done so, and return the exit status."""
     first = started[0].process
     with suppress(subprocess.TimeoutExpired):
@@ -183,9 +166,6 @@ def _report(started: Sequence[Started], rank: int, command: str) -> int:
         return process.returncode
     state = process.returncode
     how = f"signal {signal.Signals(-state).name}" if state < 0 else f"exit status {state}"
-    resume = (
-        "; run the command again with --resume to continue" if command in {"fit", "segment"} else ""
-    )
     print(
         f"segdistill {command}: process {rank + 1} of {len(started)} ended with {how}; all"
         f" processes were stopped{resume}",

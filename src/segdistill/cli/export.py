@@ -1,125 +1,239 @@
-"""``segdistill export``."""
+"""``segdistill export``, ``export-model``, ``push`` and ``convert``: runs and masks elsewhere."""
 
 from collections.abc import Sequence
-from typing import get_args
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from segdistill.cli.parser import CommandParser, flag, parse_options, run_argument
-from segdistill.errors import UserError
-from segdistill.export.options import FormatName, RegionsName
-from segdistill.images.finding import check_exists
+from segdistill.cli.arguments import Value
+from segdistill.cli.options import Backbone, Existing, Folder, Name, Run, Share
+from segdistill.cli.outcome import command_line
+from segdistill.export.options import ExportOptions, FormatName, RegionsName
 
-
-def parser() -> CommandParser:
-    """Return the parser of the command."""
-    command = CommandParser(
-        "export",
-        "Convert the masks that `segdistill segment` wrote to the format of another program.",
-        "segdistill export runs/photos masks/photos --format coco --images photos",
-    )
-    run_argument(command)
-    command.add_argument(
-        "masks", metavar="MASKS", help="folder of masks that `segdistill segment` wrote"
-    )
-    command.add_argument(
-        "--format",
-        type=FormatName,
-        help="format to write (required)",
-    )
-    command.add_argument(
-        "--out",
-        type=str,
-        metavar="PATH",
-        help="file or folder to write (default: exports/NAME-FORMAT)",
-    )
-    command.add_argument(
-        "--images",
-        nargs="+",
-        type=str,
-        metavar="PATH",
-        help="images that were segmented: their file names are used, and yolo and voc link to them"
-        " (default: names of the masks, no links)",
-    )
-    command.add_argument(
-        "--regions",
-        type=RegionsName,
-        help="what counts as one region: connected pixels of a class, or a whole class (default:"
-        " connected; for label-studio: class)",
-    )
-    flag(command, "--polygons", "write polygons instead of run lengths (coco)")
-    command.add_argument(
-        "--simplify",
-        type=float,
-        default=1.0,
-        metavar="PIXELS",
-        help="tolerance by which polygons lose corners; 0 follows the pixels' edges (coco with"
-        " --polygons, yolo, geojson)",
-    )
-    command.add_argument(
-        "--min-region",
-        type=float,
-        default=0.0005,
-        metavar="SHARE",
-        help="smallest region, as a share of the image's area: smaller ones join a neighbour; 0"
-        " keeps all (coco, yolo, label-studio, geojson)",
-    )
-    command.add_argument(
-        "--min-area", type=int, default=1, help="leave out connected regions of fewer pixels"
-    )
-    command.add_argument(
-        "--split",
-        type=float,
-        default=0.2,
-        metavar="SHARE",
-        help="share of the images in the validation set, chosen by name; images in folders named"
-        " train and val stay there; 0 makes no validation set (yolo)",
-    )
-    command.add_argument(
-        "--image-url-prefix",
-        type=str,
-        metavar="URL",
-        help="prefix of image names in links (label-studio; default: /data/local-files/?d=)",
-    )
-    flag(command, "--copy-images", "copy images instead of linking to them (yolo, voc)")
-    flag(command, "--strict", "stop at the first mask that cannot be exported")
-    flag(command, "--overwrite", "replace existing files")
-    return command
+if TYPE_CHECKING:
+    from segdistill.deployment.writing import WrittenGraph
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command.
+@dataclass(frozen=True)
+class Regions:
+    """How masks are exported; as :class:`segdistill.ExportOptions`.
 
-    Raises:
-        UserError: invalid input; the message says what is wrong and suggests a fix.
+    Attributes:
+        regions: what counts as one region: connected pixels of a class, or a whole class (default:
+            connected; for label-studio: class)
+        polygons: write polygons instead of run lengths (coco)
+        simplify: tolerance by which polygons lose corners; 0 follows the pixels' edges (coco with
+            --polygons, yolo, geojson)
+        min_region: smallest region, as a share of the image's area: smaller ones join a neighbour;
+            0 keeps all (coco, yolo, label-studio, geojson)
+        min_area: leave out connected regions of fewer pixels
+        split: share of the images in the validation set, chosen by name; images in folders named
+            train and val stay there; 0 makes no validation set (yolo)
+        image_url_prefix: prefix of image names in links (label-studio; default:
+            /data/local-files/?d=)
+        copy_images: copy images instead of linking to them (yolo, voc)
+        strict: stop at the first mask that cannot be exported
+        overwrite: replace existing files
     """
-    options = parse_options(parser(), arguments)
-    if options.format is None:
-        raise UserError(f"--format is missing: one of {', '.join(get_args(FormatName))}")
-    # Before the library is imported, which takes seconds: a wrong path is reported at once.
-    for source in options.images or []:
-        check_exists(source)
 
+    regions: RegionsName | None = None
+    polygons: bool = False
+    simplify: Annotated[float, Value("PIXELS")] = 1.0
+    min_region: Share = 0.0005
+    min_area: int = 1
+    split: Share = 0.2
+    image_url_prefix: Annotated[str, Value("URL")] | None = None
+    copy_images: bool = False
+    strict: bool = False
+    overwrite: bool = False
+
+
+def export(
+    run: Run,
+    masks: Annotated[str, Value("MASKS")],
+    *,
+    format: FormatName,  # noqa: A002 - the name of the option
+    out: Annotated[str, Value("PATH")] | None = None,
+    images: Sequence[Existing] | None = None,
+    regions: Regions,
+    quiet: bool = False,
+) -> None:
+    """Convert the masks that `segdistill segment` wrote to the format of another program.
+
+    Args:
+        masks: folder of masks that `segdistill segment` wrote
+        format: format to write
+        out: file or folder to write (default: exports/NAME-FORMAT)
+        images: images that were segmented: their file names are used, and yolo and voc link to
+            them (default: names of the masks, no links)
+
+    Example:
+        segdistill export runs/photos masks/photos --format coco --images photos
+    """
     from segdistill.api import export_masks
-    from segdistill.export.options import ExportOptions
 
-    names = ExportOptions.__dataclass_fields__
     done = export_masks(
-        options.run,
-        options.masks,
-        options.format,
-        options.out,
-        images=options.images,
-        options=ExportOptions(**{name: options[name] for name in names}),
-        progress=not options.quiet,
+        run,
+        masks,
+        format,
+        out,
+        images=images,
+        options=ExportOptions(**vars(regions)),
+        progress=not quiet,
     )
     for skipped in done.skipped:
         print(f"Skipped: {skipped.reason}")
     print(f"Export:  {done.written} masks in {done.path}")
     if done.small_regions:
         print(
-            f"Small:   {done.small_regions:,} regions smaller than {options.min_region:.2%} of"
+            f"Small:   {done.small_regions:,} regions smaller than {regions.min_region:.2%} of"
             " their image joined a neighbour or were left out,"
             f" {done.small_share:.2%} of the pixels"
         )
     if done.sidecar is not None:
         print(f"Also:    {done.sidecar}")
-    return 0
+
+
+def export_model(
+    run: Run,
+    path: Annotated[str, Value("FILE")],
+    *,
+    format: Literal["onnx", "torch"] | None = None,  # noqa: A002 - the name of the option
+    masks: bool = False,
+    int8: bool = False,
+    fixed_ranges: bool = False,
+    images: Sequence[Existing] | None = None,
+    labels: Folder | None = None,
+    backbone: Backbone | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Write a run as one graph from images to class scores, and check it against the run.
+
+    The graph is for programs without segdistill.
+
+    Args:
+        path: file to write, ending with .onnx or .pt2 (torch.export)
+        format: format of the file (default: by its ending)
+        masks: also output masks: the best class per pixel, upsampled bilinearly
+        int8: 8-bit weights (ONNX): a third of the size; the loss is reported
+        fixed_ranges: with --int8: measure activation ranges now, as accelerators require, instead
+            of per image
+        images: with --int8: images to measure the loss and the ranges on (default: those of the
+            run)
+        labels: with --int8: label files of --images, to measure mIoU (default: the share of
+            changed pixels is measured)
+        overwrite: replace an existing file
+
+    Example:
+        segdistill export-model runs/photos photos.onnx
+    """
+    from segdistill import api
+
+    written = api.export_model(
+        run,
+        path,
+        format_name=format,
+        masks=masks,
+        int8=int8,
+        fixed_ranges=fixed_ranges,
+        images=images,
+        labels=labels,
+        backbone=backbone,
+        overwrite=overwrite,
+        progress=not quiet,
+    )
+    print(f"Model:   {written.path} ({written.bytes / 1e6:.1f} MB)")
+    when = "before quantisation, " if int8 else ""
+    print(f"Checked: {when}class scores differ from the run's by at most {written.difference:.1g}")
+    if int8:
+        print(f"8 bits:  {loss_text(written)}")
+
+
+def loss_text(written: "WrittenGraph") -> str:
+    """Return the accuracy loss of 8-bit weights in words."""
+    loss = written.loss
+    if loss is None:
+        return "the accuracy loss was not measured; give --images"
+    if loss.mean_iou is not None:
+        before, after = (100 * each for each in loss.mean_iou)
+        return f"mIoU {before:.1f} % before, {after:.1f} % after, on {loss.images} images"
+    return f"{100 * (loss.changed or 0):.1f} % of pixels change class, on {loss.images} images"
+
+
+def push(
+    run: Run,
+    repo_id: Annotated[str, Value("REPO_ID")],
+    *,
+    evaluation: Folder | None = None,
+    data: Name = "labelled images",
+    private: bool = False,
+    overwrite: bool = False,
+    backbone: Backbone | None = None,
+    quiet: bool = False,
+) -> None:
+    """Share a run on the Hugging Face hub, with a model card.
+
+    The backbone's weights are not uploaded. `Segmenter.from_pretrained` loads it.
+
+    Args:
+        repo_id: repository on the hub, such as someone/photos
+        evaluation: folder that `evaluate --out` wrote, for the card (default: no scores)
+        data: name of the evaluation's images on the card
+        private: make a new repository private
+        overwrite: replace the model in the repository
+
+    Example:
+        segdistill push runs/photos someone/photos --evaluation evaluations/photos
+    """
+    from segdistill import api
+
+    address = api.push(
+        run,
+        repo_id,
+        evaluation=evaluation,
+        data=data,
+        private=private,
+        overwrite=overwrite,
+        backbone=backbone,
+    )
+    print(f"Shared:  {address}")
+    if not quiet:
+        print(f'From Python: segdistill.Segmenter.from_pretrained("{repo_id}")')
+
+
+def convert(
+    checkpoint: Annotated[str, Value("CHECKPOINT")],
+    *,
+    out: Folder,
+    num_heads: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Convert a checkpoint of STEGO or DepthG to a run folder, without running code in it.
+
+    Args:
+        checkpoint: checkpoint that their training wrote (.ckpt)
+        out: run folder to write
+        num_heads: attention heads of the backbone (default: those of the network it names)
+        overwrite: replace the run of an earlier conversion
+
+    Example:
+        segdistill convert stego.ckpt --out runs/stego
+    """
+    from segdistill.model.checkpoints import BACKBONE_FOLDER, convert_checkpoint
+    from segdistill.model.linear_probe import PROBE_FILE
+
+    folder = Path(out)
+    converted = convert_checkpoint(
+        Path(checkpoint), folder, num_heads=num_heads, overwrite=overwrite
+    )
+    backbone, centres = converted.segmenter.backbone, converted.segmenter.centres
+    print(f"Run:      {folder} ({len(centres)} classes, codes of {centres.shape[1]} channels)")
+    print(
+        f"Backbone: {folder / BACKBONE_FOLDER} (ViT of {sum(backbone.channel_groups)} channels,"
+        f" patches of {backbone.stride}, {converted.num_heads} heads)"
+    )
+    if converted.probe is not None:
+        labels = converted.probe.out_features
+        print(f"Probe:    {folder / PROBE_FILE} (linear, {labels} label classes)")
+    print(f"Next:     {command_line('segment', folder, 'IMAGES')}")

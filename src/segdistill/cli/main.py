@@ -4,71 +4,76 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from segdistill.errors import LostProcessError, UserError
 from segdistill.processes import close_group, started_rank
 from segdistill.version import __version__
 
+if TYPE_CHECKING:
+    from segdistill.cli.parser import CommandParser
+
 LOST = 3
 """Exit status if another process of a distributed run has ended."""
 
-Command = Callable[[Sequence[str]], int | None]
 
-
-@dataclass(frozen=True)
-class CommandEntry:
-    """A command in ``segdistill --help``.
+class Command(NamedTuple):
+    """A command.
 
     Attributes:
-        module: module whose ``run`` is called; imported only then, since torch takes seconds.
-        summary: one-line description.
+        module: module of its function, imported when the command runs.
+        summary: its line in ``segdistill --help``.
+        distributed: whether it can run in several processes.
+        resumes: what continues it after an interruption: ``--resume``, the ``same`` command or
+            nothing.
     """
 
     module: str
     summary: str
+    distributed: bool = False
+    resumes: Literal["--resume", "same", ""] = ""
+
+    def parser(self, name: str) -> "CommandParser":
+        """Return the parser, which knows the function."""
+        from segdistill.cli.parser import COMPUTE, CommandParser
+
+        module = import_module(f"segdistill.cli.{self.module}")
+        function = getattr(module, name.replace("-", "_"))
+        sections = getattr(module, "SECTIONS", COMPUTE)
+        return CommandParser(name, function, sections, distributed=self.distributed)
 
 
 COMMANDS = {
-    "fit": CommandEntry(
-        "segdistill.cli.fit", "learn to segment a folder of images, without labels"
+    "fit": Command(
+        "fit",
+        "learn to segment a folder of images, without labels",
+        distributed=True,
+        resumes="--resume",
     ),
-    "segment": CommandEntry("segdistill.cli.segment", "write one mask per image"),
-    "export": CommandEntry("segdistill.cli.export", "convert masks to other programs' formats"),
-    "export-model": CommandEntry(
-        "segdistill.cli.export_model", "write a run as ONNX or torch.export program, and check it"
-    ),
-    "evaluate": CommandEntry("segdistill.cli.evaluate", "score a run against labels"),
-    "recluster": CommandEntry(
-        "segdistill.cli.recluster", "change a run's number of classes without training again"
-    ),
-    "classes": CommandEntry("segdistill.cli.classes", "list, merge and hide the classes of a run"),
-    "name": CommandEntry("segdistill.cli.name", "name the classes of a run"),
-    "figures": CommandEntry("segdistill.cli.figures", "draw figures for a paper"),
-    "app": CommandEntry("segdistill.cli.app", "open a run in the browser and name its classes"),
-    "correspond": CommandEntry(
-        "segdistill.cli.correspond", "draw what a point of an image corresponds to"
-    ),
-    "probe": CommandEntry("segdistill.cli.probe", "measure a run's codes with a linear probe"),
-    "push": CommandEntry("segdistill.cli.push", "share a run on the Hugging Face hub"),
-    "convert": CommandEntry(
-        "segdistill.cli.convert", "convert a STEGO or DepthG checkpoint to a run"
-    ),
-    "features": CommandEntry("segdistill.cli.features", "write the feature map of each image"),
-    "fetch": CommandEntry(
-        "segdistill.cli.fetch", "copy a random sample of a very large set of images"
-    ),
-    "depth": CommandEntry("segdistill.cli.depth", "estimate depth maps with a network"),
-    "sample": CommandEntry(
-        "segdistill.cli.sample", "generate a small data set to try segdistill on"
-    ),
-    "backbones": CommandEntry("segdistill.cli.backbones", "list the backbones"),
-    "datasets": CommandEntry("segdistill.cli.datasets", "list the benchmark data sets"),
-    "cache": CommandEntry("segdistill.cli.cache", "show or clear the feature store"),
+    "segment": Command("segment", "write one mask per image", distributed=True, resumes="--resume"),
+    "export": Command("export", "convert masks to other programs' formats"),
+    "export-model": Command("export", "write a run as ONNX or torch.export program, and check it"),
+    "evaluate": Command("evaluate", "score a run against labels", distributed=True),
+    "recluster": Command("classes", "change a run's number of classes without training again"),
+    "classes": Command("classes", "list, merge and hide the classes of a run"),
+    "name": Command("classes", "name the classes of a run"),
+    "figures": Command("view", "draw figures for a paper"),
+    "app": Command("view", "open a run in the browser and name its classes"),
+    "correspond": Command("view", "draw what a point of an image corresponds to"),
+    "probe": Command("evaluate", "measure a run's codes with a linear probe"),
+    "push": Command("export", "share a run on the Hugging Face hub"),
+    "convert": Command("export", "convert a STEGO or DepthG checkpoint to a run"),
+    "features": Command("segment", "write the feature map of each image", resumes="--resume"),
+    "fetch": Command("data", "copy a random sample of a very large set of images", resumes="same"),
+    "depth": Command("data", "estimate depth maps with a network", resumes="same"),
+    "sample": Command("data", "generate a small data set to try segdistill on"),
+    "backbones": Command("data", "list the backbones"),
+    "datasets": Command("data", "list the benchmark data sets"),
+    "cache": Command("data", "show or clear the feature store"),
 }
 
 
@@ -111,9 +116,10 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     Returns:
         Exit status, as for :func:`main`.
     """
+    entry = COMMANDS[name]
+    resume = how_to_resume(entry, arguments)
     try:
-        command: Command = import_module(COMMANDS[name].module).run
-        status = command(arguments)
+        status = _run(name, entry, arguments, resume)
         close_group()
     except UserError as error:
         print(f"segdistill {name}: {error}", file=sys.stderr)
@@ -124,7 +130,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         if started_rank():
             return 130
-        print(f"\nsegdistill {name}: interrupted{how_to_resume(name, arguments)}", file=sys.stderr)
+        print(f"\nsegdistill {name}: interrupted{resume}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of the output has closed it, as `| head` does.
@@ -133,19 +139,33 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     return status or 0
 
 
-def how_to_resume(name: str, arguments: Sequence[str]) -> str:
+def _run(name: str, entry: Command, arguments: Sequence[str], resume: str) -> int | None:
+    from segdistill.cli.arguments import keywords
+
+    parser = entry.parser(name)
+    given = parser.parse(arguments)
+    if entry.distributed:
+        from segdistill.cli.distributed import run_distributed
+
+        devices, nodes = given.get("devices", 1), given.get("nodes", 1)
+        status = run_distributed([name, *arguments], devices, nodes, resume)
+        if status is not None:
+            return status
+    return parser.function(**keywords(parser.function, given))
+
+
+def how_to_resume(command: Command, arguments: Sequence[str]) -> str:
     """Return how an interrupted command is resumed, or nothing if it cannot be.
 
     Example:
-        >>> how_to_resume("fit", ["photos"])
+        >>> how_to_resume(COMMANDS["fit"], ["photos"])
         '; run the command again with --resume to continue'
     """
-    if name not in {"fit", "segment", "features"}:
-        return ""
-    if "--resume" in arguments:
-        return "; run the command again to continue"
     # How far --overwrite got is unknown here: --resume might continue the old run or masks.
-    return "" if "--overwrite" in arguments else "; run the command again with --resume to continue"
+    if not command.resumes or "--overwrite" in arguments:
+        return ""
+    same = command.resumes == "same" or "--resume" in arguments
+    return f"; run the command again {'' if same else 'with --resume '}to continue"
 
 
 def overview() -> str:

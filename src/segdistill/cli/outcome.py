@@ -1,12 +1,10 @@
-"""The summary of commands that write something per image."""
+"""What commands print about what they have written."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
-
-from segdistill.images.finding import check_exists
-from segdistill.storage import is_url
 
 
 class Skipped(Protocol):
@@ -32,17 +30,6 @@ class Outcome(Protocol):
         """Images that could not be read."""
 
 
-def check_sources(sources: Sequence[str]) -> None:
-    """Check that local sources exist; URLs are not checked.
-
-    Raises:
-        UserError: one does not exist.
-    """
-    for source in sources:
-        if not is_url(source):
-            check_exists(source)
-
-
 def report_outcome(command: str, label: str, done: Outcome) -> int:
     """Print what was skipped and what was written.
 
@@ -66,3 +53,13 @@ def report_outcome(command: str, label: str, done: Outcome) -> int:
     kept = f", {done.kept} existed already" if done.kept else ""
     print(f"{label + ':':<8} {done.written} written to {done.folder}{kept}")
     return 0
+
+
+def command_line(*words: object) -> str:
+    """Return a command to copy into a shell, quoted where a name needs it.
+
+    Example:
+        >>> command_line("segment", "runs/my photos", "IMAGES")
+        "segdistill segment 'runs/my photos' IMAGES"
+    """
+    return shlex.join(["segdistill", *map(str, words)])

@@ -1,125 +1,170 @@
-"""``segdistill segment``."""
+"""``segdistill segment`` and ``segdistill features``."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from segdistill.cli.distributed import distributed_options, run_distributed
-from segdistill.cli.outcome import check_sources, report_outcome
-from segdistill.cli.parser import (
-    CommandParser,
-    backbone_option,
-    compute_choice,
-    compute_options,
-    engine_options,
-    flag,
-    parse_options,
-    resolution_option,
-    run_argument,
-    upsampling_option,
+from segdistill.cli.arguments import Value
+from segdistill.cli.options import (
+    Device,
+    Engine,
+    Loading,
+    Mirror,
+    Name,
+    PathOrUrl,
+    Precision,
+    Resolution,
+    Run,
+    Share,
+    Source,
+    Strict,
+    Upsampling,
 )
+from segdistill.cli.outcome import report_outcome
+from segdistill.cli.parser import COMPUTE
 from segdistill.images.finding import source_name
 
-
-def parser() -> CommandParser:
-    """Return the parser of the command."""
-    command = CommandParser(
-        "segment",
-        "Write one mask per image: same folder tree, same names, the image's own size, upright.",
-        "segdistill segment runs/photos more_photos --overlay",
-    )
-    run_argument(command)
-    command.add_argument(
-        "sources",
-        nargs="+",
-        metavar="IMAGES",
-        help="folders, files (also videos), quoted glob patterns, or URLs such as"
-        " s3://bucket/photos",
-    )
-    command.add_argument(
-        "--out",
-        type=str,
-        metavar="PATH",
-        help="folder or URL for the masks (default: masks/NAME)",
-    )
-    flag(
-        command,
-        "--overlay",
-        "also write NAME.overlay.jpg: the classes' colours over the image (GeoTIFFs: .tif, videos:"
-        " .mp4)",
-    )
-    flag(command, "--scores", "also write NAME.scores.npy: similarity with each class, float16")
-    flag(command, "--mirror", "average with the mirrored image: more accurate, twice the time")
-    upsampling_option(command)
-    command.add_argument(
-        "--min-region",
-        type=float,
-        default=0.00005,
-        metavar="SHARE",
-        help="smallest region kept, as a share of the image's area: smaller specks and holes join"
-        " the neighbour they border on most; 0 keeps all (large GeoTIFFs always keep all)",
-    )
-    flag(command, "--crf", "refine with the fully connected CRF instead: several times the time")
-    resolution_option(command)
-    flag(command, "--overwrite", "replace existing masks")
-    flag(command, "--resume", "keep existing masks and write the missing ones")
-    flag(command, "--strict", "stop at the first image that cannot be read")
-    command.section("GeoTIFFs and videos").add_argument(
-        "--bands",
-        type=str,
-        help="bands of GeoTIFFs to use as red, green and blue, as in 4,3,2 (default: as in"
-        " training, else those that the files label so)",
-    )
-    videos = command.section("GeoTIFFs and videos")
-    flag(videos, "--video", "treat the images, in the order of their names, as frames of a video")
-    videos.add_argument(
-        "--every", type=int, default=1, help="segment only every N-th frame of videos"
-    )
-    videos.add_argument(
-        "--smooth",
-        type=float,
-        help="weight of earlier frames of a video, which makes labels steady: from 0 (none) to"
-        " below 1 (default: 0.7)",
-    )
-    backbone_option(command)
-    engine_options(command)
-    compute_options(command)
-    distributed_options(command)
-    return command
+SECTIONS = {"GeoTIFFs and videos": ("bands", "video", "every", "smooth"), **COMPUTE}
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command.
+@dataclass(frozen=True)
+class Masks:
+    """How masks are made; as :class:`segdistill.MaskOptions`, which imports torch.
+
+    Attributes:
+        overlay: also write NAME.overlay.jpg: the classes' colours over the image (GeoTIFFs: .tif,
+            videos: .mp4)
+        scores: also write NAME.scores.npy: similarity with each class, float16
+        min_region: smallest region kept, as a share of the image's area: smaller specks and holes
+            join the neighbour they border on most; 0 keeps all (large GeoTIFFs always keep all)
+        crf: refine with the fully connected CRF instead: several times the time
+        overwrite: replace existing masks
+        resume: keep existing masks and write the missing ones
+        bands: bands of GeoTIFFs to use as red, green and blue, as in 4,3,2 (default: as in
+            training, else those that the files label so)
+        video: treat the images, in the order of their names, as frames of a video
+        every: segment only every N-th frame of videos
+        smooth: weight of earlier frames of a video, which makes labels steady: from 0 (none) to
+            below 1 (default: 0.7)
+    """
+
+    overlay: bool = False
+    scores: bool = False
+    mirror: Mirror = False
+    upsampling: Upsampling = "guided"
+    min_region: Share = 0.00005
+    crf: bool = False
+    resolution: Resolution | None = None
+    overwrite: bool = False
+    resume: bool = False
+    strict: Strict = False
+    bands: str | None = None
+    video: bool = False
+    every: int = 1
+    smooth: float | None = None
+
+
+def segment(
+    run: Run,
+    sources: Sequence[Source],
+    *,
+    out: PathOrUrl | None = None,
+    masks: Masks,
+    loading: Loading,
+    engine: Engine,
+    quiet: bool = False,
+) -> int:
+    """Write one mask per image: same folder tree, same names, the image's own size, upright.
+
+    Args:
+        sources: folders, files (also videos), quoted glob patterns, or URLs such as
+            s3://bucket/photos
+        out: folder or URL for the masks (default: masks/NAME)
 
     Returns:
         Exit status: 1 if none of the images could be segmented.
 
-    Raises:
-        UserError: invalid input; the message says what is wrong and suggests a fix.
+    Example:
+        segdistill segment runs/photos more_photos --overlay
     """
-    options = parse_options(parser(), arguments)
-    # Before the library is imported, which takes seconds: a wrong path is reported at once.
-    check_sources(options.sources)
-    name = source_name(options.sources[0]) if len(options.sources) == 1 else "images"
-    out = options.out or Path("masks") / name
-
-    if (status := run_distributed("segment", arguments, options)) is not None:
-        return status
-
-    from segdistill.api import segment
+    from segdistill import api
     from segdistill.inference.options import MaskOptions
 
-    names = MaskOptions.__dataclass_fields__
-    done = segment(
-        options.run,
-        options.sources,
-        out,
-        options=MaskOptions(**{name: options[name] for name in names}),
-        engine=options.engine,
-        workers=options.workers,
-        **compute_choice(options),
-        progress=not options.quiet,
+    done = api.segment(
+        run,
+        sources,
+        out or Path("masks") / name_of(sources),
+        options=MaskOptions(**vars(masks)),
+        **vars(engine),
+        **vars(loading),
+        progress=not quiet,
     )
     if status := report_outcome("segment", "Masks", done):
         return status
     print(f"Classes: {done.folder}/classes.json")
     return 0
+
+
+def features(
+    sources: Sequence[Source],
+    *,
+    out: PathOrUrl | None = None,
+    run: Annotated[str, Value("RUN")] | None = None,
+    backbone: Name | None = None,
+    resolution: int | None = None,
+    strict: Strict = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    engine: Engine,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    quiet: bool = False,
+) -> int:
+    """Write the feature map of each image for other programs.
+
+    These are NAME.npy, float16, of shape (height, width, channels), and features.json. `fit` does
+    not need them: it has its own feature store.
+
+    Args:
+        sources: folders, files, quoted glob patterns, or URLs such as s3://bucket/photos
+        out: folder or URL for the feature maps (default: features/NAME)
+        run: run folder: write the codes of its head instead (default: features of the backbone)
+        backbone: backbone; `segdistill backbones` lists them (default: efficientnet-lite0, with
+            --run that of the run)
+        resolution: shorter side, in pixels, at which the backbone sees images (default: that of
+            the backbone, with --run as in training)
+        overwrite: replace existing feature maps
+        resume: keep existing feature maps and write the missing ones
+
+    Returns:
+        Exit status: 1 if none of the images could be read.
+
+    Example:
+        segdistill features photos --out features/photos
+    """
+    from segdistill.api import extract_features
+
+    done = extract_features(
+        sources,
+        out or f"features/{name_of(sources)}",
+        run=run,
+        backbone=backbone,
+        resolution=resolution,
+        strict=strict,
+        overwrite=overwrite,
+        resume=resume,
+        **vars(engine),
+        device=device,
+        precision=precision,
+        progress=not quiet,
+    )
+    if status := report_outcome("features", "Maps", done):
+        return status
+    print(f"About:   {done.folder}/features.json")
+    return 0
+
+
+def name_of(sources: Sequence[str]) -> str:
+    """Return a folder name for the outputs of sources."""
+    return source_name(sources[0]) if len(sources) == 1 else "images"

@@ -1,62 +1,66 @@
-"""Checks of settings files before they are used, so that errors name the file."""
+"""Settings from YAML files and presets, with errors that name the file."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
 
-from segdistill.cli.parser import CommandParser
+from segdistill.cli.arguments import GROUP_FILE, Argument, no_such
+from segdistill.config.presets import preset_path
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 
 EXAMPLE = "write lines such as `classes: 8`"
 
 
-def values_of(option: str, arguments: Sequence[str]) -> list[str]:
-    """Return all values given for an option.
+def values_from_files(
+    given: Mapping[str, Any], arguments: Mapping[str, Argument]
+) -> dict[str, Any]:
+    """Return the values in the preset, ``--config`` files and files of groups; the last one counts.
 
     Args:
-        option: with its dashes.
-        arguments: the command line.
-
-    Example:
-        >>> values_of("--config", ["--config", "a.yaml", "--quiet", "--config=b.yaml"])
-        ['a.yaml', 'b.yaml']
-    """
-    values = [value for name, value in pairwise(arguments) if name == option]
-    return values + [
-        argument.removeprefix(f"{option}=")
-        for argument in arguments
-        if argument.startswith(f"{option}=")
-    ]
-
-
-def check_settings_file(
-    path: str, command: CommandParser, settings_from: Callable[[Namespace], FitSettings]
-) -> None:
-    """Check the content of a settings file.
-
-    Args:
-        path: the file.
-        command: a parser that reads nothing else.
-        settings_from: builds settings from the parsed options.
+        given: values of the command line.
+        arguments: all arguments of the command.
 
     Raises:
-        UserError: the file cannot be read, is not YAML, or holds something that is not a setting;
-            the message names the file and suggests a fix.
+        UserError: a file cannot be read, is not YAML, or holds something that is not a setting.
     """
+    presets = [preset_path(given["preset"])] if "preset" in given else []
+    values: dict[str, Any] = {}
+    for path in (*presets, *given.get("config", ())):
+        values |= _values(str(path), _read(str(path)), arguments)
+    for name in given:
+        if arguments[name].hint is GROUP_FILE:
+            path = given[name]
+            if not Path(path).exists():
+                raise UserError(f"--{name} {path}: no such file; set values as --{name}.NAME")
+            values |= _values(path, _read(path), arguments, f"{name}.")
+    return values
+
+
+def print_settings(settings: FitSettings) -> None:
+    """Print settings as a YAML file that ``--config`` reads."""
+    print(yaml.safe_dump(settings.as_plain(), sort_keys=False), end="")
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Return the content of a file of settings."""
     text = _read_text(Path(path))
-    _check_form(path, _load(path, text))
-    command.file = path
-    options = command.parse_string(text)
     try:
-        settings_from(options).validated()
-    except UserError as error:
-        raise UserError(f"{path}: {str(error).removeprefix('--')}") from error
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UserError(f"{path}: not YAML{position}: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not YAML ({reason}); {EXAMPLE}") from error
+    if not isinstance(content, dict) or not content:
+        kinds = {dict: "nothing", type(None): "nothing", list: "a list"}
+        found = kinds.get(type(content), "only text")
+        raise UserError(f"{path}: contains {found} instead of settings; {EXAMPLE}")
+    return content
 
 
 def _read_text(path: Path) -> str:
@@ -72,32 +76,27 @@ def _read_text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
 
-def _load(path: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{path}: not YAML{position}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not YAML ({reason}); {EXAMPLE}") from error
-
-
-def _check_form(path: str, content: Any) -> None:
-    """Check that the file maps names to settings, and groups to groups of settings."""
-    if not isinstance(content, dict) or not content:
-        kinds = {dict: "nothing", type(None): "nothing", list: "a list"}
-        found = kinds.get(type(content), "only text")
-        raise UserError(f"{path}: contains {found} instead of settings; {EXAMPLE}")
-    if "config" in content:
-        raise UserError(
-            f"{path}: config: a settings file cannot include another; give --config twice"
-        )
-    for field in fields(FitSettings):
-        group: Any = field.default_factory
-        if is_dataclass(group) and not isinstance(content.get(field.name, {}), dict):
-            first = fields(group)[0].name
-            raise UserError(
-                f"{path}: {field.name}: must be followed by indented lines such as `{first}: ...`"
-            )
+def _values(
+    path: str, content: Mapping[Any, Any], arguments: Mapping[str, Argument], group: str = ""
+) -> dict[str, Any]:
+    """Return the settings of a file by name, converted and checked."""
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{group}{key}"
+        if name not in arguments:
+            raise UserError(f"{path}: {no_such('setting', name, arguments.values())}")
+        if name == "config":
+            reason = "a settings file cannot include another; give --config twice"
+            raise UserError(f"{path}: config: {reason}")
+        if arguments[name].hint is not GROUP_FILE:
+            try:
+                values[name] = arguments[name].converted(value)
+            except UserError as error:
+                raise UserError(f"{path}: {str(error).removeprefix('--')}") from error
+        elif isinstance(value, dict):
+            values |= _values(path, value, arguments, f"{name}.")
+        else:
+            first = next(each for each in arguments if each.startswith(f"{name}."))
+            example = f"`{first.removeprefix(f'{name}.')}: ...`"
+            raise UserError(f"{path}: {name}: must be followed by indented lines such as {example}")
+    return values

@@ -81,6 +81,12 @@ def declared(hint: Any) -> Declared:
     return Declared(hint, optional=False, notes=())
 
 
+def as_literal(value: Any) -> str:
+    """Return a value as one line of bounded length."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def typed(settings: Settings, *, prefix: str = "") -> Settings:
     """Return the settings, each value checked against the declaration of its field.
 
@@ -110,13 +116,16 @@ def typed(settings: Settings, *, prefix: str = "") -> Settings:
     return type(settings)(**values)
 
 
-def checked(value: Any, hint: Any, name: str) -> Any:
+def checked(
+    value: Any, hint: Any, name: str, *, show: Callable[[Any], str] = as_literal
+) -> Any:
     """Return a value as a plain one of its declared type and range.
 
     Args:
-        value: from Python.
+        value: any object.
         hint: type hint of the setting.
         name: name of the setting, for errors.
+        show: turns a value of the wrong type to text, for errors.
 
     Raises:
         UserError: the value has the wrong type, is not finite or out of range.
@@ -128,7 +137,7 @@ def checked(value: Any, hint: Any, name: str) -> Any:
         return _nested(value, kind, name)
     plain = _plain(value, kind)
     if plain is None:
-        refuse(name, _shown(value), type_name(kind) + (" or None" if optional else ""))
+        refuse(name, show(value), type_name(kind) + (" or None" if optional else ""))
     if isinstance(plain, float) and not math.isfinite(plain):
         refuse(name, str(plain), "a finite number")
     for note in notes:
@@ -197,10 +206,4 @@ def _nested(value: Any, kind: Any, name: str) -> Any:
             if key not in known:
                 raise unknown_setting(f"{name}.{key}", [f"{name}.{each}" for each in known])
     example = f"{kind.__name__}({known[0]}=...)"
-    return refuse(name, _shown(value), f"{example} of {kind.__module__}")
-
-
-def _shown(value: Any) -> str:
-    """Return a value as one line of bounded length."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return refuse(name, as_literal(value), f"{example} of {kind.__module__}")

@@ -1,0 +1,122 @@
+"""Arguments that several commands share."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from segdistill.cli.arguments import Value
+from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.engines.work import EngineName
+from segdistill.errors import UserError
+
+if TYPE_CHECKING:
+    from segdistill.api import LabelledSet
+
+
+def check_path(path: str) -> None:
+    """Check that a local path or pattern exists."""
+    from segdistill.images.finding import check_exists
+
+    check_exists(path)
+
+
+def check_source(source: str) -> None:
+    """Check that a source exists, unless it is a URL."""
+    from segdistill.storage import is_url
+
+    if not is_url(source):
+        check_path(source)
+
+
+Run = Annotated[str, Value("RUN", "run folder that `segdistill fit` wrote")]
+Folder = Annotated[str, Value("FOLDER")]
+File = Annotated[str, Value("FILE")]
+PathOrUrl = Annotated[str, Value("PATH")]
+Name = Annotated[str, Value("NAME")]
+Existing = Annotated[str, Value("PATH", check=check_path)]
+Source = Annotated[str, Value("IMAGES", check=check_source)]
+Share = Annotated[float, Value("SHARE")]
+
+Backbone = Annotated[
+    str,
+    Value("PATH", "where the backbone is now, if it was moved (default: where the run says it is)"),
+]
+Device = Annotated[DeviceName, Value(help="device to compute on; auto takes a GPU if there is one")]
+Precision = Annotated[
+    PrecisionName,
+    Value(
+        help="precision of matrix products; auto takes bfloat16 where the device computes it"
+        " natively"
+    ),
+]
+Resolution = Annotated[
+    int,
+    Value(
+        help="shorter side, in pixels, at which the backbone sees images (default: as in training)"
+    ),
+]
+Upsampling = Annotated[
+    Literal["guided", "bilinear"],
+    Value(help="how scores are upsampled to pixels: guided follows the image's edges"),
+]
+Mirror = Annotated[
+    bool, Value(help="average with the mirrored image: more accurate, twice the time")
+]
+Strict = Annotated[bool, Value(help="stop at the first image that cannot be read")]
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a run is loaded."""
+
+    backbone: Backbone | None = None
+    device: Device = "auto"
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs the work on very many images.
+
+    Attributes:
+        engine: what runs the work: this process, or Ray workers, here or on the cluster at
+            RAY_ADDRESS
+        workers: number of Ray workers (default: one per GPU, without GPUs one per core)
+    """
+
+    engine: EngineName = "local"
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with labels.
+
+    Attributes:
+        images: folder of images, used with --labels (default: the images of --dataset)
+        labels: folder of class-index PNGs with the images' names; 255 means 'not labelled'
+            (default: the labels of --dataset)
+        dataset: benchmark to take instead; `segdistill datasets` lists them (default: none)
+        data_root: folder that holds the files of --dataset (default: none)
+    """
+
+    images: Folder | None = None
+    labels: Folder | None = None
+    dataset: Name | None = None
+    data_root: Folder | None = None
+
+    def load(self, split: str) -> "LabelledSet":
+        """Return the images and labels.
+
+        Args:
+            split: split of the benchmark.
+
+        Raises:
+            UserError: neither two folders nor a benchmark and its folder are given.
+        """
+        from segdistill.api import labelled_dataset, labelled_folders
+
+        if self.dataset and self.data_root:
+            return labelled_dataset(self.dataset, self.data_root, split)
+        if self.images and self.labels:
+            return labelled_folders(self.images, self.labels)
+        raise UserError("no labels: give --images and --labels, or --dataset and --data-root")
