@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 from tests.cli.conftest import Run
+from tests.helpers import write_run_stub
 
 import segdistill as library
 from segdistill.model.segmenter import Segmenter
@@ -183,7 +184,8 @@ def test_a_georeferenced_image(fitted: Path, segdistill: Run, photos: Path) -> N
     assert sum(each["properties"]["pixels"] for each in features) == height * width
 
 
-def test_options_are_named_as_they_are_typed(segdistill: Run) -> None:
-    status, out, error = segdistill("export", "run", "masks", "--min-area", "x")
+def test_options_are_named_as_they_are_typed(photos: Path, segdistill: Run) -> None:
+    write_run_stub(photos.parent / "run")
+    status, out, error = segdistill("export", "run", "masks", "--format", "coco", "--min-area", "x")
     assert (status, out) == (2, "")
     assert error.startswith("segdistill export: --min-area x: must be a whole number\n")

@@ -63,4 +63,4 @@ def test_mistakes_are_reported_in_a_line(run_folder: Path, tmp_path: Path) -> No
     assert "the Hugging Face hub did not take the model" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     done = push(run_folder, "http://127.0.0.1:9", NAME, "--evaluation", tmp_path)
-    assert (done.returncode, "evaluation.json" in done.stderr) == (2, True)
+    assert (done.returncode, "no evaluation.json" in done.stderr) == (2, True)

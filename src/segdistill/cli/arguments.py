@@ -96,7 +96,7 @@ class Argument:
         kind = self._item.type
         if get_origin(kind) is Literal:
             return f"{{{','.join(get_args(kind))}}}"
-        return self.value.metavar or METAVARS.get(kind, self.name.upper())
+        return self.value.metavar or METAVARS.get(kind, self.name.rsplit("_")[-1].upper())
 
     @property
     def help(self) -> str:
@@ -217,8 +217,11 @@ def keywords(function: Callable[..., object], given: Mapping[str, Any]) -> dict[
         given: values by the names of its arguments.
     """
     hints = get_type_hints(function)
-    groups = {name: _built(hint, given) for name, hint in hints.items() if is_dataclass(hint)}
-    return groups | {name: given[name] for name in hints if name in given}
+    return {
+        name: _built(hint, given) if is_dataclass(hint) else given[name]
+        for name, hint in hints.items()
+        if is_dataclass(hint) or name in given
+    }
 
 
 def _built(kind: Any, given: Mapping[str, Any], group: str = "") -> Any:

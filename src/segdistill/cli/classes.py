@@ -10,7 +10,6 @@ from segdistill.cli.options import Existing, Loading, Name, Run, check_path
 from segdistill.cli.outcome import command_line
 from segdistill.config.settings import LevelName
 from segdistill.errors import UserError
-from segdistill.images.finding import find_images
 
 if TYPE_CHECKING:
     from segdistill.api.reclustering import Reclustered
@@ -275,6 +274,8 @@ def recluster(
         segdistill recluster runs/photos --level fine
     """
     folder = Path(run)
+    from segdistill.images.finding import find_images
+
     # Before anything is changed: a wrong path is reported at once.
     files = None if images is None else find_images(images)
 

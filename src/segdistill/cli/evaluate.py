@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from segdistill.cli.options import Folder, Labelled, Loading, Mirror, Resolution, Run, Upsampling
+from segdistill.cli.options import Folder, Labelled, Loading, Run
 from segdistill.cli.outcome import command_line
+from segdistill.config.settings import UpsamplingName
 from segdistill.processes import started_rank
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ def evaluate(
     split: str = "val",
     out: Folder | None = None,
     protocol: Literal["full", "stego-2022"] = "full",
-    mirror: Mirror = False,
-    upsampling: Upsampling = "guided",
+    mirror: bool = False,
+    upsampling: UpsamplingName = "guided",
     crf: bool = False,
-    resolution: Resolution | None = None,
+    resolution: int | None = None,
     curves: bool = False,
     overwrite: bool = False,
     strict: bool = False,
@@ -37,7 +38,11 @@ def evaluate(
             (default: scores are only printed)
         protocol: full: whole images at full size; stego-2022: as in STEGO's released code (centre
             320 pixels, nearest-neighbour resizing, mirror averaging, CRF)
+        mirror: average with the mirrored image: more accurate, twice the time
+        upsampling: how scores are upsampled to pixels: guided follows the image's edges
         crf: also score masks refined by the fully connected CRF: sharper, slower
+        resolution: shorter side, in pixels, at which the backbone sees images (default: as in
+            training)
         curves: also measure how well features, codes and the CRF's kernel predict that two pixels
             have the same label: average precision, and precision-recall curves on the page of --out
         overwrite: replace an earlier evaluation in --out

@@ -1,68 +1,34 @@
 """``segdistill export``, ``export-model``, ``push`` and ``convert``: runs and masks elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from segdistill.cli.arguments import Value
-from segdistill.cli.options import Backbone, Existing, Folder, Name, Run, Share
+from segdistill.cli.options import Backbone, Existing, Folder, Name, Run
 from segdistill.cli.outcome import command_line
-from segdistill.export.options import ExportOptions, FormatName, RegionsName
+from segdistill.errors import UserError
+from segdistill.export.options import ExportOptions, FormatName
 
 if TYPE_CHECKING:
     from segdistill.deployment.writing import WrittenGraph
-
-
-@dataclass(frozen=True)
-class Regions:
-    """How masks are exported; as :class:`segdistill.ExportOptions`.
-
-    Attributes:
-        regions: what counts as one region: connected pixels of a class, or a whole class (default:
-            connected; for label-studio: class)
-        polygons: write polygons instead of run lengths (coco)
-        simplify: tolerance by which polygons lose corners; 0 follows the pixels' edges (coco with
-            --polygons, yolo, geojson)
-        min_region: smallest region, as a share of the image's area: smaller ones join a neighbour;
-            0 keeps all (coco, yolo, label-studio, geojson)
-        min_area: leave out connected regions of fewer pixels
-        split: share of the images in the validation set, chosen by name; images in folders named
-            train and val stay there; 0 makes no validation set (yolo)
-        image_url_prefix: prefix of image names in links (label-studio; default:
-            /data/local-files/?d=)
-        copy_images: copy images instead of linking to them (yolo, voc)
-        strict: stop at the first mask that cannot be exported
-        overwrite: replace existing files
-    """
-
-    regions: RegionsName | None = None
-    polygons: bool = False
-    simplify: Annotated[float, Value("PIXELS")] = 1.0
-    min_region: Share = 0.0005
-    min_area: int = 1
-    split: Share = 0.2
-    image_url_prefix: Annotated[str, Value("URL")] | None = None
-    copy_images: bool = False
-    strict: bool = False
-    overwrite: bool = False
 
 
 def export(
     run: Run,
     masks: Annotated[str, Value("MASKS")],
     *,
-    format: FormatName,  # noqa: A002 - the name of the option
+    format: FormatName | None = None,  # noqa: A002 - the name of the option
     out: Annotated[str, Value("PATH")] | None = None,
     images: Sequence[Existing] | None = None,
-    regions: Regions,
+    options: ExportOptions,
     quiet: bool = False,
 ) -> None:
     """Convert the masks that `segdistill segment` wrote to the format of another program.
 
     Args:
         masks: folder of masks that `segdistill segment` wrote
-        format: format to write
+        format: format to write (required)
         out: file or folder to write (default: exports/NAME-FORMAT)
         images: images that were segmented: their file names are used, and yolo and voc link to
             them (default: names of the masks, no links)
@@ -70,6 +36,9 @@ def export(
     Example:
         segdistill export runs/photos masks/photos --format coco --images photos
     """
+    if format is None:
+        raise UserError(f"--format is missing: one of {', '.join(get_args(FormatName))}")
+
     from segdistill.api import export_masks
 
     done = export_masks(
@@ -78,7 +47,7 @@ def export(
         format,
         out,
         images=images,
-        options=ExportOptions(**vars(regions)),
+        options=options,
         progress=not quiet,
     )
     for skipped in done.skipped:
@@ -86,7 +55,7 @@ def export(
     print(f"Export:  {done.written} masks in {done.path}")
     if done.small_regions:
         print(
-            f"Small:   {done.small_regions:,} regions smaller than {regions.min_region:.2%} of"
+            f"Small:   {done.small_regions:,} regions smaller than {options.min_region:.2%} of"
             " their image joined a neighbour or were left out,"
             f" {done.small_share:.2%} of the pixels"
         )

@@ -1,7 +1,7 @@
 """Arguments that several commands share."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from segdistill.cli.arguments import Value
 from segdistill.config.settings import DeviceName, PrecisionName
@@ -34,7 +34,6 @@ PathOrUrl = Annotated[str, Value("PATH")]
 Name = Annotated[str, Value("NAME")]
 Existing = Annotated[str, Value("PATH", check=check_path)]
 Source = Annotated[str, Value("IMAGES", check=check_source)]
-Share = Annotated[float, Value("SHARE")]
 
 Backbone = Annotated[
     str,
@@ -47,19 +46,6 @@ Precision = Annotated[
         help="precision of matrix products; auto takes bfloat16 where the device computes it"
         " natively"
     ),
-]
-Resolution = Annotated[
-    int,
-    Value(
-        help="shorter side, in pixels, at which the backbone sees images (default: as in training)"
-    ),
-]
-Upsampling = Annotated[
-    Literal["guided", "bilinear"],
-    Value(help="how scores are upsampled to pixels: guided follows the image's edges"),
-]
-Mirror = Annotated[
-    bool, Value(help="average with the mirrored image: more accurate, twice the time")
 ]
 Strict = Annotated[bool, Value(help="stop at the first image that cannot be read")]
 

@@ -5,14 +5,13 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from segdistill.cli.arguments import arguments_of, docstring_of, keywords, no_such
 from segdistill.cli.distributed import Processes
 from segdistill.cli.run_check import check_finished, check_run
 from segdistill.cli.settings_file import print_settings, values_from_files
-from segdistill.config.validation import declared, type_name
-from segdistill.errors import UserError
 
 RUN = "RUN"
 """Stands for a run folder in the help; what it stands for is checked before anything else."""
@@ -86,19 +85,17 @@ class CommandParser(argparse.ArgumentParser):
             words: what the user typed after the command.
 
         Raises:
-            UserError: RUN is not a run folder, a file or folder does not exist, or a settings file
-                cannot be used.
+            UserError: RUN is not a run folder, a value has the wrong type or is out of range, a
+                file or folder does not exist, or a settings file cannot be used.
         """
+        options = [word.partition("=")[0] for word in takewhile("--".__ne__, words)]
+        for option in options:
+            if option.startswith("--") and option not in self._option_string_actions:
+                self.error(no_such("option", option, self.arguments.values()))
         parsed = vars(self.parse_intermixed_args(list(words)))
-        try:
-            given = {
-                name: self.arguments[name].converted(value)
-                for name, value in parsed.items()
-                if value is not None and value != []
-            }
-        except UserError as error:
-            self.error(str(error))
+        given = {name: value for name, value in parsed.items() if value is not None and value != []}
         self._check_runs(given, words)
+        given = {name: self.arguments[name].converted(value) for name, value in given.items()}
         self._check_values(given)
         if "config" in self.arguments:
             given = values_from_files(given, self.arguments) | given
@@ -137,22 +134,16 @@ class CommandParser(argparse.ArgumentParser):
 
     def _reword(self, message: str) -> str:
         """Return an error of argparse in plain words."""
-        if unknown := re.match(r"unrecognized arguments: ([^\s=]+)", message):
-            return no_such("option", unknown[1], self.arguments.values())
+        if superfluous := re.match(r"unrecognized arguments: (\S+)", message):
+            return f"{superfluous[1]}: unexpected argument"
         if missing := re.match(r"the following arguments are required: (.+)", message):
-            return self._missing(missing[1].split(", "))
+            names = missing[1].split(", ")
+            return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
         if no_value := re.match(r"argument (--\S+): expected .*one argument", message):
             return f"{no_value[1]} needs a value"
         if flag := re.match(r"argument (--\S+): ignored explicit argument", message):
             return f"{flag[1]} takes no value"
         return message
-
-    def _missing(self, labels: Sequence[str]) -> str:
-        (first, *others) = (each for each in self.arguments.values() if each.label in labels)
-        names = " and ".join(labels)
-        kind = declared(first.hint).type
-        choices = f": {type_name(kind)}" if not others and kind is not str else ""
-        return f"{names} {'are' if others else 'is'} missing{choices}"
 
 
 class HelpFormatter(argparse.HelpFormatter):

@@ -1,7 +1,6 @@
 """``segdistill segment`` and ``segdistill features``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,59 +9,18 @@ from segdistill.cli.options import (
     Device,
     Engine,
     Loading,
-    Mirror,
     Name,
     PathOrUrl,
     Precision,
-    Resolution,
     Run,
-    Share,
     Source,
     Strict,
-    Upsampling,
 )
 from segdistill.cli.outcome import report_outcome
 from segdistill.cli.parser import COMPUTE
-from segdistill.images.finding import source_name
+from segdistill.inference.options import MaskOptions
 
 SECTIONS = {"GeoTIFFs and videos": ("bands", "video", "every", "smooth"), **COMPUTE}
-
-
-@dataclass(frozen=True)
-class Masks:
-    """How masks are made; as :class:`segdistill.MaskOptions`, which imports torch.
-
-    Attributes:
-        overlay: also write NAME.overlay.jpg: the classes' colours over the image (GeoTIFFs: .tif,
-            videos: .mp4)
-        scores: also write NAME.scores.npy: similarity with each class, float16
-        min_region: smallest region kept, as a share of the image's area: smaller specks and holes
-            join the neighbour they border on most; 0 keeps all (large GeoTIFFs always keep all)
-        crf: refine with the fully connected CRF instead: several times the time
-        overwrite: replace existing masks
-        resume: keep existing masks and write the missing ones
-        bands: bands of GeoTIFFs to use as red, green and blue, as in 4,3,2 (default: as in
-            training, else those that the files label so)
-        video: treat the images, in the order of their names, as frames of a video
-        every: segment only every N-th frame of videos
-        smooth: weight of earlier frames of a video, which makes labels steady: from 0 (none) to
-            below 1 (default: 0.7)
-    """
-
-    overlay: bool = False
-    scores: bool = False
-    mirror: Mirror = False
-    upsampling: Upsampling = "guided"
-    min_region: Share = 0.00005
-    crf: bool = False
-    resolution: Resolution | None = None
-    overwrite: bool = False
-    resume: bool = False
-    strict: Strict = False
-    bands: str | None = None
-    video: bool = False
-    every: int = 1
-    smooth: float | None = None
 
 
 def segment(
@@ -70,7 +28,7 @@ def segment(
     sources: Sequence[Source],
     *,
     out: PathOrUrl | None = None,
-    masks: Masks,
+    options: MaskOptions,
     loading: Loading,
     engine: Engine,
     quiet: bool = False,
@@ -89,13 +47,12 @@ def segment(
         segdistill segment runs/photos more_photos --overlay
     """
     from segdistill import api
-    from segdistill.inference.options import MaskOptions
 
     done = api.segment(
         run,
         sources,
         out or Path("masks") / name_of(sources),
-        options=MaskOptions(**vars(masks)),
+        options=options,
         **vars(engine),
         **vars(loading),
         progress=not quiet,
@@ -121,10 +78,10 @@ def features(
     precision: Precision = "auto",
     quiet: bool = False,
 ) -> int:
-    """Write the feature map of each image for other programs.
+    """Write the feature map of each image for other programs: NAME.npy and features.json.
 
-    These are NAME.npy, float16, of shape (height, width, channels), and features.json. `fit` does
-    not need them: it has its own feature store.
+    The maps are float16, of shape (height, width, channels). `fit` does not need them: it has its
+    own feature store.
 
     Args:
         sources: folders, files, quoted glob patterns, or URLs such as s3://bucket/photos
@@ -167,4 +124,6 @@ def features(
 
 def name_of(sources: Sequence[str]) -> str:
     """Return a folder name for the outputs of sources."""
+    from segdistill.images.finding import source_name
+
     return source_name(sources[0]) if len(sources) == 1 else "images"

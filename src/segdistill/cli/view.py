@@ -10,7 +10,6 @@ from segdistill.cli.outcome import command_line
 from segdistill.config.validation import Range
 from segdistill.errors import UserError
 from segdistill.figures.options import FigureOptions, FormatName
-from segdistill.images.finding import find_images
 
 if TYPE_CHECKING:
     from segdistill.images.finding import ImageFile
@@ -79,6 +78,8 @@ def images_of(folder: Path, given: str | None) -> "list[ImageFile]":
     Raises:
         UserError: no image is found in what was given.
     """
+    from segdistill.images.finding import find_images
+
     if given is not None:
         return find_images(given)
 
@@ -106,7 +107,8 @@ def figures(
 ) -> None:
     """Draw figures for a paper.
 
-    These are images above labels, k-means and segments, a legend, IoU per class, training curves.
+    They show images above labels, k-means and segments, a legend, IoU per class and training
+    curves.
 
     Args:
         images: images to show and to score (default: those of the fit)

@@ -116,9 +116,7 @@ def typed(settings: Settings, *, prefix: str = "") -> Settings:
     return type(settings)(**values)
 
 
-def checked(
-    value: Any, hint: Any, name: str, *, show: Callable[[Any], str] = as_literal
-) -> Any:
+def checked(value: Any, hint: Any, name: str, *, show: Callable[[Any], str] = as_literal) -> Any:
     """Return a value as a plain one of its declared type and range.
 
     Args:
