@@ -15,20 +15,22 @@ RegionsName = Literal["connected", "class"]
 class ExportOptions:
     """Options of an export; each format supports some of them.
 
+    The descriptions are those of the command line.
+
     Attributes:
-        regions: ``connected`` for one region per 4-connected component, ``class`` for one per class
-            and image. The default depends on the format.
-        polygons: write polygons instead of run-length encodings.
-        min_region: minimum size of a connected region as a share of the image, 0 <= share < 1.
-            Smaller regions are merged into the neighbour with the longest shared border, or dropped
-            if there is none. 0 keeps all.
-        min_area: drop regions with fewer pixels.
-        simplify: polygon tolerance in pixels; neighbours keep their shared borders. 0 follows the
-            pixel edges.
-        split: share of the validation set (YOLO), 0 <= share < 1, chosen by a hash of the name.
-            Existing ``train`` and ``val`` folders are kept.
-        image_url_prefix: prefix of the image URLs.
-        copy_images: copy the images instead of linking them.
+        regions: what counts as one region: connected pixels of a class, or a whole class (default:
+            connected; for label-studio: class).
+        polygons: write polygons instead of run lengths (coco).
+        min_region: smallest region, as a share of the image's area: smaller ones join a neighbour;
+            0 keeps all (coco, yolo, label-studio, geojson).
+        min_area: leave out connected regions of fewer pixels.
+        simplify: tolerance in pixels by which polygons lose corners; 0 follows the pixels' edges
+            (coco with --polygons, yolo, geojson).
+        split: share of the images in the validation set, chosen by name; images in folders named
+            train and val stay there; 0 makes no validation set (yolo).
+        image_url_prefix: prefix of image names in links (label-studio; default:
+            /data/local-files/?d=).
+        copy_images: copy images instead of linking to them (yolo, voc).
         strict: stop at the first mask that cannot be exported.
         overwrite: replace existing files.
     """

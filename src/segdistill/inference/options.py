@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdistill.config.settings import Count, Resolution, ShareBelowOne
+from segdistill.config.settings import MIN_REGION, Count, Resolution, ShareBelowOne, UpsamplingName
 from segdistill.config.validation import typed
 from segdistill.images.raster_reading import RasterReading
-from segdistill.model.region_cleanup import MIN_REGION
-from segdistill.model.upsampling import Upsampling
 
 RASTER_SUFFIX = ".tif"
 """Suffix of the masks of GeoTIFFs, which are GeoTIFFs as well."""
@@ -20,25 +18,25 @@ SMOOTHING = 0.7
 class MaskOptions:
     """Options for segmenting files.
 
+    The descriptions are those of the command line.
+
     Attributes:
-        overlay: also write ``NAME.overlay.jpg``, the image blended with the mask's colours; for
-            GeoTIFFs ``NAME.overlay.tif``, for videos ``NAME.overlay.mp4``.
-        scores: also write ``NAME.scores.npy``, float16 class scores of shape (height, width,
-            classes).
-        mirror: average with the mirrored image: slightly better, at twice the time.
-        upsampling: upsampling of class scores to pixels: ``guided`` by the edges of the image, or
-            ``bilinear``.
-        min_region: minimum share of the image that a connected region covers, from 0 to below 1;
-            smaller regions join the neighbour with the longest common border. 0 keeps all regions.
-            Not applied to GeoTIFFs that are read in windows.
-        crf: refine with the fully connected CRF instead, which takes several times as long.
-        resolution: shorter side of the backbone's input; by default as in training.
-        bands: for GeoTIFFs: the bands to use as red, green and blue, such as ``4,3,2``; by default
-            as in training.
-        video: treat the images of a folder, ordered by name, as the frames of a video.
-        every: for videos: segment every n-th frame.
-        smooth: for videos: weight of earlier frames in the class scores, from 0 to below 1; 0
-            segments each frame independently. By default :data:`SMOOTHING`.
+        overlay: also write NAME.overlay.jpg: the classes' colours over the image (GeoTIFFs: .tif,
+            videos: .mp4).
+        scores: also write NAME.scores.npy: similarity with each class, float16.
+        mirror: average with the mirrored image: more accurate, twice the time.
+        upsampling: how scores are upsampled to pixels: guided follows the image's edges.
+        min_region: smallest region kept, as a share of the image's area: smaller specks and holes
+            join the neighbour they border on most; 0 keeps all (large GeoTIFFs always keep all).
+        crf: refine with the fully connected CRF instead: several times the time.
+        resolution: shorter side, in pixels, at which the backbone sees images (default: as in
+            training).
+        bands: bands of GeoTIFFs to use as red, green and blue, as in 4,3,2 (default: as in
+            training, else those that the files label so).
+        video: treat the images, in the order of their names, as frames of a video.
+        every: segment only every N-th frame of videos.
+        smooth: weight of earlier frames of a video, which makes labels steady: from 0 (none) to
+            below 1 (default: 0.7).
         strict: stop at the first image that cannot be read.
         overwrite: replace existing masks.
         resume: keep existing masks and write the missing ones.
@@ -47,7 +45,7 @@ class MaskOptions:
     overlay: bool = False
     scores: bool = False
     mirror: bool = False
-    upsampling: Upsampling = "guided"
+    upsampling: UpsamplingName = "guided"
     min_region: ShareBelowOne = MIN_REGION
     crf: bool = False
     resolution: Resolution | None = None

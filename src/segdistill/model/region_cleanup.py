@@ -14,12 +14,6 @@ from scipy.sparse.csgraph import connected_components
 
 from segdistill.images.labels import VOID
 
-MIN_REGION = 0.00005
-"""Share of an image that a region needs by default to stay in its mask.
-
-Larger values cost boundary F-score: on CamVid's training images 0.00005 costs about 1.5 points,
-0.0003 about 2.5, since specks near an outline count as hits. They leave mean IoU as it is."""
-
 
 def min_pixels(share: float, height: int, width: int) -> int:
     """Return the area in pixels that a share of an image comes to, rounded up.

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from segdistill.backbones import Backbone
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.settings import MIN_REGION, DeviceName, PrecisionName
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
@@ -25,7 +25,6 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.hub import CardFacts, model_folder, push_model
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
-from segdistill.model.region_cleanup import MIN_REGION
 from segdistill.model.upsampling import Upsampling, cleaned_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
 from segdistill.storage import is_url

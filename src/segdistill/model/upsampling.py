@@ -9,13 +9,14 @@ it, so that an image may be larger than memory.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from segdistill.config.settings import MIN_REGION, UpsamplingName
 from segdistill.model.best_class import (
     PixelAxis,
     best_around,
@@ -32,9 +33,9 @@ from segdistill.model.guided_filter import (
     linear_functions,
     sharpened,
 )
-from segdistill.model.region_cleanup import MIN_REGION, absorb_small_regions, min_pixels
+from segdistill.model.region_cleanup import absorb_small_regions, min_pixels
 
-Upsampling = Literal["guided", "bilinear"]
+Upsampling = UpsamplingName
 
 CONTEXT = RADIUS + AVERAGING + 1
 """Cells beyond a band on which its mask depends: windows, their average, and the gap itself."""
