@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.cli.conftest import QUICK, Run
 
 
@@ -70,6 +71,17 @@ def test_partial_settings_files_are_combined(photos: Path, segdistill: Run) -> N
     assert "learning_rate: 0.001" in settings
 
 
+def test_a_settings_file_may_hold_other_options(photos: Path, segdistill: Run) -> None:
+    # As earlier versions printed them.
+    Path("all.yaml").write_text("images: null\nout: null\nresume: false\nseed: 7\nclasses: 4\n")
+    status, out, error = segdistill(
+        *("fit", photos, "--config", "all.yaml", "--classes", "null", "--print_config")
+    )
+    assert (status, error) == (0, "")
+    settings = yaml.safe_load(out)
+    assert (settings["seed"], settings["classes"]) == (7, None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -80,9 +92,10 @@ def test_partial_settings_files_are_combined(photos: Path, segdistill: Run) -> N
         (["--objective.pointwise", "maybe"], "--objective.pointwise maybe: must be true or false"),
         (["--training.learning_rate", "nan"], "--training.learning_rate nan: must be a finite"),
         (["--training.learning_rate", "inf"], "--training.learning_rate inf: must be a finite"),
-        (["--head", "5"], "--head 5: no such file; set values as --head.NAME"),
+        (["--head", "5"], "--head: no such option; did you mean --head.kind?"),
         (["--seed"], "--seed needs a value"),
         (["--overwrite=yes"], "--overwrite takes no value"),
+        (["more_photos"], "more_photos: unexpected argument"),
     ],
 )
 def test_odd_values_are_named(

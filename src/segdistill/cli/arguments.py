@@ -173,7 +173,6 @@ PRINT_CONFIG = Argument(
     "print_config", bool, None, "print all settings as YAML and exit", setting=True
 )
 QUIET = Argument("quiet", bool, None, "print only errors and results")
-GROUP_FILE = Annotated[str, Value("FILE", "YAML file with the settings below (default: none)")]
 
 
 def arguments_of(function: Callable[..., object], *groups: type) -> Iterator[Argument]:
@@ -203,7 +202,6 @@ def _arguments_of_fields(kind: Any, *, setting: bool, group: str = "") -> Iterat
     for field in fields(kind):
         hint, name = hints[field.name], f"{group}{field.name}"
         if is_dataclass(hint):
-            yield Argument(name, GROUP_FILE, None, "", setting=True)
             yield from _arguments_of_fields(hint, setting=True, group=f"{name}.")
         else:
             yield Argument(name, hint, field.default, texts.get(field.name, ""), setting=setting)

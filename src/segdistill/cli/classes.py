@@ -169,11 +169,7 @@ def name(
 def suggest_names(
     run: str, words: str, options: Suggesting, loading: Loading, *, quiet: bool
 ) -> None:
-    """Print suggested names, and apply them with ``--apply``.
-
-    Raises:
-        UserError: invalid input; the message says what is wrong and suggests a fix.
-    """
+    """Print suggested names, and apply them with ``--apply``."""
     if options.overwrite and not options.apply:
         raise UserError("--overwrite: only with --apply")
 
@@ -209,12 +205,7 @@ def suggest_names(
 
 
 def suggestions_text(suggestions: Sequence["NameSuggestion"], names: Mapping[int, str]) -> str:
-    """Return a table: class, current name, suggested name, words with their probabilities.
-
-    Args:
-        suggestions: one per class.
-        names: suggested names by class index; other classes keep their name.
-    """
+    """Return a table: class, current name, suggested name, words with their probabilities."""
     lines = [("class", "current", "suggested", "likely words")]
     for each in suggestions:
         words = ", ".join(f"{word} {100 * share:.0f} %" for word, share in each.words)
@@ -229,9 +220,6 @@ def suggestions_text(suggestions: Sequence["NameSuggestion"], names: Mapping[int
 
 def names_from(given: Sequence[str]) -> dict[int, str]:
     """Parse names of classes from the command line.
-
-    Raises:
-        UserError: one has another form than ``3=road``, or a class is named twice.
 
     Example:
         >>> names_from(["3=road", "5=a tree"])
@@ -301,12 +289,7 @@ def recluster(
 
 
 def origins(changed: "Reclustered") -> list[str]:
-    """Return a table of the old classes that each new class consists of.
-
-    Returns:
-        A header and a line per new class; empty if the overlap is unknown or there are too many
-        classes.
-    """
+    """Return a table of the old classes that each new class consists of, if these are known."""
     if changed.overlap is None or len(changed.after) > LISTED_CLASSES:
         return []
     lines = ["New class <- old classes (share of the new class's training codes)"]

@@ -173,9 +173,6 @@ def datasets(name: Name | None = None, *, root: Folder | None = None) -> None:
         name: one data set (default: all)
         root: folder of data sets: report which files it holds (default: list only)
 
-    Raises:
-        UserError: there is no such data set, or the root is not a folder.
-
     Example:
         segdistill datasets cocostuff27 --root data
     """
@@ -189,13 +186,7 @@ def datasets(name: Name | None = None, *, root: Folder | None = None) -> None:
 
 
 def describe(dataset: "Dataset", root: Path | None, *, files: bool) -> str:
-    """Return the description of a data set.
-
-    Args:
-        dataset: the data set.
-        root: folder to search for it; ``None`` to skip that.
-        files: list the files it consists of.
-    """
+    """Return the description of a data set, with what of it a folder holds."""
     names = dataset.classes if root is None else dataset.class_names(root)
     classes = f"{len(names)}: {', '.join(names)}" if names else "those of your labels"
     lines = [

@@ -74,12 +74,7 @@ def run_distributed(words: Sequence[str], devices: int, nodes: int, resume: str)
 
 
 class Started(NamedTuple):
-    """A process that was started.
-
-    Attributes:
-        process: the process.
-        log: its standard error; ``None`` if that is shown to the user.
-    """
+    """A process, and its standard error unless that is shown to the user."""
 
     process: "subprocess.Popen[bytes]"
     log: IO[str] | None
@@ -87,10 +82,6 @@ class Started(NamedTuple):
 
 def environments(devices: int, nodes: int) -> list[dict[str, str]]:
     """Return the environment of each process on this machine.
-
-    Args:
-        devices: number of processes per machine.
-        nodes: number of machines.
 
     Raises:
         UserError: there are several machines, and a variable that describes them is not set.

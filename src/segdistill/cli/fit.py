@@ -1,7 +1,7 @@
 """``segdistill fit``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from segdistill.cli.arguments import Value
 from segdistill.cli.options import Folder
@@ -61,24 +61,21 @@ def fit(
         overwrite: replace an existing run
         data_root: folder that holds the files of --dataset (default: IMAGES are used)
 
-    Raises:
-        UserError: invalid input; the message says what is wrong and suggests a fix.
-
     Example:
         segdistill fit photos --classes 8
     """
     settings = settings.validated()
     # Before the library is imported, which takes seconds: a wrong path is reported at once.
-    files = training_images(images, data_root, settings)
+    inputs = inputs_of(images, data_root, settings)
     folder = Path(out or Path("runs") / (preset or source_name(images or settings.dataset or "")))
 
     from segdistill import api
 
     api.fit(
-        files,
+        inputs.images,
         settings=settings,
-        labelled=training_labels(data_root, settings),
-        depth_maps=training_depth(images, data_root, settings),
+        labelled=inputs.labelled,
+        depth_maps=inputs.depth_maps,
         out=folder,
         overwrite=overwrite,
         resume=resume,
@@ -89,10 +86,16 @@ def fit(
     print(f"Next:   {command_line('segment', folder, 'IMAGES')}")
 
 
-def training_images(
-    images: str | None, data_root: str | None, settings: FitSettings
-) -> "list[ImageFile]":
-    """Return the images of the folder given, or the training images of a benchmark.
+class Inputs(NamedTuple):
+    """What a fit learns from: images, labels if they are needed, depth maps by image."""
+
+    images: "list[ImageFile]"
+    labelled: "LabelledSet | None"
+    depth_maps: dict[Path, Path]
+
+
+def inputs_of(images: str | None, data_root: str | None, settings: FitSettings) -> Inputs:
+    """Return the inputs in a folder of images or in a benchmark.
 
     Raises:
         UserError: neither is given, or both are, or files are missing.
@@ -100,53 +103,36 @@ def training_images(
     if data_root is None:
         if images is None:
             raise UserError("IMAGES is missing: give a folder, or --dataset and --data-root")
-        return find_images(images)
+        return _folder_inputs(images, settings)
     if images is not None:
         raise UserError(f"{images} and --data-root: give only one of them")
     if settings.dataset is None:
         raise UserError("--data-root needs --dataset (`segdistill datasets` lists them)")
+    return _benchmark_inputs(settings.dataset, Path(data_root), settings)
 
+
+def _folder_inputs(images: str, settings: FitSettings) -> Inputs:
+    files = find_images(images)
+    depth_maps = {}
+    if settings.wants_depth and settings.depth.folder is None:
+        from segdistill.images.depth_files import depth_folder_beside, find_depth_maps, match_depth
+
+        folder = depth_folder_beside(images)
+        if folder.is_dir():
+            matched = match_depth(files, find_depth_maps(folder))
+            depth_maps = {image.path: depth.path for image, depth in matched.items()}
+    return Inputs(files, None, depth_maps)
+
+
+def _benchmark_inputs(dataset: str, root: Path, settings: FitSettings) -> Inputs:
     from segdistill.images.datasets import get_dataset
 
-    dataset = get_dataset(settings.dataset)
-    return [item.image for item in dataset.items(Path(data_root), "train")]
+    items = get_dataset(dataset).items(root, "train")
+    labelled, depth_maps = None, {}
+    if settings.needs_labels:
+        from segdistill.api import labelled_dataset
 
-
-def training_labels(data_root: str | None, settings: FitSettings) -> "LabelledSet | None":
-    """Return the labels of a benchmark's training images if the settings need them.
-
-    Raises:
-        UserError: files are missing, or no image is labelled.
-    """
-    if not settings.needs_labels or settings.dataset is None or data_root is None:
-        return None
-
-    from segdistill.api import labelled_dataset
-
-    return labelled_dataset(settings.dataset, data_root, "train")
-
-
-def training_depth(
-    images: str | None, data_root: str | None, settings: FitSettings
-) -> dict[Path, Path]:
-    """Return the depth maps in the benchmark or next to the images, unless the settings name some.
-
-    Raises:
-        UserError: files of the benchmark are missing.
-    """
-    if not settings.wants_depth or settings.depth.folder is not None:
-        return {}
-
-    from segdistill.images.datasets import get_dataset
-    from segdistill.images.depth_files import depth_folder_beside, find_depth_maps, match_depth
-
-    if settings.dataset is not None and data_root is not None:
-        items = get_dataset(settings.dataset).items(Path(data_root), "train")
-        return {item.image.path: item.depth for item in items if item.depth is not None}
-    if images is None:
-        return {}
-    folder = depth_folder_beside(images)
-    if not folder.is_dir():
-        return {}
-    matched = match_depth(find_images(images), find_depth_maps(folder))
-    return {image.path: depth.path for image, depth in matched.items()}
+        labelled = labelled_dataset(dataset, root, "train")
+    if settings.wants_depth and settings.depth.folder is None:
+        depth_maps = {item.image.path: item.depth for item in items if item.depth is not None}
+    return Inputs([item.image for item in items], labelled, depth_maps)

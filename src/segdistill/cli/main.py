@@ -107,15 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
-    """Run one command and convert its errors to messages and an exit status.
-
-    Args:
-        name: a key of :data:`COMMANDS`.
-        arguments: what follows it.
-
-    Returns:
-        Exit status, as for :func:`main`.
-    """
+    """Run one command; its errors become messages and the exit status of :func:`main`."""
     entry = COMMANDS[name]
     resume = how_to_resume(entry, arguments)
     try:

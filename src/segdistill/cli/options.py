@@ -91,14 +91,7 @@ class Labelled:
     data_root: Folder | None = None
 
     def load(self, split: str) -> "LabelledSet":
-        """Return the images and labels.
-
-        Args:
-            split: split of the benchmark.
-
-        Raises:
-            UserError: neither two folders nor a benchmark and its folder are given.
-        """
+        """Return the images and labels of two folders, or of a split of a benchmark."""
         from segdistill.api import labelled_dataset, labelled_folders
 
         if self.dataset and self.data_root:

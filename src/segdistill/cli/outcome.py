@@ -31,15 +31,12 @@ class Outcome(Protocol):
 
 
 def report_outcome(command: str, label: str, done: Outcome) -> int:
-    """Print what was skipped and what was written.
+    """Print what was skipped and written, and return the exit status: 1 if nothing was.
 
     Args:
         command: its name.
         label: names what was written, such as ``Masks``.
         done: the outcome.
-
-    Returns:
-        Exit status: 1 if nothing was written or existed already.
     """
     for skipped in done.skipped:
         print(f"Skipped: {skipped.reason}")

@@ -14,16 +14,16 @@ SETTINGS_FILE = "settings.yaml"
 def check_run(
     run: str, images: Mapping[str, Sequence[str]], command: str, arguments: Sequence[str]
 ) -> None:
-    """Check that RUN is a finished run folder.
+    """Check that RUN is a finished run folder, and was not swapped with another argument.
 
     Args:
         run: as given.
-        images: the folders and files given as something else, by the name of their argument.
+        images: what may have been swapped with it, by the name of the argument.
         command: name of the command.
         arguments: what the user typed after it, to suggest the same with RUN in its place.
 
     Raises:
-        UserError: it is not; the message says whether it was swapped with another argument.
+        UserError: it is not; the message suggests a fix.
     """
     if is_run(run):
         return
@@ -39,11 +39,7 @@ def check_run(
 
 
 def check_finished(run: str, option: str = "") -> None:
-    """Check that a path is a finished run folder.
-
-    Args:
-        run: the path.
-        option: the option it was given with, named in the error; empty for RUN itself.
+    """Check that a path, given as RUN or with an option, is a finished run folder.
 
     Raises:
         UserError: it is not.
@@ -64,11 +60,6 @@ def check_finished(run: str, option: str = "") -> None:
 
 def swapped(arguments: Sequence[str], first: str, second: str) -> list[str]:
     """Return a command line with two of its values swapped, each where it appears first.
-
-    Args:
-        arguments: the command line.
-        first: a value.
-        second: another value; either may be given as ``--option=value``.
 
     Example:
         >>> swapped(["photos", "--images=run", "--out", "photos"], "photos", "run")

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from segdistill.cli.arguments import GROUP_FILE, Argument, no_such
+from segdistill.cli.arguments import Argument, no_such
 from segdistill.config.presets import preset_path
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
@@ -17,7 +17,7 @@ EXAMPLE = "write lines such as `classes: 8`"
 def values_from_files(
     given: Mapping[str, Any], arguments: Mapping[str, Argument]
 ) -> dict[str, Any]:
-    """Return the values in the preset, ``--config`` files and files of groups; the last one counts.
+    """Return the values in the preset and ``--config`` files; the last one counts.
 
     Args:
         given: values of the command line.
@@ -30,12 +30,6 @@ def values_from_files(
     values: dict[str, Any] = {}
     for path in (*presets, *given.get("config", ())):
         values |= _values(str(path), _read(str(path)), arguments)
-    for name in given:
-        if arguments[name].hint is GROUP_FILE:
-            path = given[name]
-            if not Path(path).exists():
-                raise UserError(f"--{name} {path}: no such file; set values as --{name}.NAME")
-            values |= _values(path, _read(path), arguments, f"{name}.")
     return values
 
 
@@ -83,20 +77,20 @@ def _values(
     values: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{group}{key}"
-        if name not in arguments:
-            raise UserError(f"{path}: {no_such('setting', name, arguments.values())}")
+        below = [each for each in arguments if each.startswith(f"{name}.")]
         if name == "config":
             reason = "a settings file cannot include another; give --config twice"
             raise UserError(f"{path}: config: {reason}")
-        if arguments[name].hint is not GROUP_FILE:
+        if below and not isinstance(value, dict):
+            example = f"`{below[0].removeprefix(f'{name}.')}: ...`"
+            raise UserError(f"{path}: {name}: must be followed by indented lines such as {example}")
+        if below:
+            values |= _values(path, value, arguments, f"{name}.")
+        elif name not in arguments:
+            raise UserError(f"{path}: {no_such('setting', name, arguments.values())}")
+        else:
             try:
                 values[name] = arguments[name].converted(value)
             except UserError as error:
                 raise UserError(f"{path}: {str(error).removeprefix('--')}") from error
-        elif isinstance(value, dict):
-            values |= _values(path, value, arguments, f"{name}.")
-        else:
-            first = next(each for each in arguments if each.startswith(f"{name}."))
-            example = f"`{first.removeprefix(f'{name}.')}: ...`"
-            raise UserError(f"{path}: {name}: must be followed by indented lines such as {example}")
     return values

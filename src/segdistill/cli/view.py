@@ -73,11 +73,7 @@ def app(
 
 
 def images_of(folder: Path, given: str | None) -> "list[ImageFile]":
-    """Return the images given, or those that a run was fitted on and that still exist.
-
-    Raises:
-        UserError: no image is found in what was given.
-    """
+    """Return the images given, or those that a run was fitted on and that still exist."""
     from segdistill.images.finding import find_images
 
     if given is not None:
@@ -209,15 +205,7 @@ def correspond(
 
 
 def relative_point(text: str | None, width: int, height: int) -> tuple[float, float]:
-    """Return a point given in pixels as fractions of width and height.
-
-    Args:
-        text: ``x,y``, or ``None`` for the centre.
-        width: width of the image, in pixels.
-        height: height of the image, in pixels.
-
-    Raises:
-        UserError: the text is not a point, or the point is outside the image.
+    """Return a point given in pixels, by default the centre, as fractions of width and height.
 
     Example:
         >>> relative_point("30,10", 120, 20)
