@@ -1,10 +1,19 @@
-"""Settings: ranges, and conversion to plain values and back."""
+"""Settings: of the declared type, finite and in range, or reported by name."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
+import segdistill
 from segdistill.config.settings import (
     CacheSettings,
     FitSettings,
@@ -13,6 +22,61 @@ from segdistill.config.settings import (
     TrainingSettings,
 )
 from segdistill.errors import UserError
+
+
+def odd(settings_class: Any, **values: Any) -> Any:
+    """Return settings with values that a type checker would reject."""
+    return settings_class(**values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "foo"}, r"--method 'foo': must be one of 'stego', 'kmeans'"),
+        ({"method": ["stego"]}, "--method"),
+        ({"classes": "8"}, "--classes '8': must be a whole number or None"),
+        ({"classes": 8.0}, r"--classes 8\.0: must be a whole number"),
+        ({"classes": True}, "--classes True: must be a whole number"),
+        ({"seed": None}, "--seed None: must be a whole number$"),
+        ({"strict": 1}, "--strict 1: must be true or false"),
+        ({"backbone": None}, "--backbone None: must be text"),
+        ({"crop_ratio": "half"}, "--crop_ratio 'half': must be a number"),
+        ({"labels": 3}, "--labels 3: must be a path or None"),
+        ({"labels": ""}, "--labels '': must be a path or None"),
+        ({"clases": 3}, "unknown setting 'clases'; did you mean 'classes'"),
+        ({"zzz": 3}, "unknown setting 'zzz'; the settings are backbone, bands, cache"),
+        ({"settings": {"classes": 3}}, "settings of type dict: must be FitSettings"),
+        ({"head": {"channels": 8}}, r"--head \{'channels': 8\}: must be HeadSettings\(channels="),
+        ({"head": {"chanels": 8}}, r"unknown setting 'head.chanels'; did you mean 'head.channels'"),
+        ({"head": None}, "--head None: must be HeadSettings"),
+        (
+            {"head": odd(HeadSettings, channels=8.5)},
+            r"--head.channels 8\.5: must be a whole number",
+        ),
+        ({"head": odd(HeadSettings, kind="x")}, "--head.kind 'x': must be one of"),
+        ({"head": odd(HeadSettings, dropout=float("nan"))}, "--head.dropout nan: must be a finite"),
+        (
+            {"objective": odd(ObjectiveSettings, weight_self=float("inf"))},
+            "--objective.weight_self inf: must be a finite number",
+        ),
+        (
+            {"objective": odd(ObjectiveSettings, shift_random=np.float32("nan"))},
+            "--objective.shift_random nan: must be a finite number",
+        ),
+        (
+            {"training": odd(TrainingSettings, learning_rate=10**400)},
+            "--training.learning_rate inf: must be a finite number",
+        ),
+        ({"training": odd(TrainingSettings, steps=0)}, "--training.steps 0: must be at least 1"),
+        ({"cache": odd(CacheSettings, folder=5)}, "--cache.folder 5: must be a path or None"),
+        ({"extra_clusters": 248}, "--extra_clusters 248: .* with the classes, at most 255"),
+        ({"method": "x" * 500}, r"--method 'x{40,60}\.\.\.: must be"),
+    ],
+)
+def test_a_mistake_in_python_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        segdistill.fit("nowhere", **changes)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +97,52 @@ def test_numbers_out_of_range_are_named(settings: FitSettings, message: str) -> 
         settings.validated()
 
 
-def test_defaults_are_valid_and_plain() -> None:
-    plain = FitSettings().validated().as_plain()
-    assert json.loads(json.dumps(plain)) == plain
-    assert yaml.safe_load(yaml.safe_dump(plain)) == plain
+def test_other_types_of_numbers_and_paths_become_plain() -> None:
+    usual = FitSettings(
+        classes=np.int64(8),  # type: ignore[arg-type]
+        labels="labels",  # type: ignore[arg-type]
+        crop_ratio=1,
+        objective=ObjectiveSettings(weight_self=np.float32(0.5)),  # type: ignore[arg-type]
+        cache=CacheSettings(folder="store"),  # type: ignore[arg-type]
+    ).validated()
+    assert usual == FitSettings(
+        classes=8,
+        labels=Path("labels"),
+        crop_ratio=1.0,
+        objective=ObjectiveSettings(weight_self=0.5),
+        cache=CacheSettings(folder=Path("store")),
+    )
+    assert type(usual.classes) is int
+    assert type(usual.objective.weight_self) is float
+    plain = usual.as_plain()
+    assert yaml.safe_load(yaml.safe_dump(plain)) == json.loads(json.dumps(plain)) == plain
+
+
+def names_of_all(settings_class: Any = FitSettings) -> Iterator[tuple[str, ...]]:
+    for field in fields(settings_class):
+        yield (field.name,)
+        group: Any = field.default_factory
+        if is_dataclass(group):
+            yield from ((field.name, *below) for below in names_of_all(group))
+
+
+@hypothesis_settings(deadline=None)
+@given(
+    name=st.sampled_from(sorted(names_of_all())),
+    value=st.one_of(st.none(), st.text(), st.floats(), st.binary(), st.lists(st.integers())),
+)
+def test_any_value_of_a_setting_is_valid_or_reported_by_name(
+    name: tuple[str, ...], value: object
+) -> None:
+    changed = value
+    if len(name) == 2:
+        changed = odd(type(getattr(FitSettings(), name[0])), **{name[1]: value})
+    try:
+        usable = odd(FitSettings, **{name[0]: changed}).validated()
+    except UserError as error:
+        message = str(error)
+    else:
+        message = f"--{'.'.join(name)}"
+        assert usable.validated() == usable
+        assert yaml.safe_load(yaml.safe_dump(usable.as_plain())) == usable.as_plain()
+    assert message.startswith(f"--{'.'.join(name)}")

@@ -52,9 +52,11 @@ class CommandParser(argparse.ArgumentParser):
     ) -> None:
         docstring = docstring_of(function)
         text = f"{docstring.short_description} {docstring.long_description or ''}"
+        # python -OO strips docstrings.
+        example = next((each.description for each in docstring.examples), "")
         super().__init__(
             prog=f"segdistill {command}",
-            description=f"{text}\n\n  {docstring.examples[0].description}",
+            description=f"{text}\n\n  {example}",
             formatter_class=HelpFormatter,
             allow_abbrev=False,
             add_help=False,
@@ -73,7 +75,9 @@ class CommandParser(argparse.ArgumentParser):
         groups = {title: self.add_argument_group(title) for title in sections if title != OPTIONS}
         groups[OPTIONS] = self._optionals
         ranks = {name: rank for rank, name in enumerate(titles)}
-        for each in sorted(self.arguments.values(), key=lambda each: ranks.get(each.name, 1000)):
+        for each in sorted(
+            self.arguments.values(), key=lambda each: ranks.get(each.name, len(ranks))
+        ):
             title = titles.get(each.name) or titles.get(f"{each.name.split('.')[0]}.*", OPTIONS)
             each.add_to(self._positionals if each.positional else groups[title])
         self._optionals.add_argument("-h", "--help", action="help", help="show this help and exit")
