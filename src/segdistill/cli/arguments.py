@@ -265,7 +265,8 @@ def _default_text(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, float):
-        return f"{default:g}"
+        small = 1e-6 <= default < 1e-4  # which :g writes as 5e-05
+        return f"{default:.6f}".rstrip("0") if small else f"{default:g}"
     return " ".join(default) if isinstance(default, tuple) else str(default)
 
 
