@@ -54,6 +54,13 @@ def test_files_arrays_and_pillow_images_give_one_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(segmenter.segment(Image.fromarray(image)), expected)
 
 
+@pytest.mark.filterwarnings("error")
+def test_read_only_arrays_are_segmented_without_warnings() -> None:
+    image = striped_image(0)
+    image.setflags(write=False)
+    assert tiny_segmenter().segment(image).shape == image.shape[:2]
+
+
 def test_mask_is_upright_by_exif(tmp_path: Path) -> None:
     upright = striped_image(0)
     turned = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)

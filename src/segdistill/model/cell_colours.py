@@ -133,7 +133,8 @@ class CellColours:
         image = self._read_rows(slice(wanted.start, wanted.stop))
         part = (slice(None, None, step), slice(step // 2, None, step))
         valid = None if image.valid is None else image.valid[part]
-        return PixelRows(np.ascontiguousarray(image.pixels[part]), valid)
+        # Arrays of Pillow images are read-only, which torch would warn about.
+        return PixelRows(np.require(image.pixels[part], requirements=("C", "W")), valid)
 
     def _moments(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """Return the means of colours and of their nine products in a row of cells: (12, w)."""
