@@ -8,9 +8,8 @@ from typing import Any
 
 from segdistill.api.common import Source
 from segdistill.backbones import DEFAULT_BACKBONE
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.settings import DeviceName, EngineName, PrecisionName
 from segdistill.engines.running import check_engine, run_work
-from segdistill.engines.work import EngineName
 from segdistill.errors import UserError
 from segdistill.images.decode import content_hash
 from segdistill.images.finding import output_names

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from segdistill.api.common import Source, load_segmenter, with_changes
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.settings import DeviceName, EngineName, PrecisionName
 from segdistill.engines.running import check_engine, run_work
-from segdistill.engines.work import EngineName, Image, Item
+from segdistill.engines.work import Image, Item
 from segdistill.errors import UserError
 from segdistill.images.finding import check_exists, is_video, output_names
 from segdistill.images.folder import ImageFile, SkippedImage

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from segdistill.cli.arguments import Value
-from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.engines.work import EngineName
+from segdistill.config.settings import DeviceName, EngineName, PrecisionName
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:

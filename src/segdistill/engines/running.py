@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from segdistill.config.settings import EngineName
 from segdistill.engines.ray_data import run_in_ray
-from segdistill.engines.work import EngineName, Item, Result, Work
+from segdistill.engines.work import Item, Result, Work
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
 from segdistill.prefetch import worker_threads
@@ -73,7 +74,8 @@ def run_work(
 
     def results(share: Sequence[Item]) -> Iterator[Result]:
         if engine == "ray":
-            done = run_in_ray(work, share, workers=workers)
+            absolute = [item.with_absolute_path() for item in share]
+            done = run_in_ray(work, absolute, workers=workers)
         else:
             done = work.start(threads=worker_threads())(share)
         shown = progress and group.is_first

@@ -1,14 +1,12 @@
 """Work on a large number of images, described so that it can be sent to another process."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage
-
-EngineName = Literal["local", "ray"]
 
 Image = ImageFile | RemoteImage
 
@@ -20,7 +18,7 @@ class Item:
     Attributes:
         name: path of the image relative to the folder that was searched.
         output: path of the output relative to the output folder.
-        path: absolute path of a local image; empty for a remote one.
+        path: path of a local image; empty for a remote one.
         folder: URL of the folder of a remote image.
         key: name of a remote image in its folder, exactly as stored.
     """
@@ -37,7 +35,11 @@ class Item:
         name = image.name.as_posix()
         if isinstance(image, RemoteImage):
             return cls(name, output, folder=image.folder, key=image.key)
-        return cls(name, output, path=str(image.path.absolute()))
+        return cls(name, output, path=str(image.path))
+
+    def with_absolute_path(self) -> "Item":
+        """Return the item for workers with another working directory."""
+        return replace(self, path=str(Path(self.path).absolute())) if self.path else self
 
     @property
     def source(self) -> str:
