@@ -49,7 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with _locked(descriptor):
             try:
                 yield temporary
-                # mkstemp makes private files; the result should have the usual permissions.
+                # mkstemp creates private files; the result should have the usual permissions.
                 temporary.chmod(0o666 & ~_umask())
                 temporary.replace(path)
             finally:
@@ -89,7 +89,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         path: the file or folder being written, named in the message.
 
     Raises:
-        UserError: in place of the ``OSError``.
+        UserError: raised instead of the ``OSError``.
     """
     try:
         yield

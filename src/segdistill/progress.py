@@ -26,7 +26,7 @@ def progress_bar(
     """Show a progress bar while the block runs.
 
     Args:
-        description: what is being done, for example ``"Extracting features"``.
+        description: label of the bar, for example ``"Extracting features"``.
         total: number of items.
         shown: whether to show the bar.
         at_most: ``total`` is an upper limit; show the count and the limit, without a percentage or

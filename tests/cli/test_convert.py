@@ -68,7 +68,7 @@ def test_a_run_is_replaced_only_with_overwrite(segdistill: Run) -> None:
             {"state_dict": {"fc.weight": torch.ones(1)}},
             "lacks net.model.*; expected STEGO's layout",
         ),
-        ({"state_dict": {}, "a": Harm()}, "refused, for its pickle names 'posix.system'"),
+        ({"state_dict": {}, "a": Harm()}, "refused, because its pickle names 'posix.system'"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -400,7 +400,7 @@ def test_a_harmful_checkpoint_is_refused_and_not_run(kind: str, tmp_path: Path, 
     path = tmp_path / "harm.ckpt"
     path.write_bytes(HARMFUL[kind]())
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(RefusedPickleError, match="refused, for its pickle") as caught:
+    with pytest.raises(RefusedPickleError, match="refused, because its pickle") as caught:
         convert_checkpoint(path, tmp_path / "run")
     assert str(caught.value).isprintable()
     assert not mark.exists()

@@ -24,24 +24,24 @@ def patch_attention(
     """Return the self-attention between patches: softmax(q k^T / sqrt(head size)).
 
     The softmax is over all tokens. Rows and columns of other tokens are dropped after it, as in
-    STEGO and related code, so a row sums to less than 1; the rest is attention to the class and
+    STEGO and related code, so rows sum to less than 1; the rest is attention to the class and
     register tokens.
 
-    The result has batch * heads * patches^2 values. Images are processed one by one, so that
-    intermediate results need about twice the memory of one image.
+    The result has batch * heads * patches^2 values. Images are processed one by one, so
+    intermediate results need about twice the memory of the result for one image.
 
     Args:
         queries: queries with concatenated heads, shape (batch, tokens, heads * head size).
-        keys: keys in the same shape.
+        keys: keys of the same shape.
         heads: number of attention heads.
         patches: number of patch tokens, which come last.
-        rotary: rotary position embedding; tokens other than patches are not rotated.
+        rotary: rotary position embedding; other tokens than patches are not rotated.
 
     Returns:
         Tensor of shape (batch, heads, patches, patches), in 0..1; rows attend to columns.
 
     Example:
-        One class token and two patches, with a third of the attention each.
+        One class token and two patches, each with a third of the attention.
 
         >>> even = torch.zeros(1, 3, 8)
         >>> patch_attention(even, even, heads=1, patches=2)[0, 0]
@@ -49,7 +49,7 @@ def patch_attention(
                 [0.3333, 0.3333]])
     """
     first = queries.shape[1] - patches
-    # Class and register tokens come first; only the rows of patches are needed.
+    # Class and register tokens come first; only rows of patches are needed.
     queries = _split_heads(queries[:, first:], heads)
     keys = _split_heads(keys, heads)
     if rotary is not None:

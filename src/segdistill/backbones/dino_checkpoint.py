@@ -30,7 +30,7 @@ EXPECTED = (
     " norm.*), at the top level or under 'teacher' or 'student'"
 )
 
-# DINO's names to those of the hub, which all versions of transformers can read.
+# DINO's names to hub names, which all versions of transformers can read.
 OUTER_NAMES = {
     "cls_token": "embeddings.cls_token",
     "pos_embed": "embeddings.position_embeddings",
@@ -57,8 +57,8 @@ def load_dino_checkpoint(
     The file is read without running any code in it.
 
     Args:
-        path: a backbone-only or full checkpoint; the teacher of a full one is used.
-        num_heads: number of attention heads; ``None`` for heads of 64 channels, as in DINO.
+        path: backbone-only or full checkpoint; the teacher of a full checkpoint is used.
+        num_heads: number of attention heads; ``None`` for 64 channels per head, as in DINO.
         features: ``tokens`` of the last block after the final norm, or its ``keys``.
 
     Raises:
@@ -79,7 +79,7 @@ def load_dino_checkpoint(
 
 
 def backbone_state(checkpoint: object) -> State:
-    """Return the backbone weights in the content of a ``.pth`` file, by DINO name.
+    """Extract the backbone weights, by DINO name, from the content of a ``.pth`` file.
 
     Uses the teacher of a full checkpoint, or else the student, strips the prefixes ``module.`` and
     ``backbone.``, and drops the projection head.
@@ -111,10 +111,10 @@ def to_transformers(state: State, num_heads: int | None = None) -> tuple["ViTCon
 
     Args:
         state: tensors by DINO name, without prefixes.
-        num_heads: number of attention heads; ``None`` for heads of 64 channels.
+        num_heads: number of attention heads; ``None`` for 64 channels per head.
 
     Returns:
-        The configuration, and tensors by hub name, with separate queries, keys and values.
+        The configuration, and the tensors by hub name with separate queries, keys and values.
 
     Raises:
         UserError: the names or shapes are not those of a DINO ViT.
@@ -128,7 +128,7 @@ def to_transformers(state: State, num_heads: int | None = None) -> tuple["ViTCon
 
 def _read(path: Path) -> object:
     try:
-        # Full checkpoints contain their command line arguments, a Namespace of plain values.
+        # Full checkpoints contain command-line arguments as a Namespace of plain values.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -205,7 +205,7 @@ def _build(config: "ViTConfig", state: State) -> "PreTrainedModel":
         model, loading_info = quiet_from_pretrained(ViTModel, None, **options)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"not a DINO ViT: weights have unexpected shapes; {EXPECTED}") from error
-    # Weights that are not loaded would be random, and results silently wrong.
+    # Weights that are not loaded would be random, giving silently wrong results.
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if loading_info[kind]:
             raise RuntimeError(f"{kind} in transformers' ViT: {sorted(loading_info[kind])}")

@@ -1,6 +1,6 @@
 """EfficientNet-Lite0, the default backbone, with weights from a Python package.
 
-Tan and Le, EfficientNet (ICML 2019), in the 'Lite' variant without squeeze-and-excitation. Stages
+Tan and Le, EfficientNet (ICML 2019), in the Lite variant without squeeze-and-excitation. Stages
 at strides 8, 16 and 32 are resampled to stride 16 and concatenated.
 """
 
@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from segdistill.backbones.protocol import Backbone, normalise_images, weights_fingerprint
 
 BLOCK_CHANNELS = {4: 40, 7: 80, 10: 112, 14: 192, 15: 320}
-"""Channels of the last block of each stage, by block index: strides 8, 16, 16, 32 and 32."""
+"""Channels of the last block of each stage by block index; strides are 8, 16, 16, 32 and 32."""
 
 # Chosen on CamVid; docs/backbones.md compares other choices.
 TAPPED_BLOCKS = (4, 10, 15)
@@ -66,7 +66,7 @@ class EfficientNetLite(Backbone):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return concatenated stage outputs; see the class."""
+        """Return the concatenated stage outputs; see the class."""
         grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)
         # Rotated by 180 degrees, like the kernels; see _convolution.
         maps = normalise_images(images.flip(dims=(2, 3)), MEAN, STD)
@@ -81,7 +81,7 @@ class EfficientNetLite(Backbone):
 
 
 class InvertedBottleneck(nn.Module):
-    """Inverted bottleneck: expand, depthwise convolution, project.
+    """Inverted bottleneck: expansion, depthwise convolution, projection.
 
     Pointwise convolutions are matrix products over channels, which halves the time on a CPU. Batch
     norms are folded into the convolutions.
@@ -90,7 +90,7 @@ class InvertedBottleneck(nn.Module):
     (batch, out channels, height / stride, width / stride).
 
     Args:
-        block: block of the package, in evaluation mode.
+        block: block of the EfficientNet package, in evaluation mode.
     """
 
     def __init__(self, block: Any) -> None:
@@ -126,10 +126,10 @@ def _to_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
 def _convolution(original: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """Fold a batch norm into the convolution before it, and rotate its kernels by 180 degrees.
 
-    The weights come from TensorFlow, which at stride 2 pads even sides by one more row or column at
-    the end than at the start. PyTorch pads both ends equally, but never reads the last padded row.
-    This is TensorFlow's padding with the ends swapped, so rotating images and kernels gives equal
-    results without an extra padding step.
+    The weights come from TensorFlow, which at stride 2 pads even sides with one more row or column
+    at the end than at the start. PyTorch pads both ends equally but never reads the last padded
+    row, which is TensorFlow's padding with the ends swapped. Rotating images and kernels therefore
+    gives equal results without an extra padding step.
     """
     fused = fuse_conv_bn_eval(original, norm)
     side = fused.kernel_size[0]
@@ -147,7 +147,7 @@ def _convolution(original: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def _pointwise(original: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Linear:
-    """Fold a batch norm into the 1x1 convolution before it, as a linear layer."""
+    """Fold a batch norm into the 1x1 convolution before it, and return a linear layer."""
     fused = fuse_conv_bn_eval(original, norm)
     linear = nn.Linear(fused.in_channels, fused.out_channels)
     linear.weight = nn.Parameter(fused.weight.detach().flatten(1))  # (out, in, 1, 1) -> (out, in)

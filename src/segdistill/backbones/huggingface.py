@@ -1,6 +1,6 @@
-"""Loading networks with the transformers library, from the Hugging Face hub or a local folder.
+"""Loading of networks with the transformers library, from the Hugging Face hub or a local folder.
 
-Only safetensors are read: nothing is unpickled, and no remote code is run. transformers takes
+Only safetensors files are read: nothing is unpickled, and no remote code is run. transformers takes
 seconds to import, so imports are local.
 """
 
@@ -29,15 +29,15 @@ HUB_FILES = (CONFIG_FILE, *PREPROCESSOR_FILES, *WEIGHT_FILES, "model-*.safetenso
 
 @dataclass(frozen=True)
 class NetworkKind:
-    """The networks that a command-line option accepts.
+    """Networks that a command-line option accepts.
 
     Attributes:
-        option: the option, for messages.
-        classes: transformers class by model_type in config.json.
-        advice: what to do if a download fails; ``{hub_id}`` is replaced.
+        option: name of the option, for messages.
+        classes: names of transformers classes by model_type in config.json.
+        advice: advice for failed downloads, with the placeholder ``{hub_id}``.
         hub_ids: hub ids by short name.
-        unused: parts of the names of weights that may be missing, as inference does not use them.
-        files: further files to download.
+        unused: parts of the names of weights that may be missing because inference ignores them.
+        files: additional files to download.
     """
 
     option: str
@@ -51,10 +51,10 @@ class NetworkKind:
         """Find the files of a network, and download them if necessary.
 
         Args:
-            source: a local folder in the hub's layout, or a hub id.
+            source: local folder in the hub's layout, or hub id.
 
         Raises:
-            UserError: they cannot be downloaded, or config.json is missing, damaged or unsupported.
+            UserError: a download fails, or config.json is missing, damaged or unsupported.
         """
         folder = Path(source).expanduser()
         if folder.is_dir():
@@ -81,10 +81,10 @@ class NetworkKind:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
 
         try:
-            # A single attempt; downloading file by file would retry for minutes.
+            # A single attempt; file-by-file downloads would retry for minutes.
             return Path(snapshot_download(hub_id, allow_patterns=[*HUB_FILES, *self.files]))
         except Exception as error:
-            # The hub raises the errors of its HTTP library, which differs between versions.
+            # The hub raises errors of its HTTP library, which differ between versions.
             raise self.download_error(hub_id, error) from error
 
     def download_error(self, hub_id: str, error: Exception) -> UserError:
@@ -103,7 +103,7 @@ class NetworkFiles:
 
     Attributes:
         kind: the kind of network.
-        source: hub id or full path of the folder.
+        source: hub id, or full path of the folder.
         folder: folder of the files.
         config: content of config.json.
     """
@@ -122,10 +122,10 @@ class NetworkFiles:
         """Parse the preprocessor config.
 
         Args:
-            parse: called with its content, which is empty if there is none.
+            parse: function of the content, which is empty if the file is missing.
 
         Raises:
-            UserError: it is invalid.
+            UserError: the preprocessor config is invalid.
         """
         found = (self.folder / name for name in PREPROCESSOR_FILES)
         path = next((each for each in found if each.is_file()), None)
@@ -138,7 +138,7 @@ class NetworkFiles:
             ) from error
 
     def load(self, **options: Any) -> "PreTrainedModel":
-        """Load the network in float32, with more arguments to ``from_pretrained``.
+        """Load the network in float32, with additional arguments to ``from_pretrained``.
 
         Raises:
             UserError: weights are missing or cannot be read.
@@ -152,7 +152,7 @@ class NetworkFiles:
         try:
             network, loading_info = quiet_from_pretrained(
                 getattr(transformers, class_name),
-                # If there are no safetensors, transformers fetches the hub's automatic conversion.
+                # Without safetensors files, transformers fetches the hub's automatic conversion.
                 str(self.folder) if local else self.source,
                 use_safetensors=True,
                 **options,
@@ -198,7 +198,8 @@ def read_normalisation(
         std: default standard deviation.
 
     Raises:
-        ValueError: they are not three numbers each, or a standard deviation is not above 0.
+        ValueError: the mean or standard deviation is not three numbers, or a standard deviation
+            is not above 0.
     """
     if stated.get("do_normalize") is False:
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -218,9 +219,9 @@ def quiet_from_pretrained(
     """Load a model in float32, without transformers' messages and progress bars.
 
     Args:
-        model_class: a transformers model class.
-        source: folder or hub id; ``None`` if ``options`` contain a state_dict.
-        options: more arguments to ``from_pretrained``.
+        model_class: transformers model class.
+        source: folder or hub id; ``None`` if ``options`` contains a state_dict.
+        options: additional arguments to ``from_pretrained``.
 
     Returns:
         The model, and the loading info with missing and unexpected weights.
@@ -233,7 +234,7 @@ def quiet_from_pretrained(
 
 
 def hub_reason(hub_id: str, error: Exception) -> str:
-    """Return the reason why a download from the hub failed, for error messages."""
+    """Describe why a download from the hub failed, for error messages."""
     from huggingface_hub import errors  # noqa: PLC0415 - only failures need it
 
     gated = isinstance(error, errors.GatedRepoError)
@@ -278,7 +279,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Disable transformers' messages and progress bars, and restore the user's settings."""
+    """Disable transformers' messages and progress bars, and restore the settings afterwards."""
     import huggingface_hub.utils  # noqa: PLC0415 - takes seconds
     import transformers.utils  # noqa: PLC0415 - takes seconds
 

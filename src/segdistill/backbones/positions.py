@@ -1,8 +1,8 @@
 """Interpolation of learned position embeddings to other image sizes.
 
 Bicubic interpolation (Keys, Cubic Convolution Interpolation for Digital Image Processing, 1981) as
-matrix products whose entries may depend on a symbolic size. Networks are exported (ONNX or
-``torch.export``) with dynamic sizes, for which torch's own interpolation cannot be traced.
+matrix products that support symbolic sizes. Networks are exported (ONNX or ``torch.export``) with
+dynamic sizes, for which torch's own interpolation cannot be traced.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ def interpolate_positions(
     """Interpolate position embeddings to another patch grid.
 
     Equal to torch's bicubic interpolation with the scale factors (patches + margin) / side. On the
-    training grid, embeddings do not change.
+    training grid, embeddings are unchanged.
 
     Args:
-        position_embeddings: embeddings of shape (1, 1 + positions, channels): the class token, then
-            a square grid.
-        rows: rows of patches, an integer or a symbol.
-        columns: columns of patches, an integer or a symbol.
-        margin: added to the patches per side before the scale factor is computed.
-        antialias: widen the kernel when downsampling.
+        position_embeddings: embeddings of shape (1, 1 + positions, channels), for the class token
+            followed by a square grid.
+        rows: number of rows of patches, an integer or a symbol.
+        columns: number of columns of patches, an integer or a symbol.
+        margin: offset added to the number of patches per side in the scale factor.
+        antialias: whether to widen the kernel when downsampling.
 
     Returns:
         Tensor of shape (1, 1 + rows * columns, channels).
@@ -48,7 +48,7 @@ def interpolate_positions(
     side = math.isqrt(position_embeddings.shape[1] - 1)
     # (1, positions, channels) -> (side, side, channels)
     grid = position_embeddings[0, 1:].reshape(side, side, -1).float()
-    # As tensors, since comparing integers would specialise the graph to one size.
+    # As tensors, because comparing integers would specialise the graph to one size.
     height, width = (torch.scalar_tensor(each, device=grid.device) for each in (rows, columns))
     native = (height == side) & (width == side)
     weights = []
@@ -65,12 +65,12 @@ def interpolate_positions(
 
 
 def _cubic_weights(centres: torch.Tensor, scale: torch.Tensor, side: int) -> torch.Tensor:
-    """Return weights of shape (outputs, side); samples beyond the border repeat the border.
+    """Return weights of shape (outputs, side), with the border repeated beyond the samples.
 
     Args:
         centres: centres of the outputs, shape (outputs,).
         scale: samples per output, a scalar.
-        side: number of samples, centred at 0.5, 1.5 and so on.
+        side: number of samples, which are centred at 0.5, 1.5 and so on.
     """
     positions = (centres * scale - 0.5)[:, None]
     taps = positions.floor() + torch.arange(-1, 3, device=centres.device)  # (outputs, 4)
@@ -81,7 +81,7 @@ def _cubic_weights(centres: torch.Tensor, scale: torch.Tensor, side: int) -> tor
 
 
 def _antialiased_weights(centres: torch.Tensor, scale: torch.Tensor, side: int) -> torch.Tensor:
-    """Return weights as :func:`_cubic_weights` does, of a kernel widened when downsampling."""
+    """Like :func:`_cubic_weights`, with a kernel that is widened when downsampling."""
     samples = torch.arange(side, device=centres.device) + 0.5
     distance = (samples - (centres * scale)[:, None]) / scale.clamp(min=1)
     weights = _cubic_kernel(distance, ANTIALIASED_KERNEL)
@@ -97,6 +97,6 @@ def _cubic_kernel(distance: torch.Tensor, a: float) -> torch.Tensor:
 
 
 def _without_autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    if torch.compiler.is_compiling():  # exported networks hold no autocast
+    if torch.compiler.is_compiling():  # exported networks contain no autocast
         return contextlib.nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""The interface of all backbones."""
+"""Interface of all backbones."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -17,19 +17,19 @@ class Backbone(nn.Module):
     """Base class of backbones: frozen networks that map images to feature maps.
 
     A subclass sets the attributes, defines ``forward`` and ends its ``__init__`` with
-    :meth:`freeze`. ``forward`` takes images of shape (batch, 3, height, width) in 0..1, with sides
-    multiples of ``size_multiple``, and returns features of shape
+    :meth:`freeze`. ``forward`` takes images of shape (batch, 3, height, width) in 0..1, whose
+    sides are multiples of ``size_multiple``, and returns features of shape
     (batch, sum(channel_groups), height / stride, width / stride).
 
     Attributes:
         name: value of ``--backbone`` that loads this network.
-        fingerprint: depends only on the weights and the preprocessing.
-        stride: image pixels per location of the feature map, along each side.
-        size_multiple: both sides of the images must be multiples of this.
+        fingerprint: hash of the weights and the preprocessing.
+        stride: image pixels per location of the feature map along each side.
+        size_multiple: both sides of the images must be multiples of this number.
         channel_groups: sizes of the groups of channels that are normalised separately: one group
             for most networks, one per stage if stages are concatenated.
-        standardise: whether to standardise channels over the data set, as needed for raw
-            activations but not after a final norm.
+        standardise: whether to standardise channels over the data set, which raw activations need
+            but features after a final norm do not.
         resolution: recommended shorter side of the images, in pixels.
         licence: licence of the weights, as stated by their publisher.
     """
@@ -61,12 +61,12 @@ class AttentionBackbone(Backbone, ABC):
     def attention(self, images: torch.Tensor) -> torch.Tensor:
         """Return the self-attention between locations of the feature map.
 
-        The result is large: heads * locations^2 values per image, 61 MB in float32 for a ViT-S/8 at
-        320x320, and 16 times as much at twice the side. Pass few images at a time, and reduce the
-        result (for example to the mean over heads) before the next call.
+        The result is large: heads * locations^2 values per image, or 61 MB in float32 for a
+        ViT-S/8 at 320x320, and 16 times as much at twice the side. Pass a few images at a time, and
+        reduce the result (for example to the mean over heads) before the next call.
 
         Args:
-            images: images as for ``forward``: shape (batch, 3, height, width), in 0..1.
+            images: images of shape (batch, 3, height, width) in 0..1, as for ``forward``.
 
         Returns:
             Tensor of shape (batch, heads, locations, locations), in 0..1, without a gradient; rows
@@ -94,7 +94,7 @@ def normalise_images(
 ) -> torch.Tensor:
     """Subtract the mean and divide by the standard deviation of each channel.
 
-    Shapes: (batch, 3, height, width) to the same; means and deviations are for images in 0..1.
+    Images have shape (batch, 3, height, width), and means and deviations refer to images in 0..1.
     """
     shape = (1, 3, 1, 1)
     return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)

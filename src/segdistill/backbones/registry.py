@@ -1,4 +1,4 @@
-"""Registry of backbones, and loading them by name."""
+"""Registry of backbones, with loading by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class BackboneEntry:
         name: short name.
         source: hub id, or ``embedded``.
         summary: one-line summary.
-        load: loads the backbone from ``source``.
-        keys: loads the backbone with keys as features; ``None`` if it has no keys.
+        load: function that loads the backbone from ``source``.
+        keys: function that loads the backbone with keys as features; ``None`` if it has no keys.
     """
 
     name: str
@@ -59,7 +59,7 @@ def check_backbone_name(name: str) -> None:
     """Check that a name is valid for :func:`load_backbone`, without loading anything.
 
     Raises:
-        UserError: it is not; the message suggests the closest short name.
+        UserError: the name is invalid; the message suggests the closest short name.
     """
     name = name.removesuffix(KEYS)
     path = Path(name)
@@ -81,7 +81,7 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
     """Load a frozen backbone.
 
     Args:
-        name: a short name, a hub id, a local folder in the hub's layout, or a DINO ``.pth`` file.
+        name: short name, hub id, local folder in the hub's layout, or DINO ``.pth`` file.
             With the suffix ``:keys``, features are the keys of the last block with concatenated
             heads ('KK' in STEGO) instead of the last tokens.
 

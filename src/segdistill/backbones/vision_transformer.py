@@ -1,4 +1,4 @@
-"""Vision transformer backbones (DINO, DINOv2, DINOv3) of the transformers library.
+"""Vision transformer backbones (DINO, DINOv2, DINOv3) from the transformers library.
 
 Caron et al., Emerging Properties in Self-Supervised Vision Transformers (ICCV 2021); Oquab et
 al., DINOv2 (TMLR 2024); Darcet et al., Vision Transformers Need Registers (ICLR 2024); Siméoni
@@ -37,7 +37,7 @@ KEY_PROJECTIONS = {"k_proj", "key"}
 QUERY_PROJECTIONS = {"q_proj", "query"}
 
 DINO_MARGIN = 0.1
-"""DINO's offset of the grid size, which keeps rounding from dropping a row or column."""
+"""DINO's offset to the grid size, which prevents rounding from dropping a row or column."""
 
 # DINO was trained with this value; the DINO configs on the hub have transformers' ViT default.
 DINO_NORM_EPS = 1e-6
@@ -49,12 +49,12 @@ class Architecture(NamedTuple):
 
     Attributes:
         model_class: name of the transformers class.
-        load_options: more arguments to ``from_pretrained``.
-        call_options: more arguments to the forward pass.
+        load_options: additional arguments to ``from_pretrained``.
+        call_options: additional arguments to the forward pass.
         rotary_module: name of the module that returns the cosines and sines of the rotary position
-            embedding; ``None`` without one.
-        positions: interpolates learned position embeddings to rows and columns of patches; ``None``
-            without them.
+            embedding; ``None`` if there is none.
+        positions: function that interpolates learned position embeddings to rows and columns of
+            patches; ``None`` if there are none.
     """
 
     model_class: str
@@ -66,7 +66,7 @@ class Architecture(NamedTuple):
 
 # By model_type in config.json.
 ARCHITECTURES = {
-    # DINO interpolates by a scale factor, and transformers to a size, which differs slightly.
+    # DINO interpolates by a scale factor and transformers to a size, with slight differences.
     "vit": Architecture(
         "ViTModel",
         {"add_pooling_layer": False},
@@ -81,7 +81,7 @@ ARCHITECTURES = {
 }
 
 PUBLISHED = (
-    # short name, repository of facebook, architecture, channels
+    # short name, repository of facebook on the hub, architecture, channels
     ("dino-vits8", "dino-vits8", "DINO ViT-S/8", 384),
     ("dino-vits16", "dino-vits16", "DINO ViT-S/16", 384),
     ("dino-vitb8", "dino-vitb8", "DINO ViT-B/8", 768),
@@ -119,7 +119,7 @@ def load_from_hub(source: str, *, features: Features = "tokens") -> Backbone:
     """Load a vision transformer from the Hugging Face hub or from a local folder.
 
     Args:
-        source: a hub id such as ``facebook/dino-vits8``, or a folder with config.json and
+        source: hub id such as ``facebook/dino-vits8``, or folder with config.json and
             model.safetensors.
         features: ``tokens`` of the last block after the final norm, or its ``keys``.
 
@@ -157,7 +157,7 @@ class TransformersBackbone(AttentionBackbone):
     (batch, hidden size, height / patch size, width / patch size).
 
     Args:
-        model: a model of one of ``ARCHITECTURES``. It is modified in place: frozen, and with its
+        model: model of one of ``ARCHITECTURES``. It is modified in place: frozen, and its
             interpolation of position embeddings replaced.
         name: value of ``--backbone`` that loads this network.
         licence: licence of the weights.
@@ -203,7 +203,7 @@ class TransformersBackbone(AttentionBackbone):
         self._architecture = ARCHITECTURES[config.model_type]
         if self._architecture.positions is not None:
             embeddings: Any = model.embeddings
-            # Unlike a closure, it stays with its module in a deep copy.
+            # Unlike a closure, a partial refers to the copied module after a deep copy.
             embeddings.interpolate_pos_encoding = partial(
                 _positions, embeddings, self.stride, self._architecture.positions
             )
@@ -211,7 +211,7 @@ class TransformersBackbone(AttentionBackbone):
         self.freeze()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return tokens or keys as a feature map; see the class."""
+        """Return the tokens or keys as a feature map; see the class."""
         grid = (images.shape[2] // self.stride, images.shape[3] // self.stride)
         inputs = normalise_images(images, self._mean, self._std)
         if self.features == "keys":
@@ -226,8 +226,9 @@ class TransformersBackbone(AttentionBackbone):
     def attention(self, images: torch.Tensor) -> torch.Tensor:
         """Return the attention between locations; see :class:`AttentionBackbone`.
 
-        This is the attention of the last block, with any rotary position embedding. The softmax is
-        over all tokens; class and register tokens are dropped after it. ``features`` has no effect.
+        This is the attention of the last block, including any rotary position embedding. The
+        softmax is over all tokens; class and register tokens are dropped after it. ``features`` has
+        no effect.
         """
         modules = [_last_module(self.model, each) for each in (QUERY_PROJECTIONS, KEY_PROJECTIONS)]
         if self._architecture.rotary_module:
@@ -251,7 +252,7 @@ class TransformersBackbone(AttentionBackbone):
     def _outputs(self, modules: Sequence[nn.Module], inputs: torch.Tensor) -> list[Any]:
         """Run the network once and return the outputs of some of its modules."""
         caught: dict[nn.Module, Any] = {}
-        with ExitStack() as hooks:  # removed, or they would keep outputs alive
+        with ExitStack() as hooks:  # remove the hooks, which would keep outputs alive
             for module in modules:
                 hooks.enter_context(
                     module.register_forward_hook(
@@ -270,7 +271,7 @@ def _positions(
     height: int,
     width: int,
 ) -> torch.Tensor:
-    """Replace ``interpolate_pos_encoding`` of transformers; height and width are in pixels."""
+    """Replacement for transformers' ``interpolate_pos_encoding``; sizes are in pixels."""
     return interpolate(embeddings.position_embeddings, height // patch_side, width // patch_side)
 
 
@@ -285,7 +286,7 @@ def _licence(name: str, model_type: str) -> str:
 def _fingerprint(
     model: "PreTrainedModel", mean: Sequence[float], std: Sequence[float], features: Features
 ) -> str:
-    """Return a fingerprint without names and order, which differ by transformers version."""
+    """Return a fingerprint without names and order, which vary by transformers version."""
     config: Any = model.config
     tensors = sorted(
         weights_fingerprint(nn.ParameterList([nn.Parameter(tensor, requires_grad=False)]))

@@ -7,10 +7,10 @@ a predicted one, and F is their harmonic mean. Near means closer than 0.75 % of 
 
 - A pixel is a boundary pixel of its class if one of its four neighbours has another class. The
   image border is not a boundary, and neither is the border of unlabelled pixels, which are ignored.
-- Boundary pixels are summed over the whole set before dividing, as for IoU, so that images that
-  show little of a class do not weigh more. The paper averages the scores of single images instead.
-- Hits are counted for every pair of cluster and label class, so that the matching, which is only
-  known at the end, can be scored exactly in constant memory.
+- Boundary pixels are summed over the whole set before dividing, as for IoU, so that images with
+  little of a class do not get too much weight. The paper averages scores over images instead.
+- Hits are counted for every pair of cluster and label class, so the matching, which is known
+  only at the end, can be scored exactly in constant memory.
 """
 
 import math
@@ -34,7 +34,7 @@ Words = NDArray[np.unsignedinteger]
 
 @dataclass(frozen=True, eq=False)
 class BoundaryCounts:
-    """Numbers of boundary pixels, and of those near a boundary of the other mask.
+    """Counts of boundary pixels, and of those near a boundary of the other mask.
 
     Attributes:
         predicted: boundary pixels of each cluster, shape (clusters,).
@@ -58,7 +58,7 @@ class BoundaryCounts:
 
     @classmethod
     def zeros(cls, clusters: int, labels: int = 0) -> "BoundaryCounts":
-        """Return counts of zero; the number of label classes grows as labels occur."""
+        """Return zero counts; the number of label classes grows as labels occur."""
         pairs = np.zeros((clusters, labels), np.int64)
         return cls(pairs.sum(axis=1), pairs.sum(axis=0), pairs, pairs.copy())
 
@@ -84,8 +84,8 @@ class BoundaryMap:
     Attributes:
         locations: flat indices of the boundary pixels, shape (pixels,).
         classes: class of each boundary pixel, shape (pixels,).
-        near: bit masks of shape (height * width,), each with the classes of its bits. A bit is set
-            in every pixel near the boundary of its class.
+        near: pairs of bit masks of shape (height * width,) and the classes of their bits. A bit is
+            set in every pixel near the boundary of its class.
     """
 
     locations: NDArray[np.intp]
@@ -116,7 +116,7 @@ def boundary_scores(counts: BoundaryCounts, match: Sequence[int]) -> BoundarySco
 
     Args:
         counts: counts over the set.
-        match: matched label class of each cluster, or -1; each class at most once.
+        match: matched label class of each cluster, or -1; each class occurs at most once.
 
     Example:
         >>> pairs = np.array([[0, 4], [2, 0]])
@@ -132,7 +132,7 @@ def boundary_scores(counts: BoundaryCounts, match: Sequence[int]) -> BoundarySco
     precise[classes] = counts.predicted_hits[clusters, classes]
     recalled[classes] = counts.labelled_hits[clusters, classes]
     precision, recall = _ratio(precise, predicted), _ratio(recalled, counts.labelled)
-    # If one of the two is undefined, the other is 0 or undefined too.
+    # If one of the two is undefined, the other is 0 or also undefined.
     product, total = np.nan_to_num(precision * recall), np.nan_to_num(precision + recall)
     f = _ratio(2 * product, total)
     f[(total == 0) & ((predicted > 0) | (counts.labelled > 0))] = 0.0
@@ -191,7 +191,7 @@ def boundary_pixels(classes: NDArray[np.integer], valid: NDArray[np.bool_]) -> N
 
 
 def dilate(marked: Words, radius: float) -> Words:
-    """Dilate all classes at once by a disc.
+    """Dilate all classes at once with a disc.
 
     Args:
         marked: bit masks with one bit per class, shape (height, width).
@@ -231,7 +231,7 @@ def boundary_counts(
 
 
 def _hits(own: BoundaryMap, count: int, other: BoundaryMap, others: int) -> Counts:
-    """Count boundary pixels by their own class and the classes near them: (count, others)."""
+    """Count boundary pixels by class and nearby class, shape (count, others)."""
     hits = np.zeros((count, others), np.int64)
     for words, named in other.near:
         here = words[own.locations]

@@ -1,4 +1,4 @@
-"""Accuracy and IoU from one confusion matrix over the whole set."""
+"""Accuracy and IoU from a confusion matrix over the whole set."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ class ConfusionMatrix:
 
     Args:
         clusters: number of clusters.
-        labels: number of label classes, if known; otherwise it grows as labels occur.
+        labels: number of label classes, if known; it grows as further labels occur.
 
     Example:
         >>> matrix = ConfusionMatrix(2)
@@ -31,7 +31,7 @@ class ConfusionMatrix:
         self.counts: Counts = np.zeros((clusters, labels), np.int64)
 
     def update(self, predicted: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        """Add an image: clusters and label classes, both of shape (height, width).
+        """Add the clusters and label classes of an image, both of shape (height, width).
 
         Negative labels and 255 are ignored.
 
@@ -47,19 +47,19 @@ class ConfusionMatrix:
         self.counts += np.bincount(pairs, minlength=self.counts.size).reshape(self.counts.shape)
 
     def add(self, other: "ConfusionMatrix") -> None:
-        """Add the counts of other images, with the same number of clusters."""
+        """Add the counts of another matrix with the same number of clusters."""
         self.counts = pad_labels(self.counts, other.counts.shape[1])
         self.counts[:, : other.counts.shape[1]] += other.counts
 
 
 def labelled_mask(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return a mask of the labelled pixels: those that are neither negative nor 255."""
+    """Return a mask of the labelled pixels, which are neither negative nor 255."""
     valid: NDArray[np.bool_] = (labels >= 0) & (labels != VOID)
     return valid
 
 
 def pad_labels(counts: Counts, labels: int) -> Counts:
-    """Return counts, shape (..., labels), with columns of zeros up to a number of labels."""
+    """Pad counts with columns of zeros to shape (..., labels)."""
     missing = max(labels - counts.shape[-1], 0)
     return np.pad(counts, [(0, 0)] * (counts.ndim - 1) + [(0, missing)])
 
@@ -100,10 +100,10 @@ def score(counts: Counts, *, matched: bool = False) -> Scores:
 
     Args:
         counts: pixels by cluster and label class, shape (clusters, labels).
-        matched: whether predictions are label classes already, as with a linear probe.
+        matched: whether predictions are already label classes, as with a linear probe.
 
     Raises:
-        ValueError: no labelled pixel was counted.
+        ValueError: no labelled pixels were counted.
 
     Example:
         >>> scores = score(np.array([[0, 6], [3, 1]]))
@@ -125,7 +125,7 @@ def score_best_class(counts: Counts) -> Scores:
     Several clusters may be assigned to the same class, as when a person names fine clusters. This
     is an upper bound for naming; compare methods with :func:`score`.
 
-    Arguments and errors are those of :func:`score`.
+    Arguments and errors are the same as for :func:`score`.
 
     Example:
         >>> counts = np.array([[8, 0], [0, 8], [4, 0]])
@@ -139,7 +139,7 @@ def score_best_class(counts: Counts) -> Scores:
 
 
 def score_as_released(counts: Counts) -> Scores:
-    """Compute the scores as STEGO's released code does with more clusters than label classes.
+    """Compute scores like STEGO's released code with more clusters than label classes.
 
     That code drops pixels whose cluster index is not below the number of label classes, instead of
     counting them as wrong. Published results with extra clusters are only comparable with these
@@ -150,7 +150,7 @@ def score_as_released(counts: Counts) -> Scores:
             each class of the data set.
 
     Raises:
-        ValueError: no labelled pixel remains.
+        ValueError: no labelled pixels remain.
 
     Example:
         >>> counts = np.array([[8, 0], [0, 8], [4, 0]])

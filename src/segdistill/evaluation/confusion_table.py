@@ -1,4 +1,4 @@
-"""A confusion matrix for display, with label classes as rows and predictions as columns."""
+"""Confusion matrix for display, with label classes as rows and predictions as columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 class ConfusionTable:
     """A confusion matrix with one row per label class and one column per prediction.
 
-    Columns are in the order of their matched label classes, unmatched ones last.
+    Columns are in order of their matched label classes, with unmatched columns last.
 
     Attributes:
         counts: pixels, shape (label classes, predictions).
@@ -47,7 +47,7 @@ class ConfusionTable:
         for label, column in zip(self.rows, self.matched, strict=True):
             if column is not None:
                 name = self.columns[column]
-                # The predictions of a linear probe are label classes already.
+                # The predictions of a linear probe are already label classes.
                 headings[column] = label if label == name else f"{name} → {label}"
         return tuple(headings)
 
@@ -67,7 +67,7 @@ def confusion_table(
         predictions: names of the predictions.
 
     Raises:
-        ValueError: the number of names does not fit the counts.
+        ValueError: the numbers of names do not match the counts.
 
     Example:
         >>> table = confusion_table(np.array([[0, 6], [3, 1]]), (1, 0), ("a", "b"), ("0", "1"))

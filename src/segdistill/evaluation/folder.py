@@ -1,4 +1,4 @@
-"""Confusion matrices over image and label files, in constant memory."""
+"""Confusion matrices over image and label files in constant memory."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class CountedFiles:
     has_void: bool = False
 
     def add(self, other: "CountedFiles") -> None:
-        """Add the counts of other images, with the same kinds of mask."""
+        """Add the counts of other images with the same kinds of mask."""
         for name, matrix in other.matrices.items():
             self.matrices[name].add(matrix)
             self.boundaries[name] += other.boundaries[name]
@@ -75,7 +75,7 @@ def confusion_over_files(
 
     Args:
         pairs: images and their label files.
-        read_labels: reads a label file as class indices, 255 for 'not labelled'.
+        read_labels: reads a label file as class indices, with 255 for unlabelled pixels.
         view: chooses the part that is scored.
         predict: predicts masks of that part.
         clusters: number of classes in each kind of mask.
@@ -142,7 +142,7 @@ def _count(
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     valid = labelled_mask(labels)
-    # The boundaries of the labels are found once for all kinds of mask.
+    # Find the boundaries of the labels once for all kinds of mask.
     label_boundaries = boundary_map(labels, valid)
     for name, matrix in done.matrices.items():
         matrix.update(masks[name], labels)
@@ -153,7 +153,7 @@ def _count(
 
 
 def _check_same_aspect(image: Picture, labels: Labels, image_path: Path, label_path: Path) -> None:
-    # Labels at another scale are common; another aspect ratio means another image.
+    # Labels at another scale are common, but another aspect ratio means another image.
     ratio = (image.shape[0] / image.shape[1]) / (labels.shape[0] / labels.shape[1])
     if not 0.97 < ratio < 1.03:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Writing scores as JSON, CSV and text."""
+"""Output of scores as JSON, CSV and text."""
 
 import csv
 import json
@@ -29,10 +29,10 @@ def output_files(folder: Path) -> list[Path]:
 
 
 def check_output_folder(folder: Path, *, overwrite: bool) -> None:
-    """Check that an evaluation can be written, before a model is loaded.
+    """Check that an evaluation can be written, before loading a model.
 
     Raises:
-        UserError: the path is a file, or holds an earlier evaluation and ``overwrite`` is not set.
+        UserError: the path is a file, or a folder with an earlier evaluation without ``overwrite``.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file, not a folder; choose another --out")
@@ -45,7 +45,7 @@ def check_output_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as plain values for JSON: shares from 0 to 1, ``None`` if undefined."""
+    """Convert an evaluation to plain values for JSON: shares in 0..1, ``None`` if undefined."""
     return {
         "segdistill": __version__,
         "run": evaluation.run,
@@ -91,7 +91,7 @@ def _plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
         "unmatched": [index for index, label in enumerate(scores.match) if label < 0],
     }
     clusters, labels = counts.shape
-    # With more clusters than label classes, published results are of STEGO's released metric.
+    # With more clusters than label classes, published results use STEGO's released metric.
     if clusters > labels and not is_label_class(kind) and counts[:labels].any():
         released = score_as_released(counts)
         content["as_released"] = {"accuracy": released.accuracy, "mean_iou": released.mean_iou}
@@ -124,7 +124,7 @@ def write_confusion_csv(path: Path, table: ConfusionTable) -> None:
 
 
 def scores_text(evaluation: Evaluation) -> str:
-    """Return accuracy, mIoU, boundary F and IoU by class as text, with one column per kind."""
+    """Format accuracy, mIoU, boundary F and per-class IoU as text, with one column per kind."""
     kinds = list(evaluation.scores)
     titles = [TITLES.get(kind, kind) for kind in kinds]
     values = list(evaluation.scores.values())

@@ -1,8 +1,8 @@
 """Precision and recall of pair scores: does a score predict that two pixels share a label?
 
 STEGO's paper (Hamilton et al., ICLR 2022, section 3.1 and figure 3) uses this to show that feature
-correspondences predict classes. A pair is two pixels of one image or of two, and is positive if
-both have the same label. Pairs whose score reaches a threshold are predicted positive.
+correspondences predict classes. A pair is two pixels of the same image or of two images, and is
+positive if both have the same label. Pairs whose score reaches a threshold are predicted positive.
 
 Scores are counted in histograms, so memory does not grow with the number of pairs, and counts can
 be summed over images, files and processes.
@@ -29,7 +29,7 @@ class PrecisionRecall:
         average_precision: area under the curve, 0..1: the sum over decreasing thresholds of
             precision times the increase in recall. Interpolation would be too optimistic.
         pairs: number of pairs.
-        positives: number of pairs that share a label.
+        positives: number of pairs with the same label.
     """
 
     name: str
@@ -46,7 +46,7 @@ class PrecisionRecall:
 
 
 class PairHistogram:
-    """Histograms of scores of pairs that share a label, and of pairs that do not.
+    """Histograms of the scores of pairs with the same label and of pairs with different labels.
 
     Scores in the same bin count as equal. The error of the average precision is at most the mean,
     over positive pairs, of the share of a pair's bin among all pairs in that bin or above: 0.002
@@ -102,7 +102,7 @@ class PairHistogram:
         """Return the precision-recall curve of all pairs so far.
 
         Raises:
-            ValueError: no pair shares a label, so recall is undefined.
+            ValueError: there are no pairs with the same label, so recall is undefined.
         """
         positives = int(self.counts[1].sum())
         if positives == 0:

@@ -1,4 +1,4 @@
-"""The result of an evaluation."""
+"""Result of an evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class Evaluation:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of all label classes, with numbers for those without a name."""
+        """Names of all label classes, with numbers for unnamed ones."""
         counts = next(iter(self.counts.values()))
         return label_names(self.names, counts.shape[1])
 
@@ -70,7 +70,7 @@ class Evaluation:
         return score_best_class(self.counts[kind])
 
     def boundary_scores(self, kind: str) -> BoundaryScores | None:
-        """Return the boundary scores under the matching of the other scores, if counted."""
+        """Return the boundary scores under the same matching as the other scores, if counted."""
         counts = self.boundaries.get(kind)
         return None if counts is None else boundary_scores(counts, self.scores[kind].match)
 

@@ -133,8 +133,8 @@ def image_depth(path: Path, settings: DepthSettings) -> DepthGrid:
     """Read the depth map of an image, at its own resolution.
 
     Relative inverse depth is only known up to scale and shift, and height up to the position of the
-    camera. The nearest depth is then assumed to be :data:`RELATIVE_NEAREST` of the farthest. The
-    normalisation of the settings is ignored.
+    camera. For both, the nearest depth is assumed to be :data:`RELATIVE_NEAREST` times the
+    farthest. The normalisation in the settings is ignored.
 
     Raises:
         UnreadableDepthError: the file is not a readable depth map.

@@ -62,7 +62,7 @@ class FeatureMaps:
         return self.read([index])[0]
 
     def read(self, indices: Sequence[int]) -> list[Features]:
-        """Return several raw maps, each of shape (height, width, channels), in the order asked for.
+        """Return several raw maps of shape (height, width, channels), in the order of ``indices``.
 
         Stored maps are memory-mapped. Missing ones are computed in batches, each once, while the
         next images are decoded.
@@ -97,7 +97,7 @@ class FeatureMaps:
 
     def _kept(self, index: int) -> Features | None:
         """Return a map from the store; ``None`` if it is missing or damaged."""
-        # It may not have fitted, or another process may have removed it.
+        # The map may not have fitted, or another process may have removed it.
         with contextlib.suppress(OSError, EOFError, ValueError):
             kept: Features = self.store.read(self.folder, self.views[index].key)
             if list(kept.shape) == [*self.grid(index), self.channels]:
@@ -204,7 +204,7 @@ class _UsedFiles(Container[Path]):
         self._keys: set[bytes] = set()
 
     def add(self, key: str) -> bool:
-        """Add a key; returns whether it is new."""
+        """Add a key; return whether it is new."""
         before = len(self._keys)
         self._keys.add(bytes.fromhex(key))
         return len(self._keys) > before

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 LISTS_PER_ROOT = 2
 """Number of lists relative to the square root of the number of vectors.
 
-Among 1, 2, 3, 4 and 8, this was the fastest or close to it, both on a hundred thousand means of
-parts of CamVid feature maps and on synthetic descriptors.
+Of 1, 2, 3, 4 and 8, this was the fastest or close to it, both on 100,000 mean features of parts of
+CamVid feature maps and on synthetic descriptors.
 """
 
 MAX_LISTS = 4_096
@@ -45,7 +45,7 @@ def most_similar(
 
 
 class InvertedFile:
-    """Unit vectors in non-empty lists by their most similar centroid.
+    """Unit vectors grouped into non-empty lists by their most similar centroid.
 
     Args:
         vectors: unit vectors, shape (vectors, channels); not copied.
@@ -97,7 +97,7 @@ class InvertedFile:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Search the lists with the most similar centroids, ``probes`` for each query.
 
-        Queries are vector indices, shape (queries,); faster if they share lists.
+        Queries are vector indices, shape (queries,). Search is faster if they share lists.
 
         Returns:
             Inner products in descending order and indices, both of shape (queries, count). Missing

@@ -55,7 +55,7 @@ class _File(NamedTuple):
 
 
 def default_store_folder() -> Path:
-    """Return the default folder: SEGDISTILL_CACHE, or in XDG_CACHE_HOME or ``~/.cache``."""
+    """Return SEGDISTILL_CACHE if set, else ``segdistill`` in XDG_CACHE_HOME or ``~/.cache``."""
     if named := os.environ.get("SEGDISTILL_CACHE"):
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -106,7 +106,7 @@ class FeatureStore:
         return array
 
     def write(self, backbone: str, key: str, features: NDArray[np.floating[Any]]) -> bool:
-        """Store a map, if the disk has room for it; return whether it did.
+        """Store a map if the disk has room for it; return whether it was stored.
 
         A full or read-only disk is not an error, since the map can be computed again.
 
@@ -144,7 +144,7 @@ class FeatureStore:
         return max(0, min(wanted, limit - used))
 
     def _remove_oldest(self, size: int, keep: Container[Path]) -> int:
-        """Remove least recently used files of at least ``size`` bytes; returns the bytes freed."""
+        """Remove least recently used files of at least ``size`` bytes; return the bytes freed."""
         if size <= 0:
             return 0
         # Heap of the oldest files, newest first, to avoid a list of all files.

@@ -24,7 +24,7 @@ class View:
 
     Attributes:
         image: the image.
-        crop: the part of it that is seen.
+        crop: the visible part of the image.
         viewing: how the crop is resized for the backbone.
         augmentation: augmentation after resizing, or ``None``.
     """
@@ -69,7 +69,7 @@ class View:
         return array[rows, columns]
 
     def load(self) -> NDArray[np.uint8]:
-        """Decode, crop, resize and augment the image; returns shape (*size, 3)."""
+        """Decode, crop, resize and augment the image, to shape (*size, 3)."""
         return self.render(read_image(self.image.file.path, self.image.raster))
 
     def render(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,8 +89,8 @@ def views_of(
 ) -> list[View]:
     """Return the views of all images, image by image.
 
-    Crops, of which :func:`crops_of` tells, are resized to the same resolution as whole images, so
-    they show more detail. The seed of random crops is combined with the image content.
+    Crops (see :func:`crops_of`) are resized to the same resolution as whole images, so they show
+    more detail. The seed of random crops is combined with the image content.
     """
     return [
         View(image, crop, viewing)
@@ -100,9 +100,9 @@ def views_of(
 
 
 def augmented_views(views: Sequence[View], copies: int) -> list[View]:
-    """Return a number of augmented copies of each view, grouped by view.
+    """Return augmented copies of each view, grouped by view.
 
-    The augmentation only depends on the view and the number of the copy, so features of copies can
+    The augmentation only depends on the view and the index of the copy, so features of copies can
     be reused from the store.
     """
     return [
@@ -113,5 +113,5 @@ def augmented_views(views: Sequence[View], copies: int) -> list[View]:
 
 
 def relit_views(views: Sequence[View]) -> list[View]:
-    """Return views under each of :data:`LIGHTINGS`, grouped by view."""
+    """Return each view under each of :data:`LIGHTINGS`, grouped by view."""
     return [replace(view, augmentation=lighting) for view in views for lighting in LIGHTINGS]

@@ -1,1 +1,1 @@
-"""The segmentation head, the clusters, and the Segmenter that joins them to a backbone."""
+"""The segmentation head, the clusters, and the Segmenter that combines them with a backbone."""

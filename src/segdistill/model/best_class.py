@@ -1,7 +1,7 @@
-"""The best class of each pixel, without the scores of all pixels.
+"""The best class of each pixel, without computing the scores of every pixel.
 
-Between the middles of four cells, scores are a function that is enlarged bilinearly from them. In
-such a gap few classes can be the best, mostly one, for which there is nothing to compute.
+Between the centres of four neighbouring cells (a gap), scores are interpolated bilinearly. Few
+classes can win in a gap. Usually only one can, and then nothing has to be computed.
 """
 
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 AROUND = 2
-"""How many cells on each side of a gap tell which classes the guided filter can make the best."""
+"""Cells on each side of a gap whose best classes are candidates for the guided filter."""
 
 MAX_VALUES = 2**17
-"""Bound on the pixels that are worked on at once; small enough for a processor's caches."""
+"""Maximum number of pixels processed at once; small enough for the CPU's caches."""
 
 
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""Rows and columns from the first to each cell around a gap."""
+"""Row and column offsets of the four cells around a gap from the first of them."""
 
 
 class PixelAxis(NamedTuple):
-    """How the pixels of one side lie in the gaps between the middles of cells.
+    """Assignment of the pixels along one side to the gaps between cell centres.
 
-    Gaps may differ by a pixel, and are worked on as if all were as wide as the widest.
+    Gaps may differ in width by a pixel; all are padded to the widest.
 
     Attributes:
-        pixels: of each gap, shape (gaps, width of the widest); beyond its end anything.
-        share: of the way across the gap, from 0 to 1, the same shape.
-        positions: where in these tables, counted through, the pixels of the side stand.
+        pixels: pixel indices of each gap, shape (gaps, widest gap); the padding is arbitrary.
+        share: fraction of the way across the gap, from 0 to 1, the same shape.
+        positions: flat index into these tables of each pixel along the side.
     """
 
     pixels: torch.Tensor
@@ -40,13 +40,13 @@ class PixelAxis(NamedTuple):
 
     @classmethod
     def of(cls, pixels: int, cells: int, gaps: slice) -> "PixelAxis":
-        """Return how the pixels in some gaps lie, counted from 0.
+        """Return the axis for a range of gaps, with pixels numbered from the first one inside.
 
         Args:
-            pixels: number of them along the side.
-            cells: number of them along the side.
-            gaps: from 0, before the middle of the first cell, to ``cells``, after the last; at
-                least one pixel lies in them.
+            pixels: number of pixels along the side.
+            cells: number of cells along the side.
+            gaps: range of gaps, from 0, before the first cell's centre, to ``cells``, after the
+                last; it must contain at least one pixel.
         """
         gap, share = gaps_of(pixels, cells)
         inside = (gap >= gaps.start) & (gap < gaps.stop)
@@ -60,11 +60,11 @@ class PixelAxis(NamedTuple):
 
 
 def gaps_of(pixels: int, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gap between the middles of cells in which each pixel of one side lies.
+    """Return the gap between cell centres in which each pixel along one side lies.
 
     Returns:
-        Gaps, from 0, before the middle of the first cell, to ``cells``, and the share of the way
-        across, from 0 to 1: both of shape (pixels,).
+        The gap, from 0, before the first cell's centre, to ``cells``, and the fraction of the way
+        across it, from 0 to 1, both of shape (pixels,).
 
     Example:
         >>> gaps, share = gaps_of(4, 2)
@@ -77,15 +77,15 @@ def gaps_of(pixels: int, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def best_around(scores: torch.Tensor, around: int = AROUND) -> torch.Tensor:
-    """Return which classes are the best in a cell around each gap.
+    """Return the classes that are best in at least one cell around each gap.
 
     Args:
-        scores: shape (classes, h, w).
-        around: how many cells are considered on each side of a gap.
+        scores: class scores, shape (classes, h, w).
+        around: number of cells to consider on each side of a gap.
 
     Returns:
-        Boolean tensor of shape (classes, h + 1, w + 1), of the gaps between the middles of cells
-        and those at the border.
+        Boolean tensor of shape (classes, h + 1, w + 1), for the gaps between cell centres and
+        those at the border.
 
     Example:
         >>> scores = torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]).view(2, 1, 4)
@@ -98,15 +98,16 @@ def best_around(scores: torch.Tensor, around: int = AROUND) -> torch.Tensor:
 
 
 def best_between(scores: torch.Tensor) -> torch.Tensor:
-    """Return which classes can be the best in each gap if scores are enlarged bilinearly.
+    """Return the classes that can be best in each gap under bilinear interpolation.
 
-    A class is left out if one that is the best in one of the four cells around beats it in all.
+    A class is ruled out if the best class of one of the four surrounding cells beats it in all
+    four.
 
     Args:
-        scores: shape (classes, h, w).
+        scores: class scores, shape (classes, h, w).
 
     Returns:
-        Boolean tensor as for :func:`best_around`.
+        Boolean tensor of shape (classes, h + 1, w + 1), as from :func:`best_around`.
 
     Example:
         >>> scores = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.7, 0.7]]).view(3, 1, 2)
@@ -125,7 +126,7 @@ def best_between(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _at(cells: torch.Tensor, down: int, right: int) -> torch.Tensor:
-    """Return the cells at a corner of each gap."""
+    """Return the cells at one corner of each gap."""
     height, width = cells.shape[-2:]
     return cells[..., down : height - 1 + down, right : width - 1 + right]
 
@@ -137,21 +138,21 @@ def best_classes(
     rows: PixelAxis,
     columns: PixelAxis,
 ) -> NDArray[np.uint8]:
-    """Return the best class of each pixel, from the functions that hold in cells.
+    """Return the best class of each pixel, given a score function for each cell.
 
     Args:
-        functions: slopes for red, green and blue in 0..1 and constants of the classes, or constants
-            alone, in the cells before and after each gap: shape (4 or 1, classes, gaps + 1,
-            gaps + 1).
-        possible: classes that are considered, shape (classes, gaps, gaps), at most 256.
-        image: shape (height, width, 3).
-        rows: of the image, in the gaps from top to bottom.
-        columns: of the image, in the gaps from left to right.
+        functions: each class's slopes for red, green and blue in 0..1 and its constant, or its
+            constant alone, in the cells before and after each gap, shape (4 or 1, classes,
+            gaps + 1, gaps + 1).
+        possible: candidate classes of each gap, shape (classes, gaps, gaps), at most 256 classes.
+        image: 8-bit image of shape (height, width, 3).
+        rows: rows of the image in the gaps from top to bottom.
+        columns: columns of the image in the gaps from left to right.
 
     Returns:
         Class indices of shape (height, width).
     """
-    first = torch.from_numpy(possible.numpy().argmax(axis=0))  # torch takes six times as long
+    first = torch.from_numpy(possible.numpy().argmax(axis=0))  # six times faster than torch
     canvas = first.byte()[:, None, :, None].repeat(
         1, rows.pixels.shape[1], 1, columns.pixels.shape[1]
     )
@@ -169,7 +170,7 @@ def best_classes(
 
 
 def _mixed_gaps(possible: torch.Tensor, pixels: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield rows and columns of gaps with more than one possible class, those with most first."""
+    """Yield rows and columns of gaps with several possible classes, largest counts first."""
     counts = possible.sum(dim=0).flatten()
     order = counts.argsort(descending=True, stable=True)[: int((counts > 1).sum())]
     at_once = max(1, MAX_VALUES // pixels)
@@ -185,15 +186,17 @@ def _best_in_gaps(
     down: tuple[torch.Tensor, torch.Tensor],
     right: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    """Return the best class of each pixel of some gaps.
+    """Return the best class of each pixel in some gaps.
 
     Args:
         functions: as for :func:`best_classes`.
-        possible: the same.
-        colours: of the pixels, shape (3, gaps, rows, columns), where the functions have slopes.
-        down: rows of the gaps, those with most possible classes first, shape (gaps,), and the share
-            of each pixel's way down, shape (gaps, rows).
-        right: columns of the gaps and the share of each pixel's way to the right.
+        possible: as for :func:`best_classes`.
+        colours: colours of the pixels, shape (3, gaps, rows, columns); ``None`` if the functions
+            have no slopes.
+        down: rows of the gaps, in descending order of possible classes, shape (gaps,), and each
+            pixel's fraction of the way down its gap, shape (gaps, rows).
+        right: columns of the gaps, shape (gaps,), and each pixel's fraction of the way to the
+            right, shape (gaps, columns).
 
     Returns:
         Class indices of shape (gaps, rows, columns).
@@ -201,7 +204,7 @@ def _best_in_gaps(
     (above, down_share), (left, right_share) = down, right
     considered = possible[:, above, left]  # (classes, gaps)
     counts = considered.sum(dim=0)
-    # Possible classes first, in their own order.
+    # Possible classes first, in index order.
     classes = torch.from_numpy(np.argsort(~considered.numpy(), axis=0, kind="stable"))
     best = torch.full((*down_share.shape, right_share.shape[1]), -torch.inf)
     winner = torch.zeros(best.shape, dtype=torch.uint8)
@@ -210,12 +213,12 @@ def _best_in_gaps(
         own, y, x = classes[turn, :gaps], above[:gaps], left[:gaps]
         above_left, above_right, below_left, below_right = (
             functions[:, own, y + one, x + other, None] for one, other in CORNERS
-        )  # of shape (functions, gaps, 1)
+        )  # each of shape (functions, gaps, 1)
         left_edge = torch.lerp(above_left, below_left, down_share[:gaps])
         right_edge = torch.lerp(above_right, below_right, down_share[:gaps])
         *slopes, score = torch.lerp(
             left_edge[..., None], right_edge[..., None], right_share[:gaps, None]
-        )  # (gaps, rows, columns) each
+        )  # each of shape (gaps, rows, columns)
         if colours is not None:
             for slope, colour in zip(slopes, colours[:, :gaps], strict=True):
                 score.addcmul_(slope, colour)

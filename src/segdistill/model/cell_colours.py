@@ -1,4 +1,4 @@
-"""Colours in the cells of a grid over an image, and the noise of colours, row of cells by row."""
+"""Mean colours of grid cells over an image, and colour noise, one row of cells at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 QUIET_SHARE = 0.75
-"""Share of the cells, those of least variance, that tell the noise: edges run in the others."""
+"""Share of cells, lowest variance first, used to estimate noise; the others contain edges."""
 
 SAMPLES = 16
-"""Pixels sampled along each side of a cell for its colours; larger cells are not read whole."""
+"""Pixels sampled along each side of a cell for its colours; larger cells are subsampled."""
 
 LEAST_NOISE = 1 / 255
-"""Deviation of the noise that is always there: one level of an image of 8 bits."""
+"""Minimum standard deviation of the noise: one level of an 8-bit image."""
 
 NOISE_ROWS = 256
-"""Rows of cells, evenly spread, that tell the noise of colours in a large image."""
+"""Maximum number of evenly spaced rows of cells from which colour noise is estimated."""
 
 
 class PixelRows(NamedTuple):
     """Rows of an image.
 
     Attributes:
-        pixels: shape (rows, width, 3).
-        valid: where the image has a value, shape (rows, width); ``None`` means everywhere.
+        pixels: 8-bit colours, shape (rows, width, 3).
+        valid: mask of the pixels that have a value, shape (rows, width); ``None`` if all have.
     """
 
     pixels: NDArray[np.uint8]
@@ -39,7 +39,7 @@ ReadRows = Callable[[slice], PixelRows]
 
 @dataclass(frozen=True)
 class CellGrid:
-    """How the cells of a grid lie in an image.
+    """Layout of a grid of cells over an image.
 
     Attributes:
         size: height and width of the image, in pixels.
@@ -55,12 +55,12 @@ class CellGrid:
 
     @property
     def step(self) -> int:
-        """Distance, in pixels, between the samples that tell the colours of a cell."""
+        """Distance between the pixels sampled for the colours of a cell, in pixels."""
         (height, width), (h, w) = self.size, self.grid
         return max(1, min(height // h, width // w) // SAMPLES)
 
     def samples(self, cell: int) -> slice:
-        """Return the rows that tell the colours of a row of cells, with their step."""
+        """Return the rows of pixels to sample for a row of cells, as a slice with a step."""
         step = self.step
         count = len(range(step // 2, self.size[0], step))
         first = cell * count // self.grid[0]
@@ -69,11 +69,11 @@ class CellGrid:
 
 
 class CellColours:
-    """Mean colours of cells and the noise of colours; each row of cells is read once.
+    """Mean colours of cells and colour noise; each row of cells is read once.
 
     Args:
-        read_rows: gives some rows of the image.
-        cells: how the grid lies in it.
+        read_rows: function that returns the given rows of the image.
+        cells: layout of the grid over the image.
 
     Example:
         >>> image = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
@@ -88,21 +88,21 @@ class CellColours:
         self._kept: dict[int, torch.Tensor] = {}
 
     def means(self, first: int, stop: int) -> torch.Tensor:
-        """Return the mean colours, in 0..1, in some rows of cells: shape (3, rows, w)."""
+        """Return the mean colours, in 0..1, of a range of rows of cells, shape (3, rows, w)."""
         for row in range(first, stop):
             if row not in self._kept:
                 self._kept[row] = self._moments(self._samples(row).pixels)
         return torch.stack([self._kept[row][:3] for row in range(first, stop)], dim=1)
 
     def drop(self, first: int) -> None:
-        """Forget the rows above one."""
+        """Drop the cached rows above row ``first``."""
         self._kept = {row: kept for row, kept in self._kept.items() if row >= first}
 
     def noise(self) -> torch.Tensor:
-        """Return the covariance of the noise: that within the quieter cells, texture and all.
+        """Return the covariance of colour noise, measured within the quieter cells.
 
-        It is measured in at most :data:`NOISE_ROWS` rows of cells, and not in cells without a value
-        where there are others.
+        Texture counts as noise. At most :data:`NOISE_ROWS` rows of cells are measured. Cells with
+        missing values are skipped, unless all cells have some.
 
         Returns:
             Tensor of shape (3, 3), positive definite.
@@ -110,8 +110,8 @@ class CellColours:
         height, width = self.cells.grid
         count = min(height, NOISE_ROWS)
         rows = sorted({(2 * number + 1) * height // (2 * count) for number in range(count)})
-        # One piece of memory for all that is kept: small ones would lie scattered among the large
-        # ones that come and go, and hold those.
+        # One allocation for everything kept: many small ones would fragment memory between the
+        # large temporary ones and keep it from being released.
         moments = torch.empty(12, len(rows), width)
         valid = torch.empty(len(rows), width, dtype=torch.bool)
         for number, row in enumerate(rows):
@@ -127,17 +127,17 @@ class CellColours:
         return cells[..., quiet].mean(dim=2) + LEAST_NOISE**2 * torch.eye(3)
 
     def _samples(self, row: int) -> PixelRows:
-        """Return the pixels that tell the colours of a row of cells."""
+        """Return the pixels sampled for a row of cells."""
         step = self.cells.step
         wanted = self.cells.samples(row)
         image = self._read_rows(slice(wanted.start, wanted.stop))
         part = (slice(None, None, step), slice(step // 2, None, step))
         valid = None if image.valid is None else image.valid[part]
-        # Arrays of Pillow images are read-only, which torch would warn about.
+        # Arrays from Pillow images are read-only, and torch warns about those.
         return PixelRows(np.require(image.pixels[part], requirements=("C", "W")), valid)
 
     def _moments(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        """Return the means of colours and of their nine products in a row of cells: (12, w)."""
+        """Return the mean colours and their nine mean products in a row of cells, shape (12, w)."""
         colours = torch.from_numpy(pixels) / 255  # (rows, width, 3)
         products = (colours[..., None] * colours[..., None, :]).flatten(2)
         both = torch.cat([colours.mean(dim=0), products.mean(dim=0)], dim=1)  # (width, 12)

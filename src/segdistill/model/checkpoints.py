@@ -1,11 +1,11 @@
-"""Turning a checkpoint of STEGO or DepthG into a run folder.
+"""Conversion of STEGO and DepthG checkpoints into run folders.
 
 Hamilton et al., STEGO (ICLR 2022); Sick et al., DepthG (CVPR 2024). Their checkpoints, written by
-PyTorch Lightning, hold all that a Segmenter needs, the backbone included. A run folder made from
-one holds, beside the model::
+PyTorch Lightning, hold everything a Segmenter needs, including the backbone. In addition to the
+model, the run folder holds::
 
     backbone/                   DINO's ViT in the hub's layout
-    linear_probe.safetensors    the linear classifier trained with labels, if there is one
+    linear_probe.safetensors    the linear classifier trained with labels, if any
 """
 
 import json
@@ -43,7 +43,7 @@ RESOLUTION = 320
 MAX_CLASSES = 255
 MAX_NUMBER = 1e18
 HEADS = {"vit_tiny": 3, "vit_small": 6, "vit_base": 12}
-"""Attention heads of DINO's networks, by STEGO's name for them."""
+"""Number of attention heads of DINO's networks, by their names in STEGO."""
 
 FACTS = (
     *("dataset_name", "dir_dataset_name", "model_type", "dino_patch_size", "dino_feat_type"),
@@ -52,7 +52,7 @@ FACTS = (
     *("pos_intra_weight", "pos_inter_weight", "neg_inter_weight"),
     *("pos_intra_shift", "pos_inter_shift", "neg_inter_shift"),
 )
-"""Settings that are kept for display to read, by STEGO's names ('stabalize' is its spelling)."""
+"""Settings kept for display, by their names in STEGO ('stabalize' is its spelling)."""
 
 EXPECTED = (
     "expected STEGO's layout: a state_dict with net.model.* (DINO's ViT), net.cluster1.0.*,"
@@ -64,11 +64,11 @@ State = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is of use in a checkpoint.
+    """The relevant content of a checkpoint.
 
     Attributes:
-        weights: tensors by STEGO's names.
-        facts: what it was trained with, as far as the checkpoint tells.
+        weights: tensors by their names in STEGO.
+        facts: the training settings recorded in the checkpoint.
     """
 
     weights: State
@@ -77,11 +77,11 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class ConvertedRun:
-    """What a conversion made.
+    """The result of a conversion.
 
     Attributes:
-        segmenter: the model.
-        num_heads: attention heads of its backbone.
+        segmenter: the converted model.
+        num_heads: number of attention heads of its backbone.
         probe: the linear classifier, if the checkpoint has one.
     """
 
@@ -93,18 +93,19 @@ class ConvertedRun:
 def convert_checkpoint(
     path: Path, out: Path, *, num_heads: int | None = None, overwrite: bool = False
 ) -> ConvertedRun:
-    """Write the run folder of a checkpoint.
+    """Convert a checkpoint into a run folder.
 
     Args:
-        path: checkpoint of STEGO or DepthG.
-        out: the run folder.
-        num_heads: attention heads of the backbone, which its weights do not tell; by default
-            those of the network that the checkpoint names, else one for every 64 channels.
-        overwrite: replace what an earlier conversion wrote to ``out``.
+        path: a STEGO or DepthG checkpoint.
+        out: the run folder to write.
+        num_heads: number of attention heads of the backbone, which cannot be inferred from its
+            weights; defaults to that of the network named in the checkpoint, or else to one per
+            64 channels.
+        overwrite: replace the result of an earlier conversion in ``out``.
 
     Raises:
-        UserError: the checkpoint cannot be read, is refused, or is of another layout; or ``out``
-            holds something already, or cannot be written.
+        UserError: the checkpoint cannot be read, is refused, or has an unexpected layout; or
+            ``out`` already holds something or cannot be written.
     """
     if num_heads is not None and num_heads < 1:
         raise UserError(f"--num-heads {num_heads}: must be at least 1")
@@ -116,7 +117,7 @@ def convert_checkpoint(
         probe = _probe(checkpoint.weights)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    # The description goes first and comes last: a folder without one is not taken for a model.
+    # Removed first and written last: a folder without a description is not taken for a model.
     with translate_os_errors(out):
         (out / DESCRIPTION_FILE).unlink(missing_ok=True)
         (out / PROBE_FILE).unlink(missing_ok=True)
@@ -128,7 +129,7 @@ def convert_checkpoint(
 
 
 def _check_folder(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that holds a run, unless it may be overwritten, or something else."""
+    """Refuse a folder that holds anything but a converted run that may be overwritten."""
     if (out / DESCRIPTION_FILE).exists():
         if not overwrite:
             raise UserError(
@@ -141,17 +142,17 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
                 " choose another folder with --out"
             )
         return
-    # A conversion that was interrupted leaves these.
+    # An interrupted conversion leaves these behind.
     own = {BACKBONE_FOLDER, PROBE_FILE, WEIGHTS_FILE}
     if out.exists() and (not out.is_dir() or any(each.name not in own for each in out.iterdir())):
         raise UserError(f"{out}: exists and is not a run; choose another folder with --out")
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint without running anything in it.
+    """Read a checkpoint without executing any code in it.
 
     Raises:
-        UserError: it cannot be read, or is refused, or holds no weights.
+        UserError: the checkpoint cannot be read, is refused, or holds no weights.
     """
     with open_torch_file(path) as file:
         content = _entries(file.content)
@@ -166,7 +167,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _entries(record: object) -> Mapping[Any, object]:
-    """Return the entries of a dictionary, or of the record of Lightning's or OmegaConf's."""
+    """Return the entries of a dictionary or of a recorded Lightning or OmegaConf one."""
     if isinstance(record, Inert):
         state = record.state if isinstance(record.state, dict) else {}
         held = state.get("_content")  # where OmegaConf's DictConfig keeps its entries
@@ -175,17 +176,17 @@ def _entries(record: object) -> Mapping[Any, object]:
 
 
 def _scalar(record: object) -> str | float | None:
-    """Return a plain value, also out of OmegaConf's record of one; None for all else."""
+    """Return a plain value, unwrapped from OmegaConf's node if needed; None for anything else."""
     if isinstance(record, Inert) and isinstance(record.state, dict):
         record = record.state.get("_val")
     if isinstance(record, str):
         return record[:200]
-    # JSON has neither infinities nor integers of thousands of digits.
+    # JSON supports neither infinities nor integers with thousands of digits.
     return record if isinstance(record, int | float) and abs(record) < MAX_NUMBER else None
 
 
 def _take(weights: State, name: str, *shape: int | None) -> torch.Tensor:
-    """Return a weight of a shape (None is any length) in float32, 1x1 convolutions as matrices."""
+    """Return a float32 weight of this shape (None: any length), 1x1 convolutions as matrices."""
     if name not in weights:
         raise UserError(f"lacks {name}; {EXPECTED}")
     weight = weights[name].float()
@@ -202,7 +203,7 @@ def _take(weights: State, name: str, *shape: int | None) -> torch.Tensor:
 def _network(
     checkpoint: Checkpoint, num_heads: int | None, folder: Path
 ) -> tuple["ViTConfig", State, TransformersBackbone]:
-    """Make the backbone, which is to lie in ``folder``."""
+    """Build the backbone that will be written to ``folder``."""
     from transformers import ViTModel  # noqa: PLC0415 - takes seconds
 
     kind = checkpoint.facts.get("dino_feat_type", "feat")
@@ -226,7 +227,7 @@ def _network(
         )
     except (RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
         raise UserError(f"{prefix}* has weights of other shapes than a ViT; {EXPECTED}") from error
-    # A weight that was not loaded would be random and every result silently wrong.
+    # A weight that was not loaded would stay random and make every result silently wrong.
     for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if account[trouble]:
             raise RuntimeError(f"{trouble} in transformers' ViT: {sorted(account[trouble])}")

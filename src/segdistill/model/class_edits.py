@@ -1,6 +1,6 @@
-"""What people do with classes: name them, merge them, hide them. Each makes new classes of old.
+"""Edits of classes, such as naming, merging and hiding; each returns new classes.
 
-Classes are given and returned in the order of their indices.
+Classes are passed and returned ordered by index.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,10 +16,10 @@ MAX_NAME_LENGTH = 80
 
 
 def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
-    """Give classes names, by index; an empty name takes the class's number for a name again.
+    """Name classes by index; an empty name restores the default, such as ``class 3``.
 
     Raises:
-        UserError: there is no such class, a name is too long or not valid Unicode, or two classes
+        UserError: a class does not exist, a name is too long or not valid Unicode, or two classes
             would have the same name.
 
     Example:
@@ -47,23 +47,23 @@ def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
 
 
 def coloured(classes: Sequence[SegmentClass], colours: Mapping[int, Colour]) -> Classes:
-    """Give classes colours (red, green, blue, 0..255), by index.
+    """Set the colours (red, green, blue, 0..255) of classes by index.
 
     Raises:
-        UserError: there is no such class.
+        UserError: a class does not exist.
     """
     _check_indices(classes, colours)
     return tuple(replace(each, colour=colours.get(each.index, each.colour)) for each in classes)
 
 
 def merged(classes: Sequence[SegmentClass], indices: Collection[int]) -> Classes:
-    """Make one class of several; those behind it move up, so that indices have no gaps.
+    """Merge several classes into one; later classes move up, so that indices have no gaps.
 
-    The merged class has the name and the colour of the first that somebody has named, or else of
-    the first. Classes without a name are numbered again.
+    The merged class takes the name and colour of the first named class, or else of the first
+    class. Unnamed classes are renumbered.
 
     Raises:
-        UserError: there is no such class, or fewer than two are given.
+        UserError: a class does not exist, or fewer than two are given.
 
     Example:
         >>> classes = [SegmentClass(i, f"class {i}", (i, i, i)) for i in range(4)]
@@ -90,9 +90,9 @@ def merged(classes: Sequence[SegmentClass], indices: Collection[int]) -> Classes
 
 
 def ordered_by_share(classes: Sequence[SegmentClass], shares: Sequence[float]) -> Classes:
-    """Renumber classes so that the one of the largest share comes first.
+    """Reorder classes by decreasing share.
 
-    Classes without a name are numbered again.
+    Unnamed classes are renumbered.
 
     Example:
         >>> classes = [SegmentClass(0, "class 0", (0, 0, 0)), SegmentClass(1, "sky", (9, 9, 9))]
@@ -104,10 +104,10 @@ def ordered_by_share(classes: Sequence[SegmentClass], shares: Sequence[float]) -
 
 
 def hidden(classes: Sequence[SegmentClass], indices: Collection[int], *, hide: bool) -> Classes:
-    """Hide classes of some indices, or show them again.
+    """Hide the classes with the given indices, or show them again.
 
     Raises:
-        UserError: there is no such class.
+        UserError: a class does not exist.
     """
     _check_indices(classes, indices)
     return tuple(replace(each, hidden=hide) if each.index in indices else each for each in classes)

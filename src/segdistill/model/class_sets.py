@@ -1,8 +1,8 @@
-"""The classes of a run folder: those in use, and those that were in use before.
+"""The classes of a run folder, with their undo history.
 
-``segmenter.safetensors`` holds the centres of every set of classes, ``segmenter.json`` says which
-set is in use. A set is added to the first file before the second names it, and never taken away: at
-each moment the folder holds a whole model, and each change can be undone.
+``segmenter.safetensors`` holds the centres of every set of classes; ``segmenter.json`` says which
+set is in use. A set is added to the first file before the second refers to it, and is never
+removed: the folder holds a complete model at all times, and every change can be undone.
 """
 
 from collections.abc import Iterable
@@ -33,13 +33,13 @@ from segdistill.model.prototypes import CodeMaps, Prototypes
 
 @dataclass(frozen=True)
 class ClassSet:
-    """Classes and their centres.
+    """Classes and the centres of their clusters.
 
     Attributes:
-        classes: in the order of their indices.
-        centres: of the clusters, shape (clusters, code channels).
-        tensor: name of the centres in the file; none if they are not in it yet.
-        levels: how the clusters are grouped into few, some or many classes, if that is known.
+        classes: the classes, ordered by index.
+        centres: cluster centres of shape (clusters, code channels).
+        tensor: name of the centres in the file; ``None`` if they have not been written yet.
+        levels: groupings of the clusters into few, some or many classes, if known.
     """
 
     classes: tuple[SegmentClass, ...]
@@ -50,16 +50,17 @@ class ClassSet:
 
 @dataclass(frozen=True)
 class ClassSets:
-    """All classes that a run folder knows.
+    """All sets of classes in a run folder.
 
     Attributes:
-        current: those in use.
-        former: those that were in use before, the last first: what undoing leads to.
-        undone: those that were undone, the last first: what redoing leads to.
-        others: those to which neither leads, since something else was done after undoing.
-        prototypes: from which other numbers of classes can be made; older models have none.
-        training: facts on how the model came to be.
-        code_maps: prototypes in some of the training images; older models have none.
+        current: the set in use.
+        former: the undo history, latest first.
+        undone: the redo history, latest first.
+        others: sets in neither history, because another change followed an undo.
+        prototypes: prototypes for re-clustering into another number of classes; older models have
+            none.
+        training: facts about the training of the model.
+        code_maps: prototype maps of some training images; older models have none.
     """
 
     current: ClassSet
@@ -72,15 +73,15 @@ class ClassSets:
 
     @property
     def known(self) -> tuple[ClassSet, ...]:
-        """All of them, those in use first."""
+        """All sets, the current one first."""
         return (self.current, *self.former, *self.undone, *self.others)
 
 
 def read_class_sets(folder: Path) -> ClassSets:
-    """Read the classes of a run folder; the backbone is not needed.
+    """Read the classes of a run folder without loading the backbone.
 
     Raises:
-        UserError: the folder holds no model, or a damaged one.
+        UserError: the folder holds no model or a damaged one.
     """
     description = read_description(folder)
     tensors = read_tensors(folder)
@@ -106,33 +107,33 @@ def read_class_sets(folder: Path) -> ClassSets:
 
 
 def change_classes(folder: Path, sets: ClassSets, chosen: ClassSet) -> None:
-    """Let a run folder use other classes; what was undone before can then not be done again.
+    """Switch a run folder to other classes; this clears the redo history.
 
     Args:
         folder: the run folder.
-        sets: all that it knows now.
-        chosen: one of those, or a new one.
+        sets: all sets of classes it currently holds.
+        chosen: the set to use, either one of those or a new one.
 
     Raises:
-        UserError: the folder holds no model, or cannot be written.
+        UserError: the folder holds no model or cannot be written.
     """
     if chosen is sets.current:
         return
-    # One that is taken again stays among the former, so that undoing goes back step by step.
+    # A former set that is chosen again stays in the history, so that undo goes back step by step.
     former = (sets.current, *sets.former)
     others = tuple(each for each in (*sets.undone, *sets.others) if each is not chosen)
     _write(folder, replace(sets, current=chosen, former=former, undone=(), others=others))
 
 
 def undo_change(folder: Path, sets: ClassSets) -> None:
-    """Let a run folder use the last of its former classes again, of which there is at least one."""
+    """Undo the last change of classes; the undo history must not be empty."""
     current, *former = sets.former
     undone = (sets.current, *sets.undone)
     _write(folder, replace(sets, current=current, former=tuple(former), undone=undone))
 
 
 def redo_change(folder: Path, sets: ClassSets) -> None:
-    """Let a run folder use the classes again that were undone last, of which there are some."""
+    """Redo the change of classes undone last; the redo history must not be empty."""
     current, *undone = sets.undone
     former = (sets.current, *sets.former)
     _write(folder, replace(sets, current=current, former=former, undone=tuple(undone)))

@@ -1,9 +1,9 @@
 """Codes of images of any size: overlapping tiles, blended on the code grid.
 
-A tile's border knows less of its surroundings than its middle, so neighbouring tiles disagree
-there. Each tile therefore counts most in its middle and fades to nothing at its edge, and the
-blending happens on the grid of codes, before anything is enlarged: no seam is left to see, and
-memory is bounded by one tile and the grid.
+The border of a tile has less context than its centre, so neighbouring tiles disagree there. Each
+tile is therefore weighted most at its centre and fades towards its edges. Blending happens on the
+code grid, before upsampling, which leaves no visible seams and bounds memory by one tile and the
+grid.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
-"""Images (batch, 3, height, width) in 0..1 to codes (batch, channels, h, w)."""
+"""Maps images (batch, 3, height, width) in 0..1 to codes (batch, channels, h, w)."""
 
 ReadPart = Callable[[slice, slice], torch.Tensor]
-"""Rows and columns to that part of 8-bit images, shape (batch, 3, rows, columns)."""
+"""Maps rows and columns to that part of 8-bit images, shape (batch, 3, rows, columns)."""
 
 
 def encode_images(
@@ -28,16 +28,16 @@ def encode_images(
     tile: int,
     mirror: bool = False,
 ) -> torch.Tensor:
-    """Encode images of one size, in tiles if per side is longer than a tile.
+    """Encode images of the same size, in tiles if either side is longer than a tile.
 
     Args:
-        images: 8-bit, shape (batch, 3, height, width), sides multiples of ``multiple``, on the
-            device of the network.
+        images: 8-bit images of shape (batch, 3, height, width), with sides that are multiples of
+            ``multiple``, on the device of the network.
         encode: the network.
-        stride: pixels a location of the code grid.
-        multiple: what sides and positions of tiles are a multiple of (itself one of ``stride``).
-        tile: longest side of a tile, in pixels.
-        mirror: average with the codes of the mirrored images.
+        stride: pixels per location of the code grid.
+        multiple: divisor of all tile sides and positions, itself a multiple of ``stride``.
+        tile: maximum side length of a tile, in pixels.
+        mirror: whether to average with the codes of the horizontally flipped images.
 
     Returns:
         Codes of shape (batch, channels, height / stride, width / stride), float32.
@@ -66,13 +66,13 @@ def encoded_strips(
     mirror: bool = False,
     at_once: int = 1,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Encode images of which no more than a few tiles are held, as :func:`encode_images` does.
+    """Encode images strip by strip, with only a few tiles in memory.
 
-    ``read`` gives the part of the images, of height and width ``size``, in some rows and columns;
-    ``at_once`` tiles go through the network together.
+    Works like :func:`encode_images`. ``read`` returns a part of the images, whose height and width
+    are ``size``; ``at_once`` tiles go through the network together.
 
     Yields:
-        Rows of the grid, from top to bottom, and the codes there, of shape (batch, channels, rows,
+        Rows of the grid, from top to bottom, and their codes, of shape (batch, channels, rows,
         width / stride), float32.
     """
 
@@ -88,7 +88,7 @@ def encoded_strips(
         whole = read(slice(0, height), slice(0, width))
         yield slice(0, height // stride), encode_part(whole)
         return
-    sums, top = torch.empty(0), 0  # of codes and, in the last channel, of their weights
+    sums, top = torch.empty(0), 0  # weighted codes; the last channel sums the weights
     tiles = tiles_of(height, width, tile=tile, multiple=multiple)
     for _, group in groupby(tiles, key=lambda each: each[0].start):
         tile_row = list(group)
@@ -120,10 +120,10 @@ def tiles_of(height: int, width: int, *, tile: int, multiple: int) -> Iterator[t
     """Cover an image with tiles that overlap by at least a quarter.
 
     Args:
-        height: of the image, a multiple of ``multiple``.
-        width: of the image, a multiple of ``multiple``.
-        tile: longest side of a tile.
-        multiple: what every position and side is a multiple of.
+        height: height of the image, a multiple of ``multiple``.
+        width: width of the image, a multiple of ``multiple``.
+        tile: maximum side length of a tile.
+        multiple: divisor of all tile sides and positions.
 
     Yields:
         Rows and columns of each tile.
@@ -150,26 +150,26 @@ def tiles_of(height: int, width: int, *, tile: int, multiple: int) -> Iterator[t
 
 
 def blending_window(height: int, width: int) -> torch.Tensor:
-    """Return weights (height, width) that fall from the middle to the edges, above 0."""
+    """Return positive weights, shape (height, width), that fall from the centre to the edges."""
 
     def ramp(length: int) -> torch.Tensor:
         distance = torch.arange(length) + 0.5
-        # Squared, so that a tile's outermost places hardly count where another one has its middle.
+        # Squared, so that a tile's edge hardly counts near the centre of another tile.
         return torch.minimum(distance, length - distance) ** 2
 
     return ramp(height)[:, None] * ramp(width)[None, :]
 
 
 def enlarge_rows(maps: torch.Tensor, size: tuple[int, int], rows: slice) -> torch.Tensor:
-    """Enlarge maps to pixels, bilinearly, but only some of the rows.
+    """Upsample maps to pixels bilinearly, for some rows only.
 
-    Equal to the same rows of :func:`segdistill.images.resize.enlarge`, without the memory that
-    the whole takes.
+    Equal to the same rows of :func:`segdistill.images.resize.enlarge`, without the memory for the
+    full result.
 
     Args:
-        maps: shape (1, channels, h, w).
-        size: height and width of the whole.
-        rows: which rows of the whole are wanted.
+        maps: maps of shape (1, channels, h, w).
+        size: height and width of the full result.
+        rows: rows of the full result to return.
 
     Returns:
         Tensor of shape (1, channels, rows.stop - rows.start, size[1]).
@@ -184,7 +184,7 @@ def enlarge_rows(maps: torch.Tensor, size: tuple[int, int], rows: slice) -> torc
 
 
 def bands_of(height: int, *, width: int, classes: int, max_values: int = 2**26) -> Iterator[slice]:
-    """Cut the rows of an image into bands of at most ``max_values`` class scores."""
+    """Split the rows of an image into bands of at most ``max_values`` class scores."""
     rows = max(1, max_values // (width * classes))
     for start in range(0, height, rows):
         yield slice(start, min(start + rows, height))

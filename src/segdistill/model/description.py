@@ -1,4 +1,4 @@
-"""What a Segmenter is, beside its weights: its classes, its resolution, how it came to be."""
+"""The metadata of a Segmenter: its classes, its resolution and facts about its training."""
 
 import re
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ Index = Annotated[int, Meta(ge=0, le=2**20)]
 
 @dataclass(frozen=True)
 class SegmentClass:
-    """One kind of thing that was found.
+    """A discovered class.
 
     Attributes:
         index: its value in masks.
-        name: shown; ``class 3`` until somebody names it.
-        colour: red, green, blue, 0..255.
-        clusters: the clusters of codes that it is made of, by their number; empty where it is the
-            cluster of its own index, as long as nobody has merged classes.
-        hidden: left out of overlays and exports; masks hold it all the same.
+        name: the display name; ``class 3``, for instance, until it is named.
+        colour: red, green and blue, 0..255.
+        clusters: the numbers of the code clusters it consists of; empty if it is the single
+            cluster with its own index, as before any merge.
+        hidden: whether it is omitted from overlays and exports; masks always include it.
 
     Example:
         >>> SegmentClass(2, "road", (90, 90, 90)).members
@@ -41,22 +41,22 @@ class SegmentClass:
 
     @property
     def members(self) -> tuple[int, ...]:
-        """The clusters that it is made of, at least one."""
+        """The clusters the class consists of, at least one."""
         return self.clusters or (self.index,)
 
     @property
     def is_named(self) -> bool:
-        """Whether somebody has named it."""
+        """Whether the class has been named."""
         return re.fullmatch(r"class \d+", self.name) is None
 
     def at(self, index: int) -> "SegmentClass":
-        """Return the same class under an index; without a name of its own it is numbered again."""
+        """Return the class with a new index; if it is unnamed, it is renumbered."""
         name = self.name if self.is_named else f"class {index}"
         return replace(self, index=index, name=name, clusters=self.members)
 
 
 def numbered_classes(count: int) -> tuple[SegmentClass, ...]:
-    """Return classes without names yet, in distinct colours."""
+    """Return unnamed classes in distinct colours."""
     return tuple(
         SegmentClass(index, f"class {index}", colour)
         for index, colour in enumerate(distinct_colours(count))
@@ -66,15 +66,15 @@ def numbered_classes(count: int) -> tuple[SegmentClass, ...]:
 def inherit_names(
     former: Sequence[SegmentClass], overlap: NDArray[np.float64]
 ) -> tuple[SegmentClass, ...]:
-    """Return classes that replace others, with the names and colours of those they are much alike.
+    """Return new classes that inherit the names and colours of the former classes they match.
 
-    Two classes are much alike if what both hold is more than half of what either holds. A class
-    without a name of its own is numbered again.
+    Two classes match if their intersection over union is more than 0.5. Unnamed classes are
+    renumbered.
 
     Args:
-        former: the classes that are replaced.
-        overlap: share of all locations that each former class and each new class have in common,
-            shape (former classes, new classes).
+        former: the classes to replace.
+        overlap: share of all locations that lie in both a former and a new class, shape (former
+            classes, new classes).
 
     Example:
         >>> classes = inherit_names(
@@ -99,10 +99,10 @@ def inherit_names(
 
 
 def check_members(classes: Sequence[SegmentClass], clusters: int) -> None:
-    """Check that classes share out a number of clusters.
+    """Check that every cluster belongs to exactly one class.
 
     Raises:
-        ValueError: indices are not 0, 1, 2 and so on, or a cluster is in no class, or in two.
+        ValueError: the indices are not 0, 1, 2 and so on, or a cluster is in no class or in two.
     """
     if [each.index for each in classes] != list(range(len(classes))):
         raise ValueError("the indices of classes are not 0, 1, 2 and so on")
@@ -113,15 +113,15 @@ def check_members(classes: Sequence[SegmentClass], clusters: int) -> None:
 
 @dataclass(frozen=True)
 class SegmenterSettings:
-    """What a Segmenter needs to know beside its weights.
+    """The settings of a Segmenter, apart from its weights.
 
     Attributes:
-        resolution: shorter side, in pixels, of an image as the backbone sees it.
-        classes: in the order of their indices.
-        training: facts on how it came to be, for display.
+        resolution: shorter side, in pixels, of the backbone's input.
+        classes: the classes, ordered by index.
+        training: facts about its training, for display.
         raster: how GeoTIFFs among the training images were read.
-        scale: pixels that the backbone saw for a pixel of a training image, along per side; the
-            median. GeoTIFFs of any size are seen at this scale.
+        scale: median factor, per side, by which training images were resized for the backbone.
+            GeoTIFFs of any size are resized by this factor.
     """
 
     resolution: int

@@ -1,4 +1,4 @@
-"""Reading and writing a Segmenter: ``segmenter.safetensors`` and ``segmenter.json``, no pickle."""
+"""Reading and writing ``segmenter.safetensors`` and ``segmenter.json``, without pickle."""
 
 import contextlib
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ class _HeadRecord(msgspec.Struct):
 
 
 class ClassesRecord(msgspec.Struct):
-    """Classes that were in use before, and the name of their centres among the tensors."""
+    """A set of classes not currently in use, and the tensor name of its centres."""
 
     centres: str
     classes: Classes
@@ -66,13 +66,13 @@ class _Header(msgspec.Struct):
 
 
 class Description(msgspec.Struct, kw_only=True):
-    """The content of ``segmenter.json``: all of a Segmenter but its tensors.
+    """The content of ``segmenter.json``: everything in a Segmenter except its tensors.
 
     Attributes:
-        centres: name of the centres in use among the tensors; ``levels`` is by such names.
-        former: what undoing leads to, the last first.
-        undone: what redoing leads to, the last first.
-        others: classes to which neither leads.
+        centres: tensor name of the centres in use; ``levels`` is keyed by such names.
+        former: the undo history, latest first.
+        undone: the redo history, latest first.
+        others: sets of classes in neither history.
     """
 
     format: int = FORMAT
@@ -94,7 +94,7 @@ class Description(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class SegmenterParts:
-    """All that a Segmenter is made of; see :class:`segdistill.Segmenter`."""
+    """The parts of a Segmenter; see :class:`segdistill.Segmenter`."""
 
     backbone: Backbone
     preparation: FeaturePreparation
@@ -123,15 +123,15 @@ def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False)
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    """Write ``segmenter.safetensors``; raises :class:`UserError` where that is impossible."""
+    """Write ``segmenter.safetensors``; raises :class:`UserError` if that fails."""
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
+        # Written as bytes so that a full disk raises an OSError, which save_file would hide.
         temporary.write_bytes(save(plain))
 
 
 def write_description(description: Description, folder: Path) -> None:
-    """Write ``segmenter.json``; raises :class:`UserError` where that is impossible."""
+    """Write ``segmenter.json``; raises :class:`UserError` if that fails."""
     path = folder / DESCRIPTION_FILE
     try:
         encoded = msgspec.json.encode(description, enc_hook=_plain)
@@ -175,7 +175,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
     """Read the parts of a Segmenter; see :meth:`segdistill.Segmenter.load`.
 
     Raises:
-        UserError: a file is missing or damaged, they do not fit together, or the backbone is not
+        UserError: a file is missing or damaged, the files do not match, or the backbone is not
             the one that the model was trained with.
     """
     description = read_description(folder)
@@ -183,7 +183,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
     network = _load_backbone(description.backbone, backbone, folder)
     record = description.head
     with translate_mismatches(folder):
-        # Without memory until the weights are there: what the description claims may be huge.
+        # Allocate no memory yet: a damaged description may claim huge sizes.
         with torch.device("meta"):
             preparation = FeaturePreparation(
                 description.preparation.groups, description.preparation.components
@@ -214,7 +214,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """Read ``segmenter.safetensors``; raises :class:`UserError` if missing or damaged."""
+    """Read ``segmenter.safetensors``; raises :class:`UserError` if it is missing or damaged."""
     path = folder / WEIGHTS_FILE
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
@@ -225,13 +225,13 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 @contextlib.contextmanager
 def translate_mismatches(folder: Path) -> Iterator[None]:
-    """Raise :class:`UserError` in place of errors where a model's files do not fit together."""
+    """Turn errors caused by mismatched model files into :class:`UserError`."""
     try:
         yield
     except KeyError as error:
         raise UserError(f"{folder}: the model lacks {error}; {FIX}") from error
     except (TypeError, ValueError, RuntimeError) as error:
-        # torch lists what does not fit on lines of their own.
+        # torch puts each mismatch on a line of its own.
         reason = " ".join(str(error).split())
         raise UserError(
             f"{folder}: the model's files do not fit together ({reason}); {FIX}"
@@ -253,10 +253,10 @@ def code_maps_from(tensors: dict[str, torch.Tensor]) -> CodeMaps | None:
 def levels_from(
     description: Description, centres: str, tensors: dict[str, torch.Tensor]
 ) -> Levels | None:
-    """Return the levels of the centres of a name; older models have none.
+    """Return the levels for the centres of the given name; older models have none.
 
     Raises:
-        ValueError: they group other clusters than there are centres.
+        ValueError: the levels and the centres differ in their number of clusters.
     """
     levels = description.levels.get(centres)
     if levels is not None and len(levels.fine) != len(tensors[centres]):
@@ -295,7 +295,7 @@ def _plain(value: object) -> object:
 
 
 def _name_from(folder: Path, name: str) -> str:
-    """Return the name of a backbone; relative if it lies inside the run, so that both can move."""
+    """Return the name of a backbone, relative if it is inside the run, so both can be moved."""
     root = folder.resolve()
     inside = Path(name).is_absolute() and Path(name).is_relative_to(root)
     return Path(name).relative_to(root).as_posix() if inside else name

@@ -1,15 +1,15 @@
-"""The guided filter with a colour guide, from a grid to pixels.
+"""Guided filter with a colour guide that upsamples scores from a grid to pixels.
 
-He, Sun and Tang, "Guided Image Filtering" (TPAMI 2013), in the form of He and Sun's "Fast Guided
-Filter" (arXiv 1505.00996): in a window around each cell scores are a linear function of colour,
-fitted on the grid, where the scores are known; the functions of all windows are averaged, enlarged
-and evaluated at the pixels.
+He, Sun and Tang, "Guided Image Filtering" (TPAMI 2013), as in He and Sun's "Fast Guided Filter"
+(arXiv 1505.00996): in a window around each cell, scores are modelled as a linear function of
+colour, fitted on the grid, where the scores are known. The functions of all windows are averaged,
+upsampled and evaluated at the pixels.
 
-The papers' ``epsilon`` times the identity, by which slopes are held back, is here the covariance
-of the noise of colours: functions are fitted on the mean colours of cells, without noise, but meet
-it at the pixels, and ridge regression with that covariance is what allows for it. So nothing has
-to be tuned to an image, and lightness, which texture and shading change everywhere, counts for
-less than hue.
+The papers regularise slopes with ``epsilon`` times the identity. Here the covariance of colour
+noise takes its place: functions are fitted on the mean colours of cells, which are free of noise,
+but evaluated at noisy pixels, and ridge regression with that covariance accounts for the
+difference. Nothing has to be tuned per image, and lightness, which texture and shading change
+everywhere, counts for less than hue.
 """
 
 from collections.abc import Iterator
@@ -26,19 +26,19 @@ RADIUS = 3
 AVERAGING = 1
 NOISE = 0.5
 SHARPNESS = 3.0
-"""Chosen on labels of CamVid's training images (two seeds) and on the toy world, where they raise
-the boundary F-score over unsharpened scores with a radius of 2, at about the same mean IoU."""
+"""Chosen on the labels of CamVid's training images (two seeds) and on the toy world, where they
+improve the boundary F-score over unsharpened scores with radius 2 at about the same mean IoU."""
 
 
 def sharpened(scores: torch.Tensor, *, sharpness: float = SHARPNESS) -> torch.Tensor:
-    """Return scores in which the best class stands out, in 0..1: their softmax over the classes.
+    """Return the softmax of scores over the classes, in 0..1, in which the best class stands out.
 
-    Cosine similarities of classes that are alike differ little, so that the filter would mix them;
-    a moderate softmax keeps what is close to a boundary soft, and evens out the rest.
+    Cosine similarities of similar classes differ little, so the filter would mix them. A moderate
+    softmax keeps scores soft near boundaries and flattens them elsewhere.
 
     Args:
-        scores: cosine similarities, shape (batch, classes, h, w).
-        sharpness: factor on them, above 0; the order of the classes never changes.
+        scores: cosine similarities of shape (batch, classes, h, w).
+        sharpness: factor on the scores, greater than 0; it never changes the order of the classes.
     """
     return (scores.float() * sharpness).softmax(dim=1)
 
@@ -50,13 +50,13 @@ def guided_bands(
     radius: int = RADIUS,
     averaging: int = AVERAGING,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Bring scores to pixels by the guided filter, band by band.
+    """Upsample scores to pixels with the guided filter, band by band.
 
-    Scores are on a grid, of shape (1, classes, h, w), float32; see :func:`linear_functions` for the
-    radii.
+    Scores are given on a grid, of shape (1, classes, h, w), float32; see :func:`linear_functions`
+    for the radii.
 
     Yields:
-        Rows, and the scores there, of shape (classes, rows, width).
+        Rows and their scores, of shape (classes, rows, width).
     """
     classes, (height, width) = scores.shape[1], image.shape[:2]
     cells = CellGrid((height, width), (scores.shape[2], scores.shape[3]))
@@ -67,7 +67,7 @@ def guided_bands(
     )
     stacked = functions.flatten(0, 1)[None]  # (4, classes, h, w) -> (1, 4 * classes, h, w)
     for rows in bands_of(height, width=width, classes=4 * classes):
-        with scores.device:  # where the positions between cells are computed
+        with scores.device:  # computes interpolation positions on this device
             band = enlarge_rows(stacked, (height, width), rows)
         *slopes, result = band.view(4, classes, -1, width)
         pixels = np.ascontiguousarray(image[rows].transpose(2, 0, 1))
@@ -85,21 +85,21 @@ def linear_functions(
     radius: int = RADIUS,
     averaging: int = AVERAGING,
 ) -> torch.Tensor:
-    """Fit the scores around each cell as linear functions of colour, and average them.
+    """Fit the scores around each cell as linear functions of colour, then average the functions.
 
-    In a window with mean colour ``m``, covariance ``S`` of colours and mean score ``p`` the slope
-    is ``a = (S + NOISE noise)^-1 cov(colour, score)`` and the constant ``b = p - a m``.
+    In a window with mean colour ``m``, colour covariance ``S`` and mean score ``p``, the slope is
+    ``a = (S + NOISE noise)^-1 cov(colour, score)`` and the constant is ``b = p - a m``.
 
     Args:
-        scores: shape (classes, h, w).
-        colours: of the cells, shape (3, h, w).
-        noise: covariance of the noise of colours, shape (3, 3), of which :data:`NOISE` counts.
-        radius: of the windows, in cells; they end at the border of the grid.
-        averaging: radius in which functions are averaged, in cells. The papers take ``radius``;
-            less follows edges more closely.
+        scores: class scores, shape (classes, h, w).
+        colours: mean colours of the cells, shape (3, h, w).
+        noise: covariance of colour noise, shape (3, 3), weighted by :data:`NOISE`.
+        radius: radius of the windows, in cells; windows are clipped at the border of the grid.
+        averaging: radius over which functions are averaged, in cells. The papers use ``radius``;
+            smaller values follow edges more closely.
 
     Returns:
-        Slopes for red, green and blue, and constants: shape (4, classes, h, w).
+        Slopes for red, green and blue, and constants, shape (4, classes, h, w).
 
     Example:
         >>> colours = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
@@ -119,9 +119,9 @@ def linear_functions(
 
 
 def _window_means(maps: torch.Tensor, radius: int) -> torch.Tensor:
-    """Return means in the windows around cells, shape (..., h, w).
+    """Return the means over the window around each cell, shape (..., h, w).
 
-    As ``avg_pool2d`` without its padding, which takes several times as long.
+    Equal to ``avg_pool2d`` without counting the padding, but several times faster.
     """
     size = maps.new_ones(maps.shape[-2:])
     return _window_sums(maps, radius) / _window_sums(size, radius)

@@ -1,4 +1,4 @@
-"""The segmentation head: feature map to code."""
+"""The segmentation head, which maps features to codes."""
 
 from typing import Literal
 
@@ -10,17 +10,17 @@ from segdistill.objective.fused_interpolation import interpolate_cells, interpol
 
 
 class SegmentationHead(nn.Module):
-    """A linear branch and, beside it, a branch with one hidden layer (STEGO, section 3.2).
+    """Sum of a linear branch and a branch with one hidden layer (STEGO, section 3.2).
 
-    ``code = W1 drop(f) + W3 relu(W2 drop(f))``, with channels dropped again for each branch. All
-    layers act on single locations, so the head takes feature maps and lists of locations alike; the
+    ``code = W1 drop(f) + W3 relu(W2 drop(f))``, with independent dropout for each branch. All
+    layers act on single locations, so the head accepts both feature maps and lists of locations;
     channels are the last dimension.
 
     Args:
-        features: channels of the features.
-        channels: channels of the code.
-        kind: ``linear`` leaves the second branch out.
-        dropout: share of channels dropped while training, whole channels of an image at a time.
+        features: number of feature channels.
+        channels: number of code channels.
+        kind: ``linear`` omits the second branch.
+        dropout: share of channels dropped in training; a channel is dropped for the whole image.
 
     Shapes: (batch, ..., features) to (batch, ..., channels).
 
@@ -47,7 +47,7 @@ class SegmentationHead(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return codes; see the class."""
+        """Return the codes; see the class for shapes."""
         codes = self.linear(drop_channels(features, self._dropped_share))
         if self.nonlinear is not None:
             codes = codes + self.nonlinear(drop_channels(features, self._dropped_share))
@@ -56,15 +56,15 @@ class SegmentationHead(nn.Module):
     def at_locations(
         self, cells: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
-        """Return codes at locations between cells: ``interpolate(head(cells))``, for less.
+        """Return codes at locations between cells: a cheaper ``interpolate(head(cells))``.
 
-        Interpolation changes locations with all that is linear, so the cells, of which there are
-        several to a place, go through the hidden layer alone.
+        Interpolation commutes with linear maps, so only the hidden layer is evaluated at the
+        cells, of which there are several per location.
 
         Args:
-            cells: features, shape (batch, cells, features); no gradient flows into them.
-            nearest: the cells around each location, shape (batch, locations, 4), int64.
-            weights: of those cells, which sum to 1, shape (batch, locations, 4).
+            cells: features of shape (batch, cells, features); no gradient flows into them.
+            nearest: indices of the cells around each location, shape (batch, locations, 4), int64.
+            weights: weights of those cells, summing to 1, shape (batch, locations, 4).
 
         Returns:
             Tensor of shape (batch, locations, channels).
@@ -85,10 +85,10 @@ class SegmentationHead(nn.Module):
 
 
 def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
-    """Set a share of an image's channels to zero, and enlarge the others to make up for it.
+    """Set a share of each image's channels to zero and scale up the others to compensate.
 
-    Neighbouring locations are so alike that dropping single values of features (batch, ...,
-    channels) would leave what they say intact.
+    Features have shape (batch, ..., channels). Neighbouring locations are so similar that dropping
+    single values would remove little information.
 
     Example:
         >>> dropped = drop_channels(torch.ones(1, 5, 1000), 0.5)
@@ -100,7 +100,7 @@ def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def kept_channels(features: torch.Tensor, share: float) -> torch.Tensor | None:
-    """Draw what :func:`drop_channels` multiplies by; ``None`` where nothing is dropped.
+    """Draw the factors applied by :func:`drop_channels`; ``None`` if nothing is dropped.
 
     Returns:
         Tensor of shape (batch, 1, ..., channels).

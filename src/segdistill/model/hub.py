@@ -1,7 +1,7 @@
-"""Models on the Hugging Face hub: reading them, and sharing one with a card that explains it.
+"""Models on the Hugging Face hub: downloading them, and sharing one with a model card.
 
-A repository holds what a run folder holds of a model, safetensors and JSON, and README.md. Nothing
-is unpickled, and no code of a repository is run.
+A repository holds the model files of a run folder, safetensors and JSON, and a README.md. Nothing
+is unpickled, and no code from a repository is run.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ from segdistill.version import __version__
 
 CARD_FILE = "README.md"
 READ_FILES = ("*.json", "*.safetensors")
-"""All that is downloaded: a model, and its backbone where that lies in the same repository."""
+"""Files to download: the model, and its backbone if it is in the same repository."""
 
 MEASURES = {"accuracy": "accuracy", "mean_iou": "mIoU", "boundary_f": "boundary F-score"}
-"""Scores of an evaluation, and what they are called in text."""
+"""Scores of an evaluation, with their display names."""
 
 WHAT_IT_IS = (
     "Segments images into kinds of things that were found without labels, by segdistill"
@@ -46,17 +46,17 @@ LOCAL_BACKBONE = (
 )
 
 KIND = "cluster"
-"""The kind of prediction that a model makes: clusters, matched to label classes."""
+"""The kind of prediction reported: clusters matched to label classes."""
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card tells beside what the model itself knows.
+    """Facts for a model card that are not part of the model itself.
 
     Attributes:
-        settings: of the fit, as plain values.
-        evaluation: content of ``evaluation.json``; empty where nothing was measured.
-        data: what the labelled images are called.
+        settings: the settings of the fit, as plain values.
+        evaluation: the content of ``evaluation.json``; empty without an evaluation.
+        data: the name of the labelled images.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -65,14 +65,14 @@ class CardFacts:
 
 
 def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
-    """Return a folder that holds a model: the folder given, or a copy of what the hub holds.
+    """Return a folder that holds a model: the given folder, or a download from the hub.
 
     Args:
         source: a folder, or a hub id such as ``someone/street-scenes``.
         revision: branch, tag or commit of the repository.
 
     Raises:
-        UserError: it is neither, or cannot be had.
+        UserError: ``source`` is neither, or the download failed.
     """
     folder, hub_id = Path(source), str(source)
     if folder.is_dir():
@@ -92,10 +92,10 @@ def push_model(
     overwrite: bool = False,
     facts: CardFacts | None = None,
 ) -> str:
-    """Write a model and its card into a repository; see :meth:`segdistill.Segmenter.push_to_hub`.
+    """Push a model and its card to a repository; see :meth:`segdistill.Segmenter.push_to_hub`.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
     """
     _check_hub_id(repo_id, "no hub id; give one such as someone/street-scenes")
     from huggingface_hub import HfApi  # noqa: PLC0415 - only sharing needs it
@@ -128,7 +128,7 @@ def _check_hub_id(name: str, otherwise: str) -> None:
 
 @contextlib.contextmanager
 def _reworded(repo_id: str, said: str, *, fix: str = "") -> Iterator[None]:
-    """Reword the hub's errors, and turn off its progress bars meanwhile."""
+    """Reword the hub's errors and disable its progress bars in the meantime."""
     import huggingface_hub.utils  # noqa: PLC0415 - only the hub needs it
 
     library: Any = huggingface_hub.utils
@@ -137,7 +137,7 @@ def _reworded(repo_id: str, said: str, *, fix: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The hub's errors are those of its HTTP library, which has changed twice.
+        # The hub raises the errors of its HTTP library, which has changed twice.
         raise UserError(f"{repo_id}: {said}: {hub_reason(repo_id, error)}{fix}") from error
     finally:
         if not were_off:
@@ -145,7 +145,7 @@ def _reworded(repo_id: str, said: str, *, fix: str = "") -> Iterator[None]:
 
 
 def _remove_local_paths(folder: Path) -> None:
-    """Leave out where things lie on this machine: it helps nobody else."""
+    """Remove paths of this machine, which are of no use to others."""
     description = read_description(folder)
     name = Path(description.backbone.name)
     if name.is_absolute():
@@ -154,7 +154,7 @@ def _remove_local_paths(folder: Path) -> None:
 
 
 def model_card(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> str:
-    """Return the card of a model: Markdown with YAML at its head, as the hub reads it."""
+    """Return the model card: Markdown with YAML front matter, as the hub expects."""
     head = yaml.safe_dump(_metadata(parts, repo_id, facts), sort_keys=False)
     sections = [
         f"# {repo_id.rpartition('/')[2]}",
@@ -168,7 +168,7 @@ def model_card(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> str:
 
 
 def _backbone_source(parts: SegmenterParts) -> str:
-    """Return the hub id of a model's backbone, ``embedded``, or nothing where it is a local one."""
+    """Return the hub id of a model's backbone, ``embedded``, or an empty string if it is local."""
     name = parts.backbone.name.partition(":")[0]
     known = {entry.name: entry.source for entry in backbone_entries()}
     if name in known:
@@ -255,7 +255,7 @@ def _origin(parts: SegmenterParts, facts: CardFacts) -> str:
         " not hold them."
     )
     lines = [
-        "## How it came to be",
+        "## Training",
         source,
         f"- Images are seen at a shorter side of {parts.settings.resolution} pixels.",
     ]
@@ -275,5 +275,5 @@ def _known_scores(facts: CardFacts) -> dict[str, float]:
 
 
 def _cell(text: str) -> str:
-    """Return text that does not break out of a table's cell."""
+    """Return text that is safe in a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -1,8 +1,8 @@
-"""Levels of granularity: the same fine clusters, grouped into few, some or many classes.
+"""Levels of granularity: the same fine clusters grouped into few, some or many classes.
 
-A fit finds fine clusters and three nested ways to group them. Coarse classes are unions of medium
-ones, and those are unions of fine ones, so that changing the level never changes a boundary that
-both levels have.
+A fit finds fine clusters and three nested groupings of them. Coarse classes are unions of medium
+ones, which are unions of fine ones, so changing the level never moves a boundary that both levels
+share.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from segdistill.model.description import SegmentClass, numbered_classes
 LEVEL_NAMES: tuple[LevelName, ...] = ("coarse", "medium", "fine")
 
 Grouping = tuple[tuple[int, ...], ...]
-"""The clusters of each class, in the order of the classes."""
+"""The clusters of each class, ordered by class."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Levels:
     Attributes:
         coarse: clusters of each coarse class.
         medium: clusters of each medium class.
-        fine: clusters of each fine class: one each.
+        fine: clusters of each fine class, one each.
 
     Example:
         >>> levels = Levels(((0, 1, 2),), ((0, 2), (1,)), ((0,), (1,), (2,)))
@@ -44,7 +44,7 @@ class Levels:
         """Check that every level groups the same clusters.
 
         Raises:
-            ValueError: a level leaves a cluster out, or has it twice.
+            ValueError: a level omits a cluster or contains it twice.
         """
         clusters = list(range(len(self.fine)))
         for name in LEVEL_NAMES:
@@ -57,11 +57,11 @@ class Levels:
 
     @property
     def counts(self) -> dict[LevelName, int]:
-        """Number of classes of each level."""
+        """Number of classes at each level."""
         return {name: len(self.grouping(name)) for name in LEVEL_NAMES}
 
     def level_of(self, classes: Sequence[SegmentClass]) -> LevelName | None:
-        """Return the level whose classes these are; ``None`` if they were merged or split."""
+        """Return the level that has these classes; ``None`` if they were merged or split."""
         groups = {frozenset(each.members) for each in classes}
         for name in LEVEL_NAMES:
             if {frozenset(group) for group in self.grouping(name)} == groups:
@@ -70,7 +70,7 @@ class Levels:
 
 
 def grouped_classes(grouping: Grouping) -> tuple[SegmentClass, ...]:
-    """Return classes of these clusters, without names yet, in distinct colours.
+    """Return unnamed classes of these clusters in distinct colours.
 
     Example:
         >>> [(each.name, each.members) for each in grouped_classes(((0, 2), (1,)))]
@@ -85,11 +85,12 @@ def grouped_classes(grouping: Grouping) -> tuple[SegmentClass, ...]:
 def regrouped_classes(
     former: Sequence[SegmentClass], grouping: Grouping, shares: NDArray[np.float64]
 ) -> tuple[SegmentClass, ...]:
-    """Return classes that group the same clusters in another way, with what they inherit.
+    """Return classes for another grouping of the same clusters, inheriting from the former ones.
 
-    A class that stays the same keeps its name, colour and whether it is hidden. A part of a class
-    inherits too: its colour is a shade of the former one, and a name is numbered ("road 1", "road
-    2"). A union takes the colour of its largest part, and its name if no other part is named.
+    An unchanged class keeps its name, its colour and whether it is hidden. A part of a class is
+    hidden if the class is, gets a shade of its colour, and a numbered name if the class is named
+    ("road 1", "road 2"). A union takes the colour of its largest part, and its name if no other
+    part is named.
 
     Args:
         former: the classes in use so far.
@@ -136,7 +137,7 @@ def regrouped_classes(
 
 
 def _made_distinct(classes: Sequence[SegmentClass]) -> tuple[SegmentClass, ...]:
-    """Change colours that two classes inherit a little, and number classes of one name again."""
+    """Slightly change duplicate colours, and renumber classes with duplicate names."""
     colours: set[Colour] = set()
     names: set[str] = set()
     distinct = []

@@ -1,6 +1,6 @@
-"""The linear probe: how much a linear classifier finds in the codes, given labelled pixels.
+"""Linear probe: a linear classifier on the codes, trained on labelled pixels.
 
-A measure of the codes, never a part of the product's way from images to masks.
+It measures the quality of the codes and is never used to predict masks.
 """
 
 from pathlib import Path
@@ -24,8 +24,8 @@ class LinearProbe(nn.Linear):
     """A linear map from codes to label classes (STEGO, section 4.2).
 
     Args:
-        channels: of the codes.
-        classes: of the labels.
+        channels: number of code channels.
+        classes: number of label classes.
 
     Example:
         >>> LinearProbe(4, 3).scores(torch.rand(1, 4, 2, 5)).shape
@@ -36,13 +36,13 @@ class LinearProbe(nn.Linear):
         super().__init__(channels, classes)
 
     def scores(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return logits of maps: (batch, channels, h, w) to (batch, classes, h, w)."""
+        """Return the logits of code maps: (batch, channels, h, w) to (batch, classes, h, w)."""
         logits: torch.Tensor = self(codes.movedim(1, -1))  # (b, c, h, w) -> (b, h, w, classes)
         return logits.movedim(-1, 1)
 
 
 def write_linear_probe(probe: LinearProbe, folder: Path) -> None:
-    """Write a probe into a run folder, in place of one that is there."""
+    """Write a probe to a run folder, replacing any existing one."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in probe.state_dict().items()}
     with atomic_path(folder / PROBE_FILE) as temporary:
         temporary.write_bytes(save(tensors))
@@ -70,10 +70,10 @@ def read_linear_probe(folder: Path) -> LinearProbe | None:
 def labelled_pixels(
     labels: NDArray[np.int64], count: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw labelled pixels of ``labels`` (height, width) without repetition.
+    """Draw labelled pixels of ``labels``, shape (height, width), without replacement.
 
     Returns:
-        Rows and columns, shape (pixels, 2): ``count`` of them, or all if there are fewer.
+        Rows and columns of ``count`` pixels, or of all if there are fewer, shape (pixels, 2).
     """
     labelled = np.flatnonzero((labels >= 0) & (labels != VOID))
     drawn = random.permutation(labelled)[:count]
@@ -83,14 +83,14 @@ def labelled_pixels(
 def sample_at_pixels(
     maps: torch.Tensor, pixels: NDArray[np.int64], size: tuple[int, int]
 ) -> torch.Tensor:
-    """Read maps at the centres of pixels, bilinearly.
+    """Sample maps at pixel centres with bilinear interpolation.
 
-    Equal to enlarging the maps to the image and taking the pixels, without the memory for that.
+    Equal to upsampling the maps to the image size and indexing the pixels, but uses less memory.
 
     Args:
         maps: features, codes or colours of an image, shape (1, channels, h, w).
-        pixels: rows and columns, shape (pixels, 2).
-        size: height and width of the image in pixels.
+        pixels: rows and columns of the pixels, shape (pixels, 2).
+        size: height and width of the image, in pixels.
 
     Returns:
         Tensor of shape (pixels, channels).

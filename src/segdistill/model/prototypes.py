@@ -1,8 +1,8 @@
-"""Prototypes: the codes of a data set gathered into many small groups, from which classes are made.
+"""Prototypes: many small clusters of a data set's codes, from which classes are merged.
 
-They are kept with the model, so that the number of classes can be changed without the images; and
-so are maps of which prototype is where in some images, over which any classes can be laid to see
-what they border on and which turn into each other when the light changes.
+They are stored with the model, so that the number of classes can be changed without the images.
+Prototype maps of some images are stored too: they show, for any set of classes, which classes
+adjoin and which turn into each other when the lighting changes.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Prototypes:
-    """Groups of codes, far more than there are classes, and a tree that merges them.
+    """Clusters of codes, far more than there are classes, and a tree that merges them.
 
     Attributes:
-        vectors: sum of the unit codes of each group, over the number of all codes, shape
-            (prototypes, channels): it points to the middle of the group, and its length is the
-            group's share times how alike its codes are.
-        shares: of all codes, shape (prototypes,), summing to 1.
-        merges: the two nodes of each merger, shape (prototypes - 1, 2), int64; prototypes are nodes
-            0 to prototypes - 1, and merger t makes the node prototypes + t.
-        heights: by how much each merger lowers the mean cosine of codes with the middle of their
-            group, shape (prototypes - 1,), never falling.
+        vectors: sum of each cluster's unit codes divided by the total number of codes, shape
+            (prototypes, channels). It points to the centre of the cluster, and its length is the
+            cluster's share times the mean cosine of its codes with that centre.
+        shares: share of all codes in each cluster, shape (prototypes,), summing to 1.
+        merges: the two nodes joined by each merge, shape (prototypes - 1, 2), int64. Prototypes are
+            nodes 0 to prototypes - 1, and merge t creates node prototypes + t.
+        heights: decrease in the mean cosine of codes with their cluster's centre at each merge,
+            shape (prototypes - 1,), non-decreasing.
     """
 
     vectors: torch.Tensor
@@ -34,10 +34,10 @@ class Prototypes:
     heights: torch.Tensor
 
     def __post_init__(self) -> None:
-        """Check that the parts fit together.
+        """Check that the shapes are consistent.
 
         Raises:
-            ValueError: they do not.
+            ValueError: the shapes are inconsistent.
         """
         count = len(self.vectors)
         shapes = [tuple(part.shape) for part in (self.shares, self.merges, self.heights)]
@@ -47,16 +47,17 @@ class Prototypes:
 
 @dataclass(frozen=True)
 class CodeMaps:
-    """Maps of prototype indices in some training images, some also under changed light.
+    """Prototype maps of some training images, for some of them also under changed lighting.
 
     Attributes:
         sizes: height and width of each map, shape (maps, 2), int64.
-        prototypes: all maps, row by row and one after the other, shape (cells,), int16.
-        relit_from: for each relit map, the number of the map of the same image in its own light,
-            shape (relit maps,), int64.
-        relit: the relit maps like ``prototypes``, int16.
-        distances: mean cosine distance of each map's codes from the nearest prototypes that other
-            images made, from 0 to 2, shape (maps,), float32.
+        prototypes: prototype indices of all maps, flattened in row-major order and concatenated,
+            shape (cells,), int16.
+        relit_from: for each relit map, the index of the map of the same image in its original
+            lighting, shape (relit maps,), int64.
+        relit: relit maps, stored like ``prototypes``, int16.
+        distances: mean cosine distance of each map's codes from the nearest prototypes formed by
+            other images, from 0 to 2, shape (maps,), float32.
     """
 
     sizes: torch.Tensor
@@ -66,10 +67,10 @@ class CodeMaps:
     distances: torch.Tensor
 
     def __post_init__(self) -> None:
-        """Check that the parts fit together.
+        """Check that the shapes are consistent.
 
         Raises:
-            ValueError: they do not.
+            ValueError: the shapes are inconsistent.
         """
         cells = self.sizes.prod(dim=1)
         relit_cells = int(cells[self.relit_from].sum())
@@ -81,7 +82,7 @@ class CodeMaps:
         """Yield the map of class indices of each image, shape (height, width).
 
         Args:
-            class_of: class of each prototype, shape (prototypes,).
+            class_of: class index of each prototype, shape (prototypes,).
         """
         yield from _maps(self.prototypes, self.sizes, class_of)
 
@@ -91,10 +92,10 @@ class CodeMaps:
 
     @property
     def unusual_above(self) -> float:
-        """Distance above which an image is unlike the training images.
+        """Distance above which an image is considered unlike the training images.
 
-        Tukey's upper fence of the training images' distances: a quarter lies above the third
-        quartile, and what lies one and a half interquartile ranges beyond it is an outlier.
+        This is Tukey's upper fence of the training images' distances: the third quartile plus 1.5
+        times the interquartile range.
         """
         first, third = np.quantile(self.distances.numpy(), [0.25, 0.75])
         return float(third + 1.5 * (third - first))

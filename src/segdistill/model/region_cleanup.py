@@ -1,7 +1,7 @@
-"""Clearing masks of specks and pinholes: small regions join a neighbour.
+"""Removal of specks and pinholes from masks by merging small regions into a neighbour.
 
-A region is a connected part of one class. Connections run along pixel edges, not corners
-(4-connectivity), as the outlines of exports do.
+A region is a connected component of one class. Pixels connect across edges, not corners
+(4-connectivity), as in exported outlines.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from segdistill.images.labels import VOID
 
 
 def min_pixels(share: float, height: int, width: int) -> int:
-    """Return the area in pixels that a share of an image comes to, rounded up.
+    """Convert a share of an image to an area in pixels, rounded up.
 
     Example:
         >>> min_pixels(0.0005, 360, 480), min_pixels(0, 360, 480)
@@ -26,12 +26,12 @@ def min_pixels(share: float, height: int, width: int) -> int:
 
 
 class Absorbed(NamedTuple):
-    """A mask without small regions, and what that changed.
+    """A mask without small regions, and the number of regions and pixels changed.
 
     Attributes:
         mask: class indices, shape (height, width).
-        regions: number of regions that joined a neighbour.
-        pixels: number of their pixels.
+        regions: number of regions merged into a neighbour.
+        pixels: number of pixels in those regions.
     """
 
     mask: NDArray[np.uint8]
@@ -42,19 +42,20 @@ class Absorbed(NamedTuple):
 def absorb_small_regions(
     mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID
 ) -> NDArray[np.uint8]:
-    """Give every region smaller than an area to the neighbour it borders on most.
+    """Merge every region below a minimum area into the neighbour with which it shares most border.
 
-    The smallest region goes first, and what it joins grows by it, so that a speck within a speck
-    ends where most of its surroundings belong. Holes are filled the same way.
+    Regions are merged in ascending order of area, and the absorbing region grows each time, so a
+    speck within a speck ends up in the same region as most of its surroundings. Holes are filled
+    the same way.
 
     Args:
         mask: class indices, shape (height, width).
-        smallest: area, in pixels, that a region needs to stay.
-        fixed: value that never changes and never absorbs anything.
+        smallest: minimum area of a region, in pixels.
+        fixed: class index whose regions never change and never absorb others.
 
     Returns:
-        Mask of the same shape; the same array where nothing is small. A region stays if it is
-        small but all its neighbours are of the value ``fixed``.
+        Mask of the same shape; the input array itself if no region is small. A small region is
+        kept if all its neighbours have the value ``fixed``.
 
     Example:
         >>> mask = np.zeros((4, 5), np.uint8)
@@ -67,7 +68,7 @@ def absorb_small_regions(
 
 
 def absorbed(mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID) -> Absorbed:
-    """Absorb small regions, and count them; see :func:`absorb_small_regions`."""
+    """Absorb small regions and count them; see :func:`absorb_small_regions`."""
     if smallest <= 1:
         return Absorbed(mask, 0, 0)
     starts, regions, class_of, areas, borders = _runs(mask)
@@ -81,14 +82,14 @@ def absorbed(mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID) -> Ab
 
 
 class _Runs(NamedTuple):
-    """The runs of a mask, stretches of one class within a row, far fewer than its pixels.
+    """Run-length encoding of a mask: stretches of one class within a row.
 
     Attributes:
-        starts: pixel at which each run starts, counted in reading order, shape (runs,).
-        regions: region of each run, from 0, shape (runs,).
-        class_of: class of each region, shape (regions,).
-        areas: pixels of each region, shape (regions,).
-        borders: for each region the length of its border with each neighbour, in pixel edges.
+        starts: row-major index of each run's first pixel, shape (runs,).
+        regions: index of each run's region, shape (runs,).
+        class_of: class index of each region, shape (regions,).
+        areas: area of each region, in pixels, shape (regions,).
+        borders: length of each region's border with each of its neighbours, in pixel edges.
     """
 
     starts: NDArray[np.int64]
@@ -104,7 +105,7 @@ def _runs(mask: NDArray[np.uint8]) -> _Runs:
     begins = np.ones(mask.shape, np.bool_)
     np.not_equal(mask[:, 1:], mask[:, :-1], out=begins[:, 1:])
     starts = np.flatnonzero(begins)
-    # Between two of these, both a row's run and the run below it stay the same.
+    # Between two breaks, neither the run in a row nor the run below it changes.
     breaks = np.flatnonzero((begins[:-1] | begins[1:]).ravel())
     run_of = np.cumsum(begins) - 1
     above, below = run_of[breaks], run_of[breaks + width]
@@ -118,7 +119,7 @@ def _runs(mask: NDArray[np.uint8]) -> _Runs:
     class_of = np.empty(count, np.uint8)
     class_of[regions] = flat[starts]
     areas = np.bincount(regions, np.diff(starts, append=flat.size), count).astype(np.int64)
-    left = np.flatnonzero(starts[1:] % width)  # runs with another to the right of them
+    left = np.flatnonzero(starts[1:] % width)  # runs followed by another in the same row
     first = np.concatenate([regions[above[~same]], regions[left]])
     second = np.concatenate([regions[below[~same]], regions[left + 1]])
     edges = np.concatenate([lengths[~same], np.ones(len(left), np.int64)])
@@ -128,7 +129,7 @@ def _runs(mask: NDArray[np.uint8]) -> _Runs:
 def _borders(
     first: NDArray[np.int64], second: NDArray[np.int64], edges: NDArray[np.int64], count: int
 ) -> list[dict[int, int]]:
-    """Add up the lengths of borders between regions."""
+    """Sum the border lengths between regions."""
     pairs, index = np.unique(
         np.minimum(first, second) * count + np.maximum(first, second), return_inverse=True
     )
@@ -149,7 +150,7 @@ def _owners(
     smallest: int,
     fixed: int,
 ) -> NDArray[np.int64]:
-    """Return the region that each region ends up in, shape (regions,)."""
+    """Return the region into which each region is finally merged, shape (regions,)."""
     count = len(areas)
     area = areas.tolist()
     owner = list(range(count))
@@ -188,7 +189,7 @@ def _join(
     region: int,
     into: int,
 ) -> None:
-    """Hand the borders of a region on, and unite what then touches and is of one class."""
+    """Transfer the borders of a merged region, and merge adjacent regions of the same class."""
     queue = [(region, into)]
     while queue:
         gone, kept = queue.pop()

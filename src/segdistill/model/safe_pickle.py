@@ -1,9 +1,9 @@
-"""Reading a pickle as data: a small interpreter that cannot import or call what a file names.
+"""Reading a pickle as data: a small interpreter that never imports or calls what a file names.
 
-Python's own unpickler imports and calls whatever a pickle asks for, so a file can do anything its
-author wants. This one follows the same instructions, but in place of every object it makes an
-:class:`Inert` record of what the object's class would have been given. A pickle that names
-anything but classes that checkpoints do hold is refused.
+Python's own unpickler imports and calls whatever a pickle asks for, so a file can run arbitrary
+code. This one follows the same instructions, but replaces every object with an :class:`Inert`
+record of the arguments and state that the object would have received. A pickle that names anything
+other than the classes found in checkpoints is refused.
 """
 
 import pickletools
@@ -26,13 +26,13 @@ class Global(NamedTuple):
 
 @dataclass(eq=False)
 class Inert:
-    """Stands in for an object.
+    """A placeholder for an object.
 
     Attributes:
-        made_by: name of its class.
-        arguments: that the class would have been called with.
-        state: what the object would have been given afterwards.
-        entries: what it would hold, if it is a kind of dictionary.
+        made_by: the name of its class.
+        arguments: the arguments that the class would have been called with.
+        state: the state that the object would have been given afterwards.
+        entries: its items, if it is a kind of dictionary.
     """
 
     made_by: Global
@@ -42,12 +42,12 @@ class Inert:
 
 
 class RefusedPickleError(UserError):
-    """A pickle asks for something that a file of plain data has no use for."""
+    """A pickle asks for something that plain data does not need."""
 
 
 Rebuild = Callable[..., object]
 
-# Every class of these libraries is recorded; by convention, classes have a capital letter.
+# All classes of these libraries are recorded; by convention, class names are capitalized.
 CLASS_LIBRARIES = frozenset(
     {"omegaconf", "pytorch_lightning", "lightning", "lightning_fabric", "torchmetrics", "typing"}
 )
@@ -109,20 +109,20 @@ SIMPLE_KEYS = (str, int, float, bytes, type(None), Global)
 def read_pickle(
     stream: BinaryIO, *, rebuild: Mapping[str, Rebuild], persistent: Callable[[Any], object]
 ) -> object:
-    """Read one pickle as data, and leave the stream behind it.
+    """Read one pickle as data, leaving the stream positioned after it.
 
-    Sets become lists, and dictionaries of every kind plain ones; their entries with keys other
-    than simple values are left out.
+    Sets become lists, and dictionaries of every kind become plain ones; entries whose keys are not
+    simple values are dropped.
 
     Args:
-        stream: at the start of the pickle.
-        rebuild: functions to call where the pickle calls something by one of these names, with
+        stream: a stream positioned at the start of the pickle.
+        rebuild: functions to call when the pickle calls one of these names; they must accept
             arguments of any kind.
-        persistent: makes a value of what the pickle says of an object outside it.
+        persistent: function that resolves a persistent ID, a reference to data outside the pickle.
 
     Raises:
-        RefusedPickleError: it asks for something that is not plain data.
-        Exception: of many classes, if it is damaged.
+        RefusedPickleError: the pickle asks for something that is not plain data.
+        Exception: the pickle is damaged; the type varies.
     """
     machine = _Machine(rebuild, persistent)
     for instruction, argument, _position in pickletools.genops(stream):
@@ -131,7 +131,7 @@ def read_pickle(
 
 
 def is_recorded(named: Global) -> bool:
-    """Tell whether a name is one that checkpoints do hold.
+    """Return whether a name is one of those found in checkpoints.
 
     Example:
         >>> is_recorded(Global("omegaconf.nodes", "AnyNode")), is_recorded(Global("os", "system"))
@@ -145,8 +145,8 @@ def is_recorded(named: Global) -> bool:
 class _Machine:
     """The pickle machine: a stack with marks, and a memo.
 
-    On the stack are only plain values, names, records, and what ``rebuild`` and ``persistent``
-    returned.
+    The stack holds only plain values, names, records, and results of ``rebuild`` and
+    ``persistent``.
     """
 
     def __init__(self, rebuild: Mapping[str, Rebuild], persistent: Callable[[Any], object]) -> None:
@@ -181,7 +181,7 @@ class _Machine:
         }
 
     def step(self, instruction: str, argument: Any) -> None:
-        """Follow one instruction, by its name in ``pickletools``, with the argument it carries."""
+        """Execute one instruction, given by its ``pickletools`` name and its argument."""
         if instruction in LITERALS:
             self._push(argument)
         elif instruction in FRESH:
@@ -217,7 +217,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(values)
-        elif not isinstance(target, Inert):  # nobody asks for what a foreign list holds
+        elif not isinstance(target, Inert):  # the content of a foreign list is not needed
             raise RefusedPickleError("adds values to something that is not a list")
 
     def _set_items(self, flat: Sequence[Any]) -> None:
@@ -232,7 +232,7 @@ class _Machine:
             raise RefusedPickleError("names something by a value that is not text")
         named = Global(module, name)
         if str(named) not in self._rebuild and not is_recorded(named):
-            # As repr: the name may hold line breaks and what a terminal would obey.
+            # As repr: the name may contain line breaks and terminal escape codes.
             raise RefusedPickleError(f"names {str(named)[:80]!r}")
         self._push(named)
 
@@ -248,7 +248,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, Inert):
             target.state = state
-        elif not isinstance(target, dict):  # torch's state dictionaries carry notes on versions
+        elif not isinstance(target, dict):  # torch's state_dicts carry version metadata
             raise RefusedPickleError("sets the state of something that has none")
 
 

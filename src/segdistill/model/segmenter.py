@@ -1,4 +1,4 @@
-"""The Segmenter: a backbone, a head and clusters, from an image to a mask."""
+"""The Segmenter: a backbone, a head and cluster centres that turn an image into a mask."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -32,25 +32,27 @@ from segdistill.storage import is_url
 CELLS_AT_ONCE = 8192
 
 TILE_SIDES = 2
-"""A tile's side, as a multiple of the resolution: large enough to see the surroundings."""
+"""Side of a tile as a multiple of the resolution; large enough to give context."""
 
 
 class Segmenter(nn.Module):
-    """Segments images into the classes that were found without labels.
+    """Segments images into classes discovered without labels.
 
     Args:
-        backbone: frozen.
-        preparation: of the backbone's features.
-        head: from prepared features to codes, or ``None`` to cluster the features themselves.
-        centres: of the clusters, shape (clusters, code channels); a class is made of one or more.
-        settings: resolution and classes.
-        prototypes: from which other numbers of classes can be made, if they were kept.
-        levels: how the clusters are grouped into few, some or many classes, if that is known.
-        code_maps: prototypes in some of the training images, if they were kept.
+        backbone: the frozen backbone.
+        preparation: the preparation of the backbone's features.
+        head: the head that maps prepared features to codes, or ``None`` to cluster the features
+            themselves.
+        centres: cluster centres of shape (clusters, code channels); a class consists of one or
+            more clusters.
+        settings: the resolution and the classes.
+        prototypes: prototypes for re-clustering into another number of classes, if kept.
+        levels: groupings of the clusters into few, some or many classes, if known.
+        code_maps: prototype maps of some training images, if kept.
 
-    As a module it maps images (batch, 3, height, width) in 0..1, sides multiples of the
-    backbone's ``size_multiple``, to class scores: cosine similarities of shape (batch, classes,
-    height / stride, width / stride), in -1..1.
+    As a module it maps images of shape (batch, 3, height, width) in 0..1, with sides that are
+    multiples of the backbone's ``size_multiple``, to class scores: cosine similarities of shape
+    (batch, classes, height / stride, width / stride), in -1..1.
     """
 
     centres: torch.Tensor
@@ -82,7 +84,7 @@ class Segmenter(nn.Module):
 
     @property
     def classes(self) -> tuple[SegmentClass, ...]:
-        """The classes, in the order of their indices."""
+        """The classes, ordered by index."""
         return self.settings.classes
 
     def with_classes(
@@ -91,12 +93,12 @@ class Segmenter(nn.Module):
         centres: torch.Tensor,
         levels: Levels | None = None,
     ) -> "Segmenter":
-        """Return a model with other classes; all else is shared with this one.
+        """Return a model with other classes that shares everything else with this one.
 
         Args:
-            classes: in the order of their indices.
-            centres: of their clusters, shape (clusters, code channels).
-            levels: of these clusters, if they are known.
+            classes: the new classes, ordered by index.
+            centres: cluster centres of shape (clusters, code channels).
+            levels: groupings of these clusters, if known.
         """
         settings = replace(self.settings, classes=tuple(classes))
         parts = replace(self.parts, centres=centres, settings=settings, levels=levels)
@@ -106,25 +108,25 @@ class Segmenter(nn.Module):
 
     @property
     def parts(self) -> SegmenterParts:
-        """All that the model is made of: what files hold and the constructor takes."""
+        """The parts of the model, as saved to files and passed to the constructor."""
         return SegmenterParts(*(getattr(self, each.name) for each in fields(SegmenterParts)))
 
     def place(self, device: DeviceName = "auto", precision: PrecisionName = "auto") -> "Segmenter":
-        """Move to a device; returns itself.
+        """Move the model to a device and return it.
 
         Raises:
-            UserError: the device is not present.
+            UserError: the device is not available.
         """
         return self.place_on(choose_compute(device, precision))
 
     def place_on(self, compute: Compute) -> "Segmenter":
-        """Move to a device and a precision that were chosen already."""
+        """Move the model to an already chosen device and precision, and return it."""
         self.compute = compute
         self.budget = PixelBudget(compute.device)
         return self.to(compute.device)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return prepared features, shape (batch, channels, h, w); images as for the class."""
+        """Return prepared features of shape (batch, channels, h, w); images as for the class."""
         return self._prepared(self.backbone(images))
 
     def _prepared(self, maps: torch.Tensor) -> torch.Tensor:
@@ -133,18 +135,18 @@ class Segmenter(nn.Module):
         return prepared.permute(0, 3, 1, 2)  # (b, h, w, c) -> (b, c, h, w)
 
     def codes_of(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the codes of prepared features: (b, channels, h, w) to (b, codes, h, w)."""
+        """Map prepared features of shape (b, channels, h, w) to codes of shape (b, codes, h, w)."""
         if self.head is None:
             return features
         codes: torch.Tensor = self.head(features.permute(0, 2, 3, 1))
         return codes.permute(0, 3, 1, 2)  # (b, h, w, d) -> (b, d, h, w)
 
     def codes_of_maps(self, maps: torch.Tensor) -> torch.Tensor:
-        """Return the codes of what the backbone gives, shape (batch, backbone channels, h, w)."""
+        """Return the codes of backbone features of shape (batch, backbone channels, h, w)."""
         return self.codes_of(self._prepared(maps))
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Return codes, shape (batch, code channels, h, w); images as for the class."""
+        """Return codes of shape (batch, code channels, h, w); images as for the class."""
         return self.codes_of(self.features(images))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -152,14 +154,14 @@ class Segmenter(nn.Module):
         return self.scores_of_codes(self.encode(images))
 
     def scores_of_codes(self, codes: torch.Tensor) -> torch.Tensor:
-        """Return class scores.
+        """Return the class scores of codes.
 
         Args:
-            codes: shape (batch, code channels, h, w).
+            codes: codes of shape (batch, code channels, h, w).
 
         Returns:
-            Cosine similarities of shape (batch, classes, h, w), in -1..1: of a class that is made
-            of several clusters the largest.
+            Cosine similarities of shape (batch, classes, h, w), in -1..1; for a class of several
+            clusters, the largest of theirs.
         """
         similarity = cluster_similarity(codes, self.centres.to(codes.device))
         return class_similarity(similarity, [each.members for each in self.classes])
@@ -167,20 +169,20 @@ class Segmenter(nn.Module):
     def grid_features(
         self, image: NDArray[np.uint8], *, resolution: int | None = None
     ) -> torch.Tensor:
-        """Return prepared features, shape (1, channels, h, w); all else as :meth:`grid_codes`."""
+        """Return prepared features of shape (1, channels, h, w); see :meth:`grid_codes`."""
         viewed = self.viewed(image, resolution=resolution)
         return self._dense([viewed], self._prepared, mirror=False).cpu()
 
     def grid_codes(
         self, image: NDArray[np.uint8], *, mirror: bool = False, resolution: int | None = None
     ) -> torch.Tensor:
-        """Return codes on the backbone's grid, for an image of any size.
+        """Return the codes of an image of any size on the backbone's grid.
 
         Args:
-            image: shape (height, width, 3).
+            image: array of shape (height, width, 3).
             mirror: average with the codes of the mirrored image.
-            resolution: shorter side at which the backbone sees the image; by default as in
-                training. Images of more pixels than that show finer detail with a larger one.
+            resolution: shorter side to which the image is resized for the backbone; defaults to
+                that of training. Larger values give finer detail on larger images.
 
         Returns:
             Tensor of shape (1, code channels, h, w), on the CPU.
@@ -188,20 +190,20 @@ class Segmenter(nn.Module):
         return self.encode_viewed(self.viewed(image, resolution=resolution), mirror=mirror)
 
     def encode_viewed(self, image: NDArray[np.uint8], *, mirror: bool = False) -> torch.Tensor:
-        """Return :meth:`grid_codes` of an image that :meth:`viewed` brought to its size."""
+        """Return :meth:`grid_codes` of an image already resized by :meth:`viewed`."""
         return self._dense([image], self.codes_of_maps, mirror=mirror).cpu()
 
     def viewed(
         self, image: NDArray[np.uint8], *, resolution: int | None = None
     ) -> NDArray[np.uint8]:
-        """Bring an image of any size to that at which the backbone sees it."""
+        """Resize an image of any size to the backbone's input size."""
         chosen = resolution or self.settings.resolution
         return Viewing(chosen, self.backbone.size_multiple).apply(image)
 
     def _dense(
         self, images: Sequence[NDArray[np.uint8]], finish: Encode, *, mirror: bool
     ) -> torch.Tensor:
-        self.eval()  # dropout has no place here, whoever trained this module on
+        self.eval()  # no dropout, even if the caller put the module in training mode
         batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
         return encode_images(
             batch.permute(0, 3, 1, 2),  # (b, h, w, 3) -> (b, 3, h, w)
@@ -216,7 +218,7 @@ class Segmenter(nn.Module):
         def encode(images: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
                 maps = self.backbone(images)
-            # In full precision, as in training: it costs little beside the backbone.
+            # In full precision, as in training: cheap compared with the backbone.
             return finish(maps)
 
         @torch.no_grad()
@@ -227,7 +229,7 @@ class Segmenter(nn.Module):
 
     @property
     def tile(self) -> int:
-        """Longest side, in pixels, of what goes through the backbone in one piece."""
+        """Longest side, in pixels, that the backbone processes in one piece."""
         return TILE_SIDES * self.settings.resolution
 
     def score_strips(
@@ -237,16 +239,16 @@ class Segmenter(nn.Module):
         *,
         mirror: bool = False,
     ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Yield class scores of an image of which no more than a few tiles are held.
+        """Yield class scores of an image while holding only a few tiles in memory.
 
         Args:
-            read: gives the part of the image in some rows and columns, shape (rows, columns, 3), at
-                the size at which the backbone sees it.
-            size: height and width of the whole at that size.
+            read: function that returns the given rows and columns of the image, resized to the
+                backbone's input size, as an array of shape (rows, columns, 3).
+            size: height and width of the whole resized image.
             mirror: average with the mirrored image.
 
         Yields:
-            Rows of the grid, from top to bottom, and cosine similarities there, of shape (1,
+            A slice of grid rows, from top to bottom, and its cosine similarities of shape (1,
             classes, rows, width), on the CPU.
         """
 
@@ -281,7 +283,7 @@ class Segmenter(nn.Module):
     def scores_of_viewed(
         self, images: Sequence[NDArray[np.uint8]], *, mirror: bool = False
     ) -> torch.Tensor:
-        """Return :meth:`grid_scores` of images that :meth:`viewed` brought to one size.
+        """Return :meth:`grid_scores` of images that :meth:`viewed` resized to the same size.
 
         Returns:
             Cosine similarities of shape (images, classes, h, w), in -1..1, on the CPU.
@@ -291,12 +293,12 @@ class Segmenter(nn.Module):
     def scores_and_distances(
         self, images: Sequence[NDArray[np.uint8]], *, mirror: bool = False
     ) -> tuple[torch.Tensor, list[float | None]]:
-        """Return class scores of images, and how unlike the training images they are.
+        """Return the class scores of images and their distances from the training images.
 
         Returns:
-            Scores, as :meth:`scores_of_viewed` returns them; and for each image the mean cosine
-            distance of its codes from their nearest prototypes, from 0 to 2, to be compared with
-            :attr:`unusual_above`; ``None`` if the model keeps no prototypes.
+            The scores, as from :meth:`scores_of_viewed`; and for each image the mean cosine
+            distance of its codes from their nearest prototypes, from 0 to 2, to compare with
+            :attr:`unusual_above`, or ``None`` if the model has no prototypes.
         """
         codes = self._dense(images, self.codes_of_maps, mirror=mirror)
         scores = self.scores_of_codes(codes).cpu()
@@ -307,11 +309,11 @@ class Segmenter(nn.Module):
 
     @property
     def unusual_above(self) -> float | None:
-        """Distance above which an image is unlike the training images; ``None`` if unknown."""
+        """Distance above which an image counts as unusual; ``None`` if unknown."""
         return None if self.code_maps is None else self.code_maps.unusual_above
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read an image as the training images were read, which matters for GeoTIFFs.
+        """Read an image the way the training images were read, which matters for GeoTIFFs.
 
         Returns:
             Array of shape (height, width, 3).
@@ -333,17 +335,17 @@ class Segmenter(nn.Module):
         """Segment an image of any size.
 
         Args:
-            image: a file, a Pillow image (both are turned upright by their EXIF orientation), or
-                an array of shape (height, width, 3).
-            mirror: average with the mirrored image: a little better, twice the time.
-            resolution: shorter side at which the backbone sees the image; by default as in
-                training.
+            image: a file, a Pillow image (both are rotated according to their EXIF orientation),
+                or an array of shape (height, width, 3).
+            mirror: average with the mirrored image; slightly better, but takes twice as long.
+            resolution: shorter side to which the image is resized for the backbone; defaults to
+                that of training.
             upsampling: ``guided`` follows the edges of the image, ``bilinear`` does not.
-            min_region: share of the image that a connected region needs; smaller ones join a
-                neighbour, 0 keeps all.
+            min_region: minimum share of the image for a connected region; smaller ones are merged
+                into a neighbour, 0 keeps all.
 
         Returns:
-            Class indices of shape (height, width), the image's own size.
+            Class indices of shape (height, width), the size of the image.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
@@ -365,12 +367,12 @@ class Segmenter(nn.Module):
         return cleaned_mask(scores, pixels, upsampling=upsampling, min_region=min_region)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model into a folder, as safetensors and JSON.
+        """Save the model to a folder as safetensors and JSON.
 
-        The backbone's weights are not written, only its name and fingerprint.
+        Only the name and fingerprint of the backbone are saved, not its weights.
 
         Raises:
-            UserError: the folder holds a model already and ``overwrite`` is not set, or it cannot
+            UserError: the folder already holds a model and ``overwrite`` is not set, or it cannot
                 be written.
         """
         write_parts(self.parts, Path(folder), overwrite=overwrite)
@@ -384,17 +386,17 @@ class Segmenter(nn.Module):
         device: DeviceName = "auto",
         precision: PrecisionName = "auto",
     ) -> "Segmenter":
-        """Read a model from a run folder.
+        """Load a model from a run folder.
 
         Args:
-            folder: a run folder, or any that :meth:`save` wrote.
-            backbone: where the backbone lies now, if it has moved since.
-            device: where to compute.
-            precision: of matrix products.
+            folder: a run folder, or any folder written by :meth:`save`.
+            backbone: the current location of the backbone, if it has moved.
+            device: the device to run on.
+            precision: the precision of matrix products.
 
         Raises:
-            UserError: the folder holds no model, or not one that this version can read, or the
-                backbone is not the one it was trained with.
+            UserError: the folder holds no model or one that this version cannot read, or the
+                backbone is not the one that the model was trained with.
         """
         parts = read_parts(Path(folder), backbone=backbone)
         return cls(**vars(parts)).place(device, precision)
@@ -409,17 +411,17 @@ class Segmenter(nn.Module):
         device: DeviceName = "auto",
         precision: PrecisionName = "auto",
     ) -> "Segmenter":
-        """Read a model from the Hugging Face hub, or from a folder.
+        """Load a model from the Hugging Face hub or a folder.
 
         Args:
             source: a hub id such as ``someone/street-scenes``, or a run folder.
             revision: branch, tag or commit of the repository.
             backbone: as for :meth:`load`.
-            device: the same.
-            precision: the same.
+            device: as for :meth:`load`.
+            precision: as for :meth:`load`.
 
         Raises:
-            UserError: the model cannot be had, or not be read, or its backbone cannot.
+            UserError: the model or its backbone cannot be downloaded or read.
         """
         folder = model_folder(source, revision=revision)
         return cls.load(folder, backbone=backbone, device=device, precision=precision)
@@ -432,26 +434,27 @@ class Segmenter(nn.Module):
         overwrite: bool = False,
         facts: CardFacts | None = None,
     ) -> str:
-        """Share the model on the Hugging Face hub, with a card; the backbone's weights stay out.
+        """Push the model and a model card to the Hugging Face hub, without the backbone's weights.
 
         Args:
-            repo_id: such as ``someone/street-scenes``; made if it is not there.
-            private: whether a new repository is seen by its owner alone.
-            overwrite: replace a model that the repository holds; the hub keeps the former one in
+            repo_id: the repository, such as ``someone/street-scenes``; created if missing.
+            private: whether to make a new repository private.
+            overwrite: replace an existing model in the repository; the hub keeps the old one in
                 its history.
             facts: settings and scores for the card; :func:`segdistill.push` finds those of a run.
 
         Returns:
-            The address of the commit.
+            The URL of the commit.
 
         Raises:
-            UserError: the hub cannot be reached, or does not take the model, or holds one already.
+            UserError: the hub cannot be reached or rejects the model, or the repository already
+                holds one.
         """
         return push_model(self.parts, repo_id, private=private, overwrite=overwrite, facts=facts)
 
 
 def _mean_distance(codes: torch.Tensor, directions: torch.Tensor) -> float:
-    """Return the mean cosine distance of codes (channels, h, w) from the nearest direction."""
+    """Return the mean cosine distance of codes (channels, h, w) to their nearest directions."""
     cells = F.normalize(codes.flatten(1).mT.float(), dim=1)  # (c, h, w) -> (cells, c)
     parts = (part @ directions.mT for part in torch.split(cells, CELLS_AT_ONCE))
     return sum(float((1 - part.amax(dim=1)).sum()) for part in parts) / len(cells)

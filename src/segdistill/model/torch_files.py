@@ -1,7 +1,7 @@
-"""Reading what ``torch.save`` wrote, as data: no code in the file runs, and none is imported.
+"""Reading files written by ``torch.save`` as data, without running or importing any code.
 
-Both formats are read: the zip archive that torch has written since 1.6, and the one before. In
-both, a pickle describes the tensors and refers to their numbers, which lie beside it.
+Both formats are supported: the zip archive used since torch 1.6, and the legacy format. In both, a
+pickle describes the tensors and refers to their values, which are stored outside it.
 """
 
 import io
@@ -27,11 +27,11 @@ from segdistill.model.safe_pickle import (
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 PROTOCOL_MARK = b"\x80"
-"""Begins every pickle of protocol 2 and later; torch writes no others."""
+"""First byte of every pickle of protocol 2 or later; torch writes no others."""
 
 
 class Storage(NamedTuple):
-    """The numbers of one or more tensors, as a pickle refers to them."""
+    """A pickle's reference to the values of one or more tensors."""
 
     key: str
     dtype: torch.dtype
@@ -40,7 +40,7 @@ class Storage(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor whose numbers have not been read yet: which part of a storage it is."""
+    """A view of a storage: a tensor whose values have not been read yet."""
 
     storage: Storage
     offset: int
@@ -48,7 +48,7 @@ class StoredTensor:
     stride: tuple[int, ...]
 
     def read(self, numbers: bytes) -> torch.Tensor:
-        """Return the tensor, given the numbers of its whole storage; ValueError if too few."""
+        """Return the tensor, given the bytes of its whole storage; ValueError if truncated."""
         if len(numbers) != self.storage.length * self.storage.dtype.itemsize:
             raise ValueError("the numbers of a tensor are cut off")
         if 0 in self.size:
@@ -63,12 +63,12 @@ def _is_shape(value: object) -> bool:
 
 
 def _stored_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_ignored: Any) -> object:
-    """Stand in for torch's function that makes a tensor."""
+    """Replacement for torch's function that rebuilds a tensor."""
     sound = isinstance(storage, Storage) and _is_shape((offset,))
     if not (sound and _is_shape(size) and _is_shape(stride) and len(size) == len(stride)):
         raise RefusedPickleError("makes a tensor of something else than numbers")
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
-    # A tensor of more elements than its storage has repeats some; it could fill any memory.
+    # A tensor with more elements than its storage repeats some and could exhaust memory.
     if 0 not in size and (last >= storage.length or math.prod(size) > storage.length):
         raise RefusedPickleError("makes a tensor of numbers outside its storage")
     return StoredTensor(storage, offset, size, stride)
@@ -82,7 +82,7 @@ REBUILD: dict[str, Rebuild] = {
 
 
 def _storage(reference: Any) -> Storage:
-    """Make a storage of what the pickle says of it."""
+    """Convert a pickle's persistent ID to a storage."""
     match reference:
         case ("storage", Global("torch", kind), str(key), str(), int(length), *views) if (
             kind in TORCH_TYPES and length >= 0 and not any(views)
@@ -93,19 +93,19 @@ def _storage(reference: Any) -> Storage:
 
 @dataclass(frozen=True)
 class TorchFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        content: as :func:`segdistill.model.safe_pickle.read_pickle` gives it, with a
+        content: the result of :func:`segdistill.model.safe_pickle.read_pickle`, with a
             :class:`StoredTensor` for every tensor.
-        numbers: reads the numbers of a storage.
+        numbers: function that reads the bytes of a storage.
     """
 
     content: object
     numbers: Callable[[Storage], bytes]
 
     def tensors(self, content: object) -> dict[str, torch.Tensor]:
-        """Return the tensors in a dictionary, those of printable names: messages show names."""
+        """Return the tensors with printable names in a dictionary, since messages show names."""
         entries = content.items() if isinstance(content, dict) else ()
         return {
             name: value.read(self.numbers(value.storage))
@@ -116,11 +116,12 @@ class TorchFile:
 
 @contextmanager
 def open_torch_file(path: Path) -> Iterator[TorchFile]:
-    """Open a file that ``torch.save`` wrote, for as long as its tensors are read.
+    """Open a file written by ``torch.save``; read its tensors inside the ``with`` block.
 
     Raises:
-        UserError: there is no such file; it is damaged or something else; or its pickle asks for
-            what plain data has no use for. Also in the block, where a tensor is damaged.
+        UserError: the file does not exist, is damaged or in another format, or its pickle asks for
+            something that plain data does not need. Also raised inside the block if a tensor is
+            damaged.
     """
     if not path.is_file():
         raise UserError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
@@ -134,13 +135,13 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
                 yield _read_legacy(file.read())
     except RefusedPickleError as error:
         raise RefusedPickleError(
-            f"{path}: refused, for its pickle {error}; checkpoints have no use for this, and it may"
-            " be meant to do harm. Nothing in it was run"
+            f"{path}: refused, because its pickle {error}; checkpoints do not need this, and it may"
+            " be malicious. Nothing in it was run"
         ) from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except Exception as error:
-        # A damaged file makes the readers fail in any of a dozen ways.
+        # A damaged file can make the readers fail in many ways.
         raise UserError(
             f"{path}: cannot be read as a checkpoint ({type(error).__name__}): damaged, cut off, or"
             " not a file that torch.save wrote"
@@ -150,9 +151,9 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
 def _read_archive(archive: zipfile.ZipFile) -> TorchFile:
     names = archive.namelist()
     for name in names:
-        # Nothing is ever unpacked to the disk, but who adds such a name means no good.
+        # Nothing is ever extracted to disk, but such a name suggests malicious intent.
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-            raise RefusedPickleError(f"lies beside the entry {name[:80]!r}")
+            raise RefusedPickleError(f"has an entry outside the archive, {name[:80]!r}")
     roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise UserError("a zip file, but not one that torch.save wrote: it has no single data.pkl")
@@ -160,7 +161,7 @@ def _read_archive(archive: zipfile.ZipFile) -> TorchFile:
 
     def record(name: str) -> bytes:
         if archive.getinfo(root + name).compress_type != zipfile.ZIP_STORED:
-            # torch never compresses; a small file that unpacks to a huge one would fill memory.
+            # torch never compresses; a zip bomb would exhaust memory.
             raise UserError("its entries are compressed, as torch.save never does")
         return archive.read(root + name)
 
@@ -172,7 +173,7 @@ def _read_archive(archive: zipfile.ZipFile) -> TorchFile:
 
 
 def _read_legacy(file_content: bytes) -> TorchFile:
-    # Of half a zip file, and of many a text, the first letters would pass for instructions.
+    # The first bytes of a truncated zip file or a text could pass for pickle instructions.
     if not file_content.startswith(PROTOCOL_MARK):
         raise ValueError("neither a zip file nor a pickle of protocol 2 or later")
     stream = io.BytesIO(file_content)

@@ -1,11 +1,11 @@
-"""From class scores on the backbone's grid to pixels: along the image's edges, or bilinearly.
+"""Upsampling of class scores from the backbone's grid to pixels, edge-aware or bilinear.
 
-A cell of the grid is many pixels wide. Scores enlarged bilinearly change somewhere between two
-cells, not where the image does; the guided filter puts the change there, and costs little beside
-the backbone.
+A grid cell is many pixels wide. Bilinear interpolation places a class boundary somewhere between
+two cells, not where the image changes. The guided filter moves it to the image's edge, at little
+cost compared with the backbone.
 
-Masks are made band by band: a band needs the scores and the pixels of a few cells above and below
-it, so that an image may be larger than memory.
+Masks are computed band by band. A band needs only the scores and pixels of a few cells above and
+below it, so an image may be larger than memory.
 """
 
 from collections.abc import Iterable, Iterator
@@ -38,17 +38,17 @@ from segdistill.model.region_cleanup import absorb_small_regions, min_pixels
 Upsampling = UpsamplingName
 
 CONTEXT = RADIUS + AVERAGING + 1
-"""Cells beyond a band on which its mask depends: windows, their average, and the gap itself."""
+"""Cells beyond a band that affect its mask: windows, their averaging, and the gap itself."""
 
 BAND_BYTES = 2**24
-"""Of the pixels of a band, unless a single row of cells has more."""
+"""Maximum size of a band's pixels in bytes, unless a single row of cells exceeds it."""
 
 
 class MaskBand(NamedTuple):
     """Some rows of a mask.
 
     Attributes:
-        rows: which.
+        rows: range of rows.
         mask: class indices, shape (rows, width).
         image: the same rows of the image.
     """
@@ -64,15 +64,15 @@ def upsampled_mask(
     """Return the best class of each pixel.
 
     Args:
-        scores: on a grid, shape (1, classes, h, w), at most 256 classes.
-        image: that the grid covers, shape (height, width, 3).
-        upsampling: ``guided`` follows the edges of the image, ``bilinear`` does not look at it.
+        scores: class scores on a grid, shape (1, classes, h, w), at most 256 classes.
+        image: 8-bit image that the grid covers, shape (height, width, 3).
+        upsampling: ``guided`` follows the edges of the image; ``bilinear`` ignores the image.
 
     Returns:
         Class indices of shape (height, width).
 
     Raises:
-        ValueError: a shape is not this.
+        ValueError: the scores or the image have the wrong shape.
 
     Example:
         >>> image = np.zeros((1, 8, 3), np.uint8)
@@ -103,7 +103,7 @@ def cleaned_mask(
 ) -> NDArray[np.uint8]:
     """Return :func:`upsampled_mask` with small regions absorbed by their neighbours.
 
-    A connected region needs ``min_region`` of the image to stay; 0 keeps all.
+    Connected regions smaller than the share ``min_region`` of the image are absorbed; 0 keeps all.
     """
     mask = upsampled_mask(scores, image, upsampling=upsampling)
     return absorb_small_regions(mask, min_pixels(min_region, *mask.shape))
@@ -112,15 +112,16 @@ def cleaned_mask(
 def upsampled_bands(
     scores: torch.Tensor, image: NDArray[np.uint8], *, upsampling: Upsampling = "guided"
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Bring class scores to pixels, band by band; arguments as for :func:`upsampled_mask`.
+    """Upsample class scores to pixels, band by band; arguments as for :func:`upsampled_mask`.
 
     Yields:
-        Rows, from top to bottom, and the scores there, of shape (classes, rows, width). The guided
-        filter may go a little beyond the range of the scores. Masks are made of sharpened scores,
-        so that here another class may be the best where two are nearly equal.
+        Rows, from top to bottom, and their scores, of shape (classes, rows, width). The guided
+        filter may slightly exceed the range of the input scores. Masks are computed from sharpened
+        scores, so their best class may differ from that of these scores where two classes nearly
+        tie.
 
     Raises:
-        ValueError: a shape is not this.
+        ValueError: the scores or the image have the wrong shape.
     """
     _check_shapes(scores, image)
     if upsampling == "guided":
@@ -138,17 +139,17 @@ def mask_bands(
     *,
     upsampling: Upsampling = "guided",
 ) -> Iterator[MaskBand]:
-    """Make the mask of :func:`upsampled_mask` of an image that need not be held as a whole.
+    """Compute the mask of :func:`upsampled_mask` band by band, without loading the whole image.
 
-    A class that is the best in none of the 16 cells around a pixel is left out there if masks are
-    ``guided``: it would win seldom, and in specks.
+    With ``guided`` upsampling, classes that are best in none of the 16 cells around a pixel are
+    not considered there: they would rarely win, and then only in specks.
 
     Args:
-        strips: rows of the grid, from top to bottom, and the scores there, of shape (1, classes,
-            rows, w).
-        read_rows: gives some rows of the image.
-        cells: how the grid lies in it.
-        upsampling: as for that function.
+        strips: rows of the grid, from top to bottom, and their scores, of shape (1, classes, rows,
+            w).
+        read_rows: function that returns the given rows of the image.
+        cells: layout of the grid over the image.
+        upsampling: as for :func:`upsampled_mask`.
 
     Yields:
         The bands of the mask, from top to bottom.
@@ -159,7 +160,7 @@ def mask_bands(
     columns = PixelAxis.of(width, across, slice(0, across + 1))
     first_pixels = torch.searchsorted(gaps_of(height, count)[0], torch.arange(count + 2)).tolist()
     at_once = max(1, BAND_BYTES // (3 * width * -(-height // count)))
-    held, top, done = torch.empty(0), 0, 0  # rows of scores, the first row of these, gaps of rows
+    held, top, done = torch.empty(0), 0, 0  # buffered score rows, first of them, rows of gaps done
     for rows, scores in strips:
         new = (scores.float() if colours is None else sharpened(scores))[0].cpu()
         held = torch.cat([held, new], dim=1) if rows.start else new
@@ -177,7 +178,7 @@ def mask_bands(
                 else:
                     functions = linear_functions(near, colours.means(top, last), noise)
                     possible = best_around(near)
-                # Beyond the middles of the outermost cells functions stay unchanged there.
+                # Functions are constant beyond the centres of the outermost cells.
                 grid = F.pad(functions, (1, 1, 1, 1), mode="replicate")
                 mask = best_classes(
                     grid[:, :, done - top : stop - top + 1],

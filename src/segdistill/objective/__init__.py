@@ -1,1 +1,1 @@
-"""The mathematics of training: sampling and losses, as pure functions of tensors."""
+"""Sampling and losses for training, as pure functions of tensors."""

@@ -1,8 +1,9 @@
-"""How classes relate in images, and which of them a person would merge.
+"""Relations between classes in images, and proposals of classes to merge.
 
-Two classes are likely to be one kind of thing if one turns into the other when only the light
-changes, and if they have the same surroundings: the same classes above and below. Distance of
-their centres alone proposes neighbours in feature space, such as sky and trees.
+Two classes are likely to be the same kind of thing if one turns into the other when only the
+lighting changes and if they have the same surroundings, that is, the same classes above and below.
+The distance between their centres alone would propose neighbours in feature space, such as sky and
+trees.
 """
 
 from collections.abc import Iterable
@@ -12,24 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 DISTANCE = 3
-"""Cells up and down at which the surroundings of a cell are looked up."""
+"""Vertical distance, in cells, at which the surroundings of a cell are sampled."""
 
 BINS = 6
-"""Parts of the image, per side, by which positions are compared."""
+"""Number of parts per side into which an image is divided to compare positions."""
 
 SMOOTHING = 1e-3
 
 
 @dataclass(frozen=True)
 class ClassRelations:
-    """Counts of what happens between classes, over some images.
+    """Counts of relations between classes over some images.
 
     Attributes:
-        relit: cells of class i that are of class j under changed light, shape (classes, classes).
-        above: cells of class i that have class j above them.
-        below: cells of class i that have class j below them.
-        beside: pairs of adjacent cells of classes i and j, symmetric.
-        positions: cells of each class in each part of the image, shape (classes, BINS ** 2).
+        relit: number of cells of class i that become class j under changed lighting, shape
+            (classes, classes).
+        above: number of cells of class i with class j above them, the same shape.
+        below: number of cells of class i with class j below them, the same shape.
+        beside: number of adjacent cell pairs of classes i and j, the same shape, symmetric.
+        positions: number of cells of each class in each part of the image, shape
+            (classes, BINS ** 2).
     """
 
     relit: NDArray[np.float64]
@@ -41,15 +44,15 @@ class ClassRelations:
 
 @dataclass(frozen=True)
 class MergeProposal:
-    """Two classes that are likely to be one kind of thing; all numbers in 0..1.
+    """Two classes that are likely to be the same kind of thing; all values in 0..1.
 
     Attributes:
-        classes: their indices, the smaller first.
+        classes: class indices, the smaller first.
         score: product of ``relit`` and ``surroundings``.
-        relit: share of their cells that changes from one to the other when the light changes.
-        surroundings: how alike the classes above and below them are.
-        positions: how alike their positions in the image are.
-        beside: how often they lie side by side, relative to what either borders on.
+        relit: share of their cells that change from one to the other when the lighting changes.
+        surroundings: similarity of the classes above and below them.
+        positions: similarity of their positions in the image.
+        beside: border between them, relative to the geometric mean of their total borders.
     """
 
     classes: tuple[int, int]
@@ -65,11 +68,11 @@ def class_relations(
     relit: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]],
     classes: int,
 ) -> ClassRelations:
-    """Count how classes relate.
+    """Count the relations between classes.
 
     Args:
-        maps: class indices of images, each of shape (height, width).
-        relit: pairs of maps of one image, in its own light and under another.
+        maps: class index maps of images, each of shape (height, width).
+        relit: pairs of maps of the same image, in its original lighting and in another.
         classes: number of classes.
 
     Example:
@@ -98,7 +101,7 @@ def class_relations(
 
 
 def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProposal]:
-    """Return at most ``count`` pairs of classes that are likely one kind of thing, best first.
+    """Return up to ``count`` pairs of classes that are likely the same kind of thing, best first.
 
     Example:
         >>> bright, dusk = np.array([[0, 0], [1, 1]]), np.array([[2, 2], [1, 1]])
@@ -133,7 +136,7 @@ def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProp
 
 
 def _surroundings(relations: ClassRelations, first: int, second: int) -> float:
-    """Return how alike the classes above and below two others are: Bhattacharyya coefficients."""
+    """Return the mean Bhattacharyya coefficient of the classes above and below two classes."""
     others = np.ones(len(relations.above), bool)
     others[[first, second]] = False
     if not others.any():

@@ -1,4 +1,4 @@
-"""STEGO's cluster probe: cluster centres learned by gradient beside the head."""
+"""STEGO's cluster probe: cluster centres learned by gradient descent alongside the head."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ import torch.nn.functional as F
 
 
 def cluster_similarity(codes: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Return the cosine similarity of codes with cluster centres.
+    """Return the cosine similarity between codes and cluster centres.
 
     Args:
-        codes: shape (batch, channels, height, width).
-        centres: shape (clusters, channels), of any length.
+        codes: codes of shape (batch, channels, height, width).
+        centres: vectors of any length, shape (clusters, channels).
 
     Returns:
         Tensor of shape (batch, clusters, height, width), in -1..1.
@@ -22,11 +22,11 @@ def cluster_similarity(codes: torch.Tensor, centres: torch.Tensor) -> torch.Tens
 
 
 def class_similarity(similarity: torch.Tensor, members: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return the similarity of codes with classes: the largest among the clusters of each.
+    """Return the similarity between codes and classes: the maximum over the clusters of each class.
 
     Args:
-        similarity: with clusters, shape (batch, clusters, height, width).
-        members: clusters of each class, at least one each.
+        similarity: similarity to clusters, shape (batch, clusters, height, width).
+        members: cluster indices of each class, at least one per class.
 
     Returns:
         Tensor of shape (batch, classes, height, width).
@@ -42,7 +42,7 @@ def class_similarity(similarity: torch.Tensor, members: Sequence[Sequence[int]])
 
 
 def cluster_loss(similarity: torch.Tensor) -> torch.Tensor:
-    """Return the loss that moves centres onto the codes: minus the mean of the nearest similarity.
+    """Return the loss that moves centres towards codes: minus the mean of the largest similarities.
 
     Args:
         similarity: shape (batch, clusters, height, width), in -1..1.

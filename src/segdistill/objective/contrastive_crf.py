@@ -1,7 +1,7 @@
-"""Contrastive CRF: codes of locations that look alike and lie close attract each other.
+"""Contrastive CRF: codes of nearby locations with similar colours attract each other.
 
-An optional term of STEGO's code; the kernel is that of Krähenbühl and Koltun (NIPS 2011,
-equation 3), taken at sampled locations.
+This is an optional term in STEGO's code. The kernel is that of Krähenbühl and Koltun (NIPS 2011,
+equation 3), evaluated at sampled locations.
 """
 
 import math
@@ -9,19 +9,19 @@ import math
 import torch
 
 ALPHA = 0.5
-"""Variance of distance in the appearance kernel, in cells squared."""
+"""Variance of distance in the appearance kernel, in squared cells."""
 
 BETA = 0.15
 """Variance of colour in the appearance kernel."""
 
 GAMMA = 0.05
-"""Variance of distance in the smoothness kernel, in cells squared."""
+"""Variance of distance in the smoothness kernel, in squared cells."""
 
 APPEARANCE_WEIGHT = 10.0
 SMOOTHNESS_WEIGHT = 3.0
 
 GUIDANCE_SIDE = 56
-"""Cells per side of the grid to which images are brought for this kernel."""
+"""Cells per side of the grid to which images are resized for this kernel."""
 
 
 def contrastive_crf_loss(
@@ -46,10 +46,10 @@ def contrastive_crf_loss(
 
 
 def pairwise_kernel(colours: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Return the CRF's affinity of each pair of locations (Krähenbühl and Koltun, equation 3).
+    """Return the CRF affinity of each pair of locations (Krähenbühl and Koltun, equation 3).
 
     ``k[p, q] = w1 exp(-|x|^2 / 2 alpha - |i|^2 / 2 beta) + w2 exp(-|x|^2 / 2 gamma)``, where x is
-    the difference of the locations, in cells, and i that of their colours.
+    the difference between the locations, in cells, and i that between their colours.
 
     Args:
         colours: colours at the locations, shape (batch, locations, colour channels).
@@ -85,12 +85,15 @@ def log_pairwise_kernel(colours: torch.Tensor, cells: torch.Tensor) -> torch.Ten
 
 
 def _exponents(colours: torch.Tensor, cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the exponents of the appearance and the smoothness kernel."""
+    """Return the exponents of the appearance and smoothness kernels."""
     distance = _squared_differences(cells.to(colours)[None])
     difference = _squared_differences(colours)
     return -distance / (2 * ALPHA) - difference / (2 * BETA), -distance / (2 * GAMMA)
 
 
 def _squared_differences(vectors: torch.Tensor) -> torch.Tensor:
-    """Squared distances of all pairs: (batch, locations, channels) to (batch, ..., locations)."""
+    """Return the squared distances of all pairs, shape (batch, locations, locations).
+
+    Vectors have shape (batch, locations, channels).
+    """
     return (vectors[:, :, None] - vectors[:, None]).square().sum(dim=3)

@@ -1,8 +1,8 @@
 """STEGO's correspondence loss (Hamilton et al., ICLR 2022, equations 1 to 4).
 
-Locations are kept in one dimension here: a map sampled at S x S locations has P = S * S of them.
-Training uses :func:`mean_correspondence_loss`, which never keeps a table of pairs;
-:func:`correspondence_loss` is the same loss pair by pair.
+Locations are flattened: a map sampled at S x S locations has P = S * S of them. Training uses
+:func:`mean_correspondence_loss`, which does not keep a table of pairs; :func:`correspondence_loss`
+returns the same loss for each pair.
 """
 
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 PAIRS_AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 24, "mps": 1 << 24}
-"""Bounds each temporary table of pairs: on the CPU to 256 KiB, so that it stays in the cache;
-elsewhere to 64 MiB, since many small portions would keep the device waiting."""
+"""Maximum number of pairs in a temporary table: 256 KiB on the CPU, to fit in the cache; 64 MiB
+elsewhere, since many small chunks would leave the device idle."""
 
 
 def correspondence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return the cosine similarity of each location of one map with each location of another.
+    """Return the cosine similarity between all locations of two maps.
 
     Equation 1 of STEGO: ``F[p, q] = f[p] . g[q] / (|f[p]| |g[q]|)``.
 
     Args:
-        first: shape (batch, locations, channels).
-        second: shape (batch, other locations, channels).
+        first: vectors of shape (batch, locations, channels).
+        second: vectors of shape (batch, other locations, channels).
 
     Returns:
         Tensor of shape (batch, locations, other locations), in -1..1.
@@ -37,19 +37,19 @@ def correspondence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 def unit_vectors(values: torch.Tensor) -> torch.Tensor:
-    """Scale the vector at each location, shape (batch, locations, channels), to length 1 or 0."""
-    # 1e-10 as in the released code, so that results agree even for nearly empty features.
+    """Scale vectors of shape (batch, locations, channels) to unit length; zero stays zero."""
+    # 1e-10 as in the released code, so that results agree even for near-zero features.
     return F.normalize(values, dim=2, eps=1e-10)
 
 
 def centre_pointwise(correlation: torch.Tensor) -> torch.Tensor:
     """Centre each location's correlations over its partners, keeping the overall mean.
 
-    'Spatial centring', section 3.2 of STEGO: it balances locations that resemble everything against
-    locations that resemble nothing.
+    Spatial centring, section 3.2 of STEGO: balances locations that are similar to everything and
+    locations that are similar to nothing.
 
     Args:
-        correlation: shape (batch, locations, other locations).
+        correlation: correlations of shape (batch, locations, other locations).
     """
     centred = correlation - correlation.mean(dim=2, keepdim=True)
     return centred - centred.mean() + correlation.mean()
@@ -58,12 +58,12 @@ def centre_pointwise(correlation: torch.Tensor) -> torch.Tensor:
 def clamp_code_correlation(
     correlation: torch.Tensor, *, zero_clamp: bool = True, stabilize: bool = False
 ) -> torch.Tensor:
-    """Limit code correlations from below (at 0) and from above (at 0.8).
+    """Clamp code correlations from below (at 0), from above (at 0.8), or both.
 
     Args:
-        correlation: any shape, in -1..1.
-        zero_clamp: anticorrelated codes pull no further (equation 4 of STEGO).
-        stabilize: codes that agree already pull no further.
+        correlation: correlations in -1..1, any shape.
+        zero_clamp: clamp at 0, so that anticorrelated codes get no gradient (equation 4 of STEGO).
+        stabilize: clamp at 0.8, so that codes that already agree get no gradient.
     """
     if zero_clamp or stabilize:
         return correlation.clamp(min=0.0 if zero_clamp else None, max=0.8 if stabilize else None)
@@ -79,16 +79,17 @@ def correspondence_loss(
     zero_clamp: bool = True,
     stabilize: bool = False,
 ) -> torch.Tensor:
-    """Return the loss of each pair of locations; its mean is L of STEGO's equation 4.
+    """Return the loss of each pair of locations; its mean is L in equation 4 of STEGO.
 
-    ``L[p, q] = - max(S[p, q], 0) * (F[p, q] - b)``, where F are feature correlations (centred if
-    ``pointwise``), S code correlations and b the shift: pairs whose features agree by more than b
-    attract each other's codes, the others repel.
+    ``L[p, q] = - max(S[p, q], 0) * (F[p, q] - b)``, where F are the feature correlations (centred
+    if ``pointwise``), S the code correlations and b the shift. Codes attract each other if the
+    feature correlation is greater than b, and repel each other otherwise.
 
     Args:
-        feature_correlation: shape (batch, locations, other locations); no gradient flows into it.
-        code_correlation: the same shape.
-        shift: b; larger means that fewer pairs attract.
+        feature_correlation: feature correlations of shape (batch, locations, other locations),
+            treated as constant.
+        code_correlation: code correlations of the same shape.
+        shift: b; with a larger shift, fewer pairs attract each other.
         pointwise: see :func:`centre_pointwise`.
         zero_clamp: see :func:`clamp_code_correlation`.
         stabilize: see :func:`clamp_code_correlation`.
@@ -111,13 +112,13 @@ def correspondence_loss(
 
 
 def quantile_shift(feature_correlation: torch.Tensor, quantile: float) -> torch.Tensor:
-    """Return the shift below which a share of the pairs lies, from 0 to 1, as a scalar tensor.
+    """Return a quantile (0..1) of the correlations, for use as the shift, as a scalar tensor.
 
-    Correlations of different backbones and data sets lie in different ranges, so a shift that
-    suits one does not suit the next; a share does. Centre correlations first if the loss does.
+    The range of correlations depends on the backbone and the data set, so a fixed shift does not
+    transfer between them, but a quantile does. Centre the correlations first if the loss does.
     """
     flat = feature_correlation.flatten()
-    # kthvalue has no bound on the number of values, unlike torch.quantile.
+    # Unlike torch.quantile, kthvalue has no limit on the number of values.
     rank = min(max(round(quantile * flat.numel()), 1), flat.numel())
     return flat.kthvalue(rank).values
 
@@ -136,25 +137,25 @@ def mean_correspondence_loss(
 ) -> torch.Tensor:
     """Return the mean of :func:`correspondence_loss` over all pairs, in bounded memory.
 
-    The gradient is known as soon as the loss is, so both are computed together, a few images at a
-    time, and only the gradient of the codes is kept. Vectors have unit length already, so that a
-    map that is compared with several others is normalised once.
+    Loss and gradient are computed together, a few images at a time, and only the gradient of the
+    codes is kept. The inputs are unit vectors, so that a map that is compared with several others
+    is normalised only once.
 
     Args:
-        features: unit vectors, shape (batch, locations, feature channels); no gradient flows into
-            them.
-        other_features: shape (others, other locations, feature channels).
-        codes: unit vectors, shape (batch, locations, code channels).
-        other_codes: shape (others, other locations, code channels).
-        shift: b; larger means that fewer pairs attract.
-        partners: which of the others each map is compared with, shape (batch,); by default the
-            one of its own number.
+        features: unit vectors of shape (batch, locations, feature channels), treated as constant.
+        other_features: unit vectors of shape (others, other locations, feature channels), treated
+            as constant.
+        codes: unit vectors of shape (batch, locations, code channels).
+        other_codes: unit vectors of shape (others, other locations, code channels).
+        shift: b; with a larger shift, fewer pairs attract each other.
+        partners: index of the other map that each map is compared with, shape (batch,); by
+            default, the map with the same index.
         pointwise: see :func:`centre_pointwise`.
         zero_clamp: see :func:`clamp_code_correlation`.
         stabilize: see :func:`clamp_code_correlation`.
 
     Returns:
-        Scalar tensor. It can be differentiated once.
+        Scalar tensor, which can be differentiated once.
 
     Example:
         >>> features = torch.tensor([[[1.0, 0.0]]])
@@ -167,8 +168,8 @@ def mean_correspondence_loss(
     """
     with torch.no_grad():
         level = torch.full((), -shift, dtype=features.dtype, device=features.device)
-        # Correlations are linear in a partner's features: to take the mean over its locations from
-        # the features is to take it from each location's correlations with them.
+        # Correlations are linear in the partner's features, so subtracting the mean over its
+        # locations from the features is the same as subtracting it from the correlations.
         means = None
         if pointwise:
             means = other_features.mean(dim=1, keepdim=True)  # (others, 1, feature channels)
@@ -182,7 +183,7 @@ def mean_correspondence_loss(
 
 
 class _MeanLoss(torch.autograd.Function):
-    """``- mean(clamp(c . c') * (f . (f' - mean f') + level))``, differentiable by the codes."""
+    """``- mean(clamp(c . c') * (f . (f' - mean f') + level))``, differentiable in the codes."""
 
     @staticmethod
     def forward(
@@ -210,7 +211,7 @@ class _MeanLoss(torch.autograd.Function):
             similarity = mine @ others.mT  # (images, locations, other locations)
             limited = clamp_code_correlation(similarity, **clamps)
             if wanted:
-                free = limited == similarity  # where the clamp lets the gradient through
+                free = limited == similarity  # where the clamp passes the gradient
             total -= limited.mul_(agreement).sum()
             if wanted:
                 agreement.mul_(free)
@@ -232,7 +233,7 @@ class _MeanLoss(torch.autograd.Function):
 
 
 def _portions(batch: int, pairs: int, device: torch.device) -> Iterator[slice]:
-    """Split a batch into as many images at a time as :data:`PAIRS_AT_ONCE` allows."""
+    """Yield slices of a batch, each with as many images as :data:`PAIRS_AT_ONCE` allows."""
     bound = PAIRS_AT_ONCE.get(device.type, PAIRS_AT_ONCE["cpu"])
     images = max(1, bound // max(pairs, 1))
     for start in range(0, batch, images):

@@ -1,6 +1,6 @@
 """DepthG's depth term (Sick et al., CVPR 2024): codes agree where depths do.
 
-Depth guides training alone: no gradient flows into it, and a learned model never sees it.
+Depth is used in training only: no gradient flows into it, and a trained model does not need it.
 """
 
 from typing import Literal
@@ -16,29 +16,29 @@ SimilarityKind = Literal["product", "difference", "distance"]
 def depth_similarity(
     depth: torch.Tensor, points: torch.Tensor | None = None, *, kind: SimilarityKind = "product"
 ) -> torch.Tensor:
-    """Compare the depths of every two locations of an image.
+    """Compare the depths of every pair of locations in an image.
 
-    - ``product``: ``D[p, q] = d[p] d[q]``, DepthG's own form. Two far locations are alike and two
-      near ones are not, so it pulls at what is far.
+    - ``product``: ``D[p, q] = d[p] d[q]``, DepthG's own form. Two far locations are similar and
+      two near ones are not, so it mainly attracts far locations.
     - ``difference``: ``exp(- |d[p] - d[q]| / s)``.
-    - ``distance``: ``exp(- |X[p] - X[q]|^2 / (2 s^2))`` between the locations in space, so that two
-      things equally far, but apart, differ.
+    - ``distance``: ``exp(- |X[p] - X[q]|^2 / (2 s^2))`` between 3D points, so that
+      two objects at the same depth but far apart are dissimilar.
 
-    The scale s is the image's own, :func:`typical_distance`: units and scale of the depths don't
-    matter, and outliers hardly do.
+    The scale s is computed per image by :func:`typical_distance`, so the units and scale of the
+    depths do not matter, and outliers hardly do.
 
     Args:
         depth: depth at the locations, shape (batch, locations); for ``product`` in 0..1, as
             :func:`~segdistill.objective.scene_geometry.normalise_depth` returns it.
-        points: the same locations in space, shape (batch, locations, 3); only for ``distance``.
-        kind: which of the forms.
+        points: 3D points of the same locations, shape (batch, locations, 3); only for ``distance``.
+        kind: form of the similarity.
 
     Returns:
         Tensor of shape (batch, locations, locations), symmetric, in 0..1; NaN for pairs with a
-        location of unknown (not finite) depth.
+        location of unknown (non-finite) depth.
 
     Raises:
-        ValueError: ``distance`` without points.
+        ValueError: ``kind`` is ``distance`` and no points are given.
 
     Example:
         >>> depth_similarity(torch.tensor([[0.0, 0.5, 1.0]]), kind="product")[0, 2].tolist()
@@ -61,10 +61,10 @@ def depth_similarity(
 
 
 def pairwise_distances(points: torch.Tensor) -> torch.Tensor:
-    """Return the distances of all pairs; NaN beside a point that is not finite.
+    """Return the Euclidean distances of all pairs; NaN for pairs with a non-finite point.
 
     Args:
-        points: shape (batch, locations, dimensions).
+        points: points of shape (batch, locations, dimensions).
 
     Returns:
         Tensor of shape (batch, locations, locations).
@@ -75,21 +75,22 @@ def pairwise_distances(points: torch.Tensor) -> torch.Tensor:
                  [5., 0.]]])
     """
     known = points.where(points.isfinite(), torch.nan)
-    # By differences: the matrix product that torch.cdist takes by itself loses small distances.
+    # Use differences: the matrix product that torch.cdist uses by default loses small distances.
     return torch.cdist(known, known, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def typical_distance(distances: torch.Tensor) -> torch.Tensor:
-    """Return the median distance of each image's pairs of different locations.
+    """Return the median distance between different locations of each image.
 
-    At least a hundredth of the largest: where most of an image is one plane at one depth, the
-    median is 0.
+    The result is at least a hundredth of the largest distance, since the median is 0 if most of an
+    image is a plane at one depth.
 
     Args:
-        distances: shape (batch, locations, locations), symmetric; NaN where unknown.
+        distances: pairwise distances, shape (batch, locations, locations), symmetric; NaN where
+            unknown.
 
     Returns:
-        Tensor of shape (batch, 1, 1), greater than 0; NaN where no pair is known.
+        Tensor of shape (batch, 1, 1), greater than 0; NaN for images without a known pair.
 
     Example:
         >>> typical_distance(torch.tensor([[[0.0, 3.0], [3.0, 0.0]]])).item()
@@ -110,15 +111,15 @@ def depth_correlation_loss(
 ) -> torch.Tensor:
     """Return DepthG's depth loss of each pair of locations.
 
-    :func:`~segdistill.objective.correspondence.correspondence_loss` with similarities of depth in
-    place of feature correlations, and 0 where they are NaN: an unknown depth neither attracts nor
-    repels.
+    This is :func:`~segdistill.objective.correspondence.correspondence_loss` with depth similarities
+    instead of feature correlations. The loss is 0 where the similarity is NaN: an unknown depth
+    neither attracts nor repels.
 
     Args:
-        similarity: similarity of depth, shape (batch, locations, locations); no gradient flows
-            into it.
-        code_correlation: correlations of the codes of an image with themselves, the same shape.
-        shift: b; larger means that fewer pairs attract.
+        similarity: depth similarities, shape (batch, locations, locations); no gradient flows into
+            them.
+        code_correlation: correlations between the codes of each image, the same shape.
+        shift: shift b; fewer pairs attract as it increases.
         **clamps: see :func:`~segdistill.objective.correspondence.clamp_code_correlation`.
 
     Example:
@@ -131,18 +132,18 @@ def depth_correlation_loss(
 
 
 def released_depth_correlation(depth: torch.Tensor, side: int) -> torch.Tensor:
-    """Compare depths as DepthG's released code does: everything is alike.
+    """Compare depths as DepthG's released code does, where all depths are alike.
 
-    The depth map is brought to a grid of its own, whatever locations the codes come from, and
-    normalised over its one channel: every depth becomes 1, and so does every product. The term
-    then pulls all codes of an image together.
+    The depth map is resized to a fixed grid, regardless of the locations of the codes, and
+    normalised over its single channel. Every depth, and so every product, becomes 1, and the term
+    pulls all codes of an image together.
 
     Args:
-        depth: in 0..1, shape (batch, height, width).
-        side: S; the grid has S x S locations.
+        depth: depth in 0..1, shape (batch, height, width).
+        side: side S of the grid, which has S x S locations.
 
     Returns:
-        Tensor of shape (batch, S * S, S * S): 1, but 0 beside a location of depth 0.
+        Tensor of shape (batch, S * S, S * S): 1, or 0 for pairs with a location of depth 0.
 
     Example:
         >>> released_depth_correlation(torch.rand(1, 9, 9) + 0.1, 2).unique().tolist()

@@ -1,11 +1,11 @@
-"""Sampling cells by depth: farthest points in space, or evenly over the depths.
+"""Depth-based sampling of cells: farthest points in space, or evenly over depth.
 
-Random locations mostly fall on whatever is largest in an image; depth, known before any class is,
-helps to spread them over the scene. Everything is on the CPU, where batches are drawn beside
-training. All functions return row-major indices of cells, int64, shape
-(batch, count); :func:`~segdistill.objective.sampling.locations_of_cells` says where these lie.
+Random locations mostly fall on the largest things in an image. Depth, which is known before any
+classes are, helps to spread them over the scene. Everything runs on the CPU, where batches are
+drawn in parallel with training. All functions return row-major cell indices, int64, shape (batch,
+count); :func:`~segdistill.objective.sampling.locations_of_cells` converts them to locations.
 
-Farthest points: Eldar et al., The farthest point strategy for progressive image sampling (IEEE
+Farthest points: Eldar et al., "The farthest point strategy for progressive image sampling" (IEEE
 Transactions on Image Processing, 1997).
 """
 
@@ -15,7 +15,7 @@ import torch
 from segdistill.objective.scene_geometry import normalise_depth
 
 BINS = 10
-"""Ranges of depth that have the same share of the locations."""
+"""Number of depth ranges, each of which gets an equal share of the locations."""
 
 FEATURE_COMPONENTS = 16
 
@@ -28,23 +28,23 @@ def farthest_points(
     valid: torch.Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Take points one by one, each the farthest from those taken before it.
+    """Sample points one by one, each the farthest from all points sampled before it.
 
     Args:
-        points: shape (batch, points, dimensions). Points with a coordinate that is not finite are
-            never taken.
-        count: number of points to take of each image.
-        first: the point to start from, indices of shape (batch,), each a valid one; drawn if not
-            given.
-        valid: which points may be taken, bool, shape (batch, points); all if not given.
-        generator: source of randomness for the first points.
+        points: points of shape (batch, points, dimensions). Points with a non-finite coordinate are
+            never sampled.
+        count: number of points to sample per image.
+        first: index of the valid point to start from in each image, shape (batch,); random by
+            default.
+        valid: mask of the points that may be sampled, bool, shape (batch, points); all by default.
+        generator: random number generator for the first points.
 
     Returns:
-        Indices in the order taken. An image with fewer valid points than ``count`` takes them over
-        again, in the same order; an image without any takes its first point only.
+        Indices in sampling order. An image with fewer valid points than ``count`` repeats them in
+        the same order; an image with none repeats its first point.
 
     Raises:
-        ValueError: there are no points, or none to take.
+        ValueError: there are no points, or ``count`` is less than 1.
 
     Example:
         >>> line = torch.tensor([0.0, 1.0, 2.0, 10.0]).view(1, 4, 1)
@@ -55,7 +55,7 @@ def farthest_points(
     if count < 1 or available < 1:
         raise ValueError(f"can't take {count} of {available} points: both must be at least 1")
     with torch.no_grad():
-        # The largest is not finite where any is not; several times faster than asking them all.
+        # The maximum is non-finite if any value is; several times faster than checking each value.
         usable = points.abs().amax(dim=2).isfinite()
         if valid is not None:
             usable = usable & valid
@@ -64,7 +64,7 @@ def farthest_points(
             first = keys.masked_fill(~usable, -1.0).argmax(dim=1)
         finite = points.float().nan_to_num(0.0, 0.0, 0.0)
         order = _order(finite, usable, first, min(count, available))
-        # Ranks start over where the valid points end.
+        # Ranks wrap around once the valid points run out.
         ends = usable.sum(dim=1, keepdim=True).clamp(1, order.shape[1])
         ranks = torch.arange(count).expand(batch, count) % ends
         return order.gather(1, ranks)
@@ -77,19 +77,19 @@ def depth_and_feature_cells(
     *,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Take cells that are far apart in space and in features together.
+    """Sample cells that are far apart in space and features jointly.
 
-    Farthest points under the squared distance ``|X[p] - X[q]|^2 / 2s + |f[p] - f[q]|^2 / 2t``,
-    where X are points, f features' directions, and s and t the mean squared distances over the
-    image, so that neither side's units matter.
+    Samples farthest points under the squared distance
+    ``|X[p] - X[q]|^2 / 2s + |f[p] - f[q]|^2 / 2t``, where X are points, f are unit features, and s
+    and t are the mean squared distances over the image, so that the units of neither matter.
 
     Args:
-        points: cells in space, shape (batch, cells, 3); those not finite are never taken.
-        features: features of the cells, all finite, shape (batch, cells, channels). Where there
-            are more than 16 channels, the 16 dimensions along which most of an image's directions
-            lie stand for all (approximately: they are found from a random start).
-        count: cells an image.
-        generator: source of randomness, for the first cells and the projection.
+        points: 3D points of the cells, shape (batch, cells, 3); non-finite ones are never sampled.
+        features: finite features of the cells, shape (batch, cells, channels). More than 16
+            channels are projected to the 16 main dimensions of each image (approximately, by a
+            randomised method).
+        count: number of cells per image.
+        generator: random number generator for the first cells and the projection.
 
     Example:
         >>> points = torch.zeros(1, 4, 3)  # one wall; the features tell its parts apart
@@ -108,20 +108,20 @@ def depth_and_feature_cells(
 def depth_histogram_cells(
     depth: torch.Tensor, count: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Draw cells so that every range of depth that occurs in an image has the same share.
+    """Draw cells so that every depth range present in an image gets an equal share.
 
-    An image's depths, nearest to farthest, are cut into :data:`BINS` equally wide bins. Bins that
-    hold cells share the draw evenly, to within one, and so do the cells of a bin, in random order.
-    A cell repeats only where its bin's share is larger than the bin.
+    The depths of each image, from nearest to farthest, are split into :data:`BINS` bins of equal
+    width. The draw is divided evenly, to within one, over the non-empty bins and over the cells in
+    each bin, in random order. A cell repeats only if its bin's share exceeds the size of the bin.
 
     Args:
-        depth: in any unit, shape (batch, height, width). Cells of unknown (not finite) depth are
-            never drawn, unless an image has no others.
-        count: cells an image.
-        generator: source of randomness.
+        depth: depth in any unit, shape (batch, height, width). Cells of unknown (non-finite) depth
+            are never drawn, unless an image has no others.
+        count: number of cells per image.
+        generator: random number generator.
 
     Raises:
-        ValueError: no cells to draw.
+        ValueError: ``count`` is less than 1.
 
     Example:
         >>> depth = torch.tensor([[[1.0, 1.0, 1.0, 1.0, 1.0, 9.0]]])
@@ -137,13 +137,13 @@ def depth_histogram_cells(
         cells_bins = (scaled * BINS).nan_to_num(-1.0).floor().clamp_max(BINS - 1).long()
         size = torch.zeros(len(depth), BINS + 1, dtype=torch.double)
         size.scatter_add_(1, cells_bins + 1, torch.ones_like(cells_bins, dtype=size.dtype))
-        size[:, 0] = torch.inf  # the cells without depth share nothing
+        size[:, 0] = torch.inf  # cells without depth get no share
         weights = 1 / size.gather(1, cells_bins + 1)
         none_known = (weights == 0).all(dim=1, keepdim=True)
         weights = weights.masked_fill(none_known, 1.0)
 
-        # Systematic resampling: equal steps along the cells laid out bin by bin, each as long as
-        # its weight, in random order within a bin.
+        # Systematic resampling: equal steps along the cumulative weights of the cells, ordered by
+        # bin and randomly within each bin.
         keys = cells_bins + torch.rand(cells_bins.shape, generator=generator)
         by_bin = keys.argsort(dim=1)
         ends = weights.gather(1, by_bin).cumsum(dim=1)
@@ -154,7 +154,7 @@ def depth_histogram_cells(
 
 
 def _unit_spread(vectors: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
-    """Centre vectors and scale them to a mean squared distance of 1; 0 where not usable."""
+    """Centre vectors and scale them to a mean squared distance of 1; unusable ones become 0."""
     weights = usable[:, :, None].to(vectors.dtype)
     number = weights.sum(dim=1, keepdim=True).clamp_min(1)
     known = vectors.where(usable[:, :, None], 0.0)
@@ -165,10 +165,10 @@ def _unit_spread(vectors: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
 
 
 def _main_directions(features: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-    """Return features' directions, reduced to the few dimensions along which most of each lies.
+    """Project unit features to the few dimensions that capture most of each image.
 
-    Randomised range finder with one power iteration (Halko, Martinsson and Tropp, SIAM Review
-    2011). Lengths are divided out of the small products, which spares passes over all features.
+    Uses a randomised range finder with one power iteration (Halko, Martinsson and Tropp, SIAM
+    Review 2011). Normalising the small products instead of the features saves passes over them.
     """
     channels = features.shape[2]
     lengths = torch.linalg.vector_norm(features, dim=2, keepdim=True).clamp_min(1e-10)
@@ -183,18 +183,18 @@ def _main_directions(features: torch.Tensor, generator: torch.Generator | None) 
 def _order(
     points: torch.Tensor, usable: torch.Tensor, first: torch.Tensor, count: int
 ) -> torch.Tensor:
-    """Return the order of the usable points; what follows when these are taken is arbitrary.
+    """Return the sampling order of the usable points; the order after these is arbitrary.
 
-    By NumPy, which does most of this several times faster than torch. Everything happens in place:
-    a step takes microseconds, in which new memory would count.
+    Uses NumPy, which is several times faster than torch for most of this, and works in place: a
+    step takes microseconds, so memory allocation would matter.
     """
-    # Each axis in one run of memory: (batch, points, dimensions) -> (dimensions, batch, points).
+    # Make each axis contiguous: (batch, points, dimensions) -> (dimensions, batch, points).
     axes = points.permute(2, 0, 1).contiguous()
     dimensions, batch, available = axes.shape
     offset, taken = torch.empty_like(axes), axes.new_empty(dimensions, batch, 1)
     squares, cells = offset.numpy(), axes.flatten(1).numpy()
     squared = squares[0]
-    # Squared distance to the nearest point taken; -1 where a point is taken or must not be.
+    # Squared distance to the nearest sampled point; -1 for sampled or unusable points.
     distance = np.where(usable.numpy(), np.float32(np.inf), np.float32(-1))
     starts = np.arange(batch) * available
     order = np.empty((count, batch), np.int64)

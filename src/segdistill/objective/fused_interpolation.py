@@ -1,7 +1,7 @@
-"""Bilinear interpolation between cells, and a hidden layer under it, without large temporaries.
+"""Bilinear interpolation between cells, fused with a hidden layer to avoid large temporaries.
 
-A location needs four cells, and locations share cells. Interpolation is then a product with a
-sparse matrix that holds four weights in each row, and its gradient the product with the transpose.
+Each location needs four cells, and locations share cells. Interpolation is therefore a product
+with a sparse matrix with four weights per row, and its gradient a product with the transpose.
 """
 
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 VALUES_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 24, "mps": 1 << 24}
-"""Bounds the temporaries of a portion of a batch: on the CPU to 2 MiB each, so that they stay in
-the cache; elsewhere to 64 MiB, since many small portions would keep the device waiting."""
+"""Maximum number of values in a temporary: 2 MiB on the CPU, to stay in the cache, and 64 MiB
+elsewhere, since many small portions would leave the device idle."""
 
 
 def interpolate_cells(
     values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Interpolate values at cells to locations.
+    """Interpolate values from cells to locations.
 
     Args:
-        values: shape (batch, cells, channels).
-        nearest: cells around each location, shape (batch, locations, 4), int64.
+        values: values at the cells, shape (batch, cells, channels).
+        nearest: indices of the cells around each location, shape (batch, locations, 4), int64.
         weights: weights of those cells, shape (batch, locations, 4).
 
     Returns:
@@ -35,7 +35,7 @@ def interpolate_cells(
         >>> interpolate_cells(cells, nearest, weights).item()
         2.0
     """
-    if values.device.type == "mps":  # which has no embedding_bag before torch 2.10
+    if values.device.type == "mps":  # has no embedding_bag before torch 2.10
         return torch.einsum("bpnc,bpn->bpc", gather_cells(values, nearest), weights)
     weighed = F.embedding_bag(
         _rows(nearest, values.shape[1]).flatten(0, 1),  # (b, locations, 4) -> (b * locations, 4)
@@ -47,7 +47,7 @@ def interpolate_cells(
 
 
 def gather_cells(values: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
-    """Lay out values at cells location by location, shape (batch, locations, 4, channels)."""
+    """Gather the values of the cells around each location: (batch, locations, 4, channels)."""
     return values.flatten(0, 1)[_rows(nearest, values.shape[1])]
 
 
@@ -59,13 +59,13 @@ def interpolated_hidden_layer(
     nearest: torch.Tensor,
     weights: torch.Tensor,
 ) -> torch.Tensor:
-    """Return ``interpolate_cells(relu(linear(cells * kept)))``, a few images at a time.
+    """Compute ``interpolate_cells(relu(linear(cells * kept)))``, a few images at a time.
 
-    Of the hidden layer at the cells, only its signs are kept for the backward pass.
+    Only the signs of the hidden layer at the cells are saved for the backward pass.
 
     Args:
-        cells: features, shape (batch, cells, features); no gradient flows into them.
-        kept: factor of each channel of an image, shape (batch, 1, features); ``None`` stands for 1.
+        cells: features of shape (batch, cells, features); no gradient flows into them.
+        kept: factor for each channel of each image, shape (batch, 1, features); ``None`` means 1.
         weight: weight of the layer, shape (hidden channels, features).
         bias: bias of the layer, shape (hidden channels,).
         nearest: as for :func:`interpolate_cells`.
@@ -128,7 +128,7 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
 
 
 def portions(values: torch.Tensor) -> Iterator[slice]:
-    """Split a batch into so many images at a time as :data:`VALUES_AT_ONCE` allows."""
+    """Split a batch into portions of as many images as :data:`VALUES_AT_ONCE` allows."""
     bound = VALUES_AT_ONCE.get(values.device.type, VALUES_AT_ONCE["cpu"])
     images = max(1, bound // max(values[0].numel(), 1))
     for start in range(0, len(values), images):
@@ -142,7 +142,7 @@ def _masked(cells: torch.Tensor, kept: torch.Tensor | None, images: slice) -> to
 def _scatter_to_cells(
     values: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor, cells: int
 ) -> torch.Tensor:
-    """Bring values at locations, (batch, locations, channels), back to cells: the transpose."""
+    """Scatter values (batch, locations, channels) to cells: the transpose of interpolation."""
     batch, _, channels = values.shape
     rows, shares = _rows(nearest, cells).flatten(), weights.flatten().to(values.dtype)
     if values.device.type == "mps":
@@ -152,7 +152,7 @@ def _scatter_to_cells(
     order = rows.argsort(stable=True)
     starts = torch.searchsorted(rows[order], torch.arange(batch * cells, device=rows.device))
     spread = F.embedding_bag(
-        order // nearest.shape[2],  # the locations that each cell lies around, cell by cell
+        order // nearest.shape[2],  # locations interpolated from each cell, by cell
         values.flatten(0, 1),
         starts,
         per_sample_weights=shares[order],
@@ -162,6 +162,6 @@ def _scatter_to_cells(
 
 
 def _rows(nearest: torch.Tensor, cells: int) -> torch.Tensor:
-    """Number the cells of a whole batch."""
+    """Convert cell indices of each image to indices into the flattened batch."""
     images = torch.arange(len(nearest), device=nearest.device)
     return nearest + cells * images[:, None, None]

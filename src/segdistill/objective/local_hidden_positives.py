@@ -1,11 +1,11 @@
-"""Local hidden positives: a location's code averaged with those of locations that belong with it.
+"""Local hidden positives: codes averaged over related locations of the same image.
 
-Seong et al., Leveraging hidden positives for unsupervised semantic segmentation (CVPR 2023), find
-these by attention; DepthG (Sick et al., CVPR 2024) by nearness in space. The averaged codes go
-through a second head, and that through the same losses as the codes themselves.
+Seong et al., "Leveraging Hidden Positives for Unsupervised Semantic Segmentation" (CVPR 2023),
+select these locations by attention; DepthG (Sick et al., CVPR 2024) by distance in space. The
+averaged codes pass through a second head, whose output is trained with the same losses.
 
-Weights have shape (batch, locations, locations), and attention between locations, without class or
-register tokens, (batch, heads, locations, locations).
+Weights have shape (batch, locations, locations). Attention has shape (batch, heads, locations,
+locations), without class and register tokens.
 """
 
 import torch
@@ -13,16 +13,16 @@ import torch
 from segdistill.objective.depth_correlation import pairwise_distances, typical_distance
 
 REACH = 0.1
-"""Distance at which locations still belong together, in typical distances of the image."""
+"""Standard deviation of the Gaussian kernel, relative to the typical distance of the image."""
 
 
 def near_weights(points: torch.Tensor) -> torch.Tensor:
-    """Weigh locations by how near they lie in space.
+    """Return weights that decrease with distance in space.
 
-    ``w[p, q] = exp(- |X[p] - X[q]|^2 / (2 r^2))``, brought to a sum of 1 over q, where r is
-    :data:`REACH` times the image's typical distance
-    (:func:`~segdistill.objective.depth_correlation.typical_distance`). A location of unknown (not
-    finite) position counts for itself alone.
+    ``w[p, q] = exp(- |X[p] - X[q]|^2 / (2 r^2))``, normalised to sum to 1 over q, where r is
+    :data:`REACH` times the typical distance of the image
+    (:func:`~segdistill.objective.depth_correlation.typical_distance`). A location whose position is
+    unknown (not finite) is averaged only with itself.
 
     Args:
         points: locations in space, shape (batch, locations, 3).
@@ -42,7 +42,7 @@ def near_weights(points: torch.Tensor) -> torch.Tensor:
 
 
 def attention_weights(attention: torch.Tensor) -> torch.Tensor:
-    """Weigh locations by attention, where it is above the location's mean; rows sum to 1.
+    """Return attention weights: values below the mean of their row are set to 0; rows sum to 1.
 
     Example:
         >>> attention_weights(torch.tensor([[[[0.6, 0.2, 0.1]] * 3]]))[0, 0]
@@ -50,16 +50,16 @@ def attention_weights(attention: torch.Tensor) -> torch.Tensor:
     """
     with torch.no_grad():
         mean = attention.mean(dim=1)  # (batch, heads, p, q) -> (batch, p, q)
-        # "Not below", so that even attention keeps every location.
+        # >= rather than >, so that uniform attention keeps all locations.
         kept = mean.where(mean >= mean.mean(dim=2, keepdim=True), 0.0)
         return kept / kept.sum(dim=2, keepdim=True)
 
 
 def released_attention_weights(attention: torch.Tensor) -> torch.Tensor:
-    """Weigh locations by attention as DepthG's released code does.
+    """Return attention weights as computed by DepthG's released code.
 
-    Each row of the mean attention is brought to 0..1, its largest entry then set to 0, and the rest
-    divided by the number of locations: weights don't sum to 1, so codes shrink.
+    Each row of the mean attention is scaled to 0..1, its largest entry is set to 0, and the result
+    is divided by the number of locations. Weights do not sum to 1, so codes shrink.
 
     Example:
         >>> released_attention_weights(torch.tensor([[[[0.1, 0.2, 0.3]] * 3]]))[0, 0] * 3
@@ -74,10 +74,10 @@ def released_attention_weights(attention: torch.Tensor) -> torch.Tensor:
 
 
 def released_near_weights(points: torch.Tensor) -> torch.Tensor:
-    """Weigh locations by nearness in space as DepthG's released code does, as far as is known.
+    """Return distance weights as computed by DepthG's released code, inferred from its outputs.
 
-    Its outputs show each location counting for itself alone, divided by the number of all: weights
-    don't sum to 1, so codes shrink.
+    Each location has weight only for itself, 1 / locations. Weights do not sum to 1, so codes
+    shrink.
 
     Args:
         points: locations in space, shape (batch, locations, 3).

@@ -1,9 +1,9 @@
-"""A tree that merges prototypes, two at a time, until one is left.
+"""Hierarchical clustering of prototypes: merge two at a time until one is left.
 
-The codes of a prototype sum up to a vector. Spherical k-means seeks the clusters with the greatest
-total length of such sums, for that is the sum of the cosines of all codes with their centre. The
-tree merges, as Ward (1963) does for squared distances, the two nodes whose merger shortens that
-total the least: ``|a| + |b| - |a + b|``.
+Each prototype is represented by the sum of its codes. Spherical k-means maximises the total length
+of such sums over clusters, since it equals the sum of the cosine similarities between codes and
+their centres. Each step merges the two nodes that decrease this total the least,
+``|a| + |b| - |a + b|``, as Ward (1963) does for squared distances.
 """
 
 import numpy as np
@@ -15,12 +15,13 @@ def merge_tree(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Merge prototypes into a tree.
 
     Args:
-        vectors: sum of the unit codes of each prototype, in any unit, shape (prototypes, channels).
+        vectors: sum of the unit codes of each prototype, up to a common factor, shape (prototypes,
+            channels).
 
     Returns:
-        The two nodes of each merger, shape (prototypes - 1, 2), int64: prototypes are nodes 0 to
-        prototypes - 1, and merger t makes the node prototypes + t. And by how much each shortens
-        the total length, shape (prototypes - 1,), never falling.
+        Merges, the two nodes merged at each step, shape (prototypes - 1, 2), int64: prototypes are
+        nodes 0 to prototypes - 1, and merge t creates node prototypes + t. Heights, the decrease in
+        total length at each step, shape (prototypes - 1,), non-decreasing.
 
     Example:
         >>> merges, heights = merge_tree(torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.3]]))
@@ -49,7 +50,7 @@ def merge_tree(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         row = _costs(sums, lengths, kept, alive)
         costs[kept], costs[:, kept] = row, row
         costs[gone], costs[:, gone], lowest[gone] = np.inf, np.inf, np.inf
-        # Whose nearest node has changed looks again among all; for the rest only one is new.
+        # Nodes whose nearest node was merged search all nodes; the others only check the new one.
         lost = alive & ((nearest == kept) | (nearest == gone))
         lost[kept] = alive[kept]
         nearest[lost], lowest[lost] = costs[lost].argmin(axis=1), costs[lost].min(axis=1)
@@ -59,14 +60,14 @@ def merge_tree(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def cut_tree(merges: torch.Tensor, groups: int) -> torch.Tensor:
-    """Cut a tree of :func:`merge_tree` into a number of groups.
+    """Cut a tree from :func:`merge_tree` into groups.
 
     Returns:
-        Group of each prototype, shape (prototypes,), int64; groups are numbered by their first
-        prototype.
+        Group of each prototype, shape (prototypes,), int64. Groups are numbered in the order of
+        their first prototypes.
 
     Raises:
-        ValueError: there are fewer prototypes than groups.
+        ValueError: fewer prototypes than groups, or fewer than one group.
 
     Example:
         >>> cut_tree(torch.tensor([[0, 2], [1, 3]]), 2).tolist()
@@ -76,7 +77,7 @@ def cut_tree(merges: torch.Tensor, groups: int) -> torch.Tensor:
     if not 1 <= groups <= count:
         raise ValueError(f"{count} prototypes cannot make {groups} groups")
     owners = np.arange(count + len(merges))
-    # From the last merger that is made to the first: what is above passes its owner down.
+    # From the last merge below the cut to the first: each node passes its owner to its children.
     for step in range(count - groups - 1, -1, -1):
         owners[merges[step].numpy()] = owners[count + step]
     _, first, group = np.unique(owners[:count], return_index=True, return_inverse=True)
@@ -86,7 +87,7 @@ def cut_tree(merges: torch.Tensor, groups: int) -> torch.Tensor:
 def _costs(
     sums: NDArray[np.float64], lengths: NDArray[np.float64], row: int, alive: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return what merging one node with each other one costs; infinity where that cannot be."""
+    """Return the cost of merging a node with each other node; infinity if impossible."""
     merged = lengths**2 + lengths[row] ** 2 + 2 * (sums @ sums[row])
     costs: NDArray[np.float64] = lengths + lengths[row] - np.sqrt(np.maximum(merged, 0))
     costs[~alive] = np.inf

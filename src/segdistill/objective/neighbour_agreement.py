@@ -1,8 +1,8 @@
-"""How often a location shares its cluster with the locations whose features are most like its own.
+"""Neighbour agreement: how often locations share a cluster with their nearest neighbours.
 
-A score for clusters that needs no labels. Features of a frozen backbone are good at telling, for a
-location, the few others that show the same; clusters that part them are mistaken. Chance is taken
-off, as in Cohen's kappa, so that one cluster for everything scores 0.
+A score for clusters that needs no labels. The nearest neighbours of a location in the feature space
+of a frozen backbone usually show the same thing, so clusters that separate them are likely wrong.
+The score is corrected for chance, as in Cohen's kappa, so that a single cluster scores 0.
 """
 
 import torch
@@ -14,19 +14,19 @@ ROWS_AT_ONCE = 1024
 def nearest_in_other_images(
     features: torch.Tensor, images: torch.Tensor, count: int
 ) -> torch.Tensor:
-    """Find, for each location, the locations of other images with the most similar features.
+    """Find the most similar locations in other images for each location.
 
     Args:
-        features: shape (locations, channels), of any length but zero.
-        images: image of each location, shape (locations,), int64. If all locations are of one
-            image, any other location counts.
-        count: neighbours of each; fewer are given if not all have as many.
+        features: non-zero vectors of any length, shape (locations, channels).
+        images: image index of each location, shape (locations,), int64. If all locations are in
+            the same image, neighbours are searched within it.
+        count: number of neighbours per location; fewer are returned if some locations have fewer.
 
     Returns:
-        Indices of shape (locations, count), int64, by falling cosine similarity.
+        Indices of shape (locations, count), int64, in descending order of cosine similarity.
 
     Raises:
-        ValueError: there is only one location.
+        ValueError: fewer than two locations.
 
     Example:
         >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.2, 1.0]])
@@ -50,15 +50,15 @@ def nearest_in_other_images(
 
 
 def neighbour_agreement(clusters: torch.Tensor, neighbours: torch.Tensor) -> float:
-    """Return how often locations share their cluster with their neighbours, beyond chance.
+    """Return how often locations share a cluster with their neighbours, corrected for chance.
 
     Args:
         clusters: cluster of each location, shape (locations,), int64, from 0.
-        neighbours: indices of shape (locations, count), of :func:`nearest_in_other_images`.
+        neighbours: indices from :func:`nearest_in_other_images`, shape (locations, count).
 
     Returns:
-        At most 1; 0 on average for clusters that have nothing to do with the neighbours, and for a
-        single cluster.
+        Agreement, at most 1; 0 on average for clusters that are independent of the neighbours, and
+        for a single cluster.
 
     Example:
         >>> neighbours = torch.tensor([[1], [0], [3], [2]])

@@ -7,11 +7,11 @@ from segdistill.images.labels import VOID
 
 
 def reconstruction_loss(decoded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Return ``- cos(decoder(c), f)`` at each location: codes keep the features' directions.
+    """Return ``- cos(decoder(c), f)`` at each location, so that codes preserve feature directions.
 
     Args:
         decoded: features decoded from codes, shape (batch, locations, channels).
-        features: the same shape.
+        features: original features, same shape.
 
     Returns:
         Tensor of shape (batch, locations), in -1..1.
@@ -24,12 +24,11 @@ def reconstruction_loss(decoded: torch.Tensor, features: torch.Tensor) -> torch.
 
 
 def alignment_loss(codes: torch.Tensor, copies: torch.Tensor) -> torch.Tensor:
-    """Return ``- cos(c, c')`` at each location: an augmented copy should have the same codes.
+    """Return ``- cos(c, c')`` at each location, so that codes are invariant to augmentation.
 
     Args:
-        codes: codes of an image where each location of its copy comes from, shape (batch,
-            locations, channels).
-        copies: codes of the copy at those locations, the same shape.
+        codes: codes of the original image, shape (batch, locations, channels).
+        copies: codes of the augmented copy at the corresponding locations, same shape.
 
     Returns:
         Tensor of shape (batch, locations), in -1..1.
@@ -42,10 +41,10 @@ def alignment_loss(codes: torch.Tensor, copies: torch.Tensor) -> torch.Tensor:
 
 
 def label_features(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return vectors whose cosine similarity is 1 where labels agree, else 0 (STEGO's oracle).
+    """Return vectors with cosine similarity 1 for equal labels, otherwise 0 (STEGO's oracle).
 
     Args:
-        labels: class indices, shape (batch, locations); 255, 'not labelled', is a label of its own.
+        labels: class indices, shape (batch, locations); 255 ("not labelled") is a separate label.
         classes: number of classes.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Locations in images: drawing them, converting them, and finding the cells around them.
+"""Image locations: sampling, coordinate conversion and bilinear neighbours.
 
-A location is (x, y) in -1..1, where -1 and 1 are the centres of the outermost cells of a map, as
-``torch.nn.functional.grid_sample`` takes it with ``align_corners=True``.
+A location is (x, y) in -1..1, where -1 and 1 are the centres of the outermost cells of a map, as in
+``torch.nn.functional.grid_sample`` with ``align_corners=True``.
 """
 
 import torch
@@ -10,20 +10,20 @@ import torch
 def random_locations(
     count: int, samples: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Draw locations evenly over each of ``count`` images, shape (count, samples, 2)."""
+    """Draw uniform random locations for each of ``count`` images, shape (count, samples, 2)."""
     return torch.rand(count, samples, 2, generator=generator) * 2 - 1
 
 
 def bilinear_neighbours(
     locations: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the four cells around each location, and their bilinear weights.
+    """Return the four cells around each location and their bilinear weights.
 
-    ``sum(weights * map[cells])`` is what ``grid_sample`` reads. Reading just these cells is what
-    makes a training step cheap: a map has thousands of cells, of which a step needs a few hundred.
+    ``sum(weights * map[cells])`` equals the result of ``grid_sample``. Reading only these cells
+    makes training steps cheap: a map has thousands of cells, and a step needs a few hundred.
 
     Args:
-        locations: shape (locations, 2); those outside take the value at the border.
+        locations: locations of shape (locations, 2); those outside are clamped to the border.
         height: height of the map, in cells.
         width: width of the map, in cells.
 
@@ -51,15 +51,16 @@ def bilinear_neighbours(
 
 
 def shares_of_locations(locations: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return where locations of a map lie in the image, whatever its size.
+    """Convert locations of a map to relative image coordinates.
 
     Args:
-        locations: shape (..., 2).
+        locations: locations of shape (..., 2).
         height: height of the map, in cells.
         width: width of the map, in cells.
 
     Returns:
-        Shares of width and height, from 0 at the left or upper edge to 1, shape (..., 2).
+        Fractions of the image width and height, 0 at the left or top edge and 1 at the right or
+        bottom edge, shape (..., 2).
 
     Example:
         >>> shares_of_locations(torch.tensor([-1.0, 0.0]), 3, 4).tolist()
@@ -70,7 +71,7 @@ def shares_of_locations(locations: torch.Tensor, height: int, width: int) -> tor
 
 
 def locations_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Invert :func:`shares_of_locations`; the outermost half cells come out beyond -1 and 1.
+    """Invert :func:`shares_of_locations`; the outer half of the border cells is outside -1..1.
 
     Example:
         >>> locations_of_shares(torch.tensor([0.125, 0.5]), 3, 4).tolist()
@@ -81,15 +82,15 @@ def locations_of_shares(shares: torch.Tensor, height: int, width: int) -> torch.
 
 
 def locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return the centres of cells.
+    """Return the locations of cell centres.
 
     Args:
-        cells: row-major indices into a map, shape (batch, locations).
+        cells: row-major cell indices, shape (batch, locations).
         height: height of the map, in cells.
         width: width of the map, in cells.
 
     Returns:
-        Tensor of shape (batch, locations, 2).
+        Locations of shape (batch, locations, 2).
 
     Example:
         >>> locations_of_cells(torch.tensor([[0, 2, 5]]), 2, 3)
@@ -103,9 +104,10 @@ def locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Te
 
 
 def released_locations_of_cells(cells: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return locations as DepthG's released code does: transposed, a cell short at the far edge.
+    """Return locations as computed by DepthG's released code: transposed, without the far edge.
 
-    Rows come first where the sampler takes x, and rows and columns are divided by their number.
+    Rows come first, where the sampler expects x, and rows and columns are divided by their number,
+    so the last cell does not reach 1.
 
     Example:
         >>> released_locations_of_cells(torch.tensor([[0, 2]]), 4, 4)
@@ -122,7 +124,7 @@ def permutation_without_fixed_points(
 ) -> torch.Tensor:
     """Draw a random partner for each of ``count`` images, never the image itself, shape (count,).
 
-    As in STEGO's code, an entry that falls on itself is moved to the next, so two entries may
+    As in STEGO's code, an image that draws itself gets the next image instead, so two images may
     share a partner.
 
     Raises:

@@ -1,8 +1,8 @@
-"""From depth maps to points in space, and depth maps made comparable.
+"""Unprojection of depth maps to 3-D points, and depth normalisation.
 
-Depth is distance along the viewing axis, shape (batch, height, width), in any unit. A cell of
-unknown depth holds NaN (or infinity) and stays unknown. Points of the cells have shape (batch,
-height * width, 3), row by row.
+Depth is the distance along the viewing axis, shape (batch, height, width), in any unit. Unknown
+depth is NaN (or infinity) and stays unknown. Points have shape (batch, height * width, 3), in
+row-major order of the cells.
 """
 
 import math
@@ -10,16 +10,17 @@ import math
 import torch
 
 FIELD_OF_VIEW = 60.0
-"""Horizontal, in degrees: between a phone's main camera (about 69) and a 35 mm lens (about 54)."""
+"""Horizontal field of view in degrees, between those of a phone's main camera (about 69) and of a
+35 mm lens (about 54)."""
 
 RELEASED_FIELD_OF_VIEW = 90.0
 RELEASED_STRETCH = 5.0
 
 
 def normalise_depth(depth: torch.Tensor) -> torch.Tensor:
-    """Bring each depth map to 0..1: nearest 0, farthest 1 (DepthG's min-max normalisation).
+    """Scale each depth map to 0 (nearest) .. 1 (farthest): DepthG's min-max normalisation.
 
-    0 throughout where a map is constant.
+    Constant maps become 0.
 
     Example:
         >>> normalise_depth(torch.tensor([[[2.0, 3.0, 4.0]]]))
@@ -34,17 +35,18 @@ def normalise_depth(depth: torch.Tensor) -> torch.Tensor:
 
 
 def unproject(depth: torch.Tensor, *, field_of_view: float = FIELD_OF_VIEW) -> torch.Tensor:
-    """Return the point in space behind each cell's centre, through a pinhole camera.
+    """Unproject cell centres to 3-D points with a pinhole camera model.
 
-    The camera's middle is the map's, its cells are square, x points right, y down and z forward.
+    The principal point is the centre of the map, and cells are square. x points right, y down and z
+    forward.
 
     Args:
-        depth: proportional to metres (not inverted). Depth brought to 0..1 puts the nearest cells
-            into the camera itself; better give it as estimated.
-        field_of_view: horizontal, in degrees, between 0 and 180.
+        depth: depth proportional to metres (not inverse depth). Prefer it unnormalised: scaling to
+            0..1 puts the nearest cells at the camera itself.
+        field_of_view: horizontal field of view, in degrees, between 0 and 180.
 
     Returns:
-        Points (x, y, z) in units of the depth; NaN where depth is unknown or negative.
+        Points (x, y, z) in the unit of the depth; NaN where depth is unknown or negative.
 
     Example:
         >>> unproject(torch.full((1, 1, 2), 2.0), field_of_view=90).round(decimals=4)
@@ -53,7 +55,7 @@ def unproject(depth: torch.Tensor, *, field_of_view: float = FIELD_OF_VIEW) -> t
     """
     height, width = depth.shape[1:]
     known = depth.where(depth.isfinite() & (depth >= 0), math.nan)
-    slope = math.tan(math.radians(field_of_view) / 2) / (width / 2)  # of a ray, for each cell
+    slope = math.tan(math.radians(field_of_view) / 2) / (width / 2)  # of a ray, per cell
     across = (torch.arange(width, device=depth.device) + 0.5 - width / 2) * slope
     down = (torch.arange(height, device=depth.device) + 0.5 - height / 2) * slope
     return _points(known * across, known * down[:, None], known)
@@ -62,19 +64,19 @@ def unproject(depth: torch.Tensor, *, field_of_view: float = FIELD_OF_VIEW) -> t
 def perspective_points(
     depth: torch.Tensor, *, field_of_view: float = FIELD_OF_VIEW
 ) -> torch.Tensor:
-    """Return where each cell's centre lies as the camera sees it: direction, and depth by ratio.
+    """Return cell centres in perspective coordinates: ray direction and logarithm of depth.
 
-    ``(x / z, y / z, log z)`` of the point that :func:`unproject` gives. Twice as far is as far
-    apart at 2 m as at 100 m, and neither a far sky nor a near wall fills the scene, so locations
-    that are far apart here cover both the picture and the range of depths. A change of unit moves
-    all points alike and leaves their distances unchanged.
+    ``(x / z, y / z, log z)`` of the points returned by :func:`unproject`. Doubling the depth is the
+    same distance at 2 m as at 100 m, and neither distant sky nor a near wall dominates, so
+    locations that are far apart here cover both the image and the range of depths. A change of unit
+    shifts all points equally and preserves their distances.
 
     Args:
-        depth: in any unit.
-        field_of_view: as for :func:`unproject`.
+        depth: depth in any unit.
+        field_of_view: see :func:`unproject`.
 
     Returns:
-        Points; NaN where depth is unknown or not above 0.
+        Points; NaN where depth is unknown or not positive.
 
     Example:
         >>> perspective_points(torch.tensor([[[1.0, 10.0]]]), field_of_view=90).round(decimals=4)
@@ -88,13 +90,13 @@ def perspective_points(
 
 
 def released_unprojection(depth: torch.Tensor) -> torch.Tensor:
-    """Return points as DepthG's released code does.
+    """Return points as computed by DepthG's released code.
 
-    Half of 90 goes to the tangent as 45 radians, for both axes, rays pass through the cells'
-    corners and not their centres, and z points backward, stretched fivefold.
+    Half of the 90 degrees is passed to the tangent as 45 radians, for both axes; rays pass through
+    cell corners instead of centres; z points backward and is stretched by a factor of 5.
 
     Args:
-        depth: in 0..1.
+        depth: depth in 0..1.
 
     Example:
         >>> released_unprojection(torch.ones(1, 2, 2))[0, 0].round(decimals=4)
@@ -108,5 +110,5 @@ def released_unprojection(depth: torch.Tensor) -> torch.Tensor:
 
 
 def _points(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    """Join coordinates, each of shape (batch, height, width), into (batch, height * width, 3)."""
+    """Stack coordinates, each of shape (batch, height, width), into (batch, height * width, 3)."""
     return torch.stack([x, y, z], dim=3).flatten(1, 2)

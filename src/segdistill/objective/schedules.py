@@ -1,4 +1,4 @@
-"""How the weight and shift of the depth term and the number of samples change over training."""
+"""Schedules for the weight and shift of the depth term and for the number of samples."""
 
 import math
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from segdistill.config.settings import FitSettings
 
 @dataclass(frozen=True)
 class Schedule:
-    """A value that changes with the step, counted from 0.
+    """A value that depends on the training step, counted from 0.
 
     - ``constant``: ``start`` throughout.
-    - ``exponential``: ``start`` times ``factor`` once every ``every`` steps (DepthG's schedules).
-    - ``linear``: evenly from ``start`` to ``start * factor`` over ``every`` steps, then constant.
+    - ``exponential``: multiplied by ``factor`` every ``every`` steps (DepthG's schedules).
+    - ``linear``: from ``start`` to ``start * factor`` over ``every`` steps, then constant.
 
     Attributes:
-        start: the value at step 0.
-        kind: which of the forms.
-        factor: greater than 0.
-        every: steps, at least 1.
-        minimum: the value never goes below; none if not given.
-        early: an exponential schedule changes at step 0 already, as in DepthG's released code: its
-            published ViT-S samples 11 x 11 locations on paper and 9 x 9 in the released code.
+        start: value at step 0.
+        kind: kind of schedule.
+        factor: factor of the change, greater than 0.
+        every: number of steps, at least 1.
+        minimum: lower bound of the value; none by default.
+        early: whether an exponential schedule already changes at step 0, as in DepthG's released
+            code: the published ViT-S samples 11 x 11 locations in the paper, but 9 x 9 in the code.
 
     Example:
         >>> weight = Schedule(0.16, "exponential", factor=0.5, every=300)
@@ -50,13 +50,13 @@ class Schedule:
         return max(value, self.minimum)
 
     def count_at(self, step: int) -> int:
-        """Return the value as a number of things, rounded down as in DepthG's code, at least 1."""
-        # A little more than the value: 0.7 x 0.7 x 100 is 48.999... in floating point.
+        """Return the value as a count: rounded down, as in DepthG's code, and at least 1."""
+        # The margin absorbs rounding errors: 0.7 x 0.7 x 100 is 48.999... in floating point.
         return max(math.floor(self.at(step) + 1e-9), 1)
 
 
 def depth_schedules(settings: FitSettings, *, shift: float = 0.0) -> dict[str, Schedule]:
-    """Return how weight and shift of the depth term and the samples per side change."""
+    """Return the schedules of the depth weight, the depth shift and the samples per side."""
     depth = settings.depth
 
     def schedule(start: float, factor: float, every: int, minimum: float) -> Schedule:

@@ -1,9 +1,10 @@
-"""Spherical k-means: clusters of directions, by cosine similarity, from many starts at once.
+"""Spherical k-means: clustering of directions by cosine similarity, from many starts at once.
 
-Vectors may stand for many codes each: the length of a vector is its weight. The total length of the
-sums of the vectors of each cluster is what is made as large as can be; where vectors are sums of
-unit codes, it is the sum of the cosines of all codes with their centre. Up to constants that is the
-likelihood of von Mises-Fisher distributions of one common concentration (Banerjee et al., 2005).
+Each vector may represent many codes, and its length is its weight. The objective, which is
+maximised, is the total length of the vector sums of the clusters. If vectors are sums of unit
+codes, it equals the sum of the cosine similarities between codes and their centres. Up to
+constants, this is the likelihood of von Mises-Fisher distributions with a shared concentration
+(Banerjee et al., 2005).
 """
 
 import torch
@@ -25,15 +26,15 @@ def cluster_vectors(
     """Cluster directions by spherical k-means with many starts.
 
     Args:
-        vectors: shape (prototypes, channels), float64; their lengths are their weights.
+        vectors: vectors weighted by their lengths, shape (prototypes, channels), float64.
         clusters: number of clusters.
         seed: seed of the random starts.
         restarts: number of random starts.
-        start: one start more: unit vectors of shape (clusters, channels).
+        start: an additional start: unit vectors of shape (clusters, channels).
 
     Returns:
-        Unit vectors of shape (starts, clusters, channels), float64: the centres that each start led
-        to, best fit first, repeated ones left out.
+        Centres found from each start: unit vectors of shape (starts, clusters, channels), float64,
+        best fit first, without duplicates.
 
     Example:
         >>> vectors = torch.tensor([[3.0, 0.0], [2.0, 0.2], [0.0, 1.0]]).double()
@@ -53,23 +54,23 @@ def cluster_vectors(
 def kmeans_plus_plus(
     vectors: torch.Tensor, clusters: int, starts: int, *, seed: int
 ) -> torch.Tensor:
-    """Draw starts far apart: greedy k-means++ (Arthur and Vassilvitskii, 2007).
+    """Draw starts with greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
-    A vector is drawn as a centre with a chance that grows with its length and with how far, by
-    cosine, it lies from the centres so far; of :data:`TRIALS` drawn the best is kept.
+    Vectors are drawn as centres with a probability proportional to their length and to their cosine
+    distance from the nearest previous centre; the best of :data:`TRIALS` candidates is kept.
 
     Returns:
         Unit vectors of shape (starts, clusters, channels), float64.
     """
     generator = torch.Generator().manual_seed(seed)
-    # What has no length has no direction, either; where nothing has any, something is drawn.
+    # Zero vectors have no direction, but if all vectors are zero, some must still be drawn.
     weights = vectors.norm(dim=1).double().clamp_min(1e-30)
     directions = F.normalize(vectors.double(), dim=1)
     drawn = torch.multinomial(weights, starts, replacement=True, generator=generator)
     chosen = [drawn]
     farness = 1 - directions[drawn] @ directions.mT  # (starts, prototypes)
     for _ in range(1, clusters):
-        # Where all lie on centres, any will do.
+        # If all vectors coincide with centres, draw any.
         chances = (farness.clamp_min(0) + 1e-12) * weights
         tried = torch.multinomial(chances, TRIALS, replacement=True, generator=generator)
         with_each = torch.minimum(farness[:, None], 1 - directions[tried] @ directions.mT)
@@ -85,12 +86,12 @@ def refine_centres(
     """Move centres until no vector changes its cluster, for several starts at once.
 
     Args:
-        vectors: shape (prototypes, channels), float64; their lengths are their weights.
+        vectors: vectors weighted by their lengths, shape (prototypes, channels), float64.
         centres: unit vectors of shape (starts, clusters, channels).
 
     Returns:
-        Centres in the shape of ``centres``; and the total length of the sums of the vectors of each
-        cluster, shape (starts,).
+        Refined centres in the shape of ``centres``, and the total length of the vector sums of the
+        clusters, shape (starts,).
     """
     starts, clusters, channels = centres.shape
     rows = torch.arange(starts) * clusters
@@ -107,12 +108,12 @@ def refine_centres(
             starts * clusters,
         ).view_as(centres)
         lengths = sums.norm(dim=2, keepdim=True)
-        # A cluster that has lost all its vectors stays where it is.
+        # Empty clusters keep their centres.
         centres = torch.where(lengths > 0, sums / lengths.clamp_min(1e-300), centres)
     return centres, lengths.sum(dim=(1, 2))
 
 
 def group_sums(vectors: torch.Tensor, groups: torch.Tensor, count: int) -> torch.Tensor:
-    """Add up the vectors of each group, (locations, channels) to (count, channels), float64."""
+    """Sum the vectors of each group, (locations, channels) to (count, channels), float64."""
     sums = torch.zeros(count, vectors.shape[1], dtype=torch.float64)
     return sums.index_add_(0, groups, vectors.double())

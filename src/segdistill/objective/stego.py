@@ -1,4 +1,4 @@
-"""STEGO's whole objective: three kinds of pairs, weighted (section 3.3)."""
+"""STEGO's full objective: a weighted sum over three kinds of pairs (section 3.3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ class SampledMaps:
     codes: torch.Tensor
 
     def paired(self, partners: torch.Tensor) -> "SampledMaps":
-        """Return the maps of the images named by index, shape (batch,)."""
+        """Return the maps of the images with the given indices, shape (batch,)."""
         return SampledMaps(self.features[partners], self.codes[partners])
 
     def halves(self) -> tuple["SampledMaps", "SampledMaps"]:
-        """Split the locations into the first half and the second."""
+        """Split the locations into two halves."""
         features, codes = (torch.chunk(each, 2, dim=1) for each in (self.features, self.codes))
         return SampledMaps(features[0], codes[0]), SampledMaps(features[1], codes[1])
 
     def normalised(self) -> "SampledMaps":
-        """Return the same directions as unit vectors; no gradient flows into the features."""
+        """Normalise features and codes to unit vectors; no gradient flows into the features."""
         return SampledMaps(unit_vectors(self.features.detach()), unit_vectors(self.codes))
 
 
@@ -48,7 +48,7 @@ class Shifts:
 
 @dataclass(frozen=True)
 class ObjectiveTerms:
-    """The parts of the objective, unweighted, each a scalar; ``None`` where one is left out."""
+    """Unweighted terms of the objective, each a scalar; ``None`` for a term that is off."""
 
     self_pairs: torch.Tensor
     neighbour_pairs: torch.Tensor
@@ -70,7 +70,7 @@ class ObjectiveTerms:
 
         Args:
             settings: weights of STEGO's terms.
-            weight_depth: weight of DepthG's depth term, which may change from step to step.
+            weight_depth: weight of DepthG's depth term, which may vary between steps.
             weight_hidden_positives: weight of DepthG's local hidden positives.
         """
         total = (
@@ -102,16 +102,16 @@ def stego_objective(
 
     Args:
         anchors: the batch at a first set of locations.
-        positives: one neighbour of each image of the batch, at a second set of locations.
-        negatives: the batch itself at the second set of locations; image i is compared with
-            ``negatives[partners[k][i]]`` in draw k.
-        partners: partner of each image in each draw, shape (batch,).
-        shifts: b of each kind of pair.
-        settings: switches of the loss.
+        positives: a neighbour of each image in the batch, at a second set of locations.
+        negatives: the batch itself at the second set of locations; in draw k, image i is compared
+            with ``negatives[partners[k][i]]``.
+        partners: partner index of each image, one tensor of shape (batch,) per draw.
+        shifts: shift b of each kind of pair.
+        settings: options of the loss.
 
     Returns:
-        The unweighted terms. An image is compared with itself at the first set of locations. No
-        gradient flows into features.
+        The unweighted terms. Self pairs compare each image with itself at the first set of
+        locations. No gradient flows into the features.
     """
     own, neighbours, others = (part.normalised() for part in (anchors, positives, negatives))
 
@@ -145,10 +145,10 @@ def measured_shifts(
     partners: torch.Tensor,
     settings: ObjectiveSettings,
 ) -> Shifts:
-    """Set shifts from the features of one batch, so that given shares of the pairs attract.
+    """Choose shifts from the features of one batch so that given shares of pairs attract.
 
-    Features are given as codes are to :func:`stego_objective`, and partners for one draw.
-    ``attract_*`` gives the shares; a ``shift_*`` that is set is taken as it is.
+    Arguments are as for :func:`stego_objective`, but features only and the partners of one draw.
+    ``attract_*`` gives the shares; any ``shift_*`` that is set is used directly.
     """
 
     def measured(given: float | None, other: torch.Tensor, share: float) -> float:

@@ -1,1 +1,1 @@
-"""The self-contained page that shows what a fit found."""
+"""Self-contained HTML reports of fits and evaluations."""

@@ -1,4 +1,4 @@
-"""The charts of the pages, as SVG elements; importing this module imports matplotlib."""
+"""Charts of the pages as inline SVG; importing this module imports matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,11 +22,11 @@ from segdistill.training.loop import StepRecord
 
 
 def curve_cards(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return title, meaning, chart and named values of the agreement, if any, and each loss.
+    """Return the title, meaning, chart and values of the agreement, if any, and of each loss.
 
     Args:
         history: losses of every step.
-        facts: of the fit.
+        facts: facts of the fit.
     """
     losses, agreement = loss_curves(history), agreement_curve(facts)
     curves = [agreement, *losses] if agreement and losses else losses
@@ -49,10 +49,10 @@ def _card(curve: Curve) -> dict[str, Any]:
 
 
 def class_count_chart(count: Mapping[str, Any]) -> Markup:
-    """Return the chart of the candidate numbers of classes.
+    """Return a chart of the candidate numbers of classes.
 
     Args:
-        count: of the facts of a fit, see :class:`segdistill.training.class_count.ClassCount`.
+        count: fields of :class:`segdistill.training.class_count.ClassCount`.
     """
     description = "Agreement and separation over the number of classes. The table lists all values."
     series = (count["candidates"], count["stability"], count["silhouette"], count["chosen"])
@@ -61,7 +61,7 @@ def class_count_chart(count: Mapping[str, Any]) -> Markup:
 
 
 def recall_chart(curves: Sequence[PrecisionRecall]) -> tuple[Markup, list[tuple[str, bool]]]:
-    """Return the chart of precision over recall, and colour and dashing of each curve."""
+    """Return a precision-recall chart, and for each curve its colour and whether it is dashed."""
     description = "Precision over recall. The table lists the average precisions."
     with paper_style():
         chart = _chart(recall_figure(curves), "recall", description)
@@ -70,5 +70,5 @@ def recall_chart(curves: Sequence[PrecisionRecall]) -> tuple[Markup, list[tuple[
 
 
 def _chart(figure: Figure, identity: str, description: str) -> Markup:
-    # matplotlib escapes the text that it draws.
+    # matplotlib escapes the text in a chart.
     return Markup(inline_svg(figure, identity, description))  # noqa: S704

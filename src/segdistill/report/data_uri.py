@@ -1,4 +1,4 @@
-"""Images and masks inlined in a page as ``data:`` URIs, and colours as style sheets write them."""
+"""Images and masks as ``data:`` URIs, and colours in CSS notation."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ JPEG_QUALITY = 80
 
 
 def data_uri(content: bytes, media_type: str) -> str:
-    """Return a URI that holds the content itself.
+    """Encode content as a ``data:`` URI.
 
     Example:
         >>> data_uri(b"abc", "image/png")
@@ -24,10 +24,10 @@ def data_uri(content: bytes, media_type: str) -> str:
 
 
 def image_uri(image: NDArray[np.uint8]) -> str:
-    """Return an image as a JPEG.
+    """Encode an image as a JPEG in a ``data:`` URI.
 
     Args:
-        image: shape (height, width, 3).
+        image: image of shape (height, width, 3).
 
     Example:
         >>> image_uri(np.zeros((2, 3, 3), np.uint8))[:23]
@@ -39,11 +39,11 @@ def image_uri(image: NDArray[np.uint8]) -> str:
 
 
 def mask_uri(mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> str:
-    """Return a mask in its colours as a palette PNG.
+    """Encode a mask as a palette PNG in a ``data:`` URI.
 
     Args:
         mask: class indices, shape (height, width).
-        classes: give the colours; hidden ones are transparent.
+        classes: classes with their colours; hidden classes are transparent.
     """
     image = Image.fromarray(mask)
     image.putpalette([value for each in classes for value in each.colour])
@@ -55,7 +55,7 @@ def mask_uri(mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> str:
 
 
 def css_colour(each: SegmentClass) -> str:
-    """Return the colour of a class as style sheets write it.
+    """Return the colour of a class in CSS notation.
 
     Example:
         >>> css_colour(SegmentClass(0, "sky", (0, 128, 255)))

@@ -1,4 +1,4 @@
-"""The self-contained page that shows how a model scores against labels."""
+"""Self-contained HTML report of an evaluation."""
 
 import math
 from pathlib import Path
@@ -16,21 +16,21 @@ from segdistill.report.rendering import render, skipped_files
 from segdistill.version import __version__
 
 MOST_CELLS = 4096
-"""Cells up to which the page shows a confusion matrix; larger ones are only in their CSV files."""
+"""Maximum number of cells of a confusion matrix on the page; larger ones are only in CSV files."""
 
 HIGH_SHARE = 0.7
-"""Share from which the cell colour needs the other text colour."""
+"""Share from which cells use the text colour for strong backgrounds."""
 
 LOW_SHARE = 0.005
-"""Share below which a cell says 0."""
+"""Share below which a cell is rounded to 0."""
 
 
 def write_evaluation_page(path: Path, evaluation: Evaluation) -> None:
-    """Write one HTML file that needs no other file and no network.
+    """Write a self-contained HTML report of an evaluation.
 
     Args:
-        path: of the file.
-        evaluation: to show.
+        path: path of the HTML file.
+        evaluation: evaluation to show.
 
     Raises:
         UserError: the file cannot be written.
@@ -57,7 +57,7 @@ def write_evaluation_page(path: Path, evaluation: Evaluation) -> None:
 
 
 def summary(evaluation: Evaluation) -> str:
-    """Return what was scored, in one sentence."""
+    """Summarise what was scored in one sentence."""
     images = text.counted(evaluation.images, "image")
     labels = text.counted(len(evaluation.labels), "label class", "label classes")
     pixels = next(iter(evaluation.scores.values())).pixels
@@ -65,7 +65,7 @@ def summary(evaluation: Evaluation) -> str:
 
 
 def headline(evaluation: Evaluation, kind: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return title and named scores of a kind of prediction."""
+    """Return the title and the named scores of a kind of prediction."""
     scores, boundary = evaluation.scores[kind], evaluation.boundary_scores(kind)
     named = [("Accuracy", scores.accuracy), ("mIoU", scores.mean_iou)]
     if boundary is not None:
@@ -74,7 +74,7 @@ def headline(evaluation: Evaluation, kind: str) -> tuple[str, list[tuple[str, st
 
 
 def class_rows(evaluation: Evaluation) -> list[tuple[str, str, list[tuple[str, float, str]]]]:
-    """Return name, share and scores of each label class; see :func:`class_scores`."""
+    """Return the name, share and scores of each label class; see :func:`class_scores`."""
     pixels = next(iter(evaluation.counts.values())).sum(axis=0)
     shares = (pixels / max(int(pixels.sum()), 1)).tolist()
     columns = [class_scores(evaluation, kind) for kind in evaluation.scores]
@@ -85,7 +85,7 @@ def class_rows(evaluation: Evaluation) -> list[tuple[str, str, list[tuple[str, f
 
 
 def class_scores(evaluation: Evaluation, kind: str) -> list[tuple[str, float, str]]:
-    """Return IoU, length of its bar from 0 to 1, and matched cluster of each label class."""
+    """Return the IoU, its bar length in 0..1, and the matched cluster of each label class."""
     scores, predictions = evaluation.scores[kind], evaluation.predictions(kind)
     found = []
     for iou, matched in zip(scores.iou, scores.predictions, strict=True):
@@ -97,7 +97,7 @@ def class_scores(evaluation: Evaluation, kind: str) -> list[tuple[str, float, st
 
 
 def confusions(evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    """Return the confusion matrix of a kind of prediction: title, headings, rows and CSV file."""
+    """Return the title, headings, rows and CSV file of a confusion matrix."""
     table = evaluation.table(kind)
     shown = table.counts.size <= MOST_CELLS
     return {
@@ -109,7 +109,7 @@ def confusions(evaluation: Evaluation, kind: str) -> dict[str, Any]:
 
 
 def cells(table: ConfusionTable) -> list[list[tuple[str, float, str]]]:
-    """Return text, share and style classes of the cells of a confusion matrix, row by row."""
+    """Return the text, share and CSS classes of each cell of a confusion matrix, row by row."""
     return [
         [
             (
@@ -124,7 +124,7 @@ def cells(table: ConfusionTable) -> list[list[tuple[str, float, str]]]:
 
 
 def cell_style(share: float, *, agrees: bool) -> str:
-    """Return the style classes of a cell.
+    """Return the CSS classes of a cell.
 
     Example:
         >>> cell_style(0.9, agrees=True), cell_style(0.001, agrees=False)
@@ -155,10 +155,10 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 
 def correspondences(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the section on precision and recall of correspondences, if they were measured."""
+    """Return the section on precision and recall of correspondences, if measured."""
     if not evaluation.curves:
         return {"curves": [], "recall_chart": ""}
-    # matplotlib is slow to import and caches fonts, so only where charts are drawn.
+    # matplotlib is slow to import and caches fonts, so import it only to draw charts.
     from segdistill.report.charts import recall_chart  # noqa: PLC0415
 
     chart, styles = recall_chart(evaluation.curves)
@@ -172,7 +172,7 @@ def correspondences(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def tenths(share: float) -> str:
-    """Write a share from 0 to 1 as a percentage with one decimal.
+    """Format a share in 0..1 as a percentage with one decimal.
 
     Example:
         >>> tenths(0.5).replace(text.NO_BREAK_SPACE, " "), tenths(float("nan"))

@@ -1,4 +1,4 @@
-"""Examples of a class: where it is shown best, and the picture of it."""
+"""Selection and rendering of example images of a class."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from segdistill.inference.samples import Sample
 EXAMPLES = 4
 
 WINDOW_SIDES = (0.5, 0.8, 1.2)
-"""Sides of candidate windows, relative to a square with the area of the class."""
+"""Sides of candidate windows, relative to the side of a square with the area of the class."""
 
 SMALLEST_WINDOW = 64
 
 SURROUNDINGS = 1.6
-"""Enlargement of the chosen window, to show where the class ends."""
+"""Enlargement of the chosen window, to show the surroundings of the class."""
 
 EXAMPLE_SIDE = 176
 DIMMED = 0.35
@@ -28,13 +28,13 @@ DIMMED = 0.35
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a sample that shows a class well.
+    """A window of a sample that shows a class well.
 
     Attributes:
         sample: index of the sample.
-        rows: of the part.
-        columns: of the part.
-        score: larger where the class is larger and purer.
+        rows: rows of the window.
+        columns: columns of the window.
+        score: score that increases with the size and purity of the class.
     """
 
     sample: int
@@ -50,16 +50,16 @@ def choose_examples(
     *,
     count: int = EXAMPLES,
 ) -> list[Window]:
-    """Choose windows that show a class best: large, pure, and from different images if possible.
+    """Choose the windows that show a class best, from different images if possible.
 
     Args:
-        masks: class indices of each sample.
-        pixels: of each class in each sample, shape (samples, classes).
-        index: of the class.
+        masks: class indices of each sample, each of shape (height, width).
+        pixels: number of pixels of each class in each sample, shape (samples, classes).
+        index: index of the class.
         count: number of windows.
 
     Returns:
-        The windows, best first; fewer where there is less of the class.
+        The windows, best first; fewer than ``count`` if the class is rare.
     """
     holders = [sample for sample in range(len(masks)) if pixels[sample, index]]
     each = -(-count // max(len(holders), 1))
@@ -70,7 +70,7 @@ def choose_examples(
             windows_in_mask(masks[sample], index, sample=sample, count=each)
         )
     ]
-    # The second window of an image comes after the first windows of all images.
+    # Second windows of images come after the first windows of all images.
     ranked.sort(key=lambda item: item[:2])
     return [window for _, _, window in ranked[:count]]
 
@@ -82,8 +82,8 @@ def windows_in_mask(
 
     Args:
         mask: class indices, shape (height, width).
-        index: of the class.
-        sample: index of the sample that the mask belongs to.
+        index: index of the class.
+        sample: index of the sample of the mask.
         count: number of windows.
     """
     height, width = mask.shape
@@ -100,7 +100,7 @@ def windows_in_mask(
         for side in sorted(sides):
             rows, columns = best_window(sums, side)
             held = present[rows, columns]
-            # Purity counts more than size: a pure part shows better what the class is.
+            # Purity counts more than size: a pure window is a better example.
             score = float(held.mean()) ** 2 * math.sqrt(held.sum() / mask.size)
             candidates.append((score, rows, columns))
         score, rows, columns = max(candidates, key=lambda each: each[0])
@@ -116,21 +116,21 @@ def integral_image(present: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Count the pixels above and to the left of every pixel corner.
 
     Args:
-        present: shape (height, width).
+        present: pixels of a class, shape (height, width).
 
     Returns:
-        Array of shape (height + 1, width + 1); differences give the count in any rectangle.
+        Array of shape (height + 1, width + 1), whose differences are the counts in rectangles.
     """
     counts = present.astype(np.int64).cumsum(axis=0).cumsum(axis=1)
     return np.pad(counts, ((1, 0), (1, 0)))
 
 
 def best_window(sums: NDArray[np.int64], side: int) -> tuple[slice, slice]:
-    """Return the rows and columns of the square that holds the most pixels of a class.
+    """Return the rows and columns of the square with the most pixels of a class.
 
     Args:
-        sums: see :func:`integral_image`.
-        side: of the square, in pixels; clipped to the image.
+        sums: result of :func:`integral_image`.
+        side: side of the square in pixels, clipped to the image.
 
     Example:
         >>> picture = np.zeros((6, 8), bool)
@@ -145,19 +145,19 @@ def best_window(sums: NDArray[np.int64], side: int) -> tuple[slice, slice]:
         - sums[height:, :-width]
         + sums[:-height, :-width]
     )
-    # Of equally good squares the middle one lies inside the segment, not at its edge.
+    # Of equally good squares, the middle one is inside the segment rather than at its edge.
     best = np.flatnonzero(inside == inside.max())
     top, left = divmod(int(best[len(best) // 2]), inside.shape[1])
     return slice(top, top + height), slice(left, left + width)
 
 
 def widened(part: slice, size: int, length: int) -> slice:
-    """Grow a part of an axis on both sides, shifted to stay within the axis.
+    """Grow a slice on both sides, shifted to stay within its axis.
 
     Args:
-        part: of the axis.
-        size: new size; a larger part stays unchanged.
-        length: of the axis, at least ``size``.
+        part: slice to grow.
+        size: new size; a larger slice is not changed.
+        length: length of the axis, at least ``size``.
 
     Example:
         >>> widened(slice(40, 50), 16, 100), widened(slice(0, 10), 16, 100)
@@ -170,15 +170,15 @@ def widened(part: slice, size: int, length: int) -> slice:
 
 
 def example_picture(sample: Sample, window: Window, index: int) -> NDArray[np.uint8]:
-    """Cut out a window, with a thin line around the class and everything else dark grey.
+    """Crop a window, with a thin outline around the class and everything else in dark grey.
 
     Args:
-        sample: the image with its mask.
-        window: to cut out.
-        index: of the class.
+        sample: image with its mask.
+        window: window to crop.
+        index: index of the class.
 
     Returns:
-        Array of shape (height, width, 3), the longer side :data:`EXAMPLE_SIDE`.
+        Image of shape (height, width, 3), whose longer side is :data:`EXAMPLE_SIDE` pixels.
     """
     part = sample.image[window.rows, window.columns]
     belongs = sample.mask[window.rows, window.columns] == index
@@ -189,7 +189,7 @@ def example_picture(sample: Sample, window: Window, index: int) -> NDArray[np.ui
     shown = np.asarray(flags.resize((width, height), Image.Resampling.BILINEAR)) >= 128
     grey = picture.mean(axis=2, keepdims=True) * DIMMED
     picture = np.where(shown[:, :, None], picture, grey)
-    # The window's own border is not an edge of the class, hence border_value.
+    # border_value: the border of the window is not an edge of the class.
     inner = ndimage.binary_erosion(shown, border_value=1)
     picture[shown & ~inner] = 255
     return np.round(picture).astype(np.uint8)

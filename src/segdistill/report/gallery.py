@@ -1,4 +1,4 @@
-"""The example images of a report, with their masks at every level."""
+"""Image gallery of a report, with masks at every level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ShownLevel:
 
     Attributes:
         name: ``coarse``, ``medium`` or ``fine``; ``in use`` for classes that are none of these.
-        model: with these classes.
+        model: model with these classes.
         is_in_use: whether these are the classes in use.
     """
 
@@ -39,7 +39,7 @@ class ShownLevel:
 
     @property
     def legend(self) -> list[tuple[str, str]]:
-        """Colour and name of each class."""
+        """The colour and name of each class."""
         return [(css_colour(each), each.name) for each in self.model.classes]
 
 
@@ -47,7 +47,7 @@ def shown_levels(segmenter: Segmenter) -> list[ShownLevel]:
     """Return the levels that the gallery can show, including the classes in use.
 
     Args:
-        segmenter: any model; one without levels shows the classes in use only.
+        segmenter: any model; without levels, only the classes in use are shown.
     """
     levels, prototypes = segmenter.levels, segmenter.prototypes
     unnamed = ShownLevel("in use", segmenter, is_in_use=True)
@@ -69,8 +69,8 @@ def masks_of_levels(sample: Sample, levels: Sequence[ShownLevel]) -> list[NDArra
     """Return the mask of a sample at each level; the backbone runs at most once.
 
     Args:
-        sample: an image with its mask of the classes in use.
-        levels: of :func:`shown_levels`.
+        sample: image with its mask of the classes in use.
+        levels: result of :func:`shown_levels`.
     """
     if len(levels) == 1:
         return [sample.mask]
@@ -96,13 +96,13 @@ def shown_images(
     classes: Sequence[SegmentClass],
     levels: Sequence[ShownLevel],
 ) -> list[dict[str, Any]]:
-    """Return the images of the gallery: name, description, URIs, size and shares of classes.
+    """Return the name, description, URIs, size and class shares of each image of the gallery.
 
     Args:
-        samples: all that were segmented; evenly spaced ones are shown.
-        pixels: of each class in each sample, shape (samples, classes).
-        classes: in the order of their indices.
-        levels: that the gallery can show.
+        samples: all segmented samples, of which evenly spaced ones are shown.
+        pixels: number of pixels of each class in each sample, shape (samples, classes).
+        classes: classes in order of index.
+        levels: result of :func:`shown_levels`.
     """
     shown = []
     for sample, shares in evenly_spread(

@@ -1,4 +1,4 @@
-"""The self-contained page that shows what a fit found and how it came to be."""
+"""Self-contained HTML report of a fit."""
 
 import platform
 import shlex
@@ -36,7 +36,7 @@ MEASURED_IMAGES = 40
 OPACITY_PERCENT = 55
 
 APPEARS_SHARE = 0.01
-"""Share of an image's pixels from which a class counts as present in it."""
+"""Minimum share of an image's pixels for a class to count as present."""
 
 
 def write_report(
@@ -49,22 +49,22 @@ def write_report(
     facts: Mapping[str, Any],
     progress: bool = False,
 ) -> None:
-    """Write one HTML file that needs no other file and no network.
+    """Write a self-contained HTML report of a fit.
 
     Args:
-        path: of the file; the run is named after its folder.
+        path: path of the HTML file; the name of its folder is the name of the run.
         segmenter: result of the fit.
-        files: the training images; a few dozen of them are segmented for the report.
-        history: losses of every step; empty where nothing was trained.
-        settings: of the fit, nested, as plain values.
-        facts: of the fit: ``images``, ``skipped``, ``seconds``, ``shifts``, ``maps_not_stored``,
-            ``class_count``, ``agreement_history`` and ``kept_step``.
+        files: training images, of which a few dozen are segmented for the report.
+        history: losses of every step; empty if nothing was trained.
+        settings: nested settings of the fit, as plain values.
+        facts: facts of the fit: ``images``, ``skipped``, ``seconds``, ``shifts``,
+            ``maps_not_stored``, ``class_count``, ``agreement_history`` and ``kept_step``.
         progress: show a progress bar.
 
     Raises:
         UserError: the file cannot be written.
     """
-    # matplotlib is slow to import and caches fonts, so only where charts are drawn.
+    # matplotlib is slow to import and caches fonts, so import it only to draw charts.
     from segdistill.report.charts import curve_cards  # noqa: PLC0415
 
     samples = segment_samples(segmenter, evenly_spread(files, MEASURED_IMAGES), progress=progress)
@@ -96,7 +96,7 @@ def write_report(
 
 
 def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """Return what was done, in one sentence."""
+    """Summarise the fit in one sentence."""
     method = str(settings.get("method", "stego"))
     seconds = sum(facts.get("seconds", {}).values())
     images = text.counted(int(facts.get("images", 0)), "image")
@@ -110,12 +110,12 @@ def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[st
 def class_rows(
     samples: Sequence[Sample], pixels: NDArray[np.int64], classes: Sequence[SegmentClass]
 ) -> list[dict[str, Any]]:
-    """Return the rows of the table of classes: name, colour, share, bar, images and examples.
+    """Return the name, colour, share, bar, images and examples of each class.
 
     Args:
-        samples: on which shares are measured.
-        pixels: of each class in each sample, shape (samples, classes).
-        classes: in the order of their indices.
+        samples: samples on which shares are measured.
+        pixels: number of pixels of each class in each sample, shape (samples, classes).
+        classes: classes in order of index.
     """
     shares = shares_of(pixels.sum(axis=0))
     appears = (shares_of(pixels) >= APPEARS_SHARE).sum(axis=0)
@@ -143,12 +143,12 @@ def class_rows(
 
 
 def merges(segmenter: Segmenter, rows: Sequence[dict[str, Any]], run: str) -> list[dict[str, Any]]:
-    """Return the pairs of classes that are likely the same: rows, reason and command.
+    """Return the rows, reason and command of each pair of classes that are probably the same.
 
     Args:
-        segmenter: of the report.
-        rows: of :func:`class_rows`.
-        run: the run folder.
+        segmenter: result of the fit.
+        rows: result of :func:`class_rows`.
+        run: path of the run folder.
     """
     classes = ClassSet(segmenter.classes, segmenter.centres.cpu())
     return [
@@ -167,7 +167,7 @@ def class_count(facts: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the section on the number of classes, if it was estimated.
 
     Args:
-        facts: of the fit; ``class_count`` holds the fields of
+        facts: facts of the fit; ``class_count`` contains the fields of
             :class:`segdistill.training.class_count.ClassCount`.
     """
     from segdistill.report.charts import class_count_chart  # noqa: PLC0415
@@ -199,7 +199,7 @@ def class_count(facts: Mapping[str, Any]) -> dict[str, Any] | None:
 def details(
     segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the section on how the model was made."""
+    """Return the section on the details of the fit."""
     seconds: Mapping[str, float] = facts.get("seconds", {})
     shifts: Mapping[str, float] = facts.get("shifts") or {}
     return {
@@ -218,7 +218,7 @@ def details(
         "shifts": [
             (text.SHIFTS.get(key, key), text.number(value))
             for key, value in shifts.items()
-            # Without depth this shift is 0 and unused.
+            # Without depth, this shift is 0 and unused.
             if value or key != "depth_pairs"
         ],
         "settings": text.flattened(settings),
@@ -226,7 +226,7 @@ def details(
 
 
 def _end_of_training(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> str:
-    """Say when training ended; empty without early stopping."""
+    """Describe when training ended; empty without early stopping."""
     agreement = [
         AgreementRecord(int(each["step"]), each["agreement"])
         for each in facts.get("agreement_history", facts.get("looks", []))

@@ -1,4 +1,4 @@
-"""Filling a page's template: everything given is escaped, and nothing comes from outside."""
+"""Rendering of templates to self-contained pages, with all values escaped."""
 
 import base64
 import hashlib
@@ -21,13 +21,13 @@ def render(
     styles: Sequence[str] = ("style.css",),
     script: str | None = None,
 ) -> str:
-    """Return a page that needs no other file and no network.
+    """Render a template to a self-contained HTML page.
 
     Args:
-        template: file of this package that extends ``layout.html.j2``.
-        context: what the template names; everything in it is escaped.
-        styles: style sheets of this package.
-        script: script of this package; the page's policy allows this one and no other.
+        template: template file in this package that extends ``layout.html.j2``.
+        context: values for the template; all of them are escaped.
+        styles: style sheets in this package.
+        script: script in this package; the page's content security policy allows no other.
     """
     environment = jinja2.Environment(
         autoescape=True,
@@ -40,12 +40,12 @@ def render(
     code = _part(script) if script else ""
     page = environment.get_template(template).render(
         context,
-        # Both are this package's own files.
+        # Both are files of this package.
         style=Markup("\n".join(map(_part, styles))),  # noqa: S704
         script=Markup(code),  # noqa: S704
         script_digest=base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii"),
     )
-    # File names may hold bytes that are no text; they must not cost a run its page.
+    # File names may contain undecodable bytes, which must not prevent writing the page.
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -53,14 +53,14 @@ def skipped_files(skipped: Sequence[tuple[str, str]], most: int = LISTED_SKIPS) 
     """Return the section on skipped files.
 
     Args:
-        skipped: files, and why.
+        skipped: skipped files and reasons.
         most: maximum number of files listed.
 
     Example:
         >>> skipped_files([("a.jpg", "a.jpg: the file is empty"), ("b.jpg", "no image")], 1)
         {'skipped': [('a.jpg', 'the file is empty')], 'skipped_count': 2, 'not_listed': 1}
     """
-    # Like errors, reasons begin with the file; the table has a column for it.
+    # Like errors, reasons start with the file, which has its own column in the table.
     listed = [(file, reason.removeprefix(f"{file}: ")) for file, reason in skipped[:most]]
     return {
         "skipped": listed,

@@ -1,4 +1,4 @@
-"""Numbers, times and settings in words for display."""
+"""Formatting of numbers, durations and settings for display."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from segdistill.objective.class_relations import MergeProposal
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 RARELY, OFTEN = 0.02, 0.2
-"""Shares of their borders that two classes have in common."""
+"""Thresholds for the share of their borders that two classes have in common."""
 
 METHODS = {
     "stego": "distilling feature correspondences (STEGO)",
@@ -19,7 +19,7 @@ STAGES = {
     "statistics": "Statistics of the features",
     "neighbours": "Nearest neighbours",
     "locations to watch": "Monitored locations",
-    # As written by earlier versions.
+    # Written by earlier versions.
     "places to watch": "Monitored locations",
     "training": "Training",
     "clustering": "Clustering",
@@ -34,7 +34,7 @@ SHIFTS = {
 
 
 def percent(share: float) -> str:
-    """Write a share from 0 to 1 as a percentage.
+    """Format a share in 0..1 as a percentage.
 
     Example:
         >>> [
@@ -54,7 +54,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time span in the two largest units that matter.
+    """Format a duration with at most two units.
 
     Example:
         >>> [duration(span).replace(NO_BREAK_SPACE, " ") for span in (0.42, 42.4, 85.7, 7512)]
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number with four significant digits and a true minus sign.
+    """Format a number with four significant digits and a typographic minus sign.
 
     Example:
         >>> number(-0.123456), number(12.0)
@@ -84,7 +84,7 @@ def number(value: float) -> str:
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """Write a count with its noun.
+    """Format a count with its noun.
 
     Example:
         >>> counted(1, "image"), counted(1200, "image"), counted(2, "class", "classes")
@@ -95,7 +95,7 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """List nested settings by their full names, as the command line takes them.
+    """List nested settings by their full names, as on the command line.
 
     Example:
         >>> flattened({"classes": 8, "head": {"kind": "linear"}, "crops": None})
@@ -112,7 +112,7 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
 
 
 def plain_value(value: object) -> str:
-    """Write one setting as a person would type it.
+    """Format a setting for people.
 
     Example:
         >>> plain_value(True), plain_value(None), plain_value([1, 2])
@@ -128,11 +128,11 @@ def plain_value(value: object) -> str:
 
 
 def description_of_shares(name: str, shares: Sequence[tuple[str, float]]) -> str:
-    """Say in one line which classes an image holds, the largest first.
+    """List the classes of an image in one line, largest first.
 
     Args:
-        name: of the image.
-        shares: names of classes with their shares of the pixels, from 0 to 1.
+        name: name of the image.
+        shares: names of classes and their shares of the pixels, 0..1.
 
     Example:
         >>> text = description_of_shares("a.jpg", [("sky", 0.25), ("sea", 0.75), ("sand", 0.0)])
@@ -144,7 +144,7 @@ def description_of_shares(name: str, shares: Sequence[tuple[str, float]]) -> str
 
 
 def merge_reason(proposal: MergeProposal) -> str:
-    """Return why two classes may be the same, as a sentence.
+    """Explain in one sentence why two classes may be the same.
 
     Example:
         >>> sentence = merge_reason(MergeProposal((0, 2), 0.2, 0.25, 0.8, 0.9, 0.001))

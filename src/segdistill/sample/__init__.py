@@ -1,1 +1,1 @@
-"""A toy world: rendered outdoor scenes with exact labels and depth, for demos and tests."""
+"""Rendered outdoor scenes of a toy world with exact labels and depth, for demos and tests."""

@@ -1,4 +1,4 @@
-"""Writes a small labelled RGB-D data set of rendered outdoor scenes, for demos and tests."""
+"""A small labelled RGB-D data set of rendered outdoor scenes, for demos and tests."""
 
 import contextlib
 import tempfile
@@ -13,12 +13,12 @@ from segdistill.files import translate_os_errors
 from segdistill.sample.scene import CLASSES, Scene, render_scene
 
 DEPTH_STEPS_PER_METRE = 256
-"""Depth files hold metres times this, rounded: 16 bits then reach past :data:`scene.FAR`."""
+"""Units per metre in the 16-bit depth files, whose range exceeds :data:`scene.FAR`."""
 
 _SPLITS: tuple[Literal["train", "val"], ...] = ("train", "val")
 _SMALLEST_SIDE = 32
 _JPEG_QUALITY = 92
-# Colours that a viewer shows the classes in; the stored values are the indices.
+# Display colours of the classes; pixel values are class indices.
 _PALETTE = [
     *((112, 164, 224), (134, 176, 82), (128, 128, 132)),
     *((38, 106, 46), (190, 104, 72), (236, 200, 40)),
@@ -51,27 +51,28 @@ def write_sample(
 ) -> Path:
     """Render scenes and write them as a data set; the same arguments give identical files.
 
-    The folder holds, for both splits, ``imgs/{train,val}/scene_0000.jpg``,
-    ``labels/{train,val}/scene_0000.png`` (the pixel's value is its class, an index into
-    ``classes.txt``) and ``depth/{train,val}/scene_0000.png`` (16-bit; the value is the depth along
-    the viewing axis in 1/256 m, sky at 200 m), and ``README.txt``. A scene depends on the seed,
-    its split and its number alone: a larger set begins with the smaller one. Nothing is left in
-    ``root`` until all is written, so that a set that was broken off is never taken for whole.
+    For both splits, the folder contains ``imgs/{train,val}/scene_0000.jpg``,
+    ``labels/{train,val}/scene_0000.png`` (class indices into ``classes.txt``) and
+    ``depth/{train,val}/scene_0000.png`` (16-bit depth along the viewing axis in units of 1/256 m;
+    sky is at 200 m), as well as ``README.txt``. A scene depends only on the seed, its split and its
+    number, so a larger data set starts with the scenes of a smaller one. Files are moved to
+    ``root`` only when all are written, so an interrupted run is never mistaken for a complete data
+    set.
 
     Args:
-        root: folder to write; made if missing.
+        root: folder to write; created if missing.
         train: number of training scenes, 0 or more.
-        val: number of validation scenes, 0 or more; not both counts 0.
-        width: of the pictures in pixels, at least 32.
-        height: of the pictures in pixels, at least 32.
-        seed: any integer from 0 up.
-        progress: called after each scene with the scenes done and their total.
+        val: number of validation scenes, 0 or more; at least one of the two numbers is not 0.
+        width: width of the images in pixels, at least 32.
+        height: height of the images in pixels, at least 32.
+        seed: random seed, 0 or more.
+        progress: called after each scene with the number of scenes written and the total.
 
     Returns:
         ``root``.
 
     Raises:
-        ValueError: a count, a side or the seed is out of range.
+        ValueError: a number of scenes, a side or the seed is out of range.
         FileExistsError: ``root`` exists and is not an empty folder.
         UserError: the folder cannot be written, or the disk is full.
 
@@ -99,7 +100,7 @@ def write_sample(
 
 
 def scene_seeds(seed: int, split: Literal["train", "val"], count: int) -> Iterator[int]:
-    """Yield seeds of the scenes of a split; those of the two splits never meet.
+    """Yield the seeds of the scenes of a split; the two splits share no seeds.
 
     >>> [value % 2 for value in scene_seeds(0, "train", 3)]
     [0, 0, 0]
@@ -109,12 +110,12 @@ def scene_seeds(seed: int, split: Literal["train", "val"], count: int) -> Iterat
     parity = _SPLITS.index(split)
     for index in range(count):
         sequence = np.random.SeedSequence(seed, spawn_key=(parity, index))
-        # Even numbers train, odd numbers validate: disjoint however large the set.
+        # Even for training, odd for validation: disjoint at any size.
         yield 2 * int(sequence.generate_state(1, np.uint64)[0]) + parity
 
 
 def _check(root: Path, *, train: int, val: int, width: int, height: int, seed: int) -> None:
-    """Refuse numbers out of range and a folder that holds something."""
+    """Check that the numbers are in range and that the folder is missing or empty."""
     if train < 0 or val < 0 or train + val == 0:
         raise ValueError(f"train={train}, val={val}: give counts of 0 or more, not both 0")
     if width < _SMALLEST_SIDE or height < _SMALLEST_SIDE:
@@ -129,9 +130,9 @@ def _check(root: Path, *, train: int, val: int, width: int, height: int, seed: i
 
 @contextlib.contextmanager
 def _whole_folder(root: Path) -> Iterator[Path]:
-    """Yield a folder to write in, and move what it holds to ``root`` if the block succeeds.
+    """Yield a temporary folder, and move its content to ``root`` if the block succeeds.
 
-    A new ``root`` appears in one step; an empty one stays the same folder and is filled.
+    A new ``root`` is created in a single step; an existing empty one is filled.
     """
     with translate_os_errors(root):
         root.parent.mkdir(parents=True, exist_ok=True)

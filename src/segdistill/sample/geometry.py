@@ -1,7 +1,7 @@
-"""The camera of the toy world and the solids that its rays hit.
+"""Camera and solids of the toy world, and their intersection by rays.
 
-Arrays of points and directions hold their components first, shape ``(3, ...)``. World axes are x to
-the right, y forward and z up, in metres; the ground is the plane z = 0.
+Points and directions are arrays of shape ``(3, ...)``. World axes are x to the right, y forward and
+z up, in metres; the ground is the plane z = 0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-# float32 for colours, float64 for exact labels and depth: results have the type of the rays.
+# float32 for colours, float64 for exact labels and depth; results have the dtype of the rays.
 Floats = NDArray[np.floating[Any]]
 Triple = tuple[float, float, float]
 Window = tuple[slice, slice]
@@ -25,7 +25,7 @@ _PARALLEL = 1e-9
 
 @dataclass(frozen=True)
 class Frame:
-    """A local frame in the world: turned by ``yaw`` (radians) about the vertical, then moved."""
+    """A local frame: rotated by ``yaw`` (radians) about the vertical axis, then translated."""
 
     x: float
     y: float
@@ -33,7 +33,7 @@ class Frame:
     yaw: float = 0.0
 
     def at(self, x: float, y: float, z: float = 0.0, turn: float = 0.0) -> Frame:
-        """Return a frame at a local position of this one, turned further by ``turn``.
+        """Return a frame at a position in this frame, rotated further by ``turn`` radians.
 
         >>> Frame(10.0, 0.0).at(1.0, 2.0)
         Frame(x=11.0, y=2.0, z=0.0, yaw=0.0)
@@ -42,17 +42,17 @@ class Frame:
         return Frame(self.x + moved[0], self.y + moved[1], self.z + moved[2], self.yaw + turn)
 
     def to_local(self, points: Floats) -> Floats:
-        """Return points of the world, (3, n), in this frame."""
+        """Convert world points of shape (3, n) to this frame."""
         return rotate(points - self.origin.astype(points.dtype), -self.yaw)
 
     @property
     def origin(self) -> NDArray[np.float64]:
-        """Its origin in the world, (3, 1)."""
+        """The origin in world coordinates, shape (3, 1)."""
         return np.array([[self.x], [self.y], [self.z]])
 
 
 def rotate(vectors: Floats, yaw: float) -> Floats:
-    """Turn vectors (3, ...) anticlockwise about the vertical by ``yaw`` radians."""
+    """Rotate vectors of shape (3, ...) anticlockwise about the vertical axis by ``yaw`` radians."""
     if yaw == 0:
         return vectors
     cosine, sine = math.cos(yaw), math.sin(yaw)
@@ -61,40 +61,41 @@ def rotate(vectors: Floats, yaw: float) -> Floats:
 
 
 def normalise(vectors: Floats) -> Floats:
-    """Scale vectors (3, ...) to unit length."""
+    """Scale vectors of shape (3, ...) to unit length."""
     lengths: Floats = np.sqrt((vectors**2).sum(axis=0))
     return vectors / np.maximum(lengths, 1e-12)
 
 
 @dataclass(frozen=True)
 class Solid:
-    """An ellipsoid or a convex polyhedron about the origin of a frame."""
+    """An ellipsoid or a convex polyhedron, centred on the origin of a frame."""
 
     frame: Frame
     half: Triple
-    """Half the sides of the box in the frame that holds the solid."""
+    """Half the sides of the bounding box, along the axes of the frame."""
     planes: NDArray[np.float64] | None = None
-    """Faces, (planes, 4): outward unit normals and distances in the frame; None: an ellipsoid."""
+    """Outward unit normals and distances of the faces, shape (planes, 4); None for an ellipsoid."""
 
     def corners(self) -> NDArray[np.float64]:
-        """Return the corners of the box in the world, (8, 3)."""
+        """Return the corners of the bounding box in world coordinates, shape (8, 3)."""
         local = np.array(list(itertools.product((-1.0, 1.0), repeat=3))) * self.half
         return rotate(local.T, self.frame.yaw).T + self.frame.origin.T
 
     def intersect(
         self, origins: Floats, directions: Floats
     ) -> tuple[NDArray[np.intp], Floats, Floats]:
-        """Find the rays that enter the solid; origins and directions are (3, n) or (3, 1).
+        """Find the rays that hit the solid from outside.
 
-        Returns the indices of the m rays that hit, distances (m,) in multiples of the direction
-        and outward unit normals (3, m) in the world.
+        Origins and directions have shape (3, n) or (3, 1). Returns the indices of the m rays that
+        hit, their distances (m,) in multiples of the direction vectors, and the outward unit
+        normals (3, m) in world coordinates.
         """
         yaw, starts = self.frame.yaw, origins - self.frame.origin.astype(origins.dtype)
         if self.planes is None:
             radii = np.array(self.half, dtype=origins.dtype)[:, None]
             starts, steps = rotate(starts, -yaw) / radii, rotate(directions, -yaw) / radii
             speed = (steps**2).sum(axis=0)
-            # From the closest approach: the textbook discriminant loses small far ellipsoids.
+            # From the closest approach: the textbook discriminant misses small distant ellipsoids.
             closest = -(starts * steps).sum(axis=0) / speed
             missed = ((starts + closest * steps) ** 2).sum(axis=0)
             distances = closest - np.sqrt(np.maximum(1 - missed, 0) / speed)
@@ -114,9 +115,9 @@ class Solid:
 
 
 def block(frame: Frame, size: Triple, top: tuple[float, float] = (1.0, 1.0)) -> Solid:
-    """Make a block with sides ``size`` that stands on a frame's origin.
+    """Return a block with sides ``size`` whose base is centred on a frame's origin.
 
-    Its top is narrower by the shares ``top`` in x and y: (1, 0) makes a gabled roof.
+    ``top`` scales the top relative to the base in x and y: (1, 0) gives a gabled roof.
 
     >>> solid = block(Frame(0.0, 5.0), (2.0, 2.0, 2.0))
     >>> solid.intersect(np.array([[0.0], [0.0], [1.0]]), np.array([[0.0], [1.0], [0.0]]))[1]
@@ -136,9 +137,9 @@ def block(frame: Frame, size: Triple, top: tuple[float, float] = (1.0, 1.0)) -> 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera at the origin of a frame, looking along the frame's y.
+    """A pinhole camera at the origin of a frame, looking along the frame's y axis.
 
-    ``pitch`` tips it down, in radians; ``field_of_view`` is the horizontal one, in degrees.
+    ``pitch`` is the downward tilt in radians, and ``field_of_view`` is horizontal, in degrees.
     """
 
     frame: Frame
@@ -146,18 +147,18 @@ class Camera:
     field_of_view: float
 
     def axes(self) -> Floats:
-        """Return unit vectors to the right, downwards and forwards, in columns, shape (3, 3)."""
+        """Return unit vectors pointing right, down and forward, as columns, shape (3, 3)."""
         level, dip = math.cos(self.pitch), math.sin(self.pitch)
         return rotate(np.array([[1, 0, 0], [0, -dip, level], [0, -level, -dip]]), self.frame.yaw)
 
     def focal(self, width: int) -> float:
-        """Return the focal length in pixels of an image of this width."""
+        """Return the focal length in pixels for an image width."""
         return width / 2 / math.tan(math.radians(self.field_of_view / 2))
 
     def rays(self, width: int, height: int, kind: DTypeLike) -> Floats:
-        """Return directions through the centres of the pixels, shape (3, height, width).
+        """Return the ray directions through the pixel centres, shape (3, height, width).
 
-        Each reaches exactly 1 along the viewing axis: a multiple of it is the depth.
+        Their component along the viewing axis is 1, so distances along rays are depths.
 
         >>> Camera(Frame(0.0, 0.0, 1.5), 0.0, 60.0).rays(3, 3, "float64")[:, 1, 1].round(6).tolist()
         [0.0, 1.0, 0.0]
@@ -169,13 +170,13 @@ class Camera:
         return rays.astype(kind)
 
     def windows(self, corners: NDArray[np.float64], width: int, height: int) -> list[Window]:
-        """Return the rows and columns that can show each of several boxes, (boxes, 8, 3)."""
+        """Return the rows and columns that can show each box; corners have shape (boxes, 8, 3)."""
         across, down, depth = np.moveaxis((corners - self.frame.origin.T) @ self.axes(), -1, 0)
         scale = self.focal(width) / np.maximum(depth, _NEAR)
         rows, columns = height / 2 + scale * down, width / 2 + scale * across
         edges = (rows.min(1) - 1, rows.max(1) + 2, columns.min(1) - 1, columns.max(1) + 2)
         bounds = np.stack(edges, axis=1)
-        # A box that is partly behind the camera has no projection: look everywhere.
+        # Boxes partly behind the camera have no projection; use the whole image.
         bounds[depth.min(axis=1) < _NEAR] = (0, height, 0, width)
         bounds[depth.max(axis=1) < _NEAR] = 0
         limits = np.clip(bounds, 0, [height, height, width, width]).astype(int).tolist()

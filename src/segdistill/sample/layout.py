@@ -1,4 +1,4 @@
-"""Where things stand in a scene of the toy world, and what they are made of."""
+"""Random layout of a scene of the toy world: positions and materials of its objects."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from segdistill.sample.geometry import Camera, Floats, Frame, Solid, Triple, blo
 from segdistill.sample.light import draw_light
 from segdistill.sample.textures import FLOOR_HEIGHT, Label, Paint, Street, colour
 
-# The map of what stands where: the side of a cell in metres, and cells on each side.
+# Occupancy grid of the ground: cell size in metres, and number of cells per side.
 _CELL = 0.5
 _MAP_SIZE = 720
 
@@ -30,7 +30,7 @@ Part = tuple[Solid, Paint]
 
 
 class Layout:
-    """A scene before it is drawn: camera, light, street and painted solids, made from a seed.
+    """A scene before rendering: camera, light, street and painted solids, generated from a seed.
 
     >>> Layout(3).camera == Layout(3).camera
     True
@@ -38,7 +38,7 @@ class Layout:
 
     def __init__(self, seed: int) -> None:
         generator = self._generator = np.random.default_rng(seed)
-        self._density = generator.random()  # from the country (0) to the town (1)
+        self._density = generator.random()  # 0 for the countryside, 1 for a city
         self.street = Street(
             half_width=generator.uniform(2.9, 3.5) + 1.8 * self._density,
             pavement=generator.uniform(1.5, 2 + self._density) if self._density > 0.3 else 0.0,
@@ -59,25 +59,25 @@ class Layout:
 
     @cached_property
     def corners(self) -> NDArray[np.float64]:
-        """Corners of the boxes that hold the parts, (parts, 8, 3)."""
+        """Corners of the bounding boxes of the parts, shape (parts, 8, 3)."""
         return np.array([solid.corners() for solid, _ in self.parts]).reshape(-1, 8, 3)
 
     def open_sky(self, x: Floats, y: Floats) -> Floats:
-        """Return how much sky points of the ground (n,) see past things near them, 0..1."""
+        """Return how much sky nearby objects leave visible from ground points (n,), 0..1."""
         crowded = ndimage.gaussian_filter(self._occupied.astype(np.float32), 1.6)
         cells = np.stack([x, y]) / _CELL + (_MAP_SIZE - 1) / 2
         shade: Floats = 0.7 * ndimage.map_coordinates(crowded, cells, order=1)
         return 1 - shade
 
     def _camera(self) -> Camera:
-        """Draw a camera that looks along the street or, at times, across it."""
+        """Draw a camera that looks along the street or, sometimes, across it."""
         generator, street = self._generator, self.street
         low = generator.random() < 0.5
         height = generator.uniform(1.5, 2.4) if low else generator.uniform(2.8, 6.5)
         pitch = math.radians(generator.uniform(-1.5, 3) + 1.5 * (height - 1.5))
         side = float(generator.choice([-1.0, 1.0]))
         edge = street.half_width + street.pavement
-        # From a lane, from the pavement or from the grass.
+        # In a lane, on the pavement or on the grass.
         x = float(generator.choice([street.half_width / 2, edge - street.pavement / 2, edge + 4]))
         yaw = generator.uniform(-8, 20)
         if generator.random() < 0.25:
@@ -86,17 +86,17 @@ class Layout:
         return Camera(frame, pitch, generator.uniform(52, 78))
 
     def _add_cars(self, side: float) -> None:
-        """Add cars in a lane and, where the street is wide, parked at the kerb."""
+        """Add cars in a lane and, on wide streets, cars parked at the kerb."""
         half = self.street.half_width
         for across in (min(half / 2, 1.75), half - 1.05) if half > 4.3 else (half / 2,):
             for along in self._stations(6.0, 24.0 - 8 * self._density):
-                # Traffic keeps to the right.
+                # Traffic drives on the right.
                 frame = self.street.place(along, side * across, math.pi if side > 0 else 0.0)
                 if self._claim(frame, 2.6, 1.1, on_street=True):
                     self._add_car(frame)
 
     def _add_car(self, frame: Frame) -> None:
-        """Add a car that drives towards the frame's x: body, cabin and four wheels."""
+        """Add a car that faces along the frame's x axis: body, cabin and four wheels."""
         length, height = self._generator.uniform(3.8, 4.8), self._generator.uniform(1.4, 1.8)
         width, waist, radius = 0.3 * length + 0.5, 0.6 * height, 0.17 + 0.1 * height
         size = (length, width, height)
@@ -113,7 +113,7 @@ class Layout:
         self.parts += [(solid, paint) for solid in solids]
 
     def _add_buildings(self, side: float) -> None:
-        """Line a side of the street with buildings that face it: the front is at negative y."""
+        """Line a side of the street with buildings that face it; fronts are at negative y."""
         generator, edge = self._generator, self.street.half_width + self.street.pavement
         kind = int(generator.integers(3))
         for along in self._stations(4.0, 33.0 - 25 * self._density):
@@ -130,7 +130,7 @@ class Layout:
                 self._add_building(frame, size)
 
     def _add_building(self, frame: Frame, size: Triple) -> None:
-        """Add a house with a pitched roof or, if it is tall, a block with a flat one."""
+        """Add a house with a pitched roof or, if it is tall, a block with a flat roof."""
         generator, (width, depth, height), variant = self._generator, size, self._generator.random()
         top, rise = frame.at(0, 0, height - 0.2), depth * generator.uniform(0.2, 0.4)
         tone = self._pick(_BRICKS if variant > 0.6 else _PLASTERS)
@@ -141,14 +141,14 @@ class Layout:
             self.parts.append((block(top, (width + 0.4, depth + 0.4, 0.5)), stone))
             self.parts.append((block(top.at(0.2 * width, 0), (3.4, 3.0, 2.6)), stone))
             return
-        ridge = 0.45 if generator.random() < 0.3 else 1.0  # of a hipped or of a gabled roof
+        ridge = 0.45 if generator.random() < 0.3 else 1.0  # hipped or gabled roof
         tiles = Paint(Label.BUILDING, textures.roof, top, size, self._pick(_TILES))
         chimney = block(top.at(0.2 * width, 0.1 * depth), (0.75, 0.75, rise + 0.6))
         roof = block(top, (width + 0.6, depth + 0.8, rise), (ridge, 0.0))
         self.parts += [(roof, tiles), (chimney, stone)]
 
     def _add_trees(self) -> None:
-        """Strew trees and bushes over the grass in sight."""
+        """Scatter trees and bushes over the visible grass."""
         generator = self._generator
         kinds = generator.permutation(3).tolist()
         for _ in range(int(generator.integers(20, 70) - 15 * self._density)):
@@ -159,7 +159,7 @@ class Layout:
             self._add_tree(Frame(spot.x, spot.y), height, kind)
 
     def _add_tree(self, frame: Frame, height: float, kind: int, *, on_street: bool = False) -> None:
-        """Add a tree where there is room: round (kind 0), slender (1), spruce (2), bush (3)."""
+        """Add a tree if there is room: round (kind 0), slender (1), spruce (2) or bush (3)."""
         generator = self._generator
         height *= generator.uniform(0.8, 1.2)
         wide = height * (0.39, 0.17, 0.23, 0.8)[kind] * generator.uniform(0.85, 1.15)
@@ -172,11 +172,11 @@ class Layout:
         leaves = Paint(Label.TREE, textures.leaves, middle, crown, tone)
         girth = 0.02 * height + 0.04
         bark = Paint(Label.TREE, textures.plain, frame, crown, self._pick(_BARKS))
-        # Half of the trunk is below the ground.
+        # Half of the trunk is below ground.
         self.parts.append((Solid(frame, (girth, girth, height - tall)), bark))
         blobs = 9 if frame.y < 60 else 5
         for index in range(blobs):
-            # Round the crown on a spiral, from the bottom up.
+            # On a spiral around the crown, from the bottom up.
             rise = -0.8 + 1.6 * index / (blobs - 1)
             reach = 0.55 * wide * math.sqrt(1 - rise**2) * generator.uniform(0.8, 1.2)
             radius = wide * generator.uniform(0.38, 0.55)
@@ -192,14 +192,14 @@ class Layout:
         return colour(codes[int(self._generator.integers(len(codes)))])
 
     def _stations(self, shortest: float, longest: float) -> list[float]:
-        """Return places along the street at random distances."""
+        """Return positions along the street, in metres, with random spacing."""
         places = np.cumsum(self._generator.uniform(shortest, longest, 50)) - 80
         return [float(place) for place in places if place < 130]
 
     def _claim(
         self, frame: Frame, half_length: float, half_width: float, *, on_street: bool = False
     ) -> bool:
-        """Take a rectangle of the ground if it is free and in sight."""
+        """Reserve a rectangle of ground, and return whether it was free and in view."""
         aside, ahead, _ = self.camera.frame.to_local(frame.origin).ravel().tolist()
         if ahead < 0.75 * abs(aside) or math.hypot(aside, ahead) < 6 + 1.5 * half_length:
             return False

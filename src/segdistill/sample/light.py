@@ -1,6 +1,6 @@
-"""Times of day for the toy world: sun, sky with clouds, haze and exposure.
+"""Lighting of the toy world by time of day: sun, sky, clouds, haze and exposure.
 
-Colours are linear and have their components first, shape (3, n) or (3, 1).
+Colours are linear, with shape (3, n) or (3, 1).
 """
 
 import math
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from segdistill.sample.geometry import Floats, Frame, rotate
 from segdistill.sample.textures import colour, fractal, mix, smoothstep
 
-# Elevation of the sun in degrees, sun, ambient light (both with their strength), zenith,
-# horizon, threshold of clouds, metres of haze.
+# Elevation of the sun in degrees, colour and strength of the sun and of ambient light, colours of
+# zenith and horizon, cloud threshold, haze distance in metres.
 _TIMES = (
     ((36, 58), ("fff1d8", 2.15), ("a8c4ee", 0.9), "3f7fd0", "c3ddf2", 0.52, 650),
     ((18, 30), ("ffdfae", 2.3), ("adc2e8", 0.85), "4a86cc", "dfe3e2", 0.51, 450),
@@ -26,16 +26,16 @@ _SHARES = (0.34, 0.26, 0.16, 0.10, 0.14)
 
 @dataclass(frozen=True)
 class Light:
-    """What lights a scene; strengths are relative to a white surface."""
+    """The light of a scene; strengths are relative to a white surface."""
 
     to_sun: NDArray[np.float32]  # (3,), unit vector
     sun: Floats
     ambient: Floats
     zenith: Floats
     horizon: Floats
-    clouds: float  # what noise has to exceed for a cloud
-    shift: float  # moves the clouds
-    haze: float  # metres to where about two thirds of a colour are lost
+    clouds: float  # noise threshold above which there are clouds
+    shift: float  # offset of the cloud noise
+    haze: float  # distance in metres at which about two thirds of a colour are lost
     exposure: float
 
 
@@ -60,16 +60,16 @@ def draw_light(generator: np.random.Generator, camera: Frame) -> Light:
 
 
 def clear_sky(light: Light, directions: Floats) -> Floats:
-    """Return the sky without clouds, shape (3, n), along unit directions (3, n)."""
+    """Return colours of the sky without clouds, shape (3, n), for unit directions (3, n)."""
     rise = 1 - np.exp(-np.maximum(directions[2], 0) / 0.24)
     glow = 0.15 * np.exp((light.to_sun @ directions - 1) * 5)
     return mix(light.horizon, light.zenith, rise) + glow * light.sun
 
 
 def cloudy_sky(light: Light, directions: Floats) -> Floats:
-    """Return the sky with clouds, shape (3, n), along unit directions (3, n)."""
+    """Return colours of the sky with clouds, shape (3, n), for unit directions (3, n)."""
     height = np.maximum(directions[2], 0)
-    # A flat layer of cloud seen from below.
+    # A flat layer of clouds, seen from below.
     x, y = directions[:2] * (1.5 / (height + 0.16)) + light.shift
     excess = fractal(x, y, 5) - light.clouds
     density = 0.93 * smoothstep(0, 0.2, excess) * smoothstep(0, 0.1, height)
@@ -79,6 +79,6 @@ def cloudy_sky(light: Light, directions: Floats) -> Floats:
 
 
 def to_display(light: Light, colours: Floats) -> Floats:
-    """Return linear colours of any shape as sRGB from 0 to 255; highlights roll off."""
+    """Convert linear colours of any shape to sRGB in 0..255, with highlights compressed."""
     toned = 1 - np.exp(-1.22 * light.exposure * np.maximum(colours, 0))
     return 255 * np.clip(toned * (0.82 + 0.2 * toned), 0, 1) ** (1 / 2.2)

@@ -1,7 +1,7 @@
-"""Renders scenes of a toy world: picture, exact labels and exact depth, from one seed.
+"""Rendering of scenes of a toy world: image, exact labels and exact depth, from a seed.
 
 The scenes show streets under a sky, with grass, trees, buildings and cars, at different times of
-day. Labels and depth are those of the ray through the centre of each pixel, never a mixture.
+day. Labels and depth come from the ray through the centre of each pixel and are never blended.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from segdistill.sample.light import clear_sky, cloudy_sky, to_display
 from segdistill.sample.textures import Label, leaf_gaps, leaves, mix
 
 CLASSES: tuple[str, ...] = tuple(label.name.lower() for label in Label)
-"""Names of the classes, in the order of their indices."""
+"""Class names by index."""
 FAR: float = 200.0
-"""Depth of the sky, and the farthest that anything is seen, in metres."""
+"""Depth of the sky and maximum viewing distance, in metres."""
 
 _GROUND, _SKY = -2, -1
-_SAMPLES = 2  # a side: each pixel's colour is the mean of 2 x 2 rays
-# Shadow rays start this far off the surface, so that it does not shade itself.
+_SAMPLES = 2  # per side: a pixel's colour is the mean of 2 x 2 rays
+# Offset of shadow rays from the surface in metres, to avoid self-shadowing.
 _LIFT = 0.03
 
 
@@ -30,27 +30,27 @@ class Scene:
     """A rendered scene."""
 
     image: NDArray[np.uint8]
-    """(height, width, 3), sRGB."""
+    """sRGB image, shape (height, width, 3)."""
     labels: NDArray[np.uint8]
-    """(height, width), index into :data:`CLASSES`."""
+    """Indices into :data:`CLASSES`, shape (height, width)."""
     depth: NDArray[np.float32]
-    """(height, width), metres along the viewing axis; :data:`FAR` for sky."""
+    """Depth along the viewing axis in metres, shape (height, width); :data:`FAR` for sky."""
     field_of_view: float
-    """Horizontal, in degrees."""
+    """Horizontal field of view in degrees."""
 
 
 def render_scene(seed: int, width: int = 320, height: int = 240) -> Scene:
-    """Render one scene; the same arguments always give the same scene.
+    """Render a scene; the same arguments always give the same scene.
 
-    Pavements count as road, bushes as tree.
+    Pavements are labelled as road, and bushes as trees.
 
     Args:
-        seed: any integer from 0 up.
-        width: of the picture in pixels, at least 1.
-        height: of the picture in pixels, at least 1.
+        seed: random seed, 0 or more.
+        width: width of the image in pixels, at least 1.
+        height: height of the image in pixels, at least 1.
 
     Returns:
-        The picture with its labels and depth.
+        The image with its labels and depth.
 
     Raises:
         ValueError: the seed is negative or a side is below 1.
@@ -79,15 +79,15 @@ def render_scene(seed: int, width: int = 320, height: int = 240) -> Scene:
 
 
 def scene_camera(seed: int) -> Camera:
-    """Return the camera that :func:`render_scene` uses for a seed, to unproject its depth."""
+    """Return the camera of :func:`render_scene` for a seed, for example to unproject depth."""
     return Layout(seed).camera
 
 
 @dataclass(frozen=True)
 class _Hits:
-    """What n = height x width rays hit first."""
+    """First hits of n = height x width rays."""
 
-    rays: Floats  # (3, n), reaching 1 along the viewing axis
+    rays: Floats  # (3, n), with a component of 1 along the viewing axis
     depth: Floats  # (n,), FAR for sky
     label: NDArray[np.uint8]  # (n,)
     part: NDArray[np.int16]  # (n,), index of the part, _GROUND or _SKY
@@ -96,9 +96,9 @@ class _Hits:
 
 
 def _trace(layout: Layout, rays: Floats) -> _Hits:
-    """Find what rays from the camera, (3, height, width), meet first."""
+    """Find the first hits of camera rays of shape (3, height, width)."""
     camera, (height, width) = layout.camera, rays.shape[1:]
-    # The ground: camera height over the ray's fall.
+    # Intersection with the ground: camera height divided by the downward slope of the ray.
     depth = np.minimum(camera.frame.z / np.maximum(-rays[2], 1e-9), FAR)
     paved = layout.street.paved(rays[0] * depth + camera.frame.x, rays[1] * depth)
     label = np.where(depth < FAR, np.where(paved, Label.ROAD, Label.GROUND), Label.SKY)
@@ -106,7 +106,7 @@ def _trace(layout: Layout, rays: Floats) -> _Hits:
     part = np.where(depth < FAR, _GROUND, _SKY).astype(np.int16)
     normals = np.zeros_like(rays)
     normals[2] = 1
-    # Each solid is tried only where it can show.
+    # Test each solid only where it can be visible.
     for index, window in enumerate(camera.windows(layout.corners, width, height)):
         tried, near = rays[:, *window].reshape(3, -1), depth[window]
         if near.size:
@@ -124,7 +124,7 @@ def _trace(layout: Layout, rays: Floats) -> _Hits:
 def _meet(
     part: Part, origins: Floats, directions: Floats, farthest: Floats
 ) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Find rays that hit a part nearer than ``farthest`` (n,), and not between its leaves."""
+    """Find the rays that hit a part before ``farthest`` (n,), except through gaps in leaves."""
     solid, paint = part
     hits, distances, normals = solid.intersect(origins, directions)
     wanted = distances < farthest[hits]
@@ -137,11 +137,11 @@ def _meet(
 
 
 def _shade(layout: Layout, hits: _Hits) -> Floats:
-    """Return linear colours of the hits, shape (3, n)."""
+    """Return the linear colours of the hits, shape (3, n)."""
     light, points = layout.light, hits.rays * hits.depth
     points += layout.camera.frame.origin
     albedo, normals = np.zeros_like(points), hits.normals.copy()
-    # Sorted by part, the points of each are one run.
+    # Sort by part, so that the points of each part are contiguous.
     order = np.argsort(hits.part, kind="stable")
     found, starts = np.unique(hits.part[order], return_index=True)
     for index, mine in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
@@ -167,10 +167,10 @@ def _shade(layout: Layout, hits: _Hits) -> Floats:
 
 
 def _sunlight(layout: Layout, points: Floats, hits: _Hits) -> NDArray[np.bool_]:
-    """Return which of the hits, at points (3, n), the sun reaches."""
+    """Mark the hits that are in sunlight, given their points of shape (3, n)."""
     to_sun, lit = layout.light.to_sun, np.zeros(hits.part.size, dtype=np.bool_)
-    # Seen from the sun, a solid can only shade points within its outline. The points are sorted by
-    # one coordinate of that view, so that each solid looks at a short run of them.
+    # Seen from the sun, a solid can only shade points inside its bounding box. Points are sorted by
+    # one coordinate of that view, so that only a short range has to be tested per solid.
     across = normalise(np.array([-to_sun[1], to_sun[0], 0], dtype=points.dtype))
     up = np.cross(to_sun, across)
     order = np.flatnonzero((to_sun @ hits.normals > 0) & (hits.part != _SKY))

@@ -1,6 +1,6 @@
-"""Procedural textures of the toy world: noise, and the paint of objects and of the ground.
+"""Procedural textures of the toy world: noise, and the paint of objects and the ground.
 
-Colours are linear and have their components first, shape (3, n) or (3, 1).
+Colours are linear, with shape (3, n) or (3, 1).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from segdistill.sample.geometry import Floats, Frame, Triple, normalise
 Label = IntEnum("Label", "SKY GROUND ROAD TREE BUILDING CAR", start=0)
 """Class index of a pixel."""
 FLOOR_HEIGHT = 2.9
-# Steps to the neighbours along x, y and z in the lattice of random values, which repeats.
+# Index steps along x, y and z in the periodic lattice of random values.
 _STRIDES = (1, 251, 63001)
 _LATTICE_SIZE = 2**16
 
 
 def colour(code: str, strength: float = 1.0) -> NDArray[np.float32]:
-    """Return the linear components of an sRGB colour written ``rrggbb``, shape (3, 1).
+    """Convert an sRGB colour in the form ``rrggbb`` to linear components, shape (3, 1).
 
     >>> colour("ff0000").ravel().tolist()
     [1.0, 0.0, 0.0]
@@ -36,24 +36,24 @@ def colour(code: str, strength: float = 1.0) -> NDArray[np.float32]:
 
 
 def mix(start: Floats, end: Floats, share: Floats | float) -> Floats:
-    """Blend from ``start`` where ``share`` is 0 to ``end`` where it is 1."""
+    """Interpolate linearly from ``start`` (share 0) to ``end`` (share 1)."""
     return start + (end - start) * share
 
 
 def smoothstep(low: float, high: float, values: Floats) -> Floats:
-    """Return 0 below ``low``, 1 above ``high`` and an S-shaped rise between."""
+    """Return 0 below ``low``, 1 above ``high``, and a smooth transition in between."""
     ramp: Floats = np.clip((values - low) / (high - low), 0, 1)
     return ramp * ramp * (3 - 2 * ramp)
 
 
 @cache
 def _lattice() -> NDArray[np.float32]:
-    """Return the random values that all noise is made of."""
+    """Return the lattice of random values that all noise interpolates."""
     return np.random.default_rng(0).random(_LATTICE_SIZE, dtype=np.float32)
 
 
 def noise(*coordinates: Floats) -> Floats:
-    """Return smooth random values in 0..1, in the plane or in space, about one bump a unit.
+    """Return smooth 2D or 3D noise in 0..1, with features about one unit in size.
 
     >>> bool(0 <= noise(np.array([0.3]), np.array([5.0]))[0] <= 1)
     True
@@ -61,7 +61,7 @@ def noise(*coordinates: Floats) -> Floats:
     lows = [np.floor(values) for values in coordinates]
     base = sum(low.astype(np.int32) * stride for low, stride in zip(lows, _STRIDES, strict=False))
     steps = [(0, stride) for stride in reversed(_STRIDES[: len(coordinates)])]
-    # Values at the 4 or 8 corners around each point, blended along one axis after the other.
+    # Values at the 4 or 8 surrounding corners, interpolated along one axis after the other.
     indices = [base + sum(offsets) for offsets in itertools.product(*steps)]
     corners: list[Floats] = [_lattice()[index & (_LATTICE_SIZE - 1)] for index in indices]
     for values, low in zip(coordinates, lows, strict=True):
@@ -73,7 +73,7 @@ def noise(*coordinates: Floats) -> Floats:
 
 
 def fractal(x: Floats, y: Floats, octaves: int) -> Floats:
-    """Return noise in the plane summed over octaves, each twice as fine and half as strong."""
+    """Return 2D noise summed over octaves, each twice as fine and half as strong as the last."""
     total = np.zeros_like(x)
     for octave in range(octaves):
         scale, shift = 2.0**octave, 17.37 * octave
@@ -86,29 +86,29 @@ class Paint:
     """Paint of an object.
 
     ``texture`` returns the colours (3, n) of points (3, n) with unit normals (3, n), both in
-    ``frame``. Its last argument (n,) is the metres that a pixel covers: finer detail is left out.
+    ``frame``. Its last argument (n,) is the pixel size in metres; finer detail is omitted.
     """
 
     label: Label
     texture: Callable[[Paint, Floats, Floats, Floats], Floats]
-    frame: Frame  # of the whole object: its solids have frames of their own
+    frame: Frame  # of the whole object; its solids have their own frames
     size: Triple  # of the whole object along the axes of its frame
     colour: NDArray[np.float32]
-    variant: float = 0.0  # 0..1, so that like objects differ
+    variant: float = 0.0  # 0..1, to vary similar objects
 
 
 def plain(paint: Paint, points: Floats, _normals: Floats, _blur: Floats) -> Floats:
-    """Paint bark or stone, a little rough."""
+    """Paint slightly rough bark or stone."""
     return paint.colour * (0.8 + 0.4 * noise(*(points * 5)))
 
 
 def leaves(paint: Paint, points: Floats, normals: Floats, _blur: Floats) -> Floats:
-    """Paint a crown, which has ``size`` as its radii, and ruffle its normals in place."""
+    """Paint a crown with ``size`` as its radii, and perturb its normals in place."""
     clumps, small, fine = (noise(*(points * scale)) for scale in (2, 7.5, 17))
     outward = points / np.array(paint.size, dtype=np.float32)[:, None]
     ruffle = np.stack([clumps, small, noise(*(points * 3.1))]) - 0.5
     normals[:] = normalise(0.5 * normals + 0.65 * normalise(outward) + ruffle)
-    # Darker inside the crown and below.
+    # Darker inside the crown and at the bottom.
     depth = smoothstep(0.35, 1.05, np.sqrt((outward**2).sum(axis=0)))
     tone: Floats = (0.4 + 0.44 * clumps + 0.46 * small + 0.4 * fine) * (0.3 + 0.7 * depth)
     tone *= 0.8 + 0.2 * np.clip(outward[2], -1, 1)
@@ -116,14 +116,14 @@ def leaves(paint: Paint, points: Floats, normals: Floats, _blur: Floats) -> Floa
 
 
 def leaf_gaps(points: Floats, facing: Floats) -> NDArray[np.bool_]:
-    """Return which points (3, n) of a crown are gaps; ``facing`` (n,) is the cosine to the ray."""
+    """Mark crown points (3, n) in gaps; ``facing`` (n,) is the cosine between normal and ray."""
     clumps, small = noise(*(points * 2)), noise(*(points * 7.5))
     outline: NDArray[np.bool_] = np.abs(facing) < 0.55 * clumps + 0.5 * small - 0.1
     return outline | (0.25 * clumps + 0.75 * small < 0.25)
 
 
 def walls(paint: Paint, points: Floats, normals: Floats, blur: Floats) -> Floats:
-    """Paint walls, plaster or brick, with windows and a door."""
+    """Paint plaster or brick walls with windows and a door."""
     x, y, z = points
     side = np.abs(normals[0]) > np.abs(normals[1])
     along, span = np.where(side, y, x), np.where(side, paint.size[1], paint.size[0])
@@ -132,7 +132,7 @@ def walls(paint: Paint, points: Floats, normals: Floats, blur: Floats) -> Floats
     seen = np.clip(1.4 - 10 * blur, 0, 1) * (paint.variant > 0.6)
     tone = (1 + seen * (0.6 * bricks - 0.4)) * (0.9 + 0.25 * noise(x, y, z))
     colours = paint.colour * tone * np.where(z < 0.3, 0.5, 0.7 + 0.3 * smoothstep(0, 2.2, z))
-    # A grid of bays and floors with an opening in each.
+    # A grid of bays and floors, with an opening in each cell.
     bays = np.maximum(np.round(span / 2.7), 2)
     bay, floor = np.floor((along / span + 0.5) * bays), np.floor((z - 0.3) / FLOOR_HEIGHT)
     aside = np.abs(along + span / 2 - (bay + 0.5) * span / bays)
@@ -150,7 +150,7 @@ def walls(paint: Paint, points: Floats, normals: Floats, blur: Floats) -> Floats
 
 
 def roof(paint: Paint, points: Floats, normals: Floats, blur: Floats) -> Floats:
-    """Paint rows of tiles; gables are plastered."""
+    """Paint rows of tiles, and plaster on gables."""
     x, y, z = points
     facing = np.abs(normals)
     row = np.floor(z / 0.24)
@@ -162,7 +162,7 @@ def roof(paint: Paint, points: Floats, normals: Floats, blur: Floats) -> Floats:
 
 
 def car_paint(paint: Paint, points: Floats, normals: Floats, _blur: Floats) -> Floats:
-    """Paint a car with windows, lamps, sills and wheels."""
+    """Paint a car with windows, lights, sills and wheels."""
     x, y, z = points
     length, width, height = paint.size
     radius = 0.17 + 0.1 * height
@@ -181,31 +181,31 @@ def car_paint(paint: Paint, points: Floats, normals: Floats, _blur: Floats) -> F
 
 @dataclass(frozen=True)
 class Street:
-    """A street along y, its middle at x = ``bend * y ** 2``, with grass beside it."""
+    """A street along y with grass on both sides; its centre line is x = ``bend * y ** 2``."""
 
     half_width: float
-    pavement: float  # width in metres on each side, 0 for none
+    pavement: float  # width on each side in metres, 0 for none
     bend: float
     grass: tuple[str, str]  # lush and dry
-    shift: float  # moves the noise
+    shift: float  # offset of the noise
 
     def place(self, along: float, across: float, turn: float = 0.0) -> Frame:
-        """Return a frame on or beside the street, its x along the street, its y to the left."""
+        """Return a frame on or next to the street, with x along the street and y to the left."""
         yaw = math.pi / 2 - math.atan(2 * self.bend * along)
         return Frame(self.bend * along**2, along, 0.0, yaw).at(0.0, across, 0.0, turn)
 
     def across(self, x: Floats, y: Floats) -> Floats:
-        """Return metres from the middle of the street, for points of the ground."""
+        """Return the distance of ground points from the centre line, in metres."""
         across: Floats = np.abs(x - self.bend * y**2) / np.sqrt(1 + (2 * self.bend * y) ** 2)
         return across
 
     def paved(self, x: Floats, y: Floats) -> NDArray[np.bool_]:
-        """Return which points of the ground lie on the street or its pavements."""
+        """Mark the ground points on the street or its pavements."""
         paved: NDArray[np.bool_] = self.across(x, y) < self.half_width + self.pavement
         return paved
 
     def albedo(self, x: Floats, y: Floats, blur: Floats) -> Floats:
-        """Return the colours (3, n) of points (n,); a pixel covers ``blur`` metres."""
+        """Return the colours (3, n) of ground points (n,); ``blur`` is the pixel size in metres."""
         along, across = y, self.across(x, y)
         edge = across - self.half_width
         x, y = x + self.shift, y - self.shift

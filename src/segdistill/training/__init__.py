@@ -1,1 +1,1 @@
-"""Learning head and clusters from stored features."""
+"""Training of the head and clusters on stored features."""

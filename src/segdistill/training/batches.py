@@ -1,4 +1,4 @@
-"""Training batches: stored features at just the locations that a step looks at."""
+"""Training batches: stored features at the locations sampled for a step."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -35,13 +35,13 @@ from segdistill.training.training_set import TrainingSet, ViewLabels
 
 GUIDANCE_LOCATIONS = 1000
 ANYWHERE_SHARE = 0.1
-"""Share of locations drawn anywhere when the others are drawn where images are salient."""
+"""Share of locations drawn anywhere when the rest are drawn from salient pixels."""
 
 Part = TypeVar("Part")
 
 
 class Parts(NamedTuple, Generic[Part]):
-    """Something for each part of what a step compares.
+    """A value for each of the three parts that a step compares.
 
     Attributes:
         anchors: the images at a first set of locations.
@@ -55,12 +55,12 @@ class Parts(NamedTuple, Generic[Part]):
 
 
 class Neighbourhoods(NamedTuple):
-    """Raw features around sampled locations; a cell that several locations need is held once.
+    """Raw features around sampled locations; cells shared by locations are stored once.
 
     Attributes:
-        cells: features of every cell needed, shape (batch, cells, channels). Images whose locations
-            need fewer cells than others' are padded with zeros.
-        nearest: which four of them lie around each location, shape (batch, locations, 4), int64.
+        cells: features of all cells needed, shape (batch, cells, channels), padded with zeros for
+            images that need fewer cells.
+        nearest: indices of the four cells around each location, shape (batch, locations, 4), int64.
         weights: bilinear weights, shape (batch, locations, 4).
     """
 
@@ -69,15 +69,15 @@ class Neighbourhoods(NamedTuple):
     weights: torch.Tensor
 
     def of_locations(self, chosen: slice) -> "Neighbourhoods":
-        """Return the part around some of the locations; the cells are shared."""
+        """Return the neighbourhoods of some of the locations; the cells are shared."""
         return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
 
 
 class Guidance(NamedTuple):
-    """What the contrastive CRF compares: the images at 56 x 56, at random cells.
+    """Inputs of the contrastive CRF at random cells of the images at 56 x 56.
 
     Attributes:
-        colours: normalised as for a network, shape (batch, locations, 3).
+        colours: colours with ImageNet normalisation, shape (batch, locations, 3).
         cells: row and column of each location, shape (locations, 2).
         around: raw features around the locations.
     """
@@ -88,22 +88,22 @@ class Guidance(NamedTuple):
 
 
 class AlignedCopies(NamedTuple):
-    """Raw features of images and of augmented copies, at locations that show the same."""
+    """Raw features of images and of augmented copies, at corresponding locations."""
 
     originals: Neighbourhoods
     copies: Neighbourhoods
 
 
 class Batch(NamedTuple):
-    """What one step looks at; ``None`` for what the settings leave out.
+    """The data for one step; fields that the settings leave out are ``None``.
 
     Attributes:
-        images: the images at a first set of locations, and after them as many of a second.
+        images: the images at a first set of locations, followed by a second set of the same size.
         positives: a neighbour of each image, at a second set of locations.
-        partners: partner of each image in each draw of random pairs, shape (batch,).
+        partners: the partner of each image, shape (batch,), for each draw of random pairs.
         guidance: colours and features for the contrastive CRF.
         aligned: images and copies for augmentation alignment.
-        labels: labels at the locations, each of shape (batch, locations); 255 is 'not labelled'.
+        labels: labels at the locations, each of shape (batch, locations); 255 means 'not labelled'.
         depth: depth at the locations.
     """
 
@@ -129,7 +129,7 @@ class Batch(NamedTuple):
 def batches(
     data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = SINGLE_PROCESS
 ) -> Iterator[Batch]:
-    """Yield the batches from a step to the last, each read while the one before is used."""
+    """Yield the batches from ``first_step`` to the last, reading one batch ahead."""
 
     def draw(step: int) -> Batch:
         return draw_batch(data, settings, step=step, group=group)
@@ -149,10 +149,10 @@ def batches(
 def draw_batch(
     data: TrainingSet, settings: FitSettings, *, step: int, group: Group = SINGLE_PROCESS
 ) -> Batch:
-    """Draw the batch of a step; each process of a group draws its share of the images.
+    """Draw the batch for a step; each process of a group draws its share of the images.
 
-    The draw depends on the seed and the step alone, so a run that is resumed sees the batches that
-    it would have seen.
+    The draw depends only on the seed and the step, so a resumed run sees the same batches as an
+    uninterrupted one.
     """
     maps, objective = data.maps, settings.objective
     chooser = random.Random(f"{settings.seed} {step}")  # noqa: S311 - nothing secret
@@ -164,7 +164,7 @@ def draw_batch(
     partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
     sides = Parts(images, partners_of, images)
     locations, depth = _draw_guided_locations(data, sides, settings, generator, step=step)
-    # All at once: what the store does not hold goes through the backbone together.
+    # Read together, so that maps missing from the store share a backbone batch.
     features = maps.read([*images, *partners_of])
     own, partners_own = features[:size], features[size:]
     return Batch(
@@ -191,7 +191,7 @@ def _draw_guided_locations(
     *,
     step: int,
 ) -> tuple[Parts[torch.Tensor], Parts[SampledDepth] | None]:
-    """Draw the locations of all maps of a batch, by depth if it guides, and read depth there."""
+    """Draw locations for all maps of a batch, guided by depth if given, and read depth there."""
     side = settings.objective.samples
     if data.depth is not None:
         side = max(2, depth_schedules(settings)["samples"].count_at(max(step, 0)))
@@ -224,7 +224,10 @@ def _draw_guided_locations(
 def draw_locations(
     data: TrainingSet, images: list[int], count: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw locations anywhere, or nine in ten where images are salient, (batch, count, 2)."""
+    """Draw random locations, shape (batch, count, 2).
+
+    With saliency, nine in ten are drawn from salient pixels.
+    """
     locations = random_locations(len(images), count, generator=generator)
     if data.saliency is None:
         return locations
@@ -240,7 +243,7 @@ def draw_locations(
 def _read_labels(
     labels: ViewLabels, maps: FeatureMaps, sides: Parts[list[int]], locations: Parts[torch.Tensor]
 ) -> Parts[torch.Tensor]:
-    """Return the labels at locations of each part."""
+    """Return the labels at the locations of each part."""
 
     def read(images: list[int], of_part: torch.Tensor) -> torch.Tensor:
         each = zip(images, of_part, strict=True)
@@ -258,10 +261,10 @@ def read_copies(
     settings: FitSettings,
     generator: torch.Generator,
 ) -> AlignedCopies:
-    """Read features of images and of one augmented copy each, at random locations of the copy.
+    """Read features of images and one augmented copy of each, at random locations in the copy.
 
-    ``features`` are raw maps of the images; ``copies`` holds ``objective.augmentations`` copies of
-    each map in turn.
+    ``features`` holds the raw maps of the images; ``copies`` holds ``objective.augmentations``
+    consecutive copies of each map.
     """
     each = settings.objective.augmentations
     numbers = torch.randint(each, (len(images),), generator=generator).tolist()
@@ -304,9 +307,11 @@ def read_guidance(
 
 
 def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -> Neighbourhoods:
-    """Read the cells around locations, (x, y) in -1..1, shape (batch, locations, 2), each once.
+    """Read the cells around locations, each cell once.
 
-    The raw maps, one for each entry of the batch, may differ in size.
+    Args:
+        features: raw maps, one per entry of the batch; they may differ in size.
+        locations: (x, y) in -1..1, shape (batch, locations, 2).
     """
     read, nearest, weights = [], [], []
     for raw, image_locations in zip(features, locations, strict=True):

@@ -1,16 +1,15 @@
-"""Estimating how many classes a set of images calls for, from codes alone, without labels.
+"""Estimation of the number of classes in a set of images, from codes alone, without labels.
 
-There is rarely one right number, so two are estimated, and a confidence:
+There is rarely one right number, so two are estimated, with a confidence:
 
-- The *coarse* number is the one whose classes are best separated: the largest product of stability
-  and silhouette.
-- The *medium* number is the largest one that is still reproducible: up to it, clusterings of two
-  halves of the images agree. It is the default, since merging classes is easier than splitting
-  them.
+- The *coarse* number gives the best separated classes: the largest product of stability and
+  silhouette.
+- The *medium* number is the largest that is still reproducible: up to it, clusterings of two halves
+  of the images agree. It is the default, since merging classes is easier than splitting them.
 
-Stability is the agreement of two clusterings, each of one half of the images, on all codes (Lange,
-Roth, Braun and Buhmann, 2004), averaged over several halvings. The silhouette (Rousseeuw, 1987)
-uses distances to cluster centres.
+Stability is the agreement on all codes between two clusterings, each fitted to one half of the
+images (Lange, Roth, Braun and Buhmann, 2004), averaged over several random splits. The silhouette
+(Rousseeuw, 1987) uses distances to cluster centres.
 """
 
 from collections.abc import Sequence
@@ -40,20 +39,20 @@ Confidence = Literal["high", "low", "none"]
 
 @dataclass(frozen=True)
 class ClassCount:
-    """Estimated numbers of classes, and the evidence.
+    """Estimated numbers of classes, and the evidence for them.
 
     Attributes:
-        chosen: the medium number, which the fit takes.
+        chosen: the medium number, used by the fit.
         coarse: the coarse number.
         fine: the number of fine clusters.
         confidence: ``high`` if clusterings of two halves of the images agree well at the coarse
-            number (0.9 or more); ``low`` if they agree fairly (0.8 or more); ``none`` if no number
-            is reproducible, so that ``chosen`` is the default.
-        candidates: numbers tried, rising.
-        stability: agreement of clusterings of two halves of the images at each candidate, at most
-            1; 0 is chance.
-        silhouette: how well classes are separated at each candidate, from 0 to 1.
-        needed: stability that a number needs to count as reproducible.
+            number (0.9 or more); ``low`` if they agree fairly well (0.8 or more); ``none`` if no
+            number is reproducible and ``chosen`` is the default.
+        candidates: the numbers tried, in ascending order.
+        stability: agreement between clusterings of two halves of the images at each candidate, at
+            most 1; 0 is chance level.
+        silhouette: the separation of classes at each candidate, from 0 to 1.
+        needed: the minimum stability of a reproducible number.
     """
 
     chosen: int
@@ -83,10 +82,10 @@ def estimate_class_count(
     """Estimate the number of classes.
 
     Args:
-        codes: shape (locations, channels), of any length but zero.
-        images: image (or view) of each code, shape (locations,), int64, from 0.
-        quantised: the same codes in prototypes.
-        seed: seed of halves and starts.
+        codes: non-zero vectors of any length, shape (locations, channels).
+        images: the image (or view) index of each code, from 0, shape (locations,), int64.
+        quantised: the same codes, quantised to prototypes.
+        seed: the seed for random splits and restarts.
     """
     tree = quantised.prototypes.merges
     count = min(GROUPS, len(tree) + 1)
@@ -105,7 +104,7 @@ def estimate_class_count(
         centres = cluster_vectors(whole, number, seed=seed, restarts=RESTARTS)[0]
         silhouette.append(mean_silhouette(whole, shares, centres) if number > 1 else 0.0)
     coarse, medium, confidence = choose_counts(candidates, stability, silhouette)
-    # Never more classes than codes can make.
+    # Never more classes than there are groups of codes.
     medium = min(medium, count)
     return ClassCount(
         medium,
@@ -121,12 +120,12 @@ def estimate_class_count(
 def choose_counts(
     candidates: Sequence[int], stability: Sequence[float], silhouette: Sequence[float]
 ) -> tuple[int, int, Confidence]:
-    """Choose the coarse and the medium number of classes, and the confidence.
+    """Choose the coarse and medium numbers of classes, and the confidence.
 
-    The coarse number has the largest product of stability and silhouette. From there the medium
-    number rises as long as stability holds, to at most twice the coarse number, so that well
-    separated classes are not cut into many; it is at least 6, since too few classes are of little
-    use. Stability is smoothed over neighbouring candidates, which rise.
+    The coarse number has the largest product of stability and silhouette. The medium number rises
+    from there while clusterings remain stable, to at most twice the coarse number, so that well
+    separated classes are not split into many; it is at least 6, since fewer classes are rarely
+    useful. Stability is smoothed over neighbouring candidates, which are in ascending order.
 
     Example:
         >>> choose_counts([3, 4, 5, 6, 7, 8, 9], [1, 1, 1, 1, 0.9, 0.8, 0.6], [0.6] * 2 + [0.7] * 5)
@@ -138,14 +137,14 @@ def choose_counts(
     last = peak
     while last + 1 < len(candidates) and _smoothed(stability, last + 1) >= STABLE:
         last += 1
-    # Two or three classes that are barely reproducible say no more than "smooth or textured".
+    # Two or three barely reproducible classes only separate smooth from textured areas.
     needed = CLEAR if candidates[last] < FEWEST_BY_DEFAULT else STABLE
     if stability[peak] < needed:
         return coarse_count(DEFAULT_CLASSES), DEFAULT_CLASSES, "none"
     coarse = candidates[peak]
     most = max(2 * coarse, FEWEST_BY_DEFAULT + 2)
     medium = max(min(candidates[last], most), FEWEST_BY_DEFAULT)
-    # The levels would look alike if they were closer.
+    # Keep the levels visibly different.
     coarse = min(coarse, max(2, medium * 2 // 3))
     return coarse, medium, "high" if stability[peak] >= CLEAR else "low"
 
@@ -156,9 +155,9 @@ def _smoothed(values: Sequence[float], index: int) -> float:
 
 
 def random_halves(images: torch.Tensor, *, seed: int) -> list[torch.Tensor]:
-    """Draw halves of the images as masks of codes, each of shape (locations,).
+    """Draw random halves of the images, as masks over codes of shape (locations,).
 
-    Where images are too few to be halved, codes are. ``images`` holds the image of each code.
+    With too few images, the codes are split instead. ``images`` holds the image of each code.
     """
     generator = torch.Generator().manual_seed(seed)
     units = relabel_sequential(images)
@@ -181,14 +180,14 @@ def mean_agreement(
     *,
     seed: int,
 ) -> float:
-    """Return how well clusterings of two halves agree on all codes, averaged over the halvings.
+    """Return the agreement of clusterings of two halves on all codes, averaged over the splits.
 
     Args:
-        vectors: vectors of groups of codes, shape (groups, channels), float64.
-        shares: shares of the groups, shape (groups,).
-        halves: the vectors of the same groups in one half of the images and in the other.
-        number: number of clusters.
-        seed: seed of the starts.
+        vectors: summed vectors of groups of codes, shape (groups, channels), float64.
+        shares: the share of the codes in each group, shape (groups,).
+        halves: the vectors of the same groups in each half of the images, one pair per split.
+        number: the number of clusters.
+        seed: the seed for restarts.
     """
     agreements = []
     for pair in halves:
@@ -201,17 +200,17 @@ def mean_agreement(
 
 
 def adjusted_rand_index(one: torch.Tensor, other: torch.Tensor, weights: torch.Tensor) -> float:
-    """Return how far two clusterings agree beyond chance (Hubert and Arabie, 1985).
+    """Return the adjusted Rand index of two clusterings (Hubert and Arabie, 1985).
 
-    Items stand for many locations each, so that an item makes pairs with itself, too.
+    Each item represents many locations, so pairs of an item with itself count, too.
 
     Args:
-        one: clusters of items, shape (items,), int64.
-        other: the same of another clustering.
-        weights: weights of the items, shape (items,), summing to 1.
+        one: the cluster of each item, shape (items,), int64.
+        other: the same for the other clustering.
+        weights: weights of the items, summing to 1, shape (items,).
 
     Returns:
-        1 if they agree, 0 on average for random clusterings of the same sizes.
+        1 for identical clusterings; 0 on average for random clusterings of the same sizes.
 
     Example:
         >>> halves, thirds = torch.tensor([0, 0, 1, 1]), torch.tensor([1, 1, 0, 2])
@@ -228,15 +227,15 @@ def adjusted_rand_index(one: torch.Tensor, other: torch.Tensor, weights: torch.T
 
 
 def mean_silhouette(vectors: torch.Tensor, shares: torch.Tensor, centres: torch.Tensor) -> float:
-    """Return how much nearer codes are to their own centre than to the next one, from 0 to 1.
+    """Return the mean silhouette of codes with respect to cluster centres, from 0 to 1.
 
-    Each group of codes counts ``1 - a / b``, where a and b are the cosine distances of its mean
-    from the nearest centre and from the second nearest.
+    The silhouette of a group of codes is ``1 - a / b``, where a and b are the cosine distances from
+    its mean to the nearest and second nearest centres.
 
     Args:
-        vectors: vectors of groups of codes, shape (groups, channels).
-        shares: shares of the groups, shape (groups,), summing to 1.
-        centres: unit vectors of shape (clusters, channels), at least two.
+        vectors: summed vectors of groups of codes, shape (groups, channels).
+        shares: the share of the codes in each group, summing to 1, shape (groups,).
+        centres: at least two unit vectors, shape (clusters, channels).
     """
     similarity = F.normalize(vectors, dim=1) @ centres.to(vectors).mT
     nearest, next_one = (1 - similarity.topk(2, dim=1).values).clamp_min(0).unbind(dim=1)

@@ -1,11 +1,11 @@
-"""Clustering codes once the head is trained: spherical k-means, by way of prototypes.
+"""Clustering of the trained head's codes: spherical k-means on prototypes, refined on codes.
 
-Codes are first gathered into many prototypes. Any number of classes is then found among those in
-moments, with many starts, so that the number can be changed later without the images. The starts
-that fit best continue with the codes themselves.
+Codes are first quantised to many prototypes. Clustering prototypes into any number of classes is
+fast even with many restarts, so the number can be changed later without the images. The best
+clusterings are then refined on the codes themselves.
 
-Centres are unit vectors of shape (clusters, channels), codes of shape (locations, channels) and of
-any length but zero.
+Centres are unit vectors of shape (clusters, channels). Codes have shape (locations, channels) and
+any length other than zero.
 """
 
 import math
@@ -34,11 +34,11 @@ REFINEMENT_ITERATIONS = 20
 
 
 class QuantisedCodes(NamedTuple):
-    """Codes in prototypes.
+    """Codes quantised to prototypes.
 
     Attributes:
-        prototypes: directions, shares and tree.
-        owners: prototype of each code, shape (locations,), int64.
+        prototypes: the prototypes, with their shares and merge tree.
+        owners: the prototype of each code, shape (locations,), int64.
     """
 
     prototypes: Prototypes
@@ -46,17 +46,17 @@ class QuantisedCodes(NamedTuple):
 
 
 def spherical_kmeans(codes: torch.Tensor, clusters: int, *, seed: int) -> torch.Tensor:
-    """Cluster directions: k-means on the unit sphere, by cosine similarity.
+    """Cluster codes by spherical k-means, that is, by cosine similarity.
 
-    Of several starts the one whose codes lie closest to their centres is kept.
+    Of several restarts, the one with the highest mean similarity to the centres is kept.
 
     Args:
-        codes: shape (locations, channels), of any length but zero.
-        clusters: number of clusters, at most the number of locations.
-        seed: seed of the starts.
+        codes: non-zero vectors of any length, shape (locations, channels).
+        clusters: the number of clusters, at most the number of locations.
+        seed: the seed for restarts.
 
     Returns:
-        Unit vectors of shape (clusters, channels), the cluster of most locations first.
+        Unit vectors of shape (clusters, channels), largest cluster first.
 
     Raises:
         ValueError: fewer locations than clusters.
@@ -74,9 +74,9 @@ def spherical_kmeans(codes: torch.Tensor, clusters: int, *, seed: int) -> torch.
 
 
 def quantise_codes(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> QuantisedCodes:
-    """Gather codes into prototypes: k-means in two levels, and a tree of merges above it.
+    """Quantise codes to prototypes by two-level k-means, and build the tree of their merges.
 
-    About ``count`` prototypes are made; with fewer locations each is its own.
+    About ``count`` prototypes are made; with fewer locations, each is its own prototype.
     """
     directions = F.normalize(codes.float(), dim=1)
     owners = _two_level_kmeans(directions, count, seed)
@@ -89,10 +89,10 @@ def quantise_codes(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -
 def cluster_prototypes(
     prototypes: Prototypes, clusters: int, *, seed: int, restarts: int = RESTARTS
 ) -> torch.Tensor:
-    """Find clusters of prototypes, from a cut through their tree and from random starts.
+    """Cluster prototypes, starting from a cut through their merge tree and from random centres.
 
     Returns:
-        Unit vectors of shape (starts, clusters, channels), as :func:`cluster_vectors` gives them.
+        Unit vectors of shape (starts, clusters, channels), as returned by :func:`cluster_vectors`.
     """
     vectors = prototypes.vectors.double()
     if clusters > len(vectors):
@@ -103,26 +103,26 @@ def cluster_prototypes(
 
 
 def classes_of_prototypes(prototypes: Prototypes, classes: int) -> torch.Tensor:
-    """Return the centres of any number of classes, the class of the largest share first."""
+    """Return the centres for a given number of classes, largest class first."""
     centres = cluster_prototypes(prototypes, classes, seed=0)[0].float()
     shares = group_shares(prototypes, centres)
     return centres[shares.argsort(descending=True, stable=True)]
 
 
 def group_shares(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tensor:
-    """Return the share of all codes that each cluster of prototypes holds."""
+    """Return the share of all codes in each cluster of prototypes, shape (clusters,)."""
     shares = prototypes.shares[:, None].double()
     return group_sums(shares, nearest_centres(prototypes, centres), len(centres))[:, 0]
 
 
 def nearest_centres(prototypes: Prototypes, centres: torch.Tensor) -> torch.Tensor:
-    """Return the cluster of each prototype, shape (prototypes,)."""
+    """Return the nearest centre to each prototype, as indices of shape (prototypes,)."""
     nearest: torch.Tensor = (prototypes.vectors @ F.normalize(centres.float(), dim=1).mT).argmax(1)
     return nearest
 
 
 def prototype_classes(prototypes: Prototypes, classes: ClassSet) -> NDArray[np.int64]:
-    """Return the class of each prototype, that of its nearest cluster, shape (prototypes,)."""
+    """Return the class of each prototype's nearest cluster, shape (prototypes,)."""
     class_of = np.empty(len(classes.centres), np.int64)
     for each in classes.classes:
         class_of[list(each.members)] = each.index
@@ -137,19 +137,21 @@ def refine_clusters(
     seed: int,
     judge: Callable[[torch.Tensor], float] | None = None,
 ) -> torch.Tensor:
-    """Continue with the best clusterings of prototypes on the codes themselves, and keep the best.
+    """Refine clusterings of prototypes on the codes themselves, and return the best.
 
-    What prototypes cannot distinguish, codes can: the best of the candidates are compared after a
-    few rounds on some of the codes, and the best of them continues with all.
+    Codes carry detail that prototypes lose: the best candidates are refined on a subset of the
+    codes and compared, and the winner is refined on all codes.
 
     Args:
-        codes: shape (locations, channels), of any length but zero.
-        candidates: shape (starts, clusters, channels), best first, of :func:`cluster_prototypes`.
-        seed: seed of the choice of codes.
-        judge: centres to how good they are; by default how close all codes lie to them.
+        codes: non-zero vectors of any length, shape (locations, channels).
+        candidates: centres from :func:`cluster_prototypes`, best first, shape (starts, clusters,
+            channels).
+        seed: the seed for the subset of codes.
+        judge: a function that scores centres, higher is better; by default, the mean similarity of
+            all codes to their nearest centres.
 
     Returns:
-        Unit vectors of shape (clusters, channels), the cluster of most locations first.
+        Unit vectors of shape (clusters, channels), largest cluster first.
     """
     directions = F.normalize(codes.float(), dim=1)
     order = torch.randperm(len(directions), generator=torch.Generator().manual_seed(seed))
@@ -161,7 +163,7 @@ def refine_clusters(
 
 
 def mean_similarity(directions: torch.Tensor, centres: torch.Tensor) -> float:
-    """Return the mean cosine of codes, as unit vectors, with the nearest centre."""
+    """Return the mean cosine similarity of unit-length codes to their nearest centres."""
     return float((directions @ centres.mT).amax(dim=1).double().mean())
 
 
@@ -173,7 +175,7 @@ def order_by_share(centres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
 
 
 def relabel_sequential(numbers: torch.Tensor) -> torch.Tensor:
-    """Return whole numbers as numbers from 0 without gaps, in the same order.
+    """Renumber integers from 0 without gaps, keeping their order.
 
     Example:
         >>> relabel_sequential(torch.tensor([7, 2, 7, 5])).tolist()
@@ -183,7 +185,7 @@ def relabel_sequential(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def _two_level_kmeans(directions: torch.Tensor, count: int, seed: int) -> torch.Tensor:
-    """Return the group of each location, about ``count`` groups: a few first, each then split."""
+    """Return the group of each location, about ``count`` in all: make a few, then split each."""
     locations = len(directions)
     if locations <= count:
         return torch.arange(locations)
@@ -199,7 +201,7 @@ def _two_level_kmeans(directions: torch.Tensor, count: int, seed: int) -> torch.
 
 
 def _groups(directions: torch.Tensor, clusters: int, seed: int) -> torch.Tensor:
-    """Return the cluster of each location by plain k-means with one start."""
+    """Return the cluster of each location, by spherical k-means with a single start."""
     if len(directions) <= clusters:
         return torch.arange(len(directions))
     kmeans = _faiss_kmeans(directions, clusters, iterations=SPLIT_ITERATIONS, seed=seed)
@@ -210,7 +212,7 @@ def _groups(directions: torch.Tensor, clusters: int, seed: int) -> torch.Tensor:
 
 
 def _kmeans_from(directions: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Move centres on the codes themselves."""
+    """Run k-means on codes from given centres, and return the new centres."""
     kmeans = _faiss_kmeans(directions, len(centres), iterations=REFINEMENT_ITERATIONS)
     kmeans.train(directions.numpy(), init_centroids=centres.numpy())
     return F.normalize(torch.from_numpy(kmeans.centroids), dim=1)
@@ -225,7 +227,7 @@ def _faiss_kmeans(
         niter=iterations,
         seed=seed,
         spherical=True,
-        # All locations are used, however few or many there are a cluster.
+        # Use all locations, however few or many there are per cluster.
         min_points_per_centroid=1,
         max_points_per_centroid=len(directions),
     )

@@ -1,4 +1,4 @@
-"""What depth tells of the images of a batch: where to sample, and how locations lie in space."""
+"""Depth guidance for a batch: depth-based sampling, and depth and 3-D points at locations."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,11 +32,11 @@ from segdistill.objective.scene_geometry import (
 
 
 class Scene(NamedTuple):
-    """An image in space, at the grid of its features.
+    """The geometry of an image on its feature grid.
 
     Attributes:
-        share: depth from 0, nearest, to 1, farthest; NaN where unknown, shape (h, w).
-        points: points of the cells, row by row, shape (h * w, 3); NaN where unknown.
+        share: relative depth from 0 (nearest) to 1 (farthest), NaN where unknown, shape (h, w).
+        points: 3-D points of the cells in row-major order, NaN where unknown, shape (h * w, 3).
     """
 
     share: torch.Tensor
@@ -44,13 +44,13 @@ class Scene(NamedTuple):
 
 
 class SampledDepth(NamedTuple):
-    """Depth at sampled locations of some images; NaN where it is unknown.
+    """Depth at sampled locations of a batch of images, NaN where unknown.
 
     Attributes:
-        shares: depth from 0, the nearest point of the image, to 1, shape (batch, locations).
-        points: points in space, shape (batch, locations, 3).
-        attention: attention between locations, shape (batch, heads, locations, locations),
-            where hidden positives need it.
+        shares: relative depth from 0 (nearest) to 1 (farthest), shape (batch, locations).
+        points: 3-D points, shape (batch, locations, 3).
+        attention: attention between locations, shape (batch, heads, locations, locations);
+            ``None`` unless hidden positives need it.
     """
 
     shares: torch.Tensor
@@ -61,7 +61,7 @@ class SampledDepth(NamedTuple):
 def read_scenes(
     depth: DepthMaps, images: Sequence[int], settings: FitSettings
 ) -> list[Scene | None]:
-    """Read the scenes of some views; ``None`` for one without any known depth."""
+    """Read the scenes of the given views, ``None`` for views without any known depth."""
     scenes: list[Scene | None] = []
     for image in images:
         grid = depth[image]
@@ -91,17 +91,19 @@ def locations_by_depth(
     images: Sequence[int],
     preparation: FeaturePreparation,
 ) -> torch.Tensor:
-    """Draw locations by depth; images without depth keep the locations that they have.
+    """Draw locations by depth; images without depth keep their given locations.
 
     Args:
-        scenes: scenes of a batch.
-        locations: drawn without depth, (x, y) in -1..1, shape (batch, locations, 2), as is the
-            result.
-        settings: how locations are drawn.
-        generator: source of randomness.
-        maps: raw feature maps, for locations far apart in features too.
-        images: one map for each entry of the batch.
-        preparation: preparation of the features.
+        scenes: the scenes of a batch.
+        locations: locations drawn without depth, (x, y) in -1..1, shape (batch, locations, 2).
+        settings: depth settings, including the sampling method.
+        generator: a random number generator.
+        maps: raw feature maps, for sampling that also spreads locations in feature space.
+        images: the index of the map for each entry of the batch.
+        preparation: the feature preparation.
+
+    Returns:
+        Locations in the same format as ``locations``.
     """
     known = [(entry, scene) for entry, scene in enumerate(scenes) if scene is not None]
     if settings.sampling == "random" or not known:
@@ -110,7 +112,7 @@ def locations_by_depth(
     if settings.sampling == "histogram":
         chosen = [
             depth_histogram_cells(
-                # On the scale of the scene's space: by ratio, or as it is.
+                # Depth on the scale of the scene's points: logarithmic or linear.
                 scene.points[:, 2].view(1, *scene.share.shape),
                 count,
                 generator=generator,
@@ -139,9 +141,9 @@ def locations_by_depth(
 def _with_unknown_depth(
     cells: torch.Tensor, scene: Scene, generator: torch.Generator
 ) -> torch.Tensor:
-    """Give cells without depth their share of the locations: they belong to the image, too.
+    """Include cells of unknown depth in proportion to their share of the image.
 
-    The last of the cells, shape (locations,), in the order taken, make room.
+    They replace the last of ``cells``, which has shape (locations,) and is in sampling order.
     """
     unknown = (~scene.share.flatten().isfinite()).nonzero()[:, 0]
     count = round(len(cells) * len(unknown) / scene.share.numel())
@@ -154,9 +156,10 @@ def _with_unknown_depth(
 def sample_depth(
     scenes: Sequence[Scene | None], locations: torch.Tensor, settings: DepthSettings
 ) -> SampledDepth:
-    """Read depth and points at locations (batch, locations, 2), bilinearly; NaN where unknown.
+    """Sample depth and points bilinearly at locations of shape (batch, locations, 2).
 
-    As released, depth is brought to a grid of its own, whatever the locations.
+    Unknown values are NaN. With ``as_released``, depth is resized to a regular grid, regardless of
+    the locations.
     """
     count = locations.shape[1]
     shares, points = [], []
@@ -181,8 +184,8 @@ def attention_between(
 ) -> torch.Tensor:
     """Return the attention between locations, (batch, heads, locations, locations), on the CPU.
 
-    The backbone sees the views again: attention is too large to be kept. The nearest cell stands
-    for each location, shape (batch, locations, 2).
+    The backbone runs again on the views, since attention maps are too large to store. Each
+    location, given in shape (batch, locations, 2), uses its nearest cell.
 
     Raises:
         UserError: the backbone has no attention.
@@ -203,12 +206,12 @@ def attention_between(
 
 
 def _interpolate(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    # A cell of weight 0 must not pass on its NaN.
+    # A NaN in a cell of weight 0 must not propagate.
     return torch.where(weights > 0, values * weights, 0.0).sum(dim=1)
 
 
 def _padded(parts: Sequence[torch.Tensor], fill: float = torch.nan) -> torch.Tensor:
-    """Stack what differs in the number of cells, as cells that are never taken."""
+    """Stack tensors with different numbers of cells, padding with cells that are never sampled."""
     most = max(map(len, parts))
     return torch.stack([F.pad(part, (0, 0, 0, most - len(part)), value=fill) for part in parts])
 

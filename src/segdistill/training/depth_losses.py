@@ -1,4 +1,4 @@
-"""DepthG's losses on the locations of a batch: the depth term, and local hidden positives."""
+"""DepthG's losses at the locations of a batch: the depth term and local hidden positives."""
 
 import torch
 from torch import nn
@@ -28,14 +28,14 @@ PRODUCT_SHIFT = 0.03
 def depth_term(
     codes: torch.Tensor, depth: SampledDepth, shifts: Shifts, settings: FitSettings, *, step: int
 ) -> torch.Tensor:
-    """Return DepthG's depth term: codes of an image agree where its depths do.
+    """Return DepthG's depth term: codes of an image should agree where its depths do.
 
     Args:
         codes: codes at the locations, shape (batch, locations, channels).
-        depth: depth there.
-        shifts: hold the depth term's at the start.
+        depth: depth at the same locations.
+        shifts: loss shifts, including the initial shift of the depth term.
         settings: settings of the fit.
-        step: counted from 0.
+        step: the training step, counted from 0.
     """
     schedule = depth_schedules(settings, shift=shifts.depth_pairs)["shift"]
     return depth_correlation_loss(
@@ -48,9 +48,9 @@ def depth_term(
 
 
 def compared_depths(depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
-    """Return how alike the depths of all pairs of locations of an image are.
+    """Return the depth similarity of all pairs of locations in each image.
 
-    In 0..1, NaN where a depth is unknown, shape (batch, locations, locations).
+    Values are in 0..1, NaN where a depth is unknown; the shape is (batch, locations, locations).
     """
     if settings.depth.as_released:
         side = round(depth.shares.shape[1] ** 0.5)
@@ -60,7 +60,7 @@ def compared_depths(depth: SampledDepth, settings: FitSettings) -> torch.Tensor:
 
 
 def depth_shift(depth: SampledDepth, settings: FitSettings) -> float:
-    """Return the shift of the depth term: as given, DepthG's, or what half of the pairs exceed."""
+    """Return the depth term's shift: from the settings, DepthG's, or the median similarity."""
     if settings.depth.shift is not None:
         return settings.depth.shift
     if settings.depth.similarity == "product" or settings.depth.as_released:
@@ -80,8 +80,8 @@ def hidden_positives_term(
 ) -> torch.Tensor:
     """Return STEGO's objective for the second head's codes.
 
-    The second head learns from codes averaged over locations that belong together, by depth or by
-    features, and hands what it learns on to the first.
+    The second head takes codes averaged over related locations, by depth or by features, and its
+    gradients also train the first head.
     """
     averaged = [
         SampledMaps(part.features, second_head(_weights(part, sampled, settings) @ part.codes))

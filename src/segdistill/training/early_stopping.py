@@ -1,10 +1,11 @@
-"""When to stop training, estimated without labels.
+"""Early stopping without labels.
 
-The correspondence loss keeps falling long after the codes have begun to get worse: in the end they
-keep only a few of the differences between features. So some locations are monitored. Every few
-steps they are clustered by their codes, and :func:`~segdistill.objective.neighbour_agreement`
-measures how well the clusters keep neighbours in the backbone's features together. Training ends
-when this has not risen for a while, and the head with the best agreement is kept.
+The correspondence loss keeps falling long after the codes have started to degrade: eventually they
+preserve only a few of the differences between features. A set of locations is therefore monitored.
+At regular intervals their codes are clustered, and
+:func:`~segdistill.objective.neighbour_agreement` measures how well the clusters keep neighbours in
+the backbone's feature space together. Training ends when agreement has not improved for a number of
+steps, and the head with the best agreement is kept.
 """
 
 import json
@@ -31,26 +32,27 @@ RESTARTS = 8
 MONITOR_EVERY = 25
 FIRST_MONITORED_STEP = 50
 PATIENCE = 150
-"""Steps without a better agreement after which training ends."""
+"""Number of steps without a better agreement after which training ends."""
 
 DEFAULT_CLUSTER_COUNTS = (6, 12, 24)
-"""Numbers of clusters evaluated where the number of classes is not known yet."""
+"""Numbers of clusters to evaluate while the number of classes is unknown."""
 
 
 @dataclass(frozen=True)
 class MonitoredLocations:
-    """Locations whose neighbours in the features show, without labels, how good codes are.
+    """Locations and their nearest neighbours, used to evaluate codes without labels.
 
     Attributes:
-        features: prepared, shape (locations, channels).
-        neighbours: most similar locations in other images, shape (locations, neighbours).
+        features: prepared features, shape (locations, channels).
+        neighbours: indices of the most similar locations in other images, shape (locations,
+            neighbours).
     """
 
     features: torch.Tensor
     neighbours: torch.Tensor
 
     def codes(self, head: SegmentationHead) -> torch.Tensor:
-        """Return the codes that a head gives, shape (locations, code channels), on the CPU."""
+        """Return a head's codes at the locations, shape (locations, code channels), on the CPU."""
         training = head.training
         device = next(head.parameters()).device
         with torch.no_grad():
@@ -62,7 +64,7 @@ class MonitoredLocations:
 def monitored_locations(
     maps: FeatureMaps, preparation: FeaturePreparation, *, seed: int
 ) -> MonitoredLocations:
-    """Choose locations spread over the data set, and find their neighbours by all channels."""
+    """Sample locations across the data set, and find their neighbours using all channels."""
     with torch.no_grad():
         locations = sample_locations(maps, MONITORED_LOCATIONS, seed=seed, max_maps=MONITORED_MAPS)
         similar = nearest_in_other_images(
@@ -74,7 +76,7 @@ def monitored_locations(
 def agreement_scorer(
     head: SegmentationHead, locations: MonitoredLocations
 ) -> Callable[[torch.Tensor], float]:
-    """Return a function from centres, unit vectors, to how well they keep neighbours together."""
+    """Return a function that scores centres (unit vectors) by neighbour agreement."""
     codes = locations.codes(head)
 
     def score(centres: torch.Tensor) -> float:
@@ -85,11 +87,11 @@ def agreement_scorer(
 
 @dataclass(frozen=True)
 class AgreementRecord:
-    """The agreement of clusters of codes with neighbours in the features, at a step.
+    """The neighbour agreement of clustered codes at one step.
 
     Attributes:
-        step: counted from 1.
-        agreement: at most 1.
+        step: the training step, counted from 1.
+        agreement: the agreement, at most 1.
     """
 
     step: int
@@ -97,9 +99,9 @@ class AgreementRecord:
 
 
 def monitored_cluster_counts(clusters: int | None) -> tuple[int, ...]:
-    """Return the numbers of clusters to evaluate, from the final number where it is known.
+    """Return the numbers of clusters to evaluate, based on the final number if it is known.
 
-    A single clustering may be lucky; the mean over several numbers of clusters varies less.
+    The mean over several numbers of clusters varies less than the score of a single clustering.
 
     Example:
         >>> monitored_cluster_counts(11)
@@ -113,15 +115,15 @@ def monitored_cluster_counts(clusters: int | None) -> tuple[int, ...]:
 def agreement_of_codes(
     codes: torch.Tensor, neighbours: torch.Tensor, clusters: Sequence[int], *, seed: int = 0
 ) -> float:
-    """Cluster codes, and return how well neighbours in the features stay together, at most 1.
+    """Cluster codes, and return their agreement with neighbours in feature space, at most 1.
 
-    The best of several starts counts, and the mean over the numbers of clusters.
+    The result is the mean over the numbers of clusters of the best agreement among several starts.
 
     Args:
-        codes: shape (locations, channels).
-        neighbours: neighbours of each location, shape (locations, count).
-        clusters: numbers of clusters to evaluate.
-        seed: seed of the clustering.
+        codes: codes of shape (locations, channels).
+        neighbours: indices of the neighbours of each location, shape (locations, count).
+        clusters: the numbers of clusters to evaluate.
+        seed: the seed for clustering.
     """
     prototypes, owners = quantise_codes(codes, count=PROTOTYPES, seed=seed)
     agreements = []
@@ -134,18 +136,18 @@ def agreement_of_codes(
 
 
 def best_record(agreement_history: Sequence[AgreementRecord]) -> AgreementRecord | None:
-    """Return the record with the best agreement, the first of several; ``None`` without any."""
+    """Return the record with the best agreement, the earliest if tied; ``None`` without records."""
     return max(agreement_history, key=lambda record: record.agreement, default=None)
 
 
 def has_stopped_rising(agreement_history: Sequence[AgreementRecord]) -> bool:
-    """Return whether agreement has not risen for :data:`PATIENCE` steps."""
+    """Return whether agreement has not improved for :data:`PATIENCE` steps."""
     best = best_record(agreement_history)
     return best is not None and agreement_history[-1].step - best.step >= PATIENCE
 
 
 def end_of_training(last_step: int, agreement_history: Sequence[AgreementRecord]) -> str:
-    """Say in a sentence at which step training ended, and which step's codes are the best.
+    """Return a sentence with the step at which training ended and the step with the best codes.
 
     Example:
         >>> end_of_training(225, [AgreementRecord(75, 0.6), AgreementRecord(225, 0.5)])
@@ -161,8 +163,8 @@ class EarlyStopping:
     """Monitors a head during training, and keeps the best state of all trained modules.
 
     Args:
-        locations: locations to monitor.
-        clusters: numbers of clusters to evaluate.
+        locations: the locations to monitor.
+        clusters: the numbers of clusters to evaluate.
     """
 
     def __init__(self, locations: MonitoredLocations, clusters: Sequence[int]) -> None:
@@ -173,21 +175,21 @@ class EarlyStopping:
 
     @property
     def best(self) -> AgreementRecord | None:
-        """The record with the best agreement, the first of several; ``None`` before any."""
+        """The record with the best agreement, the earliest if tied; ``None`` without records."""
         return best_record(self.agreement_history)
 
     @property
     def should_stop(self) -> bool:
-        """Whether agreement has not risen for :data:`PATIENCE` steps."""
+        """Whether agreement has not improved for :data:`PATIENCE` steps."""
         return has_stopped_rising(self.agreement_history)
 
     def update(
         self, step: int, modules: TrainingModules, group: Group = SINGLE_PROCESS
     ) -> AgreementRecord | None:
-        """Measure the agreement at a step, counted from 1, if it is due.
+        """Measure the agreement if it is due at a step, counted from 1.
 
-        Of processes that train together, the first measures for all. Modules in training mode are
-        left in it.
+        In distributed training, the first process measures for all. The training mode of the
+        modules does not change.
         """
         if step < FIRST_MONITORED_STEP or step % MONITOR_EVERY:
             return None
@@ -199,16 +201,16 @@ class EarlyStopping:
         return record
 
     def restore_best(self, modules: TrainingModules) -> None:
-        """Load the best state into the modules, if there is one."""
+        """Load the best state, if any, into the modules."""
         if self.best_state:
             modules.load_state_dict(self.best_state)
 
     def history_as_json(self) -> str:
-        """Return the history as text for a checkpoint; :meth:`resume` reads it."""
+        """Return the history as JSON for a checkpoint, to be read by :meth:`resume`."""
         return json.dumps([[record.step, record.agreement] for record in self.agreement_history])
 
     def resume(self, history: str, best_state: dict[str, torch.Tensor]) -> None:
-        """Restore an interrupted run's history, from :meth:`history_as_json`, and best state."""
+        """Restore an interrupted run: history from :meth:`history_as_json`, and best state."""
         self.agreement_history = [
             AgreementRecord(int(step), float(agreement)) for step, agreement in json.loads(history)
         ]

@@ -1,4 +1,4 @@
-"""From checked images to a Segmenter."""
+"""Fitting a Segmenter to checked images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -54,18 +54,18 @@ FEWEST_CLASSES = 2
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a fit gives.
+    """The result of a fit.
 
     Attributes:
-        segmenter: the model.
+        segmenter: the fitted model.
         history: the losses of every step.
-        shifts: shifts of the correspondence loss; ``None`` where only k-means ran.
-        seconds: time spent in each stage.
-        streamed: feature maps that the store had no room for.
-        linear_probe: trained beside the head, where it was asked for.
-        class_count: how the number of classes was estimated, where it was not given.
-        agreement_history: how good codes were at some steps, where training stopped early.
-        kept_step: the step whose codes were kept, where training stopped early.
+        shifts: shifts of the correspondence loss; ``None`` if only k-means ran.
+        seconds: the time spent in each stage.
+        streamed: the number of feature maps that did not fit in the store.
+        linear_probe: the linear probe trained along with the head, if requested.
+        class_count: the estimate of the number of classes, if it was not given.
+        agreement_history: neighbour agreement at the monitored steps, with early stopping.
+        kept_step: the step whose codes were kept, with early stopping.
     """
 
     segmenter: Segmenter
@@ -89,12 +89,12 @@ def learn(
     run: RunFolder | None = None,
     progress: bool = False,
 ) -> FitResult:
-    """Learn a Segmenter from images that were decoded once already.
+    """Fit a Segmenter to images that have already been checked.
 
-    Without ``run``, neither checkpoints nor a log are written.
+    Without ``run``, no checkpoints or log are written.
 
     Raises:
-        UserError: there are too few images, or more classes than locations in them.
+        UserError: there are too few images, or fewer locations in them than classes.
     """
     timer = StageTimer()
     group = compute.group
@@ -157,7 +157,7 @@ def learn(
 def feature_maps(
     images: Sequence[CheckedImage], backbone: Backbone, settings: FitSettings, compute: Compute
 ) -> FeatureMaps:
-    """Return the feature maps of all views of the images, none computed yet."""
+    """Return the feature maps of all views of the images, without computing any."""
     views = views_of(
         images,
         Viewing(
@@ -177,7 +177,7 @@ def feature_maps(
 
 
 def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
-    """Check that there is enough to learn from.
+    """Check that there is enough data to fit.
 
     Raises:
         UserError: fewer than two views, or fewer locations than classes.
@@ -194,7 +194,7 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
 
 
 def check_batch_size(settings: FitSettings, group: Group) -> None:
-    """Check that each process has two images to compare in a step."""
+    """Check that each process has at least two images per step."""
     if settings.method == "stego" and settings.training.batch_size < 2 * group.size:
         raise UserError(
             f"--training.batch_size {settings.training.batch_size}: must be at least"
@@ -203,7 +203,7 @@ def check_batch_size(settings: FitSettings, group: Group) -> None:
 
 
 def _prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> FeaturePreparation:
-    """Fit the preparation of features to locations spread over the data set."""
+    """Fit the feature preparation to locations sampled across the data set."""
     locations = sample_locations(
         maps, STATISTICS_LOCATIONS, seed=settings.seed, max_maps=STATISTICS_MAPS
     )
@@ -217,13 +217,13 @@ def _prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> Fe
 
 @dataclass(frozen=True)
 class _Clustering:
-    """What clustering gives.
+    """The result of clustering.
 
     Attributes:
-        centres: unit vectors of shape (clusters, code channels), the largest cluster first.
-        prototypes: prototypes that other numbers of classes can be made from.
-        levels: how clusters are grouped into classes; ``None`` where each cluster is a class.
-        class_count: how the number of classes was estimated; ``None`` where it was given.
+        centres: unit vectors of shape (clusters, code channels), largest cluster first.
+        prototypes: prototypes from which other numbers of classes can be made.
+        levels: the grouping of clusters into classes; ``None`` if each cluster is a class.
+        class_count: the estimate of the number of classes; ``None`` if it was given.
     """
 
     centres: torch.Tensor
@@ -240,10 +240,10 @@ def _cluster(
     *,
     progress: bool = False,
 ) -> _Clustering:
-    """Cluster the codes of locations spread over the data set, or features without a head.
+    """Cluster codes, or features if there is no head, at locations sampled across the data set.
 
-    The clustering is chosen among many by neighbours of monitored locations; without these, it is
-    the one that fits the codes best.
+    The best of many clusterings is selected by neighbour agreement at the monitored locations, or
+    without these, by its fit to the codes.
     """
     head, probe = trained.head, trained.probe
 
@@ -277,7 +277,7 @@ def _cluster(
             judge = agreement_scorer(head, trained.locations)
         medium = refine_clusters(codes, candidates, seed=settings.seed, judge=judge)
         if settings.method == "kmeans":
-            # The baseline stays what its name says: one centre per class.
+            # The baseline is plain k-means: one centre per class.
             return _Clustering(medium, prototypes, None, class_count)
         centres, levels = levels_of_prototypes(
             prototypes, medium, coarse=coarse, seed=settings.seed

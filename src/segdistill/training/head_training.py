@@ -1,4 +1,4 @@
-"""Training a head: what goes before it, the loop itself with its log and checkpoints."""
+"""Training of a head: preparation, the training loop, its log and checkpoints."""
 
 import hashlib
 import logging
@@ -35,18 +35,18 @@ from segdistill.training.training_set import AuxiliaryInputs, TrainingSet, train
 logger = logging.getLogger("segdistill")
 
 CHECKPOINT_SECONDS = 10.0
-"""After so long a checkpoint is written, however few steps have been taken."""
+"""Time after which a checkpoint is due, regardless of the number of steps."""
 
 
 class StageTimer:
-    """Times stages that follow each other."""
+    """Times consecutive stages."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def record(self, stage: str) -> None:
-        """Note that a stage has ended; the next begins now."""
+        """Record the end of a stage and start timing the next."""
         now = time.perf_counter()
         self.seconds[stage] = round(now - self._last, 3)
         self._last = now
@@ -54,18 +54,18 @@ class StageTimer:
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """What training gives; nothing where there was none.
+    """The result of training; fields keep their defaults if no head was trained.
 
     Attributes:
-        head: on the CPU.
+        head: the trained head, on the CPU.
         probe: centres of the cluster probe, shape (clusters, code channels).
-        linear: probe trained beside the head, where it was asked for.
+        linear: the linear probe trained along with the head, if requested.
         history: the losses of every step.
         shifts: shifts of the correspondence loss.
-        locations: locations that the codes were evaluated at.
-        agreement_history: how good codes were at some steps, where training stopped early.
-        kept_step: the step whose codes were kept, where training stopped early.
-        streamed: feature maps of augmented copies that the store had no room for.
+        locations: the locations at which codes were evaluated.
+        agreement_history: neighbour agreement at the monitored steps, with early stopping.
+        kept_step: the step whose codes were kept, with early stopping.
+        streamed: the number of feature maps of augmented copies that did not fit in the store.
     """
 
     head: SegmentationHead | None = None
@@ -89,9 +89,10 @@ def train_head(
     run: RunFolder | None,
     progress: bool = False,
 ) -> TrainedHead:
-    """Train a head on feature maps, which are in the store as far as it has room.
+    """Train a head on feature maps, stored as far as space allows.
 
-    The timer is told when a stage ends. Without ``run``, neither checkpoints nor a log are written.
+    The time of each stage is recorded in ``timer``. Without ``run``, no checkpoints or log are
+    written.
     """
     group = maps.compute.group
     neighbours = group.from_first(
@@ -165,7 +166,7 @@ def _train_and_log(
 ) -> list[StepRecord]:
     """Train, resuming from the run folder's checkpoint if there is one, and log every step.
 
-    Returns the losses of every step, those before a break included.
+    Returns the losses of every step, including those before an interruption.
     """
     compute, group = data.maps.compute, data.maps.compute.group
     optimiser = modules.to(compute.device).optimiser(settings)
@@ -173,7 +174,7 @@ def _train_and_log(
     history = []
     if run is not None:
         history = run.read_checkpoint(modules, optimiser, images=images, stopping=stopping)
-    # All must have read the checkpoint before the first writes the next.
+    # Every process must read the checkpoint before the first one writes the next.
     group.barrier()
     first_step = len(history)
     log = None
@@ -215,7 +216,7 @@ def _train_and_log(
                 progress=progress,
             )
             if run is not None and log is not None and history:
-                # Clustering may be interrupted, too.
+                # Clustering may be interrupted as well.
                 write_checkpoint(run)
                 log.settings(settings.as_plain(), history[-1])
     finally:
@@ -225,16 +226,16 @@ def _train_and_log(
 
 
 def cluster_count(settings: FitSettings) -> int:
-    """Return the number of clusters to find, classes and extra clusters, as far as it is known.
+    """Return the number of clusters to find: classes plus extra clusters.
 
-    Where the number of classes is yet to be estimated, the default stands in for it: training needs
-    a number for its cluster probe, on which nothing else depends.
+    If the number of classes is yet to be estimated, the default is used: only the cluster probe
+    needs a number during training, and nothing else depends on it.
     """
     classes = DEFAULT_CLASSES if settings.classes is None else settings.classes
     return classes + settings.extra_clusters
 
 
 def data_fingerprint(maps: FeatureMaps) -> str:
-    """Return a fingerprint of the backbone and of the images, their order and the size seen."""
+    """Return a fingerprint of the backbone and the images, their order and their input size."""
     text = " ".join([maps.backbone.fingerprint, *(view.key for view in maps.views)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,10 +1,9 @@
-"""From medium classes to fine clusters and back up to coarse classes.
+"""Coarse, medium and fine levels of classes.
 
-Medium classes are clustered first, with all the care that :mod:`segdistill.training.clustering`
-takes. Each is then split into fine clusters, as many as its share of the codes calls for, and
-coarse classes are unions of medium ones. On CamVid and the toy world, medium classes that are
-unions of fine clusters match labels slightly better than the medium centres themselves: a class
-that varies more gets more centres.
+Medium classes are found first, by :mod:`segdistill.training.clustering`. Each is then split into
+fine clusters, in proportion to its share of the codes, and coarse classes are unions of medium
+ones. On CamVid and the toy world, medium classes made of fine clusters match labels slightly better
+than the medium centres alone, since each class is modelled by several centres.
 """
 
 from typing import NamedTuple
@@ -22,11 +21,11 @@ RESTARTS = 8
 
 
 class LevelledClusters(NamedTuple):
-    """Fine clusters, and how each level groups them; the cluster of the largest share comes first.
+    """Fine clusters, largest first, and their grouping at each level.
 
     Attributes:
         centres: centres of the fine clusters, unit vectors of shape (clusters, code channels).
-        levels: the groupings.
+        levels: the grouping of fine clusters into classes at each level.
     """
 
     centres: torch.Tensor
@@ -34,7 +33,7 @@ class LevelledClusters(NamedTuple):
 
 
 def fine_count(medium: int) -> int:
-    """Return how many fine clusters to make for a number of medium classes.
+    """Return the number of fine clusters for a number of medium classes.
 
     Example:
         >>> fine_count(11), fine_count(100), fine_count(200)
@@ -44,7 +43,7 @@ def fine_count(medium: int) -> int:
 
 
 def coarse_count(medium: int) -> int:
-    """Return how many coarse classes to make where nothing better is known: half as many.
+    """Return the default number of coarse classes: half the number of medium ones, rounded up.
 
     Example:
         >>> coarse_count(11), coarse_count(3)
@@ -65,8 +64,8 @@ def levels_of_prototypes(
     Args:
         prototypes: prototypes of the codes.
         medium: centres of the medium classes, unit vectors of shape (classes, code channels).
-        coarse: number of coarse classes wanted; by default half as many as medium ones.
-        seed: seed of the random starts.
+        coarse: the number of coarse classes; by default, half the number of medium ones.
+        seed: the seed for random starts.
 
     Example:
         >>> from segdistill.training.clustering import quantise_codes, spherical_kmeans
@@ -99,14 +98,14 @@ def levels_of_prototypes(
 def _split(
     prototypes: Prototypes, owners: torch.Tensor, medium: torch.Tensor, wanted: int, seed: int
 ) -> list[torch.Tensor]:
-    """Return centres for each class, their number in proportion to its share of the codes."""
+    """Split each class into centres, their number in proportion to its share of the codes."""
     vectors = prototypes.vectors.double()
     parts = []
     for index, centre in enumerate(medium.double()):
         members = vectors[owners == index]
         share = float(prototypes.shares[owners == index].sum())
         count = min(len(members), max(1, round(wanted * share)))
-        # A class between prototypes has none: it stays one cluster.
+        # A class without prototypes of its own stays a single cluster.
         split = cluster_vectors(members, count, seed=seed, restarts=RESTARTS)[0] if count else None
         parts.append(centre[None] if split is None else split)
     return parts
@@ -117,7 +116,7 @@ def _coarse_of_medium(
 ) -> torch.Tensor:
     """Return the coarse class of each medium class: the cluster that holds most of its codes.
 
-    Merging medium classes step by step goes wrong more often.
+    Merging medium classes one pair at a time makes more mistakes.
     """
     if wanted >= classes:
         return torch.arange(classes)
@@ -129,7 +128,7 @@ def _coarse_of_medium(
 
 
 def _grouping(parent: torch.Tensor, shares: torch.Tensor) -> Grouping:
-    """Return the clusters of each class, the class of the largest share first."""
+    """Return the clusters of each class, largest class first."""
     groups = [(parent == each).nonzero()[:, 0] for each in sorted(set(parent.tolist()))]
     groups.sort(key=lambda members: -float(shares[members].sum()))
     return tuple(tuple(members.tolist()) for members in groups)

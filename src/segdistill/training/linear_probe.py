@@ -1,4 +1,4 @@
-"""Training the linear probe on the codes of a finished model."""
+"""Training of the linear probe on the codes of a fitted model."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,11 +29,11 @@ def fit_linear_probe(
     seed: int = 0,
     progress: bool = False,
 ) -> LinearProbe:
-    """Train a linear classifier on codes, by cross entropy over labelled pixels.
+    """Train a linear classifier on codes with a cross-entropy loss over labelled pixels.
 
-    Codes are read at random labelled pixels of each image, bilinearly. A linear map commutes with
-    bilinear interpolation, so this is STEGO's probe, whose logits are enlarged to the labels. The
-    segmenter does not change.
+    Codes are interpolated bilinearly at random labelled pixels of each image. As a linear map
+    commutes with bilinear interpolation, this is equivalent to STEGO's probe, whose logits are
+    upsampled to the size of the labels. The segmenter does not change.
 
     Raises:
         UserError: no pixel is labelled.

@@ -1,4 +1,4 @@
-"""The TensorBoard log of a training: losses, correlations, pictures and settings."""
+"""The TensorBoard log of a training run: losses, correlations, images and settings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,21 +29,21 @@ from segdistill.training.training_set import TrainingSet
 PANELS = 4
 PANEL_SIDE = 256
 HISTOGRAM_VALUES = 100_000
-"""Bound on the pairs that go into a histogram."""
+"""Maximum number of pairs in a histogram."""
 
 PROBE_METRICS = ("clusters", "linear", "linear_accuracy")
 
 
 class TrainingLog:
-    """Writes what TensorBoard shows, after ``first_step`` steps done by an earlier run."""
+    """Writes TensorBoard logs, continuing after ``first_step`` steps of an interrupted run."""
 
     def __init__(self, folder: Path, *, first_step: int = 0) -> None:
-        # What a run that was interrupted logged after its last checkpoint, or before its first, is
-        # logged again.
+        # Purge the steps that an interrupted run logged after its last checkpoint, or before its
+        # first: they are logged again.
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def losses(self, record: StepRecord, agreement: AgreementRecord | None) -> None:
-        """Log the losses of a step, and how good the codes are by probes and by neighbours."""
+        """Log the losses and probe metrics of a step, and the neighbour agreement if measured."""
         for name, value in asdict(record).items():
             if name != "step":
                 group = "probe" if name in PROBE_METRICS else "loss"
@@ -61,7 +61,7 @@ class TrainingLog:
         data: TrainingSet,
         settings: FitSettings,
     ) -> None:
-        """Log how feature and code correlations of each kind of pair are distributed."""
+        """Log histograms of feature and code correlations for each kind of pair."""
         with torch.no_grad():
             sampled = sample_batch(modules.head, batch, data, settings)
             parts = compared_maps(sampled, batch, data, settings)
@@ -79,7 +79,7 @@ class TrainingLog:
                     )
 
     def panels(self, step: int, modules: TrainingModules, data: TrainingSet) -> None:
-        """Log a few images, each beside its code in false colours and its clusters."""
+        """Log a few images, each with its codes in false colours and its clusters."""
         count = min(PANELS, len(data.maps))
         training = modules.training
         modules.eval()
@@ -95,10 +95,10 @@ class TrainingLog:
         modules.train(training)
 
     def settings(self, settings: Mapping[str, Any], last: StepRecord) -> None:
-        """Log the settings beside what was reached, for TensorBoard's HParams page."""
+        """Log the settings and final losses for TensorBoard's HParams tab."""
         plain = {name: _plain(value) for name, value in flattened(settings).items()}
         metrics = {f"final/{name}": v for name, v in asdict(last).items() if name != "step"}
-        # add_hparams would start a second run in a folder of its own.
+        # add_hparams would create a separate run in a subfolder.
         for summary in hparams(plain, metrics):  # type: ignore[no-untyped-call]
             writer: Any = self._writer
             writer._get_file_writer().add_summary(summary)  # noqa: SLF001 - its own folder
@@ -106,7 +106,7 @@ class TrainingLog:
             self._writer.add_scalar(name, value, last.step)
 
     def close(self) -> None:
-        """Finish writing."""
+        """Flush and close the log."""
         self._writer.close()
 
 
@@ -117,13 +117,13 @@ def _panel(
     head: SegmentationHead,
     centres: torch.Tensor,
 ) -> NDArray[np.uint8]:
-    """Draw an image, its code's three strongest directions as colours, and its clusters.
+    """Draw an image, its codes in false colours, and its clusters, side by side.
 
     Args:
-        image: shape (height, width, 3).
-        features: prepared, shape (h, w, channels).
-        head: makes codes from features.
-        centres: centres of the clusters, shape (clusters, code channels).
+        image: an RGB image of shape (height, width, 3).
+        features: prepared features, shape (h, w, channels).
+        head: the segmentation head.
+        centres: cluster centres, shape (clusters, code channels).
     """
     codes = head(features[None]).permute(0, 3, 1, 2)  # (h, w, c) -> (1, d, h, w)
     nearest = cluster_similarity(codes, centres)[0].argmax(dim=0)
@@ -135,7 +135,7 @@ def _panel(
 
 
 def false_colours(codes: torch.Tensor) -> NDArray[np.uint8]:
-    """Show three principal components as red, green and blue, (channels, h, w) to (h, w, 3).
+    """Map the first three principal components to RGB, from (channels, h, w) to (h, w, 3).
 
     Example:
         >>> false_colours(torch.rand(8, 4, 5)).shape
@@ -152,12 +152,12 @@ def false_colours(codes: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def _plain(value: Any) -> bool | int | float | str:
-    """Return a setting as TensorBoard takes it."""
+    """Convert a setting to a type that TensorBoard accepts."""
     if isinstance(value, bool | int | float | str):
         return value
     return "none" if value is None else ", ".join(map(str, value))
 
 
 def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    # Cells stay visible: what is on the grid is not smoothed.
+    # Nearest-neighbour resampling keeps the grid cells visible.
     return np.array(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST))

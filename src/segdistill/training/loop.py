@@ -1,4 +1,4 @@
-"""Training the head and the probes from stored features."""
+"""Training loop of the head and the probes on stored features."""
 
 import contextlib
 import random
@@ -20,22 +20,22 @@ from segdistill.training.training_set import TrainingSet
 
 @dataclass(frozen=True)
 class StepRecord:
-    """The losses of one step; an optional term is 0 where it is left out.
+    """The losses of one step; optional terms that are not used are 0.
 
     Attributes:
-        step: counted from 1.
-        total: weighted sum of the objective's terms.
-        self_pairs: pairs within one image.
-        neighbour_pairs: pairs with a neighbour.
-        random_pairs: pairs with random images.
+        step: the training step, counted from 1.
+        total: the weighted sum of the objective's terms.
+        self_pairs: the correspondence loss of pairs within an image.
+        neighbour_pairs: the correspondence loss of pairs with a neighbour.
+        random_pairs: the correspondence loss of pairs with random images.
         clusters: the cluster probe's loss.
-        reconstruction: optional term.
-        contrastive_crf: optional term.
-        alignment: optional term.
-        depth: DepthG's depth term.
-        hidden_positives: DepthG's second head.
-        linear: the linear probe's cross entropy.
-        linear_accuracy: share of labelled locations that it classifies correctly.
+        reconstruction: the reconstruction term (optional).
+        contrastive_crf: the contrastive CRF term (optional).
+        alignment: the augmentation alignment term (optional).
+        depth: DepthG's depth term (optional).
+        hidden_positives: the loss of DepthG's second head (optional).
+        linear: the linear probe's cross-entropy loss.
+        linear_accuracy: the linear probe's accuracy at labelled locations, from 0 to 1.
     """
 
     step: int
@@ -55,7 +55,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Step:
-    """The losses of a completed step, and the batch, on the modules' device."""
+    """The losses of a completed step, and its batch on the modules' device."""
 
     record: StepRecord
     batch: Batch
@@ -74,19 +74,19 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
-    """Train the head and the probes, in place.
+    """Train the head and the probes in place.
 
     Args:
-        modules: what is trained.
-        optimiser: optimiser of the modules.
+        modules: the modules to train.
+        optimiser: the optimiser of the modules.
         data: training data.
         shifts: shifts of the correspondence loss.
         settings: settings of the fit.
         compute: device and precision.
         first_step: the step to resume from, counted from 0.
-        on_step: called after each step.
-        should_stop: called before each step; training ends once it returns true.
-        progress: show a progress bar.
+        on_step: a callback run after each step.
+        should_stop: a callback run before each step; training ends once it returns true.
+        progress: whether to show a progress bar.
     """
     steps, reset_every = settings.training.most_steps, settings.training.reset_probes_every
     may_stop_early = settings.training.steps is None
@@ -96,7 +96,7 @@ def train(
         advance(first_step)
         group = compute.group
         drawn = batches(data, settings, first_step=first_step, group=group)
-        # A single process draws the same numbers as in versions without distribution.
+        # A single process draws the same numbers as in versions without distributed training.
         rank_seed = (group.rank,) if group.size > 1 else ()
         for step in range(first_step, steps):
             if should_stop():
@@ -105,8 +105,8 @@ def train(
             if step and reset_every is not None and step % reset_every == 0:
                 with seeded(settings.seed, step, 1, device=compute.device):
                     modules.reset_probes(optimiser)
-            # In full precision: head and loss cost little compared with the backbone, and
-            # differences of correlations are small numbers.
+            # In full precision: head and losses are cheap compared with the backbone, and
+            # differences between correlations are small.
             with seeded(settings.seed, step, *rank_seed, device=compute.device):
                 result = losses(modules, batch, data, shifts, settings, step=step)
             total = weighted_total(result.terms, settings, step=step)
@@ -124,10 +124,10 @@ def train(
 
 @contextlib.contextmanager
 def seeded(*numbers: int, device: torch.device | None = None) -> Iterator[None]:
-    """Draw the same random numbers in the block each time, and leave the caller's alone.
+    """Seed the random generators inside the block, without affecting those of the caller.
 
-    The draws depend on the numbers, such as seed and step, alone, so a resumed run draws the same.
-    They are made on the CPU and on ``device``.
+    Draws depend only on ``numbers``, such as the seed and the step, so a resumed run repeats them.
+    The generators of the CPU and of ``device`` are seeded.
     """
     on_gpu = device is not None and device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
@@ -136,7 +136,7 @@ def seeded(*numbers: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -> torch.Tensor:
-    """Return the sum of the objective's terms, weighted as in a step, counted from 0."""
+    """Return the weighted sum of the objective's terms at a step, counted from 0."""
     if terms.depth is None:
         return terms.total(settings.objective)
     return terms.total(
@@ -157,7 +157,7 @@ def _record(step: int, values: torch.Tensor) -> StepRecord:
 
 
 def _values(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
-    """Return the fields of a :class:`StepRecord` except the step, in order."""
+    """Return the fields of a :class:`StepRecord` in order, except the step."""
     terms, linear = result.terms, result.linear
     values = (
         total,

@@ -1,4 +1,4 @@
-"""The losses of one training step, from raw features at sampled locations, and their shifts."""
+"""Losses of a training step, from raw features at sampled locations, and their shifts."""
 
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -35,7 +35,7 @@ CALIBRATION_BATCHES = 8
 
 @dataclass(frozen=True)
 class LinearProbeLoss:
-    """The linear probe's cross entropy and accuracy, from 0 to 1, over labelled locations."""
+    """The linear probe's cross-entropy loss and accuracy (0 to 1) over labelled locations."""
 
     cross_entropy: torch.Tensor
     accuracy: torch.Tensor
@@ -43,9 +43,9 @@ class LinearProbeLoss:
 
 @dataclass(frozen=True)
 class StepLosses:
-    """The objective's terms, unweighted, and the losses of the probes.
+    """The objective's unweighted terms, and the losses of the probes.
 
-    There is no linear probe's loss where nothing in the batch is labelled.
+    ``linear`` is ``None`` without a linear probe, or if no location in the batch is labelled.
     """
 
     terms: ObjectiveTerms
@@ -62,7 +62,7 @@ def losses(
     *,
     step: int = 0,
 ) -> StepLosses:
-    """Return all losses of a batch on the modules' device, at a step counted from 0."""
+    """Return all losses of a batch on the modules' device; ``step`` is counted from 0."""
     sampled = sample_batch(modules.head, batch, data, settings)
     parts = compared_maps(sampled, batch, data, settings)
     codes = parts.anchors.codes
@@ -85,7 +85,7 @@ def losses(
     if batch.aligned is not None:
         both = [codes_at(part, modules.head, data.preparation) for part in batch.aligned]
         terms = replace(terms, alignment=alignment_loss(both[0], both[1]).mean())
-    # The probes watch the codes without changing them.
+    # The probes see detached codes, so they do not train the head.
     watched = codes.detach()
     # (b, locations, d) -> (b, d, locations, 1)
     clusters = cluster_loss(cluster_similarity(watched.mT.unsqueeze(-1), modules.centres))
@@ -95,13 +95,13 @@ def losses(
 def _linear_probe_loss(
     modules: TrainingModules, codes: torch.Tensor, batch: Batch
 ) -> LinearProbeLoss | None:
-    """Return the linear probe's loss, or ``None`` where nothing is to be learned."""
+    """Return the linear probe's loss, or ``None`` if there is no probe or no label."""
     if modules.linear is None or batch.labels is None:
         return None
     labels = batch.labels.anchors
     labelled = labels != VOID
     if not labelled.any():
-        return None  # the mean over nothing is NaN
+        return None  # the mean over no locations is NaN
     logits, wanted = modules.linear(codes[labelled]), labels[labelled]
     with torch.no_grad():
         accuracy = (logits.argmax(dim=1) == wanted).float().mean()
@@ -113,9 +113,9 @@ def sample_batch(
 ) -> Parts[SampledMaps]:
     """Return features and codes at the locations of a batch, on the head's device.
 
-    The head runs only on the cells around sampled locations, each once, which gives the same codes
-    there as running it on whole maps and sampling those. As in STEGO's code, both sets of locations
-    of an image see the same channels dropped.
+    The head runs once on each cell around the sampled locations, which gives the same codes as
+    running it on whole maps and sampling the result. As in STEGO's code, the same channels are
+    dropped for both sets of locations of an image.
     """
     maps = []
     for part in (batch.images, batch.positives):
@@ -131,7 +131,7 @@ def sample_batch(
 def compared_maps(
     parts: Parts[SampledMaps], batch: Batch, data: TrainingSet, settings: FitSettings
 ) -> Parts[SampledMaps]:
-    """Return what the correspondence loss compares: the parts, or labels as features (oracle)."""
+    """Return the maps that the correspondence loss compares, with label features for the oracle."""
     features = _compared(Parts(*(part.features for part in parts)), batch, data, settings)
     return Parts(*(SampledMaps(f, part.codes) for f, part in zip(features, parts, strict=True)))
 
@@ -148,10 +148,10 @@ def _compared(
 
 
 def calibrate_shifts(data: TrainingSet, settings: FitSettings) -> Shifts:
-    """Measure the shifts on a few batches, before training; see :func:`measured_shifts`."""
+    """Measure the shifts on a few batches before training; see :func:`measured_shifts`."""
     measured, depth_shifts = [], []
     for number in range(CALIBRATION_BATCHES):
-        # Negative step numbers: batches that training never draws.
+        # Negative step numbers give batches that training never draws.
         batch = draw_batch(data, settings, step=-1 - number)
         features = Parts(
             *(
@@ -174,12 +174,12 @@ def calibrate_shifts(data: TrainingSet, settings: FitSettings) -> Shifts:
 def codes_at(
     part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
 ) -> torch.Tensor:
-    """Return codes at locations, shape (batch, locations, code channels)."""
+    """Return the codes at locations, shape (batch, locations, code channels)."""
     return head.at_locations(_prepared(part, preparation), part.nearest, part.weights)
 
 
 def _prepared(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
-    """Return prepared features of the cells of a part, shape (batch, cells, channels)."""
+    """Return the prepared features of the cells of a part, shape (batch, cells, channels)."""
     cells = part.cells
     result = torch.empty((*cells.shape[:2], preparation.channels), device=cells.device)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What is learned: the head, and the probes that watch its codes."""
+"""The trained modules: the head, and the probes on its codes."""
 
 import torch
 from torch import nn
@@ -9,13 +9,13 @@ from segdistill.model.linear_probe import LinearProbe
 
 
 class TrainingModules(nn.Module):
-    """The head, the centres of the cluster probe, and what optional terms need.
+    """The head, the centres of the cluster probe, and the modules of optional terms.
 
     Args:
-        features: channels of prepared features.
-        clusters: number of clusters.
+        features: the number of channels of prepared features.
+        clusters: the number of clusters.
         settings: settings of the fit.
-        label_classes: classes of the linear probe, where it is trained.
+        label_classes: the number of label classes; ``None`` without a linear probe.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class TrainingModules(nn.Module):
         self.decoder = (
             nn.Linear(channels, features) if settings.objective.weight_reconstruction else None
         )
-        # DepthG's second head, which learns from averaged codes and is not kept.
+        # DepthG's second head takes averaged codes, and is discarded after training.
         self.second_head = (
             nn.Linear(channels, channels) if settings.depth.hidden_positives != "none" else None
         )
@@ -46,7 +46,7 @@ class TrainingModules(nn.Module):
         )
 
     def optimiser(self, settings: FitSettings) -> torch.optim.Adam:
-        """Return Adam with a learning rate each for what makes codes and what watches them."""
+        """Return Adam with one learning rate for the heads and decoder, and one for the probes."""
         coders = (self.head, self.decoder, self.second_head)
         trained = [each for part in coders if part is not None for each in part.parameters()]
         training = settings.training
@@ -61,7 +61,7 @@ class TrainingModules(nn.Module):
         return [self.centres, *([] if self.linear is None else self.linear.parameters())]
 
     def reset_probes(self, optimiser: torch.optim.Adam) -> None:
-        """Draw new probes, and forget what the optimiser knows of the old ones."""
+        """Reinitialise the probes and clear their optimiser state."""
         with torch.no_grad():
             self.centres.normal_()
             if self.linear is not None:

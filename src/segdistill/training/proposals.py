@@ -1,4 +1,4 @@
-"""Code maps that a model keeps of its training images, and merge proposals made from them."""
+"""Code maps of training images, stored with the model, and merge proposals based on them."""
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ MAX_MAPS = 150
 MAX_CELLS = 200_000
 MAX_RELIT_MAPS = 24
 RELIT_EVERY = 8
-"""One image in this many is also seen under other light, which runs the backbone four times."""
+"""One in this many images is also read under changed lighting, which takes four backbone runs."""
 
 
 def proposals_for(
@@ -30,9 +30,9 @@ def proposals_for(
     *,
     count: int = PROPOSALS,
 ) -> list[MergeProposal]:
-    """Return at most ``count`` pairs of classes that are likely one kind of thing, best first.
+    """Return at most ``count`` pairs of classes that likely belong together, best first.
 
-    There are none without the prototypes and code maps of a model.
+    The list is empty without prototypes or code maps.
     """
     if prototypes is None or code_maps is None or len(classes.classes) < 3:
         return []
@@ -54,9 +54,9 @@ def read_code_maps(
     *,
     progress: bool = False,
 ) -> CodeMaps:
-    """Find the nearest prototype of every code of some images, for a few also under other light.
+    """Map the codes of some images to their nearest prototypes, a few under changed lighting too.
 
-    Preparation and head are on the CPU; without a head, the features themselves are codes.
+    The preparation and head must be on the CPU; without a head, features serve as codes.
     """
     directions = F.normalize(prototypes.vectors, dim=1)
 
@@ -77,7 +77,7 @@ def read_code_maps(
         maps.compute,
     )
     if maps.compute.group.size == 1:
-        # Several ranks fill the store together, but only the first is here: it computes them.
+        # Filling the store takes all ranks, but only the first runs this code.
         relit_maps.fill_store(progress=progress)
     plain, relit = [], []
     held = torch.zeros(count, len(directions))
@@ -105,10 +105,10 @@ def read_code_maps(
 
 
 def _distance(similarity: torch.Tensor, own: torch.Tensor, total: torch.Tensor) -> float:
-    """Return the mean distance of an image's codes from prototypes that other images made.
+    """Return the mean distance from an image's codes to prototypes dominated by other images.
 
-    A prototype that is mostly of this image would make any image look usual to itself. ``own`` and
-    ``total`` count the codes of this image and of all by prototype.
+    Prototypes made mostly of this image's own codes would make any image look typical. ``own`` and
+    ``total`` are the numbers of codes per prototype in this image and in all images.
     """
     of_others = own <= total / 2
     if of_others.any():

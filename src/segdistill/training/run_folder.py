@@ -1,4 +1,4 @@
-"""The run folder: what a fit leaves behind, and what it needs to go on after a break.
+"""The run folder: the outputs of a fit, and the state needed to resume it.
 
 ::
 
@@ -53,17 +53,17 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 
 FORMAT_ERRORS = (yaml.YAMLError, csv.Error, SafetensorError)
 
-# Settings that may differ when a run continues: they change where and how fast, not what.
+# Settings that may change on resuming: they affect where and how fast a fit runs, not its result.
 CHANGEABLE_SETTINGS = frozenset(
     {"device", "precision", "cache", "strict", "training.checkpoint_every"}
 )
 
-# Settings that are as the run was begun with if they are left out when it continues.
+# Settings that keep their original values if they are omitted on resuming.
 CONTINUED_SETTINGS = ("classes", "resolution", "segment_resolution", "dataset")
 
 
 class RunFolder:
-    """One run folder, which may not exist yet."""
+    """A run folder, which may not exist yet."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -82,13 +82,13 @@ class RunFolder:
         """Check, before any work, that a run can be written here.
 
         Raises:
-            UserError: the folder holds a run and neither ``overwrite`` nor ``resume`` was asked
-                for; or holds something else; or cannot be written; or the run to continue with had
-                other settings.
+            UserError: the folder holds a run but neither ``overwrite`` nor ``resume`` is set, holds
+                other files, or cannot be written; or the run to resume has different settings; or
+                both options are set.
         """
         if overwrite and resume:
             raise UserError("--overwrite and --resume: choose one")
-        # A run that was killed before its first file was whole has left no more than these.
+        # A run that was killed while writing its first file leaves only temporary files.
         remove_leftovers(self.path)
         if self.is_run:
             if resume:
@@ -104,15 +104,15 @@ class RunFolder:
             raise UserError(
                 f"{self.path}: exists and is not a run; choose another folder with --out"
             )
-        # A first small write shows whether the place can be written, before hours of work.
+        # Check that the folder is writable before hours of work.
         with translate_os_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            # Without a name, so that nothing of it can stay.
+            # An unnamed file cannot be left behind.
             with tempfile.TemporaryFile(dir=self.path):
                 pass
 
     def with_continued_settings(self, settings: FitSettings) -> FitSettings:
-        """Return the settings with what was left out as the run was begun with."""
+        """Return the settings, with omitted ones filled in from the run being resumed."""
         before = self.read_settings()
         left_out: dict[str, Any] = {
             name: before.get(name) for name in CONTINUED_SETTINGS if getattr(settings, name) is None
@@ -120,13 +120,13 @@ class RunFolder:
         return replace(settings, **left_out)
 
     def begin(self, settings: FitSettings, *, resume: bool) -> None:
-        """Note the settings; without ``resume``, remove what an earlier run left here."""
+        """Write the settings; without ``resume``, first remove the files of an earlier run."""
         if resume and self.is_run:
             return
         if self.is_run:
-            # The description goes first: a folder without one is not taken for a model.
+            # Remove the description first: a folder without one is not recognised as a model.
             names = (DESCRIPTION_FILE, WEIGHTS_FILE, CHECKPOINT_FILE, HISTORY_FILE, FACTS_FILE)
-            # A probe measures the codes of one model; it means nothing for the next.
+            # A linear probe is only valid for the codes of one model.
             for name in (*names, PROBE_FILE, REPORT_FILE):
                 (self.path / name).unlink(missing_ok=True)
             for event_file in (self.path / LOG_FOLDER).glob("events.out.tfevents.*"):
@@ -134,14 +134,14 @@ class RunFolder:
         self._write_settings(settings.as_plain())
 
     def read_settings(self) -> dict[str, Any]:
-        """Read the settings of the run as plain values."""
+        """Read the run's settings as plain values."""
         path = self.path / SETTINGS_FILE
         with _translate_damage(path):
             plain = yaml.safe_load(path.read_text(encoding="utf-8"))
         return plain if isinstance(plain, dict) else {}
 
     def write_history(self, history: Iterable[StepRecord]) -> None:
-        """Write the losses of every step, a row each."""
+        """Write the losses of every step, one row per step."""
         with (
             atomic_path(self.path / HISTORY_FILE) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
@@ -151,7 +151,7 @@ class RunFolder:
             writer.writerows(asdict(record).values() for record in history)
 
     def read_history(self) -> list[StepRecord]:
-        """Read the losses of every step; nothing if none are kept."""
+        """Read the losses of every step; empty if there is no history file."""
         path = self.path / HISTORY_FILE
         if not path.exists():
             return []
@@ -162,11 +162,11 @@ class RunFolder:
             ]
 
     def write_facts(self, facts: dict[str, Any]) -> None:
-        """Write what happened in the run."""
+        """Write the facts of the run."""
         write_text_atomically(self.path / FACTS_FILE, json.dumps(facts, indent=2) + "\n")
 
     def read_facts(self) -> dict[str, Any]:
-        """Read what happened in the run; nothing if it is not known."""
+        """Read the facts of the run; empty if there is no such file."""
         path = self.path / FACTS_FILE
         if not path.exists():
             return {}
@@ -182,9 +182,9 @@ class RunFolder:
         images: str,
         stopping: EarlyStopping | None = None,
     ) -> None:
-        """Write what is needed to go on after the last step of ``history``.
+        """Write the state needed to resume after the last step of ``history``.
 
-        The fingerprint of the images is kept to refuse continuing with others.
+        ``images`` is the fingerprint of the images, stored to prevent resuming with different ones.
         """
         tensors = {f"modules.{name}": value for name, value in modules.state_dict().items()}
         for number, state in optimiser.state_dict()["state"].items():
@@ -196,7 +196,7 @@ class RunFolder:
         self.write_history(history)
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with atomic_path(self.path / CHECKPOINT_FILE) as temporary:
-            # As bytes: a full disk then is an OSError, which safetensors' own writing hides.
+            # Written as bytes: a full disk then raises OSError, which safetensors' save_file hides.
             temporary.write_bytes(save(plain, metadata=metadata))
 
     def read_checkpoint(
@@ -207,13 +207,13 @@ class RunFolder:
         images: str,
         stopping: EarlyStopping | None = None,
     ) -> list[StepRecord]:
-        """Put the last checkpoint's state into head, centres, optimiser and early stopping.
+        """Restore modules, optimiser and early stopping from the last checkpoint.
 
         Returns:
-            The steps done so far; none if there is no checkpoint.
+            The losses of the steps so far; empty if there is no checkpoint.
 
         Raises:
-            UserError: the checkpoint is damaged, or of other images.
+            UserError: the checkpoint is damaged, or was written for different images.
         """
         path = self.path / CHECKPOINT_FILE
         if not path.exists():
@@ -244,20 +244,19 @@ class RunFolder:
         return history
 
     def finalise(self) -> None:
-        """Do what is left to do once the model is written; nothing if it has been done."""
+        """Finish the run once the model is written; has no further effect when repeated."""
         plain, estimated = self.read_settings(), self.read_facts().get("class_count")
-        # Only now: a run that continues after a break must estimate the number of classes once
-        # more.
+        # Not earlier: a resumed run must estimate the number of classes again.
         if estimated is not None and plain.get("classes") is None:
             self._write_settings(plain | {"classes": estimated["chosen"]})
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def _write_settings(self, plain: dict[str, Any]) -> None:
-        """Write the settings, so that ``fit --config settings.yaml`` repeats the run."""
+        """Write the settings; ``fit --config settings.yaml`` then repeats the run."""
         write_text_atomically(self.path / SETTINGS_FILE, yaml.safe_dump(plain, sort_keys=False))
 
     def _check_same_settings(self, settings: FitSettings) -> None:
-        # A setting that a run of an older version does not know had the effect of its default.
+        # Settings missing from a run of an older version have their defaults.
         before = flattened(FitSettings().as_plain()) | flattened(self.read_settings())
         differing = [
             f"{name} = {before[name]}, not {value}"
@@ -286,7 +285,7 @@ def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, tor
 
 
 def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings under dotted names.
+    """Flatten nested settings to dotted names.
 
     Example:
         >>> flattened({"head": {"channels": 70}, "classes": None})
@@ -300,7 +299,7 @@ def flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def images_fingerprint(images: Sequence[CheckedImage]) -> str:
-    """Return a fingerprint of the content of images, whatever their names and order.
+    """Return a fingerprint of the contents of images, independent of their names and order.
 
     Example:
         >>> a, b = (CheckedImage(ImageFile(Path(n), Path(n)), n, 1, 1) for n in "ab")
@@ -311,7 +310,7 @@ def images_fingerprint(images: Sequence[CheckedImage]) -> str:
 
 
 def names_by_folder(files: Sequence[ImageFile]) -> dict[str, list[str]]:
-    """Return the names of images, in order, by the absolute path of the folder they lie in.
+    """Return the names of images, in order, by the absolute path of their base folder.
 
     Example:
         >>> names_by_folder([ImageFile(Path("/a/b/c.png"), Path("b/c.png"))])
@@ -320,7 +319,7 @@ def names_by_folder(files: Sequence[ImageFile]) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for file in files:
         path = file.path.absolute()
-        # The name of a benchmark's image may be another than that of its file.
+        # The name of a benchmark image may differ from its file name.
         depth = (
             len(file.name.parts) if path.parts[-len(file.name.parts) :] == file.name.parts else 1
         )
@@ -330,9 +329,9 @@ def names_by_folder(files: Sequence[ImageFile]) -> dict[str, list[str]]:
 
 
 def files_from_facts(facts: Mapping[str, Any]) -> list[ImageFile]:
-    """Return the images that :func:`names_by_folder` noted in a run's facts, in order.
+    """Return the images listed in a run's facts by :func:`names_by_folder`, in order.
 
-    They may not exist any more. Runs of older versions did not note them.
+    The files may no longer exist. Runs of older versions do not list them.
 
     Example:
         >>> files_from_facts({"files": {"/a": ["b/c.png"]}})[0].path.as_posix()

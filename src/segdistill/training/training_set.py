@@ -1,4 +1,4 @@
-"""What a fit learns from: feature maps, and what else is known of the same views."""
+"""The training data of a fit: feature maps, with optional labels, saliency and depth."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ DEFAULT_DEPTH_SETTINGS = DepthSettings()
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """Label files of training images, for what needs labels.
+    """Label files of training images.
 
     Attributes:
-        of_image: label file of each image file that has one.
-        read: reads a label file as class indices, 255 for 'not labelled'.
-        classes: number of label classes.
+        of_image: the label file of each image file that has one.
+        read: a function that reads a label file as class indices, with 255 for 'not labelled'.
+        classes: the number of label classes.
     """
 
     of_image: Mapping[Path, Path]
@@ -39,13 +39,13 @@ class LabelFiles:
 
 @dataclass(frozen=True)
 class AuxiliaryInputs:
-    """What comes with the training images, where the settings ask for it.
+    """Optional inputs that accompany the training images, if the settings use them.
 
     Attributes:
         labels: label files.
-        saliency: grey picture of each image file that has one.
-        depth: depth map of each image file that has one.
-        depth_settings: what the numbers in depth maps mean.
+        saliency: the greyscale saliency image of each image file that has one.
+        depth: the depth map of each image file that has one.
+        depth_settings: the meaning of the values in depth maps.
     """
 
     labels: LabelFiles | None = None
@@ -59,15 +59,21 @@ NO_AUXILIARY_INPUTS = AuxiliaryInputs()
 
 @dataclass(frozen=True)
 class ViewLabels:
-    """The labels of views, from label files."""
+    """Labels of views, read from label files."""
 
     views: Sequence[View]
     files: LabelFiles
 
     def at(self, index: int, shares: torch.Tensor) -> torch.Tensor:
-        """Read the labels of a view, (locations,), int64; 255 everywhere without a label file.
+        """Read the labels at locations of a view.
 
-        Locations are shares of the view's width and height, from 0 to 1, shape (locations, 2).
+        Args:
+            index: the index of the view.
+            shares: locations as fractions of the view's width and height, from 0 to 1, shape
+                (locations, 2).
+
+        Returns:
+            Labels of shape (locations,), int64; 255 everywhere without a label file.
         """
         view = self.views[index]
         path = self.files.of_image.get(view.image.file.path)
@@ -81,15 +87,16 @@ class ViewLabels:
 
 @dataclass(frozen=True)
 class ViewSaliency:
-    """Where in views there is something to learn from: what is not black in grey pictures."""
+    """Salient pixels of views: those that are not black in the saliency images."""
 
     views: Sequence[View]
     of_image: Mapping[Path, Path]
 
     def draw(self, index: int, count: int, generator: torch.Generator) -> torch.Tensor | None:
-        """Draw pixels that count, with repetition, as shares of width and height, shape (count, 2).
+        """Draw salient pixels with replacement.
 
-        Returns ``None`` if the view has no picture or nothing in it counts.
+        Returns fractions of width and height, shape (count, 2); ``None`` if the view has no
+        saliency image or no salient pixels.
         """
         view = self.views[index]
         path = self.of_image.get(view.image.file.path)
@@ -107,15 +114,16 @@ class ViewSaliency:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What is learned from.
+    """The training data of a fit.
 
     Attributes:
         maps: raw feature maps.
-        neighbours: nearest neighbours of each map, shape (maps, count).
-        preparation: preparation of the features.
-        copies: maps of augmented copies, the same number of each view, for the alignment term.
+        neighbours: indices of the nearest neighbours of each map, shape (maps, count).
+        preparation: the feature preparation.
+        copies: feature maps of augmented copies, the same number for each view, for the alignment
+            term.
         labels: labels of the views.
-        saliency: where locations are drawn.
+        saliency: salient pixels of the views, for drawing locations.
         depth: depth of the views.
     """
 
@@ -135,7 +143,7 @@ def training_set(
     auxiliary: AuxiliaryInputs,
     settings: FitSettings,
 ) -> TrainingSet:
-    """Put together what is learned from."""
+    """Assemble the training data of a fit."""
     views, copies, depth = maps.views, None, None
     if settings.objective.weight_alignment:
         augmented = augmented_views(views, settings.objective.augmentations)
