@@ -15,6 +15,7 @@ from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.inference.options import MaskOptions
+from segdistill.model.class_edits import merged
 from segdistill.model.segmenter import Segmenter
 from segdistill.model.upsampling import Upsampling
 
@@ -104,8 +105,22 @@ def test_resuming_writes_only_what_is_missing(
     assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
 
 
+def test_masks_of_other_classes_are_not_added_to(
+    tmp_path: Path, photos: Path, segmenter: Segmenter
+) -> None:
+    out = tmp_path / "masks"
+    one, other = (
+        segmenter.with_classes(merged(segmenter.classes, pair), segmenter.centres)
+        for pair in ([0, 1], [1, 2])
+    )
+    segment(one, photos, out)
+    with pytest.raises(UserError, match="classes were merged or split after existing masks"):
+        segment(other, photos, out, resume=True)
+    assert segment(other, photos, out, overwrite=True).written == 3
+
+
 def test_an_image_is_never_replaced_by_its_mask(photos: Path) -> None:
-    with pytest.raises(UserError, match="would be overwritten"):
+    with pytest.raises(UserError, match="would be mixed with the images"):
         segment(tiny_segmenter(), photos, photos, overwrite=True)
 
 

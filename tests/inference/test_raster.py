@@ -179,7 +179,7 @@ def test_nothing_is_replaced_unasked_and_what_is_there_is_kept(
     (out / "more" / "b.tif").unlink()
     with pytest.raises(UserError, match="3 of 4 masks already exist"):
         segment(segmenter, folder, out)
-    with pytest.raises(UserError, match="would be overwritten"):
+    with pytest.raises(UserError, match="would be mixed with the images"):
         segment(segmenter, folder, folder, overwrite=True)
     done = segment(segmenter, folder, out, resume=True)
     assert (done.written, done.kept) == (1, 3)

@@ -142,6 +142,12 @@ def _find_inputs(
     for source in sources:
         if not is_url(source):
             check_exists(source)
+    for source in sources:
+        is_out = out.path is not None and not is_url(source)
+        if is_out and Path(str(out.path)).resolve() == Path(source).resolve():
+            raise UserError(
+                f"{out.address}: masks would be mixed with the images; choose another --out"
+            )
     with_videos = engine == "local" and out.path is not None
     videos = [Path(source) for source in sources if with_videos and is_video_file(source)]
     others = [source for source in sources if not (with_videos and is_video_file(source))]

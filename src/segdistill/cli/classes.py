@@ -39,7 +39,7 @@ def classes(
     exports use the new classes.
 
     Args:
-        merge: merge these classes into one; later classes are renumbered (default: none)
+        merge: merge these classes into one; all are then renumbered by share (default: none)
         hide: leave these classes out of overlays and exports; masks keep them (default: none)
         show: show these classes again (default: none)
         propose: list pairs of classes that are likely to be the same, to merge
@@ -70,6 +70,8 @@ def classes(
     if quiet and wanted:
         return
     print_classes(run)
+    if wanted and not (hide or show):
+        print("Note:   masks and reports that exist show the former numbers")
     if wanted and not (undo or quiet):
         print(f"Undo:   {command_line('classes', Path(run), '--undo')}")
 

@@ -189,23 +189,33 @@ def ensure_classes_file(folder: Path, classes: Sequence[SegmentClass]) -> None:
 
 
 def check_same_classes(out: Folder, classes: Sequence[SegmentClass]) -> None:
-    """Check that existing masks have as many classes as the model.
+    """Check that existing masks have the classes of the model, whatever their names and colours.
 
     Args:
         out: folder of the masks; without ``classes.json`` nothing is checked.
         classes: classes of the model.
 
     Raises:
-        UserError: the numbers differ, so the masks belong to another run.
+        UserError: the classes differ: the masks belong to another run, or classes were merged or
+            split after they were written.
     """
+    fix = "add --overwrite, or choose another --out"
     try:
-        known = len(json.loads(read_text(out, CLASSES_FILE) or ""))
+        rows = json.loads(read_text(out, CLASSES_FILE) or "")
+        known = len(rows)
+        # Clusters of each class; versions before classes could be merged did not write them.
+        clusters = [row["clusters"] or [index] for index, row in enumerate(rows)]
     except (ValueError, TypeError):
         return
+    except KeyError:
+        clusters = [list(each.members) for each in classes]
     if known != len(classes):
         raise UserError(
-            f"{out.address}: existing masks have {known} classes, the run has {len(classes)}; add"
-            " --overwrite, or choose another --out"
+            f"{out.address}: existing masks have {known} classes, the run has {len(classes)}; {fix}"
+        )
+    if clusters != [list(each.members) for each in classes]:
+        raise UserError(
+            f"{out.address}: classes were merged or split after existing masks were written; {fix}"
         )
 
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from segdistill.config.settings import DEFAULT_CLASSES
 from segdistill.objective.merge_tree import cut_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
+from segdistill.progress import progress_bar
 from segdistill.training.clustering import QuantisedCodes, relabel_sequential
 from segdistill.training.levels import coarse_count, fine_count
 
@@ -77,7 +78,12 @@ class ClassCount:
 
 
 def estimate_class_count(
-    codes: torch.Tensor, images: torch.Tensor, quantised: QuantisedCodes, *, seed: int
+    codes: torch.Tensor,
+    images: torch.Tensor,
+    quantised: QuantisedCodes,
+    *,
+    seed: int,
+    progress: bool = False,
 ) -> ClassCount:
     """Estimate the number of classes.
 
@@ -86,6 +92,7 @@ def estimate_class_count(
         images: the image (or view) index of each code, from 0, shape (locations,), int64.
         quantised: the same codes, quantised to prototypes.
         seed: the seed for random splits and restarts.
+        progress: whether to show a progress bar.
     """
     tree = quantised.prototypes.merges
     count = min(GROUPS, len(tree) + 1)
@@ -99,10 +106,12 @@ def estimate_class_count(
         halves.append((sums, whole - sums))
     candidates = tuple(number for number in CANDIDATES if number < count) or (min(2, count),)
     stability, silhouette = [], []
-    for number in candidates:
-        stability.append(mean_agreement(whole, shares, halves, number, seed=seed))
-        centres = cluster_vectors(whole, number, seed=seed, restarts=RESTARTS)[0]
-        silhouette.append(mean_silhouette(whole, shares, centres) if number > 1 else 0.0)
+    with progress_bar("Counting classes", len(candidates), shown=progress) as advance:
+        for number in candidates:
+            stability.append(mean_agreement(whole, shares, halves, number, seed=seed))
+            centres = cluster_vectors(whole, number, seed=seed, restarts=RESTARTS)[0]
+            silhouette.append(mean_silhouette(whole, shares, centres) if number > 1 else 0.0)
+            advance(1)
     coarse, medium, confidence = choose_counts(candidates, stability, silhouette)
     # Never more classes than there are groups of codes.
     medium = min(medium, count)

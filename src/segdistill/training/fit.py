@@ -268,7 +268,9 @@ def _cluster(
             return _Clustering(order_by_share(unit, codes), prototypes)
         class_count, classes, coarse = None, cluster_count(settings), None
         if settings.estimates_classes:
-            class_count = estimate_class_count(codes, images, quantised, seed=settings.seed)
+            class_count = estimate_class_count(
+                codes, images, quantised, seed=settings.seed, progress=progress
+            )
             classes = class_count.chosen + settings.extra_clusters
             coarse = class_count.coarse
         candidates = cluster_prototypes(prototypes, classes, seed=settings.seed)
