@@ -60,5 +60,8 @@ def start(world: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 def run(world: Path, *arguments: str) -> tuple[int, str, str]:
     process = start(world, *arguments)
-    out, error = process.communicate(timeout=120)
+    try:
+        out, error = process.communicate(timeout=300)
+    finally:
+        process.kill()  # no process outlives its test
     return process.returncode, out, error
