@@ -140,11 +140,10 @@ def _find_inputs(
         UserError: a source is missing or empty, or two outputs would have the same name.
     """
     for source in sources:
-        if not is_url(source):
-            check_exists(source)
-    for source in sources:
-        is_out = out.path is not None and not is_url(source)
-        if is_out and Path(str(out.path)).resolve() == Path(source).resolve():
+        if is_url(source):
+            continue
+        check_exists(source)
+        if out.path is not None and out.path.resolve() == Path(source).resolve():
             raise UserError(
                 f"{out.address}: masks would be mixed with the images; choose another --out"
             )
