@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from benchmarks.table import Agreement, Conditions, Row, best_of
-from segdistill.inference.crf import STEGO_SETTINGS, bilateral_positions, dense_crf
-from segdistill.inference.permutohedral import build_lattice
+from segdistill.refinement.crf import STEGO_SETTINGS, bilateral_positions, dense_crf
+from segdistill.refinement.permutohedral import build_lattice
 
 NAME = "crf"
 RUNS = 5

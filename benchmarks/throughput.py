@@ -34,7 +34,7 @@ from segdistill.inference.options import MaskOptions
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import Upsampling
+from segdistill.refinement.upsampling import Upsampling
 from segdistill.training.clustering import spherical_kmeans
 
 NAME = "throughput"

@@ -32,9 +32,9 @@ from segdistill.api.labelled import LabelledSet, labelled_folders
 from segdistill.evaluation.confusion import ConfusionMatrix, score
 from segdistill.images.decode import read_image
 from segdistill.images.labels import VOID, read_labels
-from segdistill.inference import smoothing
-from segdistill.inference.smoothing import Motion
 from segdistill.inference.video_writer import VideoFormat, video_writer
+from segdistill.refinement import smoothing
+from segdistill.refinement.smoothing import Motion
 
 RATE = 15
 HEADINGS = ("way", "pixels that change class %", "accuracy", "mIoU", "s", "times the folder's")

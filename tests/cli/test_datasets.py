@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import Run
 
-from segdistill.images.datasets import dataset_names
+from segdistill.datasets import dataset_names
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from segdistill.images.folder import ImageFile, find_images
 from segdistill.inference.options import MaskOptions
 from segdistill.model.class_edits import merged
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import Upsampling
+from segdistill.refinement.upsampling import Upsampling
 
 
 @pytest.fixture

@@ -28,11 +28,11 @@ from segdistill.images.resize import resize_image
 from segdistill.inference import raster as module
 from segdistill.inference.options import MaskOptions
 from segdistill.inference.raster import backbone_input_size, resized_window, segment_raster
-from segdistill.model import upsampling as upsampling_module
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import Upsampling
+from segdistill.refinement import upsampling as upsampling_module
+from segdistill.refinement.upsampling import Upsampling
 
 MEGABYTE = 2**20
 

@@ -17,7 +17,7 @@ from segdistill.config.settings import DeviceName, FitSettings, PrecisionName
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import Upsampling
+from segdistill.refinement.upsampling import Upsampling
 
 ImageInput = NDArray[np.uint8] | str | Path
 """An image: an 8-bit RGB array of shape (height, width, 3), or a file."""

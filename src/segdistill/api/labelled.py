@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.api.common import Source
+from segdistill.datasets import get_dataset
 from segdistill.errors import UserError
-from segdistill.images.datasets import get_dataset
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.images.labels import match_labels, read_labels
 

@@ -18,7 +18,7 @@ from segdistill.model.class_sets import ClassSet, ClassSets, read_class_sets
 from segdistill.model.description import SegmentClass
 from segdistill.model.files import DESCRIPTION_FILE
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import cleaned_mask
+from segdistill.refinement.upsampling import cleaned_mask
 
 KEPT_CODES = 96
 KEPT_MASKS = 96

@@ -13,7 +13,7 @@ from segdistill.depth.networks import DEFAULT_DEPTH_MODEL, DEPTH_MODELS, depth_m
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
-    from segdistill.images.datasets import Dataset, Stock
+    from segdistill.datasets import Dataset, Stock
 
 WIDTH = 88
 HEADING_WIDTH = 11
@@ -176,7 +176,7 @@ def datasets(name: Name | None = None, *, root: Folder | None = None) -> None:
     Example:
         segdistill datasets cocostuff27 --root data
     """
-    from segdistill.images.datasets import dataset_names, get_dataset
+    from segdistill.datasets import dataset_names, get_dataset
 
     folder = Path(root) if root else None
     if folder is not None and not folder.is_dir():

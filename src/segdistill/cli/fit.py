@@ -125,7 +125,7 @@ def _folder_inputs(images: str, settings: FitSettings) -> Inputs:
 
 
 def _benchmark_inputs(dataset: str, root: Path, settings: FitSettings) -> Inputs:
-    from segdistill.images.datasets import get_dataset
+    from segdistill.datasets import get_dataset
 
     items = get_dataset(dataset).items(root, "train")
     labelled, depth_maps = None, {}

@@ -18,8 +18,8 @@ from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import upsampled_mask
 from segdistill.progress import progress_bar
+from segdistill.refinement.upsampling import upsampled_mask
 
 FULL, EIGHT_BIT = "full", "int8"
 

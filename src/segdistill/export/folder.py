@@ -23,9 +23,9 @@ from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.labels import VOID
 from segdistill.model.description import SegmentClass
-from segdistill.model.region_cleanup import absorbed, min_pixels
 from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
+from segdistill.refinement.region_cleanup import absorbed, min_pixels
 
 FORMATS: dict[FormatName, type[ExportFormat]] = {
     "coco": Coco,

@@ -13,11 +13,11 @@ from segdistill.errors import UserError
 from segdistill.figures.colouring import Picture
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
-from segdistill.inference.refinement import refined_mask
 from segdistill.inference.samples import evenly_spread, read_images, reduced_size
 from segdistill.model.description import numbered_classes
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import cleaned_mask
+from segdistill.refinement.crf_refinement import refined_mask
+from segdistill.refinement.upsampling import cleaned_mask
 from segdistill.training.clustering import spherical_kmeans
 
 logger = logging.getLogger("segdistill")

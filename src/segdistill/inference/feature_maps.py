@@ -18,9 +18,9 @@ from segdistill.files import atomic_path
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import Viewing
-from segdistill.model.dense import Encode, encode_images
 from segdistill.model.segmenter import TILE_SIDES, Segmenter
 from segdistill.prefetch import in_threads, run_batches
+from segdistill.refinement.dense import Encode, encode_images
 from segdistill.storage import Folder
 
 Maps = NDArray[np.float16]

@@ -11,10 +11,10 @@ from PIL import Image
 from segdistill.files import atomic_path
 from segdistill.images.labels import VOID
 from segdistill.inference.options import MaskOptions
-from segdistill.inference.refinement import refined_mask
 from segdistill.model.description import SegmentClass
-from segdistill.model.region_cleanup import absorb_small_regions, min_pixels
-from segdistill.model.upsampling import Upsampling, upsampled_bands, upsampled_mask
+from segdistill.refinement.crf_refinement import refined_mask
+from segdistill.refinement.region_cleanup import absorb_small_regions, min_pixels
+from segdistill.refinement.upsampling import Upsampling, upsampled_bands, upsampled_mask
 
 OVERLAY_OPACITY = 0.55
 OVERLAY_QUALITY = 90

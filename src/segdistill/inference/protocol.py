@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.resize import Resampling, Viewing, centre_of, enlarge, resize_image
-from segdistill.inference.refinement import check_size, refine
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import Upsampling, upsampled_mask
 from segdistill.objective.clusters import cluster_log_probabilities
+from segdistill.refinement.crf_refinement import check_size, refine
+from segdistill.refinement.upsampling import Upsampling, upsampled_mask
 
 CRF_SUFFIX = "_crf"
 MIN_RESOLUTION = 32
@@ -47,7 +47,7 @@ class Protocol:
             images at full size.
         resampling: resampling filter for images.
         mirror: average with mirrored images.
-        upsampling: upsampling of class scores; see :mod:`segdistill.model.upsampling`.
+        upsampling: upsampling of class scores; see :mod:`segdistill.refinement.upsampling`.
         crf: also evaluate masks refined with the fully connected CRF.
         enlarge_codes: upsample codes to pixels before comparing them with the centres, instead of
             upsampling similarities: nearly the same result, with many times the memory.

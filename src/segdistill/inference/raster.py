@@ -16,11 +16,11 @@ from segdistill.images.resize import MAX_ENLARGEMENT, Viewing
 from segdistill.inference.masks import mask_from_scores, overlay, write_scores
 from segdistill.inference.options import MaskOptions, sidecar_files
 from segdistill.inference.raster_masks import mask_writer, overlay_writer
-from segdistill.inference.refinement import check_size
-from segdistill.model.cell_colours import CellGrid, PixelRows
-from segdistill.model.dense import tiles_of
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import MaskBand, mask_bands
+from segdistill.refinement.cell_colours import CellGrid, PixelRows
+from segdistill.refinement.crf_refinement import check_size
+from segdistill.refinement.dense import tiles_of
+from segdistill.refinement.upsampling import MaskBand, mask_bands
 
 logger = logging.getLogger("segdistill")
 

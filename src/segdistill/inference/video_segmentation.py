@@ -32,11 +32,11 @@ from segdistill.inference.mask_folder import (
 )
 from segdistill.inference.masks import mask_from_scores, overlay, write_mask, write_scores
 from segdistill.inference.options import MaskOptions, sidecar_files
-from segdistill.inference.smoothing import ScoreSmoother
 from segdistill.inference.video_writer import VideoWriter, video_writer
 from segdistill.model.segmenter import Segmenter
 from segdistill.prefetch import in_threads, run_batches, worker_threads
 from segdistill.progress import progress_bar
+from segdistill.refinement.smoothing import ScoreSmoother
 from segdistill.storage import LocalFolder
 
 NEGLIGIBLE_WEIGHT = 0.02

@@ -18,15 +18,15 @@ from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.decode import read_image, to_rgb
 from segdistill.images.resize import Viewing
-from segdistill.model.dense import Encode, encode_images, encoded_strips
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
 from segdistill.model.hub import CardFacts, model_folder, push_model
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
-from segdistill.model.upsampling import Upsampling, cleaned_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.refinement.dense import Encode, encode_images, encoded_strips
+from segdistill.refinement.upsampling import Upsampling, cleaned_mask
 from segdistill.storage import is_url
 
 CELLS_AT_ONCE = 8192

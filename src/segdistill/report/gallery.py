@@ -12,8 +12,8 @@ from segdistill.inference.samples import Sample, evenly_spread, reduced_size, sh
 from segdistill.model.description import SegmentClass
 from segdistill.model.levels import LEVEL_NAMES, regrouped_classes
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.upsampling import cleaned_mask
 from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.refinement.upsampling import cleaned_mask
 from segdistill.report import text
 from segdistill.report.data_uri import css_colour, image_uri, mask_uri
 from segdistill.training.clustering import group_shares

@@ -6,15 +6,15 @@ import torch
 from numpy.typing import NDArray
 from tests.helpers import striped_image
 
-from segdistill.inference import permutohedral
-from segdistill.inference.crf import (
+from segdistill.refinement import permutohedral
+from segdistill.refinement.crf import (
     CrfSettings,
     dense_crf,
     gaussian_filter,
     pixel_positions,
     weighted_lattice,
 )
-from segdistill.inference.permutohedral import build_lattice, elevate, enclosing_simplices
+from segdistill.refinement.permutohedral import build_lattice, elevate, enclosing_simplices
 
 WIDE = CrfSettings(bilateral_sxy=8, bilateral_srgb=40)
 """Kernels wide enough for the small pictures here to be more than lone points."""

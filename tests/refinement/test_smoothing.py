@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from tests.helpers import striped_image
 
 from segdistill.images.resize import resize_image
-from segdistill.inference.smoothing import (
+from segdistill.refinement.smoothing import (
     SUBDIVISIONS,
     ScoreSmoother,
     block_colours,

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from tests.helpers import striped_image
 
 from segdistill.images.resize import enlarge
-from segdistill.model import best_class, cell_colours, upsampling
-from segdistill.model.best_class import best_around, best_between
-from segdistill.model.cell_colours import CellColours, CellGrid, PixelRows, ReadRows
-from segdistill.model.guided_filter import guided_bands, sharpened
-from segdistill.model.upsampling import MaskBand, Upsampling, mask_bands, upsampled_mask
+from segdistill.refinement import best_class, cell_colours, upsampling
+from segdistill.refinement.best_class import best_around, best_between
+from segdistill.refinement.cell_colours import CellColours, CellGrid, PixelRows, ReadRows
+from segdistill.refinement.guided_filter import guided_bands, sharpened
+from segdistill.refinement.upsampling import MaskBand, Upsampling, mask_bands, upsampled_mask
 
 
 def bilinear_mask(scores: torch.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:

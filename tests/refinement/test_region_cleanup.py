@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from segdistill.model.region_cleanup import absorb_small_regions, min_pixels
+from segdistill.refinement.region_cleanup import absorb_small_regions, min_pixels
 
 MASKS = arrays.arrays(
     np.uint8,

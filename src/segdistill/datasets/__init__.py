@@ -9,9 +9,9 @@ Example:
 
 from difflib import get_close_matches
 
+from segdistill.datasets.base import Dataset, LabelledImage, Stock, map_labels
+from segdistill.datasets.benchmarks import DATASETS
 from segdistill.errors import UserError
-from segdistill.images.datasets.base import Dataset, LabelledImage, Stock, map_labels
-from segdistill.images.datasets.benchmarks import DATASETS
 
 __all__ = [
     "Dataset",

@@ -17,23 +17,23 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segdistill.config.settings import MIN_REGION, UpsamplingName
-from segdistill.model.best_class import (
+from segdistill.refinement.best_class import (
     PixelAxis,
     best_around,
     best_between,
     best_classes,
     gaps_of,
 )
-from segdistill.model.cell_colours import CellColours, CellGrid, PixelRows, ReadRows
-from segdistill.model.dense import bands_of, enlarge_rows
-from segdistill.model.guided_filter import (
+from segdistill.refinement.cell_colours import CellColours, CellGrid, PixelRows, ReadRows
+from segdistill.refinement.dense import bands_of, enlarge_rows
+from segdistill.refinement.guided_filter import (
     AVERAGING,
     RADIUS,
     guided_bands,
     linear_functions,
     sharpened,
 )
-from segdistill.model.region_cleanup import absorb_small_regions, min_pixels
+from segdistill.refinement.region_cleanup import absorb_small_regions, min_pixels
 
 Upsampling = UpsamplingName
 

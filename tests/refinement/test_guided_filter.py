@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from tests.helpers import striped_image
 
 from segdistill.images.resize import enlarge
-from segdistill.model import guided_filter
-from segdistill.model.cell_colours import CellColours, CellGrid, PixelRows
-from segdistill.model.guided_filter import guided_bands
-from segdistill.model.upsampling import upsampled_bands, upsampled_mask
+from segdistill.refinement import guided_filter
+from segdistill.refinement.cell_colours import CellColours, CellGrid, PixelRows
+from segdistill.refinement.guided_filter import guided_bands
+from segdistill.refinement.upsampling import upsampled_bands, upsampled_mask
 
 Colours = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from segdistill.inference.permutohedral import Lattice, SparseRows, build_lattice
+from segdistill.refinement.permutohedral import Lattice, SparseRows, build_lattice
 
 NORM_FLOOR = 1e-20
 NEGLIGIBLE = 1e-7

@@ -10,15 +10,15 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from scipy.io import savemat
 
-from segdistill.errors import UserError
-from segdistill.images import datasets
-from segdistill.images.datasets import (
+from segdistill import datasets
+from segdistill.datasets import (
     Dataset,
     dataset_names,
     get_dataset,
     register_dataset,
 )
-from segdistill.images.datasets.benchmarks import COCO_COARSE
+from segdistill.datasets.benchmarks import COCO_COARSE
+from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.folder import ImageFile, check_images
 

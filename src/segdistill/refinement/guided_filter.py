@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from segdistill.model.cell_colours import CellColours, CellGrid, PixelRows
-from segdistill.model.dense import bands_of, enlarge_rows
+from segdistill.refinement.cell_colours import CellColours, CellGrid, PixelRows
+from segdistill.refinement.dense import bands_of, enlarge_rows
 
 RADIUS = 3
 AVERAGING = 1

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from segdistill.images.datasets.base import Dataset
-from segdistill.images.datasets.layouts import cityscapes, directory, listed, potsdam_raw
+from segdistill.datasets.base import Dataset
+from segdistill.datasets.layouts import cityscapes, directory, listed, potsdam_raw
 from segdistill.images.labels import Colour
 
 # fmt: off

@@ -7,7 +7,7 @@ from tests.helpers import golden, striped_image, striped_labels
 
 from segdistill.errors import UserError
 from segdistill.images.resize import enlarge
-from segdistill.inference.refinement import check_size, refine, refined_mask
+from segdistill.refinement.crf_refinement import check_size, refine, refined_mask
 
 
 def test_equals_reported_marginals() -> None:

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.resize import enlarge, resize_image
-from segdistill.inference.crf import dense_crf
 from segdistill.objective.clusters import cluster_log_probabilities
+from segdistill.refinement.crf import dense_crf
 
 MAX_VALUES = 2**28
 """Maximum of pixels times classes; beyond it, the CRF needs more than about 10 GB."""

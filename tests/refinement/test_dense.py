@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segdistill.images.resize import enlarge
-from segdistill.model.dense import bands_of, encode_images, enlarge_rows, tiles_of
+from segdistill.refinement.dense import bands_of, encode_images, enlarge_rows, tiles_of
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from segdistill.datasets.base import LabelledImage, Stock
 from segdistill.errors import UserError
-from segdistill.images.datasets.base import LabelledImage, Stock
 from segdistill.images.folder import ImageFile, find_images
 
 CITYSCAPES_IMAGE = "_leftImg8bit.png"

@@ -43,7 +43,7 @@ class Dataset:
         obtain: where and how to get the data set.
         layout: paths of its files, for display.
         find: finds the files of a split in the data set's own folder; see
-            :mod:`segdistill.images.datasets.layouts`.
+            :mod:`segdistill.datasets.layouts`.
         folder: path of the data set under the root; the root may also be that folder itself.
         marker: file or folder by which the data set's own folder is recognised.
         own_name: start of that folder's name, where other data have the same marker.

@@ -1,0 +1,1 @@
+"""From class scores to pixels: upsampling, edge refinement, region cleanup."""
