@@ -18,17 +18,18 @@ interrupted run can continue.
 from benchmarks.side_by_side import Scene, Variant, run
 from segdistill.api.reclustering import at_level
 from segdistill.cli.arguments import keywords
-from segdistill.cli.main import COMMANDS
+from segdistill.cli.main import parser_of
 from segdistill.config.settings import FitSettings
 from segdistill.model.levels import LEVEL_NAMES
 from segdistill.model.segmenter import Segmenter
+from segdistill.operations import COMMANDS
 
 PRESET_STEPS = 300
 
 
 def preset(name: str) -> Variant:
     def settings(scene: Scene) -> FitSettings:
-        parser = COMMANDS["fit"].parser("fit")
+        parser = parser_of(COMMANDS["fit"])
         given = parser.parse(
             [
                 *(str(scene.root), "--preset", name, "--backbone", "efficientnet-lite0"),

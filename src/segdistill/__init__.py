@@ -13,116 +13,61 @@ Example::
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from segdistill.version import __version__
+from segdistill.operations import PUBLIC
+from segdistill.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from segdistill.api import (
-        Evaluation,
-        apply_suggestions,
-        correspondence_curves,
-        draw_figures,
-        estimate_depth,
-        evaluate,
-        export_masks,
-        export_model,
-        extract_features,
-        fetch_images,
-        fit,
-        labelled_dataset,
-        labelled_folders,
-        probe,
-        push,
-        segment,
-        suggest_names,
-        write_evaluation,
-    )
-    from segdistill.api.estimator import SegmentationEstimator
-    from segdistill.config.settings import (
-        CacheSettings,
-        DepthSettings,
-        FitSettings,
-        HeadSettings,
-        ObjectiveSettings,
-        TrainingSettings,
-    )
-    from segdistill.errors import UserError
-    from segdistill.export.options import ExportOptions
-    from segdistill.figures.options import FigureOptions
-    from segdistill.inference.options import MaskOptions
-    from segdistill.model.segmenter import Segmenter
+    # For type checkers and editors, which do not run __getattr__; a test keeps it complete.
+    from segdistill.api.classes import classes_of as classes_of
+    from segdistill.api.classes import colour_classes as colour_classes
+    from segdistill.api.classes import hide_classes as hide_classes
+    from segdistill.api.classes import merge_classes as merge_classes
+    from segdistill.api.classes import name_classes as name_classes
+    from segdistill.api.classes import proposed_merges as proposed_merges
+    from segdistill.api.classes import redo_classes as redo_classes
+    from segdistill.api.classes import undo_classes as undo_classes
+    from segdistill.api.curves import correspondence_curves as correspondence_curves
+    from segdistill.api.deploying import export_model as export_model
+    from segdistill.api.depth import estimate_depth as estimate_depth
+    from segdistill.api.estimator import SegmentationEstimator as SegmentationEstimator
+    from segdistill.api.evaluating import evaluate as evaluate
+    from segdistill.api.evaluating import probe as probe
+    from segdistill.api.evaluating import write_evaluation as write_evaluation
+    from segdistill.api.exporting import export_masks as export_masks
+    from segdistill.api.extracting import extract_features as extract_features
+    from segdistill.api.fetching import fetch_images as fetch_images
+    from segdistill.api.figures import draw_figures as draw_figures
+    from segdistill.api.fitting import fit as fit
+    from segdistill.api.labelled import labelled_dataset as labelled_dataset
+    from segdistill.api.labelled import labelled_folders as labelled_folders
+    from segdistill.api.reclustering import recluster as recluster
+    from segdistill.api.reclustering import rewrite_report as rewrite_report
+    from segdistill.api.segmenting import segment as segment
+    from segdistill.api.sharing import push as push
+    from segdistill.api.suggesting import apply_suggestions as apply_suggestions
+    from segdistill.api.suggesting import suggest_names as suggest_names
+    from segdistill.config.settings import CacheSettings as CacheSettings
+    from segdistill.config.settings import DepthSettings as DepthSettings
+    from segdistill.config.settings import FitSettings as FitSettings
+    from segdistill.config.settings import HeadSettings as HeadSettings
+    from segdistill.config.settings import ObjectiveSettings as ObjectiveSettings
+    from segdistill.config.settings import TrainingSettings as TrainingSettings
+    from segdistill.errors import UserError as UserError
+    from segdistill.evaluation.result import Evaluation as Evaluation
+    from segdistill.export.options import ExportOptions as ExportOptions
+    from segdistill.figures.options import FigureOptions as FigureOptions
+    from segdistill.inference.options import MaskOptions as MaskOptions
+    from segdistill.model.checkpoints import convert_checkpoint as convert_checkpoint
+    from segdistill.model.segmenter import Segmenter as Segmenter
+    from segdistill.sample.dataset import write_sample as write_sample
 
-__all__ = [
-    "CacheSettings",
-    "DepthSettings",
-    "Evaluation",
-    "ExportOptions",
-    "FigureOptions",
-    "FitSettings",
-    "HeadSettings",
-    "MaskOptions",
-    "ObjectiveSettings",
-    "SegmentationEstimator",
-    "Segmenter",
-    "TrainingSettings",
-    "UserError",
-    "__version__",
-    "apply_suggestions",
-    "correspondence_curves",
-    "draw_figures",
-    "estimate_depth",
-    "evaluate",
-    "export_masks",
-    "export_model",
-    "extract_features",
-    "fetch_images",
-    "fit",
-    "labelled_dataset",
-    "labelled_folders",
-    "probe",
-    "push",
-    "segment",
-    "suggest_names",
-    "write_evaluation",
-]
-
-_MODULES = {
-    "CacheSettings": "segdistill.config.settings",
-    "DepthSettings": "segdistill.config.settings",
-    "Evaluation": "segdistill.api",
-    "ExportOptions": "segdistill.export.options",
-    "FigureOptions": "segdistill.figures.options",
-    "FitSettings": "segdistill.config.settings",
-    "HeadSettings": "segdistill.config.settings",
-    "ObjectiveSettings": "segdistill.config.settings",
-    "TrainingSettings": "segdistill.config.settings",
-    "MaskOptions": "segdistill.inference.options",
-    "SegmentationEstimator": "segdistill.api.estimator",
-    "Segmenter": "segdistill.model.segmenter",
-    "UserError": "segdistill.errors",
-    "apply_suggestions": "segdistill.api",
-    "correspondence_curves": "segdistill.api",
-    "draw_figures": "segdistill.api",
-    "estimate_depth": "segdistill.api",
-    "evaluate": "segdistill.api",
-    "export_masks": "segdistill.api",
-    "export_model": "segdistill.api",
-    "extract_features": "segdistill.api",
-    "fetch_images": "segdistill.api",
-    "labelled_dataset": "segdistill.api",
-    "labelled_folders": "segdistill.api",
-    "probe": "segdistill.api",
-    "push": "segdistill.api",
-    "fit": "segdistill.api",
-    "segment": "segdistill.api",
-    "suggest_names": "segdistill.api",
-    "write_evaluation": "segdistill.api",
-}
+__all__ = ["__version__", *PUBLIC]  # noqa: PLE0604 - strings
 
 
 def __getattr__(name: str) -> Any:
     # Importing torch takes seconds, which `segdistill --help` should not.
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
+    if name in PUBLIC:
+        return getattr(import_module(f"segdistill.{PUBLIC[name]}"), name)
     raise AttributeError(f"module 'segdistill' has no attribute {name!r}")
 
 

@@ -10,12 +10,13 @@ import pytest
 from tests.cli.conftest import Run
 
 from segdistill.cli import run_check
-from segdistill.cli.main import COMMANDS
+from segdistill.cli.main import parser_of
 from segdistill.cli.parser import CommandParser, HelpFormatter
 from segdistill.model.files import DESCRIPTION_FILE
+from segdistill.operations import COMMANDS
 from segdistill.training.run_folder import SETTINGS_FILE
 
-PARSERS = {name: command.parser(name) for name, command in COMMANDS.items()}
+PARSERS = {name: parser_of(command) for name, command in COMMANDS.items()}
 
 commands = pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS.keys())
 
@@ -81,8 +82,9 @@ def test_common_settings_come_before_advanced_ones() -> None:
 def test_help_imports_nothing_slow() -> None:
     code = (
         "import sys\n"
-        "from segdistill.cli.main import COMMANDS\n"
-        "for name, command in COMMANDS.items(): command.parser(name).format_help()\n"
+        "from segdistill.cli.main import parser_of\n"
+        "from segdistill.operations import COMMANDS\n"
+        "for command in COMMANDS.values(): parser_of(command).format_help()\n"
         "assert not {'torch', 'gradio', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from segdistill.errors import LostProcessError, UserError
+from segdistill.operations import COMMANDS, Operation
 from segdistill.processes import close_group, started_rank
 from segdistill.version import __version__
 
@@ -19,62 +20,6 @@ if TYPE_CHECKING:
 
 LOST = 3
 """Exit status if another process of a distributed run has ended."""
-
-
-class Command(NamedTuple):
-    """A command.
-
-    Attributes:
-        module: module of its function, imported when the command runs.
-        summary: its line in ``segdistill --help``.
-        distributed: whether it can run in several processes.
-        resumes: what continues it after an interruption: ``--resume``, the ``same`` command or
-            nothing.
-    """
-
-    module: str
-    summary: str
-    distributed: bool = False
-    resumes: Literal["--resume", "same", ""] = ""
-
-    def parser(self, name: str) -> "CommandParser":
-        """Return the parser, which knows the function."""
-        from segdistill.cli.parser import COMPUTE, CommandParser
-
-        module = import_module(f"segdistill.cli.{self.module}")
-        function = getattr(module, name.replace("-", "_"))
-        sections = getattr(module, "SECTIONS", COMPUTE)
-        return CommandParser(name, function, sections, distributed=self.distributed)
-
-
-COMMANDS = {
-    "fit": Command(
-        "fit",
-        "learn to segment a folder of images, without labels",
-        distributed=True,
-        resumes="--resume",
-    ),
-    "segment": Command("segment", "write one mask per image", distributed=True, resumes="--resume"),
-    "export": Command("export", "convert masks to other programs' formats"),
-    "export-model": Command("export", "write a run as ONNX or torch.export program, and check it"),
-    "evaluate": Command("evaluate", "score a run against labels", distributed=True),
-    "recluster": Command("classes", "change a run's number of classes without training again"),
-    "classes": Command("classes", "list, merge and hide the classes of a run"),
-    "name": Command("classes", "name the classes of a run"),
-    "figures": Command("view", "draw figures for a paper"),
-    "app": Command("view", "open a run in the browser and name its classes"),
-    "correspond": Command("view", "draw what a point of an image corresponds to"),
-    "probe": Command("evaluate", "measure a run's codes with a linear probe"),
-    "push": Command("export", "share a run on the Hugging Face hub"),
-    "convert": Command("export", "convert a STEGO or DepthG checkpoint to a run"),
-    "features": Command("segment", "write the feature map of each image", resumes="--resume"),
-    "fetch": Command("data", "copy a random sample of a very large set of images", resumes="same"),
-    "depth": Command("data", "estimate depth maps with a network", resumes="same"),
-    "sample": Command("data", "generate a small data set to try segdistill on"),
-    "backbones": Command("data", "list the backbones"),
-    "datasets": Command("data", "list the benchmark data sets"),
-    "cache": Command("data", "show or clear the feature store"),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,12 +76,12 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     return status or 0
 
 
-def _run(name: str, entry: Command, arguments: Sequence[str], resume: str) -> int | None:
+def _run(name: str, entry: Operation, arguments: Sequence[str], resume: str) -> int | None:
     from segdistill.cli.arguments import keywords
 
-    parser = entry.parser(name)
+    parser = parser_of(entry)
     given = parser.parse(arguments)
-    if entry.distributed:
+    if entry.processes:
         from segdistill.cli.distributed import run_distributed
 
         devices, nodes = given.get("devices", 1), given.get("nodes", 1)
@@ -146,7 +91,18 @@ def _run(name: str, entry: Command, arguments: Sequence[str], resume: str) -> in
     return parser.function(**keywords(parser.function, given))
 
 
-def how_to_resume(command: Command, arguments: Sequence[str]) -> str:
+def parser_of(operation: Operation) -> "CommandParser":
+    """Return the parser of a command, which knows the function."""
+    from segdistill.cli.parser import COMPUTE, CommandParser
+
+    name = operation.command
+    module = import_module(f"segdistill.cli.{operation.parser}")
+    function = getattr(module, name.replace("-", "_"))
+    sections = getattr(module, "SECTIONS", COMPUTE)
+    return CommandParser(name, function, sections, distributed=operation.processes)
+
+
+def how_to_resume(command: Operation, arguments: Sequence[str]) -> str:
     """Return how an interrupted command is resumed, or nothing if it cannot be.
 
     Example:
