@@ -105,7 +105,7 @@ def test_look_name_merge_undo_drop_click_and_open_again(
         go_to(page, "Classes", "#name-1")
         page.fill("#name-1", "road")
         page.press("#name-1", "Enter")
-        page.wait_for_selector("#classes .notice:has-text('Class 1 is now called road.')")
+        page.wait_for_selector("#classes .notice:has-text('Renamed class 1 to road.')")
         # The field keeps the focus, so that the next key of a keyboard leads on from there.
         assert page.evaluate("document.activeElement.id") == "name-1"
         page.fill("#name-2", "road")
@@ -114,22 +114,23 @@ def test_look_name_merge_undo_drop_click_and_open_again(
         assert "would both be called 'road'" in told(page)
         assert page.input_value("#name-2") == ""
 
+        rows = "document.querySelectorAll('#classes tbody tr').length === {}"
         assert page.is_disabled("#merge")
         page.check("#pick-0")
         page.check("#pick-3")
         page.click("#merge")
-        page.wait_for_selector("#classes .notice:has-text('are now one class')")
+        page.wait_for_selector("#classes .notice:has-text('Merged class 0 and class 3')")
         assert page.locator("#classes tbody tr").count() == 3
         page.click("#undo")
-        page.wait_for_selector("#classes .notice:has-text('Undid')")
+        page.wait_for_selector("#classes .notice:has-text('Undone')")
         assert page.locator("#classes tbody tr").count() == 4
         page.focus("#count")
         page.keyboard.press("ArrowLeft")
-        page.wait_for_selector("#classes .notice:has-text('Now 3 classes instead of 4.')")
+        page.wait_for_function(rows.format(3))
         page.click("#undo")
-        page.wait_for_selector("#classes .notice:has-text('Undid')")
+        page.wait_for_function(rows.format(4))
         page.check("#hide-2")
-        page.wait_for_selector("#classes .notice:has-text('is hidden')")
+        page.wait_for_selector("#classes .notice:has-text('Hid class 2')")
 
         go_to(page, "Try an image", "#trial .notice")
         Image.fromarray(striped_image(99, 90, 130)).save(tmp_path / "new.png")

@@ -67,18 +67,18 @@ def test_the_largest_part_comes_first_and_shares_sum_to_one(state: AppState) -> 
 def test_edits_are_saved_and_followed_without_another_pass(state: AppState, run: Path) -> None:
     state.page(0)
     before = passes(state)
-    assert change(state, do="name", index="1", value=" road ") == (
-        "Class 1 is now called road.",
+    assert change(state, do="name_classes", names={"1": " road "}) == (
+        "Renamed class 1 to road.",
         False,
     )
     assert names(run)[1] == "road"
     assert "road" in [part.name for part in picture(state, 0).parts]
-    message, failed = change(state, do="merge", indices=[1, 2])
-    assert (message, failed) == ("Road and class 2 are now one class, road.", False)
+    merged = "erged road and class 2 into road."
+    assert change(state, do="merge_classes", indices=[1, 2]) == (f"M{merged}", False)
     assert names(run) == ["road", "class 1", "class 2"]
-    assert change(state, do="undo") == ("Undid the last change.", False)
+    assert change(state, do="undo_classes") == (f"Undone: m{merged}", False)
     assert names(run) == ["class 0", "road", "class 2", "class 3"]
-    assert not change(state, do="redo")[1]
+    assert change(state, do="redo_classes") == (f"Redone: m{merged}", False)
     assert len(names(run)) == 3
     # 12 images of the page; the table looks at the other two for examples.
     assert passes(state) == before + 2
@@ -86,38 +86,44 @@ def test_edits_are_saved_and_followed_without_another_pass(state: AppState, run:
 
 def test_colour_and_hiding(state: AppState, run: Path) -> None:
     state.page(0)
-    assert not change(state, do="colour", index=0, value="#0a141e")[1]
+    assert not change(state, do="colour_classes", colours={"0": [10, 20, 30]})[1]
     assert classes_of(run)[0].colour == (10, 20, 30)
     seen_before = picture(state, 0).mask
-    message, _ = change(state, do="hide", index=0, value=True)
-    assert message == "Class 0 is hidden in overlays and exports."
+    message, _ = change(state, do="hide_classes", indices=["0"], hide=True)
+    assert message == "Hid class 0 in overlays and exports."
     assert picture(state, 0).mask != seen_before
     assert [part.hidden for part in picture(state, 0).parts if part.name == "class 0"] == [True]
-    change(state, do="hide", index=0, value=False)
+    change(state, do="hide_classes", indices=["0"], hide=False)
     assert picture(state, 0).mask == seen_before
 
 
 def test_the_number_of_classes_can_be_changed_and_comes_back(state: AppState, run: Path) -> None:
-    change(state, do="name", index=0, value="sky")
-    assert change(state, do="count", value="3") == ("Now 3 classes instead of 4.", False)
+    change(state, do="name_classes", names={"0": "sky"})
+    message, failed = change(state, do="recluster", classes="3")
+    assert message == "Changed the number of classes: 3 instead of 4 classes."
+    assert not failed
     assert len(classes_of(run)) == len(state.run.segmenter.classes) == 3
-    change(state, do="count", value="4")
+    change(state, do="recluster", classes="4")
     assert names(run)[0] == "sky"
 
 
 @pytest.mark.parametrize(
     ("action", "reason"),
     [
-        ({"do": "name", "index": 0, "value": "class 1"}, "would both be called"),
-        ({"do": "merge", "indices": [2]}, "at least two"),
-        ({"do": "count", "value": 1}, "2 to 255"),
-        ({"do": "undo"}, "nothing to undo"),
-        ({"do": "redo"}, "nothing to redo"),
-        ({"do": "colour", "index": 0, "value": "red"}, "not a colour"),
-        ({"do": "name", "index": "x", "value": "a"}, "invalid request"),
-        ({"do": "name", "value": "a"}, "invalid request"),
-        ({"do": "erase"}, "unknown edit"),
-        ({}, "unknown edit"),
+        ({"do": "name_classes", "names": {"0": "class 1"}}, "would both be called"),
+        ({"do": "merge_classes", "indices": [2]}, "at least two"),
+        ({"do": "recluster", "classes": 1}, "2 to 255"),
+        ({"do": "recluster", "level": "finer"}, "'finer'"),
+        ({"do": "recluster"}, "either --classes or --level"),
+        ({"do": "undo_classes"}, "nothing to undo"),
+        ({"do": "redo_classes"}, "nothing to redo"),
+        ({"do": "colour_classes", "colours": {"0": [0, 0, 256]}}, "not a colour"),
+        ({"do": "colour_classes", "colours": {"0": "red"}}, "invalid request"),
+        ({"do": "name_classes", "names": {"x": "a"}}, "invalid request"),
+        ({"do": "name_classes"}, "invalid request"),
+        ({"do": "hide_classes", "indices": [0], "run": "other"}, "invalid request"),
+        ({"do": "fit"}, "'fit'"),
+        ({}, "`do`"),
     ],
 )
 def test_what_cannot_be_done_is_told_and_changes_nothing(
@@ -132,15 +138,15 @@ def test_what_cannot_be_done_is_told_and_changes_nothing(
 
 def test_a_page_that_counts_classes_otherwise_changes_nothing(state: AppState, run: Path) -> None:
     stale = state.classes().revision
-    change(state, do="merge", indices=[0, 1])
-    view = state.change({"do": "name", "index": 2, "value": "car", "revision": stale})
+    change(state, do="merge_classes", indices=[0, 1])
+    view = state.change({"do": "name_classes", "names": {"2": "car"}, "revision": stale})
     assert view.failed
     assert "changed elsewhere" in view.message
     assert "car" not in names(run)
     # Names alone do not make a page stale.
     fresh = view.revision
-    state.change({"do": "name", "index": 0, "value": "a", "revision": fresh})
-    assert not state.change({"do": "name", "index": 1, "value": "b", "revision": fresh}).failed
+    state.change({"do": "name_classes", "names": {"0": "a"}, "revision": fresh})
+    assert not state.change({"do": "name_classes", "names": {"1": "b"}, "revision": fresh}).failed
 
 
 def test_changes_made_elsewhere_are_followed(state: AppState, run: Path, finished: Path) -> None:
@@ -170,7 +176,9 @@ def test_the_table_of_classes(state: AppState) -> None:
     assert view.tree is not None
     assert len(view.tree.leaves) == 4
     assert len(view.tree.mergers) == 3
-    merged = state.change({"do": "merge", "indices": view.tree.first, "revision": view.revision})
+    merged = state.change(
+        {"do": "merge_classes", "indices": view.tree.first, "revision": view.revision}
+    )
     assert not merged.failed
     union = sum(view.rows[index].clusters for index in view.tree.first)
     assert [row.clusters for row in merged.rows].count(union) == 1

@@ -54,6 +54,23 @@ def test_names_and_merges_reach_masks_and_can_be_undone(
     np.testing.assert_array_equal(bilinear_mask(Path("again/picture_0.png")), before)
 
 
+def test_a_change_is_described_and_undone_only_if_there_is_one(
+    fitted: Path, segdistill: Run
+) -> None:
+    out = segdistill("classes", fitted, "--show", 1)[1]
+    assert "Done:   changed nothing\n" in out
+    assert "--undo" not in out
+    out = segdistill("classes", fitted, "--hide", 1)[1]
+    assert "Done:   hid class 1 in overlays and exports\n" in out
+    undo = next(line for line in out.splitlines() if line.startswith("Undo:"))
+    out = segdistill(*undo.split()[2:])[1]
+    assert "Undone: hid class 1 in overlays and exports\n" in out
+    out = segdistill("classes", fitted, "--merge", 0, 2)[1]
+    assert "Done:   merged class 0 and class 2 into class" in out
+    assert "former numbers" in out
+    assert "shares of the training images" in out.splitlines()[0]
+
+
 def test_a_former_number_of_classes_is_restored_with_its_names(
     fitted: Path, segdistill: Run
 ) -> None:

@@ -98,6 +98,24 @@ def test_classes_change_without_images_and_are_restored(
     assert "3 classes already" in segdistill("recluster", fitted, "--classes", 3)[1]
 
 
+def test_undo_and_redo_say_what_they_change(fitted: Path, segdistill: Run) -> None:
+    assert segdistill("recluster", fitted, "--classes", 5, "--quiet")[0] == 0
+    assert segdistill("name", fitted, "0=road", "--quiet")[0] == 0
+    out = segdistill("recluster", fitted, "--undo")[1]
+    assert "Undone: renamed class 0 to road\n" in out
+    assert f"Redo:   segdistill recluster {fitted} --redo\n" in out
+    out = segdistill("recluster", fitted, "--undo")[1]
+    assert "Undone: changed the number of classes: 5 instead of 3 classes\n" in out
+    assert "3 classes, formerly 5" in out
+    out = segdistill("classes", fitted, "--redo")[1]
+    assert "Redone: changed the number of classes: 5 instead of 3 classes\n" in out
+    assert f"Undo:   segdistill classes {fitted} --undo\n" in out
+    out = segdistill("recluster", fitted, "--redo")[1]
+    assert "Redone: renamed class 0 to road\n" in out
+    assert "5 classes, formerly 5" in out
+    assert names_of(fitted)[0] == "road"
+
+
 def test_levels_are_nested_and_keep_names(fitted: Path, segdistill: Run) -> None:
     assert segdistill("name", fitted, "0=road")[0] == 0
     medium = Segmenter.load(fitted)
@@ -165,13 +183,14 @@ def test_the_report_is_written_again(photos: Path, fitted: Path, segdistill: Run
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --level, --classes or --undo"),
+        ([], "give --level, --classes, --undo or --redo"),
         (["--level", "finer"], "--level"),
         (["--level", "fine", "--classes", 4], "--classes and --level: give only one"),
         (["--classes", 1], "--classes 1: must be from 2 to 255"),
         (["--classes", 256], "--classes 256: must be from 2 to 255"),
         (["--classes", "many"], "--classes many: must be a whole number"),
         (["--undo"], "nothing to undo"),
+        (["--redo"], "nothing to redo"),
         (["--undo", "--classes", 4], "--classes and --undo: give only one"),
         (["--classes", 4, "--images", "none"], "none: no such file or folder"),
         (["--clases", 4], "did you mean --classes?"),

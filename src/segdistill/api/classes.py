@@ -1,4 +1,7 @@
-"""Naming, merging and hiding the classes of a run; every change can be undone."""
+"""Naming, merging and hiding the classes of a run; every change can be undone.
+
+The parameters after ``run`` of functions that the app may use are the content of its requests.
+"""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -7,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.api.class_changes import ClassChange, class_change
 from segdistill.api.common import Source
 from segdistill.errors import UserError
 from segdistill.images.labels import Colour
@@ -46,7 +50,7 @@ def class_shares(run: Source) -> NDArray[np.float64] | None:
     return _shares(sets, sets.current)
 
 
-def name_classes(run: Source, names: Mapping[int, str]) -> Classes:
+def name_classes(run: Source, names: Mapping[int, str]) -> ClassChange:
     """Name classes; later masks, reports and exports use the new names.
 
     Args:
@@ -54,7 +58,7 @@ def name_classes(run: Source, names: Mapping[int, str]) -> Classes:
         names: names by class index; an empty name resets the class to its number.
 
     Returns:
-        The updated classes.
+        What was changed.
 
     Raises:
         UserError: the folder holds no model or cannot be written, there is no such class, or two
@@ -63,7 +67,7 @@ def name_classes(run: Source, names: Mapping[int, str]) -> Classes:
     return _edit(run, lambda classes: class_edits.named(classes, names))
 
 
-def colour_classes(run: Source, colours: Mapping[int, Colour]) -> Classes:
+def colour_classes(run: Source, colours: Mapping[int, Colour]) -> ClassChange:
     """Set the colours of classes, RGB in 0..255, by class index; see :func:`name_classes`.
 
     Raises:
@@ -72,7 +76,7 @@ def colour_classes(run: Source, colours: Mapping[int, Colour]) -> Classes:
     return _edit(run, lambda classes: class_edits.coloured(classes, colours))
 
 
-def merge_classes(run: Source, indices: Collection[int]) -> Classes:
+def merge_classes(run: Source, indices: Collection[int]) -> ClassChange:
     """Merge several classes into one.
 
     The remaining classes are renumbered without gaps, by decreasing share of the training codes.
@@ -82,7 +86,7 @@ def merge_classes(run: Source, indices: Collection[int]) -> Classes:
         indices: indices of the classes to merge, at least two.
 
     Returns:
-        The updated classes.
+        What was changed.
 
     Raises:
         UserError: as for :func:`name_classes`.
@@ -96,7 +100,7 @@ def merge_classes(run: Source, indices: Collection[int]) -> Classes:
             merged, classes=class_edits.ordered_by_share(merged.classes, shares.tolist())
         )
     change_classes(folder, sets, merged)
-    return merged.classes
+    return class_change(sets.prototypes, sets.current, merged)
 
 
 def proposed_merges(run: Source, *, count: int = PROPOSALS) -> list[MergeProposal]:
@@ -116,7 +120,7 @@ def proposed_merges(run: Source, *, count: int = PROPOSALS) -> list[MergeProposa
     return proposals_for(sets.prototypes, sets.code_maps, sets.current, count=count)
 
 
-def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) -> Classes:
+def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) -> ClassChange:
     """Hide classes in overlays and exports, or show them again; masks always contain them.
 
     Args:
@@ -125,7 +129,7 @@ def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) ->
         hide: ``False`` shows hidden classes again.
 
     Returns:
-        The updated classes.
+        What was changed.
 
     Raises:
         UserError: as for :func:`name_classes`.
@@ -133,8 +137,8 @@ def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) ->
     return _edit(run, lambda classes: class_edits.hidden(classes, indices, hide=hide))
 
 
-def undo_classes(run: Source) -> Classes:
-    """Undo the last change of the classes.
+def undo_classes(run: Source) -> ClassChange:
+    """Undo the last change of the classes, whatever its kind, and return what was undone.
 
     Raises:
         UserError: the folder holds no model or cannot be written, or there is nothing to undo.
@@ -143,11 +147,11 @@ def undo_classes(run: Source) -> Classes:
     if not sets.former:
         raise UserError(f"{run}: its classes have never been changed; nothing to undo")
     undo_change(Path(run), sets)
-    return sets.former[0].classes
+    return class_change(sets.prototypes, sets.former[0], sets.current)
 
 
-def redo_classes(run: Source) -> Classes:
-    """Redo the change that was undone last.
+def redo_classes(run: Source) -> ClassChange:
+    """Redo the change that was undone last, and return it.
 
     Raises:
         UserError: the folder holds no model or cannot be written, or there is nothing to redo.
@@ -156,7 +160,7 @@ def redo_classes(run: Source) -> Classes:
     if not sets.undone:
         raise UserError(f"{run}: no change of its classes was undone; nothing to redo")
     redo_change(Path(run), sets)
-    return sets.undone[0].classes
+    return class_change(sets.prototypes, sets.current, sets.undone[0])
 
 
 def _shares(sets: ClassSets, classes: ClassSet) -> NDArray[np.float64] | None:
@@ -168,10 +172,9 @@ def _shares(sets: ClassSets, classes: ClassSet) -> NDArray[np.float64] | None:
     return shares
 
 
-def _edit(run: Source, edit: Callable[[Classes], Classes]) -> Classes:
-    folder = Path(run)
-    sets: ClassSets = read_class_sets(folder)
-    classes = edit(sets.current.classes)
-    if classes != sets.current.classes:
-        change_classes(folder, sets, replace(sets.current, classes=classes))
-    return classes
+def _edit(run: Source, edit: Callable[[Classes], Classes]) -> ClassChange:
+    sets = read_class_sets(Path(run))
+    changed = replace(sets.current, classes=edit(sets.current.classes))
+    if changed.classes != sets.current.classes:
+        change_classes(Path(run), sets, changed)
+    return class_change(sets.prototypes, sets.current, changed)

@@ -1,15 +1,14 @@
 """Changing the number of classes of a model without retraining."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
+from segdistill.api.class_changes import ClassChange, class_change, overlap_of
 from segdistill.api.common import Source, image_files, load_segmenter
 from segdistill.config.settings import DeviceName, LevelName, PrecisionName
 from segdistill.config.validation import refuse
@@ -20,9 +19,8 @@ from segdistill.model.class_sets import (
     ClassSets,
     change_classes,
     read_class_sets,
-    undo_change,
 )
-from segdistill.model.description import SegmentClass, inherit_names
+from segdistill.model.description import inherit_names
 from segdistill.model.levels import grouped_classes, regrouped_classes
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
@@ -30,7 +28,6 @@ from segdistill.report.page import write_report
 from segdistill.training.clustering import (
     classes_of_prototypes,
     group_shares,
-    prototype_classes,
 )
 from segdistill.training.levels import levels_of_prototypes
 from segdistill.training.run_folder import REPORT_FILE, RunFolder
@@ -38,74 +35,38 @@ from segdistill.training.run_folder import REPORT_FILE, RunFolder
 MAX_CLASSES = 255
 
 
-@dataclass(frozen=True)
-class Reclustered:
-    """Result of :func:`recluster`.
-
-    Attributes:
-        before: the previous classes.
-        after: the new classes.
-        overlap: share of the training codes shared by each previous and each new class, shape
-            (previous classes, new classes); ``None`` if unknown.
-        levels: number of classes of each level; empty for runs of older versions.
-    """
-
-    before: tuple[SegmentClass, ...]
-    after: tuple[SegmentClass, ...]
-    overlap: NDArray[np.float64] | None
-    levels: Mapping[LevelName, int] = field(default_factory=dict)
-
-
 def recluster(
     run: Source,
     classes: int | None = None,
     *,
     level: LevelName | None = None,
-    undo: bool = False,
-) -> Reclustered:
+) -> ClassChange:
     """Change the classes of a run, using the prototypes of its training codes.
 
     Neither the images nor the backbone are needed. Levels are nested: the parts of a named class
     inherit its name ("road 1", "road 2"). With another number of classes, those that change little
     keep their name and colour. Previous classes are saved; select their level or number again, or
-    use ``undo``, to restore them. Existing masks and reports do not change.
+    use :func:`segdistill.undo_classes`, to restore them. Existing masks and reports do not change.
 
     Args:
         run: a run folder.
         classes: number of classes.
         level: ``coarse``, ``medium`` or ``fine``, in place of a number.
-        undo: restore the previous classes, in place of a number.
 
     Raises:
-        UserError: the folder holds no model, or one without prototypes; the number is out of
-            range; or there is nothing to undo.
+        UserError: the folder holds no model, or one without prototypes; or the number is out of
+            range.
     """
     folder = Path(run)
     sets = read_class_sets(folder)
-    given = {"--classes": classes is not None, "--level": level is not None, "--undo": undo}
-    if sum(given.values()) > 1:
-        raise UserError(
-            f"{' and '.join(name for name, is_given in given.items() if is_given)}: give only one"
-        )
-    if undo:
-        if not sets.former:
-            raise UserError(f"{folder}: its classes have never been changed; nothing to undo")
-        chosen = sets.former[0]
-        undo_change(folder, sets)
-    elif level is not None:
+    if level is not None and classes is None:
         chosen = _at_level(sets, level, folder)
-        change_classes(folder, sets, chosen)
-    elif classes is not None:
+    elif classes is not None and level is None:
         chosen = _with_class_count(sets, classes, folder)
-        change_classes(folder, sets, chosen)
     else:
-        raise UserError("give --level, --classes or --undo")
-    return Reclustered(
-        sets.current.classes,
-        chosen.classes,
-        _overlap(sets.prototypes, sets.current, chosen),
-        {} if chosen.levels is None else chosen.levels.counts,
-    )
+        raise UserError("give either --classes or --level")
+    change_classes(folder, sets, chosen)
+    return class_change(sets.prototypes, sets.current, chosen)
 
 
 def reclustered(segmenter: Segmenter, classes: int) -> Segmenter:
@@ -223,7 +184,7 @@ def _with_levels(prototypes: Prototypes, medium: torch.Tensor, current: ClassSet
     """Return the medium classes as unions of fine clusters, keeping their names."""
     centres, levels = levels_of_prototypes(prototypes, medium)
     made = ClassSet(grouped_classes(levels.medium), centres, levels=levels)
-    overlap = _overlap(prototypes, current, made)
+    overlap = overlap_of(prototypes, current, made)
     renamed = inherit_names(current.classes, overlap)
     return replace(
         made,
@@ -260,13 +221,3 @@ def _recluster_prototypes(
             " classes"
         )
     return _with_levels(kept, classes_of_prototypes(kept, classes), current)
-
-
-def _overlap(prototypes: Prototypes | None, one: ClassSet, other: ClassSet) -> Any:
-    """Return the share of codes shared by each pair of classes of two sets."""
-    if prototypes is None:
-        return None
-    table = np.zeros((len(one.classes), len(other.classes)))
-    pair = tuple(prototype_classes(prototypes, each) for each in (one, other))
-    np.add.at(table, pair, prototypes.shares.double().numpy())
-    return table

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.api.classes import Classes, classes_of, name_classes
+from segdistill.api.class_changes import ClassChange
+from segdistill.api.classes import classes_of, name_classes
 from segdistill.api.common import Source, load_segmenter
 from segdistill.api.run_images import images_or_run_images
 from segdistill.config.settings import DeviceName, PrecisionName
@@ -93,7 +94,7 @@ def suggest_names(
 
 def apply_suggestions(
     run: Source, suggestions: Sequence[NameSuggestion], *, overwrite: bool = False
-) -> Classes:
+) -> ClassChange:
     """Apply suggested names to the classes of a run; this can be undone.
 
     Args:
@@ -102,7 +103,7 @@ def apply_suggestions(
         overwrite: also rename classes that already have names.
 
     Returns:
-        The updated classes.
+        What was changed.
 
     Raises:
         UserError: the folder cannot be written, or its classes have changed since.

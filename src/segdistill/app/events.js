@@ -22,10 +22,11 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-do]");
   if (button && !button.disabled) {
     const action = { ...button.dataset };
-    if (action.do === "merge") {
+    if (action.do === "merge_classes") {
       action.indices = action.indices ? action.indices.split(",").map(Number) : chosen();
     }
-    if (["merge", "undo", "redo", "level"].includes(action.do)) ticked.clear();
+    // All buttons of the class table change what the indices mean.
+    if (element.querySelector("[data-pick]")) ticked.clear();
     send(action);
     return;
   }
@@ -44,11 +45,21 @@ const later = (action) => {
   waiting = setTimeout(() => send(action), 350);
 };
 
+// What a field asks for, with the parameters of the operation.
+const edits = {
+  name_classes: ({ dataset, value }) => ({ names: { [dataset.index]: value } }),
+  colour_classes: ({ dataset, value }) => ({
+    colours: { [dataset.index]: value.match(/\w\w/g).map((byte) => parseInt(byte, 16)) },
+  }),
+  hide_classes: ({ dataset, checked }) => ({ indices: [dataset.index], hide: checked }),
+  recluster: ({ value }) => ({ classes: value }),
+};
+
 const save = (field) => {
   typed.delete(field.id);
   delete field.dataset.restored;
-  const value = field.type === "checkbox" ? field.checked : field.value;
-  const action = { do: field.dataset.edit, index: field.dataset.index, value };
+  const { edit } = field.dataset;
+  const action = { do: edit, ...edits[edit](field) };
   // Arrow keys change a slider on every press, so sending is debounced.
   if (field.type === "range") {
     ticked.clear();

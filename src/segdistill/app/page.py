@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from segdistill.app import views
 from segdistill.app.correspondences import By
-from segdistill.app.rendering import part
+from segdistill.app.requests import MovePoint, Navigation, OpenImage, OpenPage, read_request
 from segdistill.app.state import AppState
 from segdistill.images.finding import SUFFIXES
 
@@ -68,11 +68,11 @@ def _gallery(state: AppState, page: Any, tab: Any) -> None:
         return views.gallery(state, location["page"], _reporter(progress, "Segmenting image"))
 
     def go(location: dict[str, Any], event: gr.EventData) -> dict[str, Any]:
-        action = views.parse_action(event._data)  # noqa: SLF001 - all that was sent
-        if action.get("do") == "open":
-            return location | {"index": int(action["index"])}
-        if action.get("do") == "page":
-            return {"page": int(action["page"]), "index": None}
+        match read_request(event._data, Navigation):  # noqa: SLF001 - all that was sent
+            case OpenImage(index=index):
+                return location | {"index": index}
+            case OpenPage(page=page):
+                return {"page": page, "index": None}
         return location | {"index": None}
 
     page.load(show, location, view, **PRIVATE)
@@ -89,8 +89,8 @@ def _classes(state: AppState, tab: Any) -> None:
         return views.classes(state.classes(_reporter(progress, "Finding examples in image")))
 
     def change(event: gr.EventData, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008
-        action = views.parse_action(event._data)  # noqa: SLF001 - all that was sent
-        return views.classes(state.change(action, _reporter(progress, "Segmenting image")))
+        data = event._data  # noqa: SLF001 - all that was sent
+        return views.classes(state.change(data, _reporter(progress, "Segmenting image")))
 
     tab.select(show, None, view, **PRIVATE)
     view.action(change, None, view, **PRIVATE)
@@ -123,17 +123,17 @@ def _correspondences(state: AppState, tab: Any) -> None:
     def show(number: int, point: tuple[float, float], by: By) -> str:
         return views.correspondences(state, int(number) - 1, (point[0], point[1]), by)
 
-    def move(number: int, by: By, event: gr.EventData) -> tuple[Any, tuple[float, float], str]:
-        action = views.parse_action(event._data)  # noqa: SLF001 - all that was sent
-        index = min(max(int(action.get("index", number - 1)), 0), len(state.files) - 1)
-        x, y = (min(max(float(action.get(axis, 0.5)), 0.0), 1.0) for axis in "xy")
-        return index + 1, (x, y), show(index + 1, (x, y), by)
+    def move(by: By, event: gr.EventData) -> tuple[Any, tuple[float, float], str]:
+        data = event._data  # noqa: SLF001 - all that was sent
+        asked = cast("MovePoint", read_request(data, MovePoint))
+        index = min(max(asked.index, 0), len(state.files) - 1)
+        return index + 1, (asked.x, asked.y), show(index + 1, (asked.x, asked.y), by)
 
     given = [number, point, by]
     tab.select(show, given, view, **PRIVATE)
     number.input(show, given, view, trigger_mode="always_last", **PRIVATE)
     by.input(show, given, view, **PRIVATE)
-    view.action(move, [number, by], [number, point, view], trigger_mode="always_last", **PRIVATE)
+    view.action(move, by, [number, point, view], trigger_mode="always_last", **PRIVATE)
 
 
 def _comparison(state: AppState, tab: Any, compare: Path | None) -> None:
@@ -168,7 +168,7 @@ def _view(name: str) -> Any:
     """Return an HTML component that shows a template and sends the user's actions."""
     import gradio as gr  # noqa: PLC0415
 
-    return gr.HTML(elem_id=name, apply_default_css=False, js_on_load=part("events.js"))
+    return gr.HTML(elem_id=name, apply_default_css=False, js_on_load=views.part("events.js"))
 
 
 def _image_slider(state: AppState) -> Any:

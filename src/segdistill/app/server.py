@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from segdistill.app.rendering import part
+from segdistill.app.views import part
 from segdistill.errors import UserError, missing_extra
 
 LOCAL_HOST = "127.0.0.1"

@@ -1,8 +1,7 @@
 """State of the app: a run, its images, and other runs for comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,10 @@ from segdistill.app.class_table import (
     proposed_merges,
 )
 from segdistill.app.correspondences import By, HeatPicture, correspondences_of
-from segdistill.app.edits import apply_edit, revision_of
 from segdistill.app.live_run import LiveRun, file_key
 from segdistill.app.lru_cache import LRUCache
 from segdistill.app.pictures import MissingPicture, Picture, picture_of
+from segdistill.app.requests import apply_edit, revision_of
 from segdistill.app.tree import tree_of_classes
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.errors import UserError
@@ -154,11 +153,11 @@ class AppState:
                 failed=failed,
             )
 
-    def change(self, action: Mapping[str, Any], progress: Progress = no_progress) -> ClassesView:
-        """Edit the classes of the run; see :func:`segdistill.app.edits.apply_edit`.
+    def change(self, data: object, progress: Progress = no_progress) -> ClassesView:
+        """Edit the classes of the run.
 
         Args:
-            action: the edit, with the ``revision`` of the class indices it refers to.
+            data: the edit, as the page sent it; see :func:`segdistill.app.requests.edit_requests`.
             progress: called with the number of images segmented so far, and the total number.
 
         Returns:
@@ -166,17 +165,11 @@ class AppState:
         """
         with self.run.lock:
             try:
-                self._check_revision(action)
-                message, failed = apply_edit(self.run.folder, action), False
+                revision = revision_of(self.run.grouping)
+                message, failed = apply_edit(self.run.folder, data, revision), False
             except UserError as error:
                 message, failed = str(error), True
             return self.classes(progress, message=message, failed=failed)
-
-    def _check_revision(self, action: Mapping[str, Any]) -> None:
-        if action.get("do") in {"undo", "redo"}:
-            return
-        if action.get("revision") != revision_of(self.run.grouping):
-            raise UserError("The classes were changed elsewhere; check them and try again.")
 
     def segment_file(self, path: Path) -> tuple[Picture, NDArray[np.uint8]]:
         """Segment an uploaded file.

@@ -1,10 +1,13 @@
-"""HTML views of the page."""
+"""HTML views of the page, from autoescaped templates."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -12,18 +15,39 @@ from PIL import Image
 from segdistill.app.class_table import ClassesView, Progress
 from segdistill.app.correspondences import By
 from segdistill.app.pictures import MissingPicture, Picture
-from segdistill.app.rendering import render
 from segdistill.app.state import AppState
 from segdistill.errors import UserError
 from segdistill.model.description import SegmentClass
+from segdistill.report import text
 from segdistill.report.data_uri import css_colour, data_uri
 
 NO_IMAGES = "No images to show. Restart with --images FOLDER."
 
 
-def notice(text: str, *, failed: bool = False) -> str:
+def render(template: str, **context: Any) -> str:
+    """Render a template as HTML.
+
+    Args:
+        template: file name in this package.
+        **context: variables of the template, which are escaped.
+
+    Example:
+        >>> "&lt;b&gt;" in render("notice.html.j2", text="<b>", failed=False)
+        True
+    """
+    filled = _environment().get_template(template).render(context)
+    # File names may contain bytes that are not valid UTF-8.
+    return filled.encode("utf-8", "replace").decode("utf-8")
+
+
+def part(name: str) -> str:
+    """Return the text of a file in this package: a template, the style sheet or the script."""
+    return resources.files("segdistill.app").joinpath(name).read_text(encoding="utf-8")
+
+
+def notice(message: str, *, failed: bool = False) -> str:
     """Return a status or error message."""
-    return render("notice.html.j2", text=text, failed=failed)
+    return render("notice.html.j2", text=message, failed=failed)
 
 
 def heading(state: AppState) -> str:
@@ -116,6 +140,14 @@ def comparison(state: AppState, index: int, folder: str | None) -> str:
     return render("comparison.html.j2", sides=sides)
 
 
-def parse_action(data: Any) -> dict[str, Any]:
-    """Return an action sent by the browser; empty if it is not a dictionary."""
-    return dict(data) if isinstance(data, dict) else {}
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(part),
+    )
+    environment.globals["counted"] = text.counted
+    return environment

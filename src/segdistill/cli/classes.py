@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from segdistill.cli.arguments import Value
-from segdistill.cli.options import Existing, Loading, Name, Run, check_path
+from segdistill.cli.options import Existing, Loading, Name, Run, check_path, one_of
 from segdistill.cli.outcome import command_line
 from segdistill.config.settings import LevelName
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
-    from segdistill.api.reclustering import Reclustered
+    from segdistill.api.class_changes import ClassChange
     from segdistill.model.description import SegmentClass
     from segdistill.naming.suggestions import NameSuggestion
 
@@ -49,31 +49,43 @@ def classes(
     Example:
         segdistill classes runs/photos --merge 2 5
     """
-    changes = {"merge": merge, "hide": hide, "show": show, "undo": undo, "redo": redo}
-    wanted = [f"--{name}" for name, value in changes.items() if value]
-    if len(wanted) > 1:
-        raise UserError(f"{' and '.join(wanted)}: give only one of them")
-
-    from segdistill.api.classes import hide_classes, merge_classes, redo_classes, undo_classes
-
+    one_of(merge=merge, hide=hide, show=show, propose=propose, undo=undo, redo=redo)
     if propose:
         print_proposals(run)
         return
+    import segdistill
+
+    done, change = "Done:", None
     if merge:
-        merge_classes(run, merge)
+        change = segdistill.merge_classes(run, merge)
     elif hide or show:
-        hide_classes(run, hide or show or [], hide=bool(hide))
-    elif undo:
-        undo_classes(run)
-    elif redo:
-        redo_classes(run)
-    if quiet and wanted:
+        change = segdistill.hide_classes(run, hide or show or [], hide=bool(hide))
+    elif undo or redo:
+        done, change = undone_or_redone(run, undo=undo)
+    if change is None or not quiet:
+        print_classes(run)
+    if change is None or quiet:
         return
-    print_classes(run)
-    if wanted and not (hide or show):
+    print(f"{done:<7} {change.summary}")
+    if len(change.before.classes) != len(change.after.classes):
         print("Note:   masks and reports that exist show the former numbers")
-    if wanted and not (undo or quiet):
-        print(f"Undo:   {command_line('classes', Path(run), '--undo')}")
+    if change:
+        print_way_back(run, "classes", undo=undo)
+
+
+def undone_or_redone(run: str, *, undo: bool) -> "tuple[str, ClassChange]":
+    """Undo or redo the last change; return the word for it, and the change."""
+    import segdistill
+
+    if undo:
+        return "Undone:", segdistill.undo_classes(run)
+    return "Redone:", segdistill.redo_classes(run)
+
+
+def print_way_back(run: str, command: str, *, undo: bool = False) -> None:
+    """Print the command that undoes a change, or redoes one that was undone."""
+    way = "Redo" if undo else "Undo"
+    print(f"{way}:   {command_line(command, Path(run), f'--{way.lower()}')}")
 
 
 def print_proposals(run: str) -> None:
@@ -93,11 +105,12 @@ def print_proposals(run: str) -> None:
 
 
 def print_classes(run: str) -> None:
-    """Print a line per class of a run: index, name, share of the training codes."""
+    """Print a line per class of a run: index, name, share of the training images."""
     from segdistill.api.classes import class_shares, classes_of
 
     known, shares = classes_of(run), class_shares(run)
-    print(f"Run:    {run}: {len(known)} classes")
+    of = "" if shares is None else "; shares of the training images"
+    print(f"Run:    {run}: {len(known)} classes{of}")
     width = max(len(each.name) for each in known)
     for each in known:
         share = "" if shares is None else f"{shares[each.index]:6.1%}"
@@ -161,9 +174,9 @@ def name(
         raise UserError("NUMBER=NAME is missing")
     given = names_from(names)
 
-    from segdistill.api.classes import name_classes
+    import segdistill
 
-    name_classes(run, given)
+    segdistill.name_classes(run, given)
     if not quiet:
         print_classes(run)
 
@@ -175,11 +188,11 @@ def suggest_names(
     if options.overwrite and not options.apply:
         raise UserError("--overwrite: only with --apply")
 
-    from segdistill import api
+    import segdistill
     from segdistill.naming.encoder import DEFAULT_MODEL
     from segdistill.naming.suggestions import names_to_give, shared_words
 
-    found = api.suggest_names(
+    found = segdistill.suggest_names(
         run,
         words,
         model=options.model or DEFAULT_MODEL,
@@ -195,7 +208,7 @@ def suggest_names(
     if not options.apply:
         print("Nothing was changed; --apply applies the suggested names.")
         return
-    api.apply_suggestions(run, found, overwrite=options.overwrite)
+    segdistill.apply_suggestions(run, found, overwrite=options.overwrite)
     print(f"Named:  {len(names)} of {len(found)} classes")
     if quiet:
         return
@@ -203,7 +216,7 @@ def suggest_names(
         merge = command_line("classes", Path(run), "--merge", *indices)
         print(f"Merge:  {merge}  # if they are all {word}")
     if names:
-        print(f"Undo:   {command_line('classes', Path(run), '--undo')}")
+        print_way_back(run, "classes")
 
 
 def suggestions_text(suggestions: Sequence["NameSuggestion"], names: Mapping[int, str]) -> str:
@@ -244,6 +257,7 @@ def recluster(
     level: LevelName | None = None,
     classes: int | None = None,
     undo: bool = False,
+    redo: bool = False,
     images: Annotated[str, Value("PATH")] | None = None,
     loading: Loading,
     quiet: bool = False,
@@ -251,55 +265,66 @@ def recluster(
     """Change the level or the number of classes of a run without training again.
 
     It needs no images. The former classes are kept; --undo, or their level or number, restores
-    them.
+    them. --undo and --redo are those of `segdistill classes`: they also undo names and merges.
 
     Args:
         level: level of the nested classes that the fit found: coarse, medium (the initial one) or
-            fine (many small classes, to name and merge) (default: --classes or --undo is used)
-        classes: new number of classes (default: --level or --undo is used)
-        undo: restore the former classes
+            fine (many small classes, to name and merge) (default: --classes is used)
+        classes: new number of classes (default: --level is used)
+        undo: undo the last change of the classes, whatever its kind
+        redo: redo the last change that was undone
         images: images to write report.html again with (default: the report is not updated)
 
     Example:
         segdistill recluster runs/photos --level fine
     """
+    if not one_of(classes=classes, level=level, undo=undo, redo=redo):
+        raise UserError("give --level, --classes, --undo or --redo")
     folder = Path(run)
     from segdistill.images.finding import find_images
 
     # Before anything is changed: a wrong path is reported at once.
     files = None if images is None else find_images(images)
 
-    from segdistill.api import reclustering
+    import segdistill
 
-    changed = reclustering.recluster(folder, classes, level=level, undo=undo)
-    if changed.levels and not quiet:
-        counts = ", ".join(f"{level} {count}" for level, count in changed.levels.items())
-        print(f"Levels: {counts}")
-    if changed.after == changed.before:
-        print(f"Run:    {folder}: has {len(changed.after)} classes already")
+    if undo or redo:
+        done, change = undone_or_redone(run, undo=undo)
+        print(f"{done} {change.summary}")
     else:
-        print(f"Run:    {folder}: {len(changed.after)} classes, formerly {len(changed.before)}")
-        for line in [] if quiet else origins(changed):
+        change = segdistill.recluster(folder, classes, level=level)
+    former, now = change.before.classes, change.after.classes
+    if undo:
+        former, now = now, former
+    if change.after.levels and not quiet:
+        counts = ", ".join(f"{name} {count}" for name, count in change.after.levels.counts.items())
+        print(f"Levels: {counts}")
+    if not change:
+        print(f"Run:    {folder}: has {len(now)} classes already")
+    else:
+        print(f"Run:    {folder}: {len(now)} classes, formerly {len(former)}")
+        for line in [] if quiet or undo or redo else origins(change):
             print(f"        {line}")
-        print(f"Undo:   {command_line('recluster', folder, '--undo')}")
+        print_way_back(run, "recluster", undo=undo)
     if files is not None:
-        reclustering.rewrite_report(folder, files, **vars(loading), progress=not quiet)
+        segdistill.rewrite_report(folder, files, **vars(loading), progress=not quiet)
         print(f"Report: {folder / 'report.html'}")
-    elif changed.after != changed.before:
+    elif change:
         print("Note:   the report and existing masks and scores still show the old classes;")
         print("        --images IMAGES updates the report")
 
 
-def origins(changed: "Reclustered") -> list[str]:
+def origins(change: "ClassChange") -> list[str]:
     """Return a table of the old classes that each new class consists of, if these are known."""
-    if changed.overlap is None or len(changed.after) > LISTED_CLASSES:
+    former, now = change.before.classes, change.after.classes
+    if change.overlap is None or len(now) > LISTED_CLASSES:
         return []
     lines = ["New class <- old classes (share of the new class's training codes)"]
-    width = max(len(_label(each)) for each in changed.after)
-    for each, column in zip(changed.after, changed.overlap.T, strict=True):
+    width = max(len(_label(each)) for each in now)
+    for each, column in zip(now, change.overlap.T, strict=True):
         shares = column / max(column.sum(), 1e-12)
         largest = [index for index in (-shares).argsort()[:3] if shares[index] >= LEAST_SHARE]
-        parts = [f"{_label(changed.before[index])} ({shares[index]:.0%})" for index in largest]
+        parts = [f"{_label(former[index])} ({shares[index]:.0%})" for index in largest]
         lines.append(f"{_label(each):<{width}}  <-  {', '.join(parts) or 'small parts of many'}")
     return lines
 

@@ -26,6 +26,24 @@ def check_source(source: str) -> None:
         check_path(source)
 
 
+def one_of(**given: object) -> list[str]:
+    """Return the option that is given, or nothing; options are named by their parameters.
+
+    Raises:
+        UserError: several are given.
+
+    Example:
+        >>> one_of(level="fine", classes=None)
+        ['--level']
+    """
+    options = [
+        f"--{name}" for name, value in given.items() if value is not None and value is not False
+    ]
+    if len(options) > 1:
+        raise UserError(f"{' and '.join(options)}: give only one of them")
+    return options
+
+
 Run = Annotated[str, Value("RUN", "run folder that `segdistill fit` wrote")]
 Folder = Annotated[str, Value("FOLDER")]
 File = Annotated[str, Value("FILE")]

@@ -50,9 +50,12 @@ def coloured(classes: Sequence[SegmentClass], colours: Mapping[int, Colour]) -> 
     """Set the colours (red, green, blue, 0..255) of classes by index.
 
     Raises:
-        UserError: a class does not exist.
+        UserError: a class does not exist, or a value is out of range.
     """
     _check_indices(classes, colours)
+    for colour in colours.values():
+        if not all(0 <= value <= 255 for value in colour):
+            raise UserError(f"{colour}: not a colour; red, green and blue go from 0 to 255")
     return tuple(replace(each, colour=colours.get(each.index, each.colour)) for each in classes)
 
 
