@@ -9,7 +9,7 @@ from tests.helpers import TinyBackbone, write_striped_folder
 from segdistill.backbones import BackboneEntry, registry
 from segdistill.cli.main import main
 
-QUICK = ["--training.steps", "60", "--objective.samples", "5", "--training.batch_size", "4"]
+QUICK = ["--training.steps", "60", "--objective.samples", "5", "--training.batch-size", "4"]
 
 Run = Callable[..., tuple[int, str, str]]
 

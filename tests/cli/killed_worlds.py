@@ -33,12 +33,12 @@ SCORE_ROUNDING = 0.004
 """Tolerance of cosine similarities, which are stored in half precision."""
 
 FIT = [
-    *("fit", "photos", "--backbone", "vit", "--resolution", "64", "--training.batch_size", "4"),
-    *("--objective.samples", "5", "--training.checkpoint_every", "10", "--out", "run", "--quiet"),
+    *("fit", "photos", "--backbone", "vit", "--resolution", "64", "--training.batch-size", "4"),
+    *("--objective.samples", "5", "--training.checkpoint-every", "10", "--out", "run", "--quiet"),
 ]
 PROBED = [
     *(*FIT, "--classes", "3", "--training.steps", str(STEPS)),
-    *("--labels", "labels", "--training.linear_probe", "true"),
+    *("--labels", "labels", "--training.linear-probe", "true"),
 ]
 ESTIMATED = [*FIT, "--training.steps", str(STEPS)]
 STOPPED = [*FIT, "--classes", "3"]

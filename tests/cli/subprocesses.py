@@ -12,7 +12,7 @@ from tests.helpers import striped_labels, write_striped_folder
 from transformers import ViTConfig, ViTModel
 
 FIT = [
-    *("--classes", "3", "--resolution", "64", "--training.batch_size", "6", "--quiet"),
+    *("--classes", "3", "--resolution", "64", "--training.batch-size", "6", "--quiet"),
     *("--objective.samples", "7"),
 ]
 

@@ -100,7 +100,7 @@ def test_fit_probe_and_evaluate(
     chosen = ("--preset", preset) if preset else ("--dataset", dataset)
     status, _, error = segdistill(
         *("fit", *chosen, "--data-root", "data", "--backbone", "tiny", "--classes", 3),
-        *("--resolution", 64, "--segment_resolution", 64, "--out", "run", "--quiet", *QUICK),
+        *("--resolution", 64, "--segment-resolution", 64, "--out", "run", "--quiet", *QUICK),
     )
     assert status == 0, error
     labelled = ("--dataset", dataset, "--data-root", "data", "--quiet")

@@ -89,7 +89,7 @@ def test_stegos_own_settings_run(photos: Path, segdistill: Run) -> None:
     status, _, error = segdistill(
         *("fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK),
         *("--components", 0, "--clustering", "probe", "--crops", "five", "--head.kind", "linear"),
-        *("--objective.shift_self", 0.18, "--objective.pointwise", "false"),
+        *("--objective.shift-self", 0.18, "--objective.pointwise", "false"),
     )
     assert status == 0, error
     facts = json.loads(Path("runs/photos/facts.json").read_text())
@@ -100,7 +100,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
     photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--out", "broken", *QUICK]
-    arguments += ["--training.checkpoint_every", 20, "--quiet"]
+    arguments += ["--training.checkpoint-every", 20, "--quiet"]
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_record", interrupted_record(at=47))
@@ -117,7 +117,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
     # it was by default.
     settings = Path("broken/settings.yaml")
     settings.write_text(settings.read_text().replace("extra_clusters: 0\n", ""))
-    status, _, error = segdistill(*arguments, "--resume", "--training.checkpoint_every", 7)
+    status, _, error = segdistill(*arguments, "--resume", "--training.checkpoint-every", 7)
     assert status == 0, error
     assert (fitted / "history.csv").read_text() == Path("broken/history.csv").read_text()
     assert not Path("broken/checkpoint.safetensors").exists()
@@ -308,7 +308,7 @@ def test_help_and_overview(segdistill: Run) -> None:
 
 
 def test_print_config_is_read_again(photos: Path, segdistill: Run) -> None:
-    status, out, _ = segdistill("fit", photos, "--classes", 5, "--print_config")
+    status, out, _ = segdistill("fit", photos, "--classes", 5, "--print-config")
     assert status == 0
     assert yaml.safe_load(out)["classes"] == 5
 
@@ -347,7 +347,7 @@ def test_the_installed_command_runs_the_embedded_backbone(tmp_path: Path) -> Non
     run("sample", "world", "--train", "6", "--val", "2", "--width", "96", "--height", "64")
     run(
         *("fit", "world", "--classes", "4", "--resolution", "128"),
-        *("--training.steps", "10", "--training.batch_size", "4", "--objective.samples", "5"),
+        *("--training.steps", "10", "--training.batch-size", "4", "--objective.samples", "5"),
     )
     assert "2 written" in run("segment", "runs/world", "world/imgs/val", "--out", "masks")
     out = run(

@@ -58,10 +58,10 @@ def test_all_depth_settings_at_once(photos: Path, depth: Path, segdistill: Run) 
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--training.steps", 12, "--out", run, "--crops", "five"),
-        *("--depth.guide", "on", "--depth.hidden_positives", "depth"),
-        *("--depth.weight_factor", 0.5, "--depth.weight_every", 4, "--depth.weight_minimum", 0.02),
-        *("--depth.shift_factor", 2.0, "--depth.shift_every", 4, "--depth.schedule", "linear"),
-        *("--depth.samples_factor", 0.5, "--depth.samples_every", 6, "--depth.samples_minimum", 3),
+        *("--depth.guide", "on", "--depth.hidden-positives", "depth"),
+        *("--depth.weight-factor", 0.5, "--depth.weight-every", 4, "--depth.weight-minimum", 0.02),
+        *("--depth.shift-factor", 2.0, "--depth.shift-every", 4, "--depth.schedule", "linear"),
+        *("--depth.samples-factor", 0.5, "--depth.samples-every", 6, "--depth.samples-minimum", 3),
     )
     assert status == 0, error
     assert all(record["hidden_positives"] != 0 for record in history(run))
@@ -73,7 +73,7 @@ def test_as_released_attracts_all_codes_of_an_image(
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--training.steps", 3, "--out", run, "--depth.guide", "on"),
-        *("--depth.as_released", "true", "--depth.sampling", "farthest"),
+        *("--depth.as-released", "true", "--depth.sampling", "farthest"),
     )
     assert status == 0, error
     # The similarity is 1 almost everywhere, so the term is nearly all attraction.
@@ -98,7 +98,7 @@ def test_hidden_positives_of_a_vision_transformer(
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--training.steps", 2, "--out", run, "--resolution", 64),
         *("--backbone", photos.parent / "vit", "--components", 0),
-        *("--depth.folder", depth, "--depth.hidden_positives", kind),
+        *("--depth.folder", depth, "--depth.hidden-positives", kind),
     )
     assert status == 0, error
     assert all(record["hidden_positives"] != 0 for record in history(run))
@@ -107,7 +107,7 @@ def test_hidden_positives_of_a_vision_transformer(
 def test_attention_needs_a_vision_transformer(photos: Path, depth: Path, segdistill: Run) -> None:
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--depth.folder", depth),
-        *("--depth.hidden_positives", "attention"),
+        *("--depth.hidden-positives", "attention"),
     )
     assert status == 2
     assert "has no attention" in error

@@ -67,7 +67,7 @@ def test_two_processes_give_the_same_as_one(
 def test_a_killed_process_ends_the_run_and_it_resumes(world: Path) -> None:
     arguments = [
         *("fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "100"),
-        *("--training.checkpoint_every", "10", "--devices", "2", "--out", "run"),
+        *("--training.checkpoint-every", "10", "--devices", "2", "--out", "run"),
     ]
     process = start(world, *arguments)
     checkpoint = world / "run" / "checkpoint.safetensors"
@@ -93,7 +93,7 @@ def test_a_mistake_is_reported_once(world: Path) -> None:
     status, _, error = run(world, "fit", "nowhere", *common)
     assert status == 2
     assert error.count("nowhere") == 1
-    status, _, error = run(world, "fit", "photos", *common, "--training.batch_size", "3")
+    status, _, error = run(world, "fit", "photos", *common, "--training.batch-size", "3")
     assert status == 2
     assert error.count("must be at least 4 for 2 processes") == 1
     status, _, error = run(world, "fit", "photos", *common[:-1], "0")

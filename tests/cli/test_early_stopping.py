@@ -9,14 +9,14 @@ from tests.cli.test_commands import interrupted_record
 
 from segdistill.training import early_stopping, loop
 
-TINY = ["--backbone", "tiny", "--classes", 3, "--objective.samples", 5, "--training.batch_size", 4]
+TINY = ["--backbone", "tiny", "--classes", 3, "--objective.samples", 5, "--training.batch-size", 4]
 
 
 def test_training_ends_by_itself_and_resumes_as_in_one_go(
     photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(early_stopping, "PATIENCE", 50)
-    arguments = ["fit", photos, *TINY, "--training.checkpoint_every", 30, "--quiet"]
+    arguments = ["fit", photos, *TINY, "--training.checkpoint-every", 30, "--quiet"]
     status, _, error = segdistill(*arguments, "--out", "whole")
     assert status == 0, error
     facts = json.loads(Path("whole/facts.json").read_text())

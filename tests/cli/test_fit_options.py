@@ -37,11 +37,11 @@ def test_every_optional_term_at_once(photos: Path, labels: Path, segdistill: Run
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--out", run, "--labels", labels, "--crops", "random"),
-        *("--crop_ratio", 0.6, "--extra_clusters", 2, "--head.kind", "linear"),
-        *("--objective.weight_alignment", 0.5, "--objective.augmentations", 2),
-        *("--objective.weight_reconstruction", 0.1, "--objective.weight_crf", 0.01),
-        *("--objective.stabilize", "true", "--objective.zero_clamp", "false"),
-        *("--training.linear_probe", "true", "--training.reset_probes_every", 25),
+        *("--crop-ratio", 0.6, "--extra-clusters", 2, "--head.kind", "linear"),
+        *("--objective.weight-alignment", 0.5, "--objective.augmentations", 2),
+        *("--objective.weight-reconstruction", 0.1, "--objective.weight-crf", 0.01),
+        *("--objective.stabilize", "true", "--objective.zero-clamp", "false"),
+        *("--training.linear-probe", "true", "--training.reset-probes-every", 25),
     )
     assert status == 0, error
     last = history(run)[-1]
@@ -71,7 +71,7 @@ def test_labels_are_not_read_unless_asked_for(photos: Path, labels: Path, segdis
     np.testing.assert_array_equal(one.centres.numpy(), other.centres.numpy())
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--out", photos.parent / "probe", "--labels", labels),
-        *("--training.linear_probe", "true"),
+        *("--training.linear-probe", "true"),
     )
     assert status == 2
     assert "labels" in error
@@ -81,7 +81,7 @@ def test_labels_are_not_read_unless_asked_for(photos: Path, labels: Path, segdis
 
 @pytest.mark.parametrize(
     "asked",
-    [["--training.linear_probe", "true"], ["--objective.correlations", "labels"]],
+    [["--training.linear-probe", "true"], ["--objective.correlations", "labels"]],
 )
 def test_options_that_need_labels_say_so(photos: Path, segdistill: Run, asked: list[str]) -> None:
     status, _, error = segdistill("fit", photos, *TINY, *asked)
@@ -93,7 +93,7 @@ def test_the_oracle_finds_the_classes(photos: Path, labels: Path, segdistill: Ru
     run = photos.parent / "oracle"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--out", run, "--labels", labels, "--components", 0),
-        *("--objective.correlations", "labels", "--training.learning_rate", 0.005),
+        *("--objective.correlations", "labels", "--training.learning-rate", 0.005),
     )
     assert status == 0, error
     status, out, _ = segdistill("evaluate", run, "--images", photos, "--labels", labels, "--quiet")
@@ -126,7 +126,7 @@ def test_the_log_holds_what_tensorboard_shows(photos: Path, labels: Path, segdis
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--out", run, "--labels", labels),
-        *("--training.linear_probe", "true", "--training.checkpoint_every", 20),
+        *("--training.linear-probe", "true", "--training.checkpoint-every", 20),
     )
     assert status == 0, error
     events = EventAccumulator(str(run / "log"), size_guidance={"scalars": 0, "images": 0})

@@ -76,7 +76,7 @@ def test_common_settings_come_before_advanced_ones() -> None:
     for option in ("--out", "--classes", "--backbone", "--resolution", "--depth.folder", "--seed"):
         assert f"  {option} " in common
         assert f"  {option} " not in advanced
-    assert "  --objective.weight_self " in advanced
+    assert "  --objective.weight-self " in advanced
 
 
 def test_help_imports_nothing_slow() -> None:

@@ -63,7 +63,7 @@ def test_settings_that_need_the_number_before_training_take_the_default(
 
 def test_extra_clusters_are_added(photos: Path, segdistill: Run) -> None:
     status, _, error = segdistill(
-        *("fit", photos, "--backbone", "tiny", "--method", "kmeans", "--extra_clusters", 2)
+        *("fit", photos, "--backbone", "tiny", "--method", "kmeans", "--extra-clusters", 2)
     )
     assert status == 0, error
     run = photos.parent / "runs" / "photos"

@@ -75,7 +75,7 @@ def test_a_settings_file_may_hold_other_options(photos: Path, segdistill: Run) -
     # As earlier versions printed them.
     Path("all.yaml").write_text("images: null\nout: null\nresume: false\nseed: 7\nclasses: 4\n")
     status, out, error = segdistill(
-        *("fit", photos, "--config", "all.yaml", "--classes", "null", "--print_config")
+        *("fit", photos, "--config", "all.yaml", "--classes", "null", "--print-config")
     )
     assert (status, error) == (0, "")
     settings = yaml.safe_load(out)
@@ -90,8 +90,8 @@ def test_a_settings_file_may_hold_other_options(photos: Path, segdistill: Run) -
         (["--head.kind="], "--head.kind '': must be one of 'nonlinear', 'linear'"),
         (["--method", "foo"], "--method foo: must be one of 'stego', 'kmeans'"),
         (["--objective.pointwise", "maybe"], "--objective.pointwise maybe: must be true or false"),
-        (["--training.learning_rate", "nan"], "--training.learning_rate nan: must be a finite"),
-        (["--training.learning_rate", "inf"], "--training.learning_rate inf: must be a finite"),
+        (["--training.learning-rate", "nan"], "--training.learning-rate nan: must be a finite"),
+        (["--training.learning-rate", "inf"], "--training.learning-rate inf: must be a finite"),
         (["--head", "5"], "--head: no such option; did you mean --head.kind?"),
         (["--seed"], "--seed needs a value"),
         (["--overwrite=yes"], "--overwrite takes no value"),
@@ -104,3 +104,30 @@ def test_odd_values_are_named(
     status, _, error = segdistill("fit", photos, *arguments)
     assert status == 2
     assert error.startswith(f"segdistill fit: {message}")
+
+
+@pytest.mark.parametrize("option", ["--crop-ratio", "--crop_ratio"])
+def test_options_have_dashes_in_messages_and_may_be_typed_as_in_files(
+    photos: Path, segdistill: Run, option: str
+) -> None:
+    status, out, error = segdistill("fit", photos, f"{option}=0.7", "--print_config")
+    assert status == 0, error
+    assert "crop_ratio: 0.7" in out
+    status, _, error = segdistill("fit", photos, option, 7)
+    assert status == 2
+    assert "--crop-ratio 7.0: must be above 0, at most 1" in error
+    status, _, error = segdistill("fit", photos, f"{option}n", 7)
+    assert "did you mean --crop-ratio?" in error
+    Path("settings.yaml").write_text("crop_ratio: 7\n")
+    status, _, error = segdistill("fit", photos, "--config", "settings.yaml")
+    assert "settings.yaml: crop_ratio 7.0: must be above 0" in error
+    Path("settings.yaml").write_text("crop_ration: 7\n")
+    status, _, error = segdistill("fit", photos, "--config", "settings.yaml")
+    assert "settings.yaml: crop_ration: no such setting; did you mean crop_ratio?" in error
+
+
+def test_options_of_masks_have_dashes_in_messages(fitted: Path, segdistill: Run) -> None:
+    for name in ("--min-region", "--min_region"):
+        status, _, error = segdistill("segment", fitted, "photos", name, 2)
+        assert status == 2
+        assert "--min-region 2.0: must be from 0 to below 1" in error

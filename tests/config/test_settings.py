@@ -40,7 +40,7 @@ def odd(settings_class: Any, **values: Any) -> Any:
         ({"seed": None}, "--seed None: must be a whole number$"),
         ({"strict": 1}, "--strict 1: must be true or false"),
         ({"backbone": None}, "--backbone None: must be text"),
-        ({"crop_ratio": "half"}, "--crop_ratio 'half': must be a number"),
+        ({"crop_ratio": "half"}, "--crop-ratio 'half': must be a number"),
         ({"labels": 3}, "--labels 3: must be a path or None"),
         ({"labels": ""}, "--labels '': must be a path or None"),
         ({"clases": 3}, "unknown setting 'clases'; did you mean 'classes'"),
@@ -57,19 +57,19 @@ def odd(settings_class: Any, **values: Any) -> Any:
         ({"head": odd(HeadSettings, dropout=float("nan"))}, "--head.dropout nan: must be a finite"),
         (
             {"objective": odd(ObjectiveSettings, weight_self=float("inf"))},
-            "--objective.weight_self inf: must be a finite number",
+            "--objective.weight-self inf: must be a finite number",
         ),
         (
             {"objective": odd(ObjectiveSettings, shift_random=np.float32("nan"))},
-            "--objective.shift_random nan: must be a finite number",
+            "--objective.shift-random nan: must be a finite number",
         ),
         (
             {"training": odd(TrainingSettings, learning_rate=10**400)},
-            "--training.learning_rate inf: must be a finite number",
+            "--training.learning-rate inf: must be a finite number",
         ),
         ({"training": odd(TrainingSettings, steps=0)}, "--training.steps 0: must be at least 1"),
         ({"cache": odd(CacheSettings, folder=5)}, "--cache.folder 5: must be a path or None"),
-        ({"extra_clusters": 248}, "--extra_clusters 248: .* with the classes, at most 255"),
+        ({"extra_clusters": 248}, "--extra-clusters 248: .* with the classes, at most 255"),
         ({"method": "x" * 500}, r"--method 'x{40,60}\.\.\.: must be"),
     ],
 )
@@ -87,9 +87,9 @@ def test_a_mistake_in_python_is_named(changes: dict[str, Any], message: str) -> 
         (FitSettings(components=1), "--components 1: must be 0 or at least 2"),
         (FitSettings(seed=-1), "--seed -1"),
         (FitSettings(head=HeadSettings(dropout=1.0)), r"--head\.dropout 1\.0"),
-        (FitSettings(objective=ObjectiveSettings(attract_self=2)), r"--objective\.attract_self 2"),
+        (FitSettings(objective=ObjectiveSettings(attract_self=2)), r"--objective\.attract-self 2"),
         (FitSettings(training=TrainingSettings(steps=0)), r"--training\.steps 0"),
-        (FitSettings(cache=CacheSettings(max_gigabytes=-1)), r"--cache\.max_gigabytes -1"),
+        (FitSettings(cache=CacheSettings(max_gigabytes=-1)), r"--cache\.max-gigabytes -1"),
     ],
 )
 def test_numbers_out_of_range_are_named(settings: FitSettings, message: str) -> None:
@@ -134,7 +134,7 @@ def names_of_all(settings_class: Any = FitSettings) -> Iterator[tuple[str, ...]]
 def test_any_value_of_a_setting_is_valid_or_reported_by_name(
     name: tuple[str, ...], value: object
 ) -> None:
-    changed = value
+    changed, option = value, f"--{'.'.join(name).replace('_', '-')}"
     if len(name) == 2:
         changed = odd(type(getattr(FitSettings(), name[0])), **{name[1]: value})
     try:
@@ -142,7 +142,7 @@ def test_any_value_of_a_setting_is_valid_or_reported_by_name(
     except UserError as error:
         message = str(error)
     else:
-        message = f"--{'.'.join(name)}"
+        message = option
         assert usable.validated() == usable
         assert yaml.safe_load(yaml.safe_dump(usable.as_plain())) == usable.as_plain()
-    assert message.startswith(f"--{'.'.join(name)}")
+    assert message.startswith(option)

@@ -305,7 +305,7 @@ def test_a_full_store_is_reported_with_a_fix(
 ) -> None:
     words = report_on(tmp_path, segmenter, pictures, maps_not_stored=3)[1].words()
     assert "no room for 3 feature maps" in words
-    assert "--cache.max_gigabytes" in words
+    assert "--cache.max-gigabytes" in words
     assert "feature store" not in report_on(tmp_path, segmenter, pictures)[1].words()
 
 

@@ -90,7 +90,7 @@ def _label_files(
         found = labelled_files(files, settings.labels)
     if found is None:
         raise UserError(
-            "--training.linear_probe and --objective.correlations labels need labels: add"
+            "--training.linear-probe and --objective.correlations labels need labels: add"
             " --labels FOLDER, or choose a benchmark with --dataset and --data-root"
         )
     classes = len(found.names)

@@ -119,7 +119,7 @@ def fit(
     _announce_levels(segmenter, run)
     if learned.streamed:
         logger.warning(
-            "%d feature maps did not fit in the feature store; raise --cache.max_gigabytes to make"
+            "%d feature maps did not fit in the feature store; raise --cache.max-gigabytes to make"
             " the next fit faster",
             learned.streamed,
         )

@@ -8,6 +8,7 @@ files can hold its values.
 
 import argparse
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -18,7 +19,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from docstring_parser import Docstring, DocstringStyle
 from docstring_parser import parse as parse_docstring
 
-from segdistill.config.validation import Declared, checked, declared
+from segdistill.config.validation import Declared, checked, dashed, declared
 from segdistill.errors import UserError
 
 METAVARS: dict[Any, str] = {int: "N", float: "X", bool: "{true,false}", Path: "PATH"}
@@ -73,7 +74,7 @@ class Argument:
         """The option with its dashes; the metavar of a positional argument."""
         if self.positional:
             return self.metavar
-        return f"--{self.name if self.setting else self.name.replace('_', '-')}"
+        return f"--{dashed(self.name)}"
 
     @property
     def is_list(self) -> bool:
@@ -101,8 +102,9 @@ class Argument:
     @property
     def help(self) -> str:
         """The description, with the default if there is one and it is not described."""
-        text = " ".join((self.description or self.value.help).replace("``", "`").split())
-        text = text.removesuffix(".")
+        text = " ".join((self.description or self.value.help).split()).removesuffix(".")
+        # Settings are described by their names in Python.
+        text = re.sub("``(.+?)``", lambda name: f"`{dashed(name[1])}`", text)
         if self.default is MISSING:
             return text if self.positional else f"{text} (required)"
         if "default" in text or self.is_flag or self.default in (None, ()):
@@ -242,7 +244,8 @@ def no_such(kind: str, name: str, arguments: Iterable[Argument]) -> str:
         arguments: those that exist.
     """
     dashes = "--" if name.startswith("--") else ""
-    known = [each.label.removeprefix("--") for each in arguments if not each.positional]
+    options = [each for each in arguments if not each.positional]
+    known = [each.label.removeprefix("--") if dashes else each.name for each in options]
     # Settings may be given without their group: samples, not objective.samples.
     full_names = {each.rsplit(".")[-1]: each for each in known} | {each: each for each in known}
     near = get_close_matches(name.removeprefix("--"), full_names, n=1, cutoff=0.5)

@@ -12,6 +12,7 @@ from segdistill.cli.arguments import arguments_of, docstring_of, keywords, no_su
 from segdistill.cli.distributed import Processes
 from segdistill.cli.run_check import check_finished, check_run
 from segdistill.cli.settings_file import print_settings, values_from_files
+from segdistill.config.validation import dashed
 
 RUN = "RUN"
 """Stands for a run folder in the help; what it stands for is checked before anything else."""
@@ -92,11 +93,12 @@ class CommandParser(argparse.ArgumentParser):
             UserError: RUN is not a run folder, a value has the wrong type or is out of range, a
                 file or folder does not exist, or a settings file cannot be used.
         """
+        words = _with_dashes(words)
         options = [word.partition("=")[0] for word in takewhile("--".__ne__, words)]
         for option in options:
             if option.startswith("--") and option not in self._option_string_actions:
                 self.error(no_such("option", option, self.arguments.values()))
-        parsed = vars(self.parse_intermixed_args(list(words)))
+        parsed = vars(self.parse_intermixed_args(words))
         given = {name: value for name, value in parsed.items() if value is not None and value != []}
         self._check_runs(given, words)
         given = {name: self.arguments[name].converted(value) for name, value in given.items()}
@@ -172,6 +174,16 @@ class HelpFormatter(argparse.HelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         description, example = text.split("\n\n  ")
         return f"{textwrap.fill(description, width, break_on_hyphens=False)}\n\n{indent}  {example}"
+
+
+def _with_dashes(words: Sequence[str]) -> list[str]:
+    """Return the words with dashes in options: `--crop_ratio`, as in files, is `--crop-ratio`."""
+    typed = list(takewhile("--".__ne__, words))
+    for index, word in enumerate(typed):
+        if word.startswith("--"):
+            option, equals, value = word.partition("=")
+            typed[index] = f"{dashed(option)}{equals}{value}"
+    return [*typed, *words[len(typed) :]]
 
 
 def _usage_of(positional: argparse.Action) -> str:

@@ -92,5 +92,7 @@ def _values(
             try:
                 values[name] = arguments[name].converted(value)
             except UserError as error:
-                raise UserError(f"{path}: {str(error).removeprefix('--')}") from error
+                # In a file, settings have their names in Python.
+                reason = str(error).removeprefix(arguments[name].label)
+                raise UserError(f"{path}: {name}{reason}") from error
     return values

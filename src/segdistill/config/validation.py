@@ -162,7 +162,17 @@ def refuse(name: str, value: str, allowed: str) -> NoReturn:
     Raises:
         UserError: always.
     """
-    raise UserError(f"--{name} {value}: must be {allowed}")
+    raise UserError(f"--{dashed(name)} {value}: must be {allowed}")
+
+
+def dashed(name: str) -> str:
+    """Return the name of a setting as an option has it.
+
+    Example:
+        >>> dashed("training.batch_size")
+        'training.batch-size'
+    """
+    return name.replace("_", "-")
 
 
 def unknown_setting(name: str, known: list[str]) -> UserError:

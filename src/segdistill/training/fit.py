@@ -197,7 +197,7 @@ def check_batch_size(settings: FitSettings, group: Group) -> None:
     """Check that each process has at least two images per step."""
     if settings.method == "stego" and settings.training.batch_size < 2 * group.size:
         raise UserError(
-            f"--training.batch_size {settings.training.batch_size}: must be at least"
+            f"--training.batch-size {settings.training.batch_size}: must be at least"
             f" {2 * group.size} for {group.size} processes, two images for each"
         )
 
