@@ -1,5 +1,6 @@
 """The views as HTML: what is shown, and that nothing given becomes markup."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,12 @@ def test_hidden_classes_leave_the_legend(run: Path, state: AppState) -> None:
     hide_classes(run, [0])
     assert "sky" not in views.gallery(state, 0, no_progress).split('class="gallery"')[0]
     assert "checked" in views.classes(state.classes())
+
+
+def test_shares_say_of_what_they_are(state: AppState) -> None:
+    html = views.classes(state.classes())
+    assert "Share <small>of the training images</small>" in html
+    assert re.search(r'<span class="number">[\d.]+%</span>', html)
 
 
 def test_the_mask_that_is_offered_holds_indices(state: AppState, photos: Path) -> None:

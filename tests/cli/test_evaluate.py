@@ -146,8 +146,8 @@ def test_damaged_files_are_skipped_and_counted(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--resolution", 0], "--resolution 0: must be at least 32"),
-        (["--resolution", -64], "--resolution -64: must be at least 32"),
+        (["--resolution", 0], "--resolution 0: must be from 32 to 8192"),
+        (["--resolution", -64], "--resolution -64: must be from 32 to 8192"),
         (["--resolution", "many"], "--resolution many: must be"),
         (["--protocol", "stego"], "--protocol stego: must be one of"),
         (["--out", "a_file"], "a_file: is a file, not a folder"),

@@ -50,7 +50,10 @@ def test_masks_are_written_to_a_url(fitted: Path, bucket: str, segdistill: Run) 
         "segment", fitted, f"{bucket}/photos", "--out", f"{bucket}/masks", "--quiet"
     )
     assert status == 0, error
-    assert out == f"Masks:   6 written to {bucket}/masks\nClasses: {bucket}/masks/classes.json\n"
+    assert (
+        out
+        == f"Masks:   6 written to {bucket}/masks\nClasses: {bucket}/masks/classes.json, with their shares of these masks\n"
+    )
     status, out, error = segdistill("segment", fitted, f"{bucket}/photos", "--quiet")
     assert status == 0, error
     assert "6 written to masks/photos" in out
@@ -75,7 +78,7 @@ def test_a_sample_can_be_fitted_on(bucket: str, segdistill: Run, tmp_path: Path)
         (["fetch", "nowhere", "out"], "nowhere: no such file or folder"),
         (["features", "photos", "--engine", "spark"], "--engine spark: must be one of"),
         (["features", "photos", "--workers", "2"], "--workers: only for --engine ray"),
-        (["features", "photos", "--resolution", "8"], "--resolution 8: must be at least 32"),
+        (["features", "photos", "--resolution", "8"], "--resolution 8: must be from 32 to 8192"),
         (["features", "nowhere"], "nowhere: no such file or folder"),
         (["features", "photos", "--backbone", "giant"], "giant"),
         (["features", "photos", "--run", "photos"], "--run photos: not a run folder"),

@@ -15,13 +15,14 @@ from segdistill.model.segmenter import Segmenter
 Change = Callable[[dict[str, Any]], object]
 
 
-@pytest.mark.parametrize("resolution", ["0", "-5", "31"])
+@pytest.mark.parametrize("resolution", ["0", "-5", "31", "8193", "2000000"])
 def test_an_invalid_resolution_is_refused(photos: Path, segdistill: Run, resolution: str) -> None:
     status, out, error = segdistill(
         "segment", write_run_stub(photos.parent / "run"), photos, "--resolution", resolution
     )
     assert (status, out) == (2, "")
-    assert error == f"segdistill segment: --resolution {resolution}: must be at least 32\n"
+    allowed = "from 32 to 8192, since memory grows with its square"
+    assert error == f"segdistill segment: --resolution {resolution}: must be {allowed}\n"
 
 
 def test_writing_no_mask_is_a_failure(photos: Path, fitted: Path, segdistill: Run) -> None:
@@ -39,6 +40,26 @@ def test_writing_no_mask_is_a_failure(photos: Path, fitted: Path, segdistill: Ru
     status, out, _ = segdistill("segment", fitted, "letters", "--quiet", "--resume")
     assert status == 0
     assert "0 written to masks/letters, 1 existed already" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("segment {} --out out", "masks"), ("features --run {} --out out", "maps")],
+)
+def test_a_strict_run_says_how_much_it_has_not_written(
+    photos: Path, fitted: Path, segdistill: Run, command: str, kind: str
+) -> None:
+    (photos / "picture_2.png").write_text("dear")
+    words = [*command.format(fitted).split(), photos, "--strict", "--quiet"]
+    status, _, error = segdistill(*words)
+    assert status == 2
+    missing = 6 - len([*Path("out").rglob("*.png"), *Path("out").rglob("*.npy")])
+    assert missing >= 1
+    assert f"picture_2.png: not an image that can be decoded; {missing} of 6 {kind} are" in error
+    assert "add --resume" in error
+    assert "others are not written" in segdistill(*words, "--overwrite")[2]
+    (photos / "picture_2.png").unlink()
+    assert segdistill(*words, "--resume")[0] == 0
 
 
 def test_the_hint_after_an_interruption_is_a_command_that_works(

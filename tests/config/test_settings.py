@@ -83,7 +83,7 @@ def test_a_mistake_in_python_is_named(changes: dict[str, Any], message: str) -> 
     ("settings", "message"),
     [
         (FitSettings(classes=1), "--classes 1: must be from 2 to 255"),
-        (FitSettings(resolution=8), "--resolution 8: must be at least 32"),
+        (FitSettings(resolution=8), "--resolution 8: must be from 32 to 8192"),
         (FitSettings(components=1), "--components 1: must be 0 or at least 2"),
         (FitSettings(seed=-1), "--seed -1"),
         (FitSettings(head=HeadSettings(dropout=1.0)), r"--head\.dropout 1\.0"),

@@ -104,6 +104,18 @@ def test_a_legend_keeps_to_its_width() -> None:
     assert alone.texts[0].get_text().endswith("…")
 
 
+@pytest.mark.parametrize("count", [1, 5, 9])
+def test_no_name_of_a_legend_is_clipped(tmp_path: Path, count: int) -> None:
+    entries = [((9, 9, number), "pedestrian" * (1 + number % 2)) for number in range(count)]
+    with paper_style():
+        (path,) = write_figure(legend_figure(entries), tmp_path, "legend", ["png"])
+    with Image.open(path) as image:
+        drawn = np.array(image.convert("L")) < 250
+    assert drawn.any()
+    assert not drawn[:, -5:].any()
+    assert not drawn[[0, -1]].any()
+
+
 def test_bars_hold_the_scores() -> None:
     series = {
         "k-means": Scores(0.5, 0.25, (0.25, float("nan")), (0, 1), 9),

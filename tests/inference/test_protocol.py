@@ -77,7 +77,7 @@ def test_codes_are_computed_once(mirror: bool) -> None:
 
 @pytest.mark.parametrize("resolution", [0, -5, 31])
 def test_a_resolution_too_small_is_refused(resolution: int) -> None:
-    with pytest.raises(UserError, match=f"--resolution {resolution}: must be at least 32"):
+    with pytest.raises(UserError, match=f"--resolution {resolution}: must be from 32 to 8192"):
         Protocol(resolution=resolution)
 
 

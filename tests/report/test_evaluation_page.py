@@ -79,7 +79,7 @@ def test_page_holds_all_numbers(tmp_path: Path) -> None:
     for kind in ("cluster", "linear"):
         scores = evaluation().scores[kind]
         for share in (scores.accuracy, scores.mean_iou, *scores.iou[:3]):
-            assert f"{100 * share:.1f} %" in words
+            assert f"{share:.1%}" in words
     for name in NAMES:
         assert name in words
     assert "label 3" in words
@@ -101,7 +101,7 @@ def test_page_holds_boundary_f_where_it_was_counted(tmp_path: Path) -> None:
     _, reader = page_of(tmp_path, evaluation(boundaries={"cluster": counts}))
     words = reader.words().replace("\N{NO-BREAK SPACE}", " ")
     # Two thirds for sky, nothing for the sea; the others have no boundary.
-    assert words.count("Boundary F33.3 %") == 1
+    assert words.count("Boundary F33.3%") == 1
     assert "F score" in words
     _, reader = page_of(tmp_path, evaluation())
     assert "Boundary F" not in reader.words()

@@ -8,7 +8,8 @@ from typing import Any
 
 from segdistill.api.common import Source
 from segdistill.backbones import DEFAULT_BACKBONE
-from segdistill.config.settings import DeviceName, EngineName, PrecisionName
+from segdistill.config.settings import DeviceName, EngineName, PrecisionName, Resolution
+from segdistill.config.validation import checked
 from segdistill.engines.running import check_engine, run_work
 from segdistill.errors import UserError
 from segdistill.images.decode import content_hash
@@ -19,7 +20,7 @@ from segdistill.inference.feature_maps import (
     FeatureWork,
     load_feature_extractor,
 )
-from segdistill.inference.plan import OverwritePolicy, find_sources, plan_outputs
+from segdistill.inference.plan import OverwritePolicy, count_missing, find_sources, plan_outputs
 from segdistill.model.files import WEIGHTS_FILE
 from segdistill.storage import Folder, open_folder, read_text, with_absolute_path, write_text
 from segdistill.version import __version__
@@ -93,15 +94,15 @@ def extract_features(
     """
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     check_engine(engine, workers, [*several, out])
-    if resolution is not None and resolution < 32:
-        raise UserError(f"--resolution {resolution}: must be at least 32")
+    checked(resolution, Resolution | None, "resolution")
     target = open_folder(out)
     images = find_sources(several, target)
+    policy = OverwritePolicy(overwrite, resume)
     plan = plan_outputs(
         images,
         [[[name.with_suffix(".npy")]] for name in output_names(images)],
         target,
-        OverwritePolicy(overwrite, resume),
+        policy,
         summaries=[FEATURES_FILE],
         kind="maps",
     )
@@ -132,20 +133,21 @@ def extract_features(
         extractor.backbone.stride,
         kept=len(plan.kept),
     )
-    for result in run_work(
-        work,
-        plan.items,
-        label="Extracting features",
-        engine=engine,
-        workers=workers,
-        strict=strict,
-        progress=progress,
-    ):
-        if result.reason:
-            file = ImageFile(Path(result.name), Path(result.name))
-            done.skipped.append(SkippedImage(file, result.reason))
-        else:
-            done.written += 1
+    with count_missing(plan.items, target, policy, "maps"):
+        for result in run_work(
+            work,
+            plan.items,
+            label="Extracting features",
+            engine=engine,
+            workers=workers,
+            strict=strict,
+            progress=progress,
+        ):
+            if result.reason:
+                file = ImageFile(Path(result.name), Path(result.name))
+                done.skipped.append(SkippedImage(file, result.reason))
+            else:
+                done.written += 1
     if done.written:
         metadata["maps"] = done.written + done.kept
         write_text(target, FEATURES_FILE, json.dumps(metadata, indent=2) + "\n")

@@ -31,7 +31,14 @@ from segdistill.inference.mask_folder import (
     write_summary,
 )
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, sidecar_files
-from segdistill.inference.plan import OverwritePolicy, Plan, find_sources, mask_names, plan_outputs
+from segdistill.inference.plan import (
+    OverwritePolicy,
+    Plan,
+    count_missing,
+    find_sources,
+    mask_names,
+    plan_outputs,
+)
 from segdistill.inference.video_segmentation import segment_frames, segment_video
 from segdistill.model.segmenter import Segmenter
 from segdistill.processes import Group, in_group
@@ -235,25 +242,27 @@ def _segment_images(
     # GeoTIFFs have a progress bar of their own, which counts tiles.
     rasters = [item for item in items if item.output.endswith(RASTER_SUFFIX)]
     images = [item for item in items if not item.output.endswith(RASTER_SUFFIX)]
-    for label, share in (("Segmenting", images), ("Segmenting GeoTIFFs", rasters)):
-        for result in run_work(
-            work,
-            share,
-            label=label,
-            engine=engine,
-            workers=workers,
-            group=group,
-            strict=options.strict,
-            progress=progress and not (work.show_tiles and share is rasters),
-        ):
-            if result.reason:
-                name = Path(result.name)
-                done.skipped.append(SkippedImage(ImageFile(name, name), result.reason))
-            else:
-                facts = result.facts
-                row = ImageRow(result.output, tuple(facts["pixels"]), facts["distance"])
-                done.images.append(row)
-                done.written += 1
+    policy = OverwritePolicy(options.overwrite, options.resume)
+    with count_missing(items, out, policy, "masks"):
+        for label, share in (("Segmenting", images), ("Segmenting GeoTIFFs", rasters)):
+            for result in run_work(
+                work,
+                share,
+                label=label,
+                engine=engine,
+                workers=workers,
+                group=group,
+                strict=options.strict,
+                progress=progress and not (work.show_tiles and share is rasters),
+            ):
+                if result.reason:
+                    name = Path(result.name)
+                    done.skipped.append(SkippedImage(ImageFile(name, name), result.reason))
+                else:
+                    facts = result.facts
+                    row = ImageRow(result.output, tuple(facts["pixels"]), facts["distance"])
+                    done.images.append(row)
+                    done.written += 1
     if done.written or done.kept:
         group.from_first(
             lambda: write_summary(

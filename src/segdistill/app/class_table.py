@@ -111,6 +111,7 @@ class ClassesView:
 
     Attributes:
         rows: one row per class.
+        shares_of: what the shares are measured on; empty if they are unknown.
         revision: revision of the class indices; edits with another revision are rejected.
         can_undo: whether undo is possible.
         can_redo: whether redo is possible.
@@ -123,6 +124,7 @@ class ClassesView:
     """
 
     rows: list[Row]
+    shares_of: str
     revision: str
     can_undo: bool
     can_redo: bool

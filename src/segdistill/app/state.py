@@ -142,6 +142,7 @@ class AppState:
             rows = self.table.rows(progress)
             return ClassesView(
                 rows=rows,
+                shares_of="training images" if prototypes is not None else "images shown",
                 revision=revision_of(self.run.grouping),
                 can_undo=bool(sets.former),
                 can_redo=bool(sets.undone),

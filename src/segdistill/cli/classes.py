@@ -223,7 +223,7 @@ def suggestions_text(suggestions: Sequence["NameSuggestion"], names: Mapping[int
     """Return a table: class, current name, suggested name, words with their probabilities."""
     lines = [("class", "current", "suggested", "likely words")]
     for each in suggestions:
-        words = ", ".join(f"{word} {100 * share:.0f} %" for word, share in each.words)
+        words = ", ".join(f"{word} {share:.0%}" for word, share in each.words)
         new = names.get(each.index, "-")
         lines.append((str(each.index), each.name, new, words or "not seen in the images"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from segdistill.cli.options import Folder, Labelled, Loading, Run
 from segdistill.cli.outcome import command_line
-from segdistill.config.settings import UpsamplingName
+from segdistill.config.settings import Resolution, UpsamplingName
 from segdistill.processes import started_rank
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def evaluate(
     mirror: bool = False,
     upsampling: UpsamplingName = "guided",
     crf: bool = False,
-    resolution: int | None = None,
+    resolution: Resolution | None = None,
     curves: bool = False,
     overwrite: bool = False,
     strict: bool = False,
@@ -101,8 +101,8 @@ def with_curves(
     )
     print("Average precision of correspondences (chance level in brackets):")
     for curve in curves:
-        precision, chance = 100 * curve.average_precision, 100 * curve.positive_share
-        print(f"  {curve.name:24} {precision:5.1f} % ({chance:.1f} %)")
+        precision, chance = curve.average_precision, curve.positive_share
+        print(f"  {curve.name:24} {precision:6.1%} ({chance:.1%})")
     return replace(result, curves=curves)
 
 

@@ -125,9 +125,9 @@ def loss_text(written: "WrittenGraph") -> str:
     if loss is None:
         return "the accuracy loss was not measured; give --images"
     if loss.mean_iou is not None:
-        before, after = (100 * each for each in loss.mean_iou)
-        return f"mIoU {before:.1f} % before, {after:.1f} % after, on {loss.images} images"
-    return f"{100 * (loss.changed or 0):.1f} % of pixels change class, on {loss.images} images"
+        before, after = loss.mean_iou
+        return f"mIoU {before:.1%} before, {after:.1%} after, on {loss.images} images"
+    return f"{loss.changed or 0:.1%} of pixels change class, on {loss.images} images"
 
 
 def push(

@@ -18,6 +18,7 @@ from segdistill.cli.options import (
 )
 from segdistill.cli.outcome import report_outcome
 from segdistill.cli.parser import COMPUTE
+from segdistill.config.settings import Resolution
 from segdistill.inference.options import MaskOptions
 
 SECTIONS = {"GeoTIFFs and videos": ("bands", "video", "every", "smooth"), **COMPUTE}
@@ -59,7 +60,7 @@ def segment(
     )
     if status := report_outcome("segment", "Masks", done):
         return status
-    print(f"Classes: {done.folder}/classes.json")
+    print(f"Classes: {done.folder}/classes.json, with their shares of these masks")
     return 0
 
 
@@ -69,7 +70,7 @@ def features(
     out: PathOrUrl | None = None,
     run: Annotated[str, Value("RUN")] | None = None,
     backbone: Name | None = None,
-    resolution: int | None = None,
+    resolution: Resolution | None = None,
     strict: Strict = False,
     overwrite: bool = False,
     resume: bool = False,

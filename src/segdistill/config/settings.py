@@ -19,7 +19,11 @@ EngineName = Literal["local", "ray"]
 
 Count = Annotated[int, at_least(1)]
 Size = Annotated[int, at_least(2)]
-Resolution = Annotated[int, at_least(32)]
+Resolution = Annotated[
+    int,
+    # At 8192, one feature map of a backbone with a stride of 8 has a million cells or more.
+    Range("from 32 to 8192, since memory grows with its square", lambda side: 32 <= side <= 8192),
+]
 NotNegative = Annotated[float, at_least(0)]
 Positive = Annotated[float, Range("above 0", lambda value: value > 0)]
 Share = Annotated[float, Range("from 0 to 1", lambda value: 0 <= value <= 1)]
@@ -227,7 +231,7 @@ class CacheSettings:
             ``segdistill`` in the user's cache folder).
         max_gigabytes: upper limit of its size (1 GB = 10**9 bytes). Features that do not fit are
             computed again when needed, which is slower but gives the same result. The store never
-            takes more than 80 % of the free disk space.
+            takes more than 80% of the free disk space.
     """
 
     folder: Path | None = None

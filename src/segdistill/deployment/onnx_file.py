@@ -19,7 +19,7 @@ from segdistill.errors import UserError, missing_extra
 OPSET = 18
 """Supported by onnxruntime since 1.14 (2023)."""
 
-# Convolutions stay in floating point: depthwise ones lose the most accuracy (26 % of locations
+# Convolutions stay in floating point: depthwise ones lose the most accuracy (26% of locations
 # changed class on CamVid) and have few weights. Nearly all weights are in matrix products.
 QUANTISED = ["MatMul", "Gemm"]
 

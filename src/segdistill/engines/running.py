@@ -1,6 +1,8 @@
 """Executors: this process, the processes of a distributed run, or Ray workers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from typing import cast
 
 from segdistill.config.settings import EngineName
 from segdistill.engines.ray_data import run_in_ray
@@ -79,8 +81,10 @@ def run_work(
         else:
             done = work.start(threads=worker_threads())(share)
         shown = progress and group.is_first
-        with progress_bar(label, len(share), shown=shown) as advance:
-            for result in done:
+        # Closed at once if the caller stops early, so that no thread still writes.
+        generator = cast("Generator[Result]", done)
+        with closing(generator), progress_bar(label, len(share), shown=shown) as advance:
+            for result in generator:
                 if strict and result.reason:
                     raise UnreadableImageError(result.reason)
                 yield result

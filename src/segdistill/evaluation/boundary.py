@@ -3,7 +3,7 @@
 Csurka, Larlus and Perronnin, "What is a good evaluation measure for semantic segmentation?"
 (BMVC 2013). For each class, precision is the share of predicted boundary pixels that are near a
 labelled boundary pixel of that class, recall is the share of labelled boundary pixels that are near
-a predicted one, and F is their harmonic mean. Near means closer than 0.75 % of the image diagonal.
+a predicted one, and F is their harmonic mean. Near means closer than 0.75% of the image diagonal.
 
 - A pixel is a boundary pixel of its class if one of its four neighbours has another class. The
   image border is not a boundary, and neither is the border of unlabelled pixels, which are ignored.

@@ -170,4 +170,4 @@ def _or_none(share: float) -> float | None:
 
 
 def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
+    return "-" if math.isnan(share) else f"{share:.1%}"

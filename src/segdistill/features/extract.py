@@ -104,10 +104,14 @@ class FeatureMaps:
                 return kept
         return None
 
-    def fill_store(self, *, progress: bool = False) -> int:
+    def fill_store(self, *, label: str = "Extracting features", progress: bool = False) -> int:
         """Compute missing maps and store them while the store has room.
 
         Can be interrupted at any time; the next call continues.
+
+        Args:
+            label: label of the progress bar.
+            progress: show a progress bar.
 
         Returns:
             The number of maps that did not fit into the store, which are computed on demand.
@@ -124,7 +128,7 @@ class FeatureMaps:
         missing.sort(key=lambda view: view.size)
         wanted = sum(group.gather(sum(map(self._bytes, missing))))
         room = group.from_first(lambda: self.store.make_room(wanted, in_use)) // group.size
-        with progress_bar("Extracting features", len(missing), shown=progress) as advance:
+        with progress_bar(label, len(missing), shown=progress) as advance:
             left_out = self._extract(missing, room, advance)
         return sum(group.gather(left_out))
 

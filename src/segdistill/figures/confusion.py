@@ -89,6 +89,6 @@ def confusion_figure(table: ConfusionTable, *, title: str) -> Figure:
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=FRAME, linewidth=1.2))
     beside = axes.inset_axes((1 + 0.12 / (columns * cell), 0, 0.14 / (columns * cell), 1))
     bar = figure.colorbar(image, cax=beside)
-    bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0 %", "25 %", "50 %", "75 %", "100 %"])
+    bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0%", "25%", "50%", "75%", "100%"])
     bar.ax.tick_params(labelsize=8)
     return figure

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from segdistill.figures.colouring import Rgba
-from segdistill.figures.style import TEXT_WIDTH, mpl_colour, new_figure, short_name
+from segdistill.figures.style import DOTS_PER_INCH, TEXT_WIDTH, mpl_colour, new_figure, short_name
 from segdistill.images.labels import Colour
 from segdistill.model.description import SegmentClass
 
@@ -17,6 +17,9 @@ SWATCH_INCHES = 0.2
 SWATCH_HEIGHT = 0.11
 SPACE_INCHES = 0.06
 GAP_INCHES = 0.18
+MARGIN_INCHES = 0.04
+"""To the right of the last column: letters reach a little further than they are measured."""
+
 SIZE = 7.5
 
 
@@ -69,12 +72,16 @@ def legend_figure(entries: Sequence[tuple[Colour, str]], *, width: float = TEXT_
         ['sky', 'x']
     """
     figure = new_figure(width, LINE_INCHES)
+    # As in the file: letters have other widths at other resolutions.
+    figure.set_dpi(DOTS_PER_INCH)
     texts = [
         figure.text(0, 0, short_name(name), fontsize=SIZE, parse_math=False) for _, name in entries
     ]
     inches = [text.get_window_extent().width / figure.dpi for text in texts]
-    columns, column_widths = _columns(SWATCH_INCHES + SPACE_INCHES + np.array(inches), width)
-    width, height = column_widths.sum() - GAP_INCHES, -(-len(entries) // columns) * LINE_INCHES
+    cells = SWATCH_INCHES + SPACE_INCHES + np.array(inches)
+    columns, column_widths = _columns(cells, width - MARGIN_INCHES)
+    width = column_widths.sum() - GAP_INCHES + MARGIN_INCHES
+    height = -(-len(entries) // columns) * LINE_INCHES
     figure.set_size_inches(width, height)
     lefts = column_widths.cumsum() - column_widths
     for index, ((colour, _), text) in enumerate(zip(entries, texts, strict=True)):

@@ -1,12 +1,14 @@
 """Planning: the images to process, local or remote, and the outputs that already exist."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from segdistill.engines.work import Image, Item
 from segdistill.errors import UserError
 from segdistill.files import remove_leftovers
+from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import find_all, is_video, output_names
 from segdistill.images.folder import ImageFile
 from segdistill.images.geotiff import is_raster
@@ -142,6 +144,34 @@ def plan_outputs(
             f"{out.address}/{name}: already exists; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
+
+
+@contextmanager
+def count_missing(
+    items: Sequence[Item], out: Folder, policy: OverwritePolicy, kind: str
+) -> Iterator[None]:
+    """Add to the error of a strict run how many outputs it has not written.
+
+    Args:
+        items: images whose outputs are written in the block.
+        out: output folder.
+        policy: how existing outputs are handled.
+        kind: what outputs are, for display.
+
+    Raises:
+        UnreadableImageError: the block raised it.
+    """
+    try:
+        yield
+    except UnreadableImageError as error:
+        exists = _existence_check(out)
+        missing = sum(not exists(item.output) for item in items)
+        # Outputs to be replaced exist in any case.
+        count = "others" if policy.overwrite else f"{missing} of {len(items)} {kind}"
+        raise UnreadableImageError(
+            f"{error}; {count} are not written: fix or remove it and add --resume, or leave"
+            " --strict out to skip it"
+        ) from error
 
 
 def _location(image: Image) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segdistill.errors import UserError
+from segdistill.config.settings import Resolution
+from segdistill.config.validation import checked
 from segdistill.images.resize import Resampling, Viewing, centre_of, enlarge, resize_image
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.model.segmenter import Segmenter
@@ -17,7 +18,6 @@ from segdistill.refinement.crf_refinement import check_size, refine
 from segdistill.refinement.upsampling import Upsampling, upsampled_mask
 
 CRF_SUFFIX = "_crf"
-MIN_RESOLUTION = 32
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Protocol:
             ``upsampling`` is then ignored.
 
     Raises:
-        UserError: the resolution is below :data:`MIN_RESOLUTION`.
+        UserError: the resolution is out of range.
     """
 
     resolution: int | None = None
@@ -66,8 +66,7 @@ class Protocol:
     enlarge_codes: bool = False
 
     def __post_init__(self) -> None:
-        if self.resolution is not None and self.resolution < MIN_RESOLUTION:
-            raise UserError(f"--resolution {self.resolution}: must be at least {MIN_RESOLUTION}")
+        checked(self.resolution, Resolution | None, "resolution")
 
     def as_plain(self, segmenter: Segmenter) -> dict[str, Any]:
         """Return the protocol for a model as JSON-compatible values."""

@@ -175,7 +175,7 @@ def tenths(share: float) -> str:
     """Format a share in 0..1 as a percentage with one decimal.
 
     Example:
-        >>> tenths(0.5).replace(text.NO_BREAK_SPACE, " "), tenths(float("nan"))
-        ('50.0 %', '–')
+        >>> tenths(0.5), tenths(float("nan"))
+        ('50.0%', '–')
     """
-    return "–" if math.isnan(share) else f"{100 * share:.1f}{text.NO_BREAK_SPACE}%"
+    return "–" if math.isnan(share) else f"{share:.1%}"

@@ -6,7 +6,7 @@ const shownValue = document.getElementById("opacity-value");
 
 function showOpacity() {
   document.documentElement.style.setProperty("--mask-opacity", String(slider.value / 100));
-  shownValue.textContent = `${slider.value}\u00a0%`;
+  shownValue.textContent = `${slider.value}%`;
 }
 
 if (slider && shownValue) {

@@ -78,7 +78,7 @@ def read_code_maps(
     )
     if maps.compute.group.size == 1:
         # Filling the store takes all ranks, but only the first runs this code.
-        relit_maps.fill_store(progress=progress)
+        relit_maps.fill_store(label="Features, relit copies", progress=progress)
     plain, relit = [], []
     held = torch.zeros(count, len(directions))
     steps = 2 * count + len(relit_maps)
