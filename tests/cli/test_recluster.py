@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.cli.conftest import QUICK, Run
 
 from segdistill.model.segmenter import Segmenter
+from segdistill.objective import class_relations
 
 
 def names_of(run: Path) -> list[str]:
@@ -144,7 +145,7 @@ def test_pairs_to_merge_are_proposed(fitted: Path, segdistill: Run) -> None:
     status, out, error = segdistill("classes", fitted, "--propose")
     assert status == 0, error
     assert "likely to be the same" in out
-    assert "changes between them with the light" in out
+    assert "of their locations change from one to the other" in out
     merge = next(line for line in out.splitlines() if line.startswith("Merge:"))
     assert segdistill(*merge.split()[2:])[0] == 0
     shares = [
@@ -152,6 +153,16 @@ def test_pairs_to_merge_are_proposed(fitted: Path, segdistill: Run) -> None:
         for line in segdistill("classes", fitted)[1].splitlines()[1:]
     ]
     assert shares == sorted(shares, reverse=True)
+
+
+def test_unlikely_pairs_are_not_proposed(
+    fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert segdistill("recluster", fitted, "--level", "fine", "--quiet")[0] == 0
+    monkeypatch.setattr(class_relations, "MIN_SCORE", 1.0)
+    status, out, _ = segdistill("classes", fitted, "--propose")
+    assert status == 0
+    assert out == f"Run:    {fitted}: no pair of its classes is likely to be the same\n"
 
 
 def test_unchanged_classes_keep_names_and_colours(fitted: Path, segdistill: Run) -> None:

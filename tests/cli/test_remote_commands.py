@@ -50,9 +50,9 @@ def test_masks_are_written_to_a_url(fitted: Path, bucket: str, segdistill: Run) 
         "segment", fitted, f"{bucket}/photos", "--out", f"{bucket}/masks", "--quiet"
     )
     assert status == 0, error
-    assert (
-        out
-        == f"Masks:   6 written to {bucket}/masks\nClasses: {bucket}/masks/classes.json, with their shares of these masks\n"
+    assert out == (
+        f"Masks:   6 written to {bucket}/masks\n"
+        f"Classes: {bucket}/masks/classes.json, with their shares of these masks\n"
     )
     status, out, error = segdistill("segment", fitted, f"{bucket}/photos", "--quiet")
     assert status == 0, error

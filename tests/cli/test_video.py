@@ -15,9 +15,9 @@ def clip(fitted: Path) -> Path:
 def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill: Run) -> None:
     status, out, error = segdistill("segment", fitted, clip, "--overlay", "--quiet")
     assert status == 0, error
-    assert (
-        out
-        == "Masks:   6 written to masks/clip\nClasses: masks/clip/classes.json, with their shares of these masks\n"
+    assert out == (
+        "Masks:   6 written to masks/clip\n"
+        "Classes: masks/clip/classes.json, with their shares of these masks\n"
     )
     found = sorted(path.name for path in Path("masks/clip").iterdir())
     frames = [f"frame_{number:06d}.png" for number in range(1, 7)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segdistill.images.lighting import LIGHTINGS, Lighting
-from segdistill.objective.class_relations import BINS, class_relations, merge_proposals
+from segdistill.objective.class_relations import BINS, MIN_SCORE, class_relations, merge_proposals
 
 DAY = np.array([[0, 0, 0, 0], [1, 1, 1, 1], [2, 2, 2, 2], [2, 2, 2, 2]])
 DUSK = np.where(DAY == 0, 3, DAY)
@@ -61,6 +61,18 @@ def test_classes_that_never_change_are_not_proposed() -> None:
     assert merge_proposals(class_relations([DAY], [(DAY, DAY)], 3)) == []
     assert merge_proposals(class_relations([], [], 3)) == []
     assert len(merge_proposals(class_relations([DAY], [(DAY, DUSK)], 4), count=0)) == 0
+
+
+def test_pairs_that_seldom_change_are_not_proposed() -> None:
+    ground = np.ones((4, 50), np.int64)
+    ground[0] = 0
+    for turned, proposed in ((3, False), (6, True)):
+        other = ground.copy()
+        other[0, :turned] = 2
+        relations = class_relations([ground, other], [(ground, other)], 3)
+        found = merge_proposals(relations)
+        assert [each.classes for each in found] == [(0, 2)] * proposed
+        assert all(each.score >= MIN_SCORE for each in found)
 
 
 def test_light_is_monotone_and_keeps_black() -> None:

@@ -95,7 +95,7 @@ def print_proposals(run: str) -> None:
 
     known, proposals = classes_of(run), proposed_merges(run)
     if not proposals:
-        print(f"Run:    {run}: no pairs to propose")
+        print(f"Run:    {run}: no pair of its classes is likely to be the same")
         return
     print(f"Run:    {run}: pairs of classes that are likely to be the same, the likeliest first")
     for each in proposals:

@@ -90,8 +90,8 @@ def segment_samples(
     segmenter: Segmenter,
     files: Sequence[ImageFile],
     *,
+    label: str,
     longest: int = LONGEST_SIDE,
-    label: str = "Writing the report",
     progress: bool = False,
 ) -> list[Sample]:
     """Segment images and reduce them.
@@ -102,8 +102,8 @@ def segment_samples(
     Args:
         segmenter: on its device.
         files: to segment.
-        longest: longer side, in pixels, to which images are reduced.
         label: of the progress bar.
+        longest: longer side, in pixels, to which images are reduced.
         progress: show a progress bar.
 
     Returns:

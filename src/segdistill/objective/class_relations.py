@@ -20,6 +20,12 @@ BINS = 6
 
 SMOOTHING = 1e-3
 
+MIN_SCORE = 0.04
+"""Minimum score of a proposal.
+
+Of the first five pairs at each level of six runs (CamVid and toy scenes), 28 of 33 with this score
+or more have the same label, but only 17 of 51 with less. Coarse classes rarely reach it."""
+
 
 @dataclass(frozen=True)
 class ClassRelations:
@@ -103,6 +109,8 @@ def class_relations(
 def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProposal]:
     """Return up to ``count`` pairs of classes that are likely the same kind of thing, best first.
 
+    Pairs with a score below :data:`MIN_SCORE` are left out, so there may be none.
+
     Example:
         >>> bright, dusk = np.array([[0, 0], [1, 1]]), np.array([[2, 2], [1, 1]])
         >>> relations = class_relations([bright, dusk], [(bright, dusk)], 3)
@@ -132,7 +140,8 @@ def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProp
                 float(touching),
             )
         )
-    return sorted(proposals, key=lambda each: -each.score)[:count]
+    likely = [each for each in proposals if each.score >= MIN_SCORE]
+    return sorted(likely, key=lambda each: -each.score)[:count]
 
 
 def _surroundings(relations: ClassRelations, first: int, second: int) -> float:

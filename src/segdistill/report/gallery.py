@@ -13,6 +13,7 @@ from segdistill.model.description import SegmentClass
 from segdistill.model.levels import LEVEL_NAMES, regrouped_classes
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.progress import progress_bar
 from segdistill.refinement.upsampling import cleaned_mask
 from segdistill.report import text
 from segdistill.report.data_uri import css_colour, image_uri, mask_uri
@@ -95,6 +96,8 @@ def shown_images(
     pixels: NDArray[np.int64],
     classes: Sequence[SegmentClass],
     levels: Sequence[ShownLevel],
+    *,
+    progress: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the name, description, URIs, size and class shares of each image of the gallery.
 
@@ -103,28 +106,32 @@ def shown_images(
         pixels: number of pixels of each class in each sample, shape (samples, classes).
         classes: classes in order of index.
         levels: result of :func:`shown_levels`.
+        progress: show a progress bar.
     """
     shown = []
-    for sample, shares in evenly_spread(
+    chosen = evenly_spread(
         list(zip(samples, shares_of(pixels).tolist(), strict=True)), SHOWN_IMAGES
-    ):
-        name = sample.file.name.as_posix()
-        height, width = sample.mask.shape
-        masks = masks_of_levels(sample, levels)
-        of_class = list(zip(classes, shares, strict=True))
-        shown.append(
-            {
-                "name": name,
-                "alt": text.description_of_shares(name, [(c.name, s) for c, s in of_class]),
-                "photo": image_uri(sample.image),
-                "masks": [
-                    (level, mask_uri(mask, level.model.classes))
-                    for level, mask in zip(levels, masks, strict=True)
-                ],
-                "height": height,
-                "width": width,
-                "ratio": round(min(max(width / height, NARROWEST), WIDEST), 4),
-                "parts": [(css_colour(c), round(s * 100, 2)) for c, s in of_class if s > 0],
-            }
-        )
+    )
+    with progress_bar("Drawing all levels", len(chosen), shown=progress) as advance:
+        for sample, shares in chosen:
+            name = sample.file.name.as_posix()
+            height, width = sample.mask.shape
+            masks = masks_of_levels(sample, levels)
+            of_class = list(zip(classes, shares, strict=True))
+            shown.append(
+                {
+                    "name": name,
+                    "alt": text.description_of_shares(name, [(c.name, s) for c, s in of_class]),
+                    "photo": image_uri(sample.image),
+                    "masks": [
+                        (level, mask_uri(mask, level.model.classes))
+                        for level, mask in zip(levels, masks, strict=True)
+                    ],
+                    "height": height,
+                    "width": width,
+                    "ratio": round(min(max(width / height, NARROWEST), WIDEST), 4),
+                    "parts": [(css_colour(c), round(s * 100, 2)) for c, s in of_class if s > 0],
+                }
+            )
+            advance(1)
     return shown

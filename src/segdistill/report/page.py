@@ -67,7 +67,12 @@ def write_report(
     # matplotlib is slow to import and caches fonts, so import it only to draw charts.
     from segdistill.report.charts import curve_cards  # noqa: PLC0415
 
-    samples = segment_samples(segmenter, evenly_spread(files, MEASURED_IMAGES), progress=progress)
+    samples = segment_samples(
+        segmenter,
+        evenly_spread(files, MEASURED_IMAGES),
+        label="Segmenting examples",
+        progress=progress,
+    )
     pixels = class_pixels([sample.mask for sample in samples], len(segmenter.classes))
     run, levels = path.parent, shown_levels(segmenter)
     rows = class_rows(samples, pixels, segmenter.classes)
@@ -81,7 +86,7 @@ def write_report(
         "opacity": OPACITY_PERCENT,
         "measured": len(samples),
         "appears": text.percent(APPEARS_SHARE),
-        "images": shown_images(samples, pixels, segmenter.classes, levels),
+        "images": shown_images(samples, pixels, segmenter.classes, levels, progress=progress),
         "levels": levels,
         "classes": rows,
         "merges": merges(segmenter, rows, str(run)),

@@ -140,13 +140,12 @@ def description_of_shares(name: str, shares: Sequence[tuple[str, float]]) -> str
 
 
 def merge_reason(proposal: MergeProposal) -> str:
-    """Explain in one sentence why two classes may be the same.
+    """Explain why two classes may be the same.
 
     Example:
-        >>> sentence = merge_reason(MergeProposal((0, 2), 0.2, 0.25, 0.8, 0.9, 0.001))
-        >>> sentence.replace(NO_BREAK_SPACE, " ")
-        '25 % changes between them with the light; surroundings 80 % alike, positions 90 % alike; \
-almost never side by side.'
+        >>> print(merge_reason(MergeProposal((0, 2), 0.2, 0.25, 0.8, 0.9, 0.001)))
+        In other light, 25% of their locations change from one to the other. They are 80% alike in \
+the classes above and below, 90% alike in position, and almost never side by side.
     """
     near = (
         "almost never"
@@ -156,7 +155,7 @@ almost never side by side.'
         else "sometimes"
     )
     return (
-        f"{percent(proposal.relit)} changes between them with the light; surroundings"
-        f" {percent(proposal.surroundings)} alike, positions"
-        f" {percent(proposal.positions)} alike; {near} side by side."
+        f"In other light, {percent(proposal.relit)} of their locations change from one to the"
+        f" other. They are {percent(proposal.surroundings)} alike in the classes above and below,"
+        f" {percent(proposal.positions)} alike in position, and {near} side by side."
     )
