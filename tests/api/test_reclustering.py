@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tests.helpers import TinyBackbone, striped_image
 
-from segdistill.api.reclustering import at_level, recluster, reclustered
+from segdistill.api.classes import (
+    colour_classes,
+    hide_classes,
+    merge_classes,
+    name_classes,
+    redo_classes,
+    undo_classes,
+)
+from segdistill.api.reclustering import at_level, recluster
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.description import SegmenterSettings, numbered_classes
@@ -34,16 +41,39 @@ def striped() -> Segmenter:
     return model(quantise_codes(torch.cat(codes), seed=0).prototypes)
 
 
-def test_a_model_with_other_classes_shares_all_else(striped: Segmenter) -> None:
-    fewer = reclustered(striped, 3)
-    assert len(fewer.classes) == 3
-    assert len(fewer.centres) == sum(len(each.members) for each in fewer.classes) > 3
-    assert fewer.backbone is striped.backbone
-    assert len(striped.classes) == 4
-    mask = fewer.segment(striped_image(9))
-    assert set(np.unique(mask)) == {0, 1, 2}
-    again = reclustered(reclustered(striped, 7), 3)
-    torch.testing.assert_close(again.centres, fewer.centres)
+def test_a_run_is_reclustered_and_says_what_changed(striped: Segmenter, tmp_path: Path) -> None:
+    striped.save(tmp_path)
+    fewer = recluster(tmp_path, 3)
+    assert fewer
+    assert fewer.summary == "changed the number of classes: 3 instead of 4 classes"
+    assert len(fewer.after.centres) == sum(len(each.members) for each in fewer.after.classes) > 3
+    assert fewer.overlap is not None
+    assert fewer.overlap.shape == (4, 3)
+    assert fewer.overlap.sum() == pytest.approx(1)
+    again = recluster(tmp_path, 3)
+    assert not again
+    assert again.summary == "changed nothing"
+    recluster(tmp_path, 7)
+    torch.testing.assert_close(recluster(tmp_path, 3).after.centres, fewer.after.centres)
+    fine = recluster(tmp_path, level="fine")
+    count = len(fine.after.classes)
+    assert fine.summary == f"changed to level fine: {count} instead of 3 classes"
+
+
+def test_edits_are_described(striped: Segmenter, tmp_path: Path) -> None:
+    striped.save(tmp_path)
+    named = name_classes(tmp_path, {1: "road", 2: "sky"})
+    assert named.summary == "renamed class 1 to road, renamed class 2 to sky"
+    assert colour_classes(tmp_path, {1: (1, 2, 3)}).summary == "changed the colour of road"
+    assert hide_classes(tmp_path, [1]).summary == "hid road in overlays and exports"
+    assert hide_classes(tmp_path, [1], hide=False).summary == "showed road again"
+    assert not hide_classes(tmp_path, [1], hide=False)
+    merged = merge_classes(tmp_path, [0, 1, 3])
+    assert merged.summary == "merged class 0, road and class 3 into road"
+    assert undo_classes(tmp_path).summary == merged.summary
+    assert undo_classes(tmp_path).summary == "showed road again"
+    assert redo_classes(tmp_path).summary == "showed road again"
+    assert redo_classes(tmp_path).summary == merged.summary
 
 
 def test_levels_are_made_for_models_without_them(striped: Segmenter) -> None:
@@ -53,14 +83,15 @@ def test_levels_are_made_for_models_without_them(striped: Segmenter) -> None:
     assert fine.levels is not None
     torch.testing.assert_close(coarse.centres, fine.centres)
     assert len(at_level(coarse, "medium").classes) == 4
-    with pytest.raises(UserError, match="no prototypes to recluster"):
-        at_level(model(None), "fine")
 
 
 def test_what_cannot_be_made_is_named(striped: Segmenter, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no prototypes to recluster"):
-        reclustered(model(None), 3)
-    with pytest.raises(UserError, match="only 384 prototypes"):
-        reclustered(striped, 500)
+        at_level(model(None), "fine")
+    striped.save(tmp_path / "run")
+    with pytest.raises(UserError, match="must be from 2 to 255"):
+        recluster(tmp_path / "run", 500)
+    with pytest.raises(UserError, match="either --classes or --level"):
+        recluster(tmp_path / "run", 3, level="fine")
     with pytest.raises(UserError, match=r"no segmenter\.json"):
         recluster(tmp_path, 3)

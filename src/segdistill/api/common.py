@@ -1,5 +1,6 @@
 """Helpers shared by the public functions."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,6 +12,9 @@ from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, find_all, find_images
 from segdistill.model.segmenter import Segmenter
+from segdistill.training.run_folder import RunFolder, files_from_facts
+
+logger = logging.getLogger("segdistill")
 
 Source = str | Path
 Settings = TypeVar("Settings")
@@ -72,3 +76,31 @@ def image_files(images: Source | Sequence[Source] | Sequence[ImageFile]) -> list
     if images and all(isinstance(each, ImageFile) for each in images):
         return list(cast("Sequence[ImageFile]", images))
     return find_all(cast("Sequence[Source]", images))
+
+
+def images_or_run_images(
+    run: Source, images: Source | Sequence[Source] | Sequence[ImageFile] | None
+) -> list[ImageFile]:
+    """Return the given images, or else those that a run was fitted on.
+
+    Args:
+        run: a run folder.
+        images: one or more sources, or image files; ``None`` for the images of the run.
+
+    Raises:
+        UserError: no images found, or the run does not record the paths of its images.
+    """
+    if images is not None:
+        return image_files(images)
+    recorded = files_from_facts(RunFolder(Path(run)).read_facts())
+    if not recorded:
+        raise UserError(f"{run}: does not record the paths of its images; add --images")
+    existing = [file for file in recorded if file.path.is_file()]
+    if not existing:
+        raise UserError(
+            f"{recorded[0].path}: not found, nor any other image {run} was fitted on; add --images"
+        )
+    if len(existing) < len(recorded):
+        missing = len(recorded) - len(existing)
+        logger.warning("%d of %d images of %s not found", missing, len(recorded), run)
+    return existing

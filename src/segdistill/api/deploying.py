@@ -5,9 +5,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Literal
 
-from segdistill.api.common import Source, image_files, load_segmenter
+from segdistill.api.common import Source, image_files, images_or_run_images, load_segmenter
 from segdistill.api.labelled import labelled_files
-from segdistill.api.run_images import images_or_run_images
 from segdistill.deployment.graph import SegmenterGraph, trace
 from segdistill.deployment.loss import loss_on_images, loss_on_labels
 from segdistill.deployment.onnx_file import require_onnx

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.common import Source, load_segmenter, with_changes
+from segdistill.api.common import Source, images_or_run_images, load_segmenter, with_changes
 from segdistill.api.evaluating import evaluate_set
 from segdistill.api.labelled import labelled_files
-from segdistill.api.run_images import images_or_run_images
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.figures.options import FigureOptions, check_figures_folder
 from segdistill.figures.samples import choose_images, cluster_features, segment_images

@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from segdistill.api.auxiliary import find_auxiliary_inputs
 from segdistill.api.common import Source, image_files, with_changes
 from segdistill.api.labelled import LabelledSet
+from segdistill.api.training_inputs import find_auxiliary_inputs
 from segdistill.backbones import (
     Backbone,
     check_backbone_name,

@@ -69,24 +69,6 @@ def recluster(
     return class_change(sets.prototypes, sets.current, chosen)
 
 
-def reclustered(segmenter: Segmenter, classes: int) -> Segmenter:
-    """Return a model with another number of classes; everything else is shared with the original.
-
-    Args:
-        segmenter: a model with prototypes, as made by :func:`fit`.
-        classes: number of classes.
-
-    Raises:
-        UserError: the model has no prototypes, or fewer than ``classes``.
-    """
-    settings = segmenter.settings
-    current = ClassSet(settings.classes, segmenter.centres.cpu(), levels=segmenter.levels)
-    made = _recluster_prototypes(
-        segmenter.prototypes, current, classes, "the model", settings.training
-    )
-    return segmenter.with_classes(made.classes, made.centres, made.levels)
-
-
 def at_level(segmenter: Segmenter, level: LevelName) -> Segmenter:
     """Return a model with coarse, medium or fine classes; all else is shared with the original.
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from segdistill.api.class_changes import ClassChange
 from segdistill.api.classes import classes_of, name_classes
-from segdistill.api.common import Source, load_segmenter
-from segdistill.api.run_images import images_or_run_images
+from segdistill.api.common import Source, images_or_run_images, load_segmenter
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.config.validation import refuse
 from segdistill.devices import choose_compute

@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from segdistill.api.classes import class_shares
 from segdistill.app.live_run import LiveRun
-from segdistill.app.lru_cache import LRUCache
 from segdistill.app.tree import TreeDrawing
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
 from segdistill.inference.samples import Sample, class_pixels, shares_of
 from segdistill.model.class_sets import ClassSets
-from segdistill.model.description import SegmentClass
 from segdistill.report.data_uri import css_colour, image_uri
 from segdistill.report.examples import choose_examples, example_picture
 from segdistill.report.text import merge_reason, percent
@@ -147,7 +145,7 @@ class ClassTable:
     def __init__(self, run: LiveRun, files: Sequence[ImageFile]) -> None:
         self._run = run
         self._files = files
-        self._examples: LRUCache[tuple[object, ...], list[Example]] = LRUCache(KEPT_EXAMPLES)
+        self._examples: dict[tuple[object, ...], list[Example]] = {}
 
     def rows(self, progress: Progress = no_progress) -> list[Row]:
         """Return one row per class.
@@ -168,10 +166,8 @@ class ClassTable:
             shares = shares_of(pixels.sum(axis=0))
         rows = []
         for each, key in zip(classes, wanted, strict=True):
-
-            def find(each: SegmentClass = each) -> list[Example]:
-                return _examples_of(each.index, samples, masks, pixels)
-
+            if key not in self._examples:
+                self._examples[key] = _examples_of(each.index, samples, masks, pixels)
             share = None if shares is None else float(shares[each.index])
             largest = 1.0 if shares is None else max(float(shares.max()), 1e-9)
             rows.append(
@@ -184,9 +180,11 @@ class ClassTable:
                     share="" if share is None else percent(share),
                     bar=0.0 if share is None else round(share / largest, 4),
                     clusters=len(each.members),
-                    examples=self._examples.get(key, find),
+                    examples=self._examples[key],
                 )
             )
+        for oldest in list(self._examples)[:-KEPT_EXAMPLES]:
+            del self._examples[oldest]
         return rows
 
     def _samples(self, progress: Progress) -> list[Sample]:

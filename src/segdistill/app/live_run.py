@@ -1,6 +1,7 @@
 """An open run folder, whose model follows changes of its classes."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from threading import RLock
 
@@ -8,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segdistill.app.lru_cache import LRUCache
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.correspondences import EmbeddedImage, embed
 from segdistill.inference.samples import LONGEST_SIDE, Sample, reduced_size
-from segdistill.model.class_sets import ClassSet, ClassSets, read_class_sets
+from segdistill.model.class_sets import ClassSets, read_class_sets
 from segdistill.model.description import SegmentClass
 from segdistill.model.files import DESCRIPTION_FILE
 from segdistill.model.segmenter import Segmenter
@@ -25,7 +25,6 @@ KEPT_MASKS = 96
 KEPT_FEATURES = 16
 
 Stamp = tuple[int, int, int]
-FileKey = tuple[Path, Stamp]
 Grouping = tuple[object, ...]
 
 
@@ -76,11 +75,11 @@ class LiveRun:
         self._backbone = backbone
         self._device: DeviceName = device
         self._precision: PrecisionName = precision
-        self._codes: LRUCache[FileKey, ImageCodes] = LRUCache(KEPT_CODES)
-        self._masks: LRUCache[tuple[FileKey, Grouping], NDArray[np.uint8]] = LRUCache(KEPT_MASKS)
-        self._features: LRUCache[FileKey, EmbeddedImage] = LRUCache(KEPT_FEATURES)
+        self._codes = lru_cache(KEPT_CODES)(self._encode)
+        self._masks = lru_cache(KEPT_MASKS)(self._mask)
+        self._features = lru_cache(KEPT_FEATURES)(self._embed)
         self.fit = 0
-        self._stamp = _stamp(folder / DESCRIPTION_FILE)
+        self._stamp = stamp_of(folder / DESCRIPTION_FILE)
         self._sets = read_class_sets(folder)
         self._segmenter = self._load()
 
@@ -122,10 +121,9 @@ class LiveRun:
             UnreadableImageError: the file cannot be decoded.
         """
         with self.lock:
-            grouping, key = self.grouping, file_key(file)
-            encoded = self._codes.get(key, lambda: self._encode(file))
-            mask = self._masks.get((key, grouping), lambda: self._mask(encoded))
-            return Sample(file, encoded.image, mask)
+            grouping, stamp = self.grouping, stamp_of(file.path)
+            mask = self._masks(file, stamp, grouping)
+            return Sample(file, self._codes(file, stamp).image, mask)
 
     def segment(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Segment an image as in ``segdistill segment``; returns shape (height, width).
@@ -144,22 +142,23 @@ class LiveRun:
         """
         with self.lock:
             self._follow()
-            return self._features.get(file_key(file), lambda: self._embed(file))
+            return self._features(file, stamp_of(file.path))
 
     def _follow(self) -> None:
         with self.lock:
-            stamp = _stamp(self.folder / DESCRIPTION_FILE)
+            stamp = stamp_of(self.folder / DESCRIPTION_FILE)
             if stamp == self._stamp:
                 return
             sets = read_class_sets(self.folder)
             if _same_codes(sets, self._sets):
-                self._segmenter = with_classes(self._segmenter, sets.current)
+                now = sets.current
+                self._segmenter = self._segmenter.with_classes(now.classes, now.centres, now.levels)
             else:
                 # The folder contains a new model.
                 self._segmenter = self._load()
                 self.fit += 1
                 for kept in (self._codes, self._masks, self._features):
-                    kept.clear()
+                    kept.cache_clear()
             self._sets, self._stamp = sets, stamp
 
     def _load(self) -> Segmenter:
@@ -167,35 +166,22 @@ class LiveRun:
             self.folder, backbone=self._backbone, device=self._device, precision=self._precision
         )
 
-    def _encode(self, file: ImageFile) -> ImageCodes:
+    # The results of these are cached until the file changes.
+
+    def _encode(self, file: ImageFile, _stamp: Stamp) -> ImageCodes:
         image = self.read(file.path)
         return ImageCodes(_reduced(image), self.segmenter.grid_codes(image))
 
-    def _mask(self, encoded: ImageCodes) -> NDArray[np.uint8]:
-        segmenter = self.segmenter
+    def _mask(self, file: ImageFile, stamp: Stamp, _grouping: Grouping) -> NDArray[np.uint8]:
+        segmenter, encoded = self.segmenter, self._codes(file, stamp)
         with torch.no_grad():
             codes = encoded.codes.to(segmenter.compute.device)
             scores = segmenter.scores_of_codes(codes).cpu()
         return cleaned_mask(scores, encoded.image)
 
-    def _embed(self, file: ImageFile) -> EmbeddedImage:
+    def _embed(self, file: ImageFile, _stamp: Stamp) -> EmbeddedImage:
         image = self.read(file.path)
         return replace(embed(self.segmenter, image), image=_reduced(image))
-
-
-def with_classes(segmenter: Segmenter, chosen: ClassSet) -> Segmenter:
-    """Return a copy of a model with other classes, sharing everything else.
-
-    Args:
-        segmenter: the model.
-        chosen: the new classes and their centres.
-    """
-    return segmenter.with_classes(chosen.classes, chosen.centres, chosen.levels)
-
-
-def file_key(file: ImageFile) -> FileKey:
-    """Return a key that identifies a file and its modification state."""
-    return file.path, _stamp(file.path)
 
 
 def _same_codes(one: ClassSets, other: ClassSets) -> bool:
@@ -207,7 +193,8 @@ def _same_codes(one: ClassSets, other: ClassSets) -> bool:
     return torch.equal(one.prototypes.vectors, other.prototypes.vectors)
 
 
-def _stamp(path: Path) -> Stamp:
+def stamp_of(path: Path) -> Stamp:
+    """Return what changes when a file is written; zeros if there is none."""
     try:
         status = path.stat()
     except OSError:

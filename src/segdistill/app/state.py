@@ -1,6 +1,7 @@
 """State of the app: a run, its images, and other runs for comparison."""
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,7 @@ from segdistill.app.class_table import (
     proposed_merges,
 )
 from segdistill.app.correspondences import By, HeatPicture, correspondences_of
-from segdistill.app.live_run import LiveRun, file_key
-from segdistill.app.lru_cache import LRUCache
+from segdistill.app.live_run import LiveRun, stamp_of
 from segdistill.app.pictures import MissingPicture, Picture, picture_of
 from segdistill.app.requests import apply_edit, revision_of
 from segdistill.app.tree import tree_of_classes
@@ -64,10 +64,8 @@ class AppState:
         self.files = list(files)
         self.run = LiveRun(run, backbone=backbone, device=device, precision=precision)
         self.table = ClassTable(self.run, evenly_spread(self.files, EXAMPLE_IMAGES))
-        self._device: DeviceName = device
-        self._precision: PrecisionName = precision
-        self._others: LRUCache[Path, LiveRun] = LRUCache(2)
-        self._pictures: LRUCache[tuple[object, ...], Picture] = LRUCache(KEPT_PICTURES)
+        self._others = lru_cache(2)(partial(LiveRun, device=device, precision=precision))
+        self._pictures = lru_cache(KEPT_PICTURES)(self._picture)
 
     @property
     def pages(self) -> int:
@@ -98,19 +96,12 @@ class AppState:
         """
         shown = run or self.run
         file = self.files[index]
-        name = file.name.as_posix()
         try:
             with shown.lock:
-                sample = shown.sample(file)
-                key = (shown.folder, shown.grouping, shown.classes, index, file_key(file))
-                return self._pictures.get(
-                    key,
-                    lambda: picture_of(
-                        sample.image, sample.mask, shown.classes, name=name, index=index
-                    ),
-                )
+                state = (shown.grouping, shown.classes, stamp_of(file.path))
+                return self._pictures(shown, index, state)
         except UnreadableImageError as error:
-            return MissingPicture(index, name, str(error))
+            return MissingPicture(index, file.name.as_posix(), str(error))
 
     def large(self, index: int) -> Picture | MissingPicture:
         """Return an image at large size; the index is clipped to the valid range."""
@@ -211,9 +202,13 @@ class AppState:
         Raises:
             UserError: the folder contains no model, or its backbone cannot be loaded.
         """
-        return self._others.get(
-            folder, lambda: LiveRun(folder, device=self._device, precision=self._precision)
-        )
+        return self._others(folder)
+
+    def _picture(self, run: LiveRun, index: int, _state: tuple[object, ...]) -> Picture:
+        """Return an image at reduced size; cached until its file or its classes change."""
+        file = self.files[index]
+        sample, name = run.sample(file), file.name.as_posix()
+        return picture_of(sample.image, sample.mask, run.classes, name=name, index=index)
 
     def _segmented(
         self,
