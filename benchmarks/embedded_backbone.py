@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from segdistill.api import evaluate
+from segdistill import evaluate
 from segdistill.backbones.efficientnet_lite import EfficientNetLite
 from segdistill.config.settings import FitSettings
 from segdistill.devices import choose_compute

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segdistill.api import labelled_folders
+from segdistill import labelled_folders
 from segdistill.api.reclustering import at_level
 from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.images.labels import read_labels

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from segdistill.api.depth import estimate_depth as estimate_depth
     from segdistill.api.estimator import SegmentationEstimator as SegmentationEstimator
     from segdistill.api.evaluating import evaluate as evaluate
+    from segdistill.api.evaluating import evaluate_set as evaluate_set
     from segdistill.api.evaluating import probe as probe
     from segdistill.api.evaluating import write_evaluation as write_evaluation
     from segdistill.api.exporting import export_masks as export_masks
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from segdistill.api.fetching import fetch_images as fetch_images
     from segdistill.api.figures import draw_figures as draw_figures
     from segdistill.api.fitting import fit as fit
+    from segdistill.api.labelled import LabelledSet as LabelledSet
     from segdistill.api.labelled import labelled_dataset as labelled_dataset
     from segdistill.api.labelled import labelled_folders as labelled_folders
     from segdistill.api.reclustering import recluster as recluster

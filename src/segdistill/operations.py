@@ -79,6 +79,7 @@ OPERATIONS = (
         parser="evaluate",
         processes=True,
     ),
+    Operation("evaluate_set", "api.evaluating", "score a run against a labelled set of images"),
     Operation(
         "write_evaluation",
         "api.evaluating",
@@ -244,6 +245,7 @@ CLASSES = {
     "FigureOptions": "figures.options",
     "FitSettings": "config.settings",
     "HeadSettings": "config.settings",
+    "LabelledSet": "api.labelled",
     "MaskOptions": "inference.options",
     "ObjectiveSettings": "config.settings",
     "SegmentationEstimator": "api.estimator",

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.helpers import write_striped_folder
 from tests.model.test_segmenter import tiny_segmenter
 
-from segdistill.api import extract_features, fetch_images, segment
+from segdistill import extract_features, fetch_images, segment
 from segdistill.api import extracting as extracting_module
 from segdistill.api import segmenting as segmenting_module
 from segdistill.engines import running, staging

@@ -123,13 +123,17 @@ def _import_all() -> None:
     """Import once what commands import when they run."""
     from importlib import import_module  # noqa: PLC0415
 
+    import segdistill  # noqa: PLC0415
+
     for name in (
-        *("segdistill.cli.main", "segdistill.api", "matplotlib.figure", "rasterio", "rasterio.io"),
+        *("segdistill.cli.main", "matplotlib.figure", "rasterio", "rasterio.io"),
         *("segdistill.depth.estimation", "torch.utils.tensorboard"),
         *("transformers.models.vit.modeling_vit", "transformers.models.dinov2.modeling_dinov2"),
         "transformers.models.depth_anything.modeling_depth_anything",
     ):
         import_module(name)
+    for name in segdistill.__all__:
+        getattr(segdistill, name)
 
 
 def _run(folder: Path, asked: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.inference.videos import read_video, striped_frames, write_video
 from tests.model.test_segmenter import tiny_segmenter
 
-from segdistill.api import segment
+from segdistill import segment
 from segdistill.errors import UserError
 from segdistill.images.video import Video, open_video
 from segdistill.inference.frame_sequences import Frame

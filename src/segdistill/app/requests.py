@@ -11,7 +11,7 @@ from functools import lru_cache, reduce
 from importlib import import_module
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -144,4 +144,5 @@ def _request_for(name: str, edit: Edit) -> type[Request]:
         else (each.name, hints[each.name], each.default)
         for each in parameters
     ]
-    return msgspec.defstruct(name, fields, bases=(Request,), tag=name, kw_only=True)
+    made = msgspec.defstruct(name, fields, bases=(Request,), tag=name, kw_only=True)
+    return cast("type[Request]", made)

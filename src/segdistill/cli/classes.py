@@ -90,7 +90,7 @@ def print_way_back(run: str, command: str, *, undo: bool = False) -> None:
 
 def print_proposals(run: str) -> None:
     """Print the pairs of classes that are likely to be the same."""
-    from segdistill.api.classes import classes_of, proposed_merges
+    from segdistill import classes_of, proposed_merges
     from segdistill.report.text import merge_reason
 
     known, proposals = classes_of(run), proposed_merges(run)

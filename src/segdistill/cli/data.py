@@ -99,7 +99,7 @@ def fetch(
     Example:
         segdistill fetch s3://bucket/photos photos --images 10000
     """
-    from segdistill.api import fetch_images
+    from segdistill import fetch_images
 
     done = fetch_images(source, out, images=images, seed=seed, progress=not quiet)
     for failure in done.failed:
@@ -145,7 +145,7 @@ def depth(
     Example:
         segdistill depth photos --preview
     """
-    from segdistill.api import estimate_depth
+    from segdistill import estimate_depth
     from segdistill.depth.outputs import DepthOptions
 
     done = estimate_depth(

@@ -10,7 +10,7 @@ from segdistill.config.settings import Resolution, UpsamplingName
 from segdistill.processes import started_rank
 
 if TYPE_CHECKING:
-    from segdistill.api import Evaluation, LabelledSet
+    from segdistill import Evaluation, LabelledSet
 
 
 def evaluate(
@@ -51,7 +51,7 @@ def evaluate(
     Example:
         segdistill evaluate runs/photos --images val/imgs --labels val/labels
     """
-    from segdistill.api import evaluate_set, write_evaluation
+    from segdistill import evaluate_set, write_evaluation
     from segdistill.evaluation.output import check_output_folder, scores_text
     from segdistill.inference.protocol import STEGO_2022, Protocol
 
@@ -91,7 +91,7 @@ def with_curves(
     result: "Evaluation", run: str, labelled: "LabelledSet", loading: Loading, *, quiet: bool
 ) -> "Evaluation":
     """Measure correspondences on the images that were scored; print and return them."""
-    from segdistill.api import correspondence_curves
+    from segdistill import correspondence_curves
     from segdistill.model.segmenter import Segmenter
 
     skipped = {each.file.path for each in result.skipped}
@@ -126,8 +126,10 @@ def probe(
     Example:
         segdistill probe runs/photos --images train/imgs --labels train/labels
     """
-    from segdistill import api
+    import segdistill
 
-    trained = api.probe(run, labelled.load(split), seed=seed, **vars(loading), progress=not quiet)
+    trained = segdistill.probe(
+        run, labelled.load(split), seed=seed, **vars(loading), progress=not quiet
+    )
     print(f"Probe: {trained.out_features} label classes, saved in {run}")
     print(f"Next:  {command_line('evaluate', run, '--images', 'IMAGES', '--labels', 'LABELS')}")

@@ -39,9 +39,9 @@ def export(
     if format is None:
         raise UserError(f"--format is missing: one of {', '.join(get_args(FormatName))}")
 
-    from segdistill.api import export_masks
+    import segdistill
 
-    done = export_masks(
+    done = segdistill.export_masks(
         run,
         masks,
         format,
@@ -97,9 +97,9 @@ def export_model(
     Example:
         segdistill export-model runs/photos photos.onnx
     """
-    from segdistill import api
+    import segdistill
 
-    written = api.export_model(
+    written = segdistill.export_model(
         run,
         path,
         format_name=format,
@@ -155,9 +155,9 @@ def push(
     Example:
         segdistill push runs/photos someone/photos --evaluation evaluations/photos
     """
-    from segdistill import api
+    import segdistill
 
-    address = api.push(
+    address = segdistill.push(
         run,
         repo_id,
         evaluation=evaluation,

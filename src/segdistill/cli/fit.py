@@ -13,7 +13,7 @@ from segdistill.errors import UserError
 from segdistill.images.finding import find_images, source_name
 
 if TYPE_CHECKING:
-    from segdistill.api import LabelledSet
+    from segdistill import LabelledSet
     from segdistill.images.finding import ImageFile
 
 SECTIONS = {
@@ -69,9 +69,9 @@ def fit(
     inputs = inputs_of(images, data_root, settings)
     folder = Path(out or Path("runs") / (preset or source_name(images or settings.dataset or "")))
 
-    from segdistill import api
+    import segdistill
 
-    api.fit(
+    segdistill.fit(
         inputs.images,
         settings=settings,
         labelled=inputs.labelled,
@@ -130,7 +130,7 @@ def _benchmark_inputs(dataset: str, root: Path, settings: FitSettings) -> Inputs
     items = get_dataset(dataset).items(root, "train")
     labelled, depth_maps = None, {}
     if settings.needs_labels:
-        from segdistill.api import labelled_dataset
+        from segdistill import labelled_dataset
 
         labelled = labelled_dataset(dataset, root, "train")
     if settings.wants_depth and settings.depth.folder is None:

@@ -8,7 +8,7 @@ from segdistill.config.settings import DeviceName, EngineName, PrecisionName
 from segdistill.errors import UserError
 
 if TYPE_CHECKING:
-    from segdistill.api import LabelledSet
+    from segdistill import LabelledSet
 
 
 def check_path(path: str) -> None:
@@ -109,7 +109,7 @@ class Labelled:
 
     def load(self, split: str) -> "LabelledSet":
         """Return the images and labels of two folders, or of a split of a benchmark."""
-        from segdistill.api import labelled_dataset, labelled_folders
+        from segdistill import labelled_dataset, labelled_folders
 
         if self.dataset and self.data_root:
             return labelled_dataset(self.dataset, self.data_root, split)

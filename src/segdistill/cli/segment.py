@@ -47,9 +47,9 @@ def segment(
     Example:
         segdistill segment runs/photos more_photos --overlay
     """
-    from segdistill import api
+    import segdistill
 
-    done = api.segment(
+    done = segdistill.segment(
         run,
         sources,
         out or Path("masks") / name_of(sources),
@@ -101,7 +101,7 @@ def features(
     Example:
         segdistill features photos --out features/photos
     """
-    from segdistill.api import extract_features
+    from segdistill import extract_features
 
     done = extract_features(
         sources,

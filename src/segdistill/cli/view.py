@@ -122,7 +122,7 @@ def figures(
     Example:
         segdistill figures runs/photos --images val/imgs --labels val/labels
     """
-    from segdistill.api import draw_figures
+    from segdistill import draw_figures
 
     written = draw_figures(
         run,
