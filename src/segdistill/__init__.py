@@ -18,6 +18,7 @@ from segdistill.version import __version__ as __version__
 
 if TYPE_CHECKING:
     # For type checkers and editors, which do not run __getattr__; a test keeps it complete.
+    from segdistill.api.classes import class_shares as class_shares
     from segdistill.api.classes import classes_of as classes_of
     from segdistill.api.classes import colour_classes as colour_classes
     from segdistill.api.classes import hide_classes as hide_classes

@@ -113,6 +113,7 @@ OPERATIONS = (
         command="classes",
         parser="classes",
     ),
+    Operation("class_shares", "api.classes", "share of the training images in each class"),
     Operation(
         "proposed_merges",
         "api.classes",

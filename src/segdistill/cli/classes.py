@@ -106,7 +106,7 @@ def print_proposals(run: str) -> None:
 
 def print_classes(run: str) -> None:
     """Print a line per class of a run: index, name, share of the training images."""
-    from segdistill.api.classes import class_shares, classes_of
+    from segdistill import class_shares, classes_of
 
     known, shares = classes_of(run), class_shares(run)
     of = "" if shares is None else "; shares of the training images"
