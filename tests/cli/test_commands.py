@@ -18,8 +18,8 @@ from tests.helpers import striped_image, striped_labels, write_run_stub, write_s
 
 import segdistill as library
 from segdistill.devices import choose_compute
+from segdistill.runs.history import StepRecord
 from segdistill.training import loop
-from segdistill.training.loop import StepRecord
 
 
 def test_fit_writes_a_run(fitted: Path) -> None:

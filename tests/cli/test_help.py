@@ -14,7 +14,6 @@ from segdistill.cli.main import parser_of
 from segdistill.cli.parser import CommandParser, HelpFormatter
 from segdistill.model.files import DESCRIPTION_FILE
 from segdistill.operations import COMMANDS
-from segdistill.training.run_folder import SETTINGS_FILE
 
 PARSERS = {name: parser_of(command) for name, command in COMMANDS.items()}
 

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ from segdistill.evaluation.boundary import BoundaryCounts
 from segdistill.evaluation.confusion import score, score_as_released
 from segdistill.evaluation.output import (
     check_output_folder,
-    evaluation_content,
     output_files,
     scores_text,
     write_confusion_csv,
-    write_scores_json,
 )
+from segdistill.evaluation.record import record_of, write_record
 from segdistill.evaluation.result import Evaluation, is_label_class
+from segdistill.files import as_json
 from segdistill.images.folder import ImageFile, SkippedImage
 
 
@@ -37,12 +38,18 @@ def evaluation(**counts: NDArray[np.int64]) -> Evaluation:
     )
 
 
+def content_of(scored: Evaluation) -> dict[str, Any]:
+    """The content of the file, as anyone reads it."""
+    content: dict[str, Any] = json.loads(as_json(record_of(scored)))
+    return content
+
+
 CLUSTER = np.array([[0, 60], [30, 0], [5, 5]])
 LINEAR = np.array([[35, 5], [0, 60]])
 
 
 def test_json_holds_all_kinds(tmp_path: Path) -> None:
-    write_scores_json(tmp_path / "evaluation.json", evaluation(cluster=CLUSTER, linear=LINEAR))
+    write_record(tmp_path, record_of(evaluation(cluster=CLUSTER, linear=LINEAR)))
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["images"] == 4
     assert content["run"] == "photos"
@@ -61,7 +68,7 @@ def test_json_holds_all_kinds(tmp_path: Path) -> None:
 
 
 def test_the_released_numbers_come_with_extra_clusters_alone() -> None:
-    scores = evaluation_content(evaluation(cluster=CLUSTER, linear=LINEAR))["scores"]
+    scores = content_of(evaluation(cluster=CLUSTER, linear=LINEAR))["scores"]
     released = score_as_released(CLUSTER)
     assert scores["cluster"]["as_released"] == {
         "accuracy": released.accuracy,
@@ -70,16 +77,16 @@ def test_the_released_numbers_come_with_extra_clusters_alone() -> None:
     assert scores["cluster"]["as_released"]["accuracy"] > scores["cluster"]["accuracy"]
     assert "as_released" not in scores["linear"]
     plain = evaluation(cluster=np.array([[9, 0, 0], [0, 9, 0], [0, 0, 1]]))
-    assert "as_released" not in evaluation_content(plain)["scores"]["cluster"]
+    assert "as_released" not in content_of(plain)["scores"]["cluster"]
 
 
 def test_released_numbers_are_left_out_where_nothing_would_be_left() -> None:
-    content = evaluation_content(evaluation(cluster=np.array([[0, 0], [0, 0], [5, 0]])))
+    content = content_of(evaluation(cluster=np.array([[0, 0], [0, 0], [5, 0]])))
     assert "as_released" not in content["scores"]["cluster"]
 
 
 def test_a_class_without_iou_is_null() -> None:
-    content = evaluation_content(evaluation(cluster=np.array([[9, 0], [1, 0], [0, 0]])))
+    content = content_of(evaluation(cluster=np.array([[9, 0], [1, 0], [0, 0]])))
     classes = content["scores"]["cluster"]["classes"]
     assert classes[1] == {"index": 1, "name": "sea", "pixels": 0, "iou": None, "matched": None}
     assert "NaN" not in json.dumps(content)
@@ -96,7 +103,7 @@ def with_boundaries() -> Evaluation:
 
 
 def test_boundary_f_where_it_was_counted() -> None:
-    scores = evaluation_content(with_boundaries())["scores"]
+    scores = content_of(with_boundaries())["scores"]
     assert scores["cluster"]["boundary_f"] == pytest.approx(2 / 3)
     assert [each["boundary_f"] for each in scores["cluster"]["classes"]] == [
         pytest.approx(2 / 3),
@@ -107,7 +114,7 @@ def test_boundary_f_where_it_was_counted() -> None:
     lines = scores_text(with_boundaries()).splitlines()
     assert lines[3].split() == ["Boundary", "F:", "66.7", "%", "-"]
     plain = evaluation(cluster=CLUSTER)
-    assert "boundary" not in json.dumps(evaluation_content(plain)["scores"])
+    assert "boundary" not in json.dumps(content_of(plain)["scores"])
     assert "Boundary" not in scores_text(plain)
 
 

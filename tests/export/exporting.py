@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from PIL import Image
 from segdistill.export.folder import FORMATS, ExportedMasks, export_folder
 from segdistill.export.options import ExportOptions, FormatName
 from segdistill.images.labels import VOID
-from segdistill.inference.mask_folder import write_classes
+from segdistill.inference.mask_classes import MaskClass, mask_classes, write_classes
 from segdistill.inference.masks import write_mask
 from segdistill.model.description import SegmentClass
 
@@ -56,6 +57,11 @@ def random_mask(seed: int, height: int = 30, width: int = 41) -> Mask:
     return mask
 
 
+def in_masks(classes: Sequence[SegmentClass]) -> tuple[MaskClass, ...]:
+    """Return classes as those of masks, with some centre for each cluster."""
+    return mask_classes(classes, torch.eye(8)[: sum(len(each.members) for each in classes)])
+
+
 def write_masks(folder: Path, masks: Mapping[str, Mask]) -> Path:
     """Write masks and their classes, as ``segdistill segment`` does; returns the folder."""
     for name, mask in masks.items():
@@ -64,7 +70,7 @@ def write_masks(folder: Path, masks: Mapping[str, Mask]) -> Path:
             Image.fromarray(mask).save(folder_for(folder / name))
         else:
             write_mask(folder / name, mask, CLASSES)
-    write_classes(folder, CLASSES, np.zeros(len(CLASSES), np.int64))
+    write_classes(folder, in_masks(CLASSES), np.zeros(len(CLASSES), np.int64))
     return folder
 
 
@@ -94,7 +100,7 @@ def export(
     exact = dict.fromkeys(FORMATS[name].supported_options & {"simplify", "min_region"}, 0.0)
     chosen = ExportOptions(**{**exact, **options})
     sources = None if images is None else [images]
-    return export_folder(masks, classes, name, out, images=sources, options=chosen)
+    return export_folder(masks, in_masks(classes), name, out, images=sources, options=chosen)
 
 
 def filled(rings: Sequence[NDArray[Any]], size: tuple[int, int]) -> NDArray[np.bool_]:

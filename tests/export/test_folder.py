@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.export.exporting import (
     CLASSES,
     PATTERN,
     Mask,
     export,
+    in_masks,
     random_mask,
     write_images,
     write_masks,
@@ -19,9 +21,10 @@ from tests.export.exporting import (
 
 from segdistill.errors import UserError
 from segdistill.export import folder
+from segdistill.export.folder import export_folder
 from segdistill.export.format import JsonListWriter
 from segdistill.export.masks import MaskFile, read_mask
-from segdistill.inference.mask_folder import write_classes
+from segdistill.inference.mask_classes import mask_classes, write_classes
 from segdistill.model.class_edits import merged
 from segdistill.model.description import numbered_classes
 from segdistill.prefetch import worker_threads
@@ -101,11 +104,14 @@ def test_mistakes_in_what_is_given(masks: Path, tmp_path: Path) -> None:
         export("coco", empty, out)
     for content, message in (
         ("{", "cannot be read"),
-        ("{}", "contains no classes"),
+        ("{}", "does not describe classes of masks"),
         ("[]", "contains no classes"),
-        ("[3]", "cannot be read"),
-        ('[{"name": "sky"}]', "cannot be read"),
-        ("3", "cannot be read"),
+        ("[3]", "does not describe classes of masks"),
+        (
+            '[{"name": "sky"}]',
+            "does not describe classes of masks .*missing required field `index`",
+        ),
+        ("3", "does not describe classes of masks"),
     ):
         (empty / "classes.json").write_text(content)
         with pytest.raises(UserError, match=rf"classes\.json: {message}"):
@@ -142,11 +148,23 @@ def test_masks_of_other_classes_are_refused_whatever_their_number(
     out = tmp_path / "out.json"
     with pytest.raises(UserError, match="merged or split after the masks were written; run"):
         export("coco", masks, out, classes=one)
-    write_classes(masks, one, np.zeros(3, np.int64))
+    write_classes(masks, in_masks(one), np.zeros(3, np.int64))
     for classes in (CLASSES, other):
         with pytest.raises(UserError, match="merged or split after"):
             export("coco", masks, out, classes=classes)
     assert export("coco", masks, out, classes=one).written == 3
+
+
+def test_masks_of_another_clustering_are_refused(masks: Path, tmp_path: Path) -> None:
+    # As many classes, of as many clusters, but the clusters lie elsewhere.
+    anew = mask_classes(CLASSES, torch.eye(8)[:3].flip(0))
+    with pytest.raises(UserError, match="the run got other classes after the masks were written"):
+        export_folder(masks, anew, "coco", tmp_path / "out.json")
+    rows = json.loads((masks / "classes.json").read_text())
+    for row in rows:
+        del row["centres"]  # as by earlier versions
+    (masks / "classes.json").write_text(json.dumps(rows))
+    assert export_folder(masks, anew, "coco", tmp_path / "out.json").written == 3
 
 
 @pytest.mark.parametrize(

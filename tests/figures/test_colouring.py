@@ -19,7 +19,7 @@ from segdistill.figures.legend import legend_entries
 from segdistill.figures.samples import CLUSTERED, SEGMENTED, Shown
 from segdistill.model.class_edits import hidden
 from segdistill.model.description import numbered_classes
-from segdistill.training.run_folder import RunFolder
+from segdistill.runs.folder import RunFolder
 
 
 @given(st.permutations(range(4)), st.integers(0, 99))

@@ -20,7 +20,8 @@ from segdistill.figures.curves import (
     training_figure,
 )
 from segdistill.figures.style import SERIES, inline_svg, paper_style
-from segdistill.training.loop import StepRecord
+from segdistill.runs.facts import AgreementRecord
+from segdistill.runs.history import StepRecord
 
 
 def records(count: int, **more: float) -> list[StepRecord]:
@@ -34,7 +35,7 @@ def recall_curve(recall: np.ndarray, precision: np.ndarray) -> PrecisionRecall:
 def test_no_history_no_curves() -> None:
     assert loss_curves([]) == []
     assert agreement_curve({}) is None
-    assert agreement_curve({"agreement_history": []}) is None
+    assert agreement_curve([]) is None
 
 
 def test_losses_that_are_not_finite_are_left_out() -> None:
@@ -54,13 +55,10 @@ def test_optional_losses_are_shown_where_they_are_used() -> None:
 
 
 def test_agreement_names_its_highest_value() -> None:
-    history = [{"step": 50, "agreement": 0.5}, {"step": 75, "agreement": 0.7}]
-    history.append({"step": 100, "agreement": 0.6})
-    for key in ("agreement_history", "looks"):
-        curve = agreement_curve({key: history})
-        assert curve is not None
-        assert curve.entries == [("First", 0.5, 50), ("Highest", 0.7, 75), ("Last", 0.6, 100)]
+    history = [AgreementRecord(50, 0.5), AgreementRecord(75, 0.7), AgreementRecord(100, 0.6)]
+    curve = agreement_curve(history)
     assert curve is not None
+    assert curve.entries == [("First", 0.5, 50), ("Highest", 0.7, 75), ("Last", 0.6, 100)]
     dot = curve_figure(curve).axes[0].lines[-1]
     np.testing.assert_array_equal(dot.get_xydata(), [[75, 0.7]])
 
@@ -72,9 +70,7 @@ def test_smoothing_keeps_a_constant_and_calms_noise() -> None:
 
 
 def test_a_training_shows_the_losses_of_the_head_and_the_agreement() -> None:
-    agreement = agreement_curve(
-        {"agreement_history": [{"step": 50, "agreement": 0.5}, {"step": 75, "agreement": 0.7}]}
-    )
+    agreement = agreement_curve([AgreementRecord(50, 0.5), AgreementRecord(75, 0.7)])
     losses = loss_curves(records(80, depth=0.5, linear_accuracy=0.5))
     with paper_style():
         left, right = training_figure(losses, agreement, 75).axes

@@ -1,6 +1,7 @@
 """Segmenting files: names, trees, palettes, refusals, resuming."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,28 @@ def test_masks_of_other_classes_are_not_added_to(
     with pytest.raises(UserError, match="classes were merged or split after existing masks"):
         segment(other, photos, out, resume=True)
     assert segment(other, photos, out, overwrite=True).written == 3
+
+
+def test_masks_of_another_clustering_are_not_added_to(
+    tmp_path: Path, photos: Path, segmenter: Segmenter
+) -> None:
+    out = tmp_path / "masks"
+    segment(segmenter, photos, out)
+    renamed = [replace(each, name=f"thing {each.index}") for each in segmenter.classes]
+    same = segmenter.with_classes(renamed, segmenter.centres)
+    assert segment(same, photos, out, resume=True).kept == 3
+    # As many classes as before, but other ones.
+    anew = segmenter.with_classes(segmenter.classes, segmenter.centres.flip(0))
+    with pytest.raises(UserError, match="the run got other classes after existing masks"):
+        segment(anew, photos, out, resume=True)
+    rows = json.loads((out / "classes.json").read_text())
+    for row in rows:
+        del row["centres"]  # as by earlier versions, which cannot be told apart
+    (out / "classes.json").write_text(json.dumps(rows))
+    assert segment(anew, photos, out, resume=True).kept == 3
+    (out / "classes.json").write_text('[{"index": 0')
+    with pytest.raises(UserError, match=r"classes\.json: cannot be read .*add --overwrite"):
+        segment(segmenter, photos, out, resume=True)
 
 
 def test_an_image_is_never_replaced_by_its_mask(photos: Path) -> None:

@@ -1,10 +1,11 @@
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.model.description import SegmentClass, SegmenterSettings
 from segdistill.model.segmenter import Segmenter
+from segdistill.objective.stego import Shifts
 from segdistill.report.gallery import SHOWN_IMAGES
 from segdistill.report.page import MEASURED_IMAGES, write_report
 from segdistill.report.rendering import LISTED_SKIPS
-from segdistill.training.loop import StepRecord
+from segdistill.runs.facts import AgreementRecord, ClassCount, Facts, SkippedFile
+from segdistill.runs.history import StepRecord
 
 VOID_TAGS = {"br", "hr", "img", "input", "link", "meta", "wbr"}
 NAMES = ("sky", "stone", "grass & <b>moss</b>", "nowhere")
@@ -85,15 +88,11 @@ def some_history(steps: int = 30) -> list[StepRecord]:
     return [StepRecord(s, 1 / s, -0.1 * s, 0.2, 0.3, -1 + 1 / s) for s in range(1, steps + 1)]
 
 
-def some_facts(**changes: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "images": 6,
-        "skipped": [],
-        "seconds": {"features": 2.0, "training": 80.0},
-        "shifts": {"self_pairs": 0.125, "neighbour_pairs": 0.0625, "random_pairs": 0.5},
-        "maps_not_stored": 0,
-    }
-    return facts | changes
+FACTS = Facts(
+    images=6,
+    seconds={"features": 2.0, "training": 80.0},
+    shifts=Shifts(self_pairs=0.125, neighbour_pairs=0.0625, random_pairs=0.5),
+)
 
 
 def report_on(
@@ -102,7 +101,7 @@ def report_on(
     files: Sequence[ImageFile],
     *,
     history: Sequence[StepRecord] | None = None,
-    method: str = "stego",
+    method: Literal["stego", "kmeans"] = "stego",
     **facts: Any,
 ) -> tuple[str, PageReader]:
     path = folder / "my run" / "report.html"
@@ -111,8 +110,8 @@ def report_on(
         segmenter,
         files,
         history=some_history() if history is None else history,
-        settings=FitSettings().as_plain() | {"method": method},
-        facts=some_facts(**facts),
+        settings=FitSettings(method=method),
+        facts=replace(FACTS, **facts),
     )
     page = path.read_text(encoding="utf-8")
     reader = PageReader()
@@ -191,7 +190,7 @@ def test_everything_given_is_escaped(tmp_path: Path, segmenter: Segmenter) -> No
         tmp_path / "<b>run",
         segmenter,
         find_images(picture.parent),
-        skipped=[{"file": hostile, "reason": f"{hostile}: {reason}"}],
+        skipped=(SkippedFile(hostile, f"{hostile}: {reason}"),),
     )
     assert [tag for tag, _ in reader.tags].count("script") == 1
     assert "b" not in [tag for tag, _ in reader.tags]
@@ -214,7 +213,7 @@ def test_names_that_are_no_text_do_not_cost_the_report(
     tmp_path: Path, segmenter: Segmenter
 ) -> None:
     reader = report_on(
-        tmp_path, segmenter, [], skipped=[{"file": "caf\udce9.jpg", "reason": "no image"}]
+        tmp_path, segmenter, [], skipped=(SkippedFile("caf\udce9.jpg", "no image"),)
     )[1]
     assert "caf?.jpg" in reader.text
 
@@ -233,7 +232,7 @@ def test_training_is_shown(tmp_path: Path, segmenter: Segmenter, pictures: list[
 def test_agreement_and_the_kept_step_are_shown(
     tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
 ) -> None:
-    agreement = [{"step": 10, "agreement": 0.6}, {"step": 30, "agreement": 0.5}]
+    agreement = (AgreementRecord(10, 0.6), AgreementRecord(30, 0.5))
     _, reader = report_on(tmp_path, segmenter, pictures, agreement_history=agreement, kept_step=10)
     words = reader.words()
     assert "Training ended at step 30; best codes from step 10." in words
@@ -253,16 +252,16 @@ def test_kmeans_has_no_curves(
 def test_how_the_number_of_classes_was_found_is_shown(
     tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
 ) -> None:
-    count = {
-        "chosen": 6,
-        "coarse": 3,
-        "fine": 24,
-        "confidence": "high",
-        "candidates": [3, 6, 7, 22],
-        "stability": [0.95, 0.9, 0.5, -0.1],
-        "silhouette": [0.7, 0.6, 0.65, 0.61],
-        "needed": 0.8,
-    }
+    count = ClassCount(
+        chosen=6,
+        coarse=3,
+        fine=24,
+        confidence="high",
+        candidates=(3, 6, 7, 22),
+        stability=(0.95, 0.9, 0.5, -0.1),
+        silhouette=(0.7, 0.6, 0.65, 0.61),
+        needed=0.8,
+    )
     _, reader = report_on(tmp_path, segmenter, pictures, class_count=count)
     words = reader.words()
     assert "The fit chose 6 (level medium)" in words
@@ -272,13 +271,13 @@ def test_how_the_number_of_classes_was_found_is_shown(
     assert "22 -0.10 0.61" in words
     assert "How many classes?" in words
     assert [tag for tag, _ in reader.tags].count("svg") == 6
-    unsure = {**count, "chosen": 12, "confidence": "none"}
+    unsure = replace(count, chosen=12, confidence="none")
     words = report_on(tmp_path, segmenter, pictures, class_count=unsure)[1].words()
     assert "no number stands out" in words
     assert "the default, 12" in words
     # Runs of earlier versions know only one number.
-    old = {key: count[key] for key in ("chosen", "candidates", "stability", "silhouette", "needed")}
-    reader = report_on(tmp_path, segmenter, pictures, class_count={**old, "stands_out": True})[1]
+    old = replace(count, coarse=0, fine=0)
+    reader = report_on(tmp_path, segmenter, pictures, class_count=old)[1]
     assert "The fit chose 6" in reader.words()
     given = report_on(tmp_path, segmenter, pictures, class_count=None)[1].words()
     assert "How many classes?" not in given
@@ -287,10 +286,10 @@ def test_how_the_number_of_classes_was_found_is_shown(
 def test_skipped_files_are_listed(
     tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
 ) -> None:
-    many = [
-        {"file": f"/photos/{n}.jpg", "reason": f"/photos/{n}.jpg: the file is empty"}
+    many = tuple(
+        SkippedFile(f"/photos/{n}.jpg", f"/photos/{n}.jpg: the file is empty")
         for n in range(LISTED_SKIPS + 5)
-    ]
+    )
     words = report_on(tmp_path, segmenter, pictures, skipped=many)[1].words()
     assert f"{len(many)} images could not be read" in words
     assert "/photos/0.jpg the file is empty" in words

@@ -74,7 +74,7 @@ def test_what_was_seen_goes_through_a_checkpoint() -> None:
     watch, again = stopping(), stopping()
     modules = TrainingModules(8, KINDS, FitSettings(classes=KINDS))
     watch.update(50, modules)
-    again.resume(watch.history_as_json(), watch.best_state)
+    again.resume(watch.agreement_history, watch.best_state)
     assert again.agreement_history == watch.agreement_history
     assert again.best_state.keys() == modules.state_dict().keys()
     untouched = TrainingModules(8, KINDS, FitSettings(classes=KINDS))

@@ -30,6 +30,7 @@ from segdistill.objective.fused_interpolation import interpolate_cells
 from segdistill.objective.sampling import random_locations
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
+from segdistill.runs.history import StepRecord
 from segdistill.training.batches import (
     Neighbourhoods,
     draw_batch,
@@ -38,7 +39,7 @@ from segdistill.training.batches import (
     read_guidance,
     read_neighbourhoods,
 )
-from segdistill.training.loop import StepRecord, seeded, train
+from segdistill.training.loop import seeded, train
 from segdistill.training.losses import calibrate_shifts, codes_at
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency

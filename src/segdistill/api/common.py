@@ -12,7 +12,7 @@ from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, find_all, find_images
 from segdistill.model.segmenter import Segmenter
-from segdistill.training.run_folder import RunFolder, files_from_facts
+from segdistill.runs.folder import RunFolder
 
 logger = logging.getLogger("segdistill")
 
@@ -92,7 +92,7 @@ def images_or_run_images(
     """
     if images is not None:
         return image_files(images)
-    recorded = files_from_facts(RunFolder(Path(run)).read_facts())
+    recorded = RunFolder(Path(run)).read_facts().image_files
     if not recorded:
         raise UserError(f"{run}: does not record the paths of its images; add --images")
     existing = [file for file in recorded if file.path.is_file()]

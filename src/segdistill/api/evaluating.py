@@ -8,17 +8,16 @@ from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.folder import confusion_over_files
 from segdistill.evaluation.output import (
-    PAGE_FILE,
-    SCORES_FILE,
     check_output_folder,
     confusion_file,
     output_files,
     write_confusion_csv,
-    write_scores_json,
 )
+from segdistill.evaluation.record import record_of, write_record
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.files import remove_leftovers, translate_os_errors
 from segdistill.inference.protocol import Protocol
+from segdistill.layout import SCORES_PAGE
 from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.evaluation_page import write_evaluation_page
@@ -141,9 +140,9 @@ def write_evaluation(
         write_confusion_csv(target / confusion_file(kind, ".csv"), table)
         title = TITLES.get(kind, kind)
         write_confusion_png(target / confusion_file(kind, ".png"), table, title=title)
-    write_evaluation_page(target / PAGE_FILE, evaluation)
+    write_evaluation_page(target / SCORES_PAGE, evaluation)
     # Written last: if it exists, the evaluation is complete.
-    write_scores_json(target / SCORES_FILE, evaluation)
+    write_record(target, record_of(evaluation))
 
 
 def probe(

@@ -7,8 +7,8 @@ from typing import Any
 from segdistill.api.common import Source, with_changes
 from segdistill.export.folder import ExportedMasks, export_folder
 from segdistill.export.options import ExportOptions, FormatName
+from segdistill.inference.mask_classes import MaskClass, mask_classes
 from segdistill.model.class_sets import read_class_sets
-from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
 
 
@@ -52,8 +52,9 @@ def export_masks(
     )
 
 
-def _current_classes(run: Source | Segmenter) -> tuple[SegmentClass, ...]:
+def _current_classes(run: Source | Segmenter) -> tuple[MaskClass, ...]:
     if isinstance(run, Segmenter):
-        return run.classes
+        return mask_classes(run.classes, run.centres)
     # Without loading the backbone, which is not needed and may be missing.
-    return read_class_sets(Path(run)).current.classes
+    current = read_class_sets(Path(run)).current
+    return mask_classes(current.classes, current.centres)

@@ -1,10 +1,11 @@
 """Exporting feature maps or codes of images."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from segdistill.api.common import Source
 from segdistill.backbones import DEFAULT_BACKBONE
@@ -12,6 +13,7 @@ from segdistill.config.settings import DeviceName, EngineName, PrecisionName, Re
 from segdistill.config.validation import checked
 from segdistill.engines.running import check_engine, run_work
 from segdistill.errors import UserError
+from segdistill.files import as_json, from_json
 from segdistill.images.decode import content_hash
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, SkippedImage
@@ -21,13 +23,42 @@ from segdistill.inference.feature_maps import (
     load_feature_extractor,
 )
 from segdistill.inference.plan import OverwritePolicy, count_missing, find_sources, plan_outputs
-from segdistill.model.files import WEIGHTS_FILE
+from segdistill.layout import FEATURES_FILE, WEIGHTS_FILE
 from segdistill.storage import Folder, open_folder, read_text, with_absolute_path, write_text
 from segdistill.version import __version__
 
-FEATURES_FILE = "features.json"
-SHARED_KEYS = ("kind", "fingerprint", "model", "resolution")
-"""Metadata that all maps in a folder must share."""
+SHARED_FIELDS = ("kind", "fingerprint", "model", "resolution")
+"""Fields that all maps in a folder must share."""
+
+
+class FeaturesRecord(Struct, frozen=True, kw_only=True):
+    """The content of ``features.json``: what made the maps of a folder.
+
+    Attributes:
+        segdistill: version that wrote it.
+        kind: ``features`` of a backbone or ``codes`` of a run.
+        backbone: name of the backbone.
+        fingerprint: fingerprint of its weights.
+        model: fingerprint of the run's weights, for codes.
+        licence: licence of the backbone's weights.
+        resolution: shorter side of the backbone's input.
+        stride: side of a grid cell, in pixels of the resized image.
+        layout: meaning of the dimensions of each map.
+        channels: number of channels of each map.
+        maps: number of maps, once all are written.
+    """
+
+    segdistill: str = ""
+    kind: Literal["features", "codes"]
+    backbone: str = ""
+    fingerprint: str
+    model: str | None = None
+    licence: str = ""
+    resolution: int
+    stride: int = 0
+    layout: tuple[str, ...] = ("height", "width", "channels")
+    channels: int = 0
+    maps: int | UnsetType = UNSET
 
 
 @dataclass
@@ -121,12 +152,12 @@ def extract_features(
         precision,
         extractor=extractor if engine == "local" else None,
     )
-    metadata = _metadata(extractor, folder)
+    record = _record(extractor, folder)
     if plan.kept:
-        _check_same_kind(metadata, target)
+        _check_same_kind(record, target)
     if plan.items:
         # Written first, so that it describes the maps even if the process is killed.
-        write_text(target, FEATURES_FILE, json.dumps(metadata, indent=2) + "\n")
+        write_text(target, FEATURES_FILE, as_json(record))
     done = ExtractedFeatures(
         target.path or target.address,
         extractor.channels,
@@ -149,44 +180,42 @@ def extract_features(
             else:
                 done.written += 1
     if done.written:
-        metadata["maps"] = done.written + done.kept
-        write_text(target, FEATURES_FILE, json.dumps(metadata, indent=2) + "\n")
+        counted = structs.replace(record, maps=done.written + done.kept)
+        write_text(target, FEATURES_FILE, as_json(counted))
     return done
 
 
-def _metadata(extractor: FeatureExtractor, run: str | None) -> dict[str, Any]:
-    """Return the content of ``features.json``, without the number of maps."""
-    model = None if run is None else content_hash((Path(run) / WEIGHTS_FILE).read_bytes())
-    return {
-        "segdistill": __version__,
-        "kind": "features" if run is None else "codes",
-        "backbone": extractor.backbone.name,
-        "fingerprint": extractor.backbone.fingerprint,
-        "model": model,
-        "licence": extractor.backbone.licence,
-        "resolution": extractor.resolution,
-        "stride": extractor.backbone.stride,
-        "layout": ["height", "width", "channels"],
-        "channels": extractor.channels,
-    }
+def _record(extractor: FeatureExtractor, run: str | None) -> FeaturesRecord:
+    """Return what makes the maps, without their number."""
+    return FeaturesRecord(
+        segdistill=__version__,
+        kind="features" if run is None else "codes",
+        backbone=extractor.backbone.name,
+        fingerprint=extractor.backbone.fingerprint,
+        model=None if run is None else content_hash((Path(run) / WEIGHTS_FILE).read_bytes()),
+        licence=extractor.backbone.licence,
+        resolution=extractor.resolution,
+        stride=extractor.backbone.stride,
+        channels=extractor.channels,
+    )
 
 
-def _check_same_kind(metadata: Mapping[str, Any], target: Folder) -> None:
+def _check_same_kind(record: FeaturesRecord, target: Folder) -> None:
     """Check that existing maps are of the same kind as those to be written.
 
     Raises:
         UserError: they are of another kind, or their kind is unknown.
     """
-    try:
-        known = json.loads(read_text(target, FEATURES_FILE) or "")
-        differing = [name for name in SHARED_KEYS if known.get(name) != metadata[name]]
-    except (ValueError, AttributeError) as error:
-        raise UserError(
-            f"{target.address}/{FEATURES_FILE}: does not describe the existing maps; add"
-            " --overwrite, or choose another --out"
-        ) from error
+    fix = "add --overwrite, or choose another --out"
+    known = from_json(
+        read_text(target, FEATURES_FILE) or "null",
+        FeaturesRecord,
+        name=f"{target.address}/{FEATURES_FILE}",
+        what="the existing maps",
+        fix=fix,
+    )
+    differing = [name for name in SHARED_FIELDS if getattr(known, name) != getattr(record, name)]
     if differing:
         raise UserError(
-            f"{target.address}: existing maps have another {' and '.join(differing)}; add"
-            " --overwrite, or choose another --out"
+            f"{target.address}: existing maps have another {' and '.join(differing)}; {fix}"
         )

@@ -14,7 +14,7 @@ from segdistill.images.folder import ImageFile
 from segdistill.images.labels import read_labels
 from segdistill.inference.protocol import Protocol
 from segdistill.model.segmenter import Segmenter
-from segdistill.training.run_folder import RunFolder
+from segdistill.runs.folder import RunFolder
 
 
 def draw_figures(

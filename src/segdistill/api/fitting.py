@@ -3,7 +3,7 @@
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from segdistill.images.folder import (
     check_images,
 )
 from segdistill.images.raster_statistics import reading_of_files
+from segdistill.layout import REPORT_FILE
 from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
-from segdistill.training.class_count import ClassCount
+from segdistill.runs.facts import ClassCount, Facts, names_by_folder, skipped_files
+from segdistill.runs.folder import RunFolder
 from segdistill.training.fit import (
     FitResult,
     check_batch_size,
@@ -36,7 +38,6 @@ from segdistill.training.fit import (
     feature_maps,
     learn,
 )
-from segdistill.training.run_folder import REPORT_FILE, RunFolder, names_by_folder
 
 logger = logging.getLogger("segdistill")
 
@@ -197,25 +198,25 @@ def _finish(
     progress: bool,
 ) -> None:
     run.write_history(learned.history)
-    facts = {
-        "images": len(checked),
-        "files": names_by_folder([image.file for image in checked]),
-        "skipped": [{"file": str(s.file.path), "reason": s.reason} for s in skipped],
-        "seconds": learned.seconds,
-        "shifts": None if learned.shifts is None else asdict(learned.shifts),
-        "maps_not_stored": learned.streamed,
-        "agreement_history": [asdict(each) for each in learned.agreement_history],
-        "kept_step": learned.kept_step,
-        "class_count": None if learned.class_count is None else asdict(learned.class_count),
-        "levels": None if segmenter.levels is None else segmenter.levels.counts,
-    }
+    facts = Facts(
+        images=len(checked),
+        files=names_by_folder([image.file for image in checked]),
+        skipped=skipped_files(skipped),
+        seconds=learned.seconds,
+        shifts=learned.shifts,
+        maps_not_stored=learned.streamed,
+        agreement_history=tuple(learned.agreement_history),
+        kept_step=learned.kept_step,
+        class_count=learned.class_count,
+        levels=None if segmenter.levels is None else segmenter.levels.counts,
+    )
     run.write_facts(facts)
     write_report(
         run.path / REPORT_FILE,
         segmenter,
         [image.file for image in checked],
         history=learned.history,
-        settings=settings.as_plain(),
+        settings=settings,
         facts=facts,
         progress=progress,
     )

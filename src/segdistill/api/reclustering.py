@@ -14,6 +14,7 @@ from segdistill.config.settings import DeviceName, LevelName, PrecisionName
 from segdistill.config.validation import refuse
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
+from segdistill.layout import REPORT_FILE
 from segdistill.model.class_sets import (
     ClassSet,
     ClassSets,
@@ -25,12 +26,12 @@ from segdistill.model.levels import grouped_classes, regrouped_classes
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
+from segdistill.runs.folder import RunFolder
 from segdistill.training.clustering import (
     classes_of_prototypes,
     group_shares,
 )
 from segdistill.training.levels import levels_of_prototypes
-from segdistill.training.run_folder import REPORT_FILE, RunFolder
 
 MAX_CLASSES = 255
 
@@ -115,7 +116,7 @@ def rewrite_report(
         segmenter,
         files,
         history=folder.read_history(),
-        settings=folder.read_settings() | {"classes": len(segmenter.classes)},
+        settings=replace(folder.read_settings(), classes=len(segmenter.classes)),
         facts=folder.read_facts(),
         progress=progress,
     )

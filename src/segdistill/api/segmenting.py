@@ -20,14 +20,16 @@ from segdistill.inference.frame_sequences import (
     frames_of_files,
 )
 from segdistill.inference.image_masks import MaskWork
+from segdistill.inference.mask_classes import (
+    MaskClass,
+    check_same_classes,
+    mask_classes,
+    write_classes,
+)
 from segdistill.inference.mask_folder import (
-    CLASSES_FILE,
-    IMAGES_FILE,
     ImageRow,
     SegmentedFiles,
-    check_same_classes,
     rows_of_masks,
-    write_classes,
     write_summary,
 )
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions, sidecar_files
@@ -40,6 +42,7 @@ from segdistill.inference.plan import (
     plan_outputs,
 )
 from segdistill.inference.video_segmentation import segment_frames, segment_video
+from segdistill.layout import CLASSES_FILE, IMAGES_FILE
 from segdistill.model.segmenter import Segmenter
 from segdistill.processes import Group, in_group
 from segdistill.progress import progress_bar
@@ -233,12 +236,13 @@ def _segment_images(
 ) -> SegmentedFiles:
     """Write the masks that a plan lacks, and the summary of all."""
     out, options = work.out, work.options
-    items, rows = group.from_first(lambda: _existing_masks(segmenter, plan, out, progress=progress))
+    classes = mask_classes(segmenter.classes, segmenter.centres)
+    items, rows = group.from_first(lambda: _existing_masks(classes, plan, out, progress=progress))
     done = SegmentedFiles(out.path or out.address, kept=len(rows))
     if items and out.path is None:
         # Written first: it marks the folder as masks even if the process is killed.
-        no_pixels = np.zeros(len(segmenter.classes), np.int64)
-        group.from_first(lambda: write_classes(out, segmenter.classes, no_pixels))
+        no_pixels = np.zeros(len(classes), np.int64)
+        group.from_first(lambda: write_classes(out, classes, no_pixels))
     # GeoTIFFs have a progress bar of their own, which counts tiles.
     rasters = [item for item in items if item.output.endswith(RASTER_SUFFIX)]
     images = [item for item in items if not item.output.endswith(RASTER_SUFFIX)]
@@ -267,7 +271,7 @@ def _segment_images(
         group.from_first(
             lambda: write_summary(
                 out,
-                segmenter.classes,
+                classes,
                 [*rows, *done.images],
                 segmenter.unusual_above,
                 keep=options.resume,
@@ -277,14 +281,14 @@ def _segment_images(
 
 
 def _existing_masks(
-    segmenter: Segmenter, plan: Plan, out: Folder, *, progress: bool
+    classes: Sequence[MaskClass], plan: Plan, out: Folder, *, progress: bool
 ) -> tuple[list[Item], list[ImageRow]]:
     """Return the images to segment, and the rows of existing masks, except damaged ones."""
     if plan.kept:
-        check_same_classes(out, segmenter.classes)
+        check_same_classes(out, classes)
     items, rows = list(plan.items), []
     with progress_bar("Reading masks", len(plan.kept), shown=progress) as advance:
-        for item, row in rows_of_masks(plan.kept, out, len(segmenter.classes)):
+        for item, row in rows_of_masks(plan.kept, out, len(classes)):
             if row is None:
                 items.append(item)
             else:

@@ -1,15 +1,15 @@
 """Publishing a run on the Hugging Face hub."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from segdistill.api.common import Source
-from segdistill.backbones.huggingface import read_json
-from segdistill.errors import UserError
-from segdistill.evaluation.output import SCORES_FILE
-from segdistill.model.hub import CardFacts
+from segdistill.evaluation.record import read_record
+from segdistill.layout import SETTINGS_FILE
+from segdistill.model.hub import MEASURES, CardFacts
 from segdistill.model.segmenter import Segmenter
-from segdistill.training.run_folder import SETTINGS_FILE, RunFolder
+from segdistill.runs.folder import RunFolder
 
 # Paths and devices of this machine, of no use to readers of the model card.
 LOCAL_SETTINGS = ("cache", "device", "labels", "precision", "saliency")
@@ -42,11 +42,9 @@ def push(
     Raises:
         UserError: invalid input, or the hub rejects the model.
     """
-    facts = CardFacts(
-        settings=shared_settings(run),
-        evaluation={} if evaluation is None else _evaluation(Path(evaluation)),
-        data=data,
-    )
+    facts = CardFacts(settings=shared_settings(run), data=data)
+    if evaluation is not None:
+        facts = _with_scores(facts, Path(evaluation))
     segmenter = Segmenter.load(run, backbone=backbone, device="cpu", precision="32-true")
     return segmenter.push_to_hub(repo_id, private=private, overwrite=overwrite, facts=facts)
 
@@ -60,17 +58,18 @@ def shared_settings(run: Source) -> dict[str, Any]:
     folder = Path(run)
     if not (folder / SETTINGS_FILE).is_file():
         return {}
-    settings = RunFolder(folder).read_settings()
+    settings = RunFolder(folder).read_settings().as_plain()
     kept = {name: value for name, value in settings.items() if name not in LOCAL_SETTINGS}
-    if isinstance(kept.get("depth"), dict):
-        kept["depth"] = kept["depth"] | {"folder": None}
-    if Path(str(kept.get("backbone"))).is_absolute():
-        kept["backbone"] = Path(str(kept["backbone"])).name
+    kept["depth"] |= {"folder": None}
+    if Path(kept["backbone"]).is_absolute():
+        kept["backbone"] = Path(kept["backbone"]).name
     return kept
 
 
-def _evaluation(folder: Path) -> dict[str, Any]:
-    path = folder / SCORES_FILE
-    if not path.is_file():
-        raise UserError(f"{folder}: no {SCORES_FILE}; give the output of `evaluate --out`")
-    return read_json(path)
+def _with_scores(facts: CardFacts, folder: Path) -> CardFacts:
+    """Add the scores of an evaluation: those of clusters matched to label classes."""
+    record = read_record(folder)
+    clusters = record.scores.get("cluster")
+    scores = {name: getattr(clusters, name, None) for name in MEASURES}
+    known = {name: score for name, score in scores.items() if isinstance(score, float)}
+    return replace(facts, scores=known, images=record.images)

@@ -27,7 +27,7 @@ from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.samples import evenly_spread, reduced_size
-from segdistill.model.files import DESCRIPTION_FILE
+from segdistill.layout import DESCRIPTION_FILE
 
 PAGE_SIZE = 12
 EXAMPLE_IMAGES = 24

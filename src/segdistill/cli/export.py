@@ -189,8 +189,8 @@ def convert(
     Example:
         segdistill convert stego.ckpt --out runs/stego
     """
-    from segdistill.model.checkpoints import BACKBONE_FOLDER, convert_checkpoint
-    from segdistill.model.linear_probe import PROBE_FILE
+    from segdistill.layout import BACKBONE_FOLDER, PROBE_FILE
+    from segdistill.runs.conversion import convert_checkpoint
 
     folder = Path(out)
     converted = convert_checkpoint(

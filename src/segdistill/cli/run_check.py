@@ -5,10 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segdistill.errors import UserError
-
-# As in segdistill.model.files and segdistill.training.run_folder, which import torch.
-DESCRIPTION_FILE = "segmenter.json"
-SETTINGS_FILE = "settings.yaml"
+from segdistill.layout import DESCRIPTION_FILE, SETTINGS_FILE
 
 
 def check_run(

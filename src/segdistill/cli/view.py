@@ -79,9 +79,9 @@ def images_of(folder: Path, given: str | None) -> "list[ImageFile]":
     if given is not None:
         return find_images(given)
 
-    from segdistill.training.run_folder import RunFolder, files_from_facts
+    from segdistill.runs.folder import RunFolder
 
-    known = files_from_facts(RunFolder(folder).read_facts())
+    known = RunFolder(folder).read_facts().image_files
     return [file for file in known if file.path.exists()]
 
 

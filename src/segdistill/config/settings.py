@@ -357,3 +357,16 @@ class FitSettings:
             return {key: str(value) if isinstance(value, Path) else value for key, value in items}
 
         return asdict(self, dict_factory=plain)
+
+    def flattened(self) -> dict[str, Any]:
+        """Return plain values by dotted names.
+
+        Example:
+            >>> FitSettings(classes=8).flattened()["head.channels"]
+            70
+        """
+        flat: dict[str, Any] = {}
+        for name, value in self.as_plain().items():
+            nested = value if isinstance(value, dict) else {"": value}
+            flat |= {f"{name}.{below}".rstrip("."): each for below, each in nested.items()}
+        return flat

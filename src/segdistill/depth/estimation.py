@@ -18,8 +18,9 @@ from segdistill.depth.maps import (
 from segdistill.depth.outputs import DepthOptions, DepthOutput, check_same_kind, preview_folder
 from segdistill.files import remove_leftovers
 from segdistill.images.decode import UnreadableImageError, read_image
-from segdistill.images.depth_files import DEPTH_FILE, read_depth_file
+from segdistill.images.depth_files import read_depth_file
 from segdistill.images.folder import SkippedImage
+from segdistill.layout import DEPTH_FILE
 from segdistill.prefetch import in_threads
 from segdistill.progress import Advance, progress_bar
 

@@ -11,7 +11,8 @@ from PIL import Image, PngImagePlugin
 from segdistill.depth.estimator import DepthEstimator, EstimateKind
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.depth import normalise_depth
-from segdistill.images.depth_files import DEPTH_FILE, PROGRAM
+from segdistill.images.depth_files import PROGRAM
+from segdistill.layout import DEPTH_FILE
 from segdistill.version import __version__
 
 INVALID = 0

@@ -7,9 +7,10 @@ from pathlib import Path
 from segdistill.depth.estimator import EstimateKind
 from segdistill.depth.maps import DepthDescription, stored_model
 from segdistill.errors import UserError
-from segdistill.images.depth_files import DEPTH_FILE, read_depth_file
+from segdistill.images.depth_files import read_depth_file
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile
+from segdistill.layout import DEPTH_FILE
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,14 @@
-"""Output of scores as JSON, CSV and text."""
+"""Output of scores as CSV and text, and the files of an evaluation."""
 
 import csv
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 from segdistill.errors import UserError
-from segdistill.evaluation.confusion import score_as_released
 from segdistill.evaluation.confusion_table import ConfusionTable
-from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
-from segdistill.files import atomic_path, write_text_atomically
-from segdistill.version import __version__
-
-SCORES_FILE = "evaluation.json"
-PAGE_FILE = "evaluation.html"
+from segdistill.evaluation.result import TITLES, Evaluation
+from segdistill.files import atomic_path
+from segdistill.layout import SCORES_FILE, SCORES_PAGE
 
 
 def confusion_file(kind: str, suffix: str) -> str:
@@ -25,7 +19,7 @@ def confusion_file(kind: str, suffix: str) -> str:
 def output_files(folder: Path) -> list[Path]:
     """Return all files that an evaluation may write to a folder."""
     matrices = [confusion_file(kind, suffix) for kind in TITLES for suffix in (".csv", ".png")]
-    return [folder / name for name in (SCORES_FILE, PAGE_FILE, *matrices)]
+    return [folder / name for name in (SCORES_FILE, SCORES_PAGE, *matrices)]
 
 
 def check_output_folder(folder: Path, *, overwrite: bool) -> None:
@@ -42,69 +36,6 @@ def check_output_folder(folder: Path, *, overwrite: bool) -> None:
             f"{there[0]}: already exists; add --overwrite to replace the evaluation, or choose"
             " another --out"
         )
-
-
-def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
-    """Convert an evaluation to plain values for JSON: shares in 0..1, ``None`` if undefined."""
-    return {
-        "segdistill": __version__,
-        "run": evaluation.run,
-        "images": evaluation.images,
-        "skipped": [
-            {"file": str(skipped.file.path), "reason": skipped.reason}
-            for skipped in evaluation.skipped
-        ],
-        "protocol": dict(evaluation.protocol),
-        "scores": {kind: _plain_scores(evaluation, kind) for kind in evaluation.scores},
-        "correspondences": [
-            {
-                "name": curve.name,
-                "average_precision": curve.average_precision,
-                "chance": curve.positive_share,
-                "pairs": curve.pairs,
-            }
-            for curve in evaluation.curves
-        ],
-    }
-
-
-def _plain_scores(evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    scores, counts = evaluation.scores[kind], evaluation.counts[kind]
-    boundary = evaluation.boundary_scores(kind)
-    pixels = counts.sum(axis=0).tolist()
-    content: dict[str, Any] = {
-        "accuracy": scores.accuracy,
-        "mean_iou": scores.mean_iou,
-        **({} if boundary is None else {"boundary_f": _or_none(boundary.mean_f)}),
-        "pixels": scores.pixels,
-        "classes": [
-            {
-                "index": index,
-                "name": name,
-                "pixels": pixels[index],
-                "iou": _or_none(scores.iou[index]),
-                **({} if boundary is None else {"boundary_f": _or_none(boundary.f[index])}),
-                "matched": scores.predictions[index],
-            }
-            for index, name in enumerate(evaluation.labels)
-        ],
-        "unmatched": [index for index, label in enumerate(scores.match) if label < 0],
-    }
-    clusters, labels = counts.shape
-    # With more clusters than label classes, published results use STEGO's released metric.
-    if clusters > labels and not is_label_class(kind) and counts[:labels].any():
-        released = score_as_released(counts)
-        content["as_released"] = {"accuracy": released.accuracy, "mean_iou": released.mean_iou}
-    return content
-
-
-def write_scores_json(path: Path, evaluation: Evaluation) -> None:
-    """Write an evaluation as JSON.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    write_text_atomically(path, json.dumps(evaluation_content(evaluation), indent=2) + "\n")
 
 
 def write_confusion_csv(path: Path, table: ConfusionTable) -> None:
@@ -163,10 +94,6 @@ def _align(cells: tuple[str, ...], widths: list[int]) -> str:
     first, *middle, last = cells
     numbers = [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:-1], strict=True)]
     return "  ".join([f"{first:<{widths[0]}}", *numbers, last]).rstrip()
-
-
-def _or_none(share: float) -> float | None:
-    return None if math.isnan(share) else share
 
 
 def _percent(share: float) -> str:

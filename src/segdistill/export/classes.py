@@ -1,16 +1,17 @@
 """The classes of an export."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from segdistill.errors import UserError
 from segdistill.images.labels import Colour
-from segdistill.inference.mask_folder import CLASSES_FILE
+from segdistill.inference.mask_classes import MaskClass, difference, read_classes
+from segdistill.layout import CLASSES_FILE
 from segdistill.model.description import SegmentClass
+from segdistill.storage import LocalFolder
 
 
-def shown_classes(current: Sequence[SegmentClass], folder: Path) -> tuple[SegmentClass, ...]:
+def shown_classes(current: Sequence[MaskClass], folder: Path) -> tuple[MaskClass, ...]:
     """Return the classes to export, after checking that the masks have the run's classes.
 
     Args:
@@ -22,39 +23,25 @@ def shown_classes(current: Sequence[SegmentClass], folder: Path) -> tuple[Segmen
             were written, or all are hidden.
     """
     again = "run `segdistill segment` again"
-    written = _written_clusters(folder / CLASSES_FILE)
-    if len(current) != len(written):
+    masks = read_classes(LocalFolder(folder), fix=again)
+    if masks is None:
         raise UserError(
-            f"{folder}: the masks have {len(written)} classes, but the run now has"
-            f" {len(current)}; {again}"
+            f"{folder}: no {CLASSES_FILE} found; pass the output folder of `segdistill segment`"
         )
-    if [each.members for each in current] != written:
+    if not masks:
+        raise UserError(f"{folder / CLASSES_FILE}: contains no classes; {again}")
+    if len(current) != len(masks):
         raise UserError(
-            f"{folder}: classes were merged or split after the masks were written; {again}"
+            f"{folder}: the masks have {len(masks)} classes, but the run now has {len(current)};"
+            f" {again}"
         )
+    reason = difference(masks, current)
+    if reason:
+        raise UserError(f"{folder}: {reason} after the masks were written; {again}")
     shown = tuple(each for each in current if not each.hidden)
     if not shown:
         raise UserError("all classes are hidden; unhide some with `segdistill classes`")
     return shown
-
-
-def _written_clusters(path: Path) -> list[tuple[int, ...]]:
-    """Return the clusters of each class in the masks."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        # Older files list no clusters: each class was one cluster.
-        clusters = [tuple(row.get("clusters") or [int(row["index"])]) for row in rows]
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path.parent}: no {path.name} found; pass the output folder of `segdistill segment`"
-        ) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); run `segdistill segment` again"
-        ) from error
-    if not clusters:
-        raise UserError(f"{path}: contains no classes; run `segdistill segment` again")
-    return clusters
 
 
 def check_distinct(classes: Sequence[SegmentClass], *, colours: bool = False) -> None:

@@ -22,7 +22,7 @@ from segdistill.export.yolo import Yolo
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.labels import VOID
-from segdistill.model.description import SegmentClass
+from segdistill.inference.mask_classes import MaskClass
 from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 from segdistill.refinement.region_cleanup import absorbed, min_pixels
@@ -67,7 +67,7 @@ class ExportedMasks:
 
 def export_folder(
     folder: Path,
-    classes: Sequence[SegmentClass],
+    classes: Sequence[MaskClass],
     format_name: FormatName,
     out: Path | None = None,
     *,

@@ -1,6 +1,6 @@
 """Curves: losses and agreement of a training, numbers of classes, precision over recall."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ from segdistill.figures.style import (
     add_axes,
     new_figure,
 )
-from segdistill.training.loop import StepRecord
+from segdistill.runs.facts import AgreementRecord
+from segdistill.runs.history import StepRecord
 
 SMOOTHED_SHARE = 0.05
 HEIGHT = 1.55
@@ -138,22 +139,16 @@ def loss_curves(history: Sequence[StepRecord]) -> list[Curve]:
     return curves
 
 
-def agreement_curve(facts: Mapping[str, Any]) -> Curve | None:
-    """Return the curve that early stopping is based on, if there is one.
-
-    Args:
-        facts: of a fit; ``agreement_history`` has entries with ``step`` and ``agreement``, see
-            :mod:`segdistill.training.early_stopping`.
-    """
-    history = facts.get("agreement_history", facts.get("looks"))  # Earlier versions: looks.
+def agreement_curve(history: Sequence[AgreementRecord]) -> Curve | None:
+    """Return the curve that early stopping is based on; ``None`` without early stopping."""
     if not history:
         return None
     return Curve(
         "Agreement",
         "How well clusters of codes keep locations with similar features together: 1 is always,"
         " 0 is chance.",
-        np.array([record["step"] for record in history], np.float64),
-        np.array([record["agreement"] for record in history], np.float64),
+        np.array([record.step for record in history], np.float64),
+        np.array([record.agreement for record in history], np.float64),
         rising=True,
     )
 

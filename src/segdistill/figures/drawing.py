@@ -33,7 +33,7 @@ from segdistill.figures.samples import CLUSTERED, REFINED, SEGMENTED, Shown
 from segdistill.figures.style import paper_style, write_figure
 from segdistill.files import translate_os_errors
 from segdistill.model.description import SegmentClass
-from segdistill.training.run_folder import RunFolder
+from segdistill.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -170,4 +170,4 @@ def training_of(run: RunFolder) -> Figure | None:
     losses, facts = loss_curves(run.read_history()), run.read_facts()
     if not losses:
         return None
-    return training_figure(losses, agreement_curve(facts), facts.get("kept_step"))
+    return training_figure(losses, agreement_curve(facts.agreement_history), facts.kept_step)

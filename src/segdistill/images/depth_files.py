@@ -10,12 +10,10 @@ from segdistill.images.depth import DepthSettings
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import match_labels
 from segdistill.images.tree import split_pattern
+from segdistill.layout import DEPTH_FILE
 
 DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy"])
 """Suffixes, in lower case, of depth maps."""
-
-DEPTH_FILE = "depth.json"
-"""File next to estimated depth maps: what made them and what their values mean."""
 
 PROGRAM = "segdistill"
 

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+from segdistill.layout import CLASSES_FILE, DEPTH_FILE, DESCRIPTION_FILE, SCORES_FILE
+
 logger = logging.getLogger("segdistill")
 
 LEADS_NOWHERE = "a broken link"
 
 # Files that segdistill writes next to images, and text that identifies them.
 OUTPUT_MARKS = (
-    ("segmenter.json", '"segdistill"'),
-    ("classes.json", '"colour"'),
-    ("evaluation.json", '"segdistill"'),
-    ("depth.json", '"segdistill"'),
+    (DESCRIPTION_FILE, '"segdistill"'),
+    (CLASSES_FILE, '"colour"'),
+    (SCORES_FILE, '"segdistill"'),
+    (DEPTH_FILE, '"segdistill"'),
 )
 
 

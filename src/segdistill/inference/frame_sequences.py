@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.images.video import USUAL_RATE, Video
-from segdistill.inference.mask_folder import CLASSES_FILE
 from segdistill.inference.options import MaskOptions
 from segdistill.inference.video_writer import VideoFormat
+from segdistill.layout import CLASSES_FILE
 
 FRAME_NAME = "frame_{:06d}.png"
 FRAME_PATTERN = re.compile(r"frame_[0-9]{6,}(\.scores\.npy|\.png)")

@@ -18,7 +18,7 @@ from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.geotiff import is_raster
 from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
-from segdistill.inference.mask_folder import ensure_classes_file
+from segdistill.inference.mask_classes import ensure_classes_file, mask_classes
 from segdistill.inference.masks import mask_from_scores, write_mask, write_overlay, write_scores
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
 from segdistill.inference.raster import segment_raster, tile_count
@@ -66,10 +66,12 @@ class MaskWork:
                 segmenter, backbone=self.backbone, device=self.device, precision=self.precision
             )
 
+        classes = mask_classes(segmenter.classes, segmenter.centres)
+
         def process(jobs: Sequence[Job], folder: Path) -> Iterator[Result]:
             # It marks the folder as masks, and is written before the first of them. At a URL it
             # exists already.
-            mark: Callable[[], None] = partial(ensure_classes_file, folder, segmenter.classes)
+            mark: Callable[[], None] = partial(ensure_classes_file, folder, classes)
             if self.out.path is None:
                 mark = _do_nothing
             rasters: list[Job] = []

@@ -1,36 +1,31 @@
-"""What a folder of masks holds besides masks: ``classes.json`` and ``images.csv``."""
+"""The table of a folder of masks, ``images.csv``, and the summary of all masks."""
 
 import csv
 import io
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segdistill.engines.staging import TRANSFERS
 from segdistill.engines.work import Item
 from segdistill.errors import FullDiskError, UserError
 from segdistill.images.folder import SkippedImage
 from segdistill.images.labels import read_labels
+from segdistill.inference.mask_classes import MaskClass, MaskPixels, write_classes
 from segdistill.inference.options import RASTER_SUFFIX
 from segdistill.inference.raster_masks import count_mask_pixels
+from segdistill.layout import IMAGES_FILE
 from segdistill.model.description import SegmentClass
 from segdistill.prefetch import in_threads
-from segdistill.storage import Folder, LocalFolder, local_copy, read_text, write_text
+from segdistill.storage import Folder, local_copy, read_text, write_text
 
 logger = logging.getLogger("segdistill")
 
-CLASSES_FILE = "classes.json"
-IMAGES_FILE = "images.csv"
 NAMED_IMAGES = 3
 DIGITS = 5
-
-MaskPixels = NDArray[np.int64]
-"""Number of pixels of each class in a mask, shape (classes,)."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ class SegmentedFiles:
 
 def write_summary(
     out: Folder,
-    classes: Sequence[SegmentClass],
+    classes: Sequence[MaskClass],
     rows: Sequence[ImageRow],
     unusual_above: float | None,
     *,
@@ -155,68 +150,6 @@ def write_summary(
     # Written last: it marks the folder as complete.
     write_classes(out, classes, pixels)
     warn_about_unusual_images(rows, unusual_above, f"{out.path or out.address}/{IMAGES_FILE}")
-
-
-def write_classes(out: Folder | Path, classes: Sequence[SegmentClass], pixels: MaskPixels) -> None:
-    """Write ``classes.json``: index, name, colour, pixels and share of each class.
-
-    Args:
-        out: folder of the masks.
-        classes: classes ordered by index.
-        pixels: number of pixels of each class, shape (classes,).
-    """
-    total = max(int(pixels.sum()), 1)
-    rows = [
-        {**asdict(each), "pixels": int(count), "share": round(int(count) / total, 6)}
-        for each, count in zip(classes, pixels, strict=True)
-    ]
-    folder = LocalFolder(out) if isinstance(out, Path) else out
-    write_text(folder, CLASSES_FILE, json.dumps(rows, indent=2) + "\n")
-
-
-def ensure_classes_file(folder: Path, classes: Sequence[SegmentClass]) -> None:
-    """Write ``classes.json`` with zero pixel counts if it does not exist.
-
-    The file marks the folder as masks. It is written before the first mask, so that searches for
-    images skip the masks even if the process is killed.
-
-    Args:
-        folder: folder of the masks.
-        classes: classes ordered by index.
-    """
-    if not (folder / CLASSES_FILE).exists():
-        write_classes(folder, classes, np.zeros(len(classes), np.int64))
-
-
-def check_same_classes(out: Folder, classes: Sequence[SegmentClass]) -> None:
-    """Check that existing masks have the classes of the model, whatever their names and colours.
-
-    Args:
-        out: folder of the masks; without ``classes.json`` nothing is checked.
-        classes: classes of the model.
-
-    Raises:
-        UserError: the classes differ: the masks belong to another run, or classes were merged or
-            split after they were written.
-    """
-    fix = "add --overwrite, or choose another --out"
-    try:
-        rows = json.loads(read_text(out, CLASSES_FILE) or "")
-        known = len(rows)
-        # Clusters of each class; versions before classes could be merged did not write them.
-        clusters = [row["clusters"] or [index] for index, row in enumerate(rows)]
-    except (ValueError, TypeError):
-        return
-    except KeyError:
-        clusters = [list(each.members) for each in classes]
-    if known != len(classes):
-        raise UserError(
-            f"{out.address}: existing masks have {known} classes, the run has {len(classes)}; {fix}"
-        )
-    if clusters != [list(each.members) for each in classes]:
-        raise UserError(
-            f"{out.address}: classes were merged or split after existing masks were written; {fix}"
-        )
 
 
 def rows_of_masks(

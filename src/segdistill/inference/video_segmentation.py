@@ -23,16 +23,17 @@ from segdistill.inference.frame_sequences import (
     frame_outputs,
     frames_of_video,
 )
-from segdistill.inference.mask_folder import (
-    CLASSES_FILE,
-    SegmentedFiles,
+from segdistill.inference.mask_classes import (
     check_same_classes,
     ensure_classes_file,
+    mask_classes,
     write_classes,
 )
+from segdistill.inference.mask_folder import SegmentedFiles
 from segdistill.inference.masks import mask_from_scores, overlay, write_mask, write_scores
 from segdistill.inference.options import MaskOptions, sidecar_files
 from segdistill.inference.video_writer import VideoWriter, video_writer
+from segdistill.layout import CLASSES_FILE
 from segdistill.model.segmenter import Segmenter
 from segdistill.prefetch import in_threads, run_batches, worker_threads
 from segdistill.progress import progress_bar
@@ -124,11 +125,12 @@ def segment_frames(
         UserError: an output cannot be written.
     """
     done = SegmentedFiles(video.folder)
+    classes = mask_classes(segmenter.classes, segmenter.centres)
     pixels = np.zeros(len(segmenter.classes), np.int64)
     if options.overlay:
         video_library(video.overlay)
     if options.resume:
-        check_same_classes(LocalFolder(video.folder), segmenter.classes)
+        check_same_classes(LocalFolder(video.folder), classes)
     with_overlay = options.overlay and not (options.resume and video.overlay.exists())
     with ExitStack() as stack:
         writer: VideoWriter | None = None
@@ -149,7 +151,7 @@ def segment_frames(
                 writer = stack.enter_context(video_writer(video.overlay, video.video_format))
             writer.add(result.overlay, result.time)
     if done.written or done.kept:
-        write_classes(video.folder, segmenter.classes, pixels)
+        write_classes(video.folder, classes, pixels)
     return done
 
 
@@ -178,9 +180,10 @@ def _results(
         mask = scored[0].frame.mask
         if scored[0].reason:
             return SkippedImage(ImageFile(mask, Path(mask.name)), scored[0].reason)
-        ensure_classes_file(video.folder, segmenter.classes)
+        ensure_classes_file(video.folder, classes)
         return _finish(*scored, segmenter, options, with_overlay=with_overlay)
 
+    classes = mask_classes(segmenter.classes, segmenter.centres)
     threads = worker_threads()
     planned = _planned(video.frames, options)
     scored = run_batches(planned, load, score, max_size=segmenter.budget.images, threads=threads)

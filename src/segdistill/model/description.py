@@ -14,6 +14,8 @@ from segdistill.images.raster_reading import RasterReading
 
 Byte = Annotated[int, Meta(ge=0, le=255)]
 Index = Annotated[int, Meta(ge=0, le=2**20)]
+Name = Annotated[str, Meta(max_length=1000, pattern="^[^\ud800-\udfff]*$")]
+"""A name without lone surrogates, which cannot be printed."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class SegmentClass:
     """
 
     index: Byte
-    name: Annotated[str, Meta(max_length=1000)]
+    name: Name
     colour: tuple[Byte, Byte, Byte]
     clusters: tuple[Index, ...] = ()
     hidden: bool = False

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 import torch
 from msgspec import Meta
 from safetensors import SafetensorError
@@ -16,19 +15,17 @@ from safetensors.torch import load_file, save
 from segdistill.backbones import KEYS, Backbone, load_backbone
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.files import atomic_path, write_text_atomically
+from segdistill.files import atomic_path, plain_number, read_json, write_text_atomically
 from segdistill.images.raster_reading import RasterReading
+from segdistill.layout import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.version import __version__
 
-WEIGHTS_FILE = "segmenter.safetensors"
-DESCRIPTION_FILE = "segmenter.json"
 CENTRES = "centres"
 FORMAT = 1
-MAX_BYTES = 2**28
 FIX = "restore it from a copy, or fit again"
 
 Size = Annotated[int, Meta(ge=1, le=2**20)]
@@ -134,7 +131,7 @@ def write_description(description: Description, folder: Path) -> None:
     """Write ``segmenter.json``; raises :class:`UserError` if that fails."""
     path = folder / DESCRIPTION_FILE
     try:
-        encoded = msgspec.json.encode(description, enc_hook=_plain)
+        encoded = msgspec.json.encode(description, enc_hook=plain_number)
     except UnicodeEncodeError as error:
         raise UserError(
             f"{path}: a name is not valid Unicode ({error.object[:80]!a}); rename the file, folder"
@@ -150,25 +147,18 @@ def read_description(folder: Path) -> Description:
         UserError: it is missing, damaged, or of a newer format.
     """
     path = folder / DESCRIPTION_FILE
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES)
-        header = msgspec.json.decode(content, type=_Header)
-        if header.format == FORMAT:
-            return msgspec.json.decode(content, type=Description)
-    except FileNotFoundError as error:
+    if not path.exists():
         raise UserError(
             f"{folder}: no {DESCRIPTION_FILE} there; give a run folder that `segdistill fit`"
             " finished"
-        ) from error
-    except msgspec.ValidationError as error:
-        raise UserError(f"{path}: does not describe a model ({error}); {FIX}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
-    raise UserError(
-        f"{path}: format {header.format}, but this version reads format {FORMAT}; it was written"
-        f" by segdistill {header.segdistill}: install that version"
-    )
+        )
+    header = read_json(path, _Header, what="a model", fix=FIX)
+    if header.format != FORMAT:
+        raise UserError(
+            f"{path}: format {header.format}, but this version reads format {FORMAT}; it was"
+            f" written by segdistill {header.segdistill}: install that version"
+        )
+    return read_json(path, Description, what="a model", fix=FIX)
 
 
 def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
@@ -286,12 +276,6 @@ def _describe(parts: SegmenterParts, folder: Path) -> Description:
         raster=settings.raster,
         scale=settings.scale,
     )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} in the description of a model")
 
 
 def _name_from(folder: Path, name: str) -> str:

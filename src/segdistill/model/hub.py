@@ -18,9 +18,8 @@ from segdistill.backbones import backbone_entries
 from segdistill.backbones.huggingface import hub_reason
 from segdistill.errors import UserError
 from segdistill.files import write_text_atomically
+from segdistill.layout import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.files import (
-    DESCRIPTION_FILE,
-    WEIGHTS_FILE,
     SegmenterParts,
     read_description,
     write_description,
@@ -45,9 +44,6 @@ LOCAL_BACKBONE = (
     " it."
 )
 
-KIND = "cluster"
-"""The kind of prediction reported: clusters matched to label classes."""
-
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -55,12 +51,15 @@ class CardFacts:
 
     Attributes:
         settings: the settings of the fit, as plain values.
-        evaluation: the content of ``evaluation.json``; empty without an evaluation.
+        scores: scores of the clusters matched to label classes, by their names in
+            :data:`MEASURES`; empty without an evaluation.
+        images: number of images they were measured on.
         data: the name of the labelled images.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    images: int = 0
     data: str = "labelled images"
 
 
@@ -185,8 +184,7 @@ def _metadata(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> dict[str
     }
     if "/" in source:
         metadata["base_model"] = source
-    scores = _known_scores(facts)
-    if scores:
+    if facts.scores:
         metadata["model-index"] = [
             {
                 "name": repo_id.rpartition("/")[2],
@@ -196,7 +194,7 @@ def _metadata(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> dict[str
                         "dataset": {"name": facts.data, "type": "image-segmentation"},
                         "metrics": [
                             {"type": name, "name": MEASURES[name], "value": round(value, 4)}
-                            for name, value in scores.items()
+                            for name, value in facts.scores.items()
                         ],
                     }
                 ],
@@ -229,15 +227,14 @@ def _classes(parts: SegmenterParts) -> str:
 
 
 def _scores(facts: CardFacts) -> str:
-    scores = _known_scores(facts)
-    if not scores:
+    if not facts.scores:
         return "## How good it is\nNot measured against labels."
-    rows = [f"| {MEASURES[name]} | {value:.1%} |" for name, value in scores.items()]
-    images = facts.evaluation.get("images")
+    data = _cell(facts.data)
+    rows = [f"| {MEASURES[name]} | {value:.1%} |" for name, value in facts.scores.items()]
     return "\n".join(
         [
             "## How good it is",
-            f"On {images} images of {_cell(facts.data)}, classes matched to labels one to one:",
+            f"On {facts.images} images of {data}, classes matched to labels one to one:",
             "",
             "| measure | |",
             "|---|---|",
@@ -267,11 +264,6 @@ def _origin(parts: SegmenterParts, facts: CardFacts) -> str:
         settings = yaml.safe_dump(dict(facts.settings), sort_keys=False)
         lines += ["", "Settings:", "", f"```yaml\n{settings}```"]
     return "\n".join(lines)
-
-
-def _known_scores(facts: CardFacts) -> dict[str, float]:
-    scores = facts.evaluation.get("scores", {}).get(KIND, {})
-    return {name: float(scores[name]) for name in MEASURES if scores.get(name) is not None}
 
 
 def _cell(text: str) -> str:

@@ -16,8 +16,7 @@ from torch import nn
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
 from segdistill.images.labels import VOID
-
-PROBE_FILE = "linear_probe.safetensors"
+from segdistill.layout import PROBE_FILE
 
 
 class LinearProbe(nn.Linear):

@@ -24,7 +24,7 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.hub import CardFacts, model_folder, push_model
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
-from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.objective.clusters import class_similarity, cluster_similarity, unit_vectors
 from segdistill.refinement.dense import Encode, encode_images, encoded_strips
 from segdistill.refinement.upsampling import Upsampling, cleaned_mask
 from segdistill.storage import is_url
@@ -73,7 +73,7 @@ class Segmenter(nn.Module):
         self.backbone = backbone
         self.preparation = preparation
         self.head = head
-        self.register_buffer("centres", F.normalize(centres, dim=1))
+        self.register_buffer("centres", unit_vectors(centres))
         self.settings = settings
         self.prototypes = prototypes
         self.levels = levels

@@ -5,6 +5,26 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+UNIT_TOLERANCE = 1e-5
+
+
+def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
+    """Return vectors scaled to unit length.
+
+    Those that have it already are returned unchanged, so that saving and loading unit vectors
+    keeps every bit of them.
+
+    Args:
+        vectors: shape (vectors, channels).
+
+    Example:
+        >>> unit_vectors(torch.tensor([[3.0, 4.0], [1.0, 0.0]])).tolist()
+        [[0.6000000238418579, 0.800000011920929], [1.0, 0.0]]
+    """
+    lengths = vectors.norm(dim=1, keepdim=True)
+    is_unit = (lengths - 1).abs() < UNIT_TOLERANCE
+    return torch.where(is_unit, vectors, F.normalize(vectors, dim=1))
+
 
 def cluster_similarity(codes: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     """Return the cosine similarity between codes and cluster centres.

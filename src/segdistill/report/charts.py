@@ -1,6 +1,6 @@
 """Charts of the pages as inline SVG; importing this module imports matplotlib."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -18,17 +18,18 @@ from segdistill.figures.curves import (
 )
 from segdistill.figures.style import PAGE_COLOURS, inline_svg, paper_style
 from segdistill.report import text
-from segdistill.training.loop import StepRecord
+from segdistill.runs.facts import ClassCount, Facts
+from segdistill.runs.history import StepRecord
 
 
-def curve_cards(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def curve_cards(history: Sequence[StepRecord], facts: Facts) -> list[dict[str, Any]]:
     """Return the title, meaning, chart and values of the agreement, if any, and of each loss.
 
     Args:
         history: losses of every step.
         facts: facts of the fit.
     """
-    losses, agreement = loss_curves(history), agreement_curve(facts)
+    losses, agreement = loss_curves(history), agreement_curve(facts.agreement_history)
     curves = [agreement, *losses] if agreement and losses else losses
     return [_card(curve) for curve in curves]
 
@@ -48,14 +49,10 @@ def _card(curve: Curve) -> dict[str, Any]:
     }
 
 
-def class_count_chart(count: Mapping[str, Any]) -> Markup:
-    """Return a chart of the candidate numbers of classes.
-
-    Args:
-        count: fields of :class:`segdistill.training.class_count.ClassCount`.
-    """
+def class_count_chart(count: ClassCount) -> Markup:
+    """Return a chart of the candidate numbers of classes."""
     description = "Agreement and separation over the number of classes. The table lists all values."
-    series = (count["candidates"], count["stability"], count["silhouette"], count["chosen"])
+    series = (count.candidates, count.stability, count.silhouette, count.chosen)
     with paper_style():
         return _chart(class_count_figure(*series), "count-chart", description)
 

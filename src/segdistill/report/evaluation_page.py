@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from segdistill.evaluation.confusion_table import ConfusionTable
-from segdistill.evaluation.output import SCORES_FILE, confusion_file
+from segdistill.evaluation.output import confusion_file
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.files import write_text_atomically
+from segdistill.layout import SCORES_FILE
 from segdistill.report import text
 from segdistill.report.rendering import render, skipped_files
 from segdistill.version import __version__

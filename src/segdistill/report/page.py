@@ -2,7 +2,8 @@
 
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.config.settings import FitSettings
 from segdistill.files import write_text_atomically
 from segdistill.images.folder import ImageFile
 from segdistill.inference.samples import (
@@ -27,8 +29,9 @@ from segdistill.report.data_uri import css_colour, image_uri
 from segdistill.report.examples import choose_examples, example_picture
 from segdistill.report.gallery import shown_images, shown_levels
 from segdistill.report.rendering import render, skipped_files
-from segdistill.training.early_stopping import AgreementRecord, end_of_training
-from segdistill.training.loop import StepRecord
+from segdistill.runs.facts import ClassCount, Facts
+from segdistill.runs.history import StepRecord
+from segdistill.training.early_stopping import end_of_training
 from segdistill.training.proposals import proposals_for
 from segdistill.version import __version__
 
@@ -45,8 +48,8 @@ def write_report(
     files: Sequence[ImageFile],
     *,
     history: Sequence[StepRecord],
-    settings: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    settings: FitSettings,
+    facts: Facts,
     progress: bool = False,
 ) -> None:
     """Write a self-contained HTML report of a fit.
@@ -56,9 +59,8 @@ def write_report(
         segmenter: result of the fit.
         files: training images, of which a few dozen are segmented for the report.
         history: losses of every step; empty if nothing was trained.
-        settings: nested settings of the fit, as plain values.
-        facts: facts of the fit: ``images``, ``skipped``, ``seconds``, ``shifts``,
-            ``maps_not_stored``, ``class_count``, ``agreement_history`` and ``kept_step``.
+        settings: settings of the fit.
+        facts: facts of the fit.
         progress: show a progress bar.
 
     Raises:
@@ -76,13 +78,13 @@ def write_report(
     pixels = class_pixels([sample.mask for sample in samples], len(segmenter.classes))
     run, levels = path.parent, shown_levels(segmenter)
     rows = class_rows(samples, pixels, segmenter.classes)
-    skipped = [(str(each["file"]), str(each["reason"])) for each in facts.get("skipped", [])]
+    skipped = [(each.file, each.reason) for each in facts.skipped]
     context = {
         "page": "report",
         "title": run.resolve().name or "run",
         "run": shlex.quote(str(run)),
         "summary": summary(segmenter, settings, facts),
-        "maps_not_stored": int(facts.get("maps_not_stored", 0)),
+        "maps_not_stored": facts.maps_not_stored,
         "opacity": OPACITY_PERCENT,
         "measured": len(samples),
         "appears": text.percent(APPEARS_SHARE),
@@ -92,22 +94,21 @@ def write_report(
         "merges": merges(segmenter, rows, str(run)),
         "curves": curve_cards(history, facts),
         "end_of_training": _end_of_training(history, facts),
-        "class_count": class_count(facts),
-        "trained": settings.get("method") != "kmeans",
+        "class_count": class_count(facts.class_count),
+        "trained": settings.method != "kmeans",
         **details(segmenter, settings, facts),
         **skipped_files(skipped),
     }
     write_text_atomically(path, render("report.html.j2", context, script="page.js"))
 
 
-def summary(segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+def summary(segmenter: Segmenter, settings: FitSettings, facts: Facts) -> str:
     """Summarise the fit in one sentence."""
-    method = str(settings.get("method", "stego"))
-    seconds = sum(facts.get("seconds", {}).values())
-    images = text.counted(int(facts.get("images", 0)), "image")
+    seconds = sum(facts.seconds.values())
+    images = text.counted(facts.images, "image")
     classes = text.counted(len(segmenter.classes), "class", "classes")
     return (
-        f"{images} without labels, sorted into {classes} by {text.METHODS.get(method, method)}"
+        f"{images} without labels, sorted into {classes} by {text.METHODS[settings.method]}"
         f" with the backbone {segmenter.backbone.name}, in {text.duration(seconds)}."
     )
 
@@ -168,48 +169,36 @@ def merges(segmenter: Segmenter, rows: Sequence[dict[str, Any]], run: str) -> li
     ]
 
 
-def class_count(facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the section on the number of classes, if it was estimated.
-
-    Args:
-        facts: facts of the fit; ``class_count`` contains the fields of
-            :class:`segdistill.training.class_count.ClassCount`.
-    """
+def class_count(count: ClassCount | None) -> dict[str, Any] | None:
+    """Return the section on the number of classes, if it was estimated."""
+    if count is None:
+        return None
     from segdistill.report.charts import class_count_chart  # noqa: PLC0415
 
-    count = facts.get("class_count")
-    if not count:
-        return None
-    chosen, numbers = count["chosen"], count["candidates"]
-    coarse = count.get("coarse", 0)
-    level_of = {coarse: "coarse", chosen: "medium"} if coarse else {}
-    nearest = min(range(len(numbers)), key=lambda at: abs(numbers[at] - chosen))
+    level_of = {count.coarse: "coarse", count.chosen: "medium"} if count.coarse else {}
     return {
-        "chosen": chosen,
-        "coarse": coarse,
-        # Earlier versions stored only whether a number stood out.
-        "confidence": count.get("confidence", "high" if count.get("stands_out") else "none"),
-        "reached": f"{count['stability'][nearest]:.2f}",
-        "needed": f"{count['needed']:g}",
+        "chosen": count.chosen,
+        "coarse": count.coarse,
+        "confidence": count.confidence,
+        "reached": f"{count.stability_of_chosen:.2f}",
+        "needed": f"{count.needed:g}",
         "chart": class_count_chart(count),
         "rows": [
             (number, level_of.get(number, ""), f"{agreement:.2f}", f"{separation:.2f}")
             for number, agreement, separation in zip(
-                numbers, count["stability"], count["silhouette"], strict=True
+                count.candidates, count.stability, count.silhouette, strict=True
             )
         ],
     }
 
 
-def details(
-    segmenter: Segmenter, settings: Mapping[str, Any], facts: Mapping[str, Any]
-) -> dict[str, Any]:
+def details(segmenter: Segmenter, settings: FitSettings, facts: Facts) -> dict[str, Any]:
     """Return the section on the details of the fit."""
-    seconds: Mapping[str, float] = facts.get("seconds", {})
-    shifts: Mapping[str, float] = facts.get("shifts") or {}
+    seconds = facts.seconds
+    shifts = {} if facts.shifts is None else asdict(facts.shifts)
     return {
         "key_facts": [
-            ("Images", f"{int(facts.get('images', 0)):,}"),
+            ("Images", f"{facts.images:,}"),
             ("Classes", str(len(segmenter.classes))),
             ("Shorter side as seen", f"{segmenter.settings.resolution} pixels"),
             ("Backbone", segmenter.backbone.name),
@@ -226,14 +215,11 @@ def details(
             # Without depth, this shift is 0 and unused.
             if value or key != "depth_pairs"
         ],
-        "settings": text.flattened(settings),
+        "settings": text.setting_rows(settings),
     }
 
 
-def _end_of_training(history: Sequence[StepRecord], facts: Mapping[str, Any]) -> str:
+def _end_of_training(history: Sequence[StepRecord], facts: Facts) -> str:
     """Describe when training ended; empty without early stopping."""
-    agreement = [
-        AgreementRecord(int(each["step"]), each["agreement"])
-        for each in facts.get("agreement_history", facts.get("looks", []))
-    ]
+    agreement = facts.agreement_history
     return end_of_training(history[-1].step, agreement) if history and agreement else ""

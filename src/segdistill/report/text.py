@@ -1,8 +1,8 @@
 """Formatting of numbers, durations and settings for display."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from segdistill.config.settings import FitSettings
 from segdistill.objective.class_relations import MergeProposal
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -91,21 +91,14 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {noun}"
 
 
-def flattened(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """List nested settings by their full names, as on the command line.
+def setting_rows(settings: FitSettings) -> list[tuple[str, str]]:
+    """List settings by their full names, as on the command line.
 
     Example:
-        >>> flattened({"classes": 8, "head": {"kind": "linear"}, "crops": None})
-        [('classes', '8'), ('head.kind', 'linear'), ('crops', 'not set')]
+        >>> setting_rows(FitSettings())[:2]
+        [('dataset', 'not set'), ('classes', 'not set')]
     """
-    rows: list[tuple[str, str]] = []
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            rows += flattened(value, f"{name}.")
-        else:
-            rows.append((name, plain_value(value)))
-    return rows
+    return [(name, plain_value(value)) for name, value in settings.flattened().items()]
 
 
 def plain_value(value: object) -> str:

@@ -13,8 +13,6 @@ images (Lange, Roth, Braun and Buhmann, 2004), averaged over several random spli
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +21,7 @@ from segdistill.config.settings import DEFAULT_CLASSES
 from segdistill.objective.merge_tree import cut_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
 from segdistill.progress import progress_bar
+from segdistill.runs.facts import ClassCount, Confidence
 from segdistill.training.clustering import QuantisedCodes, relabel_sequential
 from segdistill.training.levels import coarse_count, fine_count
 
@@ -34,47 +33,6 @@ RANDOM_SPLITS = 10
 FEWEST_IMAGES = 4
 GROUPS = 256
 RESTARTS = 8
-
-Confidence = Literal["high", "low", "none"]
-
-
-@dataclass(frozen=True)
-class ClassCount:
-    """Estimated numbers of classes, and the evidence for them.
-
-    Attributes:
-        chosen: the medium number, used by the fit.
-        coarse: the coarse number.
-        fine: the number of fine clusters.
-        confidence: ``high`` if clusterings of two halves of the images agree well at the coarse
-            number (0.9 or more); ``low`` if they agree fairly well (0.8 or more); ``none`` if no
-            number is reproducible and ``chosen`` is the default.
-        candidates: the numbers tried, in ascending order.
-        stability: agreement between clusterings of two halves of the images at each candidate, at
-            most 1; 0 is chance level.
-        silhouette: the separation of classes at each candidate, from 0 to 1.
-        needed: the minimum stability of a reproducible number.
-    """
-
-    chosen: int
-    coarse: int
-    fine: int
-    confidence: Confidence
-    candidates: tuple[int, ...]
-    stability: tuple[float, ...]
-    silhouette: tuple[float, ...]
-    needed: float = STABLE
-
-    @property
-    def is_default(self) -> bool:
-        """Whether no number was reproducible."""
-        return self.confidence == "none"
-
-    @property
-    def stability_of_chosen(self) -> float:
-        """Stability at the candidate nearest to the chosen number."""
-        nearest = min(self.candidates, key=lambda number: abs(number - self.chosen))
-        return self.stability[self.candidates.index(nearest)]
 
 
 def estimate_class_count(
@@ -116,13 +74,14 @@ def estimate_class_count(
     # Never more classes than there are groups of codes.
     medium = min(medium, count)
     return ClassCount(
-        medium,
-        min(coarse, medium),
-        min(fine_count(medium), len(tree) + 1),
-        confidence,
-        candidates,
-        tuple(stability),
-        tuple(silhouette),
+        chosen=medium,
+        coarse=min(coarse, medium),
+        fine=min(fine_count(medium), len(tree) + 1),
+        confidence=confidence,
+        candidates=candidates,
+        stability=tuple(stability),
+        silhouette=tuple(silhouette),
+        needed=STABLE,
     )
 
 

@@ -8,8 +8,7 @@ the backbone's feature space together. Training ends when agreement has not impr
 steps, and the head with the best agreement is kept.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -21,6 +20,7 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.neighbour_agreement import nearest_in_other_images, neighbour_agreement
 from segdistill.processes import SINGLE_PROCESS, Group
+from segdistill.runs.facts import AgreementRecord
 from segdistill.training.clustering import cluster_prototypes, nearest_centres, quantise_codes
 from segdistill.training.modules import TrainingModules
 
@@ -83,19 +83,6 @@ def agreement_scorer(
         return neighbour_agreement((codes @ centres.mT).argmax(dim=1), locations.neighbours)
 
     return score
-
-
-@dataclass(frozen=True)
-class AgreementRecord:
-    """The neighbour agreement of clustered codes at one step.
-
-    Attributes:
-        step: the training step, counted from 1.
-        agreement: the agreement, at most 1.
-    """
-
-    step: int
-    agreement: float
 
 
 def monitored_cluster_counts(clusters: int | None) -> tuple[int, ...]:
@@ -205,15 +192,11 @@ class EarlyStopping:
         if self.best_state:
             modules.load_state_dict(self.best_state)
 
-    def history_as_json(self) -> str:
-        """Return the history as JSON for a checkpoint, to be read by :meth:`resume`."""
-        return json.dumps([[record.step, record.agreement] for record in self.agreement_history])
-
-    def resume(self, history: str, best_state: dict[str, torch.Tensor]) -> None:
-        """Restore an interrupted run: history from :meth:`history_as_json`, and best state."""
-        self.agreement_history = [
-            AgreementRecord(int(step), float(agreement)) for step, agreement in json.loads(history)
-        ]
+    def resume(
+        self, history: Iterable[AgreementRecord], best_state: dict[str, torch.Tensor]
+    ) -> None:
+        """Restore an interrupted run: its history and best state."""
+        self.agreement_history = list(history)
         self.best_state = dict(best_state)
 
     def _agreement(self, head: SegmentationHead) -> float:

@@ -16,6 +16,7 @@ from segdistill.features.locations import sample_locations
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import GIGABYTE, FeatureStore
 from segdistill.features.views import views_of
+from segdistill.images.decode import content_hash
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Viewing
 from segdistill.model.description import SegmenterSettings, numbered_classes
@@ -25,14 +26,17 @@ from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
-from segdistill.training.class_count import ClassCount, estimate_class_count
+from segdistill.runs.facts import AgreementRecord, ClassCount
+from segdistill.runs.folder import RunFolder
+from segdistill.runs.history import StepRecord
+from segdistill.training.class_count import estimate_class_count
 from segdistill.training.clustering import (
     cluster_prototypes,
     order_by_share,
     quantise_codes,
     refine_clusters,
 )
-from segdistill.training.early_stopping import AgreementRecord, agreement_scorer
+from segdistill.training.early_stopping import agreement_scorer
 from segdistill.training.head_training import (
     StageTimer,
     TrainedHead,
@@ -40,9 +44,7 @@ from segdistill.training.head_training import (
     train_head,
 )
 from segdistill.training.levels import levels_of_prototypes
-from segdistill.training.loop import StepRecord
 from segdistill.training.proposals import read_code_maps
-from segdistill.training.run_folder import RunFolder, images_fingerprint
 from segdistill.training.training_set import NO_AUXILIARY_INPUTS, AuxiliaryInputs
 
 STATISTICS_LOCATIONS = 100_000
@@ -200,6 +202,19 @@ def check_batch_size(settings: FitSettings, group: Group) -> None:
             f"--training.batch-size {settings.training.batch_size}: must be at least"
             f" {2 * group.size} for {group.size} processes, two images for each"
         )
+
+
+def images_fingerprint(images: Sequence[CheckedImage]) -> str:
+    """Return a fingerprint of the contents of images, independent of their names and order.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from segdistill.images.finding import ImageFile
+        >>> a, b = (CheckedImage(ImageFile(Path(n), Path(n)), n, 1, 1) for n in "ab")
+        >>> images_fingerprint([a, b]) == images_fingerprint([b, a]) != images_fingerprint([a])
+        True
+    """
+    return content_hash(" ".join(sorted(image.digest for image in images)).encode())
 
 
 def _prepare(maps: FeatureMaps, backbone: Backbone, settings: FitSettings) -> FeaturePreparation:

@@ -14,11 +14,15 @@ from segdistill.features.extract import FeatureMaps
 from segdistill.features.neighbours import mean_descriptors, nearest_neighbours
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import translate_os_errors
+from segdistill.layout import LOG_FOLDER
 from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.objective.stego import Shifts
+from segdistill.runs.facts import AgreementRecord
+from segdistill.runs.folder import RunFolder
+from segdistill.runs.history import StepRecord
+from segdistill.training.checkpoint import read_checkpoint, write_checkpoint
 from segdistill.training.early_stopping import (
-    AgreementRecord,
     EarlyStopping,
     MonitoredLocations,
     end_of_training,
@@ -26,10 +30,9 @@ from segdistill.training.early_stopping import (
     monitored_locations,
 )
 from segdistill.training.log import TrainingLog
-from segdistill.training.loop import Step, StepRecord, seeded, train
+from segdistill.training.loop import Step, seeded, train
 from segdistill.training.losses import calibrate_shifts
 from segdistill.training.modules import TrainingModules
-from segdistill.training.run_folder import LOG_FOLDER, RunFolder
 from segdistill.training.training_set import AuxiliaryInputs, TrainingSet, training_set
 
 logger = logging.getLogger("segdistill")
@@ -173,7 +176,7 @@ def _train_and_log(
     images = data_fingerprint(data.maps)
     history = []
     if run is not None:
-        history = run.read_checkpoint(modules, optimiser, images=images, stopping=stopping)
+        history = read_checkpoint(run, modules, optimiser, images=images, stopping=stopping)
     # Every process must read the checkpoint before the first one writes the next.
     group.barrier()
     first_step = len(history)
@@ -194,11 +197,11 @@ def _train_and_log(
             log.correlations(record.step, modules, step.batch, data, settings)
             log.panels(record.step, modules, data)
         if is_due or time.monotonic() - written >= CHECKPOINT_SECONDS:
-            write_checkpoint(run)
+            checkpoint(run)
 
-    def write_checkpoint(run: RunFolder) -> None:
+    def checkpoint(run: RunFolder) -> None:
         nonlocal written
-        run.write_checkpoint(modules, optimiser, history, images=images, stopping=stopping)
+        write_checkpoint(run, modules, optimiser, history, images=images, stopping=stopping)
         written = time.monotonic()
 
     try:
@@ -217,8 +220,8 @@ def _train_and_log(
             )
             if run is not None and log is not None and history:
                 # Clustering may be interrupted as well.
-                write_checkpoint(run)
-                log.settings(settings.as_plain(), history[-1])
+                checkpoint(run)
+                log.settings(settings, history[-1])
     finally:
         if log is not None:
             log.close()

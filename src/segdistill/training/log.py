@@ -1,6 +1,5 @@
 """The TensorBoard log of a training run: losses, correlations, images and settings."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from segdistill.images.labels import distinct_colours
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.clusters import cluster_similarity
 from segdistill.objective.correspondence import correspondence
+from segdistill.runs.facts import AgreementRecord
+from segdistill.runs.history import StepRecord
 from segdistill.training.batches import Batch
-from segdistill.training.early_stopping import AgreementRecord
-from segdistill.training.loop import StepRecord
 from segdistill.training.losses import compared_maps, sample_batch
 from segdistill.training.modules import TrainingModules
-from segdistill.training.run_folder import flattened
 from segdistill.training.training_set import TrainingSet
 
 PANELS = 4
@@ -94,9 +92,9 @@ class TrainingLog:
             self._writer.add_image(f"panel/{index}", picture, step, dataformats="HWC")
         modules.train(training)
 
-    def settings(self, settings: Mapping[str, Any], last: StepRecord) -> None:
+    def settings(self, settings: FitSettings, last: StepRecord) -> None:
         """Log the settings and final losses for TensorBoard's HParams tab."""
-        plain = {name: _plain(value) for name, value in flattened(settings).items()}
+        plain = {name: _plain(value) for name, value in settings.flattened().items()}
         metrics = {f"final/{name}": v for name, v in asdict(last).items() if name != "step"}
         # add_hparams would create a separate run in a subfolder.
         for summary in hparams(plain, metrics):  # type: ignore[no-untyped-call]

@@ -12,45 +12,11 @@ from segdistill.devices import Compute
 from segdistill.objective.schedules import depth_schedules
 from segdistill.objective.stego import ObjectiveTerms, Shifts
 from segdistill.progress import progress_bar
+from segdistill.runs.history import StepRecord
 from segdistill.training.batches import Batch, batches
 from segdistill.training.losses import StepLosses, losses
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import TrainingSet
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """The losses of one step; optional terms that are not used are 0.
-
-    Attributes:
-        step: the training step, counted from 1.
-        total: the weighted sum of the objective's terms.
-        self_pairs: the correspondence loss of pairs within an image.
-        neighbour_pairs: the correspondence loss of pairs with a neighbour.
-        random_pairs: the correspondence loss of pairs with random images.
-        clusters: the cluster probe's loss.
-        reconstruction: the reconstruction term (optional).
-        contrastive_crf: the contrastive CRF term (optional).
-        alignment: the augmentation alignment term (optional).
-        depth: DepthG's depth term (optional).
-        hidden_positives: the loss of DepthG's second head (optional).
-        linear: the linear probe's cross-entropy loss.
-        linear_accuracy: the linear probe's accuracy at labelled locations, from 0 to 1.
-    """
-
-    step: int
-    total: float
-    self_pairs: float
-    neighbour_pairs: float
-    random_pairs: float
-    clusters: float
-    reconstruction: float = 0.0
-    contrastive_crf: float = 0.0
-    alignment: float = 0.0
-    depth: float = 0.0
-    hidden_positives: float = 0.0
-    linear: float = 0.0
-    linear_accuracy: float = 0.0
 
 
 @dataclass(frozen=True)

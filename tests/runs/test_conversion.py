@@ -17,9 +17,9 @@ from tests.helpers import GOLDEN, golden
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD
 from segdistill.errors import UserError
-from segdistill.model.checkpoints import convert_checkpoint, read_checkpoint
+from segdistill.runs.conversion import convert_checkpoint, read_checkpoint
 from segdistill.model.linear_probe import read_linear_probe
-from segdistill.model.safe_pickle import RefusedPickleError
+from segdistill.weights.safe_pickle import RefusedPickleError
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.clusters import cluster_similarity
 

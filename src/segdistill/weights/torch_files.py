@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from segdistill.errors import UserError
-from segdistill.model.safe_pickle import (
+from segdistill.weights.safe_pickle import (
     TORCH_TYPES,
     Global,
     Rebuild,
@@ -96,7 +96,7 @@ class TorchFile:
     """The content of a file.
 
     Attributes:
-        content: the result of :func:`segdistill.model.safe_pickle.read_pickle`, with a
+        content: the result of :func:`segdistill.weights.safe_pickle.read_pickle`, with a
             :class:`StoredTensor` for every tensor.
         numbers: function that reads the bytes of a storage.
     """

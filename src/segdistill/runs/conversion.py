@@ -25,18 +25,18 @@ from segdistill.backbones.vision_transformer import TransformersBackbone
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
+from segdistill.layout import BACKBONE_FOLDER, DESCRIPTION_FILE, PROBE_FILE, WEIGHTS_FILE
 from segdistill.model.description import SegmenterSettings, numbered_classes
-from segdistill.model.files import DESCRIPTION_FILE, WEIGHTS_FILE, read_description
+from segdistill.model.files import read_description
 from segdistill.model.head import SegmentationHead
-from segdistill.model.linear_probe import PROBE_FILE, LinearProbe, write_linear_probe
-from segdistill.model.safe_pickle import Inert
+from segdistill.model.linear_probe import LinearProbe, write_linear_probe
 from segdistill.model.segmenter import Segmenter
-from segdistill.model.torch_files import open_torch_file
+from segdistill.weights.safe_pickle import Inert
+from segdistill.weights.torch_files import open_torch_file
 
 if TYPE_CHECKING:
     from transformers import ViTConfig
 
-BACKBONE_FOLDER = "backbone"
 RESOLUTION = 320
 """Shorter side at which STEGO evaluates."""
 
