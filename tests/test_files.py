@@ -1,15 +1,21 @@
 """Writing files: whole or not at all."""
 
 import errno
+import json
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from segdistill import files
 from segdistill.errors import UserError
 from segdistill.files import (
+    as_json,
     atomic_path,
+    from_json,
+    read_json,
     remove_leftovers,
     translate_os_errors,
     write_text_atomically,
@@ -87,3 +93,21 @@ def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
         assert {path.name for path in tmp_path.iterdir()} == {*mine, temporary.name}
     assert {path.name for path in tmp_path.iterdir()} == {*mine, "now.png"}
     remove_leftovers(tmp_path / "nowhere")
+
+
+def test_json_larger_than_any_of_ours_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 2**20)
+    path = tmp_path / "a.json"
+    path.write_text(" " * 2**20 + "[]")
+    with pytest.raises(UserError, match=r"a\.json: larger than 1 MiB; run again"):
+        read_json(path, list[int], what="numbers", fix="run again")
+
+
+def test_json_is_plain_and_keeps_what_python_can_name() -> None:
+    assert json.loads(as_json({"a": np.float64(0.5), "b": (np.int64(3),)})) == {"a": 0.5, "b": [3]}
+    with pytest.raises(TypeError, match="object in JSON"):
+        as_json([object()])
+    names = ["caf\udce9.png", "海.png"]
+    assert from_json(as_json(names), list[str], name="a", what="names", fix="") == names

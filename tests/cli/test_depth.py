@@ -14,7 +14,7 @@ from tests.depth.networks import picture, write_network
 
 from segdistill.backbones.huggingface import NetworkFiles
 from segdistill.depth.estimator import DepthEstimator
-from segdistill.images.depth_files import DEPTH_FILE
+from segdistill.layout import DEPTH_FILE
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
-from segdistill.cli import run_check
 from segdistill.cli.main import parser_of
 from segdistill.cli.parser import CommandParser, HelpFormatter
-from segdistill.model.files import DESCRIPTION_FILE
+from segdistill.layout import DESCRIPTION_FILE, SETTINGS_FILE
 from segdistill.operations import COMMANDS
 
 PARSERS = {name: parser_of(command) for name, command in COMMANDS.items()}
@@ -87,11 +86,6 @@ def test_help_imports_nothing_slow() -> None:
         "assert not {'torch', 'gradio', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_check_of_run_knows_the_files_of_a_run() -> None:
-    assert run_check.DESCRIPTION_FILE == DESCRIPTION_FILE
-    assert run_check.SETTINGS_FILE == SETTINGS_FILE
 
 
 @pytest.mark.parametrize(

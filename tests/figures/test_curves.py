@@ -34,7 +34,6 @@ def recall_curve(recall: np.ndarray, precision: np.ndarray) -> PrecisionRecall:
 
 def test_no_history_no_curves() -> None:
     assert loss_curves([]) == []
-    assert agreement_curve({}) is None
     assert agreement_curve([]) is None
 
 

@@ -104,10 +104,10 @@ def test_damaged_models_are_named(tmp_path: Path) -> None:
     text = description.read_text()
     for damaged, message in [
         ("{", "cannot be read"),
-        (text.replace('"class 1"', r'"\ud800"'), "cannot be read"),
-        (text.replace('"resolution": 64', '"resolution": NaN'), "cannot be read"),
+        (text.replace('"class 1"', r'"\ud800"'), r"at `\$\.classes\[1\]\.name`"),
+        (text.replace('"resolution": 64', '"resolution": NaN'), r"at `\$\.resolution`"),
         (text.replace('"resolution": 64', '"resolution": 0'), r">= 1 - at `\$\.resolution`"),
-        (text.replace('"dropout": 0.1', '"dropout": 1e999'), "out of range"),
+        (text.replace('"dropout": 0.1', '"dropout": 1e999'), "< 1.0 - at"),
         (text.replace('"features": 4', '"features": 40000'), "do not fit together"),
         (text.replace('"format": 1', '"format": 9'), "format 9"),
         (text.replace('"components": 4', '"components": 2'), "do not fit together"),

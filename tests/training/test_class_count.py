@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from segdistill.config.settings import DEFAULT_CLASSES
+from segdistill.runs.facts import ClassCount
 from segdistill.training.class_count import (
-    ClassCount,
     adjusted_rand_index,
     choose_counts,
     estimate_class_count,

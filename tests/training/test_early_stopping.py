@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from segdistill.config.settings import FitSettings
+from segdistill.runs.facts import AgreementRecord
 from segdistill.training import early_stopping as module
 from segdistill.training.early_stopping import (
-    AgreementRecord,
     EarlyStopping,
     MonitoredLocations,
     agreement_of_codes,
