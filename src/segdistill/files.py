@@ -169,8 +169,8 @@ def from_json(
         >>> from_json("[1, 2, null]", list[int], name="a.json", what="sizes", fix="run again")
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: a.json: does not describe sizes (Expected `int`, got `null` -
-        at `$[2]`); run again
+        segdistill.errors.UserError: a.json: does not describe sizes (Expected `int`, got `null` - \
+at `$[2]`); run again
     """
     if len(text) > MAX_JSON_BYTES:
         raise UserError(f"{name}: larger than {MAX_JSON_BYTES >> 20} MiB; {fix}")

@@ -8,7 +8,6 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.depth.estimator import EstimateKind
 from segdistill.depth.maps import (
     colour_depth,
     encode_depth,
@@ -18,6 +17,7 @@ from segdistill.depth.maps import (
     write_preview,
 )
 from segdistill.images.depth import DepthSettings, read_depth
+from segdistill.images.depth_files import EstimateKind
 
 FLOATS = st.floats(0, 200, width=32)
 

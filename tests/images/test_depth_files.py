@@ -134,5 +134,5 @@ def test_a_file_of_another_program_says_nothing(tmp_path: Path, text: str) -> No
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:
     (tmp_path / "depth.json").write_text('{"program": "segdistill", "kind": "inverse"}')
-    with pytest.raises(UserError, match=r"depth\.json: damaged"):
+    with pytest.raises(UserError, match=r"depth\.json: does not describe depth maps .*estimate"):
         settings_beside(tmp_path)

@@ -5,11 +5,11 @@ from pathlib import Path
 from segdistill.api.common import Source
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.depth.estimation import EstimatedDepth, estimate_files
-from segdistill.depth.estimator import EstimateKind, load_depth_estimator
+from segdistill.depth.estimator import load_depth_estimator
 from segdistill.depth.networks import DEFAULT_DEPTH_MODEL, depth_model_source
 from segdistill.depth.outputs import DepthOptions, plan_outputs
 from segdistill.devices import choose_compute
-from segdistill.images.depth_files import depth_folder_beside
+from segdistill.images.depth_files import EstimateKind, depth_folder_beside
 from segdistill.images.folder import find_images
 
 

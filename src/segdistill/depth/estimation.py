@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from segdistill.depth.estimator import DepthEstimator, EstimateKind
+from segdistill.depth.estimator import DepthEstimator
 from segdistill.depth.maps import (
     description_of,
     encode_depth,
@@ -168,9 +168,13 @@ def _estimate_batch(estimator: DepthEstimator, batch: Sequence[PreparedImage]) -
 
 def _preview_kept(folder: Path, outputs: Iterable[DepthOutput]) -> None:
     """Write the missing previews of existing maps."""
-    stored = read_depth_file(folder / DEPTH_FILE) or {}
-    kind: EstimateKind = "inverse" if stored.get("kind") == "inverse" else "depth"
+    stored = read_depth_file(folder / DEPTH_FILE)
     for output in outputs:
-        if output.kept and output.preview is not None and not output.preview.exists():
+        if (
+            stored is not None
+            and output.kept
+            and output.preview is not None
+            and not output.preview.exists()
+        ):
             steps = read_encoded_depth(output.path)
-            write_preview(output.preview, steps, kind, str(stored.get("model")))
+            write_preview(output.preview, steps, stored.kind, stored.model)

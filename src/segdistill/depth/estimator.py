@@ -1,7 +1,7 @@
 """Depth networks, loaded from the hub or from a folder."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -10,8 +10,7 @@ from segdistill.depth.networks import DEPTH_MODELS, depth_model_source, licence_
 from segdistill.depth.preprocessing import DepthPreprocessing, read_preprocessing
 from segdistill.devices import Compute, choose_compute
 from segdistill.errors import UserError
-
-EstimateKind = Literal["inverse", "depth"]
+from segdistill.images.depth_files import EstimateKind
 
 NETWORKS = NetworkKind(
     "--model",

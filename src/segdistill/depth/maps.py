@@ -1,17 +1,15 @@
 """Depth maps as 16-bit PNGs with a ``depth.json``, and colour previews."""
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from segdistill.depth.estimator import DepthEstimator, EstimateKind
-from segdistill.files import atomic_path, write_text_atomically
+from segdistill.depth.estimator import DepthEstimator
+from segdistill.files import as_json, atomic_path, write_text_atomically
 from segdistill.images.depth import normalise_depth
-from segdistill.images.depth_files import PROGRAM
+from segdistill.images.depth_files import DepthDescription, EstimateKind
 from segdistill.layout import DEPTH_FILE
 from segdistill.version import __version__
 
@@ -28,38 +26,9 @@ PREVIEW_COLOURS = "inferno"
 """Colour map from far to near; its lightness increases, so the order is visible in greyscale."""
 
 
-@dataclass(frozen=True)
-class DepthDescription:
-    """Content of ``depth.json``.
-
-    Attributes:
-        program: ``segdistill``.
-        version: version of the program.
-        model: hub id or folder of the network.
-        licence: licence of the weights.
-        kind: ``inverse`` if larger is nearer, each map scaled to 1..65535; ``depth`` if larger is
-            farther.
-        scale: metres per step, for ``depth``.
-        invalid: value of invalid pixels.
-    """
-
-    program: str
-    version: str
-    model: str
-    licence: str
-    kind: EstimateKind
-    scale: float | None
-    invalid: int
-
-    def matches(self, stored: dict[str, object]) -> bool:
-        """Return whether a ``depth.json`` is equal except for the version."""
-        return asdict(self) | {"version": ""} == stored | {"version": ""}
-
-
 def description_of(estimator: DepthEstimator) -> DepthDescription:
     """Return the description of the maps of an estimator."""
     return DepthDescription(
-        program=PROGRAM,
         version=__version__,
         model=estimator.source,
         licence=estimator.licence,
@@ -71,8 +40,7 @@ def description_of(estimator: DepthEstimator) -> DepthDescription:
 
 def write_description(folder: Path, description: DepthDescription) -> None:
     """Write ``depth.json``."""
-    text = json.dumps(asdict(description), indent=2)
-    write_text_atomically(folder / DEPTH_FILE, f"{text}\n")
+    write_text_atomically(folder / DEPTH_FILE, as_json(description))
 
 
 def encode_depth(estimate: NDArray[np.float32], kind: EstimateKind) -> NDArray[np.uint16]:

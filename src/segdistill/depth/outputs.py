@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdistill.depth.estimator import EstimateKind
-from segdistill.depth.maps import DepthDescription, stored_model
+from segdistill.depth.maps import stored_model
 from segdistill.errors import UserError
-from segdistill.images.depth_files import read_depth_file
+from segdistill.images.depth_files import DepthDescription, EstimateKind, read_depth_file
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile
 from segdistill.layout import DEPTH_FILE
@@ -123,7 +122,7 @@ def check_same_kind(
     # Hidden files may be left over from a killed process.
     if any(path not in again for path in folder.rglob("[!.]*.png")):
         raise UserError(
-            f"{folder}: contains maps by {stored.get('model')} ({stored.get('kind')}), and maps of"
+            f"{folder}: contains maps by {stored.model} ({stored.kind}), and maps of"
             " different models cannot be mixed; choose another --out, or pass all of the images"
             " with --overwrite"
         )
@@ -151,9 +150,9 @@ def _check_made_by(
         raise UserError(f"{path}: was not written by segdistill; choose another --out")
     if stored is None or options.overwrite:
         return
-    if stored.get("model") != model or kind not in {None, stored.get("kind")}:
+    if stored.model != model or kind not in {None, stored.kind}:
         raise UserError(
-            f"{folder}: contains maps by {stored.get('model')} ({stored.get('kind')}); add"
+            f"{folder}: contains maps by {stored.model} ({stored.kind}); add"
             " --overwrite to replace them, or choose another --out"
         )
 

@@ -1,11 +1,14 @@
 """Finding the depth maps of images, and the description next to them."""
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from msgspec import Struct
 
 from segdistill.errors import UserError
+from segdistill.files import read_json
 from segdistill.images.depth import DepthSettings
 from segdistill.images.folder import ImageFile
 from segdistill.images.labels import match_labels
@@ -16,6 +19,41 @@ DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy"])
 """Suffixes, in lower case, of depth maps."""
 
 PROGRAM = "segdistill"
+
+EstimateKind = Literal["inverse", "depth"]
+"""What larger values mean: ``inverse`` nearer, ``depth`` farther."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthDescription:
+    """Content of ``depth.json``.
+
+    Attributes:
+        program: ``segdistill``.
+        version: version of segdistill that wrote it.
+        model: hub id or folder of the network.
+        licence: licence of the weights.
+        kind: ``inverse`` if larger is nearer, each map scaled to 1..65535; ``depth`` if larger is
+            farther.
+        scale: metres per step, for ``depth``.
+        invalid: value of invalid pixels.
+    """
+
+    program: str = PROGRAM
+    version: str = ""
+    model: str = ""
+    licence: str = ""
+    kind: EstimateKind
+    scale: float | None
+    invalid: float
+
+    def matches(self, stored: "DepthDescription") -> bool:
+        """Return whether a description is equal except for the version."""
+        return replace(stored, version=self.version) == self
+
+
+class _Mark(Struct):
+    program: str = ""
 
 
 def depth_folder_beside(source: str | Path) -> Path:
@@ -91,26 +129,27 @@ def settings_beside(folder: Path) -> DepthSettings | None:
         UserError: the file is damaged.
     """
     for path in (folder / DEPTH_FILE, folder.parent / DEPTH_FILE):
-        content = read_depth_file(path)
-        if content is None:
-            continue
-        try:
+        described = read_depth_file(path)
+        if described is not None:
             return DepthSettings(
-                kind="inverse" if content["kind"] == "inverse" else "depth",
-                scale=float(content["scale"] or 1.0),
-                invalid=(float(content["invalid"]),),
+                kind=described.kind,
+                scale=described.scale or 1.0,
+                invalid=(float(described.invalid),),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: damaged ({error!r}); estimate the depth again") from error
     return None
 
 
-def read_depth_file(path: Path) -> dict[str, Any] | None:
-    """Return the content of a ``depth.json`` if segdistill wrote it, else ``None``."""
+def read_depth_file(path: Path) -> DepthDescription | None:
+    """Return the content of a ``depth.json`` if segdistill wrote it, else ``None``.
+
+    Raises:
+        UserError: segdistill wrote the file, but it is damaged.
+    """
+    fix = "estimate the depth again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        mark = read_json(path, _Mark, what="depth maps", fix=fix)
+    except UserError:
         return None
-    if not isinstance(content, dict) or content.get("program") != PROGRAM:
+    if mark.program != PROGRAM:
         return None
-    return content
+    return read_json(path, DepthDescription, what="depth maps", fix=fix)
