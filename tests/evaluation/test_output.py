@@ -19,7 +19,7 @@ from segdistill.evaluation.output import (
     scores_text,
     write_confusion_csv,
 )
-from segdistill.evaluation.record import record_of, write_record
+from segdistill.evaluation.record import read_record, record_of, write_record
 from segdistill.evaluation.result import Evaluation, is_label_class
 from segdistill.files import as_json
 from segdistill.images.folder import ImageFile, SkippedImage
@@ -153,3 +153,32 @@ def test_an_earlier_evaluation_is_refused_unless_asked(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(UserError, match=r"notes\.txt: is a file, not a folder"):
         check_output_folder(tmp_path / "notes.txt", overwrite=True)
+
+
+def test_an_evaluation_is_read_as_written(tmp_path: Path) -> None:
+    for scored in (evaluation(cluster=CLUSTER, linear=LINEAR), with_boundaries()):
+        write_record(tmp_path, record_of(scored))
+        assert read_record(tmp_path) == record_of(scored)
+
+
+# As the first versions wrote it.
+EARLY = """{"segdistill": "0.1.0", "run": "photos", "images": 4, "scores": {"cluster": {
+  "accuracy": 0.9, "mean_iou": 0.75, "pixels": 100, "classes": [{"index": 0, "name": "sky",
+  "iou": null, "cluster": 1}], "unmatched_clusters": [2]}}}"""
+
+
+def test_evaluations_of_the_first_versions_are_read(tmp_path: Path) -> None:
+    (tmp_path / "evaluation.json").write_text(EARLY)
+    record = read_record(tmp_path)
+    assert (record.images, record.scores["cluster"].mean_iou) == (4, 0.75)
+
+
+def test_damaged_evaluations_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no evaluation\.json; give the output"):
+        read_record(tmp_path)
+    (tmp_path / "evaluation.json").write_text(EARLY[:50])
+    with pytest.raises(UserError, match=r"evaluation\.json: cannot be read .*evaluate the run"):
+        read_record(tmp_path)
+    (tmp_path / "evaluation.json").write_text(EARLY.replace("0.9", '"good"'))
+    with pytest.raises(UserError, match=r"an evaluation .*`\$\.scores\[\.\.\.\]\.accuracy`"):
+        read_record(tmp_path)

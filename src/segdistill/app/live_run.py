@@ -15,7 +15,7 @@ from segdistill.images.resize import resize_image
 from segdistill.inference.correspondences import EmbeddedImage, embed
 from segdistill.inference.samples import LONGEST_SIDE, Sample, reduced_size
 from segdistill.layout import DESCRIPTION_FILE
-from segdistill.model.class_sets import ClassSet, ClassSets, read_class_sets
+from segdistill.model.class_sets import ClassSets, read_class_sets
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
 from segdistill.refinement.upsampling import cleaned_mask

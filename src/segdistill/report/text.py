@@ -18,8 +18,9 @@ STAGES = {
     "features": "Features of the images",
     "statistics": "Statistics of the features",
     "neighbours": "Nearest neighbours",
-    "locations to watch": "Monitored locations",
+    "monitored locations": "Monitored locations",
     # Written by earlier versions.
+    "locations to watch": "Monitored locations",
     "places to watch": "Monitored locations",
     "training": "Training",
     "clustering": "Clustering",

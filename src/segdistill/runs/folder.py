@@ -12,6 +12,7 @@ import yaml
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 from segdistill.files import (
+    as_json,
     remove_leftovers,
     translate_os_errors,
     write_text_atomically,
@@ -27,7 +28,7 @@ from segdistill.layout import (
     SETTINGS_FILE,
     WEIGHTS_FILE,
 )
-from segdistill.runs.facts import Facts, read_facts, write_facts
+from segdistill.runs.facts import Facts, read_facts
 from segdistill.runs.history import StepRecord, read_history, write_history
 
 # Settings that may change on resuming: they affect where and how fast a fit runs, not its result.
@@ -139,7 +140,7 @@ class RunFolder:
 
     def write_facts(self, facts: Facts) -> None:
         """Write the facts of the fit."""
-        write_facts(self.path / FACTS_FILE, facts)
+        write_text_atomically(self.path / FACTS_FILE, as_json(facts))
 
     def read_facts(self) -> Facts:
         """Read the facts of the fit; empty if there is no such file."""

@@ -129,7 +129,7 @@ def train_head(
         locations = group.from_first(
             lambda: monitored_locations(maps, preparation.cpu(), seed=settings.seed)
         )
-        timer.record("locations to watch")
+        timer.record("monitored locations")
     if stops_early and locations is not None:
         known = None if settings.estimates_classes else clusters
         stopping = EarlyStopping(locations, monitored_cluster_counts(known))
