@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from segdistill.export.options import ExportOptions as ExportOptions
     from segdistill.figures.options import FigureOptions as FigureOptions
     from segdistill.inference.options import MaskOptions as MaskOptions
-    from segdistill.model.checkpoints import convert_checkpoint as convert_checkpoint
     from segdistill.model.segmenter import Segmenter as Segmenter
+    from segdistill.runs.conversion import convert_checkpoint as convert_checkpoint
     from segdistill.sample.dataset import write_sample as write_sample
 
 __all__ = ["__version__", *PUBLIC]  # noqa: PLE0604 - strings

@@ -195,7 +195,7 @@ OPERATIONS = (
     ),
     Operation(
         "convert_checkpoint",
-        "model.checkpoints",
+        "runs.conversion",
         "convert a STEGO or DepthG checkpoint to a run",
         command="convert",
         parser="export",

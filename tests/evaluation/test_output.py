@@ -112,7 +112,7 @@ def test_boundary_f_where_it_was_counted() -> None:
     assert scores["linear"]["boundary_f"] is None
     assert "NaN" not in json.dumps(scores)
     lines = scores_text(with_boundaries()).splitlines()
-    assert lines[3].split() == ["Boundary", "F:", "66.7", "%", "-"]
+    assert lines[3].split() == ["Boundary", "F:", "66.7%", "-"]
     plain = evaluation(cluster=CLUSTER)
     assert "boundary" not in json.dumps(content_of(plain)["scores"])
     assert "Boundary" not in scores_text(plain)
@@ -133,8 +133,8 @@ def test_text_has_a_column_for_each_kind() -> None:
     text = scores_text(evaluation(cluster=CLUSTER, linear=LINEAR))
     lines = text.splitlines()
     assert lines[0].split() == ["Clusters", "Linear", "probe"]
-    assert lines[1].split() == ["Accuracy:", "90.0", "%", "95.0", "%"]
-    assert lines[4].split() == ["sky", "85.7", "%", "87.5", "%", "class", "1"]
+    assert lines[1].split() == ["Accuracy:", "90.0%", "95.0%"]
+    assert lines[4].split() == ["sky", "85.7%", "87.5%", "class", "1"]
     assert lines[-1] == "1 of 3 clusters match no label class; their pixels count as wrong."
     all_matched = evaluation(cluster=np.diag([3, 4, 5]))
     assert "match no label class" not in scores_text(all_matched)
