@@ -19,7 +19,7 @@ def guided(**depth: Any) -> Variant:
     def settings(scene: Scene) -> FitSettings:
         folder = scene.root / "depth" / "train"
         return FitSettings(
-            classes=scene.classes, depth=DepthSettings(folder=folder, invalid=0.0, **depth)
+            classes=scene.classes, depth=DepthSettings(folder=folder, invalid=(0.0,), **depth)
         )
 
     return Variant(settings)

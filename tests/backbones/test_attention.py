@@ -13,7 +13,7 @@ from tests.helpers import golden
 
 from segdistill.backbones import load_backbone
 from segdistill.backbones.attention import patch_attention, rotate
-from segdistill.backbones.dino_checkpoint import load_dino_checkpoint
+from segdistill.backbones.loading import load_weight_file
 from segdistill.backbones.protocol import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -118,7 +118,7 @@ def test_attention_is_dinos(tmp_path: Path) -> None:
     torch.testing.assert_close(normed, arrays["tokens_native"], atol=1e-4, rtol=0)
 
     torch.save(weights, tmp_path / "weights.pth")
-    backbone = require_attention(load_dino_checkpoint(tmp_path / "weights.pth", num_heads=heads))
+    backbone = require_attention(load_weight_file(tmp_path / "weights.pth", num_heads=heads))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     attention = backbone.attention(image * std + mean)
     torch.testing.assert_close(

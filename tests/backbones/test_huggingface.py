@@ -12,12 +12,11 @@ from torch import nn
 
 from segdistill.backbones import load_backbone
 from segdistill.backbones.huggingface import quiet_from_pretrained
+from segdistill.backbones.loading import SHORT_NAMES, load_from_hub
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, Backbone, normalise_images
 from segdistill.backbones.vision_transformer import (
     ARCHITECTURES,
-    SHORT_NAMES,
     TransformersBackbone,
-    load_from_hub,
 )
 from segdistill.errors import UserError
 

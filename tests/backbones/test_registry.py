@@ -7,7 +7,7 @@ import pytest
 from segdistill import backbones
 from segdistill.backbones import registry
 from segdistill.backbones.efficientnet_lite import EfficientNetLite
-from segdistill.backbones.vision_transformer import SHORT_NAMES
+from segdistill.backbones.loading import SHORT_NAMES
 from segdistill.errors import UserError
 
 
@@ -87,5 +87,5 @@ def test_a_missing_file_is_named(name: str) -> None:
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "weights.bin"
     file.write_bytes(b"weights")
-    with pytest.raises(UserError, match=r"is a file; pass a folder or a DINO \.pth file"):
+    with pytest.raises(UserError, match=r"weights\.bin: cannot be read as a checkpoint"):
         backbones.load_backbone(str(file))

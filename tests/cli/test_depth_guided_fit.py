@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from tests.cli.conftest import QUICK, Run
 from tests.helpers import striped_labels
@@ -145,3 +146,19 @@ def test_the_papers_presets_exist() -> None:
         "depthg-cityscapes27-vitb8",
         "depthg-potsdam3-vits8",
     }
+
+
+def test_several_invalid_values_and_a_format(photos: Path, segdistill: Run) -> None:
+    command = ("fit", photos, "--print_config", "--depth.format", "carla")
+    status, output, error = segdistill(*command, "--depth.invalid", "0,65535")
+    assert status == 0, error
+    depth = yaml.safe_load(output)["depth"]
+    assert (depth["invalid"], depth["format"]) == ([0.0, 65535.0], "carla")
+    again = photos.parent / "settings.yaml"
+    again.write_text(output)
+    assert segdistill("fit", photos, "--print_config", "--config", again)[1] == output
+    again.write_text("depth:\n  invalid: 0\n")  # as older versions wrote it
+    assert "invalid: 0.0" in segdistill("fit", photos, "--print_config", "--config", again)[1]
+    status, _, error = segdistill(*command, "--depth.invalid", "0,sky")
+    assert status == 2
+    assert "--depth.invalid 0,sky: must be numbers separated by commas" in error

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import segdistill
 from segdistill.config.settings import (
     CacheSettings,
+    DepthSettings,
     FitSettings,
     HeadSettings,
     ObjectiveSettings,
@@ -49,6 +50,9 @@ def odd(settings_class: Any, **values: Any) -> Any:
         ({"head": {"channels": 8}}, r"--head \{'channels': 8\}: must be HeadSettings\(channels="),
         ({"head": {"chanels": 8}}, r"unknown setting 'head.chanels'; did you mean 'head.channels'"),
         ({"head": None}, "--head None: must be HeadSettings"),
+        ({"depth": odd(DepthSettings, invalid="0")}, "--depth.invalid '0': must be numbers sep"),
+        ({"depth": odd(DepthSettings, invalid=[0, "1"])}, "must be numbers separated by commas"),
+        ({"depth": odd(DepthSettings, invalid=[0, float("nan")])}, "must be a finite number"),
         (
             {"head": odd(HeadSettings, channels=8.5)},
             r"--head.channels 8\.5: must be a whole number",
@@ -146,3 +150,10 @@ def test_any_value_of_a_setting_is_valid_or_reported_by_name(
         assert usable.validated() == usable
         assert yaml.safe_load(yaml.safe_dump(usable.as_plain())) == usable.as_plain()
     assert message.startswith(option)
+
+
+@pytest.mark.parametrize("invalid", [0, 0.0, [0], (0.0,), np.float32(0)])
+def test_one_number_is_a_list_of_one(invalid: object) -> None:
+    settings = FitSettings(depth=odd(DepthSettings, invalid=invalid)).validated()
+    assert settings.depth.invalid == (0.0,)
+    assert settings.as_plain()["depth"]["invalid"] == 0.0

@@ -1,10 +1,12 @@
 """Depth at the features' grid."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from tests.helpers import write_striped_folder
 
@@ -107,3 +109,43 @@ def test_relative_kinds_have_a_camera_before_the_nearest(kind: str, tmp_path: Pa
     assert distance[0, 0] == pytest.approx(1)
     assert distance[0, -1] == pytest.approx(RELATIVE_NEAREST)
     assert (np.diff(distance[0]) < 0).all()
+
+
+def warned(
+    views: list[View], tmp_path: Path, values: NDArray[np.generic], settings: DepthSettings
+) -> str:
+    """Return what filling the store warns of."""
+    np.save(tmp_path / "map.npy", values)
+    store = FeatureStore(tmp_path / "store", max_bytes=10**7)
+    depth_paths = {view.image.file.path: tmp_path / "map.npy" for view in views}
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("segdistill")
+    logger.addHandler(handler)
+    try:
+        DepthMaps(views, [GRID] * len(views), depth_paths, settings, store).fill_store()
+    finally:
+        logger.removeHandler(handler)
+    return "\n".join(messages)
+
+
+def test_a_saturated_sky_is_warned_of_in_every_fit(views: list[View], tmp_path: Path) -> None:
+    values = np.tile(np.arange(300, 396, dtype=np.uint16), (64, 1))
+    values[:20] = 65535
+    for _ in range(2):  # the second time from the store
+        message = warned(views, tmp_path, values, DepthSettings())
+        assert "the value 65535 covers a tenth or more of 1 of the 1 depth maps" in message
+        assert f"31% of {tmp_path / 'map.npy'}" in message
+        assert "--depth.invalid 65535" in message
+    assert not warned(views, tmp_path, values, DepthSettings(invalid=(65535,)))
+
+
+def test_a_map_that_is_mostly_invalid_is_warned_of(views: list[View], tmp_path: Path) -> None:
+    values = np.tile(np.arange(300, 396, dtype=np.float32), (64, 1))
+    values[:48] = np.nan
+    for _ in range(2):
+        message = warned(views, tmp_path, values, DepthSettings())
+        assert (
+            f"mostly invalid, and so guide little: 1 of 1, {tmp_path / 'map.npy'} (75%)" in message
+        )

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.helpers import TinyBackbone, striped_image, write_striped_folder
 
 from segdistill.devices import choose_compute
+from segdistill.errors import UserError
 from segdistill.features import extract
 from segdistill.features.extract import FeatureMaps, store_folder_name
 from segdistill.features.store import FeatureStore
@@ -228,3 +229,32 @@ def test_what_is_in_use_stays_in_a_store_that_is_full(tmp_path: Path, photos: Pa
     assert crops.fill_store() == 30
     assert not store.has(other, "00ff")
     assert all(store.has(maps.folder, view.key) for view in maps.views)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_features_that_are_not_finite_are_refused(
+    tmp_path: Path, photos: Path, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = TinyBackbone()
+    plain = backbone.forward
+
+    def broken(images: torch.Tensor) -> torch.Tensor:
+        maps = plain(images).clone()
+        if backbone.passes >= 3:
+            maps[-1, 4, -1, -1] = value
+        return maps
+
+    monkeypatch.setattr(backbone, "forward", broken)
+    maps = maps_of(photos, FeatureStore(tmp_path / "store", max_bytes=10**8), backbone)
+    with pytest.raises(UserError, match=rf"picture_\d\.png: backbone {backbone.name} gives feat"):
+        maps.fill_store()
+
+
+def test_huge_features_stay_finite(tmp_path: Path, photos: Path) -> None:
+    backbone = TinyBackbone()
+    plain = backbone.forward
+    backbone.forward = lambda images: plain(images) * 1e9  # type: ignore[method-assign]
+    maps = maps_of(photos, FeatureStore(tmp_path / "store", max_bytes=10**8), backbone)
+    assert maps.fill_store() == 0
+    assert np.abs(maps[0]).max() == np.finfo(np.float16).max
+    assert np.isfinite(maps[0]).all()

@@ -12,13 +12,12 @@ from segdistill.errors import UserError
 from segdistill.images.depth import (
     DepthKind,
     DepthSettings,
-    UnreadableDepthError,
     check_depth_size,
     depth_from_values,
     normalise_depth,
     read_depth,
-    read_depth_values,
 )
+from segdistill.images.depth_reading import UnreadableDepthError, read_depth_values
 
 VALUES = np.array([[0, 1, 2, 3], [4, 5, 6, 7], [120, 121, 122, 123]])
 

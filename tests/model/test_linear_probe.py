@@ -1,10 +1,20 @@
 """Drawing labelled pixels, and reading maps there."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
+from segdistill.errors import UserError
 from segdistill.images.resize import enlarge
-from segdistill.model.linear_probe import labelled_pixels, sample_at_pixels
+from segdistill.model.linear_probe import (
+    LinearProbe,
+    labelled_pixels,
+    read_linear_probe,
+    sample_at_pixels,
+    write_linear_probe,
+)
 
 
 def test_maps_are_read_where_enlarging_would_put_them() -> None:
@@ -29,3 +39,12 @@ def test_pixels_are_drawn_once_and_repeatably() -> None:
     first, again = (labelled_pixels(labels, 40, np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert len(np.unique(first, axis=0)) == 40
+
+
+def test_a_probe_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    probe = LinearProbe(4, 3)
+    with torch.no_grad():
+        probe.weight[1, 2] = float("inf")
+    write_linear_probe(probe, tmp_path)
+    with pytest.raises(UserError, match="weight holds 1 value that is not finite"):
+        read_linear_probe(tmp_path)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tests.helpers import TinyBackbone, striped_image
 
 from segdistill.errors import UserError
@@ -161,3 +162,21 @@ def test_centres_must_fit_classes() -> None:
             torch.randn(2, 6),
             SegmenterSettings(64, numbered_classes(3)),
         )
+
+
+@pytest.mark.usefixtures("_tiny_from_hub")
+@pytest.mark.parametrize("name", ["centres", "preparation.mean"])
+def test_weights_that_are_not_finite_are_refused(name: str, tmp_path: Path) -> None:
+    tiny_segmenter().save(tmp_path)
+    tensors = load_file(tmp_path / "segmenter.safetensors")
+    tensors[name].flatten()[0] = float("nan")
+    save_file(tensors, tmp_path / "segmenter.safetensors")
+    with pytest.raises(UserError, match=rf"segmenter\.safetensors: {name} holds 1 value"):
+        Segmenter.load(tmp_path)
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    segmenter = tiny_segmenter()
+    segmenter.backbone.register_forward_hook(lambda _module, _inputs, maps: maps * float("nan"))
+    with pytest.raises(UserError, match=f"backbone {segmenter.backbone.name} gives features that"):
+        segmenter.segment(np.zeros((32, 32, 3), np.uint8))

@@ -17,11 +17,11 @@ from tests.helpers import GOLDEN, golden
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD
 from segdistill.errors import UserError
-from segdistill.runs.conversion import convert_checkpoint, read_checkpoint
 from segdistill.model.linear_probe import read_linear_probe
-from segdistill.weights.safe_pickle import RefusedPickleError
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.clusters import cluster_similarity
+from segdistill.runs.conversion import convert_checkpoint, read_checkpoint
+from segdistill.weights.safe_pickle import RefusedPickleError
 
 CHECKPOINT = GOLDEN / "stego_layout.ckpt"
 State = dict[str, torch.Tensor]
@@ -140,6 +140,71 @@ def test_the_format_of_old_torch_holds_the_same(save: Save, weights: State) -> N
     assert all(torch.equal(checkpoint.weights[key], weights[key]) for key in weights)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda name: f"module.{name}", id="module"),
+        pytest.param(lambda name: f"_orig_mod.{name}", id="compiled"),
+        pytest.param(lambda name: f"model._orig_mod.module.{name}", id="all"),
+        pytest.param(
+            lambda name: name.replace("net.model.", "net._orig_mod.model.module."), id="inside"
+        ),
+        pytest.param(lambda name: name.replace("net.model.", "net.model.backbone."), id="backbone"),
+    ],
+)
+def test_prefixes_do_not_matter(
+    wrap: Callable[[str], str], save: Save, weights: State, run: Path, tmp_path: Path
+) -> None:
+    path = save({wrap(name): tensor for name, tensor in weights.items()})
+    converted = convert_checkpoint(path, tmp_path / "run")
+    assert converted.segmenter.backbone.fingerprint == load(run).backbone.fingerprint
+    torch.testing.assert_close(converted.segmenter.centres, load(run).centres)
+    assert converted.probe is not None
+
+
+def test_a_checkpoint_without_lightning(weights: State, run: Path, tmp_path: Path) -> None:
+    for name, content in (("plain", weights), ("model", {"model": weights})):
+        torch.save(content, tmp_path / f"{name}.pt")
+        convert_checkpoint(tmp_path / f"{name}.pt", tmp_path / name, num_heads=6)
+        torch.testing.assert_close(load(tmp_path / name).centres, load(run).centres)
+
+
+def test_a_backbone_of_dinov2(save: Save, weights: State, tmp_path: Path) -> None:
+    scales = {
+        f"net.model.blocks.{block}.ls{number}.gamma": torch.ones(48)
+        for block in range(3)
+        for number in (1, 2)
+    }
+    path = save(weights | scales | {"net.model.register_tokens": torch.zeros(1, 2, 48)})
+    convert_checkpoint(path, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "backbone" / "config.json").read_text())
+    assert (config["model_type"], config["num_register_tokens"]) == ("dinov2_with_registers", 2)
+    assert load(tmp_path / "run").encode(torch.rand(1, 3, 16, 24)).shape == (1, 10, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "net.model.norm.bias",
+        "net.cluster1.0.weight",
+        "cluster_probe.clusters",
+        "linear_probe.bias",
+    ],
+)
+def test_weights_that_are_not_finite_are_refused(
+    name: str, save: Save, weights: State, tmp_path: Path
+) -> None:
+    broken = weights[name].clone()
+    broken.flatten()[0] = float("nan")
+    path = save(weights | {name: broken})
+    shown = name.removeprefix("net.model.")
+    with pytest.raises(
+        UserError, match=rf"other\.ckpt: .*{shown} holds 1 value that is not finite"
+    ):
+        convert_checkpoint(path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_heads_are_told_or_follow_the_network(save: Save, weights: State) -> None:
     unnamed = save(weights, model_type="vit_other")
     out = unnamed.parent / "run"
@@ -181,12 +246,15 @@ def test_tensors_that_share_numbers_or_lie_across_them(tmp_path: Path) -> None:
         (lambda w: _without(w, "net.cluster2.2.weight"), r"lacks net\.cluster2\.2\.weight"),
         (lambda w: _without(w, "cluster_probe.clusters"), r"lacks cluster_probe\.clusters"),
         (lambda w: _without(w, "net.model.cls_token"), "cls_token is missing"),
-        (lambda w: w | {"net.model.blocks.0.ls1.gamma": torch.ones(48)}, "ls1"),
-        (lambda w: w | {"net.model.norm.bias": torch.ones(47)}, "other shapes than a ViT"),
-        (lambda w: w | {"net.model.blocks.0.mlp.fc1.weight": torch.tensor(1.0)}, "other shapes"),
+        (lambda w: w | {"net.model.blocks.0.ls1.gamma": torch.ones(48)}, "ls2"),
+        (lambda w: w | {"net.model.norm.bias": torch.ones(47)}, "unexpected shape"),
+        (
+            lambda w: w | {"net.model.blocks.0.mlp.fc1.weight": torch.tensor(1.0)},
+            "unexpected shape",
+        ),
         (
             lambda w: w | {"net.model.patch_embed.proj.weight": torch.ones(48, 3, 0, 0)},
-            "other shapes",
+            "unexpected shape",
         ),
         (lambda w: w | {"cluster_probe.clusters": torch.ones(5, 9)}, "does not fit"),
         (lambda w: w | {"cluster_probe.clusters": torch.ones(300, 10)}, "300 classes"),

@@ -2,19 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
-import torch
 
-from segdistill.config.settings import FitSettings
+from segdistill.config.settings import DepthSettings, FitSettings
 from segdistill.errors import UserError
-from segdistill.features.extract import FeatureMaps
-from segdistill.training.head_training import data_fingerprint
-from segdistill.runs.history import StepRecord
-from segdistill.training.modules import TrainingModules
 from segdistill.runs.folder import RunFolder
+from segdistill.runs.history import StepRecord
 
 SETTINGS = FitSettings(classes=3)
 
@@ -64,6 +58,19 @@ def test_resuming_takes_the_same_settings(tmp_path: Path) -> None:
     run.check(replace(SETTINGS, device="cpu"), overwrite=False, resume=True)
     # What is left out is as it was.
     run.check(replace(SETTINGS, classes=None), overwrite=False, resume=True)
+
+
+def test_a_run_of_one_invalid_depth_is_resumed_whatever_wrote_it(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, depth=DepthSettings(invalid=(0.0,)))
+    run = RunFolder(tmp_path / "run")
+    run.check(settings, overwrite=False, resume=False)
+    run.begin(settings, resume=False)
+    text = (run.path / "settings.yaml").read_text()
+    assert "invalid: 0.0\n" in text  # as versions before several values wrote it
+    run.check(settings, overwrite=False, resume=True)
+    more = replace(settings, depth=DepthSettings(invalid=(0.0, 9.0)))
+    with pytest.raises(UserError, match=r"begun with depth\.invalid = 0\.0, not \[0\.0, 9\.0\]"):
+        run.check(more, overwrite=False, resume=True)
 
 
 def test_settings_and_history_are_read_as_written(tmp_path: Path) -> None:

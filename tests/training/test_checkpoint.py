@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 import torch
+from segdistill.runs.history import StepRecord
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
 from segdistill.runs.folder import RunFolder
-from segdistill.runs.history import StepRecord
 from segdistill.training.checkpoint import read_checkpoint, write_checkpoint
 from segdistill.training.head_training import data_fingerprint
 from segdistill.training.modules import TrainingModules
@@ -45,6 +45,10 @@ def test_a_checkpoint_brings_back_weights_and_averages(tmp_path: Path) -> None:
             torch.testing.assert_close(value, fresh_optimiser.state[theirs][key])
     with pytest.raises(UserError, match="images or backbone have changed"):
         read_checkpoint(run, fresh, fresh_optimiser, images="other")
+    modules.centres.data[0, 0] = float("nan")
+    write_checkpoint(run, modules, optimiser, history, images="abc")
+    with pytest.raises(UserError, match=r"modules\.centres holds 1 value that is not finite"):
+        read_checkpoint(run, fresh, fresh_optimiser, images="abc")
     run.finalise()
     assert read_checkpoint(run, fresh, fresh_optimiser, images="abc") == []
 

@@ -70,11 +70,13 @@ def _depth_settings(settings: FitSettings) -> DepthSettings:
     """Return how to interpret depth values; settings override ``depth.json``."""
     folder = settings.depth.folder
     found = (None if folder is None else settings_beside(folder)) or DepthSettings()
-    invalid = settings.depth.invalid
+    given = settings.depth
     return replace(
         found,
-        kind=settings.depth.kind or found.kind,
-        invalid=found.invalid if invalid is None else (invalid,),
+        kind=given.kind or found.kind,
+        invalid=found.invalid if given.invalid is None else given.invalid,
+        format=given.format,
+        channel=given.channel,
     )
 
 

@@ -23,6 +23,9 @@ Result = TypeVar("Result")
 
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 CONFIG_FILE = "config.json"
+TIMM = "timm"
+"""Stands for the model_type of networks of timm."""
+
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 HUB_FILES = (CONFIG_FILE, *PREPROCESSOR_FILES, *WEIGHT_FILES, "model-*.safetensors")
 
@@ -68,7 +71,7 @@ class NetworkKind:
                 " model.safetensors"
             )
         config = read_json(folder / CONFIG_FILE)
-        model_type = config.get("model_type")
+        model_type = architecture_of(config)
         if str(model_type) not in self.classes:
             raise UserError(
                 f"{self.option} {source}: unsupported model_type {model_type!r} in config.json;"
@@ -116,7 +119,7 @@ class NetworkFiles:
     @property
     def model_type(self) -> str:
         """The architecture, a key of :attr:`NetworkKind.classes`."""
-        return str(self.config["model_type"])
+        return str(architecture_of(self.config))
 
     def preprocessing(self, parse: Callable[[dict[str, Any]], Result]) -> Result:
         """Parse the preprocessor config.
@@ -185,6 +188,11 @@ class NetworkFiles:
             f'python -c "from transformers import {class_name} as M;'
             f" M.from_pretrained(r'{self.folder}').save_pretrained(r'{self.folder}')\""
         )
+
+
+def architecture_of(config: Mapping[str, Any]) -> object:
+    """Return the model_type in config.json; :data:`TIMM` for networks of timm, which have none."""
+    return config.get("model_type", TIMM if "pretrained_cfg" in config else None)
 
 
 def read_normalisation(

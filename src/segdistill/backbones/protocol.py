@@ -117,3 +117,16 @@ def weights_fingerprint(module: nn.Module, *preprocessing: object) -> str:
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     digest.update(repr(preprocessing).encode())
     return digest.hexdigest()
+
+
+def network_fingerprint(network: nn.Module, *preprocessing: object) -> str:
+    """Return :func:`weights_fingerprint` without names and order.
+
+    Those vary by transformers' version. Mask tokens are unused, and missing from some files.
+    """
+    tensors = sorted(
+        weights_fingerprint(nn.ParameterList([nn.Parameter(tensor, requires_grad=False)]))
+        for key, tensor in network.state_dict().items()
+        if not key.endswith("mask_token")
+    )
+    return weights_fingerprint(nn.Identity(), tensors, *preprocessing)

@@ -6,9 +6,10 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from segdistill.backbones.dino_checkpoint import load_dino_checkpoint
+from segdistill.backbones.loading import SHORT_NAMES, load_from_hub, load_weight_file
 from segdistill.backbones.protocol import Backbone
-from segdistill.backbones.vision_transformer import SHORT_NAMES, Features, load_from_hub
+from segdistill.backbones.vision_transformer import Features
+from segdistill.backbones.weight_files import SUFFIXES
 from segdistill.errors import UserError
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
@@ -65,7 +66,7 @@ def check_backbone_name(name: str) -> None:
     path = Path(name)
     if name in _ENTRIES or path.exists():
         return
-    if path.suffix == ".pth" or name.startswith((".", "/", "~")):
+    if name.endswith(SUFFIXES) or name.startswith((".", "/", "~")):
         raise UserError(f"--backbone {name}: no such file or folder")
     if name.count("/") == 1:
         return
@@ -73,7 +74,7 @@ def check_backbone_name(name: str) -> None:
     hint = f"; did you mean {near[0]}?" if near else ""
     raise UserError(
         f"--backbone {name}: not a short name ({', '.join(_ENTRIES)}),"
-        f" a hub id, a local folder or a .pth file{hint}"
+        f" a hub id, a local folder or a file of weights (.pth, .safetensors){hint}"
     )
 
 
@@ -81,7 +82,7 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
     """Load a frozen backbone.
 
     Args:
-        name: short name, hub id, local folder in the hub's layout, or DINO ``.pth`` file.
+        name: short name, hub id, local folder in the hub's layout, or file of weights.
             With the suffix ``:keys``, features are the keys of the last block with concatenated
             heads ('KK' in STEGO) instead of the last tokens.
 
@@ -104,8 +105,8 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
             )
         backbone = load(entry.source)
         backbone.name = bare
-    elif bare.endswith(".pth"):
-        backbone = load_dino_checkpoint(Path(bare), features=features)
+    elif Path(bare).is_file():
+        backbone = load_weight_file(Path(bare), features=features)
     else:
         backbone = load_from_hub(bare, features=features)
     if features == "keys":
@@ -128,8 +129,5 @@ register(
     )
 )
 for _name, (_hub_id, _summary) in SHORT_NAMES.items():
-    register(
-        BackboneEntry(
-            _name, _hub_id, _summary, load_from_hub, keys=partial(load_from_hub, features="keys")
-        )
-    )
+    _keys = None if "convnext" in _name else partial(load_from_hub, features="keys")
+    register(BackboneEntry(_name, _hub_id, _summary, load_from_hub, keys=_keys))

@@ -8,22 +8,19 @@ et al., DINOv3 (2025).
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
 from segdistill.backbones.attention import patch_attention
-from segdistill.backbones.huggingface import NetworkKind, read_normalisation
 from segdistill.backbones.positions import interpolate_positions
 from segdistill.backbones.protocol import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     AttentionBackbone,
-    Backbone,
+    network_fingerprint,
     normalise_images,
-    weights_fingerprint,
 )
 from segdistill.errors import UserError
 
@@ -41,7 +38,6 @@ DINO_MARGIN = 0.1
 
 # DINO was trained with this value; the DINO configs on the hub have transformers' ViT default.
 DINO_NORM_EPS = 1e-6
-TRANSFORMERS_VIT_NORM_EPS = 1e-12
 
 
 class Architecture(NamedTuple):
@@ -79,71 +75,6 @@ ARCHITECTURES = {
     ),
     "dinov3_vit": Architecture("DINOv3ViTModel", rotary_module="rope_embeddings"),
 }
-
-PUBLISHED = (
-    # short name, repository of facebook on the hub, architecture, channels
-    ("dino-vits8", "dino-vits8", "DINO ViT-S/8", 384),
-    ("dino-vits16", "dino-vits16", "DINO ViT-S/16", 384),
-    ("dino-vitb8", "dino-vitb8", "DINO ViT-B/8", 768),
-    ("dino-vitb16", "dino-vitb16", "DINO ViT-B/16", 768),
-    ("dinov2-vits14", "dinov2-small", "DINOv2 ViT-S/14", 384),
-    ("dinov2-vitb14", "dinov2-base", "DINOv2 ViT-B/14", 768),
-    ("dinov2-vitl14", "dinov2-large", "DINOv2 ViT-L/14", 1024),
-    ("dinov2-reg-vits14", "dinov2-with-registers-small", "DINOv2 ViT-S/14 with registers", 384),
-    ("dinov2-reg-vitb14", "dinov2-with-registers-base", "DINOv2 ViT-B/14 with registers", 768),
-    ("dinov2-reg-vitl14", "dinov2-with-registers-large", "DINOv2 ViT-L/14 with registers", 1024),
-    ("dinov3-vits16", "dinov3-vits16-pretrain-lvd1689m", "DINOv3 ViT-S/16", 384),
-    ("dinov3-vitb16", "dinov3-vitb16-pretrain-lvd1689m", "DINOv3 ViT-B/16", 768),
-    ("dinov3-vitl16", "dinov3-vitl16-pretrain-lvd1689m", "DINOv3 ViT-L/16", 1024),
-)
-SHORT_NAMES = {
-    short: (
-        f"facebook/{repository}",
-        f"{architecture}, {channels} channels{', gated' if short.startswith('dinov3') else ''}",
-    )
-    for short, repository, architecture, channels in PUBLISHED
-}
-"""Hub id and one-line summary by short name."""
-
-NETWORKS = NetworkKind(
-    "--backbone",
-    {model_type: each.model_class for model_type, each in ARCHITECTURES.items()},
-    advice="Instead, pass a local folder in the hub's layout (--backbone FOLDER), a DINO .pth file"
-    " (--backbone FILE.pth), or use the default (--backbone efficientnet-lite0).",
-    hub_ids={name: hub_id for name, (hub_id, _) in SHORT_NAMES.items()},
-    unused=("mask_token",),  # only used in training, and missing from some checkpoints
-)
-
-
-def load_from_hub(source: str, *, features: Features = "tokens") -> Backbone:
-    """Load a vision transformer from the Hugging Face hub or from a local folder.
-
-    Args:
-        source: hub id such as ``facebook/dino-vits8``, or folder with config.json and
-            model.safetensors.
-        features: ``tokens`` of the last block after the final norm, or its ``keys``.
-
-    Raises:
-        UserError: the weights cannot be loaded, or the network is not supported.
-    """
-    if Path(source).is_file():
-        raise UserError(f"--backbone {source}: is a file; pass a folder or a DINO .pth file")
-    files = NETWORKS.find(source)
-    mean, std = files.preprocessing(
-        lambda stated: read_normalisation(stated, IMAGENET_MEAN, IMAGENET_STD)
-    )
-    options: dict[str, Any] = dict(ARCHITECTURES[files.model_type].load_options)
-    norm_eps = files.config.get("layer_norm_eps", TRANSFORMERS_VIT_NORM_EPS)
-    if files.model_type == "vit" and norm_eps == TRANSFORMERS_VIT_NORM_EPS:
-        options["layer_norm_eps"] = DINO_NORM_EPS
-    return TransformersBackbone(
-        files.load(**options),
-        name=files.source,
-        licence=_licence(files.source, files.model_type),
-        mean=mean,
-        std=std,
-        features=features,
-    )
 
 
 class TransformersBackbone(AttentionBackbone):
@@ -196,7 +127,8 @@ class TransformersBackbone(AttentionBackbone):
         # 44 patches, but at most 448 pixels: 352 pixels for patches of 8.
         self.resolution = min(44, 448 // self.stride) * self.stride
         self.channel_groups = (int(config.hidden_size),)
-        self.fingerprint = _fingerprint(model, mean, std, features)
+        facts = (config.model_type, config.num_attention_heads, config.layer_norm_eps)
+        self.fingerprint = network_fingerprint(model, facts, tuple(mean), tuple(std), features)
         self._mean, self._std = tuple(mean), tuple(std)
         self._first_patch = 1 + getattr(config, "num_register_tokens", 0)
         self._heads = int(config.num_attention_heads)
@@ -273,28 +205,6 @@ def _positions(
 ) -> torch.Tensor:
     """Replacement for transformers' ``interpolate_pos_encoding``; sizes are in pixels."""
     return interpolate(embeddings.position_embeddings, height // patch_side, width // patch_side)
-
-
-def _licence(name: str, model_type: str) -> str:
-    if model_type == "dinov3_vit":
-        return "dinov3-license"
-    if name.startswith(("facebook/dino-", "facebook/dinov2-")):
-        return "apache-2.0"
-    return "unknown"
-
-
-def _fingerprint(
-    model: "PreTrainedModel", mean: Sequence[float], std: Sequence[float], features: Features
-) -> str:
-    """Return a fingerprint without names and order, which vary by transformers version."""
-    config: Any = model.config
-    tensors = sorted(
-        weights_fingerprint(nn.ParameterList([nn.Parameter(tensor, requires_grad=False)]))
-        for key, tensor in model.state_dict().items()
-        if not key.endswith("mask_token")  # unused, and missing from some checkpoints
-    )
-    shape = (config.model_type, config.num_attention_heads, config.layer_norm_eps)
-    return weights_fingerprint(nn.Identity(), tensors, shape, tuple(mean), tuple(std), features)
 
 
 def _last_module(model: nn.Module, names: set[str]) -> nn.Module:

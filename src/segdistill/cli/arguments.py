@@ -19,14 +19,21 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from docstring_parser import Docstring, DocstringStyle
 from docstring_parser import parse as parse_docstring
 
-from segdistill.config.validation import Declared, checked, dashed, declared
+from segdistill.config.validation import Declared, Numbers, checked, dashed, declared
 from segdistill.errors import UserError
 
-METAVARS: dict[Any, str] = {int: "N", float: "X", bool: "{true,false}", Path: "PATH"}
+METAVARS: dict[Any, str] = {
+    int: "N",
+    float: "X",
+    bool: "{true,false}",
+    Path: "PATH",
+    Numbers: "X,X",
+}
 READERS: dict[Any, Callable[[str], Any]] = {
     int: int,
     float: float,
     bool: {"true": True, "false": False}.__getitem__,
+    Numbers: lambda text: tuple(map(float, text.split(","))),
 }
 FLAGS = ("strict", "print_config")
 """Settings that take no value on the command line; other yes-no settings take true or false."""

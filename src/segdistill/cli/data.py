@@ -228,7 +228,8 @@ def _entry(heading: str, texts: Sequence[str]) -> str:
 def backbones() -> None:
     """List the backbones that have a short name.
 
-    --backbone also accepts any hub id, a local folder in the hub's layout, or a DINO .pth file.
+    --backbone also accepts any hub id, a local folder in the hub's layout, or a file of
+    weights (.pth).
 
     Example:
         segdistill backbones

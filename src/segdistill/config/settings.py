@@ -130,7 +130,13 @@ class DepthSettings:
         kind: meaning of larger values in depth maps: ``depth`` farther, ``inverse`` nearer,
             ``height`` higher, seen from above (default: as ``depth.json`` next to the maps says,
             else ``depth``).
-        invalid: value that means 'not measured' in depth maps, such as 0 (default: none).
+        invalid: values that mean 'not measured' in depth maps, such as 0 or 0,65535 (default:
+            none).
+        format: how a pixel of a depth map holds its value: ``numbers``, as one number; ``carla``,
+            as CARLA's red, green and blue; ``tartanair``, as the bytes of a float in blue, green,
+            red and alpha; ``float32-rgba``, as those in red, green, blue and alpha.
+        channel: array of .npz files, or channel of .exr files, that holds depth (default: the only
+            one, or the one named depth or Z).
         field_of_view: horizontal field of view of the camera, in degrees.
         space: space in which distances are measured: ``metric`` as in DepthG, or ``perspective``,
             by direction and ratio of depths, where a far sky does not attract nearly all samples.
@@ -164,7 +170,9 @@ class DepthSettings:
     folder: Path | None = None
     guide: Literal["auto", "on", "off"] = "auto"
     kind: Literal["depth", "inverse", "height"] | None = None
-    invalid: float | None = None
+    invalid: tuple[float, ...] | None = None
+    format: Literal["numbers", "carla", "tartanair", "float32-rgba"] = "numbers"
+    channel: str | None = None
     field_of_view: Annotated[
         float, Range("between 0 and 180 degrees", lambda value: 0 < value < 180)
     ] = 60.0
@@ -354,7 +362,7 @@ class FitSettings:
         """Return nested dictionaries of plain values, for YAML and JSON."""
 
         def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
-            return {key: str(value) if isinstance(value, Path) else value for key, value in items}
+            return {key: _plain(value) for key, value in items}
 
         return asdict(self, dict_factory=plain)
 
@@ -370,3 +378,13 @@ class FitSettings:
             nested = value if isinstance(value, dict) else {"": value}
             flat |= {f"{name}.{below}".rstrip("."): each for below, each in nested.items()}
         return flat
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as YAML and JSON hold it."""
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, tuple):
+        return value
+    # One number as such, as older versions wrote it.
+    return value[0] if len(value) == 1 else list(value)

@@ -4,7 +4,7 @@ A range is declared with the type: ``steps: Annotated[int, at_least(1)]``.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -27,7 +27,15 @@ from segdistill.errors import UserError
 
 Settings = TypeVar("Settings")
 
-TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+Numbers = tuple[float, ...]
+
+TYPE_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Numbers: "numbers separated by commas",
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,8 @@ def checked(value: Any, hint: Any, name: str, *, show: Callable[[Any], str] = as
     plain = _plain(value, kind)
     if plain is None:
         refuse(name, show(value), type_name(kind) + (" or None" if optional else ""))
-    if isinstance(plain, float) and not math.isfinite(plain):
+    numbers = plain if isinstance(plain, tuple) else (plain,)
+    if any(isinstance(each, float) and not math.isfinite(each) for each in numbers):
         refuse(name, str(plain), "a finite number")
     for note in notes:
         if isinstance(note, Range) and not note.contains(plain):
@@ -184,18 +193,31 @@ def unknown_setting(name: str, known: list[str]) -> UserError:
 
 def _plain(value: Any, kind: Any) -> Any:
     """Return a value converted to a plain type, or ``None`` if it does not have that type."""
-    if get_origin(kind) is Literal:
-        return value if isinstance(value, str) and value in get_args(kind) else None
+    converted: Any = None
     # In Python, bool is a subclass of int; True is not a valid number here.
     if isinstance(value, bool):
-        return value if kind is bool else None
-    if kind is Path and isinstance(value, str | Path) and str(value):
-        return Path(value)
-    if kind is float and isinstance(value, Real):
-        return _as_float(value)
-    if kind is int and isinstance(value, Integral):
-        return int(value)
-    return value if kind is str and isinstance(value, str) else None
+        converted = value if kind is bool else None
+    elif get_origin(kind) is Literal:
+        converted = value if isinstance(value, str) and value in get_args(kind) else None
+    elif kind == Numbers:
+        converted = _as_numbers(value)
+    elif kind is Path and isinstance(value, str | Path) and str(value):
+        converted = Path(value)
+    elif kind is float and isinstance(value, Real):
+        converted = _as_float(value)
+    elif kind is int and isinstance(value, Integral):
+        converted = int(value)
+    elif kind is str and isinstance(value, str):
+        converted = value
+    return converted
+
+
+def _as_numbers(value: Any) -> Numbers | None:
+    """Return one or several numbers as a tuple, or ``None`` if they are something else."""
+    several: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(each, bool) or not isinstance(each, Real) for each in several):
+        return None
+    return tuple(_as_float(each) for each in several)
 
 
 def _as_float(value: Real) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,18 @@ from numpy.typing import NDArray
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
 from segdistill.images.depth import DepthSettings, check_depth_size, normalise_depth, read_depth
+from segdistill.images.depth_checks import fill_value_warning, unknown_depth_warning
 from segdistill.images.depth_view import depth_for_view
 from segdistill.images.resize import Size
 from segdistill.progress import progress_bar
 
 DEPTH_VERSION = 1
 """Increase this whenever the computed depth grids change."""
+
+MAPS_CHECKED = 32
+"""Number of depth maps, evenly spread, whose values are checked in each fit."""
+
+logger = logging.getLogger("segdistill")
 
 RELATIVE_NEAREST = 0.1
 """Assumed ratio of nearest to farthest depth for relative inverse depth and height, which do not
@@ -68,6 +75,8 @@ class DepthMaps:
     def fill_store(self, *, progress: bool = False) -> None:
         """Compute missing grids and cache them while the store has room.
 
+        Warns if values of the maps probably do not mean depth, or if little depth is known.
+
         Raises:
             UserError: a depth map cannot be read, or does not match its image.
         """
@@ -83,6 +92,7 @@ class DepthMaps:
             keep = {self.store.path(self.folder, key) for key in self._keys.values()}
             missing = [n for n, key in self._keys.items() if not self.store.has(self.folder, key)]
             room = self.store.make_room(sum(map(self._bytes, missing)), keep)
+            unknown: dict[int, float] = {}
             advance(len(paths) - len(missing))
             for index in missing:
                 room -= self._bytes(index)
@@ -91,7 +101,23 @@ class DepthMaps:
                 grid = None if path is None else self._compute(index, path)
                 if grid is not None and room >= 0:
                     self.store.write(self.folder, self._keys[index], grid)
+                if grid is not None:
+                    unknown[index] = float(np.isnan(grid[:, :, 0]).mean())
                 advance(1)
+        self._warn(unknown)
+
+    def _warn(self, unknown: dict[int, float]) -> None:
+        """Log what is suspicious; ``unknown`` holds the shares of grids computed just now."""
+        paths = list(dict.fromkeys(self.depth_paths.values()))
+        spread = paths[:: -(-len(paths) // MAPS_CHECKED) or 1]
+        shares = {}
+        for index in self._keys:
+            grid = None if index in unknown else self[index]
+            share = unknown[index] if grid is None else float(np.isnan(grid.share).mean())
+            shares[self.depth_paths[self.views[index].image.file.path]] = share
+        for message in (fill_value_warning(spread, self.settings), unknown_depth_warning(shares)):
+            if message is not None:
+                logger.warning("%s", message)
 
     def __getitem__(self, index: int) -> DepthGrid | None:
         """Return the depth grid of a view, or ``None`` if its image has no depth map."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from segdistill.backbones import Backbone
+from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.devices import Compute, PixelBudget
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
@@ -172,7 +173,10 @@ class FeatureMaps:
             pairs, lambda pair: pair[0].size, lambda pair: self.budget.images(*pair[0].size)
         ):
             maps = self._pass([pixels for _, pixels in batch])
-            yield from zip((view for view, _ in batch), maps, strict=True)
+            for (view, _), features in zip(batch, maps, strict=True):
+                if np.isnan(features[0, 0, 0]):
+                    raise not_finite_error(self.backbone.name, str(view.image.file.path))
+                yield view, features
 
     def _batch_of(self, views: list[View]) -> int:
         """Return the batch size of the smallest views, which come first."""
@@ -197,7 +201,11 @@ class FeatureMaps:
             maps = self.backbone(images.float() / 255)
         half: torch.Tensor = maps.permute(0, 2, 3, 1).half().contiguous()
         # Some transformers have a few huge activations that overflow float16 (65504).
-        return half.clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+        half.clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+        # The first value tells whether a map is finite, so that the batch is read back once.
+        first = half[:, 0, 0, 0]
+        half[:, 0, 0, 0] = torch.where(finite_maps(maps), first, torch.nan)
+        return half
 
 
 class _UsedFiles(Container[Path]):

@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segdistill.errors import UserError
-from segdistill.images.decode import stored_values, upright
+from segdistill.images.depth_reading import DepthFormat, read_depth_values
 
 DepthKind = Literal["depth", "inverse", "height"]
 DepthNormalisation = Literal["min-max", "metric"]
@@ -17,11 +16,6 @@ DepthNormalisation = Literal["min-max", "metric"]
 # Differences below this share of the values are rounding.
 CONSTANT_SPREAD = 1e-6
 SIZE_TOLERANCE = 0.1
-GREY_MODES = frozenset(["L", "I", "F"])
-
-
-class UnreadableDepthError(UserError):
-    """A file that is named like a depth map but cannot be read as one."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,8 @@ class DepthSettings:
             ``height``: the height of the camera, from which depth is measured.
         invalid: stored values that mean 'not measured', such as 0 in maps of most sensors. NaN
             and infinity always mean it, as do negative numbers except in height maps.
+        format: how a pixel holds its value; see :data:`DepthFormat`.
+        channel: array of .npz files, or channel of .exr files, that holds the values.
 
     Raises:
         UserError: a number is out of range, or the camera height is missing.
@@ -49,6 +45,8 @@ class DepthSettings:
     scale: float = 1.0
     max_depth: float | None = None
     invalid: tuple[float, ...] = ()
+    format: DepthFormat = "numbers"
+    channel: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.scale < float("inf"):
@@ -66,7 +64,7 @@ def read_depth(path: Path, settings: DepthSettings | None = None) -> NDArray[np.
     """Read a depth map: larger is farther, NaN where unknown.
 
     Args:
-        path: an 8- or 16-bit PNG, a TIFF of integers or floats, or a ``.npy`` file.
+        path: a file; see :func:`~segdistill.images.depth_reading.read_depth_values`.
         settings: meaning of the values; by default larger is farther.
 
     Returns:
@@ -75,7 +73,9 @@ def read_depth(path: Path, settings: DepthSettings | None = None) -> NDArray[np.
     Raises:
         UnreadableDepthError: the file is missing, damaged or not a depth map.
     """
-    return depth_from_values(read_depth_values(path), settings or DepthSettings())
+    settings = settings or DepthSettings()
+    values = read_depth_values(path, settings.format, settings.channel)
+    return depth_from_values(values, settings)
 
 
 def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> NDArray[np.float32]:
@@ -90,17 +90,22 @@ def depth_from_values(values: NDArray[np.generic], settings: DepthSettings) -> N
         [[100.0, 6.0], [3.0, 2.0]]
     """
     numbers = values.astype(np.float64)
-    known = np.isfinite(numbers)
-    if settings.kind != "height":
-        known &= numbers >= 0
-    for invalid in settings.invalid:
-        # Equal numbers differ at most by rounding to float32.
-        known &= ~np.isclose(numbers, invalid, rtol=1e-7, atol=0)
-    numbers[~known] = np.nan
+    numbers[~known_values(numbers, settings)] = np.nan
     if settings.normalisation == "metric":
         return _metric_depth(numbers, settings).astype(np.float32)
     # A relative network gives inverse depth up to a shift, so its reciprocal is meaningless.
     return normalise_depth(numbers if settings.kind == "depth" else -numbers)
+
+
+def known_values(values: NDArray[np.float64], settings: DepthSettings) -> NDArray[np.bool_]:
+    """Return which stored values are measured."""
+    known: NDArray[np.bool_] = np.isfinite(values)
+    if settings.kind != "height":
+        known &= values >= 0
+    for invalid in settings.invalid:
+        # Equal numbers differ at most by rounding to float32.
+        known &= ~np.isclose(values, invalid, rtol=1e-7, atol=0)
+    return known
 
 
 def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -145,27 +150,6 @@ def check_depth_size(path: Path, depth: tuple[int, int], image: tuple[int, int])
         )
 
 
-def read_depth_values(path: Path) -> NDArray[np.float64]:
-    """Read the stored values of a depth map, NaN where a GeoTIFF has no data.
-
-    See :func:`read_depth` for the shape and errors.
-    """
-    try:
-        values = _read_npy(path) if path.suffix.lower() == ".npy" else _read_picture(path)
-    except FileNotFoundError as error:
-        raise UnreadableDepthError(f"{path}: no such depth map") from error
-    except (UnreadableDepthError, MemoryError):
-        raise
-    except Exception as error:
-        # Pillow's and NumPy's readers raise many types of errors for damaged files.
-        raise UnreadableDepthError(f"{path}: cannot be read as depth ({error})") from error
-    if values.ndim != 2 or values.size == 0:
-        raise UnreadableDepthError(
-            f"{path}: a depth map has one value per pixel, but this has shape {values.shape}"
-        )
-    return values.astype(np.float64)
-
-
 def _metric_depth(values: NDArray[np.float64], settings: DepthSettings) -> NDArray[np.float64]:
     limit = np.inf if settings.max_depth is None else settings.max_depth
     if settings.kind == "depth":
@@ -178,28 +162,3 @@ def _metric_depth(values: NDArray[np.float64], settings: DepthSettings) -> NDArr
     depth = depth.clip(0, limit)  # NaN stays
     depth[np.isinf(depth)] = np.nan
     return depth
-
-
-def _read_npy(path: Path) -> NDArray[np.generic]:
-    # Memory-mapped: a damaged header can claim any size.
-    values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
-    if values.dtype.kind not in "iuf":
-        raise UnreadableDepthError(f"{path}: must hold integers or floats, not {values.dtype}")
-    # A channel axis is allowed: (1, height, width) or (height, width, 1).
-    if values.ndim == 3 and 1 in {values.shape[0], values.shape[2]}:
-        values = values[0] if values.shape[0] == 1 else values[:, :, 0]
-    return np.array(values)
-
-
-def _read_picture(path: Path) -> NDArray[np.generic]:
-    with Image.open(path) as image:
-        image.load()
-        if image.mode in GREY_MODES or image.mode.startswith("I;16"):
-            return stored_values(image)
-        values = np.array(upright(image))
-        if image.mode in {"RGB", "RGBA"} and (values[:, :, :3] == values[:, :, :1]).all():
-            grey: NDArray[np.generic] = values[:, :, 0]
-            return grey
-        raise UnreadableDepthError(
-            f"{path}: a colour image ({image.mode}); a depth map has one value per pixel"
-        )

@@ -15,7 +15,7 @@ from segdistill.images.labels import match_labels
 from segdistill.images.tree import split_pattern
 from segdistill.layout import DEPTH_FILE
 
-DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy"])
+DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr"])
 """Suffixes, in lower case, of depth maps."""
 
 PROGRAM = "segdistill"

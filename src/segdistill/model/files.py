@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from segdistill.backbones import KEYS, Backbone, load_backbone
+from segdistill.backbones.finite import check_finite
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, plain_number, read_json, write_text_atomically
@@ -204,12 +205,17 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
 
 
 def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """Read ``segmenter.safetensors``; raises :class:`UserError` if it is missing or damaged."""
+    """Read ``segmenter.safetensors``.
+
+    Raises:
+        UserError: it is missing or damaged, or a number is not finite.
+    """
     path = folder / WEIGHTS_FILE
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
+    check_finite(tensors, str(path))
     return tensors
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from segdistill.backbones.finite import check_finite
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
 from segdistill.images.labels import VOID
@@ -51,7 +52,7 @@ def read_linear_probe(folder: Path) -> LinearProbe | None:
     """Read the probe of a run folder, if it has one.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or a number is not finite.
     """
     path = folder / PROBE_FILE
     if not path.exists():
@@ -63,6 +64,7 @@ def read_linear_probe(folder: Path) -> LinearProbe | None:
         probe.load_state_dict(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be read as a linear probe ({error})") from error
+    check_finite(tensors, str(path))
     return probe.eval()
 
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from segdistill.backbones import Backbone
+from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.config.settings import MIN_REGION, DeviceName, PrecisionName
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.errors import UserError
@@ -218,6 +219,8 @@ class Segmenter(nn.Module):
         def encode(images: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
                 maps = self.backbone(images)
+            if not finite_maps(maps).all():
+                raise not_finite_error(self.backbone.name)
             # In full precision, as in training: cheap compared with the backbone.
             return finish(maps)
 

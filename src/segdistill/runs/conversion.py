@@ -4,12 +4,12 @@ Hamilton et al., STEGO (ICLR 2022); Sick et al., DepthG (CVPR 2024). Their check
 PyTorch Lightning, hold everything a Segmenter needs, including the backbone. In addition to the
 model, the run folder holds::
 
-    backbone/                   DINO's ViT in the hub's layout
+    backbone/                   the vision transformer in the hub's layout
     linear_probe.safetensors    the linear classifier trained with labels, if any
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,12 @@ import torch
 from safetensors.torch import save
 
 from segdistill.backbones import KEYS
-from segdistill.backbones.dino_checkpoint import backbone_state, to_transformers
-from segdistill.backbones.huggingface import quiet_from_pretrained
+from segdistill.backbones.finite import check_finite
+from segdistill.backbones.loading import build_network
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD
 from segdistill.backbones.vision_transformer import TransformersBackbone
+from segdistill.backbones.vit_weights import convert_vit
+from segdistill.backbones.weight_files import MAX_NAME, network_prefix, plain_name
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
@@ -35,10 +37,13 @@ from segdistill.weights.safe_pickle import Inert
 from segdistill.weights.torch_files import open_torch_file
 
 if TYPE_CHECKING:
-    from transformers import ViTConfig
+    from transformers import PreTrainedConfig
 
 RESOLUTION = 320
 """Shorter side at which STEGO evaluates."""
+
+NETWORK = "net.model."
+"""Prefix of the backbone's weights."""
 
 MAX_CLASSES = 255
 MAX_NUMBER = 1e18
@@ -55,9 +60,12 @@ FACTS = (
 """Settings kept for display, by their names in STEGO ('stabalize' is its spelling)."""
 
 EXPECTED = (
-    "expected STEGO's layout: a state_dict with net.model.* (DINO's ViT), net.cluster1.0.*,"
-    " net.cluster2.{0,2}.* and cluster_probe.clusters"
+    "expected STEGO's layout: a state_dict with net.model.* (a ViT), net.cluster1.0.*,"
+    " net.cluster2.{0,2}.* and cluster_probe.clusters, under any prefix"
 )
+
+ANCHORS = ("cluster_probe.clusters", "net.cluster1.0.weight")
+"""Weights that show which prefix a checkpoint has."""
 
 State = dict[str, torch.Tensor]
 
@@ -156,7 +164,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     with open_torch_file(path) as file:
         content = _entries(file.content)
-        weights = file.tensors(content.get("state_dict"))
+        stored = {plain_name(name): each for name, each in file.nested_tensors().items()}
+        prefix = _prefix(stored)
+        weights = {
+            name.removeprefix(prefix): file.read(tensor)
+            for name, tensor in stored.items()
+            if name.startswith(prefix) and name.isprintable() and len(name) <= MAX_NAME
+        }
         if not weights:
             raise UserError(f"holds no state_dict; {EXPECTED}")
         hyper_parameters = _entries(content.get("hyper_parameters"))
@@ -164,6 +178,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
         facts = {name: _scalar(settings[name]) for name in FACTS if name in settings}
         steps = _scalar(content.get("global_step"))
     return Checkpoint(weights, {"converted_from": path.name, "steps": steps, **facts})
+
+
+def _prefix(names: Iterable[str]) -> str:
+    """Return what all names of the model start with; Lightning's own wrapper if nothing tells."""
+    dotted = [f".{name}" for name in names]
+    found = (
+        name.removesuffix(anchor)
+        for anchor in ANCHORS
+        for name in dotted
+        if name.endswith(f".{anchor}")
+    )
+    return next(found, ".state_dict.")[1:]
 
 
 def _entries(record: object) -> Mapping[Any, object]:
@@ -189,6 +215,7 @@ def _take(weights: State, name: str, *shape: int | None) -> torch.Tensor:
     """Return a float32 weight of this shape (None: any length), 1x1 convolutions as matrices."""
     if name not in weights:
         raise UserError(f"lacks {name}; {EXPECTED}")
+    check_finite({name: weights[name]})
     weight = weights[name].float()
     if weight.dim() == 4 and weight.shape[2:] == (1, 1):
         weight = weight[:, :, 0, 0]
@@ -202,35 +229,32 @@ def _take(weights: State, name: str, *shape: int | None) -> torch.Tensor:
 
 def _network(
     checkpoint: Checkpoint, num_heads: int | None, folder: Path
-) -> tuple["ViTConfig", State, TransformersBackbone]:
+) -> tuple["PreTrainedConfig", State, TransformersBackbone]:
     """Build the backbone that will be written to ``folder``."""
-    from transformers import ViTModel  # noqa: PLC0415 - takes seconds
-
     kind = checkpoint.facts.get("dino_feat_type", "feat")
     if kind not in {"feat", "KK"}:
         raise UserError(
             f"its features are {kind!r}; supported are 'feat', the last tokens, and 'KK', the keys"
         )
-    prefix = "net.model."
     below = {
-        name.removeprefix(prefix): weight
+        name.removeprefix(NETWORK): weight.float()
         for name, weight in checkpoint.weights.items()
-        if name.startswith(prefix)
+        if name.startswith(NETWORK)
     }
     if not below:
-        raise UserError(f"lacks {prefix}*; {EXPECTED}")
+        raise UserError(f"lacks {NETWORK}*; {EXPECTED}")
     heads = num_heads or HEADS.get(str(checkpoint.facts.get("model_type")))
     try:
-        config, state = to_transformers(backbone_state(below), heads)
-        model, account = quiet_from_pretrained(
-            ViTModel, None, config=config, state_dict=state, add_pooling_layer=False
-        )
-    except (RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
-        raise UserError(f"{prefix}* has weights of other shapes than a ViT; {EXPECTED}") from error
-    # A weight that was not loaded would stay random and make every result silently wrong.
-    for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if account[trouble]:
-            raise RuntimeError(f"{trouble} in transformers' ViT: {sorted(account[trouble])}")
+        prefix = network_prefix(below)
+        state = {
+            name.removeprefix(prefix): weight
+            for name, weight in below.items()
+            if name.startswith(prefix)
+        }
+        config, state = convert_vit(state, heads)
+        model = build_network(config, state)
+    except UserError as error:
+        raise UserError(f"{NETWORK}*: {error}") from error
     keys = kind == "KK"
     backbone = TransformersBackbone(
         model,
@@ -241,7 +265,7 @@ def _network(
     return config, state, backbone
 
 
-def _write_network(config: "ViTConfig", state: State, folder: Path) -> None:
+def _write_network(config: "PreTrainedConfig", state: State, folder: Path) -> None:
     """Write the backbone in the hub's layout."""
     write_text_atomically(folder / "config.json", config.to_json_string())
     preprocessing = {"do_normalize": True, "image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}

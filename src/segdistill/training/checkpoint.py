@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from segdistill.backbones.finite import check_finite
 from segdistill.errors import UserError
 from segdistill.files import atomic_path, from_json
 from segdistill.layout import CHECKPOINT_FILE, HISTORY_FILE
@@ -64,7 +65,7 @@ def read_checkpoint(
         The losses of the steps so far; empty if there is no checkpoint.
 
     Raises:
-        UserError: the checkpoint is damaged, or was written for different images.
+        UserError: the checkpoint is damaged or not finite, or was written for different images.
     """
     path = run.path / CHECKPOINT_FILE
     if not path.exists():
@@ -76,6 +77,7 @@ def read_checkpoint(
         last_step, of_images = int(metadata["step"]), metadata["images"]
     except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
+    check_finite(tensors, str(path))
     if of_images != images:
         raise UserError(
             f"{run.path}: images or backbone have changed since the run was interrupted; put"

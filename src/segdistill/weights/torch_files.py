@@ -26,6 +26,9 @@ from segdistill.weights.safe_pickle import (
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+MAX_DEPTH = 6
+"""Depth of dictionaries within dictionaries that are searched for tensors."""
+
 PROTOCOL_MARK = b"\x80"
 """First byte of every pickle of protocol 2 or later; torch writes no others."""
 
@@ -96,7 +99,7 @@ class TorchFile:
     """The content of a file.
 
     Attributes:
-        content: the result of :func:`segdistill.weights.safe_pickle.read_pickle`, with a
+    from segdistill.weights.safe_pickle import (
             :class:`StoredTensor` for every tensor.
         numbers: function that reads the bytes of a storage.
     """
@@ -104,14 +107,35 @@ class TorchFile:
     content: object
     numbers: Callable[[Storage], bytes]
 
+    def read(self, tensor: StoredTensor) -> torch.Tensor:
+        """Return a tensor; ValueError if its numbers are cut off."""
+        return tensor.read(self.numbers(tensor.storage))
+
     def tensors(self, content: object) -> dict[str, torch.Tensor]:
         """Return the tensors with printable names in a dictionary, since messages show names."""
         entries = content.items() if isinstance(content, dict) else ()
         return {
-            name: value.read(self.numbers(value.storage))
+            name: self.read(value)
             for name, value in entries
             if isinstance(value, StoredTensor) and isinstance(name, str) and name.isprintable()
         }
+
+    def nested_tensors(self) -> dict[str, StoredTensor]:
+        """Return all tensors in dictionaries within dictionaries, by names joined with dots."""
+        found: dict[str, StoredTensor] = {}
+        visited: set[int] = set()  # dictionaries can hold each other
+
+        def collect(content: object, prefix: str, depth: int) -> None:
+            if isinstance(content, StoredTensor):
+                found.setdefault(prefix, content)
+            elif isinstance(content, dict) and id(content) not in visited and depth < MAX_DEPTH:
+                visited.add(id(content))
+                for name, value in content.items():
+                    if isinstance(name, str):
+                        collect(value, f"{prefix}.{name}" if prefix else name, depth + 1)
+
+        collect(self.content, "", 0)
+        return found
 
 
 @contextmanager

@@ -2,13 +2,14 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from segdistill.backbones import load_backbone
-from segdistill.backbones.dino_checkpoint import load_dino_checkpoint, to_transformers
+from segdistill.backbones.loading import convert_weights, load_weight_file
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from segdistill.backbones.vision_transformer import Features, TransformersBackbone
 from segdistill.errors import UserError
@@ -70,7 +71,7 @@ def renamed(state: State, prefix: str) -> State:
 def test_features_are_those_of_dino_itself(
     golden: State, state: State, checkpoint: Callable[[object], Path], kind: Features, shape: str
 ) -> None:
-    backbone = load_dino_checkpoint(checkpoint(state), num_heads=HEADS, features=kind)
+    backbone = load_weight_file(checkpoint(state), num_heads=HEADS, features=kind)
     features = backbone(as_images(golden[f"image_{shape}"]))
     expected = expected_map(golden, kind, shape)
     torch.testing.assert_close(features, expected, atol=1e-4, rtol=0, check_stride=False)
@@ -79,7 +80,7 @@ def test_features_are_those_of_dino_itself(
 def test_a_tall_image_is_not_taken_for_a_wide_one(
     state: State, checkpoint: Callable[[object], Path]
 ) -> None:
-    backbone = load_dino_checkpoint(checkpoint(state), num_heads=HEADS)
+    backbone = load_weight_file(checkpoint(state), num_heads=HEADS)
     assert backbone(torch.rand(1, 3, 48, 32)).shape == (1, 48, 6, 4)
 
 
@@ -112,14 +113,14 @@ def full_checkpoint(state: State) -> dict[str, object]:
 def test_every_arrangement_gives_the_same_backbone(
     arrange: Callable[[State], object], state: State, checkpoint: Callable[[object], Path]
 ) -> None:
-    plain = load_dino_checkpoint(checkpoint(state), num_heads=HEADS)
-    backbone = load_dino_checkpoint(checkpoint(arrange(state)), num_heads=HEADS)
+    plain = load_weight_file(checkpoint(state), num_heads=HEADS)
+    backbone = load_weight_file(checkpoint(arrange(state)), num_heads=HEADS)
     assert backbone.fingerprint == plain.fingerprint
 
 
 def test_attributes(state: State, checkpoint: Callable[[object], Path]) -> None:
     path = checkpoint(state)
-    backbone = load_dino_checkpoint(path, num_heads=HEADS)
+    backbone = load_weight_file(path, num_heads=HEADS)
     assert isinstance(backbone, Backbone)
     assert isinstance(backbone, TransformersBackbone)
     assert backbone.name == str(path)
@@ -132,7 +133,7 @@ def test_attributes(state: State, checkpoint: Callable[[object], Path]) -> None:
 def test_a_published_file_has_dinos_licence(state: State, tmp_path: Path) -> None:
     path = tmp_path / "dino_deitsmall8_pretrain.pth"
     torch.save(state, path)
-    assert load_dino_checkpoint(path, num_heads=HEADS).licence == "apache-2.0"
+    assert load_weight_file(path, num_heads=HEADS).licence == "apache-2.0"
 
 
 def test_fingerprint_tells_weights_features_and_heads_apart(
@@ -140,10 +141,10 @@ def test_fingerprint_tells_weights_features_and_heads_apart(
 ) -> None:
     path = checkpoint(state)
     fingerprints = {
-        load_dino_checkpoint(path, num_heads=HEADS).fingerprint,
-        load_dino_checkpoint(path, num_heads=HEADS, features="keys").fingerprint,
-        load_dino_checkpoint(path, num_heads=HEADS // 2).fingerprint,
-        load_dino_checkpoint(
+        load_weight_file(path, num_heads=HEADS).fingerprint,
+        load_weight_file(path, num_heads=HEADS, features="keys").fingerprint,
+        load_weight_file(path, num_heads=HEADS // 2).fingerprint,
+        load_weight_file(
             checkpoint(state | {"norm.bias": state["norm.bias"] + 1}), num_heads=HEADS
         ).fingerprint,
     }
@@ -152,12 +153,13 @@ def test_fingerprint_tells_weights_features_and_heads_apart(
 
 def test_half_precision_is_widened(state: State, checkpoint: Callable[[object], Path]) -> None:
     half = {key: value.half() for key, value in state.items()}
-    backbone = load_dino_checkpoint(checkpoint(half), num_heads=HEADS)
+    backbone = load_weight_file(checkpoint(half), num_heads=HEADS)
     assert backbone(torch.rand(1, 3, 32, 32)).dtype == torch.float32
 
 
 def test_configuration_comes_from_the_shapes(state: State) -> None:
-    config, renamed_state = to_transformers(state, HEADS)
+    config: Any
+    config, renamed_state = convert_weights(state, HEADS)
     assert (config.hidden_size, config.num_hidden_layers, config.intermediate_size) == (48, 3, 192)
     assert (config.patch_size, config.image_size) == (8, 32)
     assert config.num_attention_heads == HEADS
@@ -166,9 +168,13 @@ def test_configuration_comes_from_the_shapes(state: State) -> None:
 
 
 def test_heads_have_64_channels_unless_told(state: State) -> None:
-    wide = {key: value.repeat_interleave(4, dim=0) for key, value in state.items()}
-    wide |= {key: state[key].repeat_interleave(4, dim=-1) for key in ("cls_token", "pos_embed")}
-    assert to_transformers(wide)[0].num_attention_heads == 3
+    wide = {}
+    for key, value in state.items():
+        tensor = value if key in {"cls_token", "pos_embed"} else value.repeat_interleave(4, dim=0)
+        columns = tensor.ndim > 1 and not key.startswith("patch_embed")
+        wide[key] = tensor.repeat_interleave(4, dim=-1) if columns else tensor
+    config: Any = convert_weights(wide)[0]
+    assert (config.hidden_size, config.num_attention_heads) == (192, 3)
 
 
 class Malicious:
@@ -187,7 +193,7 @@ def test_a_malicious_file_is_refused_and_not_run(
 ) -> None:
     mark = tmp_path / "ran"
     path = checkpoint(wrap(Malicious(mark)))
-    with pytest.raises(UserError, match="only tensors are read"):
+    with pytest.raises(UserError, match="refused, because its pickle"):
         load_backbone(str(path))
     assert not mark.exists()
 
@@ -196,14 +202,14 @@ def test_a_malicious_file_is_refused_and_not_run(
 def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"weights\.pth: cannot be read as weights"):
+    with pytest.raises(UserError, match=r"weights\.pth: cannot be read as a checkpoint"):
         load_backbone(str(path))
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "folder.pth"
     path.mkdir()
-    with pytest.raises(UserError, match="cannot be read as weights"):
+    with pytest.raises(UserError, match=r"folder\.pth: config\.json not found"):
         load_backbone(str(path))
 
 
@@ -211,17 +217,15 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_without_weights_is_refused(
     content: object, checkpoint: Callable[[object], Path]
 ) -> None:
-    with pytest.raises(
-        UserError, match="contains no weights; expected the state dict of a DINO ViT"
-    ):
-        load_dino_checkpoint(checkpoint(content))
+    with pytest.raises(UserError, match="holds no weights; supported are DINO"):
+        load_weight_file(checkpoint(content))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         pytest.param(
-            lambda _state: {"conv1.weight": torch.ones(1)}, "cls_token is missing", id="resnet"
+            lambda _state: {"conv1.weight": torch.ones(1)}, "its weights are conv1", id="resnet"
         ),
         pytest.param(
             lambda state: {k: v for k, v in state.items() if k != "blocks.1.mlp.fc2.bias"},
@@ -230,20 +234,42 @@ def test_a_checkpoint_without_weights_is_refused(
         ),
         pytest.param(
             lambda state: state | {"blocks.0.ls1.gamma": torch.ones(48)},
-            r"unexpected weight blocks\.0\.ls1\.gamma",
-            id="dinov2",
-        ),
-        pytest.param(lambda state: {"model": state}, "model is not a tensor", id="nested"),
-        pytest.param(
-            lambda state: state | {"norm.bias": torch.ones(47)}, "unexpected shapes", id="shape"
+            r"blocks\.0\.ls2\.gamma is missing",
+            id="half a DINOv2",
         ),
         pytest.param(
-            lambda state: state | {"pos_embed": torch.ones(1, 16, 48)},
-            "unexpected shapes",
+            lambda state: state | {"blocks.1.attn.q_norm.weight": torch.ones(8)},
+            r"unexpected weight blocks\.1\.attn\.q_norm\.weight",
+            id="other attention",
+        ),
+        pytest.param(
+            lambda state: state | {"norm_pre.weight": torch.ones(48)}, "as CLIP's", id="clip"
+        ),
+        pytest.param(
+            lambda state: {k: v for k, v in state.items() if k != "cls_token"},
+            "cls_token is missing",
+            id="no class token",
+        ),
+        pytest.param(
+            lambda state: state | {"blocks.0.attn.qkv.bias": torch.ones(5)},
+            "not 3 parts of one size",
+            id="attention",
+        ),
+        pytest.param(
+            lambda state: state | {"patch_embed.proj.weight": torch.ones(48, 4, 8, 8)},
+            r"unexpected shape \(48, 4, 8, 8\)",
+            id="channels",
+        ),
+        pytest.param(
+            lambda state: state | {"norm.bias": torch.ones(47)}, "unexpected shape", id="shape"
+        ),
+        pytest.param(
+            lambda state: state | {"pos_embed": torch.ones(1, 15, 48)},
+            "unexpected shape",
             id="grid",
         ),
         pytest.param(
-            lambda state: state | {"pos_embed": torch.ones(17)}, "unexpected shapes", id="axes"
+            lambda state: state | {"pos_embed": torch.ones(17)}, "unexpected shape", id="axes"
         ),
     ],
 )
@@ -254,7 +280,7 @@ def test_other_networks_are_refused(
     checkpoint: Callable[[object], Path],
 ) -> None:
     with pytest.raises(UserError, match=message):
-        load_dino_checkpoint(checkpoint(change(state)), num_heads=HEADS)
+        load_weight_file(checkpoint(change(state)), num_heads=HEADS)
 
 
 @pytest.mark.parametrize(
@@ -264,4 +290,4 @@ def test_heads_that_do_not_fit_are_refused(
     heads: int | None, message: str, state: State, checkpoint: Callable[[object], Path]
 ) -> None:
     with pytest.raises(UserError, match=f"48 channels cannot be divided {message}"):
-        load_dino_checkpoint(checkpoint(state), num_heads=heads)
+        load_weight_file(checkpoint(state), num_heads=heads)

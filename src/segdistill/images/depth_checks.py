@@ -1,0 +1,102 @@
+"""Signs that values of depth maps do not mean depth."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdistill.images.depth import DepthSettings, known_values
+from segdistill.images.depth_reading import read_depth_values
+
+LARGE_SHARE = 0.1
+"""Share of a map from which one extreme value is suspicious."""
+
+FAR_BEYOND = 8.0
+"""An extreme this many times as large as all other values is not one of them."""
+
+LARGEST_INTEGERS = frozenset([255.0, 65535.0, 2.0**32 - 1, 2.0**31 - 1])
+SMALL_SHARE_KNOWN = 0.5
+
+
+class FillValue(NamedTuple):
+    """A value that probably means 'not measured'.
+
+    Attributes:
+        value: the stored value.
+        share: its share of the pixels.
+    """
+
+    value: float
+    share: float
+
+
+def fill_value(values: NDArray[np.float64], settings: DepthSettings) -> FillValue | None:
+    """Return the extreme value that probably fills in for missing depth, if there is one.
+
+    That is the lowest or highest value if it covers a tenth of the map and is 0, the largest that
+    an integer can be, or far above all others.
+
+    Args:
+        values: stored values, shape (height, width).
+        settings: meaning of the values; values that are known to be invalid do not count.
+
+    Example:
+        >>> fill_value(np.array([[300.0, 400.0, 500.0, 65535.0]]), DepthSettings())
+        FillValue(value=65535.0, share=0.25)
+    """
+    known = values[known_values(values, settings)]
+    if not known.size or known.min() == known.max():
+        return None
+    low, high = known.min(), known.max()
+    below = known[known < high].max()
+    suspects = []
+    if high in LARGEST_INTEGERS or high > FAR_BEYOND * max(abs(below), abs(low)):
+        suspects.append(high)
+    if low == 0:
+        suspects.append(low)
+    shares = (FillValue(float(each), float((values == each).mean())) for each in suspects)
+    return max((s for s in shares if s.share >= LARGE_SHARE), key=lambda s: s.share, default=None)
+
+
+def fill_value_warning(paths: Iterable[Path], settings: DepthSettings) -> str | None:
+    """Return a warning about the fill value of some depth maps, or ``None``.
+
+    Raises:
+        UnreadableDepthError: a map cannot be read.
+    """
+    found: dict[float, list[tuple[float, Path]]] = {}
+    count = 0
+    for path in paths:
+        count += 1
+        filled = fill_value(read_depth_values(path, settings.format, settings.channel), settings)
+        if filled is not None:
+            found.setdefault(filled.value, []).append((filled.share, path))
+    if not found:
+        return None
+    value, maps = max(found.items(), key=lambda item: len(item[1]))
+    share, path = max(maps)
+    already = ",".join(f"{each:.9g}" for each in (*settings.invalid, value))
+    return (
+        f"the value {value:.9g} covers a tenth or more of {len(maps)} of the {count} depth maps"
+        f" looked at, {share:.0%} of {path}; if it means sky or 'not measured', add"
+        f" --depth.invalid {already}"
+    )
+
+
+def unknown_depth_warning(unknown: Mapping[Path, float]) -> str | None:
+    """Return a warning about maps with little depth, or ``None``.
+
+    Args:
+        unknown: share of each map that is unknown, from 0 to 1.
+    """
+    empty = {path: share for path, share in unknown.items() if share > SMALL_SHARE_KNOWN}
+    if not empty:
+        return None
+    worst = sorted(empty.items(), key=lambda item: item[1], reverse=True)[:3]
+    shown = ", ".join(f"{path} ({share:.0%})" for path, share in worst)
+    return (
+        f"depth maps that are mostly invalid, and so guide little: {len(empty)} of {len(unknown)},"
+        f" {shown}{', ...' if len(empty) > 3 else ''}; check --depth.invalid and --depth.kind"
+    )

@@ -1,0 +1,167 @@
+"""Depth in files of every kind: the values that come back."""
+
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from segdistill.images.depth import DepthSettings, read_depth
+from segdistill.images.depth_reading import (
+    DepthFormat,
+    UnreadableDepthError,
+    read_depth_values,
+)
+
+METRES: NDArray[np.float32] = np.linspace(0.5, 80, 12, dtype=np.float32).reshape(3, 4)
+
+
+def write_pfm(path: Path, values: NDArray[np.float32], *, order: str, kind: str = "Pf") -> Path:
+    scale = "-1.0" if order == "<" else "1.0"
+    header = f"{kind}\n{values.shape[1]} {values.shape[0]}\n{scale}\n"
+    path.write_bytes(header.encode() + np.flipud(values).astype(f"{order}f4").tobytes())
+    return path
+
+
+def write_exr(path: Path, **channels: NDArray[np.generic]) -> Path:
+    named = {name.replace("__", "."): array for name, array in channels.items()}
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(header, named).write(str(path))
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pfm_of_either_byte_order(order: str, tmp_path: Path) -> None:
+    path = write_pfm(tmp_path / "a.pfm", METRES, order=order)
+    np.testing.assert_array_equal(read_depth_values(path), METRES)
+
+
+def test_a_pfm_of_colours_is_refused(tmp_path: Path) -> None:
+    colours = np.repeat(METRES[:, :, None], 3, axis=2)
+    path = write_pfm(tmp_path / "a.pfm", colours, order="<", kind="PF")
+    with pytest.raises(UnreadableDepthError, match=r"a\.pfm: a PFM of three channels"):
+        read_depth_values(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"Pf\n4 3\n-1.0\n\0\0", b"Pf\n4 3\n", b"P5\n1 1\n"])
+def test_a_damaged_pfm_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.pfm").write_bytes(content)
+    with pytest.raises(UnreadableDepthError, match=r"a\.pfm: cannot be read as depth"):
+        read_depth_values(tmp_path / "a.pfm")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz(save: object, tmp_path: Path) -> None:
+    assert callable(save)
+    path = tmp_path / "a.npz"
+    save(path, METRES)
+    np.testing.assert_array_equal(read_depth_values(path), METRES)
+    save(path, rgb=np.zeros((3, 4, 3)), Depth=METRES[None])
+    np.testing.assert_array_equal(read_depth_values(path), METRES)
+    save(path, near=METRES, far=2 * METRES)
+    np.testing.assert_array_equal(read_depth_values(path, channel="far"), 2 * METRES)
+    far = read_depth(path, DepthSettings(normalisation="metric", channel="far"))
+    np.testing.assert_array_equal(far, 2 * METRES)
+    for channel, message in ((None, "several arrays"), ("no", "no array 'no'")):
+        with pytest.raises(UnreadableDepthError, match=rf"{message} \(near, far\); .*--depth.chan"):
+            read_depth_values(path, channel=channel)
+
+
+def test_a_damaged_npz_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, METRES)
+    content = path.read_bytes()
+    huge = content.replace(b"(3, 4), }       ", b"(99999, 99999), }")
+    assert huge != content
+    wrong = [b"", content[:-40], content[:60], huge]
+    for each in wrong:
+        path.write_bytes(each)
+        with pytest.raises(UnreadableDepthError, match=r"a\.npz: "):
+            read_depth_values(path)
+    np.savez(path, np.array([{"a": 1}], object))
+    with pytest.raises(UnreadableDepthError, match=r"a\.npz: "):
+        read_depth_values(path)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint32])
+def test_exr_of_one_channel(dtype: type, tmp_path: Path) -> None:
+    values: NDArray[np.generic] = np.arange(12).reshape(3, 4).astype(dtype)
+    np.testing.assert_array_equal(
+        read_depth_values(write_exr(tmp_path / "a.exr", Y=values)), values
+    )
+
+
+def test_exr_of_several_channels(tmp_path: Path) -> None:
+    other = np.zeros_like(METRES)
+    colours: dict[str, NDArray[np.generic]] = {"R": METRES / 3, "G": other, "B": other}
+    blender = write_exr(tmp_path / "a.exr", ViewLayer__Depth__Z=METRES, **colours)
+    np.testing.assert_array_equal(read_depth_values(blender), METRES)
+    grey = write_exr(tmp_path / "b.exr", R=METRES, G=METRES, B=METRES, A=other)
+    np.testing.assert_array_equal(read_depth_values(grey), METRES)
+    several = write_exr(tmp_path / "c.exr", **colours)
+    np.testing.assert_array_equal(read_depth_values(several, channel="R"), METRES / 3)
+    with pytest.raises(UnreadableDepthError, match=r"several channels \(.*; name the one"):
+        read_depth_values(several)
+
+
+@pytest.mark.parametrize("content", [b"", b"EXR", b"\x76\x2f\x31\x01\x02\0\0\0"])
+def test_a_damaged_exr_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.exr").write_bytes(content)
+    with pytest.raises(UnreadableDepthError, match=r"a\.exr: cannot be read as depth"):
+        read_depth_values(tmp_path / "a.exr")
+    with pytest.raises(UnreadableDepthError, match="no such depth map"):
+        read_depth_values(tmp_path / "b.exr")
+
+
+def test_exr_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_exr(tmp_path / "a.exr", Y=METRES)
+    monkeypatch.setitem(__import__("sys").modules, "OpenEXR", None)
+    with pytest.raises(UnreadableDepthError, match=r"a\.exr: needs OpenEXR; run pip install"):
+        read_depth_values(path)
+
+
+def test_carla(tmp_path: Path) -> None:
+    """Red counts 1, green 256 and blue 65536 steps; the largest number is a kilometre."""
+    steps = np.round(METRES.astype(np.float64) / 1000 * (2**24 - 1)).astype(np.uint32)
+    colours = np.stack([steps & 255, steps >> 8 & 255, steps >> 16], axis=2).astype(np.uint8)
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    read = read_depth_values(tmp_path / "a.png", "carla")
+    np.testing.assert_allclose(read, METRES, atol=1e-4)
+    with_alpha = np.dstack([colours, np.full((3, 4), 255, np.uint8)])
+    Image.fromarray(with_alpha).save(tmp_path / "b.png")
+    np.testing.assert_array_equal(read_depth_values(tmp_path / "b.png", "carla"), read)
+    depth = read_depth(tmp_path / "a.png", DepthSettings(normalisation="metric", format="carla"))
+    np.testing.assert_allclose(depth, METRES, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("packing", "order"), [("tartanair", (2, 1, 0, 3)), ("float32-rgba", (0, 1, 2, 3))]
+)
+def test_floats_in_four_bytes(packing: DepthFormat, order: tuple[int, ...], tmp_path: Path) -> None:
+    """OpenCV, which writes TartanAir's files, has blue first."""
+    stored = METRES.astype("<f4").view(np.uint8).reshape(3, 4, 4)
+    colours = np.zeros_like(stored)
+    for byte, channel in enumerate(order):
+        colours[:, :, channel] = stored[:, :, byte]
+    Image.fromarray(colours, "RGBA").save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_depth_values(tmp_path / "a.png", packing), METRES)
+
+
+def test_packed_depth_needs_to_be_named_and_has_its_channels(tmp_path: Path) -> None:
+    colours = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    with pytest.raises(UnreadableDepthError, match=r"a colour image .*--depth\.format carla"):
+        read_depth_values(tmp_path / "a.png")
+    with pytest.raises(UnreadableDepthError, match="needs 4 channels of 8 bits, but this is RGB"):
+        read_depth_values(tmp_path / "a.png", "tartanair")
+    Image.fromarray(colours[:, :, 0]).save(tmp_path / "b.png")
+    with pytest.raises(UnreadableDepthError, match="needs 3 channels of 8 bits, but this is L"):
+        read_depth_values(tmp_path / "b.png", "carla")
+
+
+def test_several_values_are_invalid(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[0, 100, 300, 65535]], np.uint16))
+    depth = read_depth(tmp_path / "a.npy", DepthSettings(invalid=(0, 65535)))
+    np.testing.assert_array_equal(depth, [[np.nan, 0, 1, np.nan]])
