@@ -28,7 +28,7 @@ from segdistill.features.store import FeatureStore
 from segdistill.features.views import views_of
 from segdistill.images.decode import read_image, to_tensor
 from segdistill.images.folder import CheckedImage
-from segdistill.images.labels import read_labels
+from segdistill.images.label_files import read_labels
 from segdistill.images.resize import Viewing
 from segdistill.inference.options import MaskOptions
 from segdistill.model.description import SegmenterSettings, numbered_classes

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from segdistill.runs.history import StepRecord
 from tests.cli.conftest import QUICK, Run
 from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
 import segdistill as library
 from segdistill.devices import choose_compute
+from segdistill.runs.history import StepRecord
 from segdistill.training import loop
 
 

@@ -396,9 +396,9 @@ def test_damaged_labels_of_potsdam_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"7\.mat: cannot be read"):
         dataset.read_labels(path)
     path.rmdir()
-    for values in (np.full((2, 2), 0.5), np.full((2, 2), np.inf), np.zeros((2, 2, 3))):
+    for values in (np.full((2, 2), 0.5), np.full((2, 2), np.inf), np.zeros((2, 2, 2))):
         write_tile(path, "gt", values)
-        with pytest.raises(UserError, match=r"7\.mat: gt must be height x width integers"):
+        with pytest.raises(UserError, match=r"7\.mat: .*labels are (whole )?numbers"):
             dataset.read_labels(path)
     write_tile(path, "gt", np.zeros((50, 50)))
     path.write_bytes(path.read_bytes()[:300])

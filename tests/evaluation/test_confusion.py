@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import golden
 
-from segdistill.evaluation.confusion import ConfusionMatrix, Scores, score, score_as_released
+from segdistill.evaluation.confusion import (
+    ConfusionMatrix,
+    Scores,
+    score,
+    score_as_released,
+    score_best_class,
+    score_many_to_one,
+)
 
 
 def plain_best_match(counts: np.ndarray) -> int:
@@ -134,3 +141,25 @@ def test_the_numbering_of_clusters_does_not_matter(order: list[int], seed: int) 
     assert other.accuracy == one.accuracy
     assert other.iou == pytest.approx(one.iou)
     assert [other.match[order.index(cluster)] for cluster in range(6)] == list(one.match)
+
+
+def test_many_to_one_scores_are_chosen_on_one_half_and_scored_on_the_other() -> None:
+    # Clusters 0 and 2 are of class 0; cluster 3 is in the second half only.
+    one = np.array([[6, 2], [1, 7], [4, 0], [0, 0]])
+    other = np.array([[5, 1], [0, 8], [3, 3], [1, 1]])
+    found = score_many_to_one(one, other)
+    assert found is not None
+    # Chosen on the first half: 0, 1, 0, none; on the second: 0, 1, 0 (a tie), 0 (a tie).
+    first = (5 + 8 + 3) / 22, ((5 + 3) / (9 + 4) + 8 / 13) / 2
+    second = (6 + 7 + 4) / 20, (10 / (11 + 2) + 7 / (9 + 1)) / 2
+    assert found.accuracy == pytest.approx((first[0] + second[0]) / 2)
+    assert found.mean_iou == pytest.approx((first[1] + second[1]) / 2)
+    assert score_many_to_one(other, one) == found
+
+
+def test_many_to_one_scores_need_labels_in_both_halves() -> None:
+    counts = np.array([[6, 2], [1, 7], [4, 0]])
+    assert score_many_to_one(counts, np.zeros((3, 0), np.int64)) is None
+    same = score_many_to_one(counts, counts)
+    assert same is not None
+    assert same.accuracy == score_best_class(counts).accuracy

@@ -16,7 +16,7 @@ from segdistill.errors import UserError
 from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts, boundary_map
 from segdistill.evaluation.folder import CountedFiles, confusion_over_files
 from segdistill.images.folder import ImageFile
-from segdistill.images.labels import read_labels
+from segdistill.images.label_files import read_labels
 
 Pairs = list[tuple[ImageFile, Path]]
 
@@ -157,6 +157,32 @@ def test_labels_of_another_image_stop(tmp_path: Path) -> None:
         count(pairs)
 
 
+def test_swapped_sides_are_told_from_other_images(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path, 1)
+    Image.fromarray(np.zeros((96, 64), np.uint8)).save(pairs[0][1])
+    with pytest.raises(UserError, match=r"labels of 64x96 do not match .*orientation \(EXIF\)"):
+        count(pairs)
+
+
+def test_labels_are_turned_like_their_image(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path, 1)
+    upright = count(pairs).matrices["cluster"].counts
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side: viewers turn it clockwise
+    for path in (pairs[0][0].path, pairs[0][1]):
+        with Image.open(path) as image:
+            stored = image.transpose(Image.Transpose.ROTATE_90)
+        stored.save(path, exif=exif)
+    np.testing.assert_array_equal(count(pairs).matrices["cluster"].counts, upright)
+
+
+def test_every_second_image_is_in_the_other_half(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path, 5)
+    done = count(pairs)
+    second = count(pairs[1::2]).matrices["cluster"].counts
+    np.testing.assert_array_equal(done.halves["cluster"].counts, second)
+
+
 def test_an_error_while_predicting_names_the_image(tmp_path: Path) -> None:
     def refuse(image: NDArray[np.uint8], size: tuple[int, int]) -> dict[str, NDArray[np.uint8]]:
         raise UserError(f"too large: {image.shape}, {size}")
@@ -182,7 +208,7 @@ def test_labels_that_look_binary_are_warned_of_once(
     assert len(caplog.records) == warns
     if warns:
         assert "255 means 'not labelled'" in caplog.text
-        assert "save it as 1" in caplog.text
+        assert "{name: object, numbers: 255}" in caplog.text
 
 
 def test_void_beside_other_classes_is_no_cause_for_warning(

@@ -155,6 +155,36 @@ def test_an_earlier_evaluation_is_refused_unless_asked(tmp_path: Path) -> None:
         check_output_folder(tmp_path / "notes.txt", overwrite=True)
 
 
+def test_many_to_one_scores_beside_one_to_one_ones() -> None:
+    half = np.array([[0, 30], [15, 0], [2, 3]])
+    found = replace(evaluation(cluster=CLUSTER, linear=LINEAR), halves={"cluster": half})
+    scores = content_of(found)["scores"]
+    # Cluster 2 is split evenly, so one half of it is wrong each way.
+    assert scores["cluster"]["many_to_one"]["accuracy"] == pytest.approx(0.95, abs=0.02)
+    assert "many_to_one" not in scores["linear"]
+    assert "Many-to-one accuracy:" in scores_text(found)
+    assert "half of the images" in scores_text(found)
+    as_many = replace(found, counts={"cluster": CLUSTER[:2]}, halves={"cluster": half[:2]})
+    assert as_many.many_to_one("cluster") is None
+
+
+def test_numbers_between_sparse_labels_are_not_listed(tmp_path: Path) -> None:
+    counts = np.zeros((3, 81), np.int64)
+    counts[[0, 1, 2], [0, 40, 80]] = 10, 20, 30
+    sparse = replace(evaluation(cluster=counts), names=())
+    lines = scores_text(sparse).splitlines()
+    assert len(lines) == 3 + 1 + 3
+    assert [line.split()[:2] for line in lines[-3:]] == [["label", n] for n in ("0", "40", "80")]
+    content = content_of(sparse)["scores"]["cluster"]
+    assert [each["index"] for each in content["classes"]] == [0, 40, 80]
+    assert content["mean_iou"] == 1
+    table = sparse.table("cluster")
+    write_confusion_csv(tmp_path / "a.csv", table)
+    with (tmp_path / "a.csv").open() as file:
+        assert [row[0] for row in csv.reader(file)] == ["label", "label 0", "label 40", "label 80"]
+    assert table.headings == ("class 0 → label 0", "class 1 → label 40", "class 2 → label 80")
+
+
 def test_an_evaluation_is_read_as_written(tmp_path: Path) -> None:
     for scored in (evaluation(cluster=CLUSTER, linear=LINEAR), with_boundaries()):
         write_record(tmp_path, record_of(scored))

@@ -40,7 +40,7 @@ def masks(tmp_path: Path) -> Path:
 def test_damaged_masks_are_skipped_and_named(masks: Path, tmp_path: Path) -> None:
     (masks / "b.png").write_bytes((masks / "b.png").read_bytes()[:60])
     Image.fromarray(np.full((3, 3), 7, np.uint8)).save(masks / "d.png")
-    Image.new("RGB", (3, 3)).save(masks / "e.png")
+    Image.new("RGB", (3, 3), (9, 0, 0)).save(masks / "e.png")
     (masks / "f.png").symlink_to("nowhere.png")
     (masks / "a.overlay.jpg").write_bytes(b"not a mask")
     done = export("coco", masks, tmp_path / "out.json")
@@ -51,7 +51,7 @@ def test_damaged_masks_are_skipped_and_named(masks: Path, tmp_path: Path) -> Non
     ]
     assert "cannot be read as labels" in reasons[0]
     assert reasons[1].endswith("contains the value 7, but the masks have 3 classes")
-    assert "must be one channel of class indices" in reasons[2]
+    assert "not one channel of class indices" in reasons[2]
     assert reasons[3].endswith("a broken link")
     images = json.loads((tmp_path / "out.json").read_text())["images"]
     assert [each["file_name"] for each in images] == ["a.png", "more/c.png"]

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from segdistill.runs.facts import AgreementRecord
-from segdistill.runs.history import StepRecord
 
 from segdistill.evaluation.precision_recall import PrecisionRecall
 from segdistill.figures.curves import (
@@ -22,6 +20,8 @@ from segdistill.figures.curves import (
     training_figure,
 )
 from segdistill.figures.style import SERIES, inline_svg, paper_style
+from segdistill.runs.facts import AgreementRecord
+from segdistill.runs.history import StepRecord
 
 
 def records(count: int, **more: float) -> list[StepRecord]:

@@ -1,48 +1,8 @@
-"""Label files and colours."""
+"""Colours of classes."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
-from PIL import Image
 
-from segdistill.errors import UserError
-from segdistill.images.folder import ImageFile
-from segdistill.images.labels import distinct_colours, match_labels, read_labels
-
-
-def test_grey_palette_and_16_bit_labels_are_read(tmp_path: Path) -> None:
-    values = np.array([[0, 3], [255, 1]], np.uint8)
-    grey = Image.fromarray(values)
-    palette = Image.fromarray(values)
-    palette.putpalette([7] * 768)
-    for number, image in enumerate((grey, palette, Image.fromarray(values.astype(np.uint16)))):
-        path = tmp_path / f"{number}.png"
-        image.save(path)
-        np.testing.assert_array_equal(read_labels(path), values)
-
-
-def test_colour_images_are_no_labels(tmp_path: Path) -> None:
-    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="one channel"):
-        read_labels(tmp_path / "a.png")
-    with pytest.raises(UserError, match="no such label file"):
-        read_labels(tmp_path / "b.png")
-    (tmp_path / "c.png").write_text("text")
-    with pytest.raises(UserError, match="cannot be read as labels"):
-        read_labels(tmp_path / "c.png")
-
-
-def test_labels_are_matched_by_name_whatever_the_ending() -> None:
-    def file(name: str) -> ImageFile:
-        return ImageFile(Path(name), Path(name))
-
-    pairs = match_labels([file("a/x.jpg"), file("y.jpg")], [file("y.png"), file("x.png")])
-    assert [(image.name.name, label.name.name) for image, label in pairs] == [("y.jpg", "y.png")]
-    with pytest.raises(UserError, match="same name"):
-        match_labels([file("a.jpg")], [file("b.png")])
-    with pytest.raises(UserError, match=r"a\.png and a\.tif: both are label files of a\.jpg"):
-        match_labels([file("a.jpg")], [file("a.png"), file("a.tif")])
+from segdistill.images.labels import distinct_colours
 
 
 @pytest.mark.parametrize("count", [2, 8, 27, 60])

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from segdistill.runs.facts import AgreementRecord, ClassCount, Facts, SkippedFile
-from segdistill.runs.history import StepRecord
 from tests.helpers import TinyBackbone, striped_image, write_striped_folder
 
 from segdistill.config.settings import FitSettings
@@ -25,6 +23,8 @@ from segdistill.objective.stego import Shifts
 from segdistill.report.gallery import SHOWN_IMAGES
 from segdistill.report.page import MEASURED_IMAGES, write_report
 from segdistill.report.rendering import LISTED_SKIPS
+from segdistill.runs.facts import AgreementRecord, ClassCount, Facts, SkippedFile
+from segdistill.runs.history import StepRecord
 
 VOID_TAGS = {"br", "hr", "img", "input", "link", "meta", "wbr"}
 NAMES = ("sky", "stone", "grass & <b>moss</b>", "nowhere")

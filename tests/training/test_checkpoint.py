@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 import torch
-from segdistill.runs.history import StepRecord
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
 from segdistill.runs.folder import RunFolder
+from segdistill.runs.history import StepRecord
 from segdistill.training.checkpoint import read_checkpoint, write_checkpoint
 from segdistill.training.head_training import data_fingerprint
 from segdistill.training.modules import TrainingModules

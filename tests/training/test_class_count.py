@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from segdistill.runs.facts import ClassCount
 
 from segdistill.config.settings import DEFAULT_CLASSES
+from segdistill.runs.facts import ClassCount
 from segdistill.training.class_count import (
     adjusted_rand_index,
     choose_counts,

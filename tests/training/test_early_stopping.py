@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from segdistill.runs.facts import AgreementRecord
 
 from segdistill.config.settings import FitSettings
+from segdistill.runs.facts import AgreementRecord
 from segdistill.training import early_stopping as module
 from segdistill.training.early_stopping import (
     EarlyStopping,

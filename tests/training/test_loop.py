@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from segdistill.runs.history import StepRecord
 from tests.helpers import TinyBackbone, write_striped_folder
 from tests.plain.sampling import sample_map
 
@@ -31,6 +30,7 @@ from segdistill.objective.fused_interpolation import interpolate_cells
 from segdistill.objective.sampling import random_locations
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
+from segdistill.runs.history import StepRecord
 from segdistill.training.batches import (
     Neighbourhoods,
     draw_batch,

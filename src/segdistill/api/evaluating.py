@@ -16,6 +16,7 @@ from segdistill.evaluation.output import (
 from segdistill.evaluation.record import record_of, write_record
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.files import remove_leftovers, translate_os_errors
+from segdistill.images.label_map import LabelMap
 from segdistill.inference.protocol import Protocol
 from segdistill.layout import SCORES_PAGE
 from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe
@@ -29,6 +30,7 @@ def evaluate(
     images: Source,
     labels: Source,
     *,
+    label_map: Source | LabelMap | None = None,
     protocol: Protocol | None = None,
     strict: bool = False,
     progress: bool = False,
@@ -38,7 +40,9 @@ def evaluate(
     Args:
         run: a run folder, or a model.
         images: a folder or pattern.
-        labels: a folder of class-index images with the same names; 255 means 'not labelled'.
+        labels: a folder of label files with the same names.
+        label_map: what the numbers and colours of the label files mean, or a YAML file that says
+            so; by default numbers are class indices and 255 means 'not labelled'.
         protocol: evaluation protocol; by default at full size, as :func:`segdistill.segment` does.
         strict: stop at the first image or label file that cannot be read, instead of skipping it.
         progress: show a progress bar.
@@ -46,7 +50,7 @@ def evaluate(
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
-    labelled = labelled_folders(images, labels)
+    labelled = labelled_folders(images, labels, label_map=label_map, progress=progress)
     return evaluate_set(run, labelled, protocol=protocol, strict=strict, progress=progress)
 
 
@@ -103,6 +107,7 @@ def evaluate_set(
         protocol=chosen.as_plain(segmenter),
         run="" if isinstance(run, Segmenter) else Path(run).resolve().name,
         boundaries=counted.boundaries,
+        halves={kind: matrix.counts for kind, matrix in counted.halves.items()},
     )
 
 

@@ -11,7 +11,8 @@ from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.figures.options import FigureOptions, check_figures_folder
 from segdistill.figures.samples import choose_images, cluster_features, segment_images
 from segdistill.images.folder import ImageFile
-from segdistill.images.labels import read_labels
+from segdistill.images.label_files import read_labels
+from segdistill.images.label_map import LabelMap
 from segdistill.inference.protocol import Protocol
 from segdistill.model.segmenter import Segmenter
 from segdistill.runs.folder import RunFolder
@@ -23,6 +24,7 @@ def draw_figures(
     *,
     images: Source | Sequence[Source] | Sequence[ImageFile] | None = None,
     labels: Source | None = None,
+    label_map: Source | LabelMap | None = None,
     kmeans: Source | None = None,
     options: FigureOptions | None = None,
     backbone: str | None = None,
@@ -45,7 +47,8 @@ def draw_figures(
         run: a run folder.
         out: folder to write to.
         images: images to show, and to evaluate if labels are given; by default those of the fit.
-        labels: folder of class-index images with the same names; 255 means 'not labelled'.
+        labels: folder of label files with the same names; see :func:`labelled_folders`.
+        label_map: what their numbers and colours mean, or a YAML file that says so.
         kmeans: a run to compare with; by default the features of the run's own backbone on
             ``images`` are clustered.
         options: figure options.
@@ -65,7 +68,11 @@ def draw_figures(
     chosen = with_changes(options, changes, FigureOptions).validated()
     check_figures_folder(Path(out), overwrite=chosen.overwrite)
     files = images_or_run_images(run, images)
-    labelled = None if labels is None else labelled_files(files, labels)
+    labelled = (
+        None
+        if labels is None
+        else labelled_files(files, labels, label_map=label_map, progress=progress)
+    )
     candidates = files if labelled is None else [image for image, _ in labelled.pairs]
     to_show = choose_images(candidates, chosen.show, chosen.columns * chosen.rows)
     segmenter = load_segmenter(run, backbone, device, precision)

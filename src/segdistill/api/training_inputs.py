@@ -11,7 +11,8 @@ from segdistill.errors import UserError
 from segdistill.images.depth import DepthSettings
 from segdistill.images.depth_files import find_depth_maps, match_depth, settings_beside
 from segdistill.images.folder import ImageFile, find_images
-from segdistill.images.labels import VOID, match_labels
+from segdistill.images.labels import VOID
+from segdistill.images.matching import match_labels
 from segdistill.progress import progress_bar
 from segdistill.training.training_set import AuxiliaryInputs, LabelFiles
 
@@ -89,13 +90,15 @@ def _label_files(
 ) -> LabelFiles:
     found = labelled
     if found is None and settings.labels is not None:
-        found = labelled_files(files, settings.labels)
+        found = labelled_files(
+            files, settings.labels, label_map=settings.label_map, progress=progress
+        )
     if found is None:
         raise UserError(
             "--training.linear-probe and --objective.correlations labels need labels: add"
             " --labels FOLDER, or choose a benchmark with --dataset and --data-root"
         )
-    classes = len(found.names)
+    classes = len(found.names) or found.classes
     if not classes:
         with progress_bar("Reading labels", len(found.pairs), shown=progress) as advance:
             for _, path in found.pairs:

@@ -58,7 +58,7 @@ def evaluate(
     base = STEGO_2022 if protocol == "stego-2022" else Protocol()
     if out is not None:
         check_output_folder(Path(out), overwrite=overwrite)
-    images = labelled.load(split)
+    images = labelled.load(split, progress=not quiet)
     result = evaluate_set(
         run,
         images,
@@ -128,8 +128,7 @@ def probe(
     """
     import segdistill
 
-    trained = segdistill.probe(
-        run, labelled.load(split), seed=seed, **vars(loading), progress=not quiet
-    )
+    images = labelled.load(split, progress=not quiet)
+    trained = segdistill.probe(run, images, seed=seed, **vars(loading), progress=not quiet)
     print(f"Probe: {trained.out_features} label classes, saved in {run}")
     print(f"Next:  {command_line('evaluate', run, '--images', 'IMAGES', '--labels', 'LABELS')}")

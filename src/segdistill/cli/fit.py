@@ -24,7 +24,7 @@ SECTIONS = {
     "Benchmarks and settings files": ("dataset", "data_root", "print_config"),
     "Images (advanced)": (
         *("strict", "bands", "segment_resolution", "resampling", "square", "crops"),
-        *("crop_ratio", "labels", "saliency"),
+        *("crop_ratio", "labels", "label_map", "saliency"),
     ),
     "Method and clusters (advanced)": ("method", "components", "clustering", "extra_clusters"),
     "Segmentation head (advanced)": ("head.*",),
@@ -132,7 +132,7 @@ def _benchmark_inputs(dataset: str, root: Path, settings: FitSettings) -> Inputs
     if settings.needs_labels:
         from segdistill import labelled_dataset
 
-        labelled = labelled_dataset(dataset, root, "train")
+        labelled = labelled_dataset(dataset, root, "train", label_map=settings.label_map)
     if settings.wants_depth and settings.depth.folder is None:
         depth_maps = {item.image.path: item.depth for item in items if item.depth is not None}
     return Inputs([item.image for item in items], labelled, depth_maps)

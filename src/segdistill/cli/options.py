@@ -96,23 +96,30 @@ class Labelled:
 
     Attributes:
         images: folder of images, used with --labels (default: the images of --dataset)
-        labels: folder of class-index PNGs with the images' names; 255 means 'not labelled'
-            (default: the labels of --dataset)
+        labels: folder of label files with the images' names (default: the labels of --dataset)
+        label_map: YAML file that says which numbers or colours of the label files are which
+            classes, and which are ignored; docs/reading.md describes it (default: numbers are
+            class indices, and 255 means 'not labelled')
         dataset: benchmark to take instead; `segdistill datasets` lists them (default: none)
         data_root: folder that holds the files of --dataset (default: none)
     """
 
     images: Folder | None = None
     labels: Folder | None = None
+    label_map: File | None = None
     dataset: Name | None = None
     data_root: Folder | None = None
 
-    def load(self, split: str) -> "LabelledSet":
+    def load(self, split: str, *, progress: bool = False) -> "LabelledSet":
         """Return the images and labels of two folders, or of a split of a benchmark."""
         from segdistill import labelled_dataset, labelled_folders
 
         if self.dataset and self.data_root:
-            return labelled_dataset(self.dataset, self.data_root, split)
+            return labelled_dataset(
+                self.dataset, self.data_root, split, label_map=self.label_map, progress=progress
+            )
         if self.images and self.labels:
-            return labelled_folders(self.images, self.labels)
+            return labelled_folders(
+                self.images, self.labels, label_map=self.label_map, progress=progress
+            )
         raise UserError("no labels: give --images and --labels, or --dataset and --data-root")

@@ -90,6 +90,7 @@ def figures(
     *,
     images: Sequence[Existing] | None = None,
     labels: Annotated[str, Value("FOLDER", check=check_path)] | None = None,
+    label_map: File | None = None,
     kmeans: OtherRun | None = None,
     columns: int = 5,
     rows: int = 1,
@@ -108,8 +109,10 @@ def figures(
 
     Args:
         images: images to show and to score (default: those of the fit)
-        labels: folder of class-index PNGs with the images' names; 255 means 'not labelled'
-            (default: no labels, no IoU)
+        labels: folder of label files with the images' names (default: no labels, no IoU)
+        label_map: YAML file that says which numbers or colours of the label files are which
+            classes; docs/reading.md describes it (default: numbers are class indices, and 255
+            means 'not labelled')
         kmeans: run to compare with (default: k-means on the backbone's features of --images)
         columns: number of images side by side
         rows: number of rows of images
@@ -129,6 +132,7 @@ def figures(
         Path(out or Path("figures") / Path(run).resolve().name),
         images=images,
         labels=labels,
+        label_map=label_map,
         kmeans=kmeans,
         options=FigureOptions(
             columns=columns,

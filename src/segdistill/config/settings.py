@@ -268,6 +268,9 @@ class FitSettings:
         crop_ratio: side of a crop as a share of the image's side, above 0, at most 1.
         labels: folder of label files, for ``training.linear_probe`` and
             ``objective.correlations`` (default: labels are never read).
+        label_map: YAML file that says which numbers or colours of label files are which classes;
+            ``docs/reading.md`` describes it (default: numbers are classes, and 255 means 'not
+            labelled').
         saliency: folder of grey images with the images' names; nine in ten locations are sampled
             where they are not black (default: locations anywhere).
         bands: bands of GeoTIFFs to use as red, green and blue, such as ``4,3,2``, or one band to
@@ -307,6 +310,7 @@ class FitSettings:
     crops: Literal["none", "five", "random"] = "none"
     crop_ratio: Annotated[float, Range("above 0, at most 1", lambda x: 0 < x <= 1)] = 0.5
     labels: Path | None = None
+    label_map: Path | None = None
     saliency: Path | None = None
     bands: str | None = None
     components: Annotated[int, Range("0 or at least 2", lambda n: n == 0 or n >= 2)] = 0

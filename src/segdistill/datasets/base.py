@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
-from segdistill.images.labels import VOID, Colour, read_labels
-from segdistill.images.matlab import MatlabFileError, read_matlab_array
+from segdistill.images.label_files import read_label_numbers, read_labels
+from segdistill.images.labels import VOID, Colour
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,9 @@ class Dataset:
         Raises:
             UserError: the file is missing or damaged.
         """
-        values = _read_matlab_labels(path) if path.suffix == ".mat" else read_labels(path)
-        return values if self.label_values is None else map_labels(values, self.label_values)
+        if self.label_values is None:
+            return read_labels(path)
+        return map_labels(read_label_numbers(path), self.label_values)
 
     def class_names(self, root: Path) -> tuple[str, ...]:
         """Return the class names; where each folder has its own, the lines of ``classes.txt``.
@@ -161,24 +162,3 @@ def map_labels(values: NDArray[np.int64], classes: Mapping[int, int]) -> NDArray
     in_range = (values >= 0) & (values < count)
     mapped: NDArray[np.int64] = table[np.where(in_range, values, count)]
     return mapped
-
-
-def _read_matlab_labels(path: Path) -> NDArray[np.int64]:
-    """Read the array ``gt`` of a MATLAB file, shape (height, width)."""
-    try:
-        values = read_matlab_array(path.read_bytes(), "gt")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such label file") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read as labels ({error.strerror})") from error
-    except MatlabFileError as error:
-        raise UserError(f"{path}: {error}") from error
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[:, :, 0]
-    whole = np.isfinite(values).all() and np.array_equal(values, np.floor(values))
-    if values.ndim != 2 or not whole:
-        raise UserError(
-            f"{path}: gt must be height x width integers,"
-            f" not {values.dtype} of shape {values.shape}"
-        )
-    return values.astype(np.int64)

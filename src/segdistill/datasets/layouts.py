@@ -1,11 +1,15 @@
 """Folder layouts of data sets: functions that find the files of a split, and what is missing."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segdistill.datasets.base import LabelledImage, Stock
 from segdistill.errors import UserError
+from segdistill.images.finding import SUFFIXES
 from segdistill.images.folder import ImageFile, find_images
+from segdistill.images.label_files import LABEL_SUFFIXES
+from segdistill.images.matching import by_stem, normal_stem
 
 CITYSCAPES_IMAGE = "_leftImg8bit.png"
 CITYSCAPES_LABELS = "_gtFine_labelIds.png"
@@ -60,15 +64,16 @@ def named(
     """
     image_folder, _, image_name = images.rpartition("/")
     label_folder, _, label_name = labels.rpartition("/")
+    names = [unicodedata.normalize("NFC", name) for name in names]
     image_files = [image_name.replace("*", name) for name in names]
     label_files = [label_name.replace("*", name) for name in names]
     # Each folder is read at once, because lists are long.
     image_present = _names_in(home / image_folder)
-    label_present = _names_in(home / label_folder) if labels else set()
+    label_present = _names_in(home / label_folder) if labels else {}
     items = tuple(
         LabelledImage(
-            ImageFile(home / image_folder / image, Path(image)),
-            home / label_folder / label if label in label_present else None,
+            ImageFile(home / image_folder / image_present[image], Path(image)),
+            home / label_folder / label_present[label] if label in label_present else None,
         )
         for image, label in zip(image_files, label_files, strict=True)
         if image in image_present
@@ -116,16 +121,14 @@ def directory(home: Path, split: str, *, labelled: bool = False) -> Stock:
     folder, shown = home / "imgs" / split, _in_words(home, f"imgs/{split}")
     if not folder.is_dir():
         return Stock(missing=(f"the folder {shown}",))
-    images = _images_in(folder)
+    images = _files_in(folder, SUFFIXES)
     if not images:
         return Stock(missing=(f"images in {shown}",))
-    labels, depths = (
-        {file.name.with_suffix(""): file.path for file in _images_in(home / part / split)}
-        for part in ("labels", "depth")
-    )
-    stems = [image.name.with_suffix("") for image in images]
+    labels = by_stem(_files_in(home / "labels" / split, LABEL_SUFFIXES), kind="label file")
+    depths = by_stem(_files_in(home / "depth" / split, SUFFIXES), kind="depth map")
+    stems = [normal_stem(image.name) for image in images]
     items = tuple(
-        LabelledImage(image, labels.get(stem), depths.get(stem))
+        LabelledImage(image, _path_of(labels.get(stem)), _path_of(depths.get(stem)))
         for image, stem in zip(images, stems, strict=True)
     )
     absent = [item.image.name for item in items if item.labels is None]
@@ -171,15 +174,22 @@ def _lacking(home: Path, folder: str, absent: Sequence[str], total: int) -> tupl
     return (f"{len(absent)} of {total} files in {shown}, such as {absent[0]}",) if absent else ()
 
 
-def _names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+def _names_in(folder: Path) -> dict[str, str]:
+    """Return the names in a folder by their Unicode normal form NFC."""
+    if not folder.is_dir():
+        return {}
+    return {unicodedata.normalize("NFC", path.name): path.name for path in folder.iterdir()}
 
 
-def _images_in(folder: Path) -> list[ImageFile]:
+def _files_in(folder: Path, suffixes: frozenset[str]) -> list[ImageFile]:
     try:
-        return find_images(folder)
+        return find_images(folder, suffixes=suffixes)
     except UserError:
         return []
+
+
+def _path_of(file: ImageFile | None) -> Path | None:
+    return None if file is None else file.path
 
 
 def _in_words(home: Path, relative: str) -> str:

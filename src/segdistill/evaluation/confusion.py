@@ -138,6 +138,58 @@ def score_best_class(counts: Counts) -> Scores:
     return replace(score(named, matched=True), match=tuple(best.tolist()))
 
 
+@dataclass(frozen=True)
+class ManyToOne:
+    """Scores with several clusters per class, chosen on other images than those scored.
+
+    Attributes:
+        accuracy: share of labelled pixels whose cluster's class is their label, 0..1.
+        mean_iou: mean IoU over the label classes, 0..1.
+    """
+
+    accuracy: float
+    mean_iou: float
+
+
+def score_many_to_one(one: Counts, other: Counts) -> ManyToOne | None:
+    """Assign each cluster to its majority class in one half of the images, and score the other.
+
+    Done both ways, and averaged. Several clusters may have the same class, so scores grow with the
+    number of clusters, but unlike those of :func:`score_best_class` they are no upper bound.
+    Clusters without a labelled pixel in the half that chooses count as wrong in the other.
+
+    Args:
+        one: pixels by cluster and label class in one half, shape (clusters, labels).
+        other: the same in the other half; the numbers of label classes may differ.
+
+    Returns:
+        The scores, or ``None`` if one half has no labelled pixels.
+
+    Example:
+        >>> one, other = np.array([[8, 0], [0, 8], [4, 0]]), np.array([[6, 2], [0, 8], [4, 0]])
+        >>> score_many_to_one(one, other)
+        ManyToOne(accuracy=0.95, mean_iou=0.9083333333333333)
+    """
+    labels = max(one.shape[1], other.shape[1])
+    halves = pad_labels(one, labels), pad_labels(other, labels)
+    if not all(half.any() for half in halves):
+        return None
+    found = [_score_assigned(*pair) for pair in (halves, halves[::-1])]
+    return ManyToOne(
+        accuracy=sum(each.accuracy for each in found) / 2,
+        mean_iou=sum(each.mean_iou for each in found) / 2,
+    )
+
+
+def _score_assigned(chosen_on: Counts, scored: Counts) -> Scores:
+    """Score counts with each cluster's majority class in other counts of the same shape."""
+    labels = scored.shape[1]
+    assigned = chosen_on.any(axis=1)
+    named = np.zeros((labels + 1, labels), np.int64)  # the last row has no class
+    np.add.at(named, np.where(assigned, chosen_on.argmax(axis=1), labels), scored)
+    return _compute_scores(named, np.arange(labels), np.arange(labels))
+
+
 def score_as_released(counts: Counts) -> Scores:
     """Compute scores like STEGO's released code with more clusters than label classes.
 

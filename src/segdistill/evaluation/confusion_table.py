@@ -33,6 +33,17 @@ class ConfusionTable:
         np.divide(self.counts, total, out=shares, where=total > 0)
         return shares
 
+    def part(self, rows: Sequence[int], columns: Sequence[int]) -> "ConfusionTable":
+        """Return some rows and columns, in the given order."""
+        place = {column: number for number, column in enumerate(columns)}
+        matched = [self.matched[row] for row in rows]
+        return ConfusionTable(
+            counts=self.counts[np.ix_(list(rows), list(columns))],
+            rows=tuple(self.rows[row] for row in rows),
+            columns=tuple(self.columns[column] for column in columns),
+            matched=tuple(None if each is None else place.get(each) for each in matched),
+        )
+
     @property
     def headings(self) -> tuple[str, ...]:
         """Names of the columns with their matched label classes.

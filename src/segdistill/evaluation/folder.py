@@ -33,6 +33,7 @@ class CountedFiles:
 
     Attributes:
         matrices: confusion matrix of each kind of mask.
+        halves: the same of every second image, to choose classes on one half and score the other.
         boundaries: boundary counts of each kind of mask.
         images: number of images counted.
         skipped: images skipped because they or their labels could not be used, with the reason.
@@ -40,6 +41,7 @@ class CountedFiles:
     """
 
     matrices: dict[str, ConfusionMatrix]
+    halves: dict[str, ConfusionMatrix]
     boundaries: dict[str, BoundaryCounts]
     images: int = 0
     skipped: list[SkippedImage] = field(default_factory=list)
@@ -49,6 +51,7 @@ class CountedFiles:
         """Add the counts of other images with the same kinds of mask."""
         for name, matrix in other.matrices.items():
             self.matrices[name].add(matrix)
+            self.halves[name].add(other.halves[name])
             self.boundaries[name] += other.boundaries[name]
         self.images += other.images
         self.skipped += other.skipped
@@ -90,13 +93,17 @@ def confusion_over_files(
             different aspect ratios; no pixel is labelled; or prediction fails.
     """
 
-    def count(share: Sequence[tuple[ImageFile, Path]]) -> CountedFiles:
+    def zeros() -> dict[str, ConfusionMatrix]:
+        return {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()}
+
+    def count(share: Sequence[tuple[int, tuple[ImageFile, Path]]]) -> CountedFiles:
         done = CountedFiles(
-            {name: ConfusionMatrix(count, label_classes) for name, count in clusters.items()},
+            zeros(),
+            zeros(),
             {name: BoundaryCounts.zeros(count, label_classes) for name, count in clusters.items()},
         )
         with progress_bar("Evaluating", len(share), shown=progress) as advance:
-            for image_file, label_path in share:
+            for number, (image_file, label_path) in share:
                 try:
                     image, labels = read(image_file.path), read_labels(label_path)
                 except UserError as error:
@@ -109,16 +116,23 @@ def confusion_over_files(
                 else:
                     _check_same_aspect(image, labels, image_file.path, label_path)
                     done.has_void |= bool((labels == VOID).any())
-                    _count(image_file.path, *view(image, labels), predict, done)
+                    half = done.halves if number % 2 else {}
+                    _count(image_file.path, *view(image, labels), predict, done, half)
                 advance(1)
         return done
 
-    done, *others = group.each(lambda: count(group.share(pairs)))
+    done, *others = group.each(lambda: count(group.share(list(enumerate(pairs)))))
     for other in others:
         done.add(other)
+    _check_counts(done, len(pairs))
+    return done
+
+
+def _check_counts(done: CountedFiles, pairs: int) -> None:
+    """Check that there is something to score; warn of masks whose only class is 0."""
     if not done.images:
         raise UserError(
-            f"none of the {len(pairs)} images can be scored; first error: {done.skipped[0].reason}"
+            f"none of the {pairs} images can be scored; first error: {done.skipped[0].reason}"
             if done.skipped
             else "there are no images to score"
         )
@@ -128,15 +142,20 @@ def confusion_over_files(
     if done.has_void and not counts[:, 1:].any():
         logger.warning(
             "the label files contain only 0 and 255, and 255 means 'not labelled', so only 0 was"
-            " scored; if 255 is a class, save it as 1"
+            " scored; if 255 is a class, say so in a label map (--label-map):"
+            " classes: [{name: background, numbers: 0}, {name: object, numbers: 255}]"
         )
-    return done
 
 
 def _count(
-    path: Path, image: Picture, labels: Labels, predict: Predict, done: CountedFiles
+    path: Path,
+    image: Picture,
+    labels: Labels,
+    predict: Predict,
+    done: CountedFiles,
+    half: Mapping[str, ConfusionMatrix],
 ) -> None:
-    """Add an image and its labels to the counts."""
+    """Add an image and its labels to the counts, and to those of its half."""
     try:
         masks = predict(image, (labels.shape[0], labels.shape[1]))
     except UserError as error:
@@ -146,6 +165,8 @@ def _count(
     label_boundaries = boundary_map(labels, valid)
     for name, matrix in done.matrices.items():
         matrix.update(masks[name], labels)
+        if name in half:
+            half[name].update(masks[name], labels)
         done.boundaries[name] += boundary_counts(
             boundary_map(masks[name], valid), label_boundaries, *matrix.counts.shape
         )
@@ -154,9 +175,18 @@ def _count(
 
 def _check_same_aspect(image: Picture, labels: Labels, image_path: Path, label_path: Path) -> None:
     # Labels at another scale are common, but another aspect ratio means another image.
-    ratio = (image.shape[0] / image.shape[1]) / (labels.shape[0] / labels.shape[1])
-    if not 0.97 < ratio < 1.03:
+    size, other = (image.shape[0], image.shape[1]), (labels.shape[0], labels.shape[1])
+    if not _same_aspect(size, other):
+        turned = (
+            "; with their sides swapped they would: one of the two files lacks the orientation"
+            " (EXIF) of the other, so turn the labels as the image is shown"
+        )
         raise UserError(
             f"{label_path}: labels of {labels.shape[1]}x{labels.shape[0]} do not match the image"
             f" {image_path} of {image.shape[1]}x{image.shape[0]}"
+            f"{turned if _same_aspect(size, other[::-1]) else ''}"
         )
+
+
+def _same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return 0.97 < (one[0] / one[1]) / (other[0] / other[1]) < 1.03

@@ -68,9 +68,17 @@ def scores_text(evaluation: Evaluation) -> str:
     if any(boundaries):
         means = (math.nan if each is None else each.mean_f for each in boundaries)
         lines.append(("Boundary F:", *map(_percent, means), ""))
+    many = [evaluation.many_to_one(kind) for kind in kinds]
+    if any(many):
+        shares = [
+            (math.nan,) * 2 if each is None else (each.accuracy, each.mean_iou) for each in many
+        ]
+        accuracies, ious = zip(*shares, strict=True)
+        lines.append(("Many-to-one accuracy:", *map(_percent, accuracies), ""))
+        lines.append(("Many-to-one mIoU:", *map(_percent, ious), ""))
     lines.append(("IoU:", *("" for _ in kinds), "matched"))
     matched, predictions = values[0].predictions, evaluation.predictions(kinds[0])
-    for index, name in enumerate(evaluation.labels):
+    for index, name in evaluation.listed_labels:
         prediction = matched[index]
         lines.append(
             (
@@ -86,6 +94,11 @@ def scores_text(evaluation: Evaluation) -> str:
         text += (
             f"\n{unmatched} of {len(predictions)} clusters match no label class;"
             " their pixels count as wrong."
+        )
+    if any(many):
+        text += (
+            "\nMany-to-one: each cluster has its best class, chosen on half of the images and"
+            " scored on the other half."
         )
     return text
 

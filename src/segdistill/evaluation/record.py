@@ -35,6 +35,13 @@ class ReleasedScores(Struct, frozen=True):
     mean_iou: float
 
 
+class ManyToOneScores(Struct, frozen=True):
+    """Scores with several clusters per class, each half of the images chosen on the other."""
+
+    accuracy: float
+    mean_iou: float
+
+
 class KindScores(Struct, frozen=True, kw_only=True):
     """Scores of a kind of prediction; ``boundary_f`` is unset where boundaries were not scored."""
 
@@ -44,6 +51,7 @@ class KindScores(Struct, frozen=True, kw_only=True):
     pixels: int = 0
     classes: tuple[LabelClassScores, ...] = ()
     unmatched: tuple[int, ...] = ()
+    many_to_one: ManyToOneScores | UnsetType = UNSET
     as_released: ReleasedScores | UnsetType = UNSET
 
 
@@ -115,6 +123,7 @@ def _kind_scores(evaluation: Evaluation, kind: str) -> KindScores:
     if clusters > labels and not is_label_class(kind) and counts[:labels].any():
         stego = score_as_released(counts)
         released = ReleasedScores(stego.accuracy, stego.mean_iou)
+    many = evaluation.many_to_one(kind)
     return KindScores(
         accuracy=scores.accuracy,
         mean_iou=scores.mean_iou,
@@ -129,9 +138,10 @@ def _kind_scores(evaluation: Evaluation, kind: str) -> KindScores:
                 boundary_f=UNSET if boundary is None else _or_none(boundary.f[index]),
                 matched=scores.predictions[index],
             )
-            for index, name in enumerate(evaluation.labels)
+            for index, name in evaluation.listed_labels
         ),
         unmatched=tuple(index for index, label in enumerate(scores.match) if label < 0),
+        many_to_one=UNSET if many is None else ManyToOneScores(many.accuracy, many.mean_iou),
         as_released=released,
     )
 

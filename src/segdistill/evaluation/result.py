@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.evaluation.boundary import BoundaryCounts, BoundaryScores, boundary_scores
-from segdistill.evaluation.confusion import Scores, score_best_class
+from segdistill.evaluation.confusion import (
+    ManyToOne,
+    Scores,
+    pad_labels,
+    score_best_class,
+    score_many_to_one,
+)
 from segdistill.evaluation.confusion_table import ConfusionTable, confusion_table, label_names
 from segdistill.evaluation.precision_recall import PrecisionRecall
 from segdistill.images.folder import SkippedImage
@@ -40,6 +46,7 @@ class Evaluation:
         run: name of the run folder; empty if a model was passed.
         curves: precision-recall curves of pair scores, if measured.
         boundaries: boundary counts of each kind of prediction, if counted.
+        halves: confusion matrix of each kind of prediction over every second image, if counted.
     """
 
     scores: Mapping[str, Scores]
@@ -52,12 +59,29 @@ class Evaluation:
     run: str = ""
     curves: tuple[PrecisionRecall, ...] = ()
     boundaries: Mapping[str, BoundaryCounts] = field(default_factory=dict)
+    halves: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of all label classes, with numbers for unnamed ones."""
         counts = next(iter(self.counts.values()))
         return label_names(self.names, counts.shape[1])
+
+    @property
+    def listed(self) -> tuple[int, ...]:
+        """Indices of the label classes to list: those with a name, and those that occur.
+
+        Label files may hold sparse numbers such as 0, 40 and 80, with no classes between.
+        """
+        occurring = sum(counts.sum(axis=0) for counts in self.counts.values()) > 0
+        occur = np.asarray(occurring).tolist()
+        return tuple(i for i in range(len(occur)) if i < len(self.names) or occur[i])
+
+    @property
+    def listed_labels(self) -> tuple[tuple[int, str], ...]:
+        """Index and name of the label classes to list."""
+        names = self.labels
+        return tuple((index, names[index]) for index in self.listed)
 
     def predictions(self, kind: str) -> tuple[str, ...]:
         """Return the names of the predictions of a kind: clusters or label classes."""
@@ -69,6 +93,19 @@ class Evaluation:
         """Return the scores with each cluster assigned to its majority class: an upper bound."""
         return score_best_class(self.counts[kind])
 
+    def many_to_one(self, kind: str) -> ManyToOne | None:
+        """Return the scores with several clusters per class, each half chosen on the other.
+
+        They are ``None`` unless there are more clusters than label classes that occur.
+        """
+        counts, half = self.counts[kind], self.halves.get(kind)
+        if half is None or is_label_class(kind):
+            return None
+        if counts.shape[0] <= np.count_nonzero(counts.sum(axis=0)):
+            return None
+        half = pad_labels(half, counts.shape[1])
+        return score_many_to_one(half, counts - half)
+
     def boundary_scores(self, kind: str) -> BoundaryScores | None:
         """Return the boundary scores under the same matching as the other scores, if counted."""
         counts = self.boundaries.get(kind)
@@ -76,9 +113,16 @@ class Evaluation:
 
     def table(self, kind: str) -> ConfusionTable:
         """Return the confusion matrix of a kind of prediction for display."""
-        return confusion_table(
+        table = confusion_table(
             self.counts[kind], self.scores[kind].match, self.labels, self.predictions(kind)
         )
+        if len(self.listed) == len(self.labels):
+            return table
+        columns = list(range(len(table.columns)))
+        if is_label_class(kind):
+            # The columns are label classes, too.
+            columns = [c for c in columns if c in self.listed or table.counts[:, c].any()]
+        return table.part(self.listed, columns)
 
 
 def is_label_class(kind: str) -> bool:

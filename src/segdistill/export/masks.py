@@ -10,7 +10,9 @@ from PIL import ExifTags, Image
 
 from segdistill.errors import UserError
 from segdistill.images.finding import ImageFile, find_all, output_names, search_folder
-from segdistill.images.labels import VOID, read_labels
+from segdistill.images.label_files import read_labels
+from segdistill.images.labels import VOID
+from segdistill.images.matching import normal_name
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 
 SUFFIXES = (".png", ".tif")
@@ -53,7 +55,7 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
     if not found:
         raise UserError(f"{folder}: no masks found; pass the output folder of `segdistill segment`")
     known = {} if images is None else _by_mask_name(find_all(images))
-    masks = [MaskFile(each.path, each.name, known.get(each.name)) for each in found]
+    masks = [MaskFile(each.path, each.name, known.get(normal_name(each.name))) for each in found]
     if images is not None and not any(mask.image for mask in masks):
         raise UserError(
             f"{', '.join(map(str, images))}: no images found for the {len(masks)} masks"
@@ -62,13 +64,13 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
     return sorted(masks, key=lambda mask: mask.name.as_posix())
 
 
-def _by_mask_name(images: Sequence[ImageFile]) -> dict[Path, ImageFile]:
-    """Return images by the names of their masks."""
+def _by_mask_name(images: Sequence[ImageFile]) -> dict[str, ImageFile]:
+    """Return images by the names of their masks, in one Unicode form."""
     from segdistill.inference.plan import mask_names  # noqa: PLC0415 - takes seconds
 
     # Masks of GeoTIFFs may be PNGs, from an older version or another program.
     names = (*(name for (name,) in mask_names(images)), *output_names(images))
-    return dict(zip(names, (*images, *images), strict=True))
+    return dict(zip(map(normal_name, names), (*images, *images), strict=True))
 
 
 def read_mask(file: MaskFile, classes: int) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from segdistill.errors import UserError
 from segdistill.files import read_json
 from segdistill.images.depth import DepthSettings
 from segdistill.images.folder import ImageFile
-from segdistill.images.labels import match_labels
+from segdistill.images.matching import match_labels
 from segdistill.images.tree import split_pattern
 from segdistill.layout import DEPTH_FILE
 
@@ -116,7 +116,7 @@ def find_depth_maps(folder: Path) -> list[ImageFile]:
 def match_depth(
     images: Sequence[ImageFile], maps: Sequence[ImageFile]
 ) -> dict[ImageFile, ImageFile]:
-    """Find the depth map of each image; see :func:`~segdistill.images.labels.match_labels`."""
+    """Find the depth map of each image; see :func:`~segdistill.images.matching.match_labels`."""
     return dict(match_labels(images, maps, kind="depth map"))
 
 

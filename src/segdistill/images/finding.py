@@ -65,8 +65,13 @@ class ImageFile:
 
 @dataclass
 class Found:
-    """Images (and broken links) that were found; counts of undecodable ones and of videos."""
+    """Images (and broken links) that were found; counts of undecodable ones and of videos.
 
+    Attributes:
+        suffixes: suffixes of the files to find.
+    """
+
+    suffixes: frozenset[str] = SUFFIXES
     images: list[ImageFile] = field(default_factory=list)
     unreadable: Counter[str] = field(default_factory=Counter)
     videos: int = 0
@@ -75,11 +80,11 @@ class Found:
         """Add a file if it is an image; else count it."""
         suffix = path.suffix.lower()
         if _may_be_file(path):
-            if suffix in SUFFIXES and _can_decode(suffix):
+            if suffix in self.suffixes and _can_decode(suffix):
                 self.images.append(ImageFile(path, name))
             else:
                 self.count(suffix)
-        elif leads_nowhere(path) and suffix in SUFFIXES | {""}:
+        elif leads_nowhere(path) and suffix in self.suffixes | {""}:
             # Without a suffix it may have been a folder on a disk that is not mounted.
             self.images.append(ImageFile(path, name))
 
@@ -106,7 +111,7 @@ class Found:
         return unreadable, videos
 
 
-def find_images(source: str | Path) -> list[ImageFile]:
+def find_images(source: str | Path, *, suffixes: frozenset[str] = SUFFIXES) -> list[ImageFile]:
     """List the images of a folder, a glob pattern or a single file, sorted by name.
 
     Hidden files and folders and segdistill's own outputs are skipped. Links to folders are
@@ -118,6 +123,7 @@ def find_images(source: str | Path) -> list[ImageFile]:
     Args:
         source: folder (searched with its subfolders), file or glob pattern. A path that exists is
             never a pattern, even if its name contains brackets.
+        suffixes: suffixes, in lower case, of the files to find.
 
     Raises:
         UserError: the source does not exist or contains no images.
@@ -130,13 +136,13 @@ def find_images(source: str | Path) -> list[ImageFile]:
         return [ImageFile(path, Path(path.name))]
     if path.is_dir():
         root = path / "imgs" / "train" if (path / "imgs" / "train").is_dir() else path
-        shown, found = str(root), search_folder(root)
+        shown, found = str(root), search_folder(root, suffixes)
         fix = (
             f"no images found; give a folder that contains images"
             f" ({', '.join(sorted(SUFFIXES)[:8])}, ...), directly or in subfolders"
         )
     else:
-        shown, found = str(source), _search_pattern(str(source))
+        shown, found = str(source), _search_pattern(str(source), suffixes)
         fix = "no images match the pattern; quote it and check the path"
     unreadable, videos = found.left_out()
     if not found.images:
@@ -252,9 +258,9 @@ def source_name(source: str | Path) -> str:
     return (root if pattern else path).resolve().name or "images"
 
 
-def search_folder(root: Path) -> Found:
+def search_folder(root: Path, suffixes: frozenset[str] = SUFFIXES) -> Found:
     """Search a folder and its subfolders for images, in arbitrary order."""
-    found = Found()
+    found = Found(suffixes)
     for folder, files in folders_under(root):
         for name in files:
             if not name.startswith("."):
@@ -262,14 +268,14 @@ def search_folder(root: Path) -> Found:
     return found
 
 
-def _search_pattern(source: str) -> Found:
+def _search_pattern(source: str, suffixes: frozenset[str]) -> Found:
     root, pattern = split_pattern(source)
     # Links can lead a pattern to a folder on several paths: take the shortest.
     names: dict[Path, Path] = {}
     matches = {path.relative_to(root) for path in matches_of(root, pattern)}
     for name in sorted(matches, key=lambda each: (len(each.parts), each)):
         names.setdefault((root / name).parent.resolve() / name.name, name)
-    found = Found()
+    found = Found(suffixes)
     for name in names.values():
         found.add(root / name, name)
     return found

@@ -1,88 +1,11 @@
-"""Label files, and the colours of classes."""
+"""The value of pixels without a class, and the colours of classes."""
 
 import colorsys
-from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from segdistill.errors import UserError
-from segdistill.images.folder import ImageFile
 
 VOID = 255
 """Label of pixels that are ignored."""
 
 Colour = tuple[int, int, int]
-
-
-def read_labels(path: Path) -> NDArray[np.int64]:
-    """Read a label file: class indices from 0, with 255 for 'not labelled'.
-
-    Returns:
-        Array of shape (height, width).
-
-    Raises:
-        UserError: the file is missing, damaged, or not a single-channel image.
-    """
-    try:
-        with Image.open(path) as image:
-            mode, labels = image.mode, np.array(image)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such label file") from error
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Pillow's decoders raise many types of errors for damaged files.
-        raise UserError(f"{path}: cannot be read as labels ({error})") from error
-    if mode not in {"P", "L", "I", "1"} and not mode.startswith("I;16"):
-        raise UserError(
-            f"{path}: labels must be one channel of class indices, not {mode};"
-            " save them as an 8-bit grey or palette PNG"
-        )
-    if labels.size and labels.max() > VOID:
-        raise UserError(
-            f"{path}: holds the value {labels.max()}; labels are class indices from 0 to 254,"
-            " with 255 for 'not labelled'"
-        )
-    return labels.astype(np.int64)
-
-
-def match_labels(
-    images: Sequence[ImageFile], labels: Sequence[ImageFile], *, kind: str = "label file"
-) -> list[tuple[ImageFile, ImageFile]]:
-    """Pair images with the files of the same relative name, with any suffix.
-
-    A file's name may also contain the image's full name, such as ``a.jpg.png``. Images without a
-    file are left out.
-
-    Args:
-        images: images to match.
-        labels: label files, depth maps and the like.
-        kind: what those are called in messages.
-
-    Raises:
-        UserError: no image has such a file, or an image has several.
-    """
-    by_stem: dict[Path, list[ImageFile]] = {}
-    for each in labels:
-        by_stem.setdefault(each.name.with_suffix(""), []).append(each)
-    pairs = []
-    for image in images:
-        found = by_stem.get(image.name) or by_stem.get(image.name.with_suffix("")) or []
-        if len(found) > 1:
-            raise UserError(
-                f"{found[0].path} and {found[1].path}: both are {kind}s of {image.name}; remove one"
-            )
-        pairs += [(image, each) for each in found]
-    if not pairs:
-        raise UserError(
-            f"none of {len(images)} images (such as {images[0].name}) has a {kind} of the same"
-            f" name (such as {labels[0].name if labels else 'none'}); give the two folders that"
-            " correspond"
-        )
-    return pairs
 
 
 def distinct_colours(count: int) -> list[Colour]:

@@ -50,6 +50,15 @@ def read_tiff_header(path: Path) -> TiffHeader | None:
     return TiffHeader(tags[HEIGHT], tags[WIDTH], beside or bool(GEOGRAPHIC_TAGS & tags.keys()))
 
 
+def read_tiff_tag(path: Path, tag: int) -> int:
+    """Return the first value of a tag of whole numbers; 0 if it is absent or the file damaged."""
+    try:
+        with path.open("rb") as file:
+            return _first_directory(file).get(tag, 0)
+    except (OSError, ValueError, struct.error, OverflowError):
+        return 0
+
+
 def _first_directory(file: BinaryIO) -> dict[int, int]:
     """Return the first directory's tags with their first values; 0 for other types of values."""
     start = file.read(4)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.images.labels import read_labels
+from segdistill.images.label_files import read_labels
 from segdistill.images.tree import is_output
 from segdistill.images.video import open_video, video_library
 from segdistill.inference.frame_sequences import (

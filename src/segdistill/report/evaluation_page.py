@@ -44,6 +44,7 @@ def write_evaluation_page(path: Path, evaluation: Evaluation) -> None:
         "summary": summary(evaluation),
         "headlines": [headline(evaluation, kind) for kind in kinds],
         "titles": [TITLES.get(kind, kind) for kind in kinds],
+        "has_many_to_one": any(map(evaluation.many_to_one, kinds)),
         "has_boundaries": any(map(evaluation.boundary_scores, kinds)),
         "has_clusters": not all(map(is_label_class, kinds)),
         "classes": class_rows(evaluation),
@@ -60,7 +61,7 @@ def write_evaluation_page(path: Path, evaluation: Evaluation) -> None:
 def summary(evaluation: Evaluation) -> str:
     """Summarise what was scored in one sentence."""
     images = text.counted(evaluation.images, "image")
-    labels = text.counted(len(evaluation.labels), "label class", "label classes")
+    labels = text.counted(len(evaluation.listed), "label class", "label classes")
     pixels = next(iter(evaluation.scores.values())).pixels
     return f"Scored against the labels of {images}: {pixels:,} labelled pixels, {labels}."
 
@@ -71,6 +72,9 @@ def headline(evaluation: Evaluation, kind: str) -> tuple[str, list[tuple[str, st
     named = [("Accuracy", scores.accuracy), ("mIoU", scores.mean_iou)]
     if boundary is not None:
         named.append(("Boundary F", boundary.mean_f))
+    many = evaluation.many_to_one(kind)
+    if many is not None:
+        named += [("Many-to-one accuracy", many.accuracy), ("Many-to-one mIoU", many.mean_iou)]
     return TITLES.get(kind, kind), [(name, tenths(share)) for name, share in named]
 
 
@@ -80,8 +84,8 @@ def class_rows(evaluation: Evaluation) -> list[tuple[str, str, list[tuple[str, f
     shares = (pixels / max(int(pixels.sum()), 1)).tolist()
     columns = [class_scores(evaluation, kind) for kind in evaluation.scores]
     return [
-        (name, text.percent(share), list(scores))
-        for name, share, *scores in zip(evaluation.labels, shares, *columns, strict=True)
+        (name, text.percent(shares[index]), [scores[index] for scores in columns])
+        for index, name in evaluation.listed_labels
     ]
 
 

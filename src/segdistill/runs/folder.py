@@ -47,6 +47,17 @@ OVERWRITTEN_FILES = (
 )
 
 
+DAMAGE = (
+    OSError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    yaml.YAMLError,
+    msgspec.MsgspecError,
+)
+"""What reading a damaged settings file raises."""
+
+
 class RunFolder:
     """A run folder, which may not exist yet."""
 
@@ -126,8 +137,19 @@ class RunFolder:
         path = self.path / SETTINGS_FILE
         try:
             plain = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            # One number stands for a list of one, as earlier versions wrote it.
+            depth = plain.get("depth", {})
+            if isinstance(depth.get("invalid"), int | float):
+                depth["invalid"] = [depth["invalid"]]
             return msgspec.convert(plain, FitSettings, dec_hook=_decoded)
-        except (OSError, ValueError, RecursionError, yaml.YAMLError, msgspec.MsgspecError) as error:
+        except (
+            OSError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+            yaml.YAMLError,
+            msgspec.MsgspecError,
+        ) as error:
             raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
 
     def write_history(self, history: Iterable[StepRecord]) -> None:

@@ -1,0 +1,293 @@
+"""The numbers and colours that a label file stores, whatever its format.
+
+Viewers and Pillow scale or blend what they show; a label is its stored number. So grey images of 2
+or 4 bits and portable grey maps are scaled back, and 16-bit colours are not cut to 8 bits.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from segdistill.errors import UserError
+from segdistill.images.decode import stored_values, upright
+from segdistill.images.geotiff import MOST_PIXELS_HELD, colours_of, open_dataset
+from segdistill.images.matlab import MatlabFileError, read_matlab_array
+from segdistill.images.tiff_header import TIFF_STARTS, read_tiff_tag
+
+Values = NDArray[np.int64]
+
+NO_VALUE = -(2**62)
+"""Value of pixels without a value: transparent, NaN, or declared as no data."""
+
+LARGEST = 2**62
+"""Numbers of larger magnitude are refused."""
+
+MATLAB_LABEL_KEY = "gt"
+"""Name of the array that holds the labels in a MATLAB file."""
+
+ORIENTATION, PHOTOMETRIC = 274, 262
+WHITE_IS_ZERO = 0
+LOSSY_FORMATS = frozenset(["JPEG", "MPO", "AVIF"])
+PREFIX_BYTES = 2**16
+
+# Of the eight EXIF orientations: whether to swap axes, then to flip rows and columns.
+_TURNS = {
+    2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
+    5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPixels:
+    """The upright pixels of a label file.
+
+    Attributes:
+        values: shape (height, width): numbers or, if ``coloured``, colours as 0xRRGGBB;
+            :data:`NO_VALUE` where there is none.
+        coloured: whether ``values`` are colours.
+        palette: colours as 0xRRGGBB of the numbers, if the file has a palette, shape (numbers,).
+        lossy: whether the file's compression changes values, as JPEG does.
+    """
+
+    values: Values
+    coloured: bool = False
+    palette: Values | None = None
+    lossy: bool = False
+
+
+def read_label_pixels(path: Path) -> LabelPixels:
+    """Read a label file: an image of any kind, a ``.npy`` array, or ``gt`` of a MATLAB file.
+
+    Raises:
+        UserError: the file is missing or damaged, or its values are not whole numbers or colours.
+    """
+    readers = {".npy": _read_npy, ".mat": _read_matlab}
+    try:
+        pixels = readers.get(path.suffix.lower(), _read_picture)(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such label file") from error
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        # Pillow's and NumPy's readers raise many types of errors for damaged files.
+        raise UserError(f"{path}: cannot be read as labels ({_one_line(error)})") from error
+    if not pixels.values.size:
+        raise UserError(f"{path}: holds no pixels")
+    return pixels
+
+
+def packed(colours: NDArray[Any]) -> Values:
+    """Return 8-bit colours of shape (..., 3) as 0xRRGGBB, shape (...).
+
+    Example:
+        >>> hex(packed(np.array([128, 64, 255])))
+        '0x8040ff'
+    """
+    red, green, blue = (colours[..., channel].astype(np.int64) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def unpacked(colours: Values) -> Values:
+    """Return colours given as 0xRRGGBB, shape (...), as red, green and blue, shape (..., 3).
+
+    Example:
+        >>> unpacked(np.array([0x8040FF])).tolist()
+        [[128, 64, 255]]
+    """
+    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
+
+
+def is_grey(colours: Values) -> NDArray[np.bool_]:
+    """Return for colours given as 0xRRGGBB whether their three channels are equal."""
+    grey: NDArray[np.bool_] = (colours < 0) | (colours == (colours & 255) * 0x010101)
+    return grey
+
+
+def _read_picture(path: Path) -> LabelPixels:
+    try:
+        with Image.open(path) as image:
+            stored = _stored_mode(image)
+            if not stored.for_rasterio:
+                return _from_pillow(path, image, stored)
+    except UnidentifiedImageError:
+        # Pillow does not read TIFFs of 64 bits a value, or of two bands.
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_STARTS:
+                raise
+    return _from_rasterio(path)
+
+
+@dataclass(frozen=True)
+class _StoredMode:
+    """How a file stores its values, where Pillow changes them while decoding."""
+
+    factor: float = 1.0  # Pillow multiplies grey values by this
+    inverted: bool = False
+    for_rasterio: bool = False  # Pillow cuts 16-bit colours to 8, and mixes up lying TIFFs
+
+
+def _stored_mode(image: Image.Image) -> _StoredMode:
+    tile = next(iter(getattr(image, "tile", ())), None)
+    arguments = tile.args if tile is not None else ""
+    mode, *more = arguments if isinstance(arguments, tuple) else (arguments,)
+    mode = str(mode)
+    if image.format == "PPM" and more and image.mode in {"L", "I"}:
+        return _StoredMode(factor=(255 if image.mode == "L" else 65535) / int(more[0]))
+    tags = getattr(image, "tag_v2", {})
+    if (";16" in mode and not mode.startswith("I;16")) or tags.get(ORIENTATION, 1) > 4:
+        return _StoredMode(for_rasterio=True)
+    bits = re.match(r"L;([24])", mode)
+    inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and image.mode in {"1", "L"}
+    return _StoredMode(255 / (2 ** int(bits[1]) - 1) if bits else 1.0, inverted)
+
+
+def _from_pillow(path: Path, image: Image.Image, stored: _StoredMode) -> LabelPixels:
+    image.load()
+    lossy = _is_lossy(path, image.format or "")
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
+        return LabelPixels(np.array(upright(image), np.int64), palette=packed(palette))
+    if image.mode in {"1", "L"}:
+        # Declared no-data, as GeoTIFFs have it, is a stored number.
+        numbers = _numbers(image)
+        values = numbers if stored.factor == 1 else np.rint(numbers / stored.factor)
+        highest = round(255 / stored.factor) if image.mode == "L" else 1
+        return LabelPixels(
+            _whole(path, highest - values.astype(np.float64) if stored.inverted else values),
+            lossy=lossy,
+        )
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        values = _numbers(image)
+        scaled = values if stored.factor == 1 else np.rint(values / stored.factor)
+        return LabelPixels(_whole(path, scaled))
+    shown = upright(image)
+    if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"}:
+        alpha = np.array(shown.getchannel(shown.mode[-1].upper())) == 0
+        if image.mode == "PA":
+            numbers = np.array(shown.getchannel("P"), np.int64)
+        elif image.mode in {"LA", "La"}:
+            numbers = np.array(shown.convert("LA").getchannel("L"), np.int64)
+        else:
+            colours = packed(np.array(shown.convert("RGBA")))
+            return LabelPixels(np.where(alpha, NO_VALUE, colours), coloured=True, lossy=lossy)
+        return LabelPixels(np.where(alpha, NO_VALUE, numbers))
+    return LabelPixels(packed(np.array(shown.convert("RGB"))), coloured=True, lossy=lossy)
+
+
+def _numbers(image: Image.Image) -> NDArray[Any]:
+    """Return the stored numbers of a grey image, upright, NaN where there is none."""
+    return stored_values(image)
+
+
+def _from_rasterio(path: Path) -> LabelPixels:
+    """Read what Pillow cannot: 64-bit values, 16-bit colours, two bands, lying TIFFs."""
+    with open_dataset(path) as dataset:
+        if dataset.width * dataset.height > MOST_PIXELS_HELD:
+            raise UserError(
+                f"{path}: more than {MOST_PIXELS_HELD // 10**6} million pixels; split it into tiles"
+            )
+        bands = dataset.read()  # (bands, height, width)
+        names = colours_of(dataset)
+        missing = [value for value in dataset.nodatavals if value is not None]
+        table = dataset.colormap(1) if "palette" in names else {}
+    seen = np.ones(bands.shape[1:], np.bool_)
+    if "alpha" in names:
+        seen = bands[names.index("alpha")] != 0
+        bands = bands[[index for index, name in enumerate(names) if name != "alpha"]]
+    pixels = _from_array(path, np.moveaxis(bands, 0, 2))
+    for value in missing if not pixels.coloured else ():
+        if np.isfinite(value):
+            seen &= pixels.values != int(value)
+    values = np.where(seen, pixels.values, NO_VALUE)
+    colours = np.array([table.get(n, (0, 0, 0)) for n in range(max(table, default=-1) + 1)])
+    return LabelPixels(
+        _turned(values, read_tiff_tag(path, ORIENTATION)),
+        coloured=pixels.coloured,
+        palette=packed(colours) if table else None,
+    )
+
+
+def _turned(values: Values, orientation: int) -> Values:
+    swap, flip_rows, flip_columns = _TURNS.get(orientation, (False, False, False))
+    values = values.T if swap else values
+    return np.ascontiguousarray(values[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
+
+
+def _read_npy(path: Path) -> LabelPixels:
+    # Memory-mapped: a damaged header can claim any size.
+    values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    return _from_array(path, np.array(values))
+
+
+def _read_matlab(path: Path) -> LabelPixels:
+    try:
+        return _from_array(path, read_matlab_array(path.read_bytes(), MATLAB_LABEL_KEY))
+    except MatlabFileError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _from_array(path: Path, values: NDArray[Any]) -> LabelPixels:
+    """Return the pixels of an array of shape (height, width) or (height, width, 1, 3 or 4)."""
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    if values.ndim == 2:
+        return LabelPixels(_whole(path, values))
+    if values.ndim != 3 or values.shape[2] not in {3, 4}:
+        raise UserError(
+            f"{path}: labels are numbers of shape height x width, or colours of shape height x"
+            f" width x 3, not {values.dtype} of shape {values.shape}"
+        )
+    colours = _whole(path, values[:, :, :3])
+    if colours.max() > 255 and not (colours % 257).any():
+        colours //= 257  # 8-bit colours as they are saved with 16 bits
+    if (colours == colours[:, :, :1]).all():
+        return LabelPixels(colours[:, :, 0])
+    if colours.min() < 0 or colours.max() > 255:
+        raise UserError(f"{path}: has colours of more than 8 bits; save labels as class numbers")
+    hidden = values[:, :, 3] == 0 if values.shape[2] == 4 else np.zeros((1, 1), np.bool_)
+    return LabelPixels(np.where(hidden, NO_VALUE, packed(colours)), coloured=True)
+
+
+def _whole(path: Path, values: NDArray[Any]) -> Values:
+    """Return whole numbers as int64, :data:`NO_VALUE` for NaN."""
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"{path}: labels are whole numbers, not {values.dtype}")
+    if values.dtype.kind != "f":
+        if values.dtype.kind == "u" and values.size and values.max() > LARGEST:
+            raise UserError(f"{path}: holds the number {values.max()}, too large for a label")
+        return values.astype(np.int64)
+    missing = np.isnan(values)
+    known = values[~missing]
+    odd = known[~(np.floor(known) == known) | (np.abs(known) > LARGEST)]
+    if odd.size:
+        raise UserError(
+            f"{path}: holds {odd[0]:g}; labels are whole numbers (these look like"
+            " probabilities or interpolated values: save the class of each pixel)"
+        )
+    return np.where(missing, NO_VALUE, np.where(missing, 0, values).astype(np.int64))
+
+
+def _is_lossy(path: Path, form: str) -> bool:
+    """Return whether a file of a format is compressed with loss."""
+    if form in LOSSY_FORMATS:
+        return True
+    if form not in {"WEBP", "JPEG2000"}:
+        return False
+    with path.open("rb") as file:
+        start = file.read(PREFIX_BYTES)
+    if form == "WEBP":
+        return b"VP8 " in start
+    coding = start.find(b"\xff\x52")  # the coding style; its last fixed byte is the wavelet
+    return coding < 0 or start[coding + 13 : coding + 14] == b"\0"
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."
