@@ -129,9 +129,6 @@ class PixelBudget:
     reallocated on every pass. On a GPU, batches are large enough to keep it busy, and are halved
     when they run out of memory.
 
-    Args:
-        device: device that the network runs on.
-
     Example:
         >>> budget = PixelBudget(torch.device("cpu"))
         >>> budget.pixels = 500_000
@@ -144,12 +141,7 @@ class PixelBudget:
         self.pixels = PIXELS_PER_BATCH.get(device.type, per_thread)
 
     def images(self, height: int, width: int) -> int:
-        """Return the number of images per batch, at least 1.
-
-        Args:
-            height: height of each image, in pixels.
-            width: width of each image, in pixels.
-        """
+        """Return the number of images per batch, at least 1."""
         return max(1, self.pixels // (height * width))
 
     def run(
@@ -160,7 +152,6 @@ class PixelBudget:
         Splitting also lowers the budget for later batches.
 
         Args:
-            network: maps a batch to a batch.
             images: shape (batch, channels, height, width).
 
         Raises:

@@ -1,9 +1,10 @@
 """Errors that a user can fix."""
 
+import contextlib
 import json
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -54,26 +55,19 @@ def install_command(extra: str) -> str:
     """
     # Imported here because they are slow and every module imports this one.
     from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
-
-    try:
-        source = distribution("segdistill").read_text("direct_url.json")
-    except PackageNotFoundError:
-        source = None
-    return _install_command(extra, None if source is None else json.loads(source))
-
-
-def _install_command(extra: str, source: Mapping[str, object] | None) -> str:
-    """Return the command for an installation, given its ``direct_url.json`` (PEP 610)."""
     from urllib.parse import urlsplit  # noqa: PLC0415
     from urllib.request import url2pathname  # noqa: PLC0415
 
+    source: dict[str, Any] = {}
+    with contextlib.suppress(PackageNotFoundError):
+        # Where the package was installed from (PEP 610).
+        source = json.loads(distribution("segdistill").read_text("direct_url.json") or "{}")
     requirement, editable = "segdistill", False
-    url = urlsplit(str((source or {}).get("url", "")))
-    details = (source or {}).get("dir_info")
-    if url.scheme == "file" and isinstance(details, dict):
+    url = urlsplit(source.get("url", ""))
+    if url.scheme == "file" and "dir_info" in source:
         folder = Path(url2pathname(url.path))
         if (folder / "pyproject.toml").is_file():
             requirement = "." if folder == Path.cwd() else str(folder)
-            editable = bool(details.get("editable"))
+            editable = bool(source["dir_info"].get("editable"))
     flag = "-e " if editable else ""
     return f"pip install {flag}{shlex.quote(f'{requirement}[{extra}]')}"

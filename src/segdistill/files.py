@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,6 +88,28 @@ def write_text_atomically(path: Path, text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_new(folder: Path, files: Iterable[Path], kind: str, *, overwrite: bool) -> None:
+    """Check that files can be written to a folder, before any work.
+
+    Args:
+        folder: the output folder, which need not exist.
+        files: what may be written to it.
+        kind: what the files are, for error messages, such as ``the figures``.
+        overwrite: whether existing files may be replaced.
+
+    Raises:
+        UserError: the folder is a file, or a file exists and ``overwrite`` is not set.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file, not a folder; choose another --out")
+    existing = next((path for path in files if path.exists()), None)
+    if existing is not None and not overwrite:
+        raise UserError(
+            f"{existing}: already exists; add --overwrite to replace {kind}, or choose another"
+            " --out"
+        )
 
 
 def as_json(content: object) -> str:

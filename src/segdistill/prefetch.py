@@ -39,7 +39,6 @@ def in_threads(
 
     Args:
         function: called in the threads; its exceptions are re-raised in the caller.
-        items: the items.
         threads: number of threads; with 0, everything runs in the caller's thread.
         ahead: maximum number of results pending or in progress; bounds memory.
 
@@ -103,7 +102,6 @@ def run_batches(
     """Load items in threads ahead of a network, and run it on batches of images of one size.
 
     Args:
-        items: the items.
         load: called in the threads; returns what it makes of an item, and the image that goes
             through the network, shape (height, width, channels), or ``None`` without one.
         compute: runs the network on images of one size, and returns a result for each.

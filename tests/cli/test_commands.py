@@ -7,18 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from tests.cli.conftest import QUICK, Run
 from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
 import segdistill as library
+from segdistill.config.settings import FitSettings
 from segdistill.devices import choose_compute
-from segdistill.runs.history import StepRecord
+from segdistill.objective.stego import ObjectiveTerms
 from segdistill.training import loop
 
 
@@ -103,7 +104,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
     arguments += ["--training.checkpoint-every", 20, "--quiet"]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_record", interrupted_record(at=47))
+        patch.setattr(loop, "weighted_total", interrupted_at(47))
         status, _, error = segdistill(*arguments)
     assert status == 130
     assert "--resume" in error
@@ -128,7 +129,7 @@ def test_resuming_keeps_the_settings_of_the_run(
 ) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--out", "broken", "--quiet", *QUICK]
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_record", interrupted_record(at=55))
+        patch.setattr(loop, "weighted_total", interrupted_at(55))
         assert segdistill(*arguments, "--classes", 4, "--resolution", 48)[0] == 130
     before = Path("broken/settings.yaml").read_text()
     status, _, error = segdistill(*arguments, "--resume", "--classes", 5)
@@ -167,16 +168,16 @@ def test_outputs_of_segdistill_are_not_taken_for_images(
     assert "already exist" in error
 
 
-def interrupted_record(at: int) -> Callable[..., StepRecord]:
-    """Simulate Ctrl-C at a certain step."""
-    original = loop._record
+def interrupted_at(number: int) -> Callable[..., torch.Tensor]:
+    """Simulate Ctrl-C in a certain step, counted from 1."""
+    original = loop.weighted_total
 
-    def record(step: int, *rest: Any) -> StepRecord:
-        if step == at:
+    def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -> torch.Tensor:
+        if step + 1 == number:
             raise KeyboardInterrupt
-        return original(step, *rest)
+        return original(terms, settings, step=step)
 
-    return record
+    return weighted_total
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,8 @@ def test_all_depth_settings_at_once(photos: Path, depth: Path, segdistill: Run) 
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--training.steps", 12, "--out", run, "--crops", "five"),
         *("--depth.guide", "on", "--depth.hidden-positives", "depth"),
-        *("--depth.weight-factor", 0.5, "--depth.weight-every", 4, "--depth.weight-minimum", 0.02),
-        *("--depth.shift-factor", 2.0, "--depth.shift-every", 4, "--depth.schedule", "linear"),
+        *("--depth.weight-factor", 0.5, "--depth.weight-every", 4),
+        *("--depth.shift-factor", 2.0, "--depth.shift-every", 4),
         *("--depth.samples-factor", 0.5, "--depth.samples-every", 6, "--depth.samples-minimum", 3),
     )
     assert status == 0, error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
-from tests.cli.test_commands import interrupted_record
+from tests.cli.test_commands import interrupted_at
 
 from segdistill.training import early_stopping, loop
 
@@ -31,7 +31,7 @@ def test_training_ends_by_itself_and_resumes_as_in_one_go(
     assert '<h3 id="curve-agreement">Agreement</h3>' in report
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_record", interrupted_record(at=best["step"] + 40))
+        patch.setattr(loop, "weighted_total", interrupted_at(best["step"] + 40))
         assert segdistill(*arguments, "--out", "broken")[0] == 130
     status, _, error = segdistill(*arguments, "--out", "broken", "--resume")
     assert status == 0, error

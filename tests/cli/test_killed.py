@@ -33,7 +33,7 @@ from tests.cli.killed_worlds import (
     whole_files,
     write_template,
 )
-from tests.cli.test_commands import interrupted_record
+from tests.cli.test_commands import interrupted_at
 
 from segdistill.images.finding import find_images
 from segdistill.model.segmenter import Segmenter
@@ -149,7 +149,7 @@ def test_a_slow_step_is_saved_at_once(
     photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(head_training, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "_record", interrupted_record(at=7))
+    monkeypatch.setattr(loop, "weighted_total", interrupted_at(7))
     status, _, _ = segdistill(
         *("fit", photos, "--backbone", "tiny", "--out", "run", "--quiet", *QUICK)
     )

@@ -71,6 +71,16 @@ def test_partial_settings_files_are_combined(photos: Path, segdistill: Run) -> N
     assert "learning_rate: 0.001" in settings
 
 
+def test_a_removed_setting_is_ignored_with_a_warning(photos: Path, segdistill: Run) -> None:
+    Path("old.yaml").write_text("depth:\n  schedule: linear\n  weight_minimum: 0.0\n")
+    status, out, error = segdistill("fit", photos, "--config", "old.yaml", "--print_config")
+    assert status == 0
+    assert "schedule" not in out
+    assert error.splitlines() == [
+        "old.yaml: depth.schedule: no longer a setting; exponential is used in place of linear"
+    ]
+
+
 def test_a_settings_file_may_hold_other_options(photos: Path, segdistill: Run) -> None:
     # As earlier versions printed them.
     Path("all.yaml").write_text("images: null\nout: null\nresume: false\nseed: 7\nclasses: 4\n")

@@ -19,7 +19,8 @@ from tests.export.exporting import (
 )
 
 from segdistill.errors import UserError
-from segdistill.export.voc import instance_colours, label_map
+from segdistill.export.voc import label_map
+from segdistill.images.labels import voc_colours
 from segdistill.model.description import SegmentClass, numbered_classes
 
 MASKS = {"a b.png": PATTERN, "more/b.png": random_mask(1)}
@@ -87,7 +88,7 @@ def test_cvat_masks_are_painted_in_the_colours_of_the_label_map(
         for name, mask in MASKS.items():
             for folder, table in (
                 ("SegmentationClass", COLOURS),
-                ("SegmentationObject", instance_colours()),
+                ("SegmentationObject", np.array(voc_colours(256), np.uint8)),
             ):
                 with archive.open(f"{folder}/{name}") as file, Image.open(file) as picture:
                     assert picture.mode == "RGB"

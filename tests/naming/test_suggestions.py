@@ -18,9 +18,14 @@ from segdistill.images.folder import ImageFile
 from segdistill.inference.samples import Sample
 from segdistill.model.class_edits import named
 from segdistill.model.description import numbered_classes
-from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
 from segdistill.naming.suggestions import class_crop, names_to_give, shared_words, suggest
-from segdistill.naming.words import TEMPLATES, read_words
+from segdistill.naming.words import (
+    TEMPLATES,
+    best_words,
+    mean_direction,
+    read_words,
+    word_probabilities,
+)
 from segdistill.report.examples import Window
 
 COLOURS = {"sky": (70, 120, 220), "rock": (130, 130, 130), "grass": (60, 150, 50)}

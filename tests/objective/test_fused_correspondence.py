@@ -108,7 +108,7 @@ def test_it_is_the_mean_of_the_plain_loss(
     }[partners]
     maps = Maps(features[0], features[1], codes[0], codes[1], 0.1, chosen, switches)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PAIRS_AT_ONCE", {"cpu": at_once})
+        patch.setattr(module, "PAIRS_ON_CPU", at_once)
         loss = fused(maps)
         gradients = torch.autograd.grad(loss * 3, codes)
     expected = plain(maps)

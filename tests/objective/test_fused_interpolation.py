@@ -76,7 +76,7 @@ def test_the_hidden_layer_and_its_gradient_are_the_plain_ones(
         parameter.requires_grad_()
     upstream = drawn(batch, locations, 6, seed=seed + 4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused_interpolation, "VALUES_AT_ONCE", {"cpu": at_once})
+        patch.setattr(fused_interpolation, "VALUES_ON_CPU", at_once)
         result = interpolated_hidden_layer(cells, kept, layer[0], layer[1], nearest, weights)
         gradients = torch.autograd.grad(result, layer, upstream)
     hidden = F.linear(cells if kept is None else cells * kept, layer[0], layer[1]).relu()

@@ -38,14 +38,6 @@ def test_a_refined_mask_follows_edges() -> None:
     assert (refined == labels).mean() >= (plain == labels).mean()
 
 
-def test_refuses_scores_and_image_of_other_shapes() -> None:
-    image = np.zeros((6, 6, 3), np.uint8)
-    with pytest.raises(ValueError, match="scores"):
-        refine(torch.zeros(2, 2, 3, 3), image)
-    with pytest.raises(ValueError, match="image"):
-        refine(torch.zeros(1, 2, 3, 3), image[0])
-
-
 def test_an_image_too_large_is_refused_with_the_mend() -> None:
     check_size(2000, 3000, 27)
     with pytest.raises(

@@ -1,14 +1,12 @@
 """The page of an evaluation."""
 
-import re
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.report.test_page import PageReader
+from tests.report.pages import Page, check_accessible, check_self_contained, read_page
 
 from segdistill.errors import UserError
 from segdistill.evaluation.boundary import BoundaryCounts
@@ -47,28 +45,19 @@ def evaluation(kinds: Sequence[str] = tuple(TITLES), **changes: Any) -> Evaluati
     return Evaluation(**(values | changes))
 
 
-def page_of(folder: Path, shown: Evaluation) -> tuple[str, PageReader]:
+def page_of(folder: Path, shown: Evaluation) -> Page:
     path = folder / "out" / "evaluation.html"
     write_evaluation_page(path, shown)
-    page = path.read_text(encoding="utf-8")
-    reader = PageReader()
-    reader.feed(page)
-    reader.close()
-    assert not reader.open
-    return page, reader
+    return read_page(path)
 
 
 def test_page_needs_nothing_else(tmp_path: Path) -> None:
     page, reader = page_of(tmp_path, evaluation())
-    assert not re.findall(r"https?://", page)
-    found = {tag for tag, _ in reader.tags}
-    assert not {"link", "iframe", "object", "base", "script", "img"} & found
+    check_self_contained(page, reader)
+    assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     policy = next(text for text in reader.attributes("meta", "content") if "default-src" in text)
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
-    style = page[page.index("<style>") : page.index("</style>")]
-    assert "url(" not in style
-    assert "@import" not in style
 
 
 def test_page_holds_all_numbers(tmp_path: Path) -> None:
@@ -129,20 +118,7 @@ def test_one_kind_and_no_protocol_is_enough(tmp_path: Path) -> None:
 
 
 def test_page_can_be_used_without_seeing_or_pointing(tmp_path: Path) -> None:
-    page, reader = page_of(tmp_path, evaluation(curves=some_curves()))
-    tags = [tag for tag, _ in reader.tags]
-    for landmark in ("header", "nav", "main", "footer"):
-        assert tags.count(landmark) == 1
-    levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h\d", tag)]
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-    identities = [found["id"] for _, found in reader.tags if "id" in found]
-    assert len(set(identities)) == len(identities)
-    targets = [address.removeprefix("#") for address in reader.attributes("a", "href")]
-    assert set(targets) <= set(identities)
-    assert ("html", {"lang": "en"}) in reader.tags
-    assert "prefers-color-scheme: dark" in page
+    check_accessible(*page_of(tmp_path, evaluation(curves=some_curves())))
 
 
 def test_everything_given_is_escaped(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.helpers import TinyBackbone, striped_image, write_striped_folder
+from tests.report.pages import Page, check_accessible, check_self_contained, read_page
 
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
@@ -26,46 +25,10 @@ from segdistill.report.rendering import LISTED_SKIPS
 from segdistill.runs.facts import AgreementRecord, ClassCount, Facts, SkippedFile
 from segdistill.runs.history import StepRecord
 
-VOID_TAGS = {"br", "hr", "img", "input", "link", "meta", "wbr"}
 NAMES = ("sky", "stone", "grass & <b>moss</b>", "nowhere")
 
 
-class PageReader(HTMLParser):
-    """Collects what the page holds and checks that its tags are balanced."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs), f"an attribute twice in <{tag}>"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID_TAGS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-        if tag in {"td", "th"}:
-            self.text += " "
-
-    def handle_data(self, data: str) -> None:
-        if not {"script", "style"} & set(self.open):
-            self.text += data
-
-    def attributes(self, tag: str, name: str) -> list[str]:
-        return [found[name] or "" for each, found in self.tags if each == tag and name in found]
-
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", self.text)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
     # Blue, grey, green, and a fourth that no picture comes near to.
     colours = torch.tensor([[70, 120, 220], [130, 130, 130], [60, 150, 50], [-1, -1, -1]])
@@ -79,9 +42,9 @@ def segmenter() -> Segmenter:
     )
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> list[ImageFile]:
-    return find_images(write_striped_folder(tmp_path / "pictures"))
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[ImageFile]:
+    return find_images(write_striped_folder(tmp_path_factory.mktemp("photos") / "pictures"))
 
 
 def some_history(steps: int = 30) -> list[StepRecord]:
@@ -103,7 +66,7 @@ def report_on(
     history: Sequence[StepRecord] | None = None,
     method: Literal["stego", "kmeans"] = "stego",
     **facts: Any,
-) -> tuple[str, PageReader]:
+) -> Page:
     path = folder / "my run" / "report.html"
     write_report(
         path,
@@ -113,33 +76,24 @@ def report_on(
         settings=FitSettings(method=method),
         facts=replace(FACTS, **facts),
     )
-    page = path.read_text(encoding="utf-8")
-    reader = PageReader()
-    reader.feed(page)
-    reader.close()
-    assert not reader.open
     assert list(path.parent.iterdir()) == [path]
-    return page, reader
+    return read_page(path)
 
 
-def test_page_needs_nothing_else(
-    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
-) -> None:
-    page, reader = report_on(tmp_path, segmenter, pictures)
-    assert not re.findall(r"https?://", page)
-    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
-    assert not reader.attributes("script", "src")
-    assert all(url.startswith("data:image/") for url in reader.attributes("img", "src"))
-    assert all(url.startswith("#") for url in reader.attributes("a", "href"))
-    style = page[page.index("<style>") : page.index("</style>")]
-    assert "url(" not in style
-    assert "@import" not in style
+@pytest.fixture(scope="module")
+def plain(
+    tmp_path_factory: pytest.TempPathFactory, segmenter: Segmenter, pictures: list[ImageFile]
+) -> Page:
+    """The report of a usual fit."""
+    return report_on(tmp_path_factory.mktemp("report"), segmenter, pictures)
 
 
-def test_page_holds_every_class_and_file(
-    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
-) -> None:
-    _, reader = report_on(tmp_path, segmenter, pictures)
+def test_page_needs_nothing_else(plain: Page) -> None:
+    check_self_contained(*plain)
+
+
+def test_page_holds_every_class_and_file(plain: Page, pictures: list[ImageFile]) -> None:
+    reader = plain.reader
     words = reader.words()
     for name in NAMES:
         assert name in words
@@ -157,27 +111,9 @@ def test_page_holds_every_class_and_file(
     assert "my run' MORE_IMAGES" in words
 
 
-def test_page_can_be_used_without_seeing_or_pointing(
-    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
-) -> None:
-    page, reader = report_on(tmp_path, segmenter, pictures)
-    tags = [tag for tag, _ in reader.tags]
-    for landmark in ("header", "nav", "main", "footer"):
-        assert tags.count(landmark) == 1
-    levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h\d", tag)]
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-    identities = [found["id"] for _, found in reader.tags if "id" in found]
-    assert len(set(identities)) == len(identities)
-    named = reader.attributes("label", "for") + [
-        address.removeprefix("#") for address in reader.attributes("a", "href")
-    ]
-    assert set(named) <= set(identities)
-    assert len(reader.attributes("img", "alt")) == tags.count("img")
-    assert ("html", {"lang": "en"}) in reader.tags
-    assert "prefers-color-scheme: dark" in page
-    assert "prefers-reduced-motion" in page
+def test_page_can_be_used_without_seeing_or_pointing(plain: Page) -> None:
+    check_accessible(*plain)
+    assert "prefers-reduced-motion" in plain.text
 
 
 def test_everything_given_is_escaped(tmp_path: Path, segmenter: Segmenter) -> None:
@@ -200,10 +136,8 @@ def test_everything_given_is_escaped(tmp_path: Path, segmenter: Segmenter) -> No
     assert reason in reader.text
 
 
-def test_page_allows_its_own_script_only(
-    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
-) -> None:
-    _, reader = report_on(tmp_path, segmenter, pictures)
+def test_page_allows_its_own_script_only(plain: Page) -> None:
+    reader = plain.reader
     policy = next(text for text in reader.attributes("meta", "content") if "default-src" in text)
     assert "default-src 'none'" in policy
     assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
@@ -218,8 +152,8 @@ def test_names_that_are_no_text_do_not_cost_the_report(
     assert "caf?.jpg" in reader.text
 
 
-def test_training_is_shown(tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]) -> None:
-    _, reader = report_on(tmp_path, segmenter, pictures)
+def test_training_is_shown(plain: Page) -> None:
+    reader = plain.reader
     assert [tag for tag, _ in reader.tags].count("svg") == 5
     words = reader.words()
     for title in ("Total", "Self", "Neighbour", "Random", "Cluster probe"):
@@ -250,7 +184,7 @@ def test_kmeans_has_no_curves(
 
 
 def test_how_the_number_of_classes_was_found_is_shown(
-    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile], plain: Page
 ) -> None:
     count = ClassCount(
         chosen=6,
@@ -279,12 +213,11 @@ def test_how_the_number_of_classes_was_found_is_shown(
     old = replace(count, coarse=0, fine=0)
     reader = report_on(tmp_path, segmenter, pictures, class_count=old)[1]
     assert "The fit chose 6" in reader.words()
-    given = report_on(tmp_path, segmenter, pictures, class_count=None)[1].words()
-    assert "How many classes?" not in given
+    assert "How many classes?" not in plain.reader.words()
 
 
 def test_skipped_files_are_listed(
-    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile], plain: Page
 ) -> None:
     many = tuple(
         SkippedFile(f"/photos/{n}.jpg", f"/photos/{n}.jpg: the file is empty")
@@ -294,18 +227,18 @@ def test_skipped_files_are_listed(
     assert f"{len(many)} images could not be read" in words
     assert "/photos/0.jpg the file is empty" in words
     assert "5 more files: see facts.json" in words
-    none = report_on(tmp_path, segmenter, pictures)[1].words()
+    none = plain.reader.words()
     assert "None: all images were read" in none
     assert "could not be read" not in none
 
 
 def test_a_full_store_is_reported_with_a_fix(
-    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile]
+    tmp_path: Path, segmenter: Segmenter, pictures: list[ImageFile], plain: Page
 ) -> None:
     words = report_on(tmp_path, segmenter, pictures, maps_not_stored=3)[1].words()
     assert "no room for 3 feature maps" in words
     assert "--cache.max-gigabytes" in words
-    assert "feature store" not in report_on(tmp_path, segmenter, pictures)[1].words()
+    assert "feature store" not in plain.reader.words()
 
 
 @pytest.mark.parametrize("size", [(1, 900), (900, 1), (1, 1), (40, 2000)])
@@ -321,11 +254,9 @@ def test_odd_images(tmp_path: Path, segmenter: Segmenter, size: tuple[int, int],
 
 
 def test_images_that_have_gone_are_left_out(
-    tmp_path: Path,
-    segmenter: Segmenter,
-    pictures: list[ImageFile],
-    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path, segmenter: Segmenter, caplog: pytest.LogCaptureFixture
 ) -> None:
+    pictures = find_images(write_striped_folder(tmp_path / "pictures"))
     pictures[0].path.unlink()
     with caplog.at_level(logging.WARNING, "segdistill"):
         words = report_on(tmp_path, segmenter, pictures)[1].words()

@@ -12,7 +12,7 @@ from PIL import Image
 from segdistill.sample.dataset import DEPTH_STEPS_PER_METRE, scene_seeds, write_sample
 from segdistill.sample.geometry import Frame, Solid, block
 from segdistill.sample.layout import Layout
-from segdistill.sample.scene import CLASSES, FAR, Scene, render_scene, scene_camera
+from segdistill.sample.scene import CLASSES, FAR, Scene, render_scene
 
 SKY, GROUND, ROAD, TREE, BUILDING, CAR = range(6)
 
@@ -200,7 +200,7 @@ def test_sky_is_far_and_nothing_else_is(scenes: list[Scene]) -> None:
 def unprojected_heights(scene: Scene, seed: int) -> NDArray[np.float64]:
     """Heights above the ground of all pixels, from depth and field of view alone."""
     height, width = scene.depth.shape
-    camera = scene_camera(seed)
+    camera = Layout(seed).camera
     focal = width / 2 / np.tan(np.radians(scene.field_of_view / 2))
     down = ((np.arange(height) + 0.5 - height / 2) / focal)[:, None]
     # The camera is tipped down by its pitch: depth and the way down the picture both lower a point.

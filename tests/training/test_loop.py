@@ -3,6 +3,7 @@
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from segdistill.objective.sampling import random_locations
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
 from segdistill.runs.history import StepRecord
+from segdistill.training import batches
 from segdistill.training.batches import (
     Neighbourhoods,
     draw_batch,
@@ -52,11 +54,12 @@ SETTINGS = FitSettings(
 )
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> TrainingSet:
-    images, _ = check_images(find_images(write_striped_folder(tmp_path / "photos")))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
+    folder = tmp_path_factory.mktemp("data")
+    images, _ = check_images(find_images(write_striped_folder(folder / "photos")))
     views = views_of(images, Viewing(64, 16))
-    store = FeatureStore(tmp_path / "store", max_bytes=10**8)
+    store = FeatureStore(folder / "store", max_bytes=10**8)
     maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu"))
     maps.fill_store()
     locations = sample_locations(maps, 10_000, seed=0).features
@@ -84,9 +87,21 @@ def run_steps(
         SHIFTS,
         settings,
         choose_compute("cpu"),
-        on_step=lambda step: records.append(step.record),
+        on_step=lambda record, _: records.append(record),
     )
     return records
+
+
+class Trained(NamedTuple):
+    modules: TrainingModules
+    records: list[StepRecord]
+
+
+@pytest.fixture(scope="module")
+def plain(data: TrainingSet) -> Trained:
+    """Modules trained without optional terms."""
+    modules = fresh_modules()
+    return Trained(modules, run_steps(modules, data, SETTINGS))
 
 
 def raw_at_locations(part: Neighbourhoods) -> torch.Tensor:
@@ -105,8 +120,8 @@ def test_processes_share_a_batch_out(data: TrainingSet) -> None:
     assert torch.equal(again.images.weights, parts[1].images.weights)
 
 
-def test_the_loss_falls(data: TrainingSet) -> None:
-    records = run_steps(fresh_modules(), data, SETTINGS)
+def test_the_loss_falls(plain: Trained) -> None:
+    records = plain.records
     assert [record.step for record in records] == list(range(1, 31))
     first = sum(record.total for record in records[:5])
     last = sum(record.total for record in records[-5:])
@@ -170,7 +185,10 @@ def test_shifts_are_measured_unless_given(data: TrainingSet) -> None:
 
 
 @pytest.mark.parametrize("term", ["reconstruction", "contrastive_crf"])
-def test_optional_terms_fall_too(data: TrainingSet, term: str) -> None:
+def test_optional_terms_fall_too(
+    data: TrainingSet, plain: Trained, term: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "GUIDANCE_LOCATIONS", 200)
     objective = ObjectiveSettings(
         samples=4,
         weight_reconstruction=1.0 if term == "reconstruction" else 0.0,
@@ -182,8 +200,7 @@ def test_optional_terms_fall_too(data: TrainingSet, term: str) -> None:
     records = run_steps(modules, data, settings)
     values = [getattr(record, term) for record in records]
     assert sum(values[-5:]) < sum(values[:5])
-    plain = run_steps(fresh_modules(), data, SETTINGS)
-    assert all(getattr(record, term) == 0 for record in plain)
+    assert all(getattr(record, term) == 0 for record in plain.records)
 
 
 def test_guidance_reads_the_image_where_it_reads_the_features(data: TrainingSet) -> None:
@@ -266,17 +283,15 @@ def test_labels_are_read_where_features_are(data: TrainingSet, tmp_path: Path) -
 
 
 def test_the_linear_probe_learns_and_leaves_the_head_alone(
-    data: TrainingSet, tmp_path: Path
+    data: TrainingSet, plain: Trained, tmp_path: Path
 ) -> None:
     settings = replace(SETTINGS, training=replace(SETTINGS.training, linear_probe=True))
-    plain = fresh_modules()
-    run_steps(plain, data, SETTINGS)
     with seeded(0):
         watched = TrainingModules(4, 3, settings, label_classes=3)
     records = run_steps(watched, with_labels(data, tmp_path), settings)
     assert records[-1].linear < records[0].linear
     assert records[-1].linear_accuracy > 0.5
-    for one, other in zip(plain.head.parameters(), watched.head.parameters(), strict=True):
+    for one, other in zip(plain.modules.head.parameters(), watched.head.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
@@ -317,7 +332,7 @@ def test_probes_start_anew_when_asked(data: TrainingSet) -> None:
         SHIFTS,
         settings,
         choose_compute("cpu"),
-        on_step=lambda _step: before.append(modules.centres.detach().clone()),
+        on_step=lambda *_: before.append(modules.centres.detach().clone()),
     )
     moved = [(b - a).abs().mean().item() for a, b in pairwise(before)]
     assert moved[2] > 10 * max(moved[:2] + moved[3:])

@@ -13,13 +13,13 @@ from segdistill.deployment.onnx_file import require_onnx
 from segdistill.deployment.writing import (
     MeasureLoss,
     WrittenGraph,
-    evenly_spaced,
     write_eight_bit_graph,
     write_onnx_graph,
     write_torch_graph,
 )
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
+from segdistill.inference.samples import evenly_spread
 from segdistill.model.segmenter import Segmenter
 
 GraphFormat = Literal["onnx", "torch"]
@@ -157,7 +157,7 @@ def _loss_measure(
         )
     if not files:
         return None
-    some = evenly_spaced(files, IMAGES_TO_MEASURE)
+    some = evenly_spread(files, IMAGES_TO_MEASURE)
     return lambda full, eight_bit: loss_on_images(
         segmenter, full, eight_bit, some, progress=progress
     )

@@ -8,8 +8,9 @@ from segdistill.api.common import Source, images_or_run_images, load_segmenter, 
 from segdistill.api.evaluating import evaluate_set
 from segdistill.api.labelled import labelled_files
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.figures.options import FigureOptions, check_figures_folder
+from segdistill.figures.options import FigureOptions, figure_files
 from segdistill.figures.samples import choose_images, cluster_features, segment_images
+from segdistill.files import check_new
 from segdistill.images.folder import ImageFile
 from segdistill.images.label_files import read_labels
 from segdistill.images.label_map import LabelMap
@@ -66,7 +67,8 @@ def draw_figures(
             suggests a fix.
     """
     chosen = with_changes(options, changes, FigureOptions).validated()
-    check_figures_folder(Path(out), overwrite=chosen.overwrite)
+    folder = Path(out)
+    check_new(folder, figure_files(folder), "the figures", overwrite=chosen.overwrite)
     files = images_or_run_images(run, images)
     labelled = (
         None
@@ -99,7 +101,7 @@ def draw_figures(
     subject = Subject(
         RunFolder(Path(run)), segmenter.classes, clusters, shown, scored, clusters_scored
     )
-    return write_figures(subject, Path(out), chosen)
+    return write_figures(subject, folder, chosen)
 
 
 def _clustered(

@@ -11,9 +11,10 @@ from segdistill.app.live_run import LiveRun
 from segdistill.app.tree import TreeDrawing
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
+from segdistill.images.labels import css_colour
 from segdistill.inference.samples import Sample, class_pixels, shares_of
 from segdistill.model.class_sets import ClassSets
-from segdistill.report.data_uri import css_colour, image_uri
+from segdistill.report.data_uri import image_uri
 from segdistill.report.examples import choose_examples, example_picture
 from segdistill.report.text import merge_reason, percent
 from segdistill.training.proposals import proposals_for
@@ -175,7 +176,7 @@ class ClassTable:
                     index=each.index,
                     name=each.name if each.is_named else "",
                     number=f"class {each.index}",
-                    colour=css_colour(each),
+                    colour=css_colour(each.colour),
                     hidden=each.hidden,
                     share="" if share is None else percent(share),
                     bar=0.0 if share is None else round(share / largest, 4),

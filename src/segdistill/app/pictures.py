@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.images.labels import css_colour
 from segdistill.inference.samples import class_pixels, shares_of
 from segdistill.model.description import SegmentClass
-from segdistill.report.data_uri import css_colour, image_uri, mask_uri
+from segdistill.report.data_uri import image_uri, mask_uri
 from segdistill.report.text import description_of_shares, percent
 
 
@@ -90,7 +91,7 @@ def picture_of(
     """
     shares = shares_of(class_pixels([mask], len(classes)))[0].tolist()
     parts = [
-        Part(each.name, css_colour(each), each.hidden, share, percent(share))
+        Part(each.name, css_colour(each.colour), each.hidden, share, percent(share))
         for each, share in zip(classes, shares, strict=True)
         if share > 0
     ]

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.images.labels import css_colour
 from segdistill.model.class_sets import ClassSets
 from segdistill.model.description import SegmentClass
 from segdistill.objective.merge_tree import cut_tree, merge_tree
 from segdistill.objective.spherical_kmeans import group_sums
-from segdistill.report.data_uri import css_colour
 from segdistill.training.clustering import prototype_classes
 
 MAX_LEAVES = 40
@@ -131,4 +131,4 @@ def _leaf(
     members: tuple[int, ...], classes: Sequence[SegmentClass], shares: NDArray[np.float64]
 ) -> Leaf:
     largest = classes[max(members, key=lambda index: float(shares[index]))]
-    return Leaf(largest.name, css_colour(largest), len(members) - 1, members)
+    return Leaf(largest.name, css_colour(largest.colour), len(members) - 1, members)

@@ -17,9 +17,10 @@ from segdistill.app.correspondences import By
 from segdistill.app.pictures import MissingPicture, Picture
 from segdistill.app.state import AppState
 from segdistill.errors import UserError
+from segdistill.images.labels import css_colour
 from segdistill.model.description import SegmentClass
-from segdistill.report import text
-from segdistill.report.data_uri import css_colour, data_uri
+from segdistill.report.data_uri import data_uri
+from segdistill.report.rendering import templates, without_undecodable
 
 NO_IMAGES = "No images to show. Restart with --images FOLDER."
 
@@ -35,9 +36,7 @@ def render(template: str, **context: Any) -> str:
         >>> "&lt;b&gt;" in render("notice.html.j2", text="<b>", failed=False)
         True
     """
-    filled = _environment().get_template(template).render(context)
-    # File names may contain bytes that are not valid UTF-8.
-    return filled.encode("utf-8", "replace").decode("utf-8")
+    return without_undecodable(_environment().get_template(template).render(context))
 
 
 def part(name: str) -> str:
@@ -68,7 +67,9 @@ def gallery(state: AppState, page: int, progress: Progress) -> str:
     return render(
         "gallery.html.j2",
         pictures=pictures,
-        classes=[(css_colour(each), each.name) for each in state.run.classes if not each.hidden],
+        classes=[
+            (css_colour(each.colour), each.name) for each in state.run.classes if not each.hidden
+        ],
         page=page,
         pages=state.pages,
         total=len(state.files),
@@ -142,12 +143,4 @@ def comparison(state: AppState, index: int, folder: str | None) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.FunctionLoader(part),
-    )
-    environment.globals["counted"] = text.counted
-    return environment
+    return templates(part)

@@ -1,5 +1,6 @@
 """Settings from YAML files and presets, with errors that name the file."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import yaml
 
 from segdistill.cli.arguments import Argument, no_such
 from segdistill.config.presets import preset_path
-from segdistill.config.settings import FitSettings
+from segdistill.config.settings import REMOVED_SETTINGS, FitSettings
 from segdistill.errors import UserError
+
+logger = logging.getLogger("segdistill")
 
 EXAMPLE = "write lines such as `classes: 8`"
 
@@ -86,6 +89,12 @@ def _values(
             raise UserError(f"{path}: {name}: must be followed by indented lines such as {example}")
         if below:
             values |= _values(path, value, arguments, f"{name}.")
+        elif name in REMOVED_SETTINGS:
+            if value != REMOVED_SETTINGS[name]:
+                logger.warning(
+                    "%s: %s: no longer a setting; %s is used in place of %s",
+                    *(path, name, REMOVED_SETTINGS[name], value),
+                )
         elif name not in arguments:
             raise UserError(f"{path}: {no_such('setting', name, arguments.values())}")
         else:

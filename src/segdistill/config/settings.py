@@ -35,6 +35,13 @@ DEFAULT_CLASSES = 12
 MOST_STEPS = 1000
 """Upper limit of the steps of a training that stops early."""
 
+REMOVED_SETTINGS: dict[str, object] = {
+    "depth.schedule": "exponential",
+    "depth.weight_minimum": 0.0,
+    "depth.shift_minimum": 0.0,
+}
+"""Settings of earlier versions, whose files may contain them, and the value that now holds."""
+
 MIN_REGION = 0.00005
 """Share of an image that a region needs by default to stay in its mask.
 
@@ -153,14 +160,10 @@ class DepthSettings:
             backbone's last block (``attention``; only for a vision transformer, which then runs in
             every step).
         weight_hidden_positives: weight of the losses of the ``hidden_positives`` head.
-        schedule: how weight, shift and samples change: ``exponential`` multiplies by a factor
-            after each period; ``linear`` reaches the start times the factor within one period.
         weight_factor: factor of ``weight`` per period; 1 keeps it constant.
         weight_every: period of ``weight``, in steps.
-        weight_minimum: lower limit of ``weight``.
         shift_factor: factor of ``shift`` per period; 1 keeps it constant.
         shift_every: period of ``shift``, in steps.
-        shift_minimum: lower limit of ``shift``.
         samples_factor: factor of ``objective.samples`` per period; 1 keeps it constant.
         samples_every: period of ``objective.samples``, in steps.
         samples_minimum: lower limit of ``objective.samples``.
@@ -183,13 +186,10 @@ class DepthSettings:
     sampling: Literal["random", "farthest", "farthest-mixed", "histogram"] = "random"
     hidden_positives: Literal["none", "depth", "features", "attention"] = "none"
     weight_hidden_positives: NotNegative = 0.3
-    schedule: Literal["exponential", "linear"] = "exponential"
     weight_factor: Positive = 1.0
     weight_every: Count = 300
-    weight_minimum: NotNegative = 0.0
     shift_factor: Positive = 1.0
     shift_every: Count = 300
-    shift_minimum: NotNegative = 0.0
     samples_factor: Positive = 1.0
     samples_every: Count = 1000
     samples_minimum: Count = 4

@@ -1,6 +1,6 @@
 """Benchmark data sets, read from existing folders in their usual layouts.
 
-A new data set is one :class:`Dataset` and one :func:`register_dataset` call.
+A new data set is one :class:`Dataset` in :mod:`segdistill.datasets.benchmarks`.
 
 Example:
     >>> get_dataset("cocostuff3").classes
@@ -20,30 +20,13 @@ __all__ = [
     "dataset_names",
     "get_dataset",
     "map_labels",
-    "register_dataset",
 ]
 
-_DATASETS: dict[str, Dataset] = {}
-
-
-def register_dataset(dataset: Dataset) -> None:
-    """Register a data set, so that commands know its name.
-
-    Raises:
-        ValueError: the name is taken, or the numbers of classes and colours differ.
-    """
-    if dataset.name in _DATASETS:
-        raise ValueError(f"data set {dataset.name!r} is already registered")
-    if len(dataset.colours) != len(dataset.classes):
-        raise ValueError(
-            f"data set {dataset.name!r} has {len(dataset.classes)} classes"
-            f" but {len(dataset.colours)} colours"
-        )
-    _DATASETS[dataset.name] = dataset
+_DATASETS = {each.name: each for each in DATASETS}
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Return the names of all data sets, in order of registration."""
+    """Return the names of all data sets, in the order of their descriptions."""
     return tuple(_DATASETS)
 
 
@@ -59,7 +42,3 @@ def get_dataset(name: str) -> Dataset:
     near = longer or get_close_matches(name.lower(), _DATASETS, n=1, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(_DATASETS)}"
     raise UserError(f"no data set {name!r}; {hint}")
-
-
-for _dataset in DATASETS:
-    register_dataset(_dataset)

@@ -4,7 +4,7 @@ from functools import partial
 
 from segdistill.datasets.base import Dataset
 from segdistill.datasets.layouts import cityscapes, directory, listed, potsdam_raw
-from segdistill.images.labels import Colour
+from segdistill.images.labels import voc_colours
 
 # fmt: off
 COCO_CLASSES = (
@@ -67,23 +67,6 @@ CAMVID_CLASSES = {
 # fmt: on
 
 
-def pascal_palette(count: int) -> tuple[Colour, ...]:
-    """Return the first colours of Pascal VOC's palette, which COCO-Stuff uses, too.
-
-    The bits of a class's index are distributed to red, green and blue in turn, the lowest bits of
-    the index to the highest bits of the colour.
-
-    Example:
-        >>> pascal_palette(4)
-        ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
-    """
-
-    def channel(index: int, first_bit: int) -> int:
-        return sum((index >> (3 * bit + first_bit) & 1) << (7 - bit) for bit in range(8))
-
-    return tuple((channel(i, 0), channel(i, 1), channel(i, 2)) for i in range(count))
-
-
 def _coco_stuff(kept: tuple[str, ...], title: str, train: str, val: str) -> Dataset:
     """Return COCO-Stuff with some of the merged classes, in a new order; the others are void."""
     index = {COCO_CLASSES.index(name): number for number, name in enumerate(kept)}
@@ -95,7 +78,7 @@ def _coco_stuff(kept: tuple[str, ...], title: str, train: str, val: str) -> Data
         name=f"cocostuff{len(kept)}",
         title=title,
         classes=kept,
-        colours=pascal_palette(len(kept)),
+        colours=tuple(voc_colours(len(kept))),
         obtain=(
             "images train2017 and val2017 from cocodataset.org, labels stuffthingmaps_trainval2017"
             " (as annotations/) from github.com/nightrome/cocostuff, and the curated lists of"
@@ -213,7 +196,7 @@ DATASETS = (
         name="voc21",
         title="Pascal VOC 2012, 20 object classes and the background",
         classes=VOC_CLASSES,
-        colours=pascal_palette(21),
+        colours=tuple(voc_colours(21)),
         obtain=(
             "VOCtrainval_11-May-2012.tar from host.robots.ox.ac.uk/pascal/VOC/voc2012;"
             " unpack it in the root."

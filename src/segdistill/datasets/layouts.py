@@ -28,8 +28,6 @@ def listed(
     """Find the images that are listed in text files, one name per line.
 
     Args:
-        home: the data set's own folder.
-        split: the split.
         lists: paths of the lists of each split, relative to ``home``.
         images: path of an image relative to ``home``; ``*`` stands for a name in the list, and
             ``{split}`` for the split.
@@ -56,7 +54,6 @@ def named(
     """Find the images of given names, and their labels.
 
     Args:
-        home: the data set's own folder.
         names: names without suffixes.
         images: path of an image relative to ``home``; ``*`` stands for its name.
         labels: the same for labels; empty if there are none.
@@ -114,7 +111,6 @@ def directory(home: Path, split: str, *, labelled: bool = False) -> Stock:
 
     Args:
         home: folder with ``imgs/SPLIT`` and, optionally, ``labels/SPLIT`` and ``depth/SPLIT``.
-        split: the split.
         labelled: whether every image needs labels; otherwise, labels are missing only if there
             are some but none matches.
     """

@@ -21,11 +21,6 @@ Runner = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 def check_graph(graph: SegmenterGraph, run: Runner, name: str) -> float:
     """Compare the outputs of an exported graph and of the model at several sizes.
 
-    Args:
-        graph: the model.
-        run: runs the exported graph.
-        name: name of the graph in error messages.
-
     Returns:
         The largest absolute difference of class scores.
 

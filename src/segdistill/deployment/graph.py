@@ -32,7 +32,6 @@ class SegmenterGraph(nn.Module):
     """Module that maps images to class scores and, optionally, masks.
 
     Args:
-        segmenter: the model, on the CPU.
         masks: also return the best class of each pixel.
 
     Shapes: images (batch, 3, height, width) in 0..1, with sides multiples of the backbone's

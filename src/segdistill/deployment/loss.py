@@ -50,11 +50,7 @@ def loss_on_images(
     """Measure the share of pixels whose class changes.
 
     Args:
-        segmenter: the model.
-        full: runs the floating-point graph.
-        eight_bit: runs the 8-bit graph.
         files: images; unreadable ones are skipped.
-        progress: show a progress bar.
 
     Raises:
         UserError: no image can be read.

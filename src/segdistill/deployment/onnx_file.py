@@ -86,8 +86,6 @@ def quantise(source: Path, target: Path, calibration: Iterable[NDArray[np.float3
     Weights and activations are unsigned, to avoid overflow on any CPU.
 
     Args:
-        source: the floating-point ONNX file.
-        target: output path.
         calibration: inputs to measure fixed activation ranges on (static quantisation with
             QuantizeLinear and DequantizeLinear, for accelerators); ``None`` measures the ranges at
             run time (dynamic quantisation, for CPUs).

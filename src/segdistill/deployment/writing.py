@@ -21,6 +21,7 @@ from segdistill.errors import UserError
 from segdistill.files import atomic_path
 from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile
+from segdistill.inference.samples import evenly_spread
 from segdistill.model.segmenter import Segmenter
 
 METADATA_FILE = "segdistill.json"
@@ -100,10 +101,7 @@ def write_eight_bit_graph(
     """Write a traced graph as ONNX with 8-bit weights.
 
     Args:
-        traced: the graph.
-        path: output path.
         calibration: images to measure activation ranges on; ``None`` for dynamic quantisation.
-        measure: measures the effect of 8-bit weights.
 
     Raises:
         UserError: the outputs before quantisation differ from the model's, the 8-bit graph gives
@@ -126,23 +124,9 @@ def write_eight_bit_graph(
         return WrittenGraph(path, temporary.stat().st_size, difference, loss)
 
 
-def evenly_spaced(files: Sequence[ImageFile], most: int) -> list[ImageFile]:
-    """Return at most ``most`` images, evenly spread.
-
-    Example:
-        >>> [
-        ...     file.name.stem
-        ...     for file in evenly_spaced([ImageFile(Path(n), Path(n)) for n in "abcde"], 3)
-        ... ]
-        ['a', 'b', 'd']
-    """
-    count = min(most, len(files))
-    return [files[index * len(files) // count] for index in range(count)]
-
-
 def _inputs(segmenter: Segmenter, files: Sequence[ImageFile]) -> list[NDArray[np.float32]]:
     inputs = []
-    for file in evenly_spaced(files, CALIBRATION_IMAGES):
+    for file in evenly_spread(files, CALIBRATION_IMAGES):
         with contextlib.suppress(UnreadableImageError):
             inputs.append(graph_input(segmenter, segmenter.read(file.path)))
     if not inputs:

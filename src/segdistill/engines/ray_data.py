@@ -52,7 +52,6 @@ class RayWorker:
     """An actor that holds the loaded model.
 
     Args:
-        work: the work.
         threads: number of threads in addition to the one that Ray calls.
     """
 
@@ -98,8 +97,6 @@ def run_in_ray(
     worker gets a GPU if there are any, otherwise a core.
 
     Args:
-        work: the work.
-        items: the items.
         workers: number of workers; by default one per GPU, or one per core.
         batch: items per batch, which is what a lost worker has to redo.
 

@@ -19,8 +19,6 @@ def check_engine(engine: EngineName, workers: int | None, locations: Sequence[ob
 
     Args:
         engine: ``local`` or ``ray``.
-        workers: number of workers.
-        locations: input and output paths and URLs.
 
     Raises:
         UserError: there is no such engine, or it does not support the workers or locations.
@@ -58,14 +56,10 @@ def run_work(
     """Process items with an engine, and yield a result for each, in any order.
 
     Args:
-        work: the work.
         items: the items; the same on all ranks.
-        label: label of the progress bar.
         engine: ``local`` for this process and its group, ``ray`` for Ray workers.
         workers: number of Ray workers; by default one per GPU, or one per core.
         group: processes that share the items; each gets all results.
-        strict: raise at the first image that cannot be read.
-        progress: show a progress bar.
 
     Raises:
         UnreadableImageError: with ``strict``, for the first image that cannot be read.

@@ -44,8 +44,6 @@ def run_staged(items: Sequence[Item], out: Folder, process: ProcessJobs) -> Iter
 
     Args:
         items: images and the names of their outputs.
-        out: output folder.
-        process: processes the images.
 
     Yields:
         The results of ``process``, and results for images that cannot be downloaded.

@@ -4,10 +4,9 @@ import csv
 import math
 from pathlib import Path
 
-from segdistill.errors import UserError
 from segdistill.evaluation.confusion_table import ConfusionTable
 from segdistill.evaluation.result import TITLES, Evaluation
-from segdistill.files import atomic_path
+from segdistill.files import atomic_path, check_new
 from segdistill.layout import SCORES_FILE, SCORES_PAGE
 
 
@@ -28,14 +27,7 @@ def check_output_folder(folder: Path, *, overwrite: bool) -> None:
     Raises:
         UserError: the path is a file, or a folder with an earlier evaluation without ``overwrite``.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file, not a folder; choose another --out")
-    there = [path for path in output_files(folder) if path.exists()]
-    if there and not overwrite:
-        raise UserError(
-            f"{there[0]}: already exists; add --overwrite to replace the evaluation, or choose"
-            " another --out"
-        )
+    check_new(folder, output_files(folder), "the evaluation", overwrite=overwrite)
 
 
 def write_confusion_csv(path: Path, table: ConfusionTable) -> None:

@@ -1,1 +1,1 @@
-"""Masks in the formats of other programs: one file a format, and one row in ``formats.py``."""
+"""Masks in the formats of other programs: one class a format, and one row in ``folder.py``."""

@@ -13,8 +13,7 @@ from scipy import ndimage
 from segdistill.export.format import ExportFormat, JsonListWriter, open_text
 from segdistill.export.masks import MaskFile
 from segdistill.export.polygons import find_shapes, without_holes
-from segdistill.export.regions import find_regions
-from segdistill.export.run_lengths import coco_counts, region_runs
+from segdistill.export.regions import coco_counts, find_regions, region_runs
 from segdistill.version import __version__
 
 

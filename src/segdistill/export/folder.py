@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.config.validation import typed
 from segdistill.errors import UserError
-from segdistill.export.classes import shown_classes
 from segdistill.export.coco import Coco
 from segdistill.export.format import ExportFormat
 from segdistill.export.geojson import GeoJson
@@ -22,10 +22,12 @@ from segdistill.export.yolo import Yolo
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.labels import VOID
-from segdistill.inference.mask_classes import MaskClass
+from segdistill.inference.mask_classes import MaskClass, difference, read_classes
+from segdistill.layout import CLASSES_FILE
 from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 from segdistill.refinement.region_cleanup import absorbed, min_pixels
+from segdistill.storage import LocalFolder
 
 FORMATS: dict[FormatName, type[ExportFormat]] = {
     "coco": Coco,
@@ -80,17 +82,14 @@ def export_folder(
     Args:
         folder: output folder of ``segdistill segment``.
         classes: the run's classes with their current names, colours and hidden flags.
-        format_name: name of the format.
         out: file or folder to write; by default in ``exports``, named after the mask folder.
         images: the images that were segmented; masks without one are skipped.
-        options: export options.
-        progress: show a progress bar.
 
     Raises:
         UserError: the options, the masks or the output are invalid; no mask can be exported, or any
             cannot with ``strict``.
     """
-    chosen = (options or ExportOptions()).validated()
+    chosen = typed(options or ExportOptions())
     export_format = _chosen_format(format_name, chosen, images=images is not None)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the output of `segdistill segment`")
@@ -129,6 +128,39 @@ def export_folder(
             first = done.skipped[0].reason
             raise UserError(f"none of the {len(masks)} masks can be exported; first error: {first}")
     return done
+
+
+def shown_classes(current: Sequence[MaskClass], folder: Path) -> tuple[MaskClass, ...]:
+    """Return the classes to export, after checking that the masks have the run's classes.
+
+    Args:
+        current: the run's classes with their current names, colours and hidden flags.
+        folder: folder of the masks, with the ``classes.json`` of ``segdistill segment``.
+
+    Raises:
+        UserError: ``classes.json`` is missing or damaged, the classes have changed since the masks
+            were written, or all are hidden.
+    """
+    again = "run `segdistill segment` again"
+    masks = read_classes(LocalFolder(folder), fix=again)
+    if masks is None:
+        raise UserError(
+            f"{folder}: no {CLASSES_FILE} found; pass the output folder of `segdistill segment`"
+        )
+    if not masks:
+        raise UserError(f"{folder / CLASSES_FILE}: contains no classes; {again}")
+    if len(current) != len(masks):
+        raise UserError(
+            f"{folder}: the masks have {len(masks)} classes, but the run now has {len(current)};"
+            f" {again}"
+        )
+    reason = difference(masks, current)
+    if reason:
+        raise UserError(f"{folder}: {reason} after the masks were written; {again}")
+    shown = tuple(each for each in current if not each.hidden)
+    if not shown:
+        raise UserError("all classes are hidden; unhide some with `segdistill classes`")
+    return shown
 
 
 def _chosen_format(name: str, options: ExportOptions, *, images: bool) -> type[ExportFormat]:

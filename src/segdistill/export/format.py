@@ -17,6 +17,7 @@ from segdistill.errors import UserError
 from segdistill.export.masks import MaskFile
 from segdistill.export.options import ExportOptions
 from segdistill.files import atomic_path, translate_os_errors
+from segdistill.images.labels import Colour, css_colour
 from segdistill.model.description import SegmentClass
 
 
@@ -119,3 +120,31 @@ def link_or_copy_image(file: MaskFile, stem: Path, *, copy: bool) -> None:
         raise UserError(
             f"{path}: cannot create a symbolic link ({error.strerror}); add --copy-images"
         ) from error
+
+
+def check_distinct(classes: Sequence[SegmentClass], *, colours: bool = False) -> None:
+    """Check that class names, and optionally colours, are unique, as some formats require.
+
+    Raises:
+        UserError: two classes share a name or a colour.
+
+    Example:
+        >>> check_distinct([SegmentClass(0, "road", (9, 9, 9)), SegmentClass(1, "road", (8, 8, 8))])
+        Traceback (most recent call last):
+        ...
+        segdistill.errors.UserError: classes 0 and 1 are both named 'road'; rename one of them
+    """
+    names: dict[str, int] = {}
+    shades: dict[Colour, int] = {}
+    for each in classes:
+        other = names.setdefault(each.name, each.index)
+        if other != each.index:
+            raise UserError(
+                f"classes {other} and {each.index} are both named {each.name!r}; rename one of them"
+            )
+        other = shades.setdefault(each.colour, each.index)
+        if colours and other != each.index:
+            raise UserError(
+                f"classes {other} and {each.index} have the same colour {css_colour(each.colour)};"
+                " this format needs distinct colours, so change one of them"
+            )

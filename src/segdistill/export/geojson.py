@@ -14,10 +14,10 @@ import shapely
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError, missing_extra
-from segdistill.export.classes import css_hex
 from segdistill.export.format import ExportFormat, JsonListWriter, open_text
 from segdistill.export.masks import MaskFile, check_size, is_upright
 from segdistill.export.polygons import Shape, find_shapes
+from segdistill.images.labels import css_colour
 
 WGS84 = "EPSG:4326"
 DIGITS = 9
@@ -70,7 +70,7 @@ class GeoJson(ExportFormat):
             properties = {
                 "class": known.index,
                 "name": known.name,
-                "colour": css_hex(known.colour),
+                "colour": css_colour(known.colour),
                 "source": file.image_name,
                 "pixels": shape.area,
             }

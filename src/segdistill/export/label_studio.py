@@ -10,12 +10,11 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.export.classes import check_distinct, css_hex
-from segdistill.export.format import ExportFormat, JsonListWriter, open_text
+from segdistill.export.format import ExportFormat, JsonListWriter, check_distinct, open_text
 from segdistill.export.masks import MaskFile
-from segdistill.export.regions import find_regions
-from segdistill.export.run_lengths import brush_bytes, region_runs
+from segdistill.export.regions import brush_bytes, find_regions, region_runs
 from segdistill.files import write_text_atomically
+from segdistill.images.labels import css_colour
 from segdistill.model.description import SegmentClass
 from segdistill.version import __version__
 
@@ -86,7 +85,7 @@ def _configuration(classes: Sequence[SegmentClass]) -> str:
         '  <Image name="image" value="$image" zoom="true"/>',
         '  <BrushLabels name="label" toName="image">',
         *(
-            f'    <Label value={quoteattr(each.name)} background="{css_hex(each.colour)}"/>'
+            f'    <Label value={quoteattr(each.name)} background="{css_colour(each.colour)}"/>'
             for each in classes
         ),
         "  </BrushLabels>",

@@ -1,11 +1,10 @@
 """Options of an export."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from segdistill.config.validation import refuse, typed
-
-LARGEST_TOLERANCE = 100
+from segdistill.config.settings import Count, ShareBelowOne
+from segdistill.config.validation import Range
 
 FormatName = Literal["coco", "yolo", "label-studio", "voc", "cvat", "geojson"]
 RegionsName = Literal["connected", "class"]
@@ -37,28 +36,11 @@ class ExportOptions:
 
     regions: RegionsName | None = None
     polygons: bool = False
-    min_region: float = 0.0005
-    min_area: int = 1
-    simplify: float = 1.0
-    split: float = 0.2
+    min_region: ShareBelowOne = 0.0005
+    min_area: Count = 1
+    simplify: Annotated[float, Range("from 0 to 100", lambda value: 0 <= value <= 100)] = 1.0
+    split: ShareBelowOne = 0.2
     image_url_prefix: str | None = None
     copy_images: bool = False
     strict: bool = False
     overwrite: bool = False
-
-    def validated(self) -> "ExportOptions":
-        """Return the options with checked types and ranges.
-
-        Raises:
-            UserError: a value is invalid; the message names the option and the allowed values.
-        """
-        options = typed(self)
-        if options.min_area < 1:
-            refuse("min-area", str(options.min_area), "at least 1")
-        for name in ("min_region", "split"):
-            value = getattr(options, name)
-            if not 0 <= value < 1:
-                refuse(name.replace("_", "-"), f"{value:g}", "from 0 to below 1")
-        if not 0 <= options.simplify <= LARGEST_TOLERANCE:
-            refuse("simplify", f"{options.simplify:g}", f"from 0 to {LARGEST_TOLERANCE}")
-        return options

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.errors import UserError
-from segdistill.export.classes import check_distinct, css_hex
-from segdistill.export.format import ExportFormat, link_or_copy_image
+from segdistill.export.format import ExportFormat, check_distinct, link_or_copy_image
 from segdistill.export.masks import MaskFile
 from segdistill.files import atomic_path, write_text_atomically
-from segdistill.images.labels import VOID, Colour
+from segdistill.images.labels import VOID, Colour, css_colour, voc_colours
 from segdistill.model.description import SegmentClass
 
 BACKGROUND: Colour = (0, 0, 0)
@@ -85,7 +84,7 @@ class Cvat(ExportFormat):
         self.colours = {
             MASKS: _palette([each.colour for each in self.classes]),
             # One instance per class.
-            INSTANCES: _palette(instance_colours()[1 : len(self.classes) + 1].tolist()),
+            INSTANCES: _palette(voc_colours(len(self.classes) + 1)[1:]),
         }
         self.names: list[str] = []
         with atomic_path(self.path) as temporary:
@@ -95,7 +94,7 @@ class Cvat(ExportFormat):
                 yield
                 self._write(f"{LISTS}/default.txt", _lines(self.names))
             labels = [
-                {"name": each.name, "color": css_hex(each.colour), "attributes": []}
+                {"name": each.name, "color": css_colour(each.colour), "attributes": []}
                 for each in self.classes
             ]
             write_text_atomically(self.sidecar, json.dumps(labels, indent=2) + "\n")
@@ -146,23 +145,6 @@ def label_map(classes: Sequence[SegmentClass], *, with_void: bool = False) -> st
     return _lines(["# label:color_rgb:parts:actions", *lines])
 
 
-def instance_colours() -> NDArray[np.uint8]:
-    """Return the VOC instance palette, shape (256, 3).
-
-    The bits of an index, three at a time from the lowest, are the bits of red, green and blue from
-    the highest.
-
-    Example:
-        >>> instance_colours()[[0, 1, 2, 8]].tolist()
-        [[0, 0, 0], [128, 0, 0], [0, 128, 0], [64, 0, 0]]
-    """
-    numbers = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        colours[:, bit % 3] |= (((numbers >> bit) & 1) << (7 - bit // 3)).astype(np.uint8)
-    return colours
-
-
 def _check_class(each: SegmentClass) -> None:
     unsupported = f"class {each.index}: this format does not support the name {each.name!r}; choose"
     if ":" in each.name or each.name.startswith("#") or not each.name.isprintable():
@@ -171,7 +153,7 @@ def _check_class(each: SegmentClass) -> None:
         raise UserError(f"{unsupported} another one")
     if each.colour in {BACKGROUND, VOID_COLOUR}:
         raise UserError(
-            f"class {each.index}: this format reserves the colour {css_hex(each.colour)};"
+            f"class {each.index}: this format reserves the colour {css_colour(each.colour)};"
             " choose another one"
         )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
+from segdistill.images.decode import content_hash
 from segdistill.images.depth import DepthSettings, check_depth_size, normalise_depth, read_depth
 from segdistill.images.depth_checks import fill_value_warning, unknown_depth_warning
 from segdistill.images.depth_view import depth_for_view
@@ -48,11 +49,8 @@ class DepthMaps:
     """Depth grids of views, cached in the feature store.
 
     Args:
-        views: the views.
         grids: height and width of the feature map of each view.
         depth_paths: depth map of each image file that has one.
-        settings: depth settings.
-        store: store that caches the grids.
     """
 
     def __init__(
@@ -134,7 +132,7 @@ class DepthMaps:
 
     def _key(self, index: int, digest: str) -> str:
         text = f"{self.views[index].key} {digest} {self.grids[index]}"
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return content_hash(text.encode())
 
     def _bytes(self, index: int) -> int:
         header = 128

@@ -35,8 +35,6 @@ class FeatureMaps:
     Args:
         views: the views, in the order of the map indices.
         backbone: the backbone, on the device of ``compute``.
-        store: the feature store.
-        compute: device and precision.
     """
 
     def __init__(

@@ -49,7 +49,6 @@ class InvertedFile:
 
     Args:
         vectors: unit vectors, shape (vectors, channels); not copied.
-        seed: seed for learning the centroids.
 
     Attributes:
         centroids: unit vectors, shape (lists, channels).

@@ -37,13 +37,9 @@ def sample_locations(
     """Sample the same number of random locations from each map, at least one.
 
     Args:
-        maps: feature maps of the data set.
         count: total number of locations; small data sets may have fewer.
-        seed: random seed.
         max_maps: maximum number of maps to read, evenly spaced.
         function: applied to the locations of each map, (locations, channels) to (locations, any).
-        description: label of the progress bar.
-        progress: show a progress bar.
     """
     chosen = np.arange(len(maps))
     if max_maps is not None and len(maps) > max_maps:

@@ -101,8 +101,6 @@ def nearest_neighbours(
         descriptors: unit vectors, shape (images, channels).
         count: number of neighbours; at most ``images - 1`` are returned.
         max_exact: maximum number of images for exact search.
-        seed: seed of the approximate search, which is deterministic.
-        progress: show a progress bar if there are many images.
 
     Returns:
         Neighbour indices in descending order of similarity, without the image itself, int64, shape

@@ -1,6 +1,5 @@
 """Views, the inputs of the backbone: images, crops and augmented copies."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.images.augmentation import Augmentation, drawn_augmentation
-from segdistill.images.decode import read_image
+from segdistill.images.decode import content_hash, read_image
 from segdistill.images.depth_view import seen_region
 from segdistill.images.folder import CheckedImage
 from segdistill.images.lighting import LIGHTINGS, Lighting
@@ -56,7 +55,7 @@ class View:
             text += f" {self.viewing.square} {self.viewing.resampling}"
         if self.augmentation is not None:
             text += f" {self.augmentation.key}"
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return content_hash(text.encode())
 
     def cut(self, array: NDArray[Value]) -> NDArray[Value]:
         """Crop an array that covers the image, such as labels, to the region of the view.

@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.images.labels import VOID, distinct_colours
 from segdistill.model.description import SegmentClass
 
@@ -38,36 +37,11 @@ def matched_colours(
     return [(*next(free), 255) if i is None or i < 0 else colours[i] for i in match]
 
 
-def overlaps(
-    masks: Sequence[Picture], others: Sequence[Picture], classes: int, other_classes: int
-) -> NDArray[np.int64]:
-    """Count the pixels that classes of masks share with those of others.
-
-    Args:
-        masks: class indices, each of shape (height, width).
-        others: of the same images.
-        classes: number of classes in ``masks``.
-        other_classes: number of classes in ``others``.
-
-    Returns:
-        Array of shape (classes, other classes).
-
-    Example:
-        >>> overlaps([np.uint8([[0, 1, 1]])], [np.uint8([[2, 0, 0]])], 2, 3).tolist()
-        [[0, 0, 1], [2, 0, 0]]
-    """
-    matrix = ConfusionMatrix(classes, other_classes)
-    for mask, other in zip(masks, others, strict=True):
-        matrix.update(mask, other.astype(np.int64))
-    return matrix.counts
-
-
 def painted(indices: NDArray[np.integer], colours: Sequence[Rgba]) -> Picture:
     """Return a mask or labels as an RGBA image.
 
     Args:
         indices: class indices, shape (height, width); 255 and unknown classes are transparent.
-        colours: of the classes.
 
     Returns:
         RGBA image of shape (height, width, 4).

@@ -27,9 +27,7 @@ def write_confusion_png(path: Path, table: ConfusionTable, *, title: str) -> Non
     """Write a confusion matrix as a PNG.
 
     Args:
-        path: of the file.
         table: a row for each label class, a column for each prediction.
-        title: of the figure.
 
     Raises:
         UserError: the file cannot be written.
@@ -48,7 +46,6 @@ def confusion_figure(table: ConfusionTable, *, title: str) -> Figure:
 
     Args:
         table: a row for each label class, a column for each prediction.
-        title: of the figure.
 
     Example:
         >>> from segdistill.evaluation.confusion_table import confusion_table

@@ -1,6 +1,6 @@
 """Curves: losses and agreement of a training, numbers of classes, precision over recall."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,50 +77,35 @@ class Curve:
         return [(each, float(self.values[i]), int(self.steps[i])) for each, i in named]
 
 
-Read = Callable[[StepRecord], float]
-
-LOSSES: Sequence[tuple[str, str, Read]] = (
-    ("Total", "The weighted sum of the losses that train the head.", lambda r: r.total),
-    ("Self", "Pairs of locations within one image.", lambda r: r.self_pairs),
-    (
+LOSSES = {
+    "total": ("Total", "The weighted sum of the losses that train the head."),
+    "self_pairs": ("Self", "Pairs of locations within one image."),
+    "neighbour_pairs": (
         "Neighbour",
         "Pairs of locations in an image and in one of its nearest neighbours.",
-        lambda r: r.neighbour_pairs,
     ),
-    ("Random", "Pairs of locations in an image and in random others.", lambda r: r.random_pairs),
-    (
+    "random_pairs": ("Random", "Pairs of locations in an image and in random others."),
+    "clusters": (
         "Cluster probe",
         "How far codes are from the nearest cluster centre; −1 is closest.",
-        lambda r: r.clusters,
     ),
-)
-"""Title, meaning and value of the losses that every training has."""
-
-OPTIONAL_LOSSES: Sequence[tuple[str, str, Read]] = (
-    ("Depth", "Pairs of locations within one image, by depth.", lambda r: r.depth),
-    (
+    "depth": ("Depth", "Pairs of locations within one image, by depth."),
+    "hidden_positives": (
         "Hidden positives",
         "The losses of the second head, on averaged codes.",
-        lambda r: r.hidden_positives,
     ),
-    (
+    "reconstruction": (
         "Reconstruction",
         "How well features can be reconstructed from codes; −1 is best.",
-        lambda r: r.reconstruction,
     ),
-    ("Contrastive CRF", "Codes against the edges of the image.", lambda r: r.contrastive_crf),
-    (
+    "contrastive_crf": ("Contrastive CRF", "Codes against the edges of the image."),
+    "alignment": (
         "Alignment",
         "Codes of an image against those of its augmented copy; −1 is identical.",
-        lambda r: r.alignment,
     ),
-    (
-        "Linear probe",
-        "Accuracy of the linear probe on labelled locations.",
-        lambda r: r.linear_accuracy,
-    ),
-)
-"""The same of further losses, which are 0 in every step where they are not used."""
+    "linear_accuracy": ("Linear probe", "Accuracy of the linear probe on labelled locations."),
+}
+"""Title and meaning of each loss of a step; losses that are 0 in every step are not used."""
 
 PROBES = frozenset(["Cluster probe", "Linear probe"])
 """Probe losses do not train the head, and have another scale."""
@@ -128,13 +113,12 @@ PROBES = frozenset(["Cluster probe", "Linear probe"])
 
 def loss_curves(history: Sequence[StepRecord]) -> list[Curve]:
     """Return a curve for each loss that is used and has finite values."""
-    used = [loss for loss in OPTIONAL_LOSSES if any(loss[2](record) != 0 for record in history)]
+    steps = np.array([record.step for record in history], np.float64)
     curves = []
-    for title, meaning, read in (*LOSSES, *used):
-        values = np.array([read(record) for record in history], np.float64)
+    for name, (title, meaning) in LOSSES.items():
+        values = np.array([getattr(record, name) for record in history], np.float64)
         finite = np.isfinite(values)
-        if finite.any():
-            steps = np.array([record.step for record in history], np.float64)
+        if values.any() and finite.any():
             curves.append(Curve(title, meaning, steps[finite], values[finite]))
     return curves
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from segdistill.evaluation.confusion import score
+from segdistill.evaluation.confusion import ConfusionMatrix, score
 from segdistill.evaluation.result import Evaluation
 from segdistill.figures.colouring import (
     Picture,
     Rgba,
     class_colours,
     matched_colours,
-    overlaps,
     painted,
 )
 from segdistill.figures.comparison import comparison_figure
@@ -79,9 +78,7 @@ def write_figures(subject: Subject, folder: Path, options: FigureOptions) -> lis
     """Draw and write all figures for which there is data.
 
     Args:
-        subject: content of the figures.
         folder: output folder; figures of an earlier call are removed.
-        options: figure options.
 
     Returns:
         The written files.
@@ -136,12 +133,10 @@ def cluster_colours(subject: Subject) -> list[Rgba]:
     """
     if not subject.clusters:
         return []
-    counts = overlaps(
-        [each.masks[CLUSTERED] for each in subject.shown],
-        [each.masks[SEGMENTED] for each in subject.shown],
-        subject.clusters,
-        len(subject.classes),
-    )
+    matrix = ConfusionMatrix(subject.clusters, len(subject.classes))
+    for each in subject.shown:
+        matrix.update(each.masks[CLUSTERED], each.masks[SEGMENTED].astype(np.int64))
+    counts = matrix.counts
     colours = matched_colours(
         score(counts).match, class_colours(subject.classes), subject.label_colours
     )

@@ -26,6 +26,8 @@ LONGEST_SIDE = 2048
 """Maximum longer side of images in pixels, sufficient for print."""
 
 LOCATIONS = 100_000
+"""Maximum number of locations that the baseline clusters."""
+
 MAX_IMAGES = 200
 
 CLUSTERED, SEGMENTED, REFINED = "k-means", "Segments", "Segments + CRF"
@@ -52,9 +54,7 @@ def choose_images(files: Sequence[ImageFile], show: Sequence[str], count: int) -
     """Choose the images to show, by name or evenly spaced.
 
     Args:
-        files: to choose from.
         show: names, with or without folder and suffix; empty for evenly spaced images.
-        count: number of evenly spaced images.
 
     Raises:
         UserError: a name matches no image, or several.
@@ -94,13 +94,10 @@ def segment_images(
     Images and labels that cannot be read are skipped with a warning.
 
     Args:
-        files: the images.
-        segmenter: model of the run.
         clustered: k-means baseline on backbone features, if any.
         label_files: label file of each image file that has one.
         read_labels: reads a label file.
         crf: also refine segments with the fully connected CRF.
-        progress: show a progress bar.
 
     Raises:
         UserError: none of the images can be read.
@@ -138,8 +135,6 @@ def cluster_features(
     segmenter: Segmenter,
     files: Sequence[ImageFile],
     *,
-    locations: int = LOCATIONS,
-    seed: int = 0,
     progress: bool = False,
 ) -> Segmenter:
     """Cluster the backbone features of a model with k-means, as a baseline.
@@ -148,18 +143,14 @@ def cluster_features(
     head.
 
     Args:
-        segmenter: the model.
         files: images to take features from; at most :data:`MAX_IMAGES` of them, evenly spaced.
-        locations: maximum number of locations to cluster.
-        seed: seed of the sampling and of k-means.
-        progress: show a progress bar.
 
     Raises:
         UserError: the images have fewer locations than there are classes.
     """
     chosen = evenly_spread(files, MAX_IMAGES)
-    each = -(-locations // len(chosen))
-    generator = torch.Generator().manual_seed(seed)
+    each = -(-LOCATIONS // len(chosen))
+    generator = torch.Generator().manual_seed(0)
     features = []
     for _, image in read_images(segmenter, chosen, label="Clustering features", progress=progress):
         cells = segmenter.grid_features(image)[0].flatten(1).mT  # (c, h, w) -> (h * w, c)
@@ -170,7 +161,7 @@ def cluster_features(
         raise UserError(
             f"the images have too few locations for {count} feature clusters; pass more images"
         )
-    centres = spherical_kmeans(torch.cat(features), count, seed=seed)
+    centres = spherical_kmeans(torch.cat(features), count, seed=0)
     settings = replace(
         segmenter.settings, classes=numbered_classes(count), training={"method": "kmeans"}
     )

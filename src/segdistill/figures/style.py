@@ -118,10 +118,7 @@ def add_axes(
     """Add axes with round ticks, whole horizontal ones, and thin horizontal lines.
 
     Args:
-        figure: to add to.
         place: left, bottom, width and height in inches.
-        x_label: of the horizontal axis.
-        y_label: of the vertical axis.
     """
     left, bottom, width, height = place
     across, up = figure.get_size_inches()
@@ -150,10 +147,6 @@ def write_figure(
     """Write a figure in several formats, within :func:`paper_style`.
 
     Args:
-        figure: to write.
-        folder: output folder.
-        name: file name without suffix.
-        formats: file formats.
         **options: of :meth:`matplotlib.figure.Figure.savefig`.
 
     Returns:
@@ -180,7 +173,6 @@ def inline_svg(figure: Figure, identity: str, description: str) -> str:
     It scales with the page, uses its font and its colours, and fits both themes.
 
     Args:
-        figure: to inline.
         identity: prefix that makes the element's identifiers unique in the page.
         description: for readers who do not see it.
 

@@ -8,6 +8,33 @@ VOID = 255
 Colour = tuple[int, int, int]
 
 
+def css_colour(colour: Colour) -> str:
+    """Return a colour in CSS notation.
+
+    Example:
+        >>> css_colour((0, 128, 255))
+        '#0080ff'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def voc_colours(count: int) -> list[Colour]:
+    """Return the first colours of Pascal VOC's palette, at most 256.
+
+    The bits of an index, three at a time from the lowest, are the bits of red, green and blue from
+    the highest.
+
+    Example:
+        >>> voc_colours(4)
+        [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)]
+    """
+
+    def channel(index: int, first_bit: int) -> int:
+        return sum((index >> (3 * bit + first_bit) & 1) << (7 - bit) for bit in range(8))
+
+    return [(channel(i, 0), channel(i, 1), channel(i, 2)) for i in range(count)]
+
+
 def distinct_colours(count: int) -> list[Colour]:
     """Return colours that are easy to distinguish; a longer list begins with the same colours.
 

@@ -11,8 +11,7 @@ from scipy import ndimage
 from segdistill.inference.samples import Sample, class_pixels
 from segdistill.model.description import SegmentClass
 from segdistill.naming.encoder import Encoder
-from segdistill.naming.probabilities import best_words, mean_direction, word_probabilities
-from segdistill.naming.words import prompts
+from segdistill.naming.words import best_words, mean_direction, prompts, word_probabilities
 from segdistill.report.examples import Window, choose_examples
 
 CROPS_PER_CLASS = 8
@@ -62,12 +61,7 @@ def suggest(
     :func:`word_probabilities`.
 
     Args:
-        encoder: embeds images and texts.
-        samples: images with their masks.
-        classes: classes of the model.
-        words: words to choose from.
         top: number of words returned for each class.
-        unique: suggest each word at most once.
         keep_named: with ``unique``, skip classes that the user named, and do not suggest their
             names for other classes.
     """
@@ -108,11 +102,6 @@ def class_crop(sample: Sample, window: Window, index: int) -> NDArray[np.uint8]:
 
     Blurring the background works better with models such as CLIP than boxes or cut-outs, because it
     keeps the context (Yang et al., NeurIPS 2023).
-
-    Args:
-        sample: the image with its mask.
-        window: the window to crop.
-        index: index of the class.
     """
     part = sample.image[window.rows, window.columns].astype(np.float32)
     belongs = sample.mask[window.rows, window.columns] == index
@@ -171,7 +160,6 @@ def shared_words(
 
     Args:
         names: output of :func:`names_to_give`.
-        suggestions: the suggestions passed to it.
     """
     owners: dict[str, list[int]] = {}
     for each in suggestions:

@@ -79,7 +79,6 @@ def class_relations(
     Args:
         maps: class index maps of images, each of shape (height, width).
         relit: pairs of maps of the same image, in its original lighting and in another.
-        classes: number of classes.
 
     Example:
         >>> day = np.array([[0, 0], [1, 1]])

@@ -5,16 +5,16 @@ Locations are flattened: a map sampled at S x S locations has P = S * S of them.
 returns the same loss for each pair.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-PAIRS_AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 24, "mps": 1 << 24}
-"""Maximum number of pairs in a temporary table: 256 KiB on the CPU, to fit in the cache; 64 MiB
-elsewhere, since many small chunks would leave the device idle."""
+from segdistill.objective.fused_interpolation import portions
+
+PAIRS_ON_CPU = 1 << 16
+"""Maximum number of pairs in a temporary table on the CPU: 256 KiB, to fit in the cache."""
 
 
 def correspondence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -201,7 +201,7 @@ class _MeanLoss(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradient, other_gradient = torch.empty_like(codes), torch.zeros_like(other_codes)
         total = codes.new_zeros(())
-        for own in _portions(batch, pairs, codes.device):
+        for own in portions(batch, pairs, codes.device, on_cpu=PAIRS_ON_CPU):
             theirs = own if partners is None else partners[own]
             met = other_features[theirs]
             if means is not None:
@@ -230,11 +230,3 @@ class _MeanLoss(torch.autograd.Function):
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         gradient, other_gradient = ctx.saved_tensors
         return gradient * upstream, other_gradient * upstream, *[None] * 6
-
-
-def _portions(batch: int, pairs: int, device: torch.device) -> Iterator[slice]:
-    """Yield slices of a batch, each with as many images as :data:`PAIRS_AT_ONCE` allows."""
-    bound = PAIRS_AT_ONCE.get(device.type, PAIRS_AT_ONCE["cpu"])
-    images = max(1, bound // max(pairs, 1))
-    for start in range(0, batch, images):
-        yield slice(start, min(start + images, batch))

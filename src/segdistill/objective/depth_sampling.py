@@ -118,7 +118,6 @@ def depth_histogram_cells(
         depth: depth in any unit, shape (batch, height, width). Cells of unknown (non-finite) depth
             are never drawn, unless an image has no others.
         count: number of cells per image.
-        generator: random number generator.
 
     Raises:
         ValueError: ``count`` is less than 1.

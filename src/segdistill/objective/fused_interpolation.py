@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-VALUES_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 24, "mps": 1 << 24}
-"""Maximum number of values in a temporary: 2 MiB on the CPU, to stay in the cache, and 64 MiB
-elsewhere, since many small portions would leave the device idle."""
+VALUES_ON_CPU = 1 << 19
+"""Maximum number of values in a temporary on the CPU: 2 MiB, to stay in the cache."""
+
+VALUES_ELSEWHERE = 1 << 24
+"""The same on other devices: 64 MiB, since many small portions would leave them idle."""
 
 
 def interpolate_cells(
@@ -103,7 +105,7 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
             (*cells.shape[:2], len(weight)), dtype=torch.bool, device=cells.device
         )
         locations = cells.new_empty(*nearest.shape[:2], len(weight))
-        for images in portions(cells):
+        for images in image_portions(cells):
             hidden = F.linear(_masked(cells, kept, images), weight, bias).relu_()
             torch.gt(hidden, 0, out=positive[images])
             locations[images] = interpolate_cells(hidden, nearest[images], weights[images])
@@ -116,7 +118,7 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
         cells, kept, positive, nearest, weights = ctx.saved_tensors
         by_weight = cells.new_zeros(positive.shape[2], cells.shape[2])
         by_bias = cells.new_zeros(positive.shape[2])
-        for images in portions(cells):
+        for images in image_portions(cells):
             slope = _scatter_to_cells(
                 upstream[images], nearest[images], weights[images], cells.shape[1]
             )
@@ -127,12 +129,28 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
         return None, None, by_weight, by_bias, None, None
 
 
-def portions(values: torch.Tensor) -> Iterator[slice]:
-    """Split a batch into portions of as many images as :data:`VALUES_AT_ONCE` allows."""
-    bound = VALUES_AT_ONCE.get(values.device.type, VALUES_AT_ONCE["cpu"])
-    images = max(1, bound // max(values[0].numel(), 1))
-    for start in range(0, len(values), images):
-        yield slice(start, min(start + images, len(values)))
+def portions(batch: int, values: int, device: torch.device, *, on_cpu: int) -> Iterator[slice]:
+    """Split a batch into portions whose temporaries are small enough for a device.
+
+    Args:
+        batch: number of images.
+        values: number of values of each image in a temporary.
+        device: where the temporary is.
+        on_cpu: maximum number of values on the CPU.
+
+    Example:
+        >>> list(portions(3, 100, torch.device("cpu"), on_cpu=250))
+        [slice(0, 2, None), slice(2, 3, None)]
+    """
+    most = on_cpu if device.type == "cpu" else VALUES_ELSEWHERE
+    images = max(1, most // max(values, 1))
+    for start in range(0, batch, images):
+        yield slice(start, min(start + images, batch))
+
+
+def image_portions(values: torch.Tensor) -> Iterator[slice]:
+    """Split a batch into portions of at most :data:`VALUES_ON_CPU` values."""
+    return portions(len(values), values[0].numel(), values.device, on_cpu=VALUES_ON_CPU)
 
 
 def _masked(cells: torch.Tensor, kept: torch.Tensor | None, images: slice) -> torch.Tensor:

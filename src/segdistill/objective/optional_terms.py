@@ -45,7 +45,6 @@ def label_features(labels: torch.Tensor, classes: int) -> torch.Tensor:
 
     Args:
         labels: class indices, shape (batch, locations); 255 ("not labelled") is a separate label.
-        classes: number of classes.
 
     Returns:
         Unit vectors of shape (batch, locations, classes + 1).

@@ -27,9 +27,6 @@ def cluster_vectors(
 
     Args:
         vectors: vectors weighted by their lengths, shape (prototypes, channels), float64.
-        clusters: number of clusters.
-        seed: seed of the random starts.
-        restarts: number of random starts.
         start: an additional start: unit vectors of shape (clusters, channels).
 
     Returns:

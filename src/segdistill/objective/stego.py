@@ -69,7 +69,6 @@ class ObjectiveTerms:
         """Return the weighted sum.
 
         Args:
-            settings: weights of STEGO's terms.
             weight_depth: weight of DepthG's depth term, which may vary between steps.
             weight_hidden_positives: weight of DepthG's local hidden positives.
         """
@@ -106,8 +105,6 @@ def stego_objective(
         negatives: the batch itself at the second set of locations; in draw k, image i is compared
             with ``negatives[partners[k][i]]``.
         partners: partner index of each image, one tensor of shape (batch,) per draw.
-        shifts: shift b of each kind of pair.
-        settings: options of the loss.
 
     Returns:
         The unweighted terms. Self pairs compare each image with itself at the first set of

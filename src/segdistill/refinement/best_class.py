@@ -76,12 +76,11 @@ def gaps_of(pixels: int, cells: int) -> tuple[torch.Tensor, torch.Tensor]:
     return gap, way - gap
 
 
-def best_around(scores: torch.Tensor, around: int = AROUND) -> torch.Tensor:
+def best_around(scores: torch.Tensor) -> torch.Tensor:
     """Return the classes that are best in at least one cell around each gap.
 
     Args:
         scores: class scores, shape (classes, h, w).
-        around: number of cells to consider on each side of a gap.
 
     Returns:
         Boolean tensor of shape (classes, h + 1, w + 1), for the gaps between cell centres and
@@ -93,8 +92,8 @@ def best_around(scores: torch.Tensor, around: int = AROUND) -> torch.Tensor:
         [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1]]
     """
     best = F.one_hot(scores.argmax(dim=0), len(scores)).permute(2, 0, 1)  # (classes, h, w)
-    padded = F.pad(best.float(), (around,) * 4)
-    return F.max_pool2d(padded, 2 * around, stride=1) > 0
+    padded = F.pad(best.float(), (AROUND,) * 4)
+    return F.max_pool2d(padded, 2 * AROUND, stride=1) > 0
 
 
 def best_between(scores: torch.Tensor) -> torch.Tensor:
@@ -207,7 +206,7 @@ def _best_in_gaps(
     # Possible classes first, in index order.
     classes = torch.from_numpy(np.argsort(~considered.numpy(), axis=0, kind="stable"))
     best = torch.full((*down_share.shape, right_share.shape[1]), -torch.inf)
-    winner = torch.zeros(best.shape, dtype=torch.uint8)
+    winner = np.zeros(best.shape, np.uint8)
     for turn in range(int(counts[0])):
         gaps = int((counts > turn).sum())
         own, y, x = classes[turn, :gaps], above[:gaps], left[:gaps]
@@ -224,5 +223,6 @@ def _best_in_gaps(
                 score.addcmul_(slope, colour)
         better = score > best[:gaps]
         torch.maximum(score, best[:gaps], out=best[:gaps])
-        torch.where(better, own[:, None, None].byte(), winner[:gaps], out=winner[:gaps])
-    return winner
+        # Several times as fast as torch.where.
+        np.copyto(winner[:gaps], own[:, None, None].byte().numpy(), where=better.numpy())
+    return torch.from_numpy(winner)

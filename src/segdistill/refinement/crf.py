@@ -217,7 +217,6 @@ def dense_crf(
         log_probabilities: shape (batch, classes, height, width); a constant offset per pixel has
             no effect.
         images: RGB in 0..255, shape (batch, 3, height, width).
-        settings: settings of the CRF; by default those of STEGO.
 
     Returns:
         Marginals in 0..1 that sum to 1 over classes, shape (batch, classes, height, width);

@@ -36,11 +36,6 @@ def refined_mask(scores: torch.Tensor, image: NDArray[np.uint8]) -> NDArray[np.u
 def check_size(height: int, width: int, classes: int) -> None:
     """Check that an image is not too large for the CRF.
 
-    Args:
-        height: height of the image, in pixels.
-        width: width of the image, in pixels.
-        classes: number of classes.
-
     Raises:
         UserError: the image is too large.
     """
@@ -68,12 +63,6 @@ def refine(log_probabilities: torch.Tensor, image: NDArray[np.uint8]) -> torch.T
         >>> refine(torch.zeros(1, 2, 6, 8), np.zeros((3, 4, 3), np.uint8)).shape
         torch.Size([1, 2, 6, 8])
     """
-    if image.ndim != 3:
-        raise ValueError(f"image {image.shape}: must have shape (height, width, 3)")
-    if log_probabilities.ndim != 4 or len(log_probabilities) != 1:
-        raise ValueError(
-            f"scores {tuple(log_probabilities.shape)}: must have shape (1, classes, height, width)"
-        )
     height, width = log_probabilities.shape[2:]
     pixels = torch.from_numpy(resize_image(image, (height, width)))
     # (height, width, 3) -> (1, 3, height, width)

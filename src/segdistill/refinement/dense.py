@@ -33,7 +33,6 @@ def encode_images(
     Args:
         images: 8-bit images of shape (batch, 3, height, width), with sides that are multiples of
             ``multiple``, on the device of the network.
-        encode: the network.
         stride: pixels per location of the code grid.
         multiple: divisor of all tile sides and positions, itself a multiple of ``stride``.
         tile: maximum side length of a tile, in pixels.
@@ -122,7 +121,6 @@ def tiles_of(height: int, width: int, *, tile: int, multiple: int) -> Iterator[t
     Args:
         height: height of the image, a multiple of ``multiple``.
         width: width of the image, a multiple of ``multiple``.
-        tile: maximum side length of a tile.
         multiple: divisor of all tile sides and positions.
 
     Yields:

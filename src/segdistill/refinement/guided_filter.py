@@ -30,7 +30,7 @@ SHARPNESS = 3.0
 improve the boundary F-score over unsharpened scores with radius 2 at about the same mean IoU."""
 
 
-def sharpened(scores: torch.Tensor, *, sharpness: float = SHARPNESS) -> torch.Tensor:
+def sharpened(scores: torch.Tensor) -> torch.Tensor:
     """Return the softmax of scores over the classes, in 0..1, in which the best class stands out.
 
     Cosine similarities of similar classes differ little, so the filter would mix them. A moderate
@@ -38,9 +38,8 @@ def sharpened(scores: torch.Tensor, *, sharpness: float = SHARPNESS) -> torch.Te
 
     Args:
         scores: cosine similarities of shape (batch, classes, h, w).
-        sharpness: factor on the scores, greater than 0; it never changes the order of the classes.
     """
-    return (scores.float() * sharpness).softmax(dim=1)
+    return (scores.float() * SHARPNESS).softmax(dim=1)
 
 
 def guided_bands(

@@ -39,9 +39,7 @@ class Absorbed(NamedTuple):
     pixels: int
 
 
-def absorb_small_regions(
-    mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID
-) -> NDArray[np.uint8]:
+def absorb_small_regions(mask: NDArray[np.uint8], smallest: int) -> NDArray[np.uint8]:
     """Merge every region below a minimum area into the neighbour with which it shares most border.
 
     Regions are merged in ascending order of area, and the absorbing region grows each time, so a
@@ -49,13 +47,13 @@ def absorb_small_regions(
     the same way.
 
     Args:
-        mask: class indices, shape (height, width).
+        mask: class indices, shape (height, width); regions of 255 never change and never absorb
+            others.
         smallest: minimum area of a region, in pixels.
-        fixed: class index whose regions never change and never absorb others.
 
     Returns:
         Mask of the same shape; the input array itself if no region is small. A small region is
-        kept if all its neighbours have the value ``fixed``.
+        kept if all its neighbours have the value 255.
 
     Example:
         >>> mask = np.zeros((4, 5), np.uint8)
@@ -64,17 +62,17 @@ def absorb_small_regions(
         >>> absorb_small_regions(mask, 3).tolist()[1]
         [0, 0, 0, 0, 2]
     """
-    return absorbed(mask, smallest, fixed=fixed).mask
+    return absorbed(mask, smallest).mask
 
 
-def absorbed(mask: NDArray[np.uint8], smallest: int, *, fixed: int = VOID) -> Absorbed:
+def absorbed(mask: NDArray[np.uint8], smallest: int) -> Absorbed:
     """Absorb small regions and count them; see :func:`absorb_small_regions`."""
     if smallest <= 1:
         return Absorbed(mask, 0, 0)
     starts, regions, class_of, areas, borders = _runs(mask)
-    if not ((areas < smallest) & (class_of != fixed)).any():
+    if not ((areas < smallest) & (class_of != VOID)).any():
         return Absorbed(mask, 0, 0)
-    owner = _owners(borders, class_of, areas, smallest, fixed)
+    owner = _owners(borders, class_of, areas, smallest)
     changed = class_of[owner] != class_of
     lengths = np.diff(starts, append=mask.size)
     cleaned = np.repeat(class_of[owner][regions], lengths).reshape(mask.shape)
@@ -148,7 +146,6 @@ def _owners(
     class_of: NDArray[np.uint8],
     areas: NDArray[np.int64],
     smallest: int,
-    fixed: int,
 ) -> NDArray[np.int64]:
     """Return the region into which each region is finally merged, shape (regions,)."""
     count = len(areas)
@@ -158,12 +155,12 @@ def _owners(
     heapq.heapify(queue)
     while queue:
         size, region = heapq.heappop(queue)
-        if owner[region] != region or area[region] != size or class_of[region] == fixed:
+        if owner[region] != region or area[region] != size or class_of[region] == VOID:
             continue
         neighbours = [
             (length, area[other], -other)
             for other, length in borders[region].items()
-            if class_of[other] != fixed
+            if class_of[other] != VOID
         ]
         if not neighbours:
             continue

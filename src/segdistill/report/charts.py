@@ -23,12 +23,7 @@ from segdistill.runs.history import StepRecord
 
 
 def curve_cards(history: Sequence[StepRecord], facts: Facts) -> list[dict[str, Any]]:
-    """Return the title, meaning, chart and values of the agreement, if any, and of each loss.
-
-    Args:
-        history: losses of every step.
-        facts: facts of the fit.
-    """
+    """Return the title, meaning, chart and values of the agreement, if any, and of each loss."""
     losses, agreement = loss_curves(history), agreement_curve(facts.agreement_history)
     curves = [agreement, *losses] if agreement and losses else losses
     return [_card(curve) for curve in curves]

@@ -1,4 +1,4 @@
-"""Images and masks as ``data:`` URIs, and colours in CSS notation."""
+"""Images and masks as ``data:`` URIs."""
 
 import base64
 import io
@@ -52,14 +52,3 @@ def mask_uri(mask: NDArray[np.uint8], classes: Sequence[SegmentClass]) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return data_uri(buffer.getvalue(), "image/png")
-
-
-def css_colour(each: SegmentClass) -> str:
-    """Return the colour of a class in CSS notation.
-
-    Example:
-        >>> css_colour(SegmentClass(0, "sky", (0, 128, 255)))
-        '#0080ff'
-    """
-    red, green, blue = each.colour
-    return f"#{red:02x}{green:02x}{blue:02x}"

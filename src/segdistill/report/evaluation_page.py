@@ -29,10 +29,6 @@ LOW_SHARE = 0.005
 def write_evaluation_page(path: Path, evaluation: Evaluation) -> None:
     """Write a self-contained HTML report of an evaluation.
 
-    Args:
-        path: path of the HTML file.
-        evaluation: evaluation to show.
-
     Raises:
         UserError: the file cannot be written.
     """

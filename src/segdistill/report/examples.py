@@ -55,8 +55,6 @@ def choose_examples(
     Args:
         masks: class indices of each sample, each of shape (height, width).
         pixels: number of pixels of each class in each sample, shape (samples, classes).
-        index: index of the class.
-        count: number of windows.
 
     Returns:
         The windows, best first; fewer than ``count`` if the class is rare.
@@ -82,9 +80,7 @@ def windows_in_mask(
 
     Args:
         mask: class indices, shape (height, width).
-        index: index of the class.
         sample: index of the sample of the mask.
-        count: number of windows.
     """
     height, width = mask.shape
     present = mask == index
@@ -155,7 +151,6 @@ def widened(part: slice, size: int, length: int) -> slice:
     """Grow a slice on both sides, shifted to stay within its axis.
 
     Args:
-        part: slice to grow.
         size: new size; a larger slice is not changed.
         length: length of the axis, at least ``size``.
 
@@ -171,11 +166,6 @@ def widened(part: slice, size: int, length: int) -> slice:
 
 def example_picture(sample: Sample, window: Window, index: int) -> NDArray[np.uint8]:
     """Crop a window, with a thin outline around the class and everything else in dark grey.
-
-    Args:
-        sample: image with its mask.
-        window: window to crop.
-        index: index of the class.
 
     Returns:
         Image of shape (height, width, 3), whose longer side is :data:`EXAMPLE_SIDE` pixels.

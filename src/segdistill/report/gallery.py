@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.images.labels import css_colour
 from segdistill.images.resize import resize_image
 from segdistill.inference.samples import Sample, evenly_spread, reduced_size, shares_of
 from segdistill.model.description import SegmentClass
@@ -16,7 +17,7 @@ from segdistill.objective.clusters import class_similarity, cluster_similarity
 from segdistill.progress import progress_bar
 from segdistill.refinement.upsampling import cleaned_mask
 from segdistill.report import text
-from segdistill.report.data_uri import css_colour, image_uri, mask_uri
+from segdistill.report.data_uri import image_uri, mask_uri
 from segdistill.training.clustering import group_shares
 
 SHOWN_IMAGES = 12
@@ -41,7 +42,7 @@ class ShownLevel:
     @property
     def legend(self) -> list[tuple[str, str]]:
         """The colour and name of each class."""
-        return [(css_colour(each), each.name) for each in self.model.classes]
+        return [(css_colour(each.colour), each.name) for each in self.model.classes]
 
 
 def shown_levels(segmenter: Segmenter) -> list[ShownLevel]:
@@ -102,7 +103,6 @@ def shown_images(
     """Return the name, description, URIs, size and class shares of each image of the gallery.
 
     Args:
-        samples: all segmented samples, of which evenly spaced ones are shown.
         pixels: number of pixels of each class in each sample, shape (samples, classes).
         classes: classes in order of index.
         levels: result of :func:`shown_levels`.
@@ -130,7 +130,9 @@ def shown_images(
                     "height": height,
                     "width": width,
                     "ratio": round(min(max(width / height, NARROWEST), WIDEST), 4),
-                    "parts": [(css_colour(c), round(s * 100, 2)) for c, s in of_class if s > 0],
+                    "parts": [
+                        (css_colour(c.colour), round(s * 100, 2)) for c, s in of_class if s > 0
+                    ],
                 }
             )
             advance(1)

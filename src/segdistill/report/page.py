@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segdistill.config.settings import FitSettings
 from segdistill.files import write_text_atomically
 from segdistill.images.folder import ImageFile
+from segdistill.images.labels import css_colour
 from segdistill.inference.samples import (
     Sample,
     class_pixels,
@@ -25,7 +26,7 @@ from segdistill.model.class_sets import ClassSet
 from segdistill.model.description import SegmentClass
 from segdistill.model.segmenter import Segmenter
 from segdistill.report import text
-from segdistill.report.data_uri import css_colour, image_uri
+from segdistill.report.data_uri import image_uri
 from segdistill.report.examples import choose_examples, example_picture
 from segdistill.report.gallery import shown_images, shown_levels
 from segdistill.report.rendering import render, skipped_files
@@ -61,7 +62,6 @@ def write_report(
         history: losses of every step; empty if nothing was trained.
         settings: settings of the fit.
         facts: facts of the fit.
-        progress: show a progress bar.
 
     Raises:
         UserError: the file cannot be written.
@@ -138,7 +138,7 @@ def class_rows(
         rows.append(
             {
                 "name": each.name,
-                "colour": css_colour(each),
+                "colour": css_colour(each.colour),
                 "share": text.percent(share),
                 "bar": round(share / max(shares.max(), 1e-9), 4),
                 "images": images,
@@ -154,7 +154,6 @@ def merges(segmenter: Segmenter, rows: Sequence[dict[str, Any]], run: str) -> li
     Args:
         segmenter: result of the fit.
         rows: result of :func:`class_rows`.
-        run: path of the run folder.
     """
     classes = ClassSet(segmenter.classes, segmenter.centres.cpu())
     return [

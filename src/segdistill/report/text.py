@@ -122,7 +122,6 @@ def description_of_shares(name: str, shares: Sequence[tuple[str, float]]) -> str
     """List the classes of an image in one line, largest first.
 
     Args:
-        name: name of the image.
         shares: names of classes and their shares of the pixels, 0..1.
 
     Example:

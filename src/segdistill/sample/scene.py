@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.sample.geometry import Camera, Floats, normalise, rotate
+from segdistill.sample.geometry import Floats, normalise, rotate
 from segdistill.sample.layout import Layout, Part
 from segdistill.sample.light import clear_sky, cloudy_sky, to_display
 from segdistill.sample.textures import Label, leaf_gaps, leaves, mix
@@ -76,11 +76,6 @@ def render_scene(seed: int, width: int = 320, height: int = 240) -> Scene:
         depth=exact.depth.astype(np.float32).reshape(height, width),
         field_of_view=camera.field_of_view,
     )
-
-
-def scene_camera(seed: int) -> Camera:
-    """Return the camera of :func:`render_scene` for a seed, for example to unproject depth."""
-    return Layout(seed).camera
 
 
 @dataclass(frozen=True)

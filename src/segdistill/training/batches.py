@@ -22,7 +22,7 @@ from segdistill.objective.sampling import (
     random_locations,
     shares_of_locations,
 )
-from segdistill.objective.schedules import depth_schedules
+from segdistill.objective.schedules import samples_per_side
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.training.depth_guidance import (
     SampledDepth,
@@ -194,7 +194,7 @@ def _draw_guided_locations(
     """Draw locations for all maps of a batch, guided by depth if given, and read depth there."""
     side = settings.objective.samples
     if data.depth is not None:
-        side = max(2, depth_schedules(settings)["samples"].count_at(max(step, 0)))
+        side = max(2, samples_per_side(settings, max(step, 0)))
     first, second = (draw_locations(data, sides.anchors, side**2, generator) for _ in range(2))
     drawn = Parts(first, second, second)
     if data.depth is None:

@@ -48,9 +48,6 @@ def estimate_class_count(
     Args:
         codes: non-zero vectors of any length, shape (locations, channels).
         images: the image (or view) index of each code, from 0, shape (locations,), int64.
-        quantised: the same codes, quantised to prototypes.
-        seed: the seed for random splits and restarts.
-        progress: whether to show a progress bar.
     """
     tree = quantised.prototypes.merges
     count = min(GROUPS, len(tree) + 1)
@@ -154,8 +151,6 @@ def mean_agreement(
         vectors: summed vectors of groups of codes, shape (groups, channels), float64.
         shares: the share of the codes in each group, shape (groups,).
         halves: the vectors of the same groups in each half of the images, one pair per split.
-        number: the number of clusters.
-        seed: the seed for restarts.
     """
     agreements = []
     for pair in halves:

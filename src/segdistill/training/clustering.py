@@ -52,8 +52,6 @@ def spherical_kmeans(codes: torch.Tensor, clusters: int, *, seed: int) -> torch.
 
     Args:
         codes: non-zero vectors of any length, shape (locations, channels).
-        clusters: the number of clusters, at most the number of locations.
-        seed: the seed for restarts.
 
     Returns:
         Unit vectors of shape (clusters, channels), largest cluster first.
@@ -146,7 +144,6 @@ def refine_clusters(
         codes: non-zero vectors of any length, shape (locations, channels).
         candidates: centres from :func:`cluster_prototypes`, best first, shape (starts, clusters,
             channels).
-        seed: the seed for the subset of codes.
         judge: a function that scores centres, higher is better; by default, the mean similarity of
             all codes to their nearest centres.
 

@@ -94,13 +94,9 @@ def locations_by_depth(
     """Draw locations by depth; images without depth keep their given locations.
 
     Args:
-        scenes: the scenes of a batch.
         locations: locations drawn without depth, (x, y) in -1..1, shape (batch, locations, 2).
-        settings: depth settings, including the sampling method.
-        generator: a random number generator.
         maps: raw feature maps, for sampling that also spreads locations in feature space.
         images: the index of the map for each entry of the batch.
-        preparation: the feature preparation.
 
     Returns:
         Locations in the same format as ``locations``.

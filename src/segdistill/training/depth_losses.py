@@ -16,7 +16,7 @@ from segdistill.objective.local_hidden_positives import (
     released_attention_weights,
     released_near_weights,
 )
-from segdistill.objective.schedules import depth_schedules
+from segdistill.objective.schedules import depth_shift_at
 from segdistill.objective.stego import SampledMaps, Shifts, stego_objective
 from segdistill.training.batches import Batch, Parts
 from segdistill.training.depth_guidance import SampledDepth
@@ -32,16 +32,13 @@ def depth_term(
 
     Args:
         codes: codes at the locations, shape (batch, locations, channels).
-        depth: depth at the same locations.
         shifts: loss shifts, including the initial shift of the depth term.
-        settings: settings of the fit.
         step: the training step, counted from 0.
     """
-    schedule = depth_schedules(settings, shift=shifts.depth_pairs)["shift"]
     return depth_correlation_loss(
         compared_depths(depth, settings),
         correspondence(codes, codes),
-        schedule.at(step),
+        depth_shift_at(settings, shifts.depth_pairs, step),
         zero_clamp=settings.objective.zero_clamp,
         stabilize=settings.objective.stabilize,
     ).mean()

@@ -100,7 +100,7 @@ def monitored_cluster_counts(clusters: int | None) -> tuple[int, ...]:
 
 
 def agreement_of_codes(
-    codes: torch.Tensor, neighbours: torch.Tensor, clusters: Sequence[int], *, seed: int = 0
+    codes: torch.Tensor, neighbours: torch.Tensor, clusters: Sequence[int]
 ) -> float:
     """Cluster codes, and return their agreement with neighbours in feature space, at most 1.
 
@@ -109,14 +109,12 @@ def agreement_of_codes(
     Args:
         codes: codes of shape (locations, channels).
         neighbours: indices of the neighbours of each location, shape (locations, count).
-        clusters: the numbers of clusters to evaluate.
-        seed: the seed for clustering.
     """
-    prototypes, owners = quantise_codes(codes, count=PROTOTYPES, seed=seed)
+    prototypes, owners = quantise_codes(codes, count=PROTOTYPES, seed=0)
     agreements = []
     for number in clusters:
         possible = min(number, len(prototypes.shares))
-        starts = cluster_prototypes(prototypes, possible, seed=seed, restarts=RESTARTS)
+        starts = cluster_prototypes(prototypes, possible, seed=0, restarts=RESTARTS)
         groups = [nearest_centres(prototypes, start)[owners] for start in starts]
         agreements.append(max(neighbour_agreement(group, neighbours) for group in groups))
     return fmean(agreements)
@@ -147,12 +145,7 @@ def end_of_training(last_step: int, agreement_history: Sequence[AgreementRecord]
 
 
 class EarlyStopping:
-    """Monitors a head during training, and keeps the best state of all trained modules.
-
-    Args:
-        locations: the locations to monitor.
-        clusters: the numbers of clusters to evaluate.
-    """
+    """Monitors a head during training, and keeps the best state of all trained modules."""
 
     def __init__(self, locations: MonitoredLocations, clusters: Sequence[int]) -> None:
         self.locations = locations

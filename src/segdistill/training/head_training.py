@@ -1,6 +1,5 @@
 """Training of a head: preparation, the training loop, its log and checkpoints."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from segdistill.features.extract import FeatureMaps
 from segdistill.features.neighbours import mean_descriptors, nearest_neighbours
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import translate_os_errors
+from segdistill.images.decode import content_hash
 from segdistill.layout import LOG_FOLDER
 from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
@@ -21,6 +21,7 @@ from segdistill.objective.stego import Shifts
 from segdistill.runs.facts import AgreementRecord
 from segdistill.runs.folder import RunFolder
 from segdistill.runs.history import StepRecord
+from segdistill.training.batches import Batch
 from segdistill.training.checkpoint import read_checkpoint, write_checkpoint
 from segdistill.training.early_stopping import (
     EarlyStopping,
@@ -30,7 +31,7 @@ from segdistill.training.early_stopping import (
     monitored_locations,
 )
 from segdistill.training.log import TrainingLog
-from segdistill.training.loop import Step, seeded, train
+from segdistill.training.loop import seeded, train
 from segdistill.training.losses import calibrate_shifts
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import AuxiliaryInputs, TrainingSet, training_set
@@ -185,8 +186,7 @@ def _train_and_log(
         log = TrainingLog(run.path / LOG_FOLDER, first_step=first_step)
     written = time.monotonic()
 
-    def on_step(step: Step) -> None:
-        record = step.record
+    def on_step(record: StepRecord, batch: Batch) -> None:
         history.append(record)
         agreement = None if stopping is None else stopping.update(record.step, modules, group)
         if run is None or log is None:
@@ -194,7 +194,7 @@ def _train_and_log(
         log.losses(record, agreement)
         is_due = record.step % settings.training.checkpoint_every == 0
         if is_due:
-            log.correlations(record.step, modules, step.batch, data, settings)
+            log.correlations(record.step, modules, batch, data, settings)
             log.panels(record.step, modules, data)
         if is_due or time.monotonic() - written >= CHECKPOINT_SECONDS:
             checkpoint(run)
@@ -241,4 +241,4 @@ def cluster_count(settings: FitSettings) -> int:
 def data_fingerprint(maps: FeatureMaps) -> str:
     """Return a fingerprint of the backbone and the images, their order and their input size."""
     text = " ".join([maps.backbone.fingerprint, *(view.key for view in maps.views)])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return content_hash(text.encode())

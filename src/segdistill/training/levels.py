@@ -62,10 +62,8 @@ def levels_of_prototypes(
     """Split medium classes into fine clusters, and group them into coarse classes.
 
     Args:
-        prototypes: prototypes of the codes.
         medium: centres of the medium classes, unit vectors of shape (classes, code channels).
         coarse: the number of coarse classes; by default, half the number of medium ones.
-        seed: the seed for random starts.
 
     Example:
         >>> from segdistill.training.clustering import quantise_codes, spherical_kmeans

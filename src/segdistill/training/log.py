@@ -120,7 +120,6 @@ def _panel(
     Args:
         image: an RGB image of shape (height, width, 3).
         features: prepared features, shape (h, w, channels).
-        head: the segmentation head.
         centres: cluster centres, shape (clusters, code channels).
     """
     codes = head(features[None]).permute(0, 3, 1, 2)  # (h, w, c) -> (1, d, h, w)

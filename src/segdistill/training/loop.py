@@ -3,13 +3,13 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import fields
 
 import torch
 
 from segdistill.config.settings import FitSettings
 from segdistill.devices import Compute
-from segdistill.objective.schedules import depth_schedules
+from segdistill.objective.schedules import depth_weight
 from segdistill.objective.stego import ObjectiveTerms, Shifts
 from segdistill.progress import progress_bar
 from segdistill.runs.history import StepRecord
@@ -17,14 +17,6 @@ from segdistill.training.batches import Batch, batches
 from segdistill.training.losses import StepLosses, losses
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import TrainingSet
-
-
-@dataclass(frozen=True)
-class Step:
-    """The losses of a completed step, and its batch on the modules' device."""
-
-    record: StepRecord
-    batch: Batch
 
 
 def train(
@@ -36,23 +28,16 @@ def train(
     compute: Compute,
     *,
     first_step: int = 0,
-    on_step: Callable[[Step], object] | None = None,
+    on_step: Callable[[StepRecord, Batch], object] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
     """Train the head and the probes in place.
 
     Args:
-        modules: the modules to train.
-        optimiser: the optimiser of the modules.
-        data: training data.
-        shifts: shifts of the correspondence loss.
-        settings: settings of the fit.
-        compute: device and precision.
         first_step: the step to resume from, counted from 0.
-        on_step: a callback run after each step.
+        on_step: a callback run after each step, with its losses and its batch.
         should_stop: a callback run before each step; training ends once it returns true.
-        progress: whether to show a progress bar.
     """
     steps, reset_every = settings.training.most_steps, settings.training.reset_probes_every
     may_stop_early = settings.training.steps is None
@@ -84,7 +69,7 @@ def train(
             values = _values(total, result)
             group.average([values])
             if on_step is not None:
-                on_step(Step(_record(step + 1, values), batch))
+                on_step(StepRecord(step + 1, *values.tolist()), batch)
     modules.eval()
 
 
@@ -107,7 +92,7 @@ def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -
         return terms.total(settings.objective)
     return terms.total(
         settings.objective,
-        weight_depth=depth_schedules(settings)["weight"].at(step),
+        weight_depth=depth_weight(settings, step),
         weight_hidden_positives=settings.depth.weight_hidden_positives,
     )
 
@@ -115,29 +100,12 @@ def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -
 def _with_probes(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
     # Probes see detached codes, so adding their losses does not train the head.
     probes = result.clusters
-    return total + (probes if result.linear is None else probes + result.linear.cross_entropy)
-
-
-def _record(step: int, values: torch.Tensor) -> StepRecord:
-    return StepRecord(step, *values.tolist())
+    return total + (probes if result.linear is None else probes + result.linear)
 
 
 def _values(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
     """Return the fields of a :class:`StepRecord` in order, except the step."""
-    terms, linear = result.terms, result.linear
-    values = (
-        total,
-        terms.self_pairs,
-        terms.neighbour_pairs,
-        terms.random_pairs,
-        result.clusters,
-        terms.reconstruction,
-        terms.contrastive_crf,
-        terms.alignment,
-        terms.depth,
-        terms.hidden_positives,
-        None if linear is None else linear.cross_entropy,
-        None if linear is None else linear.accuracy,
-    )
+    known = {**vars(result.terms), **vars(result), "total": total}
+    values = [known.get(field.name) for field in fields(StepRecord)[1:]]
     none = torch.zeros_like(total)
     return torch.stack([none if value is None else value for value in values]).detach().float()

@@ -12,7 +12,7 @@ from segdistill.images.labels import VOID
 from segdistill.model.head import SegmentationHead, drop_channels
 from segdistill.objective.clusters import cluster_loss, cluster_similarity
 from segdistill.objective.contrastive_crf import contrastive_crf_loss
-from segdistill.objective.fused_interpolation import interpolate_cells, portions
+from segdistill.objective.fused_interpolation import image_portions, interpolate_cells
 from segdistill.objective.optional_terms import (
     alignment_loss,
     label_features,
@@ -34,23 +34,17 @@ CALIBRATION_BATCHES = 8
 
 
 @dataclass(frozen=True)
-class LinearProbeLoss:
-    """The linear probe's cross-entropy loss and accuracy (0 to 1) over labelled locations."""
-
-    cross_entropy: torch.Tensor
-    accuracy: torch.Tensor
-
-
-@dataclass(frozen=True)
 class StepLosses:
     """The objective's unweighted terms, and the losses of the probes.
 
-    ``linear`` is ``None`` without a linear probe, or if no location in the batch is labelled.
+    The cross-entropy of the linear probe and its accuracy, from 0 to 1, are ``None`` without a
+    linear probe, or if no location in the batch is labelled.
     """
 
     terms: ObjectiveTerms
     clusters: torch.Tensor
-    linear: LinearProbeLoss | None = None
+    linear: torch.Tensor | None = None
+    linear_accuracy: torch.Tensor | None = None
 
 
 def losses(
@@ -89,23 +83,23 @@ def losses(
     watched = codes.detach()
     # (b, locations, d) -> (b, d, locations, 1)
     clusters = cluster_loss(cluster_similarity(watched.mT.unsqueeze(-1), modules.centres))
-    return StepLosses(terms, clusters, _linear_probe_loss(modules, watched, batch))
+    return StepLosses(terms, clusters, *_linear_probe_loss(modules, watched, batch))
 
 
 def _linear_probe_loss(
     modules: TrainingModules, codes: torch.Tensor, batch: Batch
-) -> LinearProbeLoss | None:
-    """Return the linear probe's loss, or ``None`` if there is no probe or no label."""
+) -> tuple[torch.Tensor, torch.Tensor] | tuple[None, None]:
+    """Return the linear probe's loss and accuracy."""
     if modules.linear is None or batch.labels is None:
-        return None
+        return None, None
     labels = batch.labels.anchors
     labelled = labels != VOID
     if not labelled.any():
-        return None  # the mean over no locations is NaN
+        return None, None  # the mean over no locations is NaN
     logits, wanted = modules.linear(codes[labelled]), labels[labelled]
     with torch.no_grad():
         accuracy = (logits.argmax(dim=1) == wanted).float().mean()
-    return LinearProbeLoss(F.cross_entropy(logits, wanted), accuracy)
+    return F.cross_entropy(logits, wanted), accuracy
 
 
 def sample_batch(
@@ -183,6 +177,6 @@ def _prepared(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Te
     cells = part.cells
     result = torch.empty((*cells.shape[:2], preparation.channels), device=cells.device)
     with torch.no_grad():
-        for images in portions(cells):
+        for images in image_portions(cells):
             result[images] = preparation(cells[images].float())
     return result

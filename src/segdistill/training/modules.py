@@ -13,8 +13,6 @@ class TrainingModules(nn.Module):
 
     Args:
         features: the number of channels of prepared features.
-        clusters: the number of clusters.
-        settings: settings of the fit.
         label_classes: the number of label classes; ``None`` without a linear probe.
     """
 

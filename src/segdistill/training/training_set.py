@@ -1,7 +1,7 @@
 """The training data of a fit: feature maps, with optional labels, saliency and depth."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,6 @@ from segdistill.images.depth import DepthSettings
 from segdistill.images.labels import VOID
 
 ReadLabels = Callable[[Path], NDArray[np.int64]]
-
-DEFAULT_DEPTH_SETTINGS = DepthSettings()
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class AuxiliaryInputs:
     labels: LabelFiles | None = None
     saliency: Mapping[Path, Path] | None = None
     depth: Mapping[Path, Path] | None = None
-    depth_settings: DepthSettings = DEFAULT_DEPTH_SETTINGS
+    depth_settings: DepthSettings = field(default_factory=DepthSettings)
 
 
 NO_AUXILIARY_INPUTS = AuxiliaryInputs()
@@ -68,7 +66,6 @@ class ViewLabels:
         """Read the labels at locations of a view.
 
         Args:
-            index: the index of the view.
             shares: locations as fractions of the view's width and height, from 0 to 1, shape
                 (locations, 2).
 

@@ -8,8 +8,7 @@ from label_studio_converter.brush import decode_rle
 from pycocotools import mask as coco_masks
 from tests.export.exporting import Mask, small_masks
 
-from segdistill.export.regions import find_regions
-from segdistill.export.run_lengths import brush_bytes, coco_counts, region_runs
+from segdistill.export.regions import brush_bytes, coco_counts, find_regions, region_runs
 
 
 @settings(deadline=None)
