@@ -21,12 +21,12 @@ import segdistill
 from benchmarks import material
 from benchmarks.table import Agreement, Conditions, Row, best_of
 from segdistill.backbones import Backbone, load_backbone
+from segdistill.decoding.decode import read_image, to_tensor
 from segdistill.devices import Compute, PixelBudget
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import views_of
-from segdistill.images.decode import read_image, to_tensor
 from segdistill.images.folder import CheckedImage
 from segdistill.images.label_files import read_labels
 from segdistill.images.resize import Viewing

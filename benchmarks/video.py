@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 import segdistill
 from benchmarks.table import Conditions, circumstances
 from segdistill.api.labelled import LabelledSet, labelled_folders
+from segdistill.decoding.decode import read_image
 from segdistill.evaluation.confusion import ConfusionMatrix, score
-from segdistill.images.decode import read_image
 from segdistill.images.label_files import read_labels
 from segdistill.images.labels import VOID
 from segdistill.inference.video_writer import VideoFormat, video_writer

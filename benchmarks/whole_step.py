@@ -22,10 +22,10 @@ from benchmarks.material import BASE, SMALL, SMALLEST, Transformer, made_photos,
 from benchmarks.table import Agreement, Conditions, Row, best_of, both_megabytes
 from segdistill.backbones import load_backbone
 from segdistill.config.settings import ObjectiveSettings
+from segdistill.decoding.decode import to_tensor
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View, views_of
-from segdistill.images.decode import to_tensor
 from segdistill.images.resize import Viewing
 from segdistill.training.batches import Batch
 from segdistill.training.loop import weighted_total

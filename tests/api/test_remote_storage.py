@@ -17,9 +17,9 @@ from tests.model.test_segmenter import tiny_segmenter
 from segdistill import extract_features, fetch_images, segment
 from segdistill.api import extracting as extracting_module
 from segdistill.api import segmenting as segmenting_module
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.engines import running, staging
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import output_names
 from segdistill.inference import feature_maps
 from segdistill.inference.plan import OverwritePolicy, find_sources, plan_outputs

@@ -11,8 +11,8 @@ from PIL import Image
 from segdistill.api.classes import classes_of, name_classes
 from segdistill.app.pictures import MissingPicture, Picture
 from segdistill.app.state import PAGE_SIZE, AppState
+from segdistill.decoding.decode import read_image
 from segdistill.errors import UserError
-from segdistill.images.decode import read_image
 from segdistill.images.finding import find_images
 from segdistill.model.segmenter import Segmenter
 

@@ -16,9 +16,9 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 from tests.cli.killable import Commands
+from tests.decoding.rasters import bands_of, write_raster
 from tests.depth.networks import write_network
 from tests.helpers import striped_image, striped_labels, write_striped_folder
-from tests.images.rasters import bands_of, write_raster
 from transformers import ViTConfig, ViTModel
 
 from segdistill.files import TEMPORARY_NAME

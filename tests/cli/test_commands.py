@@ -288,7 +288,7 @@ def test_cache_is_shown_and_cleared(fitted: Path, segdistill: Run) -> None:
     assert status == 0
     precision = choose_compute("cpu", "auto").precision
     # One map per image, and those of the relit copies that the merge proposals need.
-    stored = re.search(rf"tiny-0123456789abcdef-{precision}-v1: (\d+) maps", out)
+    stored = re.search(rf"tiny-0123456789abcdef-{precision}-v2: (\d+) maps", out)
     assert stored is not None
     assert int(stored[1]) >= 6
     status, out, _ = segdistill("cache", "--clear")

@@ -9,8 +9,8 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 from tests.cli.conftest import QUICK, Run
+from tests.decoding.rasters import bands_of, write_raster
 from tests.helpers import striped_image, striped_labels, write_run_stub
-from tests.images.rasters import bands_of, write_raster
 
 from segdistill.model.segmenter import Segmenter
 
@@ -40,8 +40,7 @@ def test_from_tiles_of_many_bands_to_the_mask_of_a_scene(tiles: Path, segdistill
     assert status == 0, error
     assert "GeoTIFFs with 5 bands are projected onto 3 (stored with the run)" in error
     settings = Segmenter.load("run").settings
-    assert settings.raster is not None
-    assert settings.raster.projection is not None
+    assert settings.reading.projection is not None
     assert settings.scale == 1.0
     scene = write_raster(tiles.parent / "scene.tif", spectrum(0, 320, 192))
     status, out, error = segdistill("segment", "run", scene, "--overlay")
@@ -72,8 +71,8 @@ def test_chosen_bands_are_kept_with_the_run(tiles: Path, segdistill: Run) -> Non
     status, _, error = segdistill(*fit, "--bands", "3,2,1")
     assert status == 0, error
     settings = json.loads(Path("run/segmenter.json").read_text())
-    assert settings["raster"]["bands"] == [3, 2, 1]
-    assert len(settings["raster"]["ranges"]) == 3
+    assert settings["reading"]["bands"] == [3, 2, 1]
+    assert [len(each) for each in settings["reading"]["ranges"]] == [3]
     for bands in ((), ("--bands", "3,2,1")):
         status, _, error = segdistill("segment", "run", tiles, "--overwrite", "--quiet", *bands)
         assert status == 0, error

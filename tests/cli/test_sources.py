@@ -119,11 +119,11 @@ def test_links_are_followed_once_and_broken_ones_counted(
 
 
 def test_unsupported_formats_are_named_once(photos: Path, segdistill: Run) -> None:
-    for name in ("a.heic", "b.HEIC", "more/c.dng", ".hidden.heic"):
+    for name in ("a.jxl", "b.JXL", "more/c.dng", ".hidden.jxl"):
         (photos / name).write_bytes(b"")
     status, _, error = segdistill("fit", photos, *FIT)
     assert status == 0
-    message = "3 files in formats that cannot be read: .dng (1), .heic (2); convert to JPEG or PNG"
+    message = "3 files in formats that cannot be read: .dng (1), .jxl (2); convert to JPEG or PNG"
     assert error.count(message) == 1
     assert images_of("runs/photos") == 6
     for image in photos.rglob("*.png"):

@@ -16,8 +16,8 @@ from segdistill.datasets import (
     get_dataset,
 )
 from segdistill.datasets.benchmarks import COCO_COARSE, DATASETS
+from segdistill.decoding.decode import UnreadableImageError, read_image
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.folder import ImageFile, check_images
 
 FULL = "Coco164kFull_Stuff_Coarse.txt"

@@ -9,13 +9,13 @@ from PIL import Image
 from tests.depth.conftest import NAMES, Estimate, content
 from tests.depth.networks import estimated, picture
 
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.depth.estimation import PreparedImage, batches_of_equal_size
 from segdistill.depth.estimator import DepthEstimator, load_depth_estimator
 from segdistill.depth.maps import encode_depth, read_encoded_depth
 from segdistill.depth.outputs import DepthOutput, preview_folder
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.depth_files import settings_beside
 from segdistill.images.folder import ImageFile, find_images
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.helpers import TinyBackbone, striped_image, write_striped_folder
 
+from segdistill.decoding.decode import to_tensor
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.features import extract
 from segdistill.features.extract import FeatureMaps, store_folder_name
 from segdistill.features.store import FeatureStore
-from segdistill.features.views import views_of
-from segdistill.images.decode import read_image, to_tensor
+from segdistill.features.views import read_checked, views_of
 from segdistill.images.folder import CheckedImage, check_images, find_images
 from segdistill.images.resize import Viewing
 
@@ -114,11 +114,11 @@ def test_several_views_of_an_image_are_one_decoding(
 ) -> None:
     decoded: list[Path] = []
 
-    def counted(path: Path, *reading: Any) -> NDArray[np.uint8]:
-        decoded.append(path)
-        return read_image(path, *reading)
+    def counted(image: CheckedImage) -> NDArray[np.uint8]:
+        decoded.append(image.file.path)
+        return read_checked(image)
 
-    monkeypatch.setattr(extract, "read_image", counted)
+    monkeypatch.setattr(extract, "read_checked", counted)
     store = FeatureStore(tmp_path / "a", max_bytes=10**8)
     assert maps_of(photos, store, TinyBackbone(), crops=True).fill_store() == 0
     assert len(decoded) == len(set(decoded)) == 6

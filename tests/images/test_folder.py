@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import check_images, find_all, find_images
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from tests.images.rasters import write_raster
+from tests.decoding.rasters import write_raster
 
 from segdistill.errors import UserError
 from segdistill.images.label_files import read_labels

@@ -73,15 +73,15 @@ def test_nothing_found_is_told(bucket: str, rest: str) -> None:
 
 def test_what_is_no_image_is_told(bucket: str, caplog: pytest.LogCaptureFixture) -> None:
     system = fsspec.filesystem("memory")
-    for name in ("phone/a.heic", "phone/b.HEIC", "phone/c.mp4", "phone/d.txt"):
+    for name in ("phone/a.jxl", "phone/b.JXL", "phone/c.mp4", "phone/d.txt"):
         system.pipe_file(f"/bucket/{name}", b"")
     with pytest.raises(
-        UserError, match=r"only 2 files in formats that cannot be read: \.heic \(2\)"
+        UserError, match=r"only 2 files in formats that cannot be read: \.jxl \(2\)"
     ):
         find_remote_images(f"{bucket}/phone")
     with caplog.at_level("WARNING"):
         assert len(find_remote_images(bucket)) == len(ALL)
-    assert ".heic (2)" in caplog.text
+    assert ".jxl (2)" in caplog.text
     assert "1 video left out" in caplog.text
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tests.inference.videos import striped_frames, write_video
 
+from segdistill.decoding.pictures import Picture
+from segdistill.decoding.video import open_video
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
-from segdistill.images.video import open_video
 from segdistill.inference.frame_sequences import (
     check_video_folder,
     check_video_options,
@@ -33,16 +33,16 @@ def test_the_frames_of_a_video(tmp_path: Path) -> None:
     assert [frame.mask for frame in frames] == [tmp_path / "masks" / name for name in names]
     assert seconds == pytest.approx([0.0, 0.3, 0.6])
     # Each frame is its own, long after others were decoded.
-    first, last = frames[0].pixels(), frames[-1].pixels()
+    first, last = frames[0].picture().pixels, frames[-1].picture().pixels
     assert np.abs(first.astype(int) - last).mean() > 1
 
 
 def test_the_frames_of_files(tmp_path: Path) -> None:
     read = []
 
-    def reader(path: Path) -> NDArray[np.uint8]:
-        read.append(path.name)
-        return np.zeros((2, 2, 3), np.uint8)
+    def reader(file: ImageFile) -> Picture:
+        read.append(file.path.name)
+        return Picture(np.zeros((2, 2, 3), np.uint8))
 
     files = [ImageFile(tmp_path / f"{each}.jpg", Path(f"{each}.jpg")) for each in "abcde"]
     names = [file.name.with_suffix(".png") for file in files]
@@ -56,7 +56,7 @@ def test_the_frames_of_files(tmp_path: Path) -> None:
     ]
     assert video.video_format.rate == 1 / video.video_format.time_base == 25
     assert not read
-    frames[1].pixels()
+    frames[1].picture()
     assert read == ["c.jpg"]
 
 

@@ -11,8 +11,8 @@ from tests.helpers import striped_image, write_striped_folder
 from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill import segment
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.inference.options import MaskOptions

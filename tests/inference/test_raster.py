@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.control import GroundControlPoint
+from tests.decoding.rasters import CRS, TRANSFORM, bands_of, write_raster
 from tests.helpers import striped_image
-from tests.images.rasters import CRS, TRANSFORM, bands_of, write_raster
 from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill import segment
 from segdistill.backbones import load_backbone
+from segdistill.decoding.geotiff import open_raster
 from segdistill.errors import UserError
 from segdistill.features.preparation import fit_preparation
-from segdistill.images.geotiff import open_raster
 from segdistill.images.labels import VOID
 from segdistill.images.resize import resize_image
 from segdistill.inference import raster as module

@@ -15,8 +15,9 @@ from tests.inference.videos import read_video, striped_frames, write_video
 from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill import segment
+from segdistill.decoding.pictures import Picture
+from segdistill.decoding.video import Video, open_video
 from segdistill.errors import UserError
-from segdistill.images.video import Video, open_video
 from segdistill.inference.frame_sequences import Frame
 from segdistill.inference.options import MaskOptions
 from segdistill.inference.video_segmentation import _planned
@@ -148,7 +149,7 @@ def test_going_on_holds_few_frames_however_strong_the_smoothing(tmp_path: Path) 
     def frames() -> Iterator[Frame]:
         nonlocal taken
         for taken in range(1, 501):
-            yield Frame(there, lambda: np.zeros((1, 1, 3), np.uint8), taken)
+            yield Frame(there, lambda: Picture(np.zeros((1, 1, 3), np.uint8)), taken)
 
     for smooth, most in ((0.0, 0), (0.7, 10), (0.99, 30), (0.999999, 30)):
         planned = _planned(frames(), MaskOptions(smooth=smooth, resume=True))

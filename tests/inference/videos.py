@@ -19,10 +19,11 @@ def write_video(
     times: Sequence[int] | None = None,
     rate: int = 10,
     rotation: int = 0,
+    matrix: Sequence[int] | None = None,
     pixel_aspect: Fraction = Fraction(1),
     faststart: bool = False,
 ) -> Path:
-    """Write a video; times are in tenths of a second."""
+    """Write a video; times are in tenths of a second, the display matrix as FFmpeg has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The index first, as videos are that are made for the web.
     muxing = {"movflags": "faststart"} if faststart and path.suffix == ".mp4" else {}
@@ -33,6 +34,8 @@ def write_video(
         stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation:
             stream.set_display_rotation(rotation)
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
         for number, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts = number if times is None else times[number]

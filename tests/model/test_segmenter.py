@@ -145,6 +145,30 @@ def test_description_is_plain_json(tmp_path: Path) -> None:
     assert [each["index"] for each in description["classes"]] == [0, 1, 2]
 
 
+@pytest.mark.usefixtures("_tiny_from_hub")
+def test_runs_of_older_versions_read_images_as_then(tmp_path: Path) -> None:
+    segmenter = tiny_segmenter()
+    segmenter.save(tmp_path)
+    path = tmp_path / "segmenter.json"
+    description = json.loads(path.read_text())
+    assert Segmenter.load(tmp_path).settings.reading == segmenter.settings.reading
+    del description["reading"], description["raster"]
+    path.write_text(json.dumps(description))
+    assert Segmenter.load(tmp_path).settings.reading.older
+    kept = {"bands": [4, 3, 2], "ranges": [[0, 90], [1, 80], [2, 70]], "projection": None}
+    path.write_text(json.dumps(description | {"raster": kept}))
+    older = Segmenter.load(tmp_path)
+    assert older.settings.reading.older
+    assert older.settings.reading.bands == (4, 3, 2)
+    assert older.settings.reading.ranges_for(3) == ((0.0, 90.0), (1.0, 80.0), (2.0, 70.0))
+    # It stays so when the run is written again.
+    older.save(tmp_path, overwrite=True)
+    assert Segmenter.load(tmp_path).settings.reading == older.settings.reading
+    path.write_text(json.dumps(description | {"raster": {"bands": []}}))
+    with pytest.raises(UserError, match="lacks 'ranges'"):
+        Segmenter.load(tmp_path)
+
+
 def test_it_is_a_module_that_scores_batches() -> None:
     segmenter = tiny_segmenter()
     scores = segmenter(torch.rand(2, 3, 32, 48))

@@ -94,7 +94,7 @@ def evaluate_set(
         strict=strict,
         progress=progress and group.is_first,
         group=group,
-        read=segmenter.read,
+        read=segmenter.read_picture,
     )
     counts = {kind: matrix.counts for kind, matrix in counted.matrices.items()}
     return Evaluation(

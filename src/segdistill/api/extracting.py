@@ -11,10 +11,11 @@ from segdistill.api.common import Source
 from segdistill.backbones import DEFAULT_BACKBONE
 from segdistill.config.settings import DeviceName, EngineName, PrecisionName, Resolution
 from segdistill.config.validation import checked
+from segdistill.decoding.decode import content_hash
+from segdistill.decoding.image_reading import ImageReading
 from segdistill.engines.running import check_engine, run_work
 from segdistill.errors import UserError
 from segdistill.files import as_json, from_json
-from segdistill.images.decode import content_hash
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.inference.feature_maps import (
@@ -27,7 +28,7 @@ from segdistill.layout import FEATURES_FILE, WEIGHTS_FILE
 from segdistill.storage import Folder, open_folder, read_text, with_absolute_path, write_text
 from segdistill.version import __version__
 
-SHARED_FIELDS = ("kind", "fingerprint", "model", "resolution")
+SHARED_FIELDS = ("kind", "fingerprint", "model", "resolution", "reading")
 """Fields that all maps in a folder must share."""
 
 
@@ -42,6 +43,7 @@ class FeaturesRecord(Struct, frozen=True, kw_only=True):
         model: fingerprint of the run's weights, for codes.
         licence: licence of the backbone's weights.
         resolution: shorter side of the backbone's input.
+        reading: how the images were read; absent from maps of earlier versions.
         stride: side of a grid cell, in pixels of the resized image.
         layout: meaning of the dimensions of each map.
         channels: number of channels of each map.
@@ -55,6 +57,7 @@ class FeaturesRecord(Struct, frozen=True, kw_only=True):
     model: str | None = None
     licence: str = ""
     resolution: int
+    reading: ImageReading | None = None
     stride: int = 0
     layout: tuple[str, ...] = ("height", "width", "channels")
     channels: int = 0
@@ -96,6 +99,7 @@ def extract_features(
     strict: bool = False,
     device: DeviceName = "auto",
     precision: PrecisionName = "auto",
+    value_range: str | None = None,
     progress: bool = False,
 ) -> ExtractedFeatures:
     """Write the feature map of each image as ``NAME.npy``, with metadata in ``features.json``.
@@ -118,6 +122,8 @@ def extract_features(
         strict: stop at the first image that cannot be read.
         device: device to compute on.
         precision: precision of matrix products.
+        value_range: values that become black and white in images of more than 8 bits, such as
+            ``-1024,3071``, unless the run has a range; by default each image's own.
         progress: show a progress bar.
 
     Raises:
@@ -141,7 +147,7 @@ def extract_features(
     name = backbone or (None if run is not None else DEFAULT_BACKBONE)
     # Loaded here even for Ray workers, so that errors are reported before they start.
     extractor = load_feature_extractor(
-        name, folder, resolution, "cpu" if engine == "ray" else device, precision
+        name, folder, resolution, "cpu" if engine == "ray" else device, precision, value_range
     )
     work = FeatureWork(
         with_absolute_path(target),
@@ -150,6 +156,7 @@ def extract_features(
         resolution,
         device,
         precision,
+        value_range,
         extractor=extractor if engine == "local" else None,
     )
     record = _record(extractor, folder)
@@ -195,6 +202,7 @@ def _record(extractor: FeatureExtractor, run: str | None) -> FeaturesRecord:
         model=None if run is None else content_hash((Path(run) / WEIGHTS_FILE).read_bytes()),
         licence=extractor.backbone.licence,
         resolution=extractor.resolution,
+        reading=extractor.reading,
         stride=extractor.backbone.stride,
         channels=extractor.channels,
     )

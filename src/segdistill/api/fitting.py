@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segdistill.api.common import Source, image_files, with_changes
+from segdistill.api.ignoring import with_ignore_masks
 from segdistill.api.labelled import LabelledSet
 from segdistill.api.training_inputs import find_auxiliary_inputs
 from segdistill.backbones import (
@@ -24,7 +25,7 @@ from segdistill.images.folder import (
     SkippedImage,
     check_images,
 )
-from segdistill.images.raster_statistics import reading_of_files
+from segdistill.images.reading_statistics import reading_of_files
 from segdistill.layout import REPORT_FILE
 from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
@@ -98,9 +99,10 @@ def fit(
     # Before the images are decoded, which may be slow, so that missing weights are reported early.
     backbone = _loaded(chosen)
     auxiliary = find_auxiliary_inputs(files, chosen, labelled, depth_maps, progress=progress)
-    raster = group.from_first(lambda: reading_of_files(files, chosen.bands))
+    files = with_ignore_masks(files, chosen.ignore_mask)
+    reading = group.from_first(lambda: reading_of_files(files, chosen.bands, chosen.value_range))
     checked, skipped = check_images(
-        files, raster=raster, strict=chosen.strict, progress=progress, group=group
+        files, reading=reading, strict=chosen.strict, progress=progress, group=group
     )
     if skipped:
         logger.warning(

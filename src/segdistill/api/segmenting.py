@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from segdistill.api.common import Source, load_segmenter, with_changes
+from segdistill.api.ignoring import find_ignore_masks
 from segdistill.config.settings import DeviceName, EngineName, PrecisionName
+from segdistill.decoding.decode import read_picture
+from segdistill.decoding.pictures import Picture
 from segdistill.engines.running import check_engine, run_work
 from segdistill.engines.work import Image, Item
 from segdistill.errors import UserError
@@ -41,6 +44,7 @@ from segdistill.inference.plan import (
     mask_names,
     plan_outputs,
 )
+from segdistill.inference.raster import reading_for
 from segdistill.inference.video_segmentation import segment_frames, segment_video
 from segdistill.layout import CLASSES_FILE, IMAGES_FILE
 from segdistill.model.segmenter import Segmenter
@@ -96,6 +100,7 @@ def segment(
     check_engine(engine, workers, [*several, out])
     _check_ray(engine, run)
     images, videos = _find_inputs(several, target, engine)
+    images, masks = find_ignore_masks(images, list(videos), chosen.ignore_mask)
     check_video_options(chosen, videos=bool(videos))
 
     def plan() -> Plan:
@@ -106,12 +111,14 @@ def segment(
     planned = None if in_group() else plan()  # fail before the model is loaded
     # Loaded here even for Ray workers, so that errors are reported before they start.
     segmenter = load_segmenter(run, backbone, "cpu" if engine == "ray" else device, precision)
+    reading_for(segmenter, chosen)  # a value range that does not fit is refused before any work
     group = segmenter.compute.group
     if group.size > 1 and (videos or chosen.video):
         raise UserError("--devices: not supported for videos; leave it out")
     done = SegmentedFiles(target.path or target.address)
     for video, folder in videos.items():
-        done.add(segment_video(segmenter, video, folder, chosen, progress=progress))
+        ignore = masks.get(video)
+        done.add(segment_video(segmenter, video, folder, chosen, ignore=ignore, progress=progress))
     if chosen.video and images:
         sequence = _frames(segmenter, images, target, chosen, engine)
         done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
@@ -221,7 +228,12 @@ def _frames(
     files = [image for image in images if isinstance(image, ImageFile)]
     if out.path is None or engine == "ray" or len(files) < len(images):
         raise UserError("--video: needs local frames, without --engine ray")
-    return frames_of_files(files, output_names(files), out.path, options, segmenter.read)
+    reading = reading_for(segmenter, options)
+
+    def read(file: ImageFile) -> Picture:
+        return read_picture(file.path, reading, file.ignore)
+
+    return frames_of_files(files, output_names(files), out.path, options, read)
 
 
 def _segment_images(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from segdistill.api.classes import class_shares
 from segdistill.app.live_run import LiveRun
 from segdistill.app.tree import TreeDrawing
-from segdistill.images.decode import UnreadableImageError
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
 from segdistill.images.labels import css_colour
 from segdistill.inference.samples import Sample, class_pixels, shares_of

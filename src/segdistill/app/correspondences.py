@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from segdistill.app.live_run import LiveRun
-from segdistill.images.decode import UnreadableImageError
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import enlarge
 from segdistill.inference.correspondences import heat_map

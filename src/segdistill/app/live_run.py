@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.decoding.pictures import Picture
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.correspondences import EmbeddedImage, embed
-from segdistill.inference.samples import LONGEST_SIDE, Sample, reduced_size
+from segdistill.inference.samples import LONGEST_SIDE, Sample, reduced_size, without_class
 from segdistill.layout import DESCRIPTION_FILE
 from segdistill.model.class_sets import ClassSets, read_class_sets
 from segdistill.model.description import SegmentClass
@@ -35,10 +36,12 @@ class ImageCodes:
     Attributes:
         image: reduced image, shape (height, width, 3).
         codes: codes of the image, shape (1, code channels, h, w).
+        valid: which pixels of the image at full size have a value; ``None`` if all have.
     """
 
     image: NDArray[np.uint8]
     codes: torch.Tensor
+    valid: NDArray[np.bool_] | None
 
 
 class LiveRun:
@@ -106,13 +109,13 @@ class LiveRun:
         current = self.sets.current
         return (self.fit, current.tensor, *(each.members for each in current.classes))
 
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read an image for the model, shape (height, width, 3).
+    def read(self, path: Path) -> Picture:
+        """Read an image for the model.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
         """
-        return self.segmenter.read(path)
+        return self.segmenter.read_picture(path)
 
     def sample(self, file: ImageFile) -> Sample:
         """Return a reduced image with its mask.
@@ -166,21 +169,20 @@ class LiveRun:
             self.folder, backbone=self._backbone, device=self._device, precision=self._precision
         )
 
-    # The results of these are cached until the file changes.
-
     def _encode(self, file: ImageFile, _stamp: Stamp) -> ImageCodes:
-        image = self.read(file.path)
-        return ImageCodes(_reduced(image), self.segmenter.grid_codes(image))
+        picture = self.read(file.path)
+        codes = self.segmenter.grid_codes(picture.pixels)
+        return ImageCodes(_reduced(picture.displayed), codes, picture.valid)
 
     def _mask(self, file: ImageFile, stamp: Stamp, _grouping: Grouping) -> NDArray[np.uint8]:
         segmenter, encoded = self.segmenter, self._codes(file, stamp)
         with torch.no_grad():
             codes = encoded.codes.to(segmenter.compute.device)
             scores = segmenter.scores_of_codes(codes).cpu()
-        return cleaned_mask(scores, encoded.image)
+        return without_class(cleaned_mask(scores, encoded.image), encoded.valid)
 
     def _embed(self, file: ImageFile, _stamp: Stamp) -> EmbeddedImage:
-        image = self.read(file.path)
+        image = self.read(file.path).pixels
         return replace(embed(self.segmenter, image), image=_reduced(image))
 
 

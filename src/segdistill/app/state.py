@@ -22,11 +22,11 @@ from segdistill.app.pictures import MissingPicture, Picture, picture_of
 from segdistill.app.requests import apply_edit, revision_of
 from segdistill.app.tree import tree_of_classes
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
-from segdistill.inference.samples import evenly_spread, reduced_size
+from segdistill.inference.samples import evenly_spread, reduced_size, without_class
 from segdistill.layout import DESCRIPTION_FILE
 
 PAGE_SIZE = 12
@@ -108,10 +108,12 @@ class AppState:
         file = self.files[min(max(index, 0), len(self.files) - 1)]
         name = file.name.as_posix()
         try:
-            image = self.run.read(file.path)
+            picture = self.run.read(file.path)
         except UnreadableImageError as error:
             return MissingPicture(index, name, str(error))
-        return self._segmented(image, name, index)
+        with self.run.lock:
+            mask = without_class(self.run.segment(picture.pixels), picture.valid)
+            return self._segmented(picture.displayed, name, index, mask)
 
     def classes(
         self,
@@ -172,9 +174,9 @@ class AppState:
         Raises:
             UnreadableImageError: the file cannot be decoded.
         """
-        image = self.run.read(path)
-        mask = self.run.segment(image)
-        return self._segmented(image, path.name, mask=mask), mask
+        picture = self.run.read(path)
+        mask = without_class(self.run.segment(picture.pixels), picture.valid)
+        return self._segmented(picture.displayed, path.name, -1, mask), mask
 
     def correspondences(self, index: int, point: tuple[float, float], by: By) -> list[HeatPicture]:
         """Return the similarity to a point; see :func:`correspondences_of`."""
@@ -214,16 +216,15 @@ class AppState:
         self,
         image: NDArray[np.uint8],
         name: str,
-        index: int = -1,
-        mask: NDArray[np.uint8] | None = None,
+        index: int,
+        mask: NDArray[np.uint8],
     ) -> Picture:
         """Return an image with its mask at large size."""
         size = reduced_size(image.shape[0], image.shape[1], LARGE_SIDE)
         with self.run.lock:
             classes = self.run.classes
-            full = self.run.segment(image) if mask is None else mask
         shown = resize_image(image, size)
-        return picture_of(shown, _resized_mask(full, size), classes, name=name, index=index)
+        return picture_of(shown, _resized_mask(mask, size), classes, name=name, index=index)
 
 
 def _resized_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -23,7 +23,16 @@ SECTIONS = {
     ),
     "Benchmarks and settings files": ("dataset", "data_root", "print_config"),
     "Images (advanced)": (
-        *("strict", "bands", "segment_resolution", "resampling", "square", "crops"),
+        *(
+            "strict",
+            "bands",
+            "value_range",
+            "ignore_mask",
+            "segment_resolution",
+            "resampling",
+            "square",
+            "crops",
+        ),
         *("crop_ratio", "labels", "label_map", "saliency"),
     ),
     "Method and clusters (advanced)": ("method", "components", "clustering", "extra_clusters"),

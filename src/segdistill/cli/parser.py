@@ -62,6 +62,8 @@ class CommandParser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,
         )
+        # Values such as -1024,3071 are no options.
+        self._negative_number_matcher = re.compile(r"^-\.?\d[\d.,eE+-]*$")
         self.command, self.function = command, function
         extra = [Processes] if distributed else []
         self.arguments = {each.name: each for each in arguments_of(function, *extra)}

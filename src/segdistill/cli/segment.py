@@ -21,7 +21,11 @@ from segdistill.cli.parser import COMPUTE
 from segdistill.config.settings import Resolution
 from segdistill.inference.options import MaskOptions
 
-SECTIONS = {"GeoTIFFs and videos": ("bands", "video", "every", "smooth"), **COMPUTE}
+SECTIONS = {
+    "Images of many bits or bands": ("bands", "value_range", "ignore_mask"),
+    "Videos": ("video", "every", "smooth"),
+    **COMPUTE,
+}
 
 
 def segment(
@@ -77,6 +81,7 @@ def features(
     engine: Engine,
     device: Device = "auto",
     precision: Precision = "auto",
+    value_range: Annotated[str, Value("LOW,HIGH")] | None = None,
     quiet: bool = False,
 ) -> int:
     """Write the feature map of each image for other programs: NAME.npy and features.json.
@@ -94,6 +99,8 @@ def features(
             the backbone, with --run as in training)
         overwrite: replace existing feature maps
         resume: keep existing feature maps and write the missing ones
+        value_range: values that become black and white in images of more than 8 bits, such as
+            0,4095, unless the run has a range (default: each image's own)
 
     Returns:
         Exit status: 1 if none of the images could be read.
@@ -115,6 +122,7 @@ def features(
         **vars(engine),
         device=device,
         precision=precision,
+        value_range=value_range,
         progress=not quiet,
     )
     if status := report_outcome("features", "Maps", done):

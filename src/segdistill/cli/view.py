@@ -187,7 +187,7 @@ def correspond(
     if moving is not None:
         check_animation(moving)
 
-    from segdistill.images.decode import read_image
+    from segdistill.decoding.decode import read_image
     from segdistill.inference.correspondences import (
         draw_correspondences,
         embed,
@@ -196,10 +196,11 @@ def correspond(
     )
     from segdistill.model.segmenter import Segmenter
 
-    images = [read_image(Path(path)) for path in (first, second or first)]
-    height, width = images[0].shape[:2]
+    # Before the model is loaded, so that a wrong point is reported at once.
+    height, width = read_image(Path(first)).shape[:2]
     where = relative_point(point, width, height)
     segmenter = Segmenter.load(run, **vars(loading))
+    images = [segmenter.read(Path(path)) for path in (first, second or first)]
     one, other = (embed(segmenter, image) for image in images)
     write_png(picture, draw_correspondences(one, other, where))
     print(f"Picture:   {picture}")

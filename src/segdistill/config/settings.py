@@ -276,6 +276,11 @@ class FitSettings:
         bands: bands of GeoTIFFs to use as red, green and blue, such as ``4,3,2``, or one band to
             use as grey; ``all`` projects all bands to three. The run keeps the choice (default:
             those that the files label red, green and blue, else all).
+        value_range: values that become black and white in images of more than 8 bits, such as
+            ``0,4095``. The run keeps them (default: the bits in use, or robust percentiles over
+            all images).
+        ignore_mask: folder of images with the images' names; nothing is learned from pixels that
+            are not 0 in them (default: all pixels, except those without a value).
         components: principal components of the features to keep; 0 keeps the features unchanged.
             With the embedded backbone, 128 make a step three times faster and codes slightly
             worse.
@@ -313,6 +318,8 @@ class FitSettings:
     label_map: Path | None = None
     saliency: Path | None = None
     bands: str | None = None
+    value_range: str | None = None
+    ignore_mask: Path | None = None
     components: Annotated[int, Range("0 or at least 2", lambda n: n == 0 or n >= 2)] = 0
     method: Literal["stego", "kmeans"] = "stego"
     clustering: Literal["kmeans", "probe"] = "kmeans"

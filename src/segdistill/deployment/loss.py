@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.deployment.checking import Runner
 from segdistill.deployment.graph import graph_input
 from segdistill.errors import UserError
 from segdistill.evaluation.confusion import score
 from segdistill.evaluation.folder import confusion_over_files
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
@@ -94,7 +94,7 @@ def loss_on_labels(
         lambda image, size: _masks(segmenter, runners, image, size),
         dict.fromkeys(runners, len(segmenter.classes)),
         progress=progress,
-        read=segmenter.read,
+        read=segmenter.read_picture,
     )
     before, after = (score(counted.matrices[kind].counts).mean_iou for kind in runners)
     return QuantisationLoss(counted.images, mean_iou=(before, after))

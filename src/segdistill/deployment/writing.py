@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.deployment.checking import Runner, check_graph, check_runs
 from segdistill.deployment.graph import TracedGraph, graph_input, metadata_of
 from segdistill.deployment.loss import QuantisationLoss
 from segdistill.deployment.onnx_file import onnx_model, onnx_runner, quantise, write_onnx
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile
 from segdistill.inference.samples import evenly_spread
 from segdistill.model.segmenter import Segmenter

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from segdistill.decoding.decode import UnreadableImageError, read_image
 from segdistill.depth.estimator import DepthEstimator
 from segdistill.depth.maps import (
     description_of,
@@ -17,7 +18,6 @@ from segdistill.depth.maps import (
 )
 from segdistill.depth.outputs import DepthOptions, DepthOutput, check_same_kind, preview_folder
 from segdistill.files import remove_leftovers
-from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.depth_files import read_depth_file
 from segdistill.images.folder import SkippedImage
 from segdistill.layout import DEPTH_FILE

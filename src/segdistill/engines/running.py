@@ -5,10 +5,10 @@ from contextlib import closing
 from typing import cast
 
 from segdistill.config.settings import EngineName
+from segdistill.decoding.decode import UnreadableImageError
 from segdistill.engines.ray_data import run_in_ray
 from segdistill.engines.work import Item, Result, Work
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
 from segdistill.prefetch import worker_threads
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.progress import progress_bar

@@ -82,7 +82,8 @@ def run_staged(items: Sequence[Item], out: Folder, process: ProcessJobs) -> Iter
 
 
 def _job(item: Item, path: Path) -> Job:
-    return Job(item, ImageFile(path, Path(item.name)))
+    ignore = Path(item.ignore) if item.ignore else None
+    return Job(item, ImageFile(path, Path(item.name), ignore))
 
 
 def _fetch_chunk(items: Sequence[Item], folder: Path) -> _Stage:

@@ -21,6 +21,7 @@ class Item:
         path: path of a local image; empty for a remote one.
         folder: URL of the folder of a remote image.
         key: name of a remote image in its folder, exactly as stored.
+        ignore: path of a mask of pixels to be ignored; empty for none.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Item:
     path: str = ""
     folder: str = ""
     key: str = ""
+    ignore: str = ""
 
     @classmethod
     def of(cls, image: Image, output: str) -> "Item":
@@ -35,11 +37,13 @@ class Item:
         name = image.name.as_posix()
         if isinstance(image, RemoteImage):
             return cls(name, output, folder=image.folder, key=image.key)
-        return cls(name, output, path=str(image.path))
+        ignore = "" if image.ignore is None else str(image.ignore)
+        return cls(name, output, path=str(image.path), ignore=ignore)
 
     def with_absolute_path(self) -> "Item":
         """Return the item for workers with another working directory."""
-        return replace(self, path=str(Path(self.path).absolute())) if self.path else self
+        paths = {"path": self.path, "ignore": self.ignore}
+        return replace(self, **{k: str(Path(v).absolute()) for k, v in paths.items() if v})
 
     @property
     def source(self) -> str:

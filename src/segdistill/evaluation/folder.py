@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from segdistill.decoding.decode import read_picture
+from segdistill.decoding.pictures import Picture as ReadPicture
 from segdistill.errors import UserError
 from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts, boundary_map
 from segdistill.evaluation.confusion import ConfusionMatrix, labelled_mask
-from segdistill.images.decode import read_image
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.labels import VOID
 from segdistill.processes import SINGLE_PROCESS, Group
@@ -69,7 +71,7 @@ def confusion_over_files(
     strict: bool = False,
     progress: bool = False,
     group: Group = SINGLE_PROCESS,
-    read: Callable[[Path], Picture] = read_image,
+    read: Callable[[Path], ReadPicture] = read_picture,
 ) -> CountedFiles:
     """Count pixels by prediction and label over a set; only the counts are kept in memory.
 
@@ -105,7 +107,7 @@ def confusion_over_files(
         with progress_bar("Evaluating", len(share), shown=progress) as advance:
             for number, (image_file, label_path) in share:
                 try:
-                    image, labels = read(image_file.path), read_labels(label_path)
+                    (image, valid, _), labels = read(image_file.path), read_labels(label_path)
                 except UserError as error:
                     if strict:
                         raise UserError(
@@ -116,6 +118,7 @@ def confusion_over_files(
                 else:
                     _check_same_aspect(image, labels, image_file.path, label_path)
                     done.has_void |= bool((labels == VOID).any())
+                    labels = _labels_with_value(labels, valid)
                     half = done.halves if number % 2 else {}
                     _count(image_file.path, *view(image, labels), predict, done, half)
                 advance(1)
@@ -171,6 +174,15 @@ def _count(
             boundary_map(masks[name], valid), label_boundaries, *matrix.counts.shape
         )
     done.images += 1
+
+
+def _labels_with_value(labels: Labels, valid: NDArray[np.bool_] | None) -> Labels:
+    """Return labels with 255 where their image, of any size, has no value."""
+    if valid is None:
+        return labels
+    size = (labels.shape[1], labels.shape[0])
+    known = np.asarray(Image.fromarray(valid).resize(size, Image.Resampling.NEAREST))
+    return np.where(known, labels, VOID)
 
 
 def _check_same_aspect(image: Picture, labels: Labels, image_path: Path, label_path: Path) -> None:

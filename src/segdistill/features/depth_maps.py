@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.decode import content_hash
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
-from segdistill.images.decode import content_hash
 from segdistill.images.depth import DepthSettings, check_depth_size, normalise_depth, read_depth
 from segdistill.images.depth_checks import fill_value_warning, unknown_depth_warning
 from segdistill.images.depth_view import depth_for_view

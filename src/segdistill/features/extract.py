@@ -14,8 +14,7 @@ from segdistill.backbones import Backbone
 from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.devices import Compute, PixelBudget
 from segdistill.features.store import FeatureStore
-from segdistill.features.views import View
-from segdistill.images.decode import read_image
+from segdistill.features.views import View, read_checked
 from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import Advance, progress_bar
 
@@ -24,7 +23,7 @@ Features = NDArray[np.float16]
 
 BATCHES_AHEAD = 2
 WRITING_THREADS = 2
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Increase this whenever decoding, resizing or backbone code changes the features."""
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -55,6 +54,17 @@ class FeatureMaps:
         """Return the height and width of a map, in locations."""
         height, width = self.views[index].size
         return height // self.backbone.stride, width // self.backbone.stride
+
+    def valid_cells(self, index: int) -> NDArray[np.bool_] | None:
+        """Return which cells of a map have a value, in row-major order; ``None`` if all have."""
+        cells = self.views[index].valid_cells(self.grid(index))
+        return None if cells is None or cells.all() else cells.ravel()
+
+    def locations(self, index: int) -> int:
+        """Return the number of cells of a map that have a value."""
+        height, width = self.grid(index)
+        valid = self.valid_cells(index)
+        return height * width if valid is None else int(valid.sum())
 
     def __getitem__(self, index: int) -> Features:
         """Return a raw map of shape (height, width, channels)."""
@@ -237,5 +247,5 @@ def store_folder_name(backbone: Backbone, compute: Compute) -> str:
 def _load(views: Sequence[View]) -> list[tuple[View, Pixels]]:
     """Decode an image once for all of its views."""
     source = views[0].image
-    image = read_image(source.file.path, source.raster)
+    image = read_checked(source)
     return [(view, view.render(image)) for view in views]

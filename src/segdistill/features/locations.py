@@ -34,7 +34,7 @@ def sample_locations(
     description: str = "Reading features",
     progress: bool = False,
 ) -> Locations:
-    """Sample the same number of random locations from each map, at least one.
+    """Sample the same number of random locations with a value from each map, at least one.
 
     Args:
         count: total number of locations; small data sets may have fewer.
@@ -48,8 +48,10 @@ def sample_locations(
     random = np.random.default_rng(seed)
     taken = []
     with progress_bar(description, len(chosen), shown=progress) as advance:
-        for features in maps.iterate(chosen.tolist()):
+        for index, features in zip(chosen.tolist(), maps.iterate(chosen.tolist()), strict=True):
             cells = features.reshape(-1, features.shape[-1])
+            valid = maps.valid_cells(index)
+            cells = cells if valid is None else cells[valid]
             rows = np.sort(random.permutation(len(cells))[:each])
             locations = torch.from_numpy(cells[rows]).float()
             taken.append(locations if function is None else function(locations))

@@ -62,7 +62,9 @@ def mean_descriptors(
     descriptors = torch.empty(len(maps), maps.channels)
     with progress_bar("Finding neighbours", len(maps), shown=progress) as advance:
         for index, raw in enumerate(maps.iterate(range(len(maps)))):
-            descriptors[index] = mean_feature(torch.from_numpy(raw), preparation)
+            valid = maps.valid_cells(index)
+            cells = raw if valid is None else raw.reshape(1, -1, raw.shape[-1])[:, valid]
+            descriptors[index] = mean_feature(torch.from_numpy(cells), preparation)
             advance(1)
     return descriptors
 

@@ -7,8 +7,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.coverage import valid_cells
+from segdistill.decoding.decode import content_hash, read_picture
 from segdistill.images.augmentation import Augmentation, drawn_augmentation
-from segdistill.images.decode import content_hash, read_image
 from segdistill.images.depth_view import seen_region
 from segdistill.images.folder import CheckedImage
 from segdistill.images.lighting import LIGHTINGS, Lighting
@@ -69,13 +70,30 @@ class View:
 
     def load(self) -> NDArray[np.uint8]:
         """Decode, crop, resize and augment the image, to shape (*size, 3)."""
-        return self.render(read_image(self.image.file.path, self.image.raster))
+        return self.render(read_checked(self.image))
+
+    def valid_cells(self, grid: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """Return which cells of the view's feature map have a value; ``None`` if all have.
+
+        An augmented copy that moves the content has those of the original.
+
+        Args:
+            grid: height and width of the feature map.
+        """
+        if self.image.coverage is None:
+            return None
+        return valid_cells(self.cut(self.image.coverage.shares), grid)
 
     def render(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Crop, resize and augment a decoded image, (height, width, 3) to (*size, 3)."""
         rows, columns = self.crop.pixels(*image.shape[:2])
         seen = self.viewing.apply(image[rows, columns])
         return seen if self.augmentation is None else self.augmentation.apply(seen)
+
+
+def read_checked(image: CheckedImage) -> NDArray[np.uint8]:
+    """Read a checked image, shape (height, width, 3)."""
+    return read_picture(image.file.path, image.reading, image.file.ignore).pixels
 
 
 def views_of(

@@ -1,1 +1,1 @@
-"""Finding, decoding, checking, cropping and resizing images, labels and depth maps."""
+"""Finding, checking, cropping and resizing images, labels and depth maps."""

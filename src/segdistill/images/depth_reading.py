@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segdistill.decoding.decode import stored_values, upright
 from segdistill.errors import UserError, missing_extra
-from segdistill.images.decode import stored_values, upright
 
 DepthFormat = Literal["numbers", "carla", "tartanair", "float32-rgba"]
 """How a pixel holds its value.

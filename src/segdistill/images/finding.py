@@ -9,7 +9,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from segdistill.errors import UserError
+from segdistill.decoding.heif import HEIF_SUFFIXES, has_heif
+from segdistill.errors import UserError, install_command
 from segdistill.images.tree import (
     LEADS_NOWHERE,
     folders_under,
@@ -24,14 +25,14 @@ logger = logging.getLogger("segdistill")
 # fmt: off
 SUFFIXES = frozenset([
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm",
-    ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga",
+    ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".mpo", ".heic", ".heif",
 ])
 """Suffixes, in lower case, of image files."""
 
 UNREADABLE_SUFFIXES = frozenset([
-    ".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dng",
+    ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".dng",
 ])
-"""Suffixes of image formats that cannot be decoded: HEIF (phones) and camera raw."""
+"""Suffixes of image formats that cannot be decoded: JPEG XL and camera raw."""
 
 VIDEO_SUFFIXES = frozenset([
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv",
@@ -48,19 +49,17 @@ USE_OF_VIDEOS = (
     " `ffmpeg -i VIDEO frames/%06d.jpg`"
 )
 
-# Pillow can be built without decoders for these.
-OPTIONAL_SUFFIXES = frozenset([".avif"])
-
 
 @dataclass(frozen=True)
 class ImageFile:
     """An image, and its name: the path relative to the folder that was searched.
 
-    Outputs have the same name.
+    Outputs have the same name. With an ignore mask, pixels that are not 0 in it are left out.
     """
 
     path: Path
     name: Path
+    ignore: Path | None = None
 
 
 @dataclass
@@ -105,7 +104,10 @@ class Found:
             total = self.unreadable.total()
             files = "1 file in a format" if total == 1 else f"{total} files in formats"
             formats = ", ".join(f"{suffix} ({n})" for suffix, n in sorted(self.unreadable.items()))
-            unreadable = f"{files} that cannot be read: {formats}; convert to JPEG or PNG"
+            fix = "convert to JPEG or PNG"
+            if HEIF_SUFFIXES & self.unreadable.keys():
+                fix += f", or for HEIC, {install_command('heif')}"
+            unreadable = f"{files} that cannot be read: {formats}; {fix}"
         if self.videos:
             videos = "1 video" if self.videos == 1 else f"{self.videos} videos"
         return unreadable, videos
@@ -290,4 +292,7 @@ def _may_be_file(path: Path) -> bool:
 
 
 def _can_decode(suffix: str) -> bool:
-    return suffix not in OPTIONAL_SUFFIXES or suffix in Image.registered_extensions()
+    # Pillow can be built without a decoder for AVIF.
+    if suffix == ".avif":
+        return suffix in Image.registered_extensions()
+    return suffix not in HEIF_SUFFIXES or has_heif()

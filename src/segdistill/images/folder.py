@@ -6,11 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from segdistill.decoding.coverage import Coverage
+from segdistill.decoding.decode import (
+    UnreadableImageError,
+    content_hash,
+    decode_stored,
+    read_picture,
+)
+from segdistill.decoding.geotiff import is_raster
+from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
+from segdistill.decoding.pictures import Picture, with_ignored
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError, content_hash, decode_image, read_image
 from segdistill.images.finding import ImageFile, find_all, find_images
-from segdistill.images.geotiff import is_raster
-from segdistill.images.raster_reading import RasterReading
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.progress import progress_bar
@@ -33,17 +40,19 @@ class CheckedImage:
 
     Attributes:
         file: the image file.
-        digest: fingerprint of the file's content and of how a GeoTIFF is read.
+        digest: fingerprint of the file's content, and of all else that determines its pixels.
         height: height of the upright image, in pixels.
         width: width of the upright image, in pixels.
-        raster: how the file is read, if it is a GeoTIFF.
+        reading: how the file is read.
+        coverage: which parts have a value; ``None`` if all have.
     """
 
     file: ImageFile
     digest: str
     height: int
     width: int
-    raster: RasterReading | None = None
+    reading: ImageReading = AS_EACH_FILE_SAYS
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class SkippedImage:
 def check_images(
     files: Iterable[ImageFile],
     *,
-    raster: RasterReading | None = None,
+    reading: ImageReading = AS_EACH_FILE_SAYS,
     strict: bool = False,
     progress: bool = False,
     group: Group = SINGLE_PROCESS,
@@ -66,7 +75,7 @@ def check_images(
 
     Args:
         files: images from :func:`find_images`.
-        raster: how GeoTIFFs are read.
+        reading: how images are read.
         strict: whether to raise at the first image that cannot be read.
         progress: whether to show a progress bar.
         group: processes that share the work.
@@ -80,7 +89,7 @@ def check_images(
     """
     files = list(files)
     results = group.map_shared(
-        files, lambda share: _check_each(share, raster, strict=strict, progress=progress)
+        files, lambda share: _check_each(share, reading, strict=strict, progress=progress)
     )
     checked = [each for each in results if isinstance(each, CheckedImage)]
     skipped = [each for each in results if isinstance(each, SkippedImage)]
@@ -91,14 +100,14 @@ def check_images(
 
 
 def _check_each(
-    files: Sequence[ImageFile], raster: RasterReading | None, *, strict: bool, progress: bool
+    files: Sequence[ImageFile], reading: ImageReading, *, strict: bool, progress: bool
 ) -> list[CheckedImage | SkippedImage]:
     results: list[CheckedImage | SkippedImage] = []
     with (
         progress_bar("Checking images", len(files), shown=progress) as advance,
         ThreadPoolExecutor(CHECKING_THREADS) as pool,
     ):
-        for result in pool.map(partial(_check_image, raster=raster), files):
+        for result in pool.map(partial(_check_image, reading=reading), files):
             advance(1)
             if strict and isinstance(result, SkippedImage):
                 pool.shutdown(cancel_futures=True)
@@ -110,23 +119,39 @@ def _check_each(
 
 
 def _check_image(
-    file: ImageFile, raster: RasterReading | None = None
+    file: ImageFile, reading: ImageReading = AS_EACH_FILE_SAYS
 ) -> CheckedImage | SkippedImage:
-    reading = None
     try:
-        if is_raster(file.path):
-            reading = raster or RasterReading()
-            image = read_image(file.path, reading)
-            with file.path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "blake2b").hexdigest()
-            # The pixels of a file depend on the reading, and so do its features.
-            content = f"{digest} {reading.key}".encode()
-        else:
-            content = file.path.read_bytes()
-            image = decode_image(content, name=str(file.path))
+        digest, picture, plain = _read(file, reading)
     except UnreadableImageError as error:
         return SkippedImage(file, str(error))
     except OSError as error:
         why = LEADS_NOWHERE if leads_nowhere(file.path) else error.strerror or error
         return SkippedImage(file, f"{file.path}: {why}")
-    return CheckedImage(file, content_hash(content), image.shape[0], image.shape[1], reading)
+    height, width = picture.pixels.shape[:2]
+    if picture.valid is None and plain:
+        return CheckedImage(file, digest, height, width, reading)
+    # The pixels depend on the reading, and so do their features.
+    digest = content_hash(f"{digest} {reading.key}".encode())
+    if picture.valid is None:
+        return CheckedImage(file, digest, height, width, reading)
+    if not picture.valid.any():
+        return SkippedImage(file, f"{file.path}: no pixel has a value")
+    return CheckedImage(file, digest, height, width, reading, Coverage.of(picture.valid))
+
+
+def _read(file: ImageFile, reading: ImageReading) -> tuple[str, Picture, bool]:
+    """Return an image, the digest of its files, and whether its pixels are stored as they are."""
+    if is_raster(file.path):
+        picture, plain = read_picture(file.path, reading), False
+        with file.path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "blake2b").hexdigest()
+    else:
+        content = file.path.read_bytes()
+        stored = decode_stored(content, name=str(file.path))
+        picture, plain = stored.shown(reading), stored.is_8_bit
+        digest = content_hash(content)
+    if file.ignore is not None:
+        picture = with_ignored(picture, file.ignore, str(file.path), reading)
+        digest = content_hash(f"{digest} {content_hash(file.ignore.read_bytes())}".encode())
+    return digest, picture, plain

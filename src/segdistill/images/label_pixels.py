@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from segdistill.decoding.decode import stored_values, upright
+from segdistill.decoding.geotiff import MOST_PIXELS_HELD, colours_of
+from segdistill.decoding.matlab import MatlabFileError, read_matlab_array
+from segdistill.decoding.rasterio_files import open_dataset
+from segdistill.decoding.tiff_header import TIFF_STARTS, read_tiff_tag
 from segdistill.errors import UserError
-from segdistill.images.decode import stored_values, upright
-from segdistill.images.geotiff import MOST_PIXELS_HELD, colours_of, open_dataset
-from segdistill.images.matlab import MatlabFileError, read_matlab_array
-from segdistill.images.tiff_header import TIFF_STARTS, read_tiff_tag
 
 Values = NDArray[np.int64]
 

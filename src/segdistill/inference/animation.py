@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segdistill.decoding.video import video_library
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
-from segdistill.images.video import video_library
 from segdistill.inference.video_writer import VideoFormat, video_writer
 
 SUFFIXES = (".gif", ".mp4")

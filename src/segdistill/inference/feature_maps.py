@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from segdistill.backbones import Backbone, load_backbone
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.decoding.decode import UnreadableImageError, read_image
+from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.engines.staging import run_staged
 from segdistill.engines.work import Item, Job, Result
 from segdistill.features.extract import FLOAT16_MAX
 from segdistill.files import atomic_path
-from segdistill.images.decode import UnreadableImageError, read_image
-from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import Viewing
 from segdistill.model.segmenter import TILE_SIDES, Segmenter
 from segdistill.prefetch import in_threads, run_batches
@@ -36,7 +36,7 @@ class FeatureExtractor:
         compute: device and precision.
         resolution: shorter side of the backbone's input, in pixels.
         channels: number of channels of the maps.
-        raster: how GeoTIFFs are read.
+        reading: how images are read.
     """
 
     backbone: Backbone
@@ -44,7 +44,7 @@ class FeatureExtractor:
     compute: Compute
     resolution: int
     channels: int
-    raster: RasterReading | None = None
+    reading: ImageReading = AS_EACH_FILE_SAYS
 
     @property
     def viewing(self) -> Viewing:
@@ -84,6 +84,7 @@ def load_feature_extractor(
     resolution: int | None,
     device: DeviceName,
     precision: PrecisionName,
+    value_range: str | None = None,
 ) -> FeatureExtractor:
     """Load a backbone or a run for feature extraction.
 
@@ -95,6 +96,7 @@ def load_feature_extractor(
             training.
         device: device to compute on.
         precision: precision of matrix products.
+        value_range: values that become black and white, for runs without a range of their own.
 
     Raises:
         UserError: the backbone or run cannot be loaded.
@@ -105,7 +107,12 @@ def load_feature_extractor(
         loaded.to(compute.device)
         channels = sum(loaded.channel_groups)
         return FeatureExtractor(
-            loaded, lambda maps: maps, compute, resolution or loaded.resolution, channels
+            loaded,
+            lambda maps: maps,
+            compute,
+            resolution or loaded.resolution,
+            channels,
+            ImageReading.chosen(None, value_range),
         )
     segmenter = Segmenter.load(run, backbone=backbone, device="cpu").place_on(compute)
     settings = segmenter.settings
@@ -115,7 +122,7 @@ def load_feature_extractor(
         compute,
         resolution or settings.resolution,
         segmenter.centres.shape[1],
-        settings.raster,
+        settings.reading.with_options(None, value_range),
     )
 
 
@@ -131,6 +138,7 @@ class FeatureWork:
         resolution: shorter side of the backbone's input.
         device: device to compute on.
         precision: precision of matrix products.
+        value_range: values that become black and white, for runs without a range of their own.
         extractor: the extractor, if it is already loaded.
     """
 
@@ -140,12 +148,18 @@ class FeatureWork:
     resolution: int | None = None
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
+    value_range: str | None = None
     extractor: FeatureExtractor | None = None
 
     def start(self, *, threads: int) -> Callable[[Sequence[Item]], Iterator[Result]]:
         """Load the network; see :class:`segdistill.engines.work.Work`."""
         extractor = self.extractor or load_feature_extractor(
-            self.backbone, self.run, self.resolution, self.device, self.precision
+            self.backbone,
+            self.run,
+            self.resolution,
+            self.device,
+            self.precision,
+            self.value_range,
         )
 
         def process(jobs: Sequence[Job], folder: Path) -> Iterator[Result]:
@@ -172,7 +186,7 @@ def write_feature_maps(
 
     def load(job: Job) -> tuple[tuple[Job, str], NDArray[np.uint8] | None]:
         try:
-            image = read_image(job.file.path, extractor.raster)
+            image = read_image(job.file.path, extractor.reading)
         except UnreadableImageError as error:
             return (job, str(error)), None
         return (job, ""), extractor.viewing.apply(image)

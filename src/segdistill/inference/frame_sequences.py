@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
+from segdistill.decoding.pictures import Picture, StoredImage, with_ignored
+from segdistill.decoding.video import USUAL_RATE, Video
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
-from segdistill.images.video import USUAL_RATE, Video
 from segdistill.inference.options import MaskOptions
 from segdistill.inference.video_writer import VideoFormat
 from segdistill.layout import CLASSES_FILE
@@ -29,12 +31,12 @@ class Frame:
 
     Attributes:
         mask: path of its mask.
-        pixels: returns the upright frame, shape (height, width, 3); called at most once.
+        picture: returns the upright frame; called at most once.
         time: presentation time, in units of the video's time base.
     """
 
     mask: Path
-    pixels: Callable[[], FramePixels]
+    picture: Callable[[], Picture]
     time: int
 
 
@@ -62,20 +64,28 @@ class FrameSequence:
         return self.folder / f"{self.name}.overlay.mp4"
 
 
-def frames_of_video(video: Video, folder: Path, every: int) -> FrameSequence:
+def frames_of_video(
+    video: Video,
+    folder: Path,
+    every: int,
+    reading: ImageReading = AS_EACH_FILE_SAYS,
+    ignore: Path | None = None,
+) -> FrameSequence:
     """Return every n-th frame of a video.
 
     Args:
         video: an open video.
         folder: folder for masks, which are numbered like the frames of the video, from 1.
         every: step between frames, starting with the first.
+        reading: of the run.
+        ignore: mask of pixels to be ignored in every frame.
     """
 
     def frames() -> Iterator[Frame]:
         for each in video:
             if (each.number - 1) % every == 0:
                 path = folder / FRAME_NAME.format(each.number)
-                yield Frame(path, partial(_identity, each.pixels), each.time)
+                yield Frame(path, partial(_picture, each.pixels, reading, ignore), each.time)
 
     video_format = VideoFormat(video.rate / every, video.time_base, video.pixel_aspect)
     count = -(-video.frames // every)
@@ -87,7 +97,7 @@ def frames_of_files(
     names: Sequence[Path],
     folder: Path,
     options: MaskOptions,
-    read: Callable[[Path], FramePixels],
+    read: Callable[[ImageFile], Picture],
 ) -> FrameSequence:
     """Return image files as a frame sequence.
 
@@ -100,7 +110,7 @@ def frames_of_files(
     """
     chosen = list(zip(files, names, strict=True))[:: options.every]
     frames = [
-        Frame(folder / name, partial(read, file.path), number)
+        Frame(folder / name, partial(read, file), number)
         for number, (file, name) in enumerate(chosen)
     ]
     video_format = VideoFormat(USUAL_RATE, 1 / USUAL_RATE)
@@ -159,5 +169,7 @@ def frame_outputs(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("frame_*") if FRAME_PATTERN.fullmatch(path.name))
 
 
-def _identity(pixels: FramePixels) -> FramePixels:
-    return pixels
+def _picture(pixels: FramePixels, reading: ImageReading, ignore: Path | None) -> Picture:
+    """Return a frame of a video without its constant border, as a letterbox leaves it."""
+    picture = StoredImage("frame", pixels).shown(reading)
+    return picture if ignore is None else with_ignored(picture, ignore, "the video", reading)

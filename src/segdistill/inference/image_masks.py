@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.decoding.decode import UnreadableImageError, read_picture
+from segdistill.decoding.geotiff import is_raster
+from segdistill.decoding.pictures import Picture
+from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.engines.staging import run_staged
 from segdistill.engines.work import Item, Job, Result
-from segdistill.images.decode import UnreadableImageError, read_image
-from segdistill.images.geotiff import is_raster
-from segdistill.images.tiff_header import read_tiff_header
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.mask_classes import ensure_classes_file, mask_classes
 from segdistill.inference.masks import mask_from_scores, write_mask, write_overlay, write_scores
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
-from segdistill.inference.raster import segment_raster, tile_count
-from segdistill.model.segmenter import Segmenter
+from segdistill.inference.raster import reading_for, segment_raster, tile_count
+from segdistill.model.segmenter import Segmenter, mean_distance
 from segdistill.prefetch import in_threads, run_batches
 from segdistill.progress import progress_bar
 from segdistill.storage import Folder
@@ -106,7 +107,7 @@ class _LoadedImage(NamedTuple):
     """
 
     job: Job
-    full_size: Pixels | None = None
+    full_size: Picture | None = None
     reason: str = ""
 
 
@@ -142,28 +143,36 @@ def segment_images(
         if leads_nowhere(path):
             return _LoadedImage(job, reason=f"{path}: {LEADS_NOWHERE}"), None
         try:
-            image = read_image(path)
+            picture = read(job)
         except UnreadableImageError as error:
             return _LoadedImage(job, reason=str(error)), None
-        kept = image if image.nbytes <= MAX_BYTES_HELD else None
-        return _LoadedImage(job, kept), segmenter.viewed(image, resolution=options.resolution)
+        kept = picture if picture.pixels.nbytes <= MAX_BYTES_HELD else None
+        viewed = segmenter.viewed(picture.pixels, resolution=options.resolution)
+        return _LoadedImage(job, kept), viewed
 
-    def score(images: list[Pixels]) -> Iterator[tuple[torch.Tensor, float | None]]:
+    def read(job: Job) -> Picture:
+        return read_picture(job.file.path, reading, job.file.ignore)
+
+    def score(images: list[Pixels]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         scores, distances = segmenter.scores_and_distances(images, mirror=options.mirror)
         # (batch, classes, h, w) -> (1, classes, h, w) each
         return zip(scores[:, None].unbind(), distances, strict=True)
 
-    def write(scored: tuple[_LoadedImage, tuple[torch.Tensor, float | None] | None]) -> Result:
+    def write(
+        scored: tuple[_LoadedImage, tuple[torch.Tensor, torch.Tensor | None] | None],
+    ) -> Result:
         (job, full_size, reason), found = scored
         if found is None:
             return Result(job.item.name, reason=reason)
-        scores, distance = found
+        scores, distances = found
         before_writing()
-        image = read_image(job.file.path) if full_size is None else full_size
+        picture = read(job) if full_size is None else full_size
+        image, valid, _ = picture
         path = folder / job.output
-        mask = mask_from_scores(scores, image, options)
+        mask = mask_from_scores(scores, image, options, valid)
         if options.overlay:
-            write_overlay(path.with_suffix(".overlay.jpg"), image, mask, segmenter.classes)
+            overlay_path = path.with_suffix(".overlay.jpg")
+            write_overlay(overlay_path, picture.displayed, mask, segmenter.classes)
         if options.scores:
             scores_path = path.with_suffix(".scores.npy")
             write_scores(scores_path, scores, image, upsampling=options.upsampling)
@@ -171,10 +180,10 @@ def segment_images(
         write_mask(path, mask, segmenter.classes)
         # Unlike np.bincount, Pillow does not make a copy with a wider dtype.
         pixels = Image.fromarray(mask).histogram()[: len(segmenter.classes)]
-        return Result(
-            job.item.name, job.item.output, facts={"pixels": pixels, "distance": distance}
-        )
+        facts = {"pixels": pixels, "distance": mean_distance(distances, valid)}
+        return Result(job.item.name, job.item.output, facts=facts)
 
+    reading = reading_for(segmenter, options)
     scored = run_batches(jobs, load, score, max_size=segmenter.budget.images, threads=threads)
     # The CRF uses all cores by itself, and a lot of memory.
     writers = 0 if options.crf else threads
@@ -194,7 +203,7 @@ def segment_rasters(
     tiles = 0
     for job in jobs:
         header = read_tiff_header(job.file.path)
-        if header is not None:
+        if header is not None and header.is_possible:
             size = (header.height, header.width)
             tiles += tile_count(segmenter, size, options.resolution)
     with progress_bar("Segmenting tiles", tiles, shown=progress and bool(jobs)) as advance:
@@ -207,7 +216,12 @@ def segment_rasters(
             output = job.output.with_suffix(RASTER_SUFFIX)
             try:
                 pixels = segment_raster(
-                    segmenter, job.file.path, folder / output, options, on_tile=on_tile
+                    segmenter,
+                    job.file.path,
+                    folder / output,
+                    options,
+                    on_tile=on_tile,
+                    ignore=job.file.ignore,
                 )
             except UnreadableImageError as error:
                 yield Result(job.item.name, reason=str(error))

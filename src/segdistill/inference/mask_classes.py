@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.decoding.decode import content_hash
 from segdistill.errors import UserError
 from segdistill.files import as_json, from_json
-from segdistill.images.decode import content_hash
 from segdistill.layout import CLASSES_FILE
 from segdistill.model.description import SegmentClass
 from segdistill.objective.clusters import unit_vectors

@@ -29,9 +29,15 @@ def write_mask(path: Path, mask: NDArray[np.uint8], classes: Sequence[SegmentCla
         classes: classes that define the palette.
     """
     image = Image.fromarray(mask)
-    image.putpalette([value for each in classes for value in each.colour])
+    palette = [value for each in classes for value in each.colour]
+    opacity = {}
+    if (mask == VOID).any():
+        # Pixels without a class are transparent. With fewer colours, Pillow stores fewer bits.
+        palette += [0] * (3 * (VOID + 1) - len(palette))
+        opacity = {"transparency": VOID}
+    image.putpalette(palette)
     with atomic_path(path) as temporary:
-        image.save(temporary, format="PNG")
+        image.save(temporary, format="PNG", **opacity)
 
 
 def mask_from_scores(
@@ -49,7 +55,7 @@ def mask_from_scores(
         valid: valid pixels, shape (height, width); ``None`` if all are valid.
 
     Returns:
-        Class indices of shape (height, width).
+        Class indices of shape (height, width); 255 where no pixel is valid.
     """
     if options.crf:
         mask = refined_mask(scores, image)
@@ -58,8 +64,7 @@ def mask_from_scores(
     smallest = min_pixels(options.min_region, *mask.shape)
     if valid is None or valid.all():
         return absorb_small_regions(mask, smallest)
-    kept = absorb_small_regions(np.where(valid, mask, np.uint8(VOID)), smallest)
-    return np.where(valid, kept, mask)
+    return absorb_small_regions(np.where(valid, mask, np.uint8(VOID)), smallest)
 
 
 def overlay(
@@ -74,7 +79,7 @@ def overlay(
     Args:
         image: shape (height, width, 3).
         mask: class indices, shape (height, width).
-        classes: classes that define the colours; hidden classes are transparent.
+        classes: classes that define the colours; hidden classes and 255 are transparent.
         opacity: opacity of the colours, in 0..1.
 
     Returns:
@@ -86,8 +91,9 @@ def overlay(
         >>> overlay(image, np.ones((4, 6), np.uint8), numbered_classes(2)).shape
         (4, 6, 3)
     """
-    colours = np.array([each.colour for each in classes], np.float32)
-    shown = np.array([opacity * (not each.hidden) for each in classes], np.float32)
+    colours, shown = np.zeros((VOID + 1, 3), np.float32), np.zeros(VOID + 1, np.float32)
+    colours[: len(classes)] = [each.colour for each in classes]
+    shown[: len(classes)] = [opacity * (not each.hidden) for each in classes]
     weights = shown[mask][..., None]  # (height, width) -> (height, width, 1)
     mixed = image.astype(np.float32) * (1 - weights) + colours[mask] * weights
     return np.round(mixed).astype(np.uint8)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segdistill.config.settings import MIN_REGION, Count, Resolution, ShareBelowOne, UpsamplingName
 from segdistill.config.validation import typed
-from segdistill.images.raster_reading import RasterReading
+from segdistill.decoding.image_reading import ImageReading
 
 RASTER_SUFFIX = ".tif"
 """Suffix of the masks of GeoTIFFs, which are GeoTIFFs as well."""
@@ -33,6 +33,10 @@ class MaskOptions:
             training).
         bands: bands of GeoTIFFs to use as red, green and blue, as in 4,3,2 (default: as in
             training, else those that the files label so).
+        value_range: values that become black and white in images of more than 8 bits, as in
+            -1024,3071, for runs without a range of their own (default: each image's).
+        ignore_mask: folder of images with the images' names; pixels that are not 0 in them get no
+            class (value 255 in masks; default: only those without a value).
         video: treat the images, in the order of their names, as frames of a video.
         every: segment only every N-th frame of videos.
         smooth: weight of earlier frames of a video, which makes labels steady: from 0 (none) to
@@ -50,6 +54,8 @@ class MaskOptions:
     crf: bool = False
     resolution: Resolution | None = None
     bands: str | None = None
+    value_range: str | None = None
+    ignore_mask: Path | None = None
     video: bool = False
     every: Count = 1
     smooth: ShareBelowOne | None = None
@@ -74,7 +80,7 @@ class MaskOptions:
             UserError: a value is invalid; the message names the option and the valid range.
         """
         options = typed(self)
-        RasterReading.chosen(options.bands)
+        ImageReading.chosen(options.bands, options.value_range)
         return options
 
 

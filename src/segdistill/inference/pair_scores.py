@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise_images
-from segdistill.images.decode import to_tensor
+from segdistill.decoding.decode import to_tensor
 from segdistill.images.resize import resize_image
 from segdistill.inference.correspondences import embed
 from segdistill.model.linear_probe import sample_at_pixels

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from segdistill.decoding.decode import UnreadableImageError
+from segdistill.decoding.geotiff import is_raster
 from segdistill.engines.work import Image, Item
 from segdistill.errors import UserError
 from segdistill.files import remove_leftovers
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.finding import find_all, is_video, output_names
 from segdistill.images.folder import ImageFile
-from segdistill.images.geotiff import is_raster
 from segdistill.images.remote import RemoteImage, find_remote_images
 from segdistill.inference.options import RASTER_SUFFIX
 from segdistill.storage import Folder, is_url, strip_file_scheme

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.images.geotiff import Raster, open_raster
+from segdistill.decoding.geotiff import Raster, open_raster
+from segdistill.decoding.image_reading import ImageReading
+from segdistill.decoding.pictures import read_ignored
+from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.images.labels import VOID
-from segdistill.images.raster_reading import RasterReading
 from segdistill.images.resize import MAX_ENLARGEMENT, Viewing
 from segdistill.inference.masks import mask_from_scores, overlay, write_scores
 from segdistill.inference.options import MaskOptions, sidecar_files
@@ -33,13 +35,13 @@ REDUCTION_TO_WARN = 4
 Size = tuple[int, int]
 
 
-def raster_reading(segmenter: Segmenter, options: MaskOptions) -> RasterReading:
-    """Return how GeoTIFFs are read: as in training, unless other bands are chosen."""
-    chosen = RasterReading.chosen(options.bands)
-    learned = segmenter.settings.raster
-    if learned is None or (chosen.bands and chosen.bands != learned.bands):
-        return chosen
-    return learned
+def reading_for(segmenter: Segmenter, options: MaskOptions) -> ImageReading:
+    """Return how images are read: as in training, unless other bands are chosen.
+
+    Raises:
+        UserError: a value range is given, but the run has one.
+    """
+    return segmenter.settings.reading.with_options(options.bands, options.value_range)
 
 
 def backbone_input_size(segmenter: Segmenter, size: Size, resolution: int | None) -> Size:
@@ -83,6 +85,7 @@ def segment_raster(
     mask_path: Path,
     options: MaskOptions,
     on_tile: Callable[[int], None] = lambda _count: None,
+    ignore: Path | None = None,
 ) -> NDArray[np.int64]:
     """Write the mask of a GeoTIFF as a GeoTIFF with the same size and georeferencing.
 
@@ -93,6 +96,7 @@ def segment_raster(
         options: segmentation options. With ``crf`` or ``scores``, the GeoTIFF is read as a whole,
             otherwise in windows.
         on_tile: called with the number of tiles just read.
+        ignore: mask of pixels to be ignored.
 
     Returns:
         Number of pixels of each class, shape (classes,).
@@ -102,7 +106,12 @@ def segment_raster(
         UserError: the mask cannot be written.
     """
     counts = np.zeros(len(segmenter.classes), np.int64)
-    with open_raster(path, raster_reading(segmenter, options)) as raster, ExitStack() as stack:
+    reading = reading_for(segmenter, options)
+    header = read_tiff_header(path)
+    ignored = None
+    if ignore is not None and header is not None:
+        ignored = read_ignored(ignore, header.height, header.width, str(path))
+    with open_raster(path, reading, ignored) as raster, ExitStack() as stack:
         size = (raster.height, raster.width)
         input_size = backbone_input_size(segmenter, size, options.resolution)
         _warn_if_reduced(segmenter, raster, input_size, options)

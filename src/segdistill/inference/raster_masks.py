@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.geotiff import Raster
+from segdistill.decoding.rasterio_files import open_dataset, quietly
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
-from segdistill.images.geotiff import Raster, open_dataset, quietly
 from segdistill.images.labels import VOID
 from segdistill.model.description import SegmentClass
 

@@ -7,9 +7,12 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from segdistill.images.decode import UnreadableImageError
+from segdistill.decoding.decode import UnreadableImageError
+from segdistill.decoding.pictures import Picture
 from segdistill.images.folder import ImageFile
+from segdistill.images.labels import VOID
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
@@ -30,7 +33,7 @@ class Sample:
     Attributes:
         file: of the image.
         image: shape (height, width, 3).
-        mask: class indices, shape (height, width).
+        mask: class indices, shape (height, width); 255 where the image has no value.
     """
 
     file: ImageFile
@@ -69,6 +72,17 @@ def read_images(
 ) -> Iterator[tuple[ImageFile, NDArray[np.uint8]]]:
     """Yield files with their images; unreadable ones are skipped with a warning.
 
+    See :func:`read_pictures`.
+    """
+    for file, picture in read_pictures(segmenter, files, label=label, progress=progress):
+        yield file, picture.pixels
+
+
+def read_pictures(
+    segmenter: Segmenter, files: Sequence[ImageFile], *, label: str, progress: bool = False
+) -> Iterator[tuple[ImageFile, Picture]]:
+    """Yield files with their pictures; unreadable ones are skipped with a warning.
+
     Args:
         segmenter: determines how images are read.
         files: to read.
@@ -78,11 +92,11 @@ def read_images(
     with progress_bar(label, len(files), shown=progress) as advance:
         for file in files:
             try:
-                image = segmenter.read(file.path)
+                picture = segmenter.read_picture(file.path, file.ignore)
             except UnreadableImageError as error:
                 logger.warning("skipped: %s", error)
             else:
-                yield file, image
+                yield file, picture
             advance(1)
 
 
@@ -110,18 +124,28 @@ def segment_samples(
         One sample for each readable image, in the order given.
     """
     samples = []
-    for file, image in read_images(segmenter, files, label=label, progress=progress):
+    for file, picture in read_pictures(segmenter, files, label=label, progress=progress):
+        image = picture.displayed
         reduced = resize_image(image, reduced_size(image.shape[0], image.shape[1], longest))
-        mask = cleaned_mask(segmenter.grid_scores(image), reduced)
-        samples.append(Sample(file, reduced, mask))
+        mask = cleaned_mask(segmenter.grid_scores(picture.pixels), reduced)
+        samples.append(Sample(file, reduced, without_class(mask, picture.valid)))
     return samples
+
+
+def without_class(mask: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """Return a mask with 255 where an image, of which it may be a reduced copy, has no value."""
+    if valid is None:
+        return mask
+    size = (mask.shape[1], mask.shape[0])
+    reduced = Image.fromarray(valid).resize(size, Image.Resampling.NEAREST)
+    return np.where(np.asarray(reduced), mask, np.uint8(VOID))
 
 
 def class_pixels(masks: Sequence[NDArray[np.uint8]], classes: int) -> NDArray[np.int64]:
     """Count the pixels of each class in each mask.
 
     Args:
-        masks: class indices, of any shapes.
+        masks: class indices, of any shapes; others are not counted.
         classes: number of classes.
 
     Returns:
@@ -133,7 +157,7 @@ def class_pixels(masks: Sequence[NDArray[np.uint8]], classes: int) -> NDArray[np
     """
     counts = np.zeros((len(masks), classes), np.int64)
     for number, mask in enumerate(masks):
-        counts[number] = np.bincount(mask.ravel(), minlength=classes)
+        counts[number] = np.bincount(mask.ravel(), minlength=classes)[:classes]
     return counts
 
 

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.decoding.decode import UnreadableImageError
+from segdistill.decoding.pictures import Picture
+from segdistill.decoding.video import open_video, video_library
 from segdistill.errors import UserError
-from segdistill.images.decode import UnreadableImageError
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.label_files import read_labels
+from segdistill.images.labels import VOID
 from segdistill.images.tree import is_output
-from segdistill.images.video import open_video, video_library
 from segdistill.inference.frame_sequences import (
     Frame,
     FramePixels,
@@ -61,7 +63,7 @@ class _LoadedFrame(NamedTuple):
 
     frame: Frame
     pixels: FramePixels | None = None
-    full_size: FramePixels | None = None
+    full_size: Picture | None = None
     writes_mask: bool = False
     reason: str = ""
 
@@ -91,15 +93,19 @@ def segment_video(
     folder: Path,
     options: MaskOptions,
     *,
+    ignore: Path | None = None,
     progress: bool = False,
 ) -> SegmentedFiles:
     """Segment a video; see :func:`segment_frames`.
+
+    With ``ignore``, the pixels that this mask marks get no class in any frame.
 
     Raises:
         UserError: the video cannot be read, or an output cannot be written.
     """
     with open_video(path) as video:
-        sequence = frames_of_video(video, folder, options.every)
+        reading = segmenter.settings.reading
+        sequence = frames_of_video(video, folder, options.every, reading, ignore)
         done = segment_frames(segmenter, sequence, options, progress=progress)
     if not (done.written or done.kept):
         raise UserError(f"{path}: no frame can be decoded")
@@ -163,12 +169,12 @@ def _results(
     def load(planned: tuple[Frame, bool, bool]) -> tuple[_LoadedFrame, FramePixels | None]:
         frame, is_encoded, writes_mask = planned
         try:
-            full_size = frame.pixels() if is_encoded or with_overlay else None
+            full_size = frame.picture() if is_encoded or with_overlay else None
         except UnreadableImageError as error:
             return _LoadedFrame(frame, reason=str(error)), None
         pixels = None
         if is_encoded and full_size is not None:
-            pixels = segmenter.viewed(full_size, resolution=options.resolution)
+            pixels = segmenter.viewed(full_size.pixels, resolution=options.resolution)
         kept = full_size if writes_mask or with_overlay else None
         return _LoadedFrame(frame, pixels, kept, writes_mask), pixels
 
@@ -258,15 +264,17 @@ def _finish(
 ) -> _Result:
     classes = segmenter.classes
     if loaded.writes_mask and loaded.full_size is not None and scores is not None:
-        mask = mask_from_scores(scores, loaded.full_size, options)
+        pixels, valid, _ = loaded.full_size
+        mask = mask_from_scores(scores, pixels, options, valid)
         if options.scores:
             scores_path = loaded.frame.mask.with_suffix(".scores.npy")
-            write_scores(scores_path, scores, loaded.full_size, upsampling=options.upsampling)
+            write_scores(scores_path, scores, pixels, upsampling=options.upsampling)
         write_mask(loaded.frame.mask, mask, classes)
     else:
-        mask = read_labels(loaded.frame.mask).clip(0, len(classes) - 1).astype(np.uint8)
+        kept = read_labels(loaded.frame.mask)
+        mask = np.where(kept == VOID, VOID, kept.clip(0, len(classes) - 1)).astype(np.uint8)
     blended = None
     if with_overlay and loaded.full_size is not None:
-        blended = overlay(loaded.full_size, mask, classes)
-    counts = np.bincount(mask.ravel(), minlength=len(classes)).astype(np.int64)
+        blended = overlay(loaded.full_size.displayed, mask, classes)
+    counts = np.bincount(mask.ravel(), minlength=VOID + 1)[: len(classes)].astype(np.int64)
     return _Result(counts, blended, loaded.frame.time, loaded.writes_mask)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.video import video_library
 from segdistill.files import atomic_path
 from segdistill.images.resize import resize_image
-from segdistill.images.video import video_library
 
 # H.264 plays in every browser and on every phone; MPEG-4 part 2 if FFmpeg was built without it.
 VIDEO_CODECS = ("libx264", "mpeg4")

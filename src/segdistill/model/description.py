@@ -9,8 +9,8 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.images.labels import distinct_colours
-from segdistill.images.raster_reading import RasterReading
 
 Byte = Annotated[int, Meta(ge=0, le=255)]
 Index = Annotated[int, Meta(ge=0, le=2**20)]
@@ -121,7 +121,7 @@ class SegmenterSettings:
         resolution: shorter side, in pixels, of the backbone's input.
         classes: the classes, ordered by index.
         training: facts about its training, for display.
-        raster: how GeoTIFFs among the training images were read.
+        reading: how the training images were read, and others are.
         scale: median factor, per side, by which training images were resized for the backbone.
             GeoTIFFs of any size are resized by this factor.
     """
@@ -129,5 +129,5 @@ class SegmenterSettings:
     resolution: int
     classes: tuple[SegmentClass, ...]
     training: dict[str, Any] = field(default_factory=dict)
-    raster: RasterReading | None = None
+    reading: ImageReading = AS_EACH_FILE_SAYS
     scale: float | None = None

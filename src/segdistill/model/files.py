@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save
 
 from segdistill.backbones import KEYS, Backbone, load_backbone
 from segdistill.backbones.finite import check_finite
+from segdistill.decoding.image_reading import ImageReading
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import atomic_path, plain_number, read_json, write_text_atomically
-from segdistill.images.raster_reading import RasterReading
 from segdistill.layout import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
@@ -68,6 +68,7 @@ class Description(msgspec.Struct, kw_only=True):
 
     Attributes:
         centres: tensor name of the centres in use; ``levels`` is keyed by such names.
+        reading: how images are read; older runs only have ``raster``, for GeoTIFFs, or nothing.
         former: the undo history, latest first.
         undone: the redo history, latest first.
         others: sets of classes in neither history.
@@ -82,7 +83,8 @@ class Description(msgspec.Struct, kw_only=True):
     classes: Classes
     levels: dict[str, Levels] = {}
     training: dict[str, Any]
-    raster: RasterReading | None = None
+    reading: ImageReading | None = None
+    raster: dict[str, Any] | None = None
     scale: Annotated[float, Meta(gt=0)] | None = None
     centres: str = CENTRES
     former: tuple[ClassesRecord, ...] = ()
@@ -189,7 +191,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
             description.resolution,
             description.classes,
             description.training,
-            raster=description.raster,
+            reading=description.reading or ImageReading.of_older_run(description.raster),
             scale=description.scale,
         )
         return SegmenterParts(
@@ -279,7 +281,7 @@ def _describe(parts: SegmenterParts, folder: Path) -> Description:
         classes=settings.classes,
         levels={} if parts.levels is None else {CENTRES: parts.levels},
         training=settings.training,
-        raster=settings.raster,
+        reading=settings.reading,
         scale=settings.scale,
     )
 

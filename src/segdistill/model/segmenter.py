@@ -14,10 +14,13 @@ from torch import nn
 from segdistill.backbones import Backbone
 from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.config.settings import MIN_REGION, DeviceName, PrecisionName
+from segdistill.decoding.coverage import Coverage, valid_cells
+from segdistill.decoding.decode import read_picture, to_rgb
+from segdistill.decoding.pictures import Picture
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.images.decode import read_image, to_rgb
+from segdistill.images.labels import VOID
 from segdistill.images.resize import Viewing
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
@@ -295,20 +298,21 @@ class Segmenter(nn.Module):
 
     def scores_and_distances(
         self, images: Sequence[NDArray[np.uint8]], *, mirror: bool = False
-    ) -> tuple[torch.Tensor, list[float | None]]:
+    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Return the class scores of images and their distances from the training images.
 
         Returns:
-            The scores, as from :meth:`scores_of_viewed`; and for each image the mean cosine
-            distance of its codes from their nearest prototypes, from 0 to 2, to compare with
-            :attr:`unusual_above`, or ``None`` if the model has no prototypes.
+            The scores, as from :meth:`scores_of_viewed`; and for each image the cosine distances of
+            its codes from their nearest prototypes, from 0 to 2, shape (h, w), or ``None`` if the
+            model has no prototypes. Their mean (see :func:`mean_distance`) is comparable with
+            :attr:`unusual_above`.
         """
         codes = self._dense(images, self.codes_of_maps, mirror=mirror)
         scores = self.scores_of_codes(codes).cpu()
         if self.prototypes is None:
             return scores, [None] * len(images)
         directions = F.normalize(self.prototypes.vectors.to(codes), dim=1)
-        return scores, [_mean_distance(each, directions) for each in codes]
+        return scores, [_distances(each, directions) for each in codes]
 
     @property
     def unusual_above(self) -> float | None:
@@ -316,7 +320,7 @@ class Segmenter(nn.Module):
         return None if self.code_maps is None else self.code_maps.unusual_above
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """Read an image the way the training images were read, which matters for GeoTIFFs.
+        """Read an image the way the training images were read: with the run's value ranges.
 
         Returns:
             Array of shape (height, width, 3).
@@ -324,7 +328,16 @@ class Segmenter(nn.Module):
         Raises:
             UnreadableImageError: the file cannot be decoded.
         """
-        return read_image(path, self.settings.raster)
+        return self.read_picture(path).pixels
+
+    def read_picture(self, path: Path, ignore: Path | None = None) -> Picture:
+        """Read an image as :meth:`read` does, and which of its pixels have a value.
+
+        Args:
+            path: of the image.
+            ignore: mask of pixels to be ignored.
+        """
+        return read_picture(path, self.settings.reading, ignore)
 
     def segment(
         self,
@@ -348,15 +361,17 @@ class Segmenter(nn.Module):
                 into a neighbour, 0 keeps all.
 
         Returns:
-            Class indices of shape (height, width), the size of the image.
+            Class indices of shape (height, width), the size of the image; 255 where a file has no
+            value.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
         """
+        valid = None
         if isinstance(image, str | Path):
             if is_url(image):
                 raise UserError(f"{image}: a URL; segdistill.segment reads from there")
-            pixels = self.read(Path(image))
+            pixels, valid, _ = self.read_picture(Path(image))
         elif isinstance(image, Image.Image):
             pixels = to_rgb(ImageOps.exif_transpose(image))
         elif isinstance(image, np.ndarray):
@@ -367,7 +382,8 @@ class Segmenter(nn.Module):
                 " array; segdistill.segment takes several"
             )
         scores = self.grid_scores(pixels, mirror=mirror, resolution=resolution)
-        return cleaned_mask(scores, pixels, upsampling=upsampling, min_region=min_region)
+        mask = cleaned_mask(scores, pixels, upsampling=upsampling, min_region=min_region)
+        return mask if valid is None else np.where(valid, mask, np.uint8(VOID))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Save the model to a folder as safetensors and JSON.
@@ -456,8 +472,23 @@ class Segmenter(nn.Module):
         return push_model(self.parts, repo_id, private=private, overwrite=overwrite, facts=facts)
 
 
-def _mean_distance(codes: torch.Tensor, directions: torch.Tensor) -> float:
-    """Return the mean cosine distance of codes (channels, h, w) to their nearest directions."""
+def mean_distance(distances: torch.Tensor | None, valid: NDArray[np.bool_] | None) -> float | None:
+    """Return the mean of distances (h, w) where an image is valid; ``None`` if nothing is known.
+
+    Args:
+        distances: of the cells of an image, or ``None``.
+        valid: which pixels of the image have a value, shape (height, width), or ``None``.
+    """
+    if distances is None:
+        return None
+    if valid is not None:
+        cells = valid_cells(Coverage.of(valid).shares, (distances.shape[0], distances.shape[1]))
+        distances = distances[torch.from_numpy(cells)]
+    return float(distances.mean()) if distances.numel() else None
+
+
+def _distances(codes: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    """Return the cosine distances (h, w) of codes (channels, h, w) to their nearest directions."""
     cells = F.normalize(codes.flatten(1).mT.float(), dim=1)  # (c, h, w) -> (cells, c)
-    parts = (part @ directions.mT for part in torch.split(cells, CELLS_AT_ONCE))
-    return sum(float((1 - part.amax(dim=1)).sum()) for part in parts) / len(cells)
+    parts = [1 - (part @ directions.mT).amax(dim=1) for part in torch.split(cells, CELLS_AT_ONCE)]
+    return torch.cat(parts).view(codes.shape[1:]).cpu()

@@ -11,8 +11,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise_images
 from segdistill.config.settings import FitSettings
+from segdistill.decoding.decode import to_tensor
 from segdistill.features.extract import FeatureMaps, Features
-from segdistill.images.decode import to_tensor
 from segdistill.images.resize import resize_image
 from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
 from segdistill.objective.sampling import (
@@ -213,6 +213,12 @@ def _draw_guided_locations(
             images=images,
             preparation=data.preparation,
         )
+        locations = torch.stack(
+            [
+                with_value(data.maps, image, each, generator)
+                for image, each in zip(images, locations, strict=True)
+            ]
+        )
         depth = sample_depth(scenes, locations, settings.depth)
         if settings.depth.hidden_positives == "attention":
             depth = depth._replace(attention=attention_between(data.maps, images, locations))
@@ -226,18 +232,55 @@ def draw_locations(
 ) -> torch.Tensor:
     """Draw random locations, shape (batch, count, 2).
 
-    With saliency, nine in ten are drawn from salient pixels.
+    With saliency, nine in ten are drawn from salient pixels; none where there is no value.
     """
     locations = random_locations(len(images), count, generator=generator)
-    if data.saliency is None:
-        return locations
     for entry, image in enumerate(images):
-        shares = data.saliency.draw(image, count, generator)
+        shares = None if data.saliency is None else data.saliency.draw(image, count, generator)
         if shares is not None:
             anywhere = torch.rand(count, 1, generator=generator) < ANYWHERE_SHARE
             salient = locations_of_shares(shares, *data.maps.grid(image))
             locations[entry] = torch.where(anywhere, locations[entry], salient)
+        locations[entry] = with_value(data.maps, image, locations[entry], generator)
     return locations
+
+
+def with_value(
+    maps: FeatureMaps, image: int, locations: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """Replace locations where a map has no value by random ones where it has.
+
+    Args:
+        maps: of the data set.
+        image: index of the map.
+        locations: shape (locations, 2).
+        generator: a random number generator.
+    """
+    keeps = _have_value(maps, image, locations)
+    valid = maps.valid_cells(image)
+    if keeps is None or valid is None:
+        return locations
+    height, width = maps.grid(image)
+    cells = torch.from_numpy(np.flatnonzero(valid))
+    drawn = cells[torch.randint(len(cells), (len(locations),), generator=generator)]
+    within = torch.rand(len(locations), 2, generator=generator)
+    shares = (torch.stack([drawn % width, drawn // width], dim=1) + within) / torch.tensor(
+        [width, height]
+    )
+    others = locations_of_shares(shares, height, width)
+    return torch.where(keeps[:, None], locations, others)
+
+
+def _have_value(maps: FeatureMaps, image: int, locations: torch.Tensor) -> torch.Tensor | None:
+    """Return which locations (locations, 2) of a map have a value; ``None`` if all have."""
+    valid = maps.valid_cells(image)
+    if valid is None:
+        return None
+    height, width = maps.grid(image)
+    sides = torch.tensor([width, height])
+    at = (shares_of_locations(locations, height, width) * sides).long()
+    columns, rows = at.clamp_min(0).minimum(sides - 1).unbind(1)
+    return torch.from_numpy(valid)[rows * width + columns]
 
 
 def _read_labels(
@@ -271,14 +314,22 @@ def read_copies(
     chosen = [image * each + number for image, number in zip(images, numbers, strict=True)]
     locations = random_locations(len(images), settings.objective.samples**2, generator=generator)
     sources = []
-    for copy, copy_locations in zip(chosen, locations, strict=True):
+    for entry, copy in enumerate(chosen):
         augmentation = copies.views[copy].augmentation
         if augmentation is None:
             raise ValueError(f"copies holds a view that is not augmented, number {copy}")
         grid = copies.grid(copy)
-        shares = shares_of_locations(copy_locations, *grid)
+        shares = shares_of_locations(locations[entry], *grid)
         x, y = augmentation.source(*shares.unbind(1))
-        sources.append(locations_of_shares(torch.stack([x, y], dim=1), *grid))
+        source = locations_of_shares(torch.stack([x, y], dim=1), *grid)
+        kept = _have_value(copies, copy, source)
+        if kept is not None and kept.any():
+            # The others are replaced by some that have a value.
+            usable = kept.nonzero()[:, 0]
+            order = usable[torch.randint(len(usable), (len(source),), generator=generator)]
+            order = torch.where(kept, torch.arange(len(source)), order)
+            source, locations[entry] = source[order], locations[entry][order]
+        sources.append(source)
     return AlignedCopies(
         originals=read_neighbourhoods(features, torch.stack(sources)),
         copies=read_neighbourhoods(copies.read(chosen), locations),

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 
 from segdistill.backbones import require_attention
 from segdistill.config.settings import DepthSettings, FitSettings
+from segdistill.decoding.decode import to_tensor
 from segdistill.features.depth_maps import DepthMaps
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.images.decode import to_tensor
 from segdistill.objective.depth_sampling import (
     depth_and_feature_cells,
     depth_histogram_cells,

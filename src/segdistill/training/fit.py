@@ -9,14 +9,14 @@ from torch import nn
 
 from segdistill.backbones import Backbone
 from segdistill.config.settings import FitSettings
+from segdistill.decoding.decode import content_hash
 from segdistill.devices import Compute
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.locations import sample_locations
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import GIGABYTE, FeatureStore
-from segdistill.features.views import views_of
-from segdistill.images.decode import content_hash
+from segdistill.features.views import View, views_of
 from segdistill.images.folder import CheckedImage
 from segdistill.images.resize import Viewing
 from segdistill.model.description import SegmenterSettings, numbered_classes
@@ -136,7 +136,7 @@ def learn(
             "method": settings.method,
             "shifts": None if shifts is None else asdict(shifts),
         },
-        raster=next((image.raster for image in images if image.raster is not None), None),
+        reading=images[0].reading,
         scale=median(view.scale for view in maps.views) * resolution / seen_at,
     )
     segmenter = Segmenter(
@@ -172,10 +172,18 @@ def feature_maps(
         crop_ratio=settings.crop_ratio,
         seed=settings.seed,
     )
+    stride = backbone.stride
+    # A crop may lie in a gap.
+    views = [view for view in views if _has_value(view, stride)]
     store = FeatureStore(
         settings.cache.folder, max_bytes=int(settings.cache.max_gigabytes * GIGABYTE)
     )
     return FeatureMaps(views, backbone, store, compute)
+
+
+def _has_value(view: View, stride: int) -> bool:
+    cells = view.valid_cells((view.size[0] // stride, view.size[1] // stride))
+    return cells is None or bool(cells.any())
 
 
 def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
@@ -186,7 +194,7 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
     """
     if len(maps) < 2 and settings.method == "stego":
         raise UserError("one image is too few to compare; give more, or add --crops five")
-    locations = sum(height * width for height, width in map(maps.grid, range(len(maps))))
+    locations = sum(map(maps.locations, range(len(maps))))
     clusters = FEWEST_CLASSES if settings.estimates_classes else cluster_count(settings)
     if locations < clusters:
         raise UserError(

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
+from segdistill.decoding.decode import content_hash
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.neighbours import mean_descriptors, nearest_neighbours
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import translate_os_errors
-from segdistill.images.decode import content_hash
 from segdistill.layout import LOG_FOLDER
 from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe

@@ -86,14 +86,16 @@ def read_code_maps(
         for number, features in enumerate(maps.iterate(chosen)):
             index = similarity(features).argmax(dim=1)
             plain.append(index.to(torch.int16))
-            held[number] = torch.bincount(index, minlength=len(directions))
+            seen = index[_valid(maps, chosen[number])]
+            held[number] = torch.bincount(seen, minlength=len(directions))
             advance(1)
         for features in relit_maps.iterate(range(len(relit_maps))):
             relit.append(similarity(features).argmax(dim=1).to(torch.int16))
             advance(1)
         distances = []
-        for own, features in zip(held, maps.iterate(chosen), strict=True):
-            distances.append(_distance(similarity(features), own, held.sum(dim=0)))
+        for number, features in enumerate(maps.iterate(chosen)):
+            seen = similarity(features)[_valid(maps, chosen[number])]
+            distances.append(_distance(seen, held[number], held.sum(dim=0)))
             advance(1)
     return CodeMaps(
         torch.tensor([maps.grid(index) for index in chosen]),
@@ -102,6 +104,12 @@ def read_code_maps(
         torch.cat(relit),
         torch.tensor(distances),
     )
+
+
+def _valid(maps: FeatureMaps, index: int) -> torch.Tensor | slice:
+    """Return an index of the cells of a map that have a value."""
+    cells = maps.valid_cells(index)
+    return slice(None) if cells is None else torch.from_numpy(cells)
 
 
 def _distance(similarity: torch.Tensor, own: torch.Tensor, total: torch.Tensor) -> float:

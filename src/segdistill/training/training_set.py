@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from segdistill.config.settings import FitSettings
+from segdistill.decoding.decode import read_image
 from segdistill.features.depth_maps import DepthMaps
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.views import View, augmented_views
-from segdistill.images.decode import read_image
 from segdistill.images.depth import DepthSettings
 from segdistill.images.labels import VOID
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tests.inference.videos import striped_frames, write_video
 
+from segdistill.decoding.video import Video, missing_frames, open_video
 from segdistill.errors import UserError
 from segdistill.images.finding import find_images
-from segdistill.images.video import Video, missing_frames, open_video
 
 
 def test_frames_come_in_order_with_their_times(tmp_path: Path) -> None:
@@ -39,6 +39,25 @@ def test_frames_are_upright(tmp_path: Path, rotation: int) -> None:
         for frame in video:
             assert frame.pixels.shape == upright.shape
             assert np.abs(frame.pixels.astype(int) - upright).mean() < 12
+
+
+@pytest.mark.parametrize("across", [1, -1])
+@pytest.mark.parametrize("down", [1, -1])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_all_eight_orientations_are_upright(
+    tmp_path: Path, across: int, down: int, swapped: bool
+) -> None:
+    upright = striped_frames(1)[0]
+    upright[:24, :24] = 0  # tells a corner from the others
+    # What is stored is shown upright by mirroring it, and exchanging rows and columns before.
+    stored = upright[::down, ::across]
+    stored = np.ascontiguousarray(stored.swapaxes(0, 1) if swapped else stored)
+    a, b, c, d = (0, down, across, 0) if swapped else (across, 0, 0, down)
+    matrix = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
+    with open_video(write_video(tmp_path / "a.mp4", [stored] * 2, matrix=matrix)) as video:
+        (first, *_) = video
+    assert first.pixels.shape == upright.shape
+    assert np.abs(first.pixels.astype(int) - upright).mean() < 12
 
 
 @pytest.mark.parametrize(

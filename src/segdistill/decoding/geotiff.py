@@ -1,8 +1,6 @@
 """GeoTIFFs through rasterio (an extra): any bands and value types as 8-bit RGB, by windows."""
 
 import contextlib
-import threading
-import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from importlib.util import find_spec
@@ -11,30 +9,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from segdistill.errors import UnreadableImageError, missing_extra
-from segdistill.images.raster_reading import RasterReading
-from segdistill.images.scaling import Ranges, missing_values, percentile_ranges, rgb_from_bands
-from segdistill.images.tiff_header import read_tiff_header
+from segdistill.decoding.borders import CoarseBorder, border_of, may_have_border
+from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
+from segdistill.decoding.photometric import Interpretation, interpretation_of
+from segdistill.decoding.pictures import Valid
+from segdistill.decoding.rasterio_files import open_dataset, translated_errors
+from segdistill.decoding.scaling import (
+    Ranges,
+    display_ranges,
+    missing_values,
+    percentile_ranges,
+    rgb_from_bands,
+)
+from segdistill.decoding.tiff_header import read_tiff_header
+from segdistill.errors import UnreadableImageError
 
 MOST_PIXELS_OF_PILLOW = 89_478_485
-"""Pillow warns about larger images and refuses those of twice as many pixels."""
+"""Larger TIFFs are read by windows."""
 
 MOST_PIXELS_HELD = 178_956_970
 """Larger files are not read in one piece; the same limit as Pillow's."""
 
-CACHE_BYTES = 2**27
-"""Size of GDAL's block cache; its own default grows with the machine's memory."""
-
 SAMPLED_PIXELS = 2**20
 """Number of pixels from which a file's percentiles are estimated."""
 
+BORDER_SIDE = 512
+"""Longer side, in pixels, of the reduced copy in which a border is looked for."""
+
 MOST_VALUES = 2**24
 """Maximum number of values (pixels times bands) decoded at once."""
-
-# Python's warning filters are shared by all threads.
-_OPENING = threading.Lock()
 
 
 class TooManyBandsError(UnreadableImageError):
@@ -42,37 +46,41 @@ class TooManyBandsError(UnreadableImageError):
 
 
 class Raster:
-    """An open GeoTIFF whose windows are read as 8-bit RGB.
+    """An open TIFF whose windows are read as 8-bit RGB.
 
     Args:
-        path: path of the file, for error messages.
+        path: path of the file.
         dataset: rasterio dataset.
         reading: bands to read and how to scale them.
+        ignored: pixels to be ignored, shape (height, width).
 
     Attributes:
         height: height in pixels.
         width: width in pixels.
         bands: numbers of the bands that are read.
         is_8_bit: whether all bands read are 8-bit and therefore used unchanged.
-        has_gaps: whether some pixels may have no value.
 
     Raises:
         UnreadableImageError: the file does not have the bands that ``reading`` asks for.
     """
 
-    def __init__(self, path: Path, dataset: Any, reading: RasterReading) -> None:
+    def __init__(
+        self, path: Path, dataset: Any, reading: ImageReading, ignored: Valid | None = None
+    ) -> None:
         self.path = path
         self.dataset = dataset
         self.height: int = dataset.height
         self.width: int = dataset.width
-        self.bands = _chosen_bands(path, dataset, reading)
+        self._reading = reading
+        self._ignored = ignored
+        self._interpretation = self._interpret()
+        self.bands = self._interpretation.bands or _chosen_bands(path, dataset, reading)
         kinds = [np.dtype(dataset.dtypes[band - 1]) for band in self.bands]
         if any(kind.kind == "c" for kind in kinds):
             raise UnreadableImageError(f"{path}: holds complex numbers; convert them to magnitudes")
-        self.is_8_bit = all(kind == np.uint8 for kind in kinds)
+        plain = all(kind == np.uint8 for kind in kinds)
+        self.is_8_bit = self._interpretation.is_8_bit or plain
         self._projection = None if reading.bands else reading.projection
-        self._given_ranges = reading.ranges
-        self._palette = self._read_palette()
         self._nodata = [dataset.nodatavals[band - 1] for band in self.bands]
         flags = {flag.name for flag in dataset.mask_flag_enums[self.bands[0] - 1]}
         self._has_mask = "per_dataset" in flags
@@ -81,14 +89,56 @@ class Raster:
         self._alpha = None if alpha in self.bands else alpha
         declared = any(nodata is not None for nodata in self._nodata)
         floats = any(kind.kind == "f" for kind in kinds)
-        self.has_gaps = self._has_mask or self._alpha is not None or declared or floats
+        gaps = declared or floats or ignored is not None
+        self._gaps = self._has_mask or self._alpha is not None or gaps
 
-    def read(self, rows: slice, columns: slice) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some pixels may have no value."""
+        return self._gaps or self._border is not None
+
+    @cached_property
+    def _border(self) -> CoarseBorder | None:
+        """The constant border, if there is one; most files are ruled out by their corners."""
+        if self._reading.older or min(self.height, self.width) < 8:
+            return None
+        last = (self.height - 1, self.width - 1)
+        corners = np.empty((2, 2, 3), np.uint8)
+        for row, column in np.ndindex(2, 2):
+            at = (
+                slice(row * last[0], row * last[0] + 1),
+                slice(column * last[1], column * last[1] + 1),
+            )
+            values, valid = self._values(*at, (1, 1))
+            if not valid.all():
+                return None  # gaps are declared
+            corners[row, column] = self._coloured(values)[0, 0]
+        if not may_have_border(corners):
+            return None
+        whole = (slice(0, self.height), slice(0, self.width))
+        share = min(1.0, BORDER_SIDE / max(self.height, self.width))
+        size = (max(8, int(self.height * share)), max(8, int(self.width * share)))
+        border = border_of(self._coloured(self._values(*whole, size)[0]), self._reading.border)
+        if border is None:
+            return None
+        return CoarseBorder.of(border, corners[0, 0], (self.height, self.width))
+
+    @cached_property
+    def are_colours(self) -> bool:
+        """Whether the bands are red, green and blue, which share a value range to keep hues.
+
+        Bands of satellites that are not marked as colours are balanced by one range each.
+        """
+        marked = {"red", "green", "blue"} <= set(colours_of(self.dataset))
+        placed = bool(self.dataset.gcps[0]) or not self.dataset.transform.is_identity
+        return len(self.bands) == 1 or ((marked or not placed) and not self._reading.bands)
+
+    def read(self, rows: slice, columns: slice) -> tuple[NDArray[np.uint8], Valid]:
         """Read a window.
 
         Returns:
-            Pixels, shape (rows, columns, 3), black where there is no value; and whether each pixel
-            has a value, shape (rows, columns).
+            Pixels, shape (rows, columns, 3), in a neutral colour where there is no value; and
+            whether each pixel has a value, shape (rows, columns).
 
         Raises:
             UnreadableImageError: the file is damaged.
@@ -102,10 +152,14 @@ class Raster:
             part = slice(rows.start + start, rows.start + stop)
             values, valid[start:stop] = self._values(part, columns, (stop - start, width))
             pixels[start:stop] = self._coloured(values)
-        pixels[~valid] = 0
+        if self._border is not None:
+            valid &= ~self._border.within(pixels, rows, columns)
+        if self._ignored is not None:
+            valid &= ~self._ignored[rows, columns]
+        pixels[~valid] = self._reading.fill
         return pixels, valid
 
-    def read_whole(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def read_whole(self) -> tuple[NDArray[np.uint8], Valid]:
         """Read the whole raster; see :meth:`read`.
 
         Raises:
@@ -117,7 +171,7 @@ class Raster:
             )
         return self.read(slice(0, self.height), slice(0, self.width))
 
-    def sample(self, pixels: int) -> NDArray[np.float32]:
+    def sample(self, pixels: int) -> NDArray[Any]:
         """Sample values on a regular grid over the raster, from its overviews where possible.
 
         Args:
@@ -129,16 +183,30 @@ class Raster:
         share = min(1.0, (pixels / (self.height * self.width)) ** 0.5)
         size = (max(1, int(self.height * share)), max(1, int(self.width * share)))
         values, valid = self._values(slice(0, self.height), slice(0, self.width), size)
-        sampled: NDArray[np.float32] = values[:, valid].T.astype(np.float32)
-        return sampled  # (bands, h, w) -> (pixels, bands)
+        if not self._reading.older:
+            border = border_of(np.moveaxis(values, 0, 2))
+            valid = valid if border is None else valid & ~border
+        sampled: NDArray[Any] = values[:, valid].T  # (bands, h, w) -> (pixels, bands)
+        return sampled[np.isfinite(sampled).all(axis=1)] if sampled.dtype.kind == "f" else sampled
+
+    def _interpret(self) -> Interpretation:
+        header = read_tiff_header(self.path)
+        converted = "SOURCE_COLOR_SPACE" in self.dataset.tags(ns="IMAGE_STRUCTURE")
+        if header is None or converted:
+            return Interpretation()
+        palette = None
+        with translated_errors(self.path):
+            if colours_of(self.dataset)[0] == "palette":
+                palette = self.dataset.colormap(1)
+        return interpretation_of(header, palette)
 
     def _values(
         self, rows: slice, columns: slice, size: tuple[int, int]
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    ) -> tuple[NDArray[Any], Valid]:
         """Return a window's values (bands, *size) and where they are valid (*size)."""
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         mask = None
-        with _translated(self.path):
+        with translated_errors(self.path):
             shape = (len(self.bands), *size)
             values = self.dataset.read(list(self.bands), window=window, out_shape=shape)
             if self._alpha is not None:
@@ -148,95 +216,58 @@ class Raster:
         valid = np.zeros(size, np.bool_)
         for band, nodata in zip(values, self._nodata, strict=True):
             valid |= ~missing_values(band, nodata)
+        values = self._interpretation.numbers(values)
         return values, valid if mask is None else valid & (mask > 0)
 
     def _coloured(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Convert values (bands, rows, columns) to 8-bit RGB (rows, columns, 3)."""
-        if self._palette is not None:
-            coloured: NDArray[np.uint8] = self._palette[values[0]]
-            return coloured
+        if self._interpretation.colours is not None:
+            return self._interpretation.colours(values)
         return rgb_from_bands(values, self._ranges, self._projection)
 
     @cached_property
     def _ranges(self) -> Ranges | None:
-        """For each band, the values that map to 0 and 1; none for 8-bit RGB."""
+        """For each band, the values that map to 0 and 255; none for 8-bit RGB."""
         if self.is_8_bit:
             return None if self._projection is None else ((0.0, 255.0),) * len(self.bands)
-        if len(self._given_ranges) == len(self.bands):
-            return self._given_ranges
-        return percentile_ranges(self.sample(min(SAMPLED_PIXELS, MOST_VALUES // len(self.bands))))
-
-    def _read_palette(self) -> NDArray[np.uint8] | None:
-        if len(self.bands) != 1 or colours_of(self.dataset)[self.bands[0] - 1] != "palette":
-            return None
-        colours = np.zeros((256, 3), np.uint8)
-        with _translated(self.path):
-            for value, colour in self.dataset.colormap(self.bands[0]).items():
-                colours[value] = colour[:3]
-        return colours
+        given = self._reading.ranges_for(len(self.bands))
+        if given is not None:
+            return given
+        sample = self.sample(min(SAMPLED_PIXELS, MOST_VALUES // len(self.bands)))
+        if self._reading.older or self._projection is not None:
+            return percentile_ranges(sample)
+        return display_ranges(sample, common=self.are_colours)
 
 
 def is_raster(path: Path) -> bool:
     """Return whether a file is read through rasterio, if that is installed.
 
-    Those are TIFFs that are georeferenced, too large for Pillow, or have bands or value types that
-    Pillow cannot read. Other files are not opened.
+    Those are TIFFs that are georeferenced, too large to be held, or of a kind that Pillow does not
+    read exactly. Other files are not opened.
     """
     header = read_tiff_header(path)
     if header is None or find_spec("rasterio") is None:
         return False
-    if header.georeferenced or header.height * header.width > MOST_PIXELS_OF_PILLOW:
-        return True
-    try:
-        with Image.open(path):
-            return False
-    except UnidentifiedImageError:
-        return True
-    except Exception:  # noqa: BLE001 - damaged: reading it will report that
-        return False
+    large = header.height * header.width > MOST_PIXELS_OF_PILLOW
+    return header.georeferenced or large or not header.is_exact_in_pillow
 
 
 @contextlib.contextmanager
-def open_raster(path: Path, reading: RasterReading | None = None) -> Iterator[Raster]:
+def open_raster(
+    path: Path, reading: ImageReading | None = None, ignored: Valid | None = None
+) -> Iterator[Raster]:
     """Open a GeoTIFF.
 
     Args:
         path: path of a TIFF.
         reading: bands to read and how to scale them; by default as the file's metadata says.
+        ignored: pixels to be ignored, shape (height, width).
 
     Raises:
         UnreadableImageError: the file is damaged or lacks the bands, or rasterio is not installed.
     """
     with open_dataset(path) as dataset:
-        yield Raster(path, dataset, reading or RasterReading())
-
-
-@contextlib.contextmanager
-def open_dataset(path: Path) -> Iterator[Any]:
-    """Open a GeoTIFF as a rasterio dataset.
-
-    Raises:
-        UnreadableImageError: the file is damaged, or rasterio is not installed.
-    """
-    try:
-        import rasterio  # noqa: PLC0415 - an extra, and heavy
-    except ImportError as error:
-        raise UnreadableImageError(f"{path}: {missing_extra('rasterio', 'geo')}") from error
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-        with _translated(path), quietly():
-            dataset = rasterio.open(path)
-        with dataset:
-            yield dataset
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Suppress rasterio's warning about files without a georeference."""
-    from rasterio.errors import NotGeoreferencedWarning  # noqa: PLC0415 - an extra, and heavy
-
-    with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
+        yield Raster(path, dataset, reading or AS_EACH_FILE_SAYS, ignored)
 
 
 def colours_of(dataset: Any) -> list[str]:
@@ -249,7 +280,7 @@ def opaque_bands(dataset: Any) -> tuple[int, ...]:
     return tuple(n for n, name in enumerate(colours_of(dataset), 1) if name != "alpha")
 
 
-def _chosen_bands(path: Path, dataset: Any, reading: RasterReading) -> tuple[int, ...]:
+def _chosen_bands(path: Path, dataset: Any, reading: ImageReading) -> tuple[int, ...]:
     if reading.bands:
         if max(reading.bands) > dataset.count:
             raise UnreadableImageError(
@@ -274,16 +305,3 @@ def _chosen_bands(path: Path, dataset: Any, reading: RasterReading) -> tuple[int
         f"{path}: has {len(bands)} bands, none of them marked as red, green or blue;"
         " choose three, as in --bands 4,3,2"
     )
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Convert errors of rasterio and GDAL about damaged files to :class:`UnreadableImageError`."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        # rasterio does not export the classes of GDAL's errors.
-        reason = " ".join(str(error).split())
-        raise UnreadableImageError(f"{path}: damaged or truncated ({reason})") from error

@@ -7,7 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOWEST, HIGHEST = 2.0, 98.0
+"""Percentiles of bands that are balanced, as programs for maps show them."""
+
+LOWEST_SHOWN, HIGHEST_SHOWN = 0.5, 99.5
 """Percentiles that map to black and white."""
+
+LEAST_SPIKE = 0.005
+"""Share of the pixels from which on a single far value is taken for a mark."""
+
+MOST_AT_BLACK = 0.25
+"""Values whose lowest percentile is above this share of their bits' range do not begin near 0."""
+
+LEAST_SPREAD_OF_GREY = 0.4
+LEAST_SPREAD_OF_COLOURS = 0.25
+"""Share of their bits' range that values must fill to keep it. Colours are photographs as a rule,
+and a dim one is to stay dim; grey numbers are measurements as a rule."""
 
 Ranges = tuple[tuple[float, float], ...]
 """For each band, the values that map to black and white."""
@@ -45,7 +59,7 @@ class Projection:
         return projected
 
 
-def percentile_ranges(values: NDArray[np.float32]) -> Ranges:
+def percentile_ranges(values: NDArray[Any]) -> Ranges:
     """Return the values of each band that map to black and white, by percentiles.
 
     Args:
@@ -62,12 +76,107 @@ def percentile_ranges(values: NDArray[np.float32]) -> Ranges:
     return tuple((low, high if high > low else low + 1.0) for low, high in pairs)
 
 
-def nominal_range(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the values that map to black and white in a file without a range of its own.
+def display_ranges(values: NDArray[Any], *, common: bool) -> Ranges:
+    """Choose the values of each band that map to black and white, from a sample of pixels.
 
-    For integers, 0 and the largest number of the bits in use: cameras and microscopes store 10, 12
-    or 14 bits in 16, and images of one camera keep their relative brightness. For floats, 0 and 1
-    if no value lies outside, else the smallest and the largest value.
+    Values that fill the range of 8, 10, 12, 14 or 16 bits from near 0, or floats from 0 to 1, keep
+    that range, so that a scene looks as it does in 8 bits. Others, such as the temperatures of a
+    thermal camera in a narrow band, heights, and CT numbers, are scaled by robust percentiles.
+
+    Args:
+        values: finite values of shape (pixels, bands).
+        common: whether all bands share one range, as colours must to keep their hue. Others, such
+            as infrared beside red, are balanced by the percentiles of each.
+
+    Example:
+        >>> narrow = np.arange(51241, 52242, dtype=np.uint16)[:, None]
+        >>> display_ranges(narrow, common=True)
+        ((51246.0, 52236.0),)
+        >>> display_ranges(narrow - np.uint16(51241), common=True)
+        ((0.0, 1023.0),)
+    """
+    bands = int(values.shape[1])
+    if not len(values):
+        return ((0.0, 1.0),) * bands
+    if common:
+        return (_display_range(values.ravel(), colours=bands > 1),) * bands
+    return percentile_ranges(values)
+
+
+def _display_range(values: NDArray[Any], *, colours: bool) -> tuple[float, float]:
+    ordered = np.sort(values.astype(np.float64))
+    if colours:
+        limits = _percentiles(ordered)
+        nominal = _nominal_maximum(ordered)
+        if _fills(*limits, nominal, LEAST_SPREAD_OF_COLOURS):
+            return 0.0, nominal
+    for spike in (*_percentiles(ordered), ordered[len(ordered) // 2]):
+        ordered = _without_far_spike(ordered, float(spike))
+    low, high = _robust_limits(ordered)
+    nominal = _nominal_maximum(ordered)
+    if not colours and _fills(low, high, nominal, LEAST_SPREAD_OF_GREY):
+        return 0.0, nominal
+    return low, high if high > low else low + 1.0
+
+
+def _percentiles(ordered: NDArray[np.float64]) -> tuple[float, float]:
+    # Of the values themselves: between two, nothing is stored.
+    low, high = np.percentile(ordered, (LOWEST_SHOWN, HIGHEST_SHOWN), method="nearest")
+    return float(low), float(high)
+
+
+def _fills(low: float, high: float, nominal: float, least_spread: float) -> bool:
+    """Return whether values fill the range of their bits from near 0."""
+    near_zero = 0 <= low <= MOST_AT_BLACK * nominal
+    return near_zero and high <= nominal and high - low >= least_spread * nominal
+
+
+def _without_far_spike(ordered: NDArray[np.float64], spike: float) -> NDArray[np.float64]:
+    """Drop a single value that many pixels have, if it is far from all others.
+
+    Such a value stands for 'nothing' or 'too much', as 0 does around a masked thermal image.
+    """
+    rest = ordered[ordered != spike]
+    if len(rest) < 2 or len(ordered) - len(rest) < LEAST_SPIKE * len(ordered):
+        return ordered
+    low, high = _percentiles(rest)
+    is_far = max(low - spike, spike - high) > max(high - low, 1e-9)
+    return rest if is_far and high > low else ordered
+
+
+def _robust_limits(ordered: NDArray[np.float64]) -> tuple[float, float]:
+    """Return percentiles that a few hot or dead pixels do not move.
+
+    If most values are the same, as in a picture of small things on nothing, those are counted
+    apart: the percentiles would see nothing else.
+    """
+    middle = float(ordered[len(ordered) // 2])
+    rest = ordered[ordered != middle]
+    if len(rest) > 0.5 * len(ordered):
+        return _percentiles(ordered)
+    if not len(rest):
+        return middle, middle
+    low, high = _percentiles(rest)
+    return min(low, middle), max(high, middle)
+
+
+def _nominal_maximum(ordered: NDArray[np.float64]) -> float:
+    """Return the largest value that the bits in use can hold; infinity if that means nothing.
+
+    A thousandth of the values may be above it, as hot pixels are.
+    """
+    high = float(np.percentile(ordered, 99.9))
+    whole = bool((ordered == np.round(ordered)).all())
+    if not whole:
+        return 1.0 if high <= 1 else np.inf
+    return next((float(2**bits - 1) for bits in (8, 10, 12, 14, 16) if high < 2**bits), np.inf)
+
+
+def nominal_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the values that map to black and white in a file read for a run of an older version.
+
+    For integers, 0 and the largest number of the bits in use. For floats, 0 and 1 if no value lies
+    outside, else the smallest and the largest value.
 
     Args:
         values: finite values of any shape.

@@ -8,18 +8,18 @@ import pytest
 import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
+from tests.decoding.rasters import bands_of, write_raster
 from tests.helpers import striped_image
-from tests.images.rasters import bands_of, write_raster
 
+from segdistill.decoding import geotiff
+from segdistill.decoding.decode import UnreadableImageError, read_image
+from segdistill.decoding.geotiff import is_raster, open_raster
+from segdistill.decoding.image_reading import NEUTRAL, ImageReading
+from segdistill.decoding.scaling import scaled
 from segdistill.errors import UserError
-from segdistill.images import geotiff
-from segdistill.images.decode import UnreadableImageError, read_image
 from segdistill.images.finding import find_images
 from segdistill.images.folder import check_images
-from segdistill.images.geotiff import is_raster, open_raster
-from segdistill.images.raster_reading import RasterReading
-from segdistill.images.raster_statistics import reading_of_files
-from segdistill.images.scaling import scaled
+from segdistill.images.reading_statistics import reading_of_files
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ def test_bigtiff_is_known(tmp_path: Path) -> None:
 
 
 def test_windows_are_parts_of_the_whole(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reading = RasterReading((4, 3, 2))
+    reading = ImageReading((4, 3, 2))
     whole = read_image(eight, reading)
     monkeypatch.setattr(geotiff, "MOST_VALUES", 1000)
-    with open_raster(eight, RasterReading((4, 3, 2), ranges_of(eight))) as raster:
+    with open_raster(eight, ImageReading((4, 3, 2), (ranges_of(eight),))) as raster:
         assert raster.has_gaps
         for rows, columns in [((0, 90), (0, 130)), ((7, 31), (5, 77)), ((89, 90), (129, 130))]:
             part = (slice(*rows), slice(*columns))
@@ -101,19 +101,19 @@ def ranges_of(path: Path) -> tuple[tuple[float, float], ...]:
 
 
 def test_more_than_8_bits_are_scaled_by_percentiles_of_the_file(eight: Path) -> None:
-    found = read_image(eight, RasterReading((4, 3, 2)))
+    found = read_image(eight, ImageReading((4, 3, 2)))
     with rasterio.open(eight) as dataset:
         values = np.moveaxis(dataset.read([4, 3, 2]), 0, 2)
     limits = np.array(ranges_of(eight))
     expected = (values - limits[:, 0]) / (limits[:, 1] - limits[:, 0])
     expected = np.round(expected.clip(0, 1) * 255)
-    expected[:10, :20] = 0
+    expected[:10, :20] = NEUTRAL
     assert np.abs(found - expected).max() <= 1
     # An outlier, as a glint of the sun, changes next to nothing.
     values[50, 60] = 65535
     other = write_raster(eight.parent / "glint.tif", np.moveaxis(values, 2, 0), nodata=0)
     assert (
-        np.abs(read_image(other, RasterReading((1, 2, 3))).astype(int) - expected).max(
+        np.abs(read_image(other, ImageReading((1, 2, 3))).astype(int) - expected).max(
             where=(np.arange(90) != 50)[:, None, None], initial=0
         )
         <= 2
@@ -121,7 +121,7 @@ def test_more_than_8_bits_are_scaled_by_percentiles_of_the_file(eight: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["nan", "nodata", "mask", "alpha"])
-def test_what_has_no_value_is_black(tmp_path: Path, kind: str) -> None:
+def test_what_has_no_value_is_neutral(tmp_path: Path, kind: str) -> None:
     values = bands_of(striped_image(0)).astype(np.float32) + 1
     hidden = np.zeros((64, 96), np.bool_)
     hidden[20:30, 40:50] = True
@@ -144,7 +144,7 @@ def test_what_has_no_value_is_black(tmp_path: Path, kind: str) -> None:
         assert raster.has_gaps
         pixels, valid = raster.read_whole()
     np.testing.assert_array_equal(valid, ~hidden)
-    assert not pixels[hidden].any()
+    assert (pixels[hidden] == NEUTRAL).all()
     assert pixels[~hidden].any(axis=1).mean() > 0.9
 
 
@@ -174,24 +174,24 @@ def test_bands_are_found_by_their_colours(tmp_path: Path) -> None:
     values = np.concatenate([image[::-1], infrared])
     path = write_raster(tmp_path / "a.tif", values, colours=names)
     np.testing.assert_array_equal(read_image(path), striped_image(0))
-    assert read_image(path, RasterReading((4,)))[0, 0].tolist() == [90, 90, 90]
+    assert read_image(path, ImageReading((4,)))[0, 0].tolist() == [90, 90, 90]
 
 
 def test_bands_that_cannot_be_chosen_are_named(eight: Path, tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match=r"scene\.tif: has 8 bands.*--bands 4,3,2"):
         read_image(eight)
     with pytest.raises(UnreadableImageError, match="no band 9"):
-        read_image(eight, RasterReading((9, 1, 2)))
+        read_image(eight, ImageReading((9, 1, 2)))
     for wrong in ("4,3", "a,b,c", "0,1,2", "1,,2", ""):
         with pytest.raises(UserError, match="three band numbers"):
-            RasterReading.chosen(wrong)
+            ImageReading.chosen(wrong)
     complex_values = np.ones((1, 4, 4), np.complex64)
     with pytest.raises(UnreadableImageError, match="complex"):
         read_image(write_raster(tmp_path / "c.tif", complex_values))
     damaged = tmp_path / "d.tif"
     damaged.write_bytes(eight.read_bytes()[:3000])
     with pytest.raises(UnreadableImageError, match=r"d\.tif: damaged"):
-        read_image(damaged, RasterReading((1, 2, 3)))
+        read_image(damaged, ImageReading((1, 2, 3)))
 
 
 def test_without_rasterio_the_mend_is_named(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,21 +218,22 @@ def test_training_files_of_many_bands_are_projected_alike(eight: Path) -> None:
     reading = reading_of_files(files)
     assert reading is not None
     assert reading.projection is not None
-    assert len(reading.ranges) == 8
-    assert RasterReading.from_plain(reading.as_plain()) == reading
+    (ranges,) = reading.ranges
+    assert len(ranges) == 8
+    assert ImageReading.from_plain(reading.as_plain()) == reading
     whole = read_image(eight, reading)
     np.testing.assert_array_equal(read_image(eight.parent / "part.tif", reading), whole[40:, 60:])
     # What differs in the bands differs as much in colour.
     pairs = np.random.default_rng(0).integers(10, 90, (2, 500))
-    bands = scaled(values, reading.ranges)
+    bands = scaled(values, ranges)
     apart = np.linalg.norm(bands[:, pairs[0], pairs[0]] - bands[:, pairs[1], pairs[1]], axis=0)
     colours = whole.astype(np.float64)
     seen = np.linalg.norm(colours[pairs[0], pairs[0]] - colours[pairs[1], pairs[1]], axis=1)
     assert np.corrcoef(apart, seen)[0, 1] > 0.97
     assert whole.std() > 40
-    checked, _ = check_images(files, raster=reading)
-    assert [image.raster for image in checked] == [reading, reading]
-    other, _ = check_images(files, raster=RasterReading((1, 2, 3)))
+    checked, _ = check_images(files, reading=reading)
+    assert [image.reading for image in checked] == [reading, reading]
+    other, _ = check_images(files, reading=ImageReading((1, 2, 3)))
     assert {image.digest for image in checked}.isdisjoint(image.digest for image in other)
 
 
@@ -249,17 +250,17 @@ def test_training_files_of_more_than_8_bits_share_a_scale(tmp_path: Path) -> Non
     chosen = reading_of_files(find_images(tmp_path), "3,2,1")
     assert chosen is not None
     assert chosen.bands == (3, 2, 1)
-    assert len(chosen.ranges) == 3
+    assert chosen.ranges_for(3) is not None
 
 
 def test_readings_without_numbers_of_their_own(tmp_path: Path, eight: Path) -> None:
     Image.fromarray(striped_image(0)).save(tmp_path / "a.png")
     pictures = find_images(tmp_path / "a.png")
-    assert reading_of_files(pictures) is None
+    assert reading_of_files(pictures) == ImageReading()
     with pytest.raises(UserError, match="none of 1 images is a GeoTIFF"):
         reading_of_files(pictures, "4,3,2")
     plain = write_raster(tmp_path / "plain" / "a.tif", bands_of(striped_image(0)))
-    assert reading_of_files(find_images(plain.parent)) == RasterReading()
+    assert reading_of_files(find_images(plain.parent)) == ImageReading()
     everything = reading_of_files(find_images(plain.parent), "all")
     assert everything is not None
     assert everything.projection is not None
@@ -268,4 +269,4 @@ def test_readings_without_numbers_of_their_own(tmp_path: Path, eight: Path) -> N
         reading_of_files(find_images(eight.parent))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.tif").write_bytes(eight.read_bytes()[:2500])
-    assert reading_of_files(find_images(tmp_path / "bad")) in (None, RasterReading())
+    assert reading_of_files(find_images(tmp_path / "bad")) == ImageReading()

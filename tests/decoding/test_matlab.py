@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
-from segdistill.images.matlab import MatlabFileError, read_matlab_array
+from segdistill.decoding.matlab import MatlabFileError, read_matlab_array
 
 
 def matlab(arrays: dict[str, object], *, compressed: bool = False) -> bytes:

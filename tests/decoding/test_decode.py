@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segdistill.images.decode import (
+from segdistill.decoding.decode import (
     UnreadableImageError,
     content_hash,
     decode_image,

@@ -29,6 +29,9 @@ MOST_MISSING = 0.1
 STEADY = 0.9
 LONG_GAP = 5
 
+DISPLAY_MATRIX = "DISPLAYMATRIX"
+"""PyAV's name of the side data that says how a frame is turned and mirrored."""
+
 
 @dataclass(frozen=True)
 class VideoFrame:
@@ -230,6 +233,29 @@ def missing_frames(steps: Mapping[int, int], frame_time: int) -> int:
 def _upright(frame: Any) -> NDArray[np.uint8]:
     """Return a frame's pixels upright, shape (height, width, 3)."""
     pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    # In degrees, anticlockwise; phones rotate by multiples of 90.
-    quarters = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
+    matrix = next((each for each in frame.side_data if each.type.name == DISPLAY_MATRIX), None)
+    if matrix is None:
+        return pixels
+    return np.ascontiguousarray(displayed(pixels, np.frombuffer(matrix, np.int32)))
+
+
+def displayed(pixels: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Turn and mirror a frame as its display matrix says, to the nearest of eight orientations.
+
+    Args:
+        pixels: stored frame, shape (height, width, 3).
+        matrix: nine numbers in the layout of FFmpeg's libavutil/display.h: a stored pixel (x, y)
+            is shown at (a x + c y, b x + d y), of which (a, b, c, d) are the first, second,
+            fourth and fifth numbers. The other numbers shift the picture, which is not needed.
+
+    Example:
+        >>> picture = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+        >>> mirrored = np.array([-1, 0, 0, 0, 1, 0, 0, 0, 1], np.int32)
+        >>> displayed(picture, mirrored)[:, :, 0].tolist()
+        [[2, 1, 0], [5, 4, 3]]
+    """
+    a, b, c, d = (int(matrix[index]) for index in (0, 1, 3, 4))
+    across, down = a, d
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        pixels, across, down = pixels.swapaxes(0, 1), c, b
+    return pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]

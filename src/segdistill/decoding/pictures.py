@@ -1,0 +1,186 @@
+"""Pictures: pixels that a network sees, and which of them mean something."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from segdistill.decoding.borders import border_of
+from segdistill.decoding.colour_profiles import DamagedProfileError, to_srgb
+from segdistill.decoding.image_reading import ImageReading
+from segdistill.decoding.notices import tell_once
+from segdistill.decoding.scaling import Ranges, display_ranges, nominal_range, rgb_from_bands
+from segdistill.errors import UnreadableImageError
+
+SAMPLED_VALUES = 2**20
+"""Number of values from which the range of an image is chosen."""
+
+MOST_ASPECT_ERROR = 0.02
+MIDDLE = 128
+
+Valid = NDArray[np.bool_]
+
+
+class Picture(NamedTuple):
+    """An image as 8-bit RGB.
+
+    Attributes:
+        pixels: shape (height, width, 3); a neutral colour where nothing is valid.
+        valid: which pixels have a value, shape (height, width); ``None`` if all have.
+        original: the pixels before those that mean nothing were filled; ``None`` if none were.
+    """
+
+    pixels: NDArray[np.uint8]
+    valid: Valid | None = None
+    original: NDArray[np.uint8] | None = None
+
+    @property
+    def displayed(self) -> NDArray[np.uint8]:
+        """The image for people to look at: what means nothing to a network is still there."""
+        return self.pixels if self.original is None else self.original
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A decoded image before its numbers become colours: upright, of any value type.
+
+    Attributes:
+        name: path of the file, for messages.
+        values: shape (height, width, 1 or 3). Of type ``uint8`` if they are shown as they are.
+        valid: which pixels have a value, shape (height, width); ``None`` if all have.
+        profile: ICC profile of colours of more than 8 bits; those of 8 bits are converted already.
+    """
+
+    name: str
+    values: NDArray[Any]
+    valid: Valid | None = None
+    profile: bytes = b""
+
+    @property
+    def is_8_bit(self) -> bool:
+        """Whether the values are shown as they are."""
+        return self.values.dtype == np.uint8
+
+    def without_gaps(self, reading: ImageReading) -> "StoredImage":
+        """Return the image with a constant border and numbers that are not finite marked."""
+        if reading.older:
+            return replace(self, valid=None)
+        valid = self.valid
+        border = border_of(self.values, reading.border)
+        valid = valid if border is None else both(valid, ~border)
+        if self.values.dtype.kind == "f":
+            # A band may lack a value that others have.
+            known = np.isfinite(self.values).any(axis=2)
+            valid = both(valid, None if known.all() else known)
+        return replace(self, valid=valid)
+
+    def sample(self, most: int = SAMPLED_VALUES) -> NDArray[Any]:
+        """Return the values of some valid pixels, evenly spread, shape (pixels, bands)."""
+        height, width, bands = self.values.shape
+        step = max(1, round((height * width * bands / most) ** 0.5))
+        some = self.values[::step, ::step]
+        chosen = some.reshape(-1, bands)
+        if self.valid is not None:
+            chosen = some[self.valid[::step, ::step]]
+        return chosen[np.isfinite(chosen).all(axis=1)] if chosen.dtype.kind == "f" else chosen
+
+    def shown(self, reading: ImageReading) -> Picture:
+        """Return the image as a network sees it.
+
+        Args:
+            reading: value ranges of the run; without one for so many bands, that of the image.
+        """
+        found = self.without_gaps(reading)
+        values = found.values
+        if self.is_8_bit:
+            pixels = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
+            return filled(pixels, found.valid, reading)
+        ranges = reading.ranges_for(values.shape[2]) or self._own_ranges(found, reading)
+        pixels = rgb_from_bands(np.moveaxis(values, 2, 0), ranges)
+        if self.profile:
+            pixels = np.asarray(converted(Image.fromarray(pixels), self.profile, self.name))
+        return filled(pixels, found.valid, reading)
+
+    def _own_ranges(self, found: "StoredImage", reading: ImageReading) -> Ranges:
+        if reading.older:
+            deep_colours = self.values.dtype == np.uint16 and self.values.shape[2] == 3
+            if deep_colours and not self.name.endswith(".mat"):
+                return ((0.0, 65535.0),) * 3  # Pillow gave the upper byte of each number
+            finite = np.nan_to_num(self.values, nan=0.0, posinf=0.0, neginf=0.0)
+            return (nominal_range(finite),) * int(self.values.shape[2])
+        return display_ranges(found.sample(), common=True)
+
+
+def filled(pixels: NDArray[np.uint8], valid: Valid | None, reading: ImageReading) -> Picture:
+    """Return pixels with a neutral colour where none is valid.
+
+    Example:
+        >>> black, valid = np.zeros((1, 2, 3), np.uint8), np.array([[True, False]])
+        >>> filled(black, valid, ImageReading()).pixels.tolist()
+        [[[0, 0, 0], [124, 116, 104]]]
+    """
+    if valid is None or valid.all():
+        return Picture(np.ascontiguousarray(pixels))
+    changed = pixels.copy()
+    changed[~valid] = reading.fill
+    return Picture(changed, valid, pixels)
+
+
+def converted(image: Image.Image, profile: bytes, name: str) -> Image.Image:
+    """Convert an image with an ICC profile to sRGB; a damaged profile is ignored, and told."""
+    try:
+        return to_srgb(image, profile)
+    except DamagedProfileError as error:
+        tell_once(name, f"its colour profile is ignored ({error})", kind="profile")
+        return image
+
+
+def with_ignored(picture: Picture, mask: Path, name: str, reading: ImageReading) -> Picture:
+    """Return a picture without the pixels that an ignore mask marks.
+
+    Args:
+        picture: of an image.
+        mask: an image of the same shape; pixels that are not 0 are ignored.
+        name: path of the image, for messages.
+        reading: of the run.
+
+    Raises:
+        UnreadableImageError: the mask cannot be read, or has another shape.
+    """
+    ignored = read_ignored(mask, picture.pixels.shape[0], picture.pixels.shape[1], name)
+    return filled(picture.displayed, both(picture.valid, ~ignored), reading)
+
+
+def read_ignored(mask: Path, height: int, width: int, name: str) -> Valid:
+    """Read an ignore mask at the size of its image; arguments as for :func:`with_ignored`.
+
+    Returns:
+        Which pixels are ignored, shape (height, width).
+    """
+    try:
+        with Image.open(mask) as opened:
+            image = ImageOps.exif_transpose(opened)
+            band = image if image.mode in {"1", "L", "P", "I", "F"} else image.convert("L")
+            # JPEG leaves noise around 0.
+            least = MIDDLE if opened.format == "JPEG" else 1
+            marked = Image.fromarray(np.asarray(band) >= least)
+    except Exception as error:
+        # Pillow's decoders raise many types of errors for damaged files.
+        raise UnreadableImageError(f"{mask}: cannot be read as an ignore mask ({error})") from error
+    ratio = (marked.width / marked.height) / (width / height)
+    if abs(ratio - 1) > MOST_ASPECT_ERROR:
+        raise UnreadableImageError(
+            f"{mask}: {marked.width} x {marked.height} pixels, but {name} has {width} x {height};"
+            " an ignore mask must cover the whole upright image"
+        )
+    return np.asarray(marked.resize((width, height), Image.Resampling.NEAREST))
+
+
+def both(first: Valid | None, second: Valid | None) -> Valid | None:
+    """Return which pixels are valid in both, where ``None`` stands for all."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first & second

@@ -1,0 +1,247 @@
+"""Images as Pillow decodes them: upright, as stored numbers or as 8-bit RGB."""
+
+import contextlib
+import io
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from segdistill.decoding.colour_profiles import lab_to_srgb
+from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS
+from segdistill.decoding.notices import tell_once
+from segdistill.decoding.pictures import StoredImage, both, converted
+from segdistill.decoding.tiff_header import (
+    SAMPLE_FORMAT,
+    SIGNED,
+    UNSIGNED,
+    WHITE_IS_ZERO,
+    TiffHeader,
+)
+
+NO_DATA_TAG = 42113  # GDAL's, of GeoTIFF
+SUBFILE_TAG = 254
+REDUCED_COPY = 1
+
+THUMBNAIL_SHARE = 0.5
+"""A first picture whose sides are smaller than this share of another's is its thumbnail."""
+
+MOST_PICTURES_SEARCHED = 32
+
+ALPHA_MODES = frozenset(["RGBA", "LA", "PA", "RGBa", "La"])
+
+# Pillow reads only one byte of each number of 16-bit colours; which, depends on this name.
+OTHER_BYTE = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": "RGB;16B",
+    "RGBA;16B": "RGBA;16L",
+    "RGBA;16L": "RGBA;16B",
+    "RGBA;16N": "RGBA;16B",
+}
+GREY_ALPHA_16 = "LA;16B"
+
+# Python's warning filters are shared by all threads.
+_OPENING = threading.Lock()
+
+
+@contextlib.contextmanager
+def opened_quietly(content: bytes) -> Iterator[ImageFile.ImageFile]:
+    """Open an image without Pillow's warnings, such as that of 89 million pixels or more."""
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(content))
+    with image:
+        yield image
+
+
+def choose_picture(image: ImageFile.ImageFile, name: str) -> None:
+    """Go to the first picture of a file, or if that is a thumbnail, to the largest."""
+    count = getattr(image, "n_frames", 1)
+    if count == 1:
+        return
+    chosen = 0
+    if image.format == "TIFF":
+        sizes = []
+        for page in range(min(count, MOST_PICTURES_SEARCHED)):
+            image.seek(page)
+            sizes.append((image.width * image.height, page))
+        largest, page = max(sizes, key=lambda each: each[0])
+        image.seek(0)
+        reduced = int(_first(getattr(image, "tag_v2", {}).get(SUBFILE_TAG, 0))) & REDUCED_COPY
+        if reduced or sizes[0][0] < THUMBNAIL_SHARE**2 * largest:
+            chosen = page
+        image.seek(chosen)
+    which = f"number {chosen + 1}, the largest, is used" if chosen else "the first is used"
+    tell_once(name, f"holds {count} pictures; {which}", kind="pictures")
+
+
+def stored_image(
+    image: ImageFile.ImageFile, content: bytes, name: str, header: TiffHeader | None
+) -> StoredImage:
+    """Decode an open image to stored numbers, or to the colours that a viewer shows.
+
+    Args:
+        image: not loaded yet, at the picture that is wanted.
+        content: of the file; 16-bit colours are decoded twice.
+        name: path of the file, for messages.
+        header: of a TIFF.
+    """
+    profile = image.info.get("icc_profile") or b""
+    if _drops_bytes(image):
+        return _deep_colours(image, content, name, profile)
+    no_data = getattr(image, "tag_v2", {}).get(NO_DATA_TAG)
+    image.load()
+    signed = header is not None and header.sample_format == SIGNED
+    if signed or image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        values = _numbers(image)[:, :, None]
+        missing = _declared_missing(values, no_data)
+        if isinstance(transparent := image.info.get("transparency"), int):
+            missing = values == transparent
+        if header is not None and header.photometric == WHITE_IS_ZERO:
+            values = np.subtract(2**header.bits - 1, values, dtype=values.dtype)
+        return StoredImage(name, values, _valid_of(missing))
+    with contextlib.suppress(Exception):  # as in upright(), without its copy
+        ImageOps.exif_transpose(image, in_place=True)
+    pixels, valid = shown_as_rgb(image, profile, name)
+    if no_data is not None:
+        numbers = np.asarray(image).reshape(*pixels.shape[:2], -1)
+        if header is not None and header.photometric == WHITE_IS_ZERO:
+            numbers = 255 - numbers  # inverted by Pillow
+        valid = both(valid, _valid_of(_declared_missing(numbers, no_data)))
+    return StoredImage(name, pixels, valid)
+
+
+def _valid_of(missing: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Return which pixels have a value in any band, from where bands lack one (h, w, bands)."""
+    return None if missing is None else np.logical_not(missing.all(axis=2))
+
+
+def _drops_bytes(image: ImageFile.ImageFile) -> bool:
+    """Return whether Pillow would drop the lower byte of each number."""
+    names = {args if isinstance(args, str) else _first(args) for *_, args in image.tile}
+    return bool(names) and names <= {*OTHER_BYTE, GREY_ALPHA_16}
+
+
+def _deep_colours(
+    image: ImageFile.ImageFile, content: bytes, name: str, profile: bytes
+) -> StoredImage:
+    """Read colours of 16 bits: their upper bytes, then their lower ones."""
+    page = image.tell() if hasattr(image, "n_frames") else 0
+    with opened_quietly(content) as again:
+        if page:
+            again.seek(page)
+        if any(args == GREY_ALPHA_16 for *_, args in image.tile):
+            _set_raw_mode(again, lambda _: "RGBA")
+            bytes_of = np.array(upright(again)).astype(np.uint16)
+            numbers = bytes_of[:, :, ::2] << 8 | bytes_of[:, :, 1::2]
+        else:
+            _set_raw_mode(again, _other_byte)
+            upper, lower = (np.array(upright(each)) for each in (image, again))
+            numbers = upper.astype(np.uint16) << 8 | lower
+    tags = getattr(image, "tag_v2", {})
+    colours = numbers[:, :, : 3 if numbers.shape[2] > 2 else 1]
+    valid = None
+    if numbers.shape[2] in {2, 4} and not numbers[:, :, -1].all():
+        valid = numbers[:, :, -1] > 0
+    known = _valid_of(_declared_missing(colours, tags.get(NO_DATA_TAG)))
+    return StoredImage(name, colours, both(valid, known), profile if colours.shape[2] == 3 else b"")
+
+
+def _set_raw_mode(image: ImageFile.ImageFile, change: Callable[[Any], Any]) -> None:
+    """Change how the decoder of an image that is not loaded yet unpacks its bytes."""
+    tiles: list[Any] = [(*rest, change(args)) for *rest, args in image.tile]
+    image.tile = tiles
+
+
+def _other_byte(args: Any) -> Any:
+    return OTHER_BYTE[args] if isinstance(args, str) else (OTHER_BYTE[args[0]], *args[1:])
+
+
+def shown_as_rgb(
+    image: Image.Image, profile: bytes, name: str
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """Return an 8-bit image as RGB, and which pixels are not fully transparent."""
+    valid = None
+    flat = image
+    if image.mode in ALPHA_MODES or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        alpha = np.asarray(rgba.getchannel("A"))
+        if not alpha.all():
+            valid = alpha > 0
+        # Colours under full transparency are arbitrary; white is what a web page would show.
+        under = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        under.alpha_composite(rgba)
+        flat = under.convert("RGB")
+    if flat.mode == "LAB":
+        flat = lab_to_srgb(flat)
+    elif profile:
+        if flat.mode not in {"L", "RGB", "CMYK"}:
+            flat = flat.convert("RGB")
+        flat = converted(flat, profile, name)
+    return np.array(flat if flat.mode == "RGB" else flat.convert("RGB")), valid
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; an image with damaged EXIF stays unchanged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - Pillow's EXIF reader fails in many ways, and pixels are fine
+        return image
+
+
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Convert a Pillow image of any mode to 8-bit RGB, shape (height, width, 3).
+
+    Args:
+        image: decoded image; its EXIF orientation is not applied.
+
+    Example:
+        >>> to_rgb(Image.new("L", (4, 2), 7))[0, 0].tolist()
+        [7, 7, 7]
+    """
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        stored = StoredImage("image", np.asarray(image)[:, :, None])
+        return stored.shown(AS_EACH_FILE_SAYS).pixels
+    return shown_as_rgb(image, image.info.get("icc_profile") or b"", "image")[0]
+
+
+def stored_values(image: Image.Image) -> NDArray[np.generic]:
+    """Return the stored numbers of a grey image, upright, NaN where a GeoTIFF has no data."""
+    values = _numbers(image)
+    missing = _declared_missing(values, getattr(image, "tag_v2", {}).get(NO_DATA_TAG))
+    return values if missing is None else np.where(missing, np.nan, values)
+
+
+def _numbers(image: Image.Image) -> NDArray[np.generic]:
+    """Return the stored numbers of a grey image, upright.
+
+    Pillow reads unsigned 32-bit and signed 8-bit TIFFs with the other sign; that is undone.
+    """
+    values: NDArray[np.generic] = np.array(upright(image))
+    sample_format = int(_first(getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT, UNSIGNED)))
+    if values.dtype == np.int32 and sample_format == UNSIGNED:
+        return values.view(np.uint32)
+    if values.dtype == np.uint8 and sample_format == SIGNED:
+        return values.view(np.int8)
+    return values
+
+
+def _declared_missing(values: NDArray[Any], declared: object) -> NDArray[np.bool_] | None:
+    """Return where values equal a TIFF's 'no data'; ``None`` if it declares none, or none do."""
+    try:
+        no_data = float(str("" if declared is None else declared).strip("\0 "))
+    except ValueError:
+        return None
+    # Equal numbers differ at most by rounding to float32.
+    missing = np.isclose(values, no_data, rtol=1e-7, atol=0, equal_nan=True)
+    return missing if missing.any() else None
+
+
+def _first(value: Any) -> Any:
+    """Return the first of several values of a tag, or the only one."""
+    return value[0] if isinstance(value, tuple) and value else value

@@ -1,0 +1,64 @@
+"""Opening files through rasterio (an extra), quietly and with its errors translated."""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from segdistill.decoding.tiff_header import read_tiff_header
+from segdistill.errors import UnreadableImageError, missing_extra
+
+CACHE_BYTES = 2**27
+"""Size of GDAL's block cache; its own default grows with the machine's memory."""
+
+# Python's warning filters are shared by all threads.
+_OPENING = threading.Lock()
+
+
+@contextlib.contextmanager
+def open_dataset(path: Path) -> Iterator[Any]:
+    """Open a GeoTIFF as a rasterio dataset.
+
+    Raises:
+        UnreadableImageError: the file is damaged, or rasterio is not installed.
+    """
+    try:
+        import rasterio  # noqa: PLC0415 - an extra, and heavy
+    except ImportError as error:
+        raise UnreadableImageError(f"{path}: {missing_extra('rasterio', 'geo')}") from error
+    header = read_tiff_header(path)
+    if header is not None and not header.is_possible:
+        raise UnreadableImageError(
+            f"{path}: damaged: claims {header.width} x {header.height} pixels, but has only"
+            f" {header.size} bytes"
+        )
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with translated_errors(path), quietly():
+            dataset = rasterio.open(path)
+        with dataset:
+            yield dataset
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Suppress rasterio's warning about files without a georeference."""
+    from rasterio.errors import NotGeoreferencedWarning  # noqa: PLC0415 - an extra, and heavy
+
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextlib.contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Convert errors of rasterio and GDAL about damaged files to :class:`UnreadableImageError`."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        # rasterio does not export the classes of GDAL's errors.
+        reason = " ".join(str(error).split())
+        raise UnreadableImageError(f"{path}: damaged or truncated ({reason})") from error
