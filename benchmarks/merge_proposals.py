@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from segdistill import labelled_folders
 from segdistill.api.reclustering import at_level
 from segdistill.evaluation.confusion import ConfusionMatrix
-from segdistill.images.label_files import read_labels
+from segdistill.labels.label_files import read_labels
 from segdistill.model.class_sets import ClassSet
 from segdistill.model.levels import LEVEL_NAMES
 from segdistill.model.segmenter import Segmenter

@@ -31,8 +31,8 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View, views_of
 from segdistill.images.folder import CheckedImage, ImageFile
-from segdistill.images.label_files import read_labels
 from segdistill.images.resize import Viewing
+from segdistill.labels.label_files import read_labels
 from segdistill.training.batches import draw_batch
 from segdistill.training.fit import check_enough
 from segdistill.training.head_training import data_fingerprint

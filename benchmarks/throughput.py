@@ -28,9 +28,9 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import views_of
 from segdistill.images.folder import CheckedImage
-from segdistill.images.label_files import read_labels
 from segdistill.images.resize import Viewing
 from segdistill.inference.options import MaskOptions
+from segdistill.labels.label_files import read_labels
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter

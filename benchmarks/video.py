@@ -31,9 +31,9 @@ from benchmarks.table import Conditions, circumstances
 from segdistill.api.labelled import LabelledSet, labelled_folders
 from segdistill.decoding.decode import read_image
 from segdistill.evaluation.confusion import ConfusionMatrix, score
-from segdistill.images.label_files import read_labels
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.inference.video_writer import VideoFormat, video_writer
+from segdistill.labels.label_files import read_labels
 from segdistill.refinement import smoothing
 from segdistill.refinement.smoothing import Motion
 

@@ -13,8 +13,8 @@ from segdistill.api.labelled import LabelledSet
 from segdistill.errors import UserError
 from segdistill.evaluation.precision_recall import PrecisionRecall
 from segdistill.images.folder import find_images
-from segdistill.images.label_files import read_labels
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
+from segdistill.labels.label_files import read_labels
 
 NAMES = (
     "features within images",

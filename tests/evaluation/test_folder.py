@@ -16,7 +16,7 @@ from segdistill.errors import UserError
 from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts, boundary_map
 from segdistill.evaluation.folder import CountedFiles, confusion_over_files
 from segdistill.images.folder import ImageFile
-from segdistill.images.label_files import read_labels
+from segdistill.labels.label_files import read_labels
 
 Pairs = list[tuple[ImageFile, Path]]
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from segdistill.export.folder import FORMATS, ExportedMasks, export_folder
 from segdistill.export.options import ExportOptions, FormatName
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.inference.mask_classes import MaskClass, mask_classes, write_classes
 from segdistill.inference.masks import write_mask
 from segdistill.model.description import SegmentClass

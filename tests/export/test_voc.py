@@ -20,7 +20,7 @@ from tests.export.exporting import (
 
 from segdistill.errors import UserError
 from segdistill.export.voc import label_map
-from segdistill.images.labels import voc_colours
+from segdistill.images.palette import voc_colours
 from segdistill.model.description import SegmentClass, numbered_classes
 
 MASKS = {"a b.png": PATTERN, "more/b.png": random_mask(1)}

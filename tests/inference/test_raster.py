@@ -23,7 +23,7 @@ from segdistill.backbones import load_backbone
 from segdistill.decoding.geotiff import open_raster
 from segdistill.errors import UserError
 from segdistill.features.preparation import fit_preparation
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.images.resize import resize_image
 from segdistill.inference import raster as module
 from segdistill.inference.options import MaskOptions

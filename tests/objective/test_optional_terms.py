@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.objective.correspondence import correspondence
 from segdistill.objective.optional_terms import (
     alignment_loss,

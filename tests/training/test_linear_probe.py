@@ -11,8 +11,8 @@ from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.errors import UserError
 from segdistill.images.folder import find_images
-from segdistill.images.label_files import read_labels
 from segdistill.images.resize import enlarge
+from segdistill.labels.label_files import read_labels
 from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe
 from segdistill.training.linear_probe import fit_linear_probe
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segdistill.api.class_changes import ClassChange, class_change
 from segdistill.api.common import Source
 from segdistill.errors import UserError
-from segdistill.images.labels import Colour
+from segdistill.images.palette import Colour
 from segdistill.model import class_edits
 from segdistill.model.class_sets import (
     ClassSet,

@@ -12,9 +12,9 @@ from segdistill.figures.options import FigureOptions, figure_files
 from segdistill.figures.samples import choose_images, cluster_features, segment_images
 from segdistill.files import check_new
 from segdistill.images.folder import ImageFile
-from segdistill.images.label_files import read_labels
-from segdistill.images.label_map import LabelMap
 from segdistill.inference.protocol import Protocol
+from segdistill.labels.label_files import read_labels
+from segdistill.labels.label_map import LabelMap
 from segdistill.model.segmenter import Segmenter
 from segdistill.runs.folder import RunFolder
 

@@ -12,11 +12,11 @@ from segdistill.api.common import Source
 from segdistill.datasets import get_dataset
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, find_images
-from segdistill.images.label_files import find_labels
-from segdistill.images.label_map import LabelMap
-from segdistill.images.label_map_file import read_label_map
-from segdistill.images.label_survey import surveyed_reader
 from segdistill.images.matching import NothingMatchesError, find_suffixes, match_labels
+from segdistill.labels.label_files import find_labels
+from segdistill.labels.label_map import LabelMap
+from segdistill.labels.label_map_file import read_label_map
+from segdistill.labels.label_survey import surveyed_reader
 
 logger = logging.getLogger("segdistill")
 

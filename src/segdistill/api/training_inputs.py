@@ -11,8 +11,8 @@ from segdistill.errors import UserError
 from segdistill.images.depth import DepthSettings
 from segdistill.images.depth_files import find_depth_maps, match_depth, settings_beside
 from segdistill.images.folder import ImageFile, find_images
-from segdistill.images.labels import VOID
 from segdistill.images.matching import match_labels
+from segdistill.images.palette import VOID
 from segdistill.progress import progress_bar
 from segdistill.training.training_set import AuxiliaryInputs, LabelFiles
 

@@ -11,7 +11,7 @@ from segdistill.app.live_run import LiveRun
 from segdistill.app.tree import TreeDrawing
 from segdistill.decoding.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 from segdistill.inference.samples import Sample, class_pixels, shares_of
 from segdistill.model.class_sets import ClassSets
 from segdistill.report.data_uri import image_uri

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 from segdistill.inference.samples import class_pixels, shares_of
 from segdistill.model.description import SegmentClass
 from segdistill.report.data_uri import image_uri, mask_uri

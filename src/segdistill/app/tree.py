@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 from segdistill.model.class_sets import ClassSets
 from segdistill.model.description import SegmentClass
 from segdistill.objective.merge_tree import cut_tree, merge_tree

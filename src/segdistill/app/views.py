@@ -17,7 +17,7 @@ from segdistill.app.correspondences import By
 from segdistill.app.pictures import MissingPicture, Picture
 from segdistill.app.state import AppState
 from segdistill.errors import UserError
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 from segdistill.model.description import SegmentClass
 from segdistill.report.data_uri import data_uri
 from segdistill.report.rendering import templates, without_undecodable

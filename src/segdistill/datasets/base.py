@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
-from segdistill.images.label_files import read_label_numbers, read_labels
-from segdistill.images.labels import VOID, Colour
+from segdistill.images.palette import VOID, Colour
+from segdistill.labels.label_files import read_label_numbers, read_labels
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from functools import partial
 
 from segdistill.datasets.base import Dataset
 from segdistill.datasets.layouts import cityscapes, directory, listed, potsdam_raw
-from segdistill.images.labels import voc_colours
+from segdistill.images.palette import voc_colours
 
 # fmt: off
 COCO_CLASSES = (

@@ -8,8 +8,8 @@ from segdistill.datasets.base import LabelledImage, Stock
 from segdistill.errors import UserError
 from segdistill.images.finding import SUFFIXES
 from segdistill.images.folder import ImageFile, find_images
-from segdistill.images.label_files import LABEL_SUFFIXES
 from segdistill.images.matching import by_stem, normal_stem
+from segdistill.labels.label_files import LABEL_SUFFIXES
 
 CITYSCAPES_IMAGE = "_leftImg8bit.png"
 CITYSCAPES_LABELS = "_gtFine_labelIds.png"

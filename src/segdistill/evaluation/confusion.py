@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 
 Counts = NDArray[np.int64]
 

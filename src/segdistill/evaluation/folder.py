@@ -15,7 +15,7 @@ from segdistill.errors import UserError
 from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts, boundary_map
 from segdistill.evaluation.confusion import ConfusionMatrix, labelled_mask
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.progress import progress_bar
 

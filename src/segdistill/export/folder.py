@@ -21,7 +21,7 @@ from segdistill.export.voc import Cvat, Voc
 from segdistill.export.yolo import Yolo
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.inference.mask_classes import MaskClass, difference, read_classes
 from segdistill.layout import CLASSES_FILE
 from segdistill.prefetch import in_threads, worker_threads

@@ -17,7 +17,7 @@ from segdistill.errors import UserError
 from segdistill.export.masks import MaskFile
 from segdistill.export.options import ExportOptions
 from segdistill.files import atomic_path, translate_os_errors
-from segdistill.images.labels import Colour, css_colour
+from segdistill.images.palette import Colour, css_colour
 from segdistill.model.description import SegmentClass
 
 

@@ -17,7 +17,7 @@ from segdistill.errors import UserError, missing_extra
 from segdistill.export.format import ExportFormat, JsonListWriter, open_text
 from segdistill.export.masks import MaskFile, check_size, is_upright
 from segdistill.export.polygons import Shape, find_shapes
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 
 WGS84 = "EPSG:4326"
 DIGITS = 9

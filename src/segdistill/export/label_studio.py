@@ -14,7 +14,7 @@ from segdistill.export.format import ExportFormat, JsonListWriter, check_distinc
 from segdistill.export.masks import MaskFile
 from segdistill.export.regions import brush_bytes, find_regions, region_runs
 from segdistill.files import write_text_atomically
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 from segdistill.model.description import SegmentClass
 from segdistill.version import __version__
 

@@ -10,10 +10,10 @@ from PIL import ExifTags, Image
 
 from segdistill.errors import UserError
 from segdistill.images.finding import ImageFile, find_all, output_names, search_folder
-from segdistill.images.label_files import read_labels
-from segdistill.images.labels import VOID
 from segdistill.images.matching import normal_name
+from segdistill.images.palette import VOID
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
+from segdistill.labels.label_files import read_labels
 
 SUFFIXES = (".png", ".tif")
 UPRIGHT = 1

@@ -15,7 +15,7 @@ from segdistill.errors import UserError
 from segdistill.export.format import ExportFormat, check_distinct, link_or_copy_image
 from segdistill.export.masks import MaskFile
 from segdistill.files import atomic_path, write_text_atomically
-from segdistill.images.labels import VOID, Colour, css_colour, voc_colours
+from segdistill.images.palette import VOID, Colour, css_colour, voc_colours
 from segdistill.model.description import SegmentClass
 
 BACKGROUND: Colour = (0, 0, 0)

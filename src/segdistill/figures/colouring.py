@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.images.labels import VOID, distinct_colours
+from segdistill.images.palette import VOID, distinct_colours
 from segdistill.model.description import SegmentClass
 
 Picture = NDArray[np.uint8]

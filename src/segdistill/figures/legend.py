@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segdistill.figures.colouring import Rgba
 from segdistill.figures.style import DOTS_PER_INCH, TEXT_WIDTH, mpl_colour, new_figure, short_name
-from segdistill.images.labels import Colour
+from segdistill.images.palette import Colour
 from segdistill.model.description import SegmentClass
 
 LINE_INCHES = 0.17

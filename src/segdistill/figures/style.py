@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from segdistill.figures.options import FormatName
 from segdistill.files import atomic_path
-from segdistill.images.labels import Colour
+from segdistill.images.palette import Colour
 
 TEXT_WIDTH = 6.875
 """Text width of a two-column page in inches, as at CVPR."""

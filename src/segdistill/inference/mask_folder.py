@@ -13,10 +13,10 @@ from segdistill.engines.staging import TRANSFERS
 from segdistill.engines.work import Item
 from segdistill.errors import FullDiskError, UserError
 from segdistill.images.folder import SkippedImage
-from segdistill.images.label_files import read_labels
 from segdistill.inference.mask_classes import MaskClass, MaskPixels, write_classes
 from segdistill.inference.options import RASTER_SUFFIX
 from segdistill.inference.raster_masks import count_mask_pixels
+from segdistill.labels.label_files import read_labels
 from segdistill.layout import IMAGES_FILE
 from segdistill.model.description import SegmentClass
 from segdistill.prefetch import in_threads

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.files import atomic_path
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.inference.options import MaskOptions
 from segdistill.model.description import SegmentClass
 from segdistill.refinement.crf_refinement import refined_mask

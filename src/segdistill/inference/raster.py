@@ -13,7 +13,7 @@ from segdistill.decoding.geotiff import Raster, open_raster
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.decoding.pictures import read_ignored
 from segdistill.decoding.tiff_header import read_tiff_header
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.images.resize import MAX_ENLARGEMENT, Viewing
 from segdistill.inference.masks import mask_from_scores, overlay, write_scores
 from segdistill.inference.options import MaskOptions, sidecar_files

@@ -12,7 +12,7 @@ from segdistill.decoding.geotiff import Raster
 from segdistill.decoding.rasterio_files import open_dataset, quietly
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.model.description import SegmentClass
 
 BLOCK = 512

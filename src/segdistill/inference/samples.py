@@ -12,7 +12,7 @@ from PIL import Image
 from segdistill.decoding.decode import UnreadableImageError
 from segdistill.decoding.pictures import Picture
 from segdistill.images.folder import ImageFile
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar

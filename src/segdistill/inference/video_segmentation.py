@@ -15,8 +15,7 @@ from segdistill.decoding.pictures import Picture
 from segdistill.decoding.video import open_video, video_library
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, SkippedImage
-from segdistill.images.label_files import read_labels
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.images.tree import is_output
 from segdistill.inference.frame_sequences import (
     Frame,
@@ -35,6 +34,7 @@ from segdistill.inference.mask_folder import SegmentedFiles
 from segdistill.inference.masks import mask_from_scores, overlay, write_mask, write_scores
 from segdistill.inference.options import MaskOptions, sidecar_files
 from segdistill.inference.video_writer import VideoWriter, video_writer
+from segdistill.labels.label_files import read_labels
 from segdistill.layout import CLASSES_FILE
 from segdistill.model.segmenter import Segmenter
 from segdistill.prefetch import in_threads, run_batches, worker_threads

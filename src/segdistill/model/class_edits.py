@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from segdistill.errors import UserError
-from segdistill.images.labels import Colour
+from segdistill.images.palette import Colour
 from segdistill.model.description import SegmentClass
 
 Classes = tuple[SegmentClass, ...]

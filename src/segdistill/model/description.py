@@ -10,7 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
-from segdistill.images.labels import distinct_colours
+from segdistill.images.palette import distinct_colours
 
 Byte = Annotated[int, Meta(ge=0, le=255)]
 Index = Annotated[int, Meta(ge=0, le=2**20)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.config.settings import LevelName
-from segdistill.images.labels import Colour, shades
+from segdistill.images.palette import Colour, shades
 from segdistill.model.description import SegmentClass, numbered_classes
 
 LEVEL_NAMES: tuple[LevelName, ...] = ("coarse", "medium", "fine")

@@ -16,7 +16,7 @@ from torch import nn
 from segdistill.backbones.finite import check_finite
 from segdistill.errors import UserError
 from segdistill.files import atomic_path
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.layout import PROBE_FILE
 
 

@@ -20,7 +20,7 @@ from segdistill.decoding.pictures import Picture
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.images.resize import Viewing
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts

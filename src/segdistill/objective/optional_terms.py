@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 
 
 def reconstruction_loss(decoded: torch.Tensor, features: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 
 
 def min_pixels(share: float, height: int, width: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 from segdistill.images.resize import resize_image
 from segdistill.inference.samples import Sample, evenly_spread, reduced_size, shares_of
 from segdistill.model.description import SegmentClass

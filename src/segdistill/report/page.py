@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segdistill.config.settings import FitSettings
 from segdistill.files import write_text_atomically
 from segdistill.images.folder import ImageFile
-from segdistill.images.labels import css_colour
+from segdistill.images.palette import css_colour
 from segdistill.inference.samples import (
     Sample,
     class_pixels,

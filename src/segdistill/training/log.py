@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from segdistill.config.settings import FitSettings
-from segdistill.images.labels import distinct_colours
+from segdistill.images.palette import distinct_colours
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.clusters import cluster_similarity
 from segdistill.objective.correspondence import correspondence

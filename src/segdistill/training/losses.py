@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from segdistill.config.settings import FitSettings
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 from segdistill.model.head import SegmentationHead, drop_channels
 from segdistill.objective.clusters import cluster_loss, cluster_similarity
 from segdistill.objective.contrastive_crf import contrastive_crf_loss

@@ -15,7 +15,7 @@ from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.views import View, augmented_views
 from segdistill.images.depth import DepthSettings
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
 
 ReadLabels = Callable[[Path], NDArray[np.int64]]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segdistill.errors import UserError
-from segdistill.images.label_pixels import NO_VALUE, Values, unpacked
+from segdistill.labels.label_pixels import NO_VALUE, Values, unpacked
 
 BLOCK = 8
 LEAST_FLAT = 0.25

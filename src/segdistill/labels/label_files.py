@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
-from segdistill.images import lossy_labels
 from segdistill.images.finding import SUFFIXES, ImageFile, find_images
-from segdistill.images.label_map import PLAIN, UNLISTED, LabelMap, Runs
-from segdistill.images.label_pixels import LabelPixels, Values, is_grey, read_label_pixels
+from segdistill.labels import lossy_labels
+from segdistill.labels.label_map import PLAIN, UNLISTED, LabelMap, Runs
+from segdistill.labels.label_pixels import LabelPixels, Values, is_grey, read_label_pixels
 
 LABEL_SUFFIXES = SUFFIXES | {".npy", ".mat"}
 """Suffixes, in lower case, of label files."""

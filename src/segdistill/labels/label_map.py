@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.images.label_pixels import NO_VALUE, LabelPixels, Values, is_grey
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
+from segdistill.labels.label_pixels import NO_VALUE, LabelPixels, Values, is_grey
 
 MOST_CLASSES = 255
 SMALL = 2**16

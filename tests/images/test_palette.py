@@ -2,7 +2,7 @@
 
 import pytest
 
-from segdistill.images.labels import distinct_colours
+from segdistill.images.palette import distinct_colours
 
 
 @pytest.mark.parametrize("count", [2, 8, 27, 60])

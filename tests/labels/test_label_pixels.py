@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from tests.decoding.rasters import write_raster
 
 from segdistill.errors import UserError
-from segdistill.images.label_files import read_labels
-from segdistill.images.label_pixels import read_label_pixels
+from segdistill.labels.label_files import read_labels
+from segdistill.labels.label_pixels import read_label_pixels
 
 VALUES = np.array([[0, 3, 7, 2], [255, 1, 0, 5]], np.uint8)
 MODES = ("L", "P", "RGB", "RGBA", "LA", "I", "I;16", "F")

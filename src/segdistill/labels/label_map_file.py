@@ -11,9 +11,9 @@ import yaml
 
 from segdistill.config.validation import as_literal
 from segdistill.errors import UserError
-from segdistill.images.label_map import MOST_CLASSES, LabelMap, Numbers
-from segdistill.images.label_pixels import LARGEST
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
+from segdistill.labels.label_map import MOST_CLASSES, LabelMap, Numbers
+from segdistill.labels.label_pixels import LARGEST
 
 MOST_BYTES = 2**20
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from segdistill.errors import UserError
-from segdistill.images.label_files import LabelReader, as_numbers, listed_values
-from segdistill.images.label_map import PLAIN, UNLISTED, LabelMap, Runs
-from segdistill.images.label_pixels import NO_VALUE, Values, is_grey, read_label_pixels
-from segdistill.images.labels import VOID
-from segdistill.images.lossy_labels import BLOCK, CURE, FlatBlocks, shown
+from segdistill.images.palette import VOID
+from segdistill.labels.label_files import LabelReader, as_numbers, listed_values
+from segdistill.labels.label_map import PLAIN, UNLISTED, LabelMap, Runs
+from segdistill.labels.label_pixels import NO_VALUE, Values, is_grey, read_label_pixels
+from segdistill.labels.lossy_labels import BLOCK, CURE, FlatBlocks, shown
 from segdistill.progress import progress_bar
 
 logger = logging.getLogger("segdistill")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from segdistill.errors import UserError
-from segdistill.images.label_map import UNLISTED, LabelMap
-from segdistill.images.label_map_file import read_label_map
-from segdistill.images.labels import VOID
+from segdistill.images.palette import VOID
+from segdistill.labels.label_map import UNLISTED, LabelMap
+from segdistill.labels.label_map_file import read_label_map
 
 
 def written(folder: Path, text: str) -> Path:

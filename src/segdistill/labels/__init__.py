@@ -1,0 +1,1 @@
+"""Labels of images: which numbers and colours are which classes."""
