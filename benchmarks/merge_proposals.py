@@ -17,14 +17,14 @@ import torch.nn.functional as F
 
 from segdistill import labelled_folders
 from segdistill.api.reclustering import at_level
+from segdistill.clustering.code_clusters import prototype_classes
+from segdistill.clustering.proposals import PROPOSALS, proposals_for
 from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.labels.label_files import read_labels
 from segdistill.model.class_sets import ClassSet
 from segdistill.model.levels import LEVEL_NAMES
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.spherical_kmeans import group_sums
-from segdistill.training.clustering import prototype_classes
-from segdistill.training.proposals import PROPOSALS, proposals_for
 
 Pairs = list[tuple[int, int]]
 

@@ -21,6 +21,7 @@ import segdistill
 from benchmarks import material
 from benchmarks.table import Agreement, Conditions, Row, best_of
 from segdistill.backbones import Backbone, load_backbone
+from segdistill.clustering.code_clusters import spherical_kmeans
 from segdistill.decoding.decode import read_image, to_tensor
 from segdistill.devices import Compute, PixelBudget
 from segdistill.features.extract import FeatureMaps
@@ -35,7 +36,6 @@ from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.segmenter import Segmenter
 from segdistill.refinement.upsampling import Upsampling
-from segdistill.training.clustering import spherical_kmeans
 
 NAME = "throughput"
 CLASSES = 27

@@ -15,12 +15,12 @@ from segdistill.api.classes import (
     undo_classes,
 )
 from segdistill.api.reclustering import at_level, recluster
+from segdistill.clustering.code_clusters import quantise_codes
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.description import SegmenterSettings, numbered_classes
 from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
-from segdistill.training.clustering import quantise_codes
 
 
 def model(prototypes: Prototypes | None) -> Segmenter:

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segdistill.app.tree import MAX_LEAVES, WIDTH, Leaf, drawing_of, tree_of_classes
+from segdistill.clustering.code_clusters import quantise_codes
 from segdistill.model.class_edits import merged
 from segdistill.model.class_sets import ClassSet, ClassSets
 from segdistill.model.description import numbered_classes
 from segdistill.objective.merge_tree import merge_tree
-from segdistill.training.clustering import quantise_codes
 
 
 def sets_of(classes: int, seed: int = 0, *, keep: bool = True) -> ClassSets:

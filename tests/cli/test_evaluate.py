@@ -11,7 +11,7 @@ from tests.cli.conftest import Run
 from tests.helpers import striped_labels, write_run_stub
 
 import segdistill as library
-from segdistill.inference.protocol import Protocol
+from segdistill.evaluation.protocol import Protocol
 
 Labelled = tuple[object, ...]
 

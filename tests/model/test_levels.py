@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from segdistill.clustering.code_clusters import quantise_codes, spherical_kmeans
+from segdistill.clustering.levels import fine_count, levels_of_prototypes
 from segdistill.model.description import SegmentClass
 from segdistill.model.levels import LEVEL_NAMES, Levels, grouped_classes, regrouped_classes
-from segdistill.training.clustering import quantise_codes, spherical_kmeans
-from segdistill.training.levels import fine_count, levels_of_prototypes
 
 LEVELS = Levels(((0, 1, 2), (3,)), ((0, 2), (1,), (3,)), ((0,), (1,), (2,), (3,)))
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.clustering.code_clusters import prototype_classes
 from segdistill.model.class_sets import ClassSet
 from segdistill.model.description import SegmentClass
 from segdistill.model.prototypes import Prototypes
-from segdistill.training.clustering import prototype_classes
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from segdistill.api.class_changes import ClassChange, class_change
 from segdistill.api.common import Source
+from segdistill.clustering.code_clusters import prototype_classes
+from segdistill.clustering.proposals import PROPOSALS, proposals_for
 from segdistill.errors import UserError
 from segdistill.images.palette import Colour
 from segdistill.model import class_edits
@@ -25,8 +27,6 @@ from segdistill.model.class_sets import (
 )
 from segdistill.model.description import SegmentClass
 from segdistill.objective.class_relations import MergeProposal
-from segdistill.training.clustering import prototype_classes
-from segdistill.training.proposals import PROPOSALS, proposals_for
 
 Classes = tuple[SegmentClass, ...]
 

@@ -13,10 +13,10 @@ from segdistill.evaluation.output import (
     output_files,
     write_confusion_csv,
 )
+from segdistill.evaluation.protocol import Protocol
 from segdistill.evaluation.record import record_of, write_record
 from segdistill.evaluation.result import TITLES, Evaluation, is_label_class
 from segdistill.files import remove_leftovers, translate_os_errors
-from segdistill.inference.protocol import Protocol
 from segdistill.labels.label_map import LabelMap
 from segdistill.layout import SCORES_PAGE
 from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_linear_probe

@@ -8,11 +8,11 @@ from segdistill.api.common import Source, images_or_run_images, load_segmenter, 
 from segdistill.api.evaluating import evaluate_set
 from segdistill.api.labelled import labelled_files
 from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.evaluation.protocol import Protocol
 from segdistill.figures.options import FigureOptions, figure_files
 from segdistill.figures.samples import choose_images, cluster_features, segment_images
 from segdistill.files import check_new
 from segdistill.images.folder import ImageFile
-from segdistill.inference.protocol import Protocol
 from segdistill.labels.label_files import read_labels
 from segdistill.labels.label_map import LabelMap
 from segdistill.model.segmenter import Segmenter

@@ -10,6 +10,11 @@ import torch.nn.functional as F
 
 from segdistill.api.class_changes import ClassChange, class_change, overlap_of
 from segdistill.api.common import Source, image_files, load_segmenter
+from segdistill.clustering.code_clusters import (
+    classes_of_prototypes,
+    group_shares,
+)
+from segdistill.clustering.levels import levels_of_prototypes
 from segdistill.config.settings import DeviceName, LevelName, PrecisionName
 from segdistill.config.validation import refuse
 from segdistill.errors import UserError
@@ -27,11 +32,6 @@ from segdistill.model.prototypes import Prototypes
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
 from segdistill.runs.folder import RunFolder
-from segdistill.training.clustering import (
-    classes_of_prototypes,
-    group_shares,
-)
-from segdistill.training.levels import levels_of_prototypes
 
 MAX_CLASSES = 255
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from segdistill.api.classes import class_shares
 from segdistill.app.live_run import LiveRun
 from segdistill.app.tree import TreeDrawing
+from segdistill.clustering.proposals import proposals_for
 from segdistill.decoding.decode import UnreadableImageError
 from segdistill.images.finding import ImageFile
 from segdistill.images.palette import css_colour
@@ -17,7 +18,6 @@ from segdistill.model.class_sets import ClassSets
 from segdistill.report.data_uri import image_uri
 from segdistill.report.examples import choose_examples, example_picture
 from segdistill.report.text import merge_reason, percent
-from segdistill.training.proposals import proposals_for
 
 KEPT_EXAMPLES = 512
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.clustering.code_clusters import prototype_classes
 from segdistill.images.palette import css_colour
 from segdistill.model.class_sets import ClassSets
 from segdistill.model.description import SegmentClass
 from segdistill.objective.merge_tree import cut_tree, merge_tree
 from segdistill.objective.spherical_kmeans import group_sums
-from segdistill.training.clustering import prototype_classes
 
 MAX_LEAVES = 40
 WIDTH = 100.0

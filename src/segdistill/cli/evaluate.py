@@ -53,7 +53,7 @@ def evaluate(
     """
     from segdistill import evaluate_set, write_evaluation
     from segdistill.evaluation.output import check_output_folder, scores_text
-    from segdistill.inference.protocol import STEGO_2022, Protocol
+    from segdistill.evaluation.protocol import STEGO_2022, Protocol
 
     base = STEGO_2022 if protocol == "stego-2022" else Protocol()
     if out is not None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.clustering.code_clusters import spherical_kmeans
 from segdistill.errors import UserError
 from segdistill.figures.colouring import Picture
 from segdistill.images.folder import ImageFile
@@ -18,7 +19,6 @@ from segdistill.model.description import numbered_classes
 from segdistill.model.segmenter import Segmenter
 from segdistill.refinement.crf_refinement import refined_mask
 from segdistill.refinement.upsampling import cleaned_mask
-from segdistill.training.clustering import spherical_kmeans
 
 logger = logging.getLogger("segdistill")
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.clustering.code_clusters import group_shares
 from segdistill.images.palette import css_colour
 from segdistill.images.resize import resize_image
 from segdistill.inference.samples import Sample, evenly_spread, reduced_size, shares_of
@@ -18,7 +19,6 @@ from segdistill.progress import progress_bar
 from segdistill.refinement.upsampling import cleaned_mask
 from segdistill.report import text
 from segdistill.report.data_uri import image_uri, mask_uri
-from segdistill.training.clustering import group_shares
 
 SHOWN_IMAGES = 12
 NARROWEST, WIDEST = 0.5, 2.5

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.clustering.proposals import proposals_for
 from segdistill.config.settings import FitSettings
 from segdistill.files import write_text_atomically
 from segdistill.images.folder import ImageFile
@@ -33,7 +34,6 @@ from segdistill.report.rendering import render, skipped_files
 from segdistill.runs.facts import ClassCount, Facts
 from segdistill.runs.history import StepRecord
 from segdistill.training.early_stopping import end_of_training
-from segdistill.training.proposals import proposals_for
 from segdistill.version import __version__
 
 MEASURED_IMAGES = 40

@@ -14,6 +14,7 @@ from statistics import fmean
 
 import torch
 
+from segdistill.clustering.code_clusters import cluster_prototypes, nearest_centres, quantise_codes
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.locations import sample_locations
 from segdistill.features.preparation import FeaturePreparation
@@ -21,7 +22,6 @@ from segdistill.model.head import SegmentationHead
 from segdistill.objective.neighbour_agreement import nearest_in_other_images, neighbour_agreement
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.runs.facts import AgreementRecord
-from segdistill.training.clustering import cluster_prototypes, nearest_centres, quantise_codes
 from segdistill.training.modules import TrainingModules
 
 MONITORED_LOCATIONS = 8_000

@@ -8,6 +8,15 @@ import torch
 from torch import nn
 
 from segdistill.backbones import Backbone
+from segdistill.clustering.class_count import estimate_class_count
+from segdistill.clustering.code_clusters import (
+    cluster_prototypes,
+    order_by_share,
+    quantise_codes,
+    refine_clusters,
+)
+from segdistill.clustering.levels import levels_of_prototypes
+from segdistill.clustering.proposals import read_code_maps
 from segdistill.config.settings import FitSettings
 from segdistill.decoding.decode import content_hash
 from segdistill.devices import Compute
@@ -29,13 +38,6 @@ from segdistill.processes import Group
 from segdistill.runs.facts import AgreementRecord, ClassCount
 from segdistill.runs.folder import RunFolder
 from segdistill.runs.history import StepRecord
-from segdistill.training.class_count import estimate_class_count
-from segdistill.training.clustering import (
-    cluster_prototypes,
-    order_by_share,
-    quantise_codes,
-    refine_clusters,
-)
 from segdistill.training.early_stopping import agreement_scorer
 from segdistill.training.head_training import (
     StageTimer,
@@ -43,8 +45,6 @@ from segdistill.training.head_training import (
     cluster_count,
     train_head,
 )
-from segdistill.training.levels import levels_of_prototypes
-from segdistill.training.proposals import read_code_maps
 from segdistill.training.training_set import NO_AUXILIARY_INPUTS, AuxiliaryInputs
 
 STATISTICS_LOCATIONS = 100_000

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segdistill.training.clustering import (
+from segdistill.clustering.code_clusters import (
     classes_of_prototypes,
     cluster_prototypes,
     mean_similarity,

@@ -8,7 +8,7 @@ from tests.helpers import TinyBackbone, striped_image, striped_labels
 from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.errors import UserError
-from segdistill.inference.protocol import STEGO_2022, Protocol
+from segdistill.evaluation.protocol import STEGO_2022, Protocol
 from segdistill.model.linear_probe import LinearProbe
 
 

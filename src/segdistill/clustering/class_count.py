@@ -17,13 +17,13 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from segdistill.clustering.code_clusters import QuantisedCodes, relabel_sequential
+from segdistill.clustering.levels import coarse_count, fine_count
 from segdistill.config.settings import DEFAULT_CLASSES
 from segdistill.objective.merge_tree import cut_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
 from segdistill.progress import progress_bar
 from segdistill.runs.facts import ClassCount, Confidence
-from segdistill.training.clustering import QuantisedCodes, relabel_sequential
-from segdistill.training.levels import coarse_count, fine_count
 
 CANDIDATES = (*range(3, 21), 22, 24, 27, 30)
 STABLE = 0.8

@@ -8,16 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segdistill.config.settings import DEFAULT_CLASSES
-from segdistill.runs.facts import ClassCount
-from segdistill.training.class_count import (
+from segdistill.clustering.class_count import (
     adjusted_rand_index,
     choose_counts,
     estimate_class_count,
     mean_silhouette,
     random_halves,
 )
-from segdistill.training.clustering import quantise_codes
+from segdistill.clustering.code_clusters import quantise_codes
+from segdistill.config.settings import DEFAULT_CLASSES
+from segdistill.runs.facts import ClassCount
 
 
 def estimated(codes: torch.Tensor, images: int = 20, seed: int = 0) -> ClassCount:

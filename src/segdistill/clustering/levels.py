@@ -1,7 +1,7 @@
 """Coarse, medium and fine levels of classes.
 
-Medium classes are found first, by :mod:`segdistill.training.clustering`. Each is then split into
-fine clusters, in proportion to its share of the codes, and coarse classes are unions of medium
+Medium classes are found first, by :mod:`segdistill.clustering.code_clusters`. Each is then split
+into fine clusters, in proportion to its share of the codes, and coarse classes are unions of medium
 ones. On CamVid and the toy world, medium classes made of fine clusters match labels slightly better
 than the medium centres alone, since each class is modelled by several centres.
 """
@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import torch
 
+from segdistill.clustering.code_clusters import cluster_prototypes, group_shares, nearest_centres
 from segdistill.model.levels import Grouping, Levels
 from segdistill.model.prototypes import Prototypes
 from segdistill.objective.spherical_kmeans import cluster_vectors
-from segdistill.training.clustering import cluster_prototypes, group_shares, nearest_centres
 
 FINE_PER_MEDIUM = 4
 MAX_FINE_CLUSTERS = 128
@@ -66,7 +66,7 @@ def levels_of_prototypes(
         coarse: the number of coarse classes; by default, half the number of medium ones.
 
     Example:
-        >>> from segdistill.training.clustering import quantise_codes, spherical_kmeans
+        >>> from segdistill.clustering.code_clusters import quantise_codes, spherical_kmeans
         >>> codes = torch.randn(300, 5)
         >>> medium = spherical_kmeans(codes, 4, seed=0)
         >>> levels = levels_of_prototypes(quantise_codes(codes, seed=0).prototypes, medium).levels

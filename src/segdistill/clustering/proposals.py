@@ -4,6 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from segdistill.clustering.code_clusters import prototype_classes
 from segdistill.features.extract import FeatureMaps, Features
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.views import relit_views
@@ -13,7 +14,6 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.objective.class_relations import MergeProposal, class_relations, merge_proposals
 from segdistill.progress import progress_bar
-from segdistill.training.clustering import prototype_classes
 
 PROPOSALS = 5
 MAX_MAPS = 150

@@ -1,0 +1,1 @@
+"""From codes to classes: prototypes, levels, their number, and which to merge."""
