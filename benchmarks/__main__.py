@@ -28,6 +28,7 @@ MODULES = {
     "throughput": "throughput",
     "whole-step": "whole_step",
     "crf": "dense_crf",
+    "feature-store": "feature_store",
 }
 
 

@@ -3,14 +3,16 @@
 import errno
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from segdistill import files
-from segdistill.errors import UserError
+from segdistill.errors import FullDiskError, UserError
 from segdistill.files import (
     as_json,
     atomic_path,
@@ -93,6 +95,48 @@ def test_only_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
         assert {path.name for path in tmp_path.iterdir()} == {*mine, temporary.name}
     assert {path.name for path in tmp_path.iterdir()} == {*mine, "now.png"}
     remove_leftovers(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "hidden", [OSError("42 requested and 0 written"), RuntimeError("unexpected pos"), ValueError()]
+)
+def test_a_full_disk_is_found_behind_errors_that_hide_it(
+    hidden: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_where: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    def write() -> None:
+        with atomic_path(tmp_path / "map.npy"):
+            raise hidden
+
+    with pytest.raises(type(hidden)) as raised:
+        write()
+    assert raised.value is hidden
+    monkeypatch.setattr("segdistill.files.tempfile.TemporaryFile", full)
+    with pytest.raises(FullDiskError, match=r"map\.npy: the disk is full"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+def test_libraries_that_meet_a_full_disk_give_one_line(tmp_path: Path) -> None:
+    from tests.limited_writing import WRITERS  # noqa: PLC0415 - imports torch
+
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.limited_writing", tmp_path],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == list(WRITERS)
+    for line in done.stdout.splitlines():
+        assert line.endswith("larger than the disk or `ulimit -f` allows; choose another folder")
+    # Nothing but TensorBoard's log, which is written bit by bit, is left.
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def test_json_larger_than_any_of_ours_is_not_read(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from segdistill.errors import UserError
+from segdistill.errors import FullDiskError, UserError
 
 if sys.platform != "win32":
     import fcntl
@@ -26,6 +26,10 @@ MAX_JSON_BYTES = 2**28
 TEMPORARY_NAME = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.[^.]*)?", re.DOTALL)
 """Temporary file names of :func:`atomic_path`; hidden, so that they are not listed as images."""
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+PROBE_BYTES = 1 << 20
+"""Bytes written to find out whether a disk is full; libraries write smaller pieces."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -35,11 +39,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     On failure, the temporary file is removed and ``path`` is unchanged. If the process is killed,
     the temporary file remains until :func:`remove_leftovers` removes it.
 
+    Libraries often hide why they could not write: numpy and Pillow raise errors without a number,
+    torch and GDAL their own. So after any failure, it is found out whether the disk is full.
+
     Args:
         path: the final path; missing parent folders are created.
 
     Raises:
-        UserError: the folder cannot be written, or the disk is full.
+        FullDiskError: the disk is full, or the file is larger than allowed.
+        UserError: the folder cannot be written.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -61,6 +69,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 # mkstemp creates private files; the result should have the usual permissions.
                 temporary.chmod(0o666 & ~_umask())
                 temporary.replace(path)
+            except Exception as error:
+                # Before the unfinished file is removed, which makes room.
+                _raise_if_full(error, path, size=_size(temporary))
+                raise
             finally:
                 temporary.unlink(missing_ok=True)
 
@@ -214,13 +226,12 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         path: the file or folder being written, named in the message.
 
     Raises:
-        UserError: raised instead of the ``OSError``.
+        UserError: raised instead of the ``OSError``; :class:`FullDiskError` if there is no room.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise UserError(f"{path}: the disk is full; free some space and try again") from error
+        _raise_if_full(error, path)
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise UserError(
                 f"{path}: cannot be written ({error.strerror}); choose another folder"
@@ -236,6 +247,37 @@ def translate_os_errors(path: Path) -> Iterator[None]:
                 f"{path}: a file exists where a folder is needed; choose another path"
             ) from error
         raise
+
+
+def _raise_if_full(error: Exception, path: Path, *, size: int = 0) -> None:
+    """Raise FullDiskError if an error of writing ``size`` bytes to ``path`` has that reason."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and not isinstance(error, UserError):
+        number = _reason_not_to_write(path if path.is_dir() else path.parent, size)
+    if number in NO_ROOM:
+        raise FullDiskError(f"{path}: the disk is full; free some space and try again") from error
+    if number == errno.EFBIG:
+        raise FullDiskError(
+            f"{path}: larger than the disk or `ulimit -f` allows; choose another folder"
+        ) from error
+
+
+def _reason_not_to_write(folder: Path, size: int) -> int | None:
+    """Return the error number of writing after ``size`` bytes; ``None`` if it succeeds."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.seek(size)
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.errno
+    return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 @contextlib.contextmanager

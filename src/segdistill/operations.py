@@ -9,6 +9,9 @@ Everything is named by strings: importing this list imports nothing else.
 
 from typing import Literal, NamedTuple
 
+MORE_MEMORY = "close other programs, or raise the limit (`ulimit -v`)"
+SMALLER = "lower --resolution, or make the images smaller"
+
 Resumption = Literal["--resume", "same", ""]
 
 
@@ -26,6 +29,7 @@ class Operation(NamedTuple):
         resumes: what continues the command after an interruption: ``--resume``, the ``same``
             command or nothing.
         app: whether the app may do it to its run.
+        saves_memory: what to do when the command runs out of memory.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Operation(NamedTuple):
     processes: bool = False
     resumes: Resumption = ""
     app: bool = False
+    saves_memory: str = MORE_MEMORY
 
 
 OPERATIONS = (
@@ -44,6 +49,7 @@ OPERATIONS = (
         "api.fitting",
         "learn to segment a folder of images, without labels",
         command="fit",
+        saves_memory="lower --resolution or --training.batch-size",
         parser="fit",
         processes=True,
         resumes="--resume",
@@ -53,6 +59,7 @@ OPERATIONS = (
         "api.segmenting",
         "write one mask per image",
         command="segment",
+        saves_memory=SMALLER,
         parser="segment",
         processes=True,
         resumes="--resume",
@@ -76,6 +83,7 @@ OPERATIONS = (
         "api.evaluating",
         "score a run against labels",
         command="evaluate",
+        saves_memory=SMALLER,
         parser="evaluate",
         processes=True,
     ),
@@ -205,6 +213,7 @@ OPERATIONS = (
         "api.extracting",
         "write the feature map of each image",
         command="features",
+        saves_memory=SMALLER,
         parser="segment",
         resumes="--resume",
     ),
@@ -221,6 +230,7 @@ OPERATIONS = (
         "api.depth",
         "estimate depth maps with a network",
         command="depth",
+        saves_memory="lower --batch",
         parser="data",
         resumes="same",
     ),

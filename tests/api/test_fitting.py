@@ -1,14 +1,17 @@
 """What `fit` checks, and in which order."""
 
+import json
+import logging
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.helpers import write_striped_folder
+from tests.helpers import TinyBackbone, write_striped_folder
 
 import segdistill
 from segdistill.api import fitting
 from segdistill.backbones import Backbone, BackboneEntry, registry
+from segdistill.features.store import default_store_folder
 
 
 def test_missing_weights_are_reported_before_images_are_decoded(
@@ -26,3 +29,37 @@ def test_missing_weights_are_reported_before_images_are_decoded(
     photos = write_striped_folder(tmp_path / "photos")
     with pytest.raises(segdistill.UserError, match="no weights"):
         segdistill.fit(photos, backbone="lost")
+
+
+def test_damaged_features_are_counted_once_and_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = BackboneEntry("tiny", "embedded", "for tests", lambda _source: TinyBackbone())
+    monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
+    photos = write_striped_folder(tmp_path / "photos")
+
+    def fit(name: str) -> tuple[Path, list[str]]:
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "segdistill"):
+            segdistill.fit(
+                photos,
+                out=tmp_path / name,
+                backbone="tiny",
+                classes=3,
+                training=segdistill.TrainingSettings(steps=5, batch_size=4),
+            )
+        return tmp_path / name, [
+            record.getMessage() for record in caplog.records if "damaged" in record.getMessage()
+        ]
+
+    first, _ = fit("first")
+    for path in sorted(default_store_folder().glob("tiny-*/*/*.npy"))[:3]:
+        content = bytearray(path.read_bytes())
+        content[200:] = bytes(len(content) - 200)
+        path.write_bytes(content)
+    second, messages = fit("second")
+    assert messages == ["3 damaged entries of the feature store were computed again"]
+    assert json.loads((second / "facts.json").read_text())["damaged_maps"] == 3
+    weights = [(run / "segmenter.safetensors").read_bytes() for run in (first, second)]
+    assert weights[0] == weights[1]
+    assert fit("third")[1] == []

@@ -84,7 +84,7 @@ def test_colours_without_a_map_are_listed_with_a_map_to_fill_in(
     assert str(labels) in first
     assert "--label-map" in first
     assert lines[1] == '  - {name: class 0, colours: "#000000"}  # ' + lines[1].partition("# ")[2]
-    shares = [float(line.partition("# ")[2].split()[0]) for line in lines[1:5]]
+    shares = [float(line.partition("# ")[2].split("%")[0]) for line in lines[1:5]]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(100, abs=0.3)
     (tmp_path / "given.yaml").write_text("\n".join(lines), encoding="utf-8")
@@ -120,7 +120,7 @@ def test_values_in_no_class_are_listed_with_their_share(
         labelled_folders(images, labels, label_map=map_file(tmp_path, classes=classes))
     pixels = np.concatenate([regions(seed).ravel() for seed in range(3)])
     for value in (2, 3):
-        assert f"{value} ({100 * (pixels == value).mean():.1f} %)" in str(caught.value)
+        assert f"{value} ({100 * (pixels == value).mean():.1f}%)" in str(caught.value)
     assert "map.yaml" in str(caught.value)
     assert "`ignore`" in str(caught.value)
     found = labelled_folders(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segdistill.errors import UserError
+from segdistill.features.entry import EntryKind
 from segdistill.features.store import FeatureStore, default_store_folder
 
 TINY = "tiny-0123456789abcdef-32-true-v1"
@@ -21,8 +22,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert not store.has(TINY, "abcd")
     assert store.write(TINY, "abcd", MAP)
     assert store.has(TINY, "abcd")
-    np.testing.assert_array_equal(store.read(TINY, "abcd"), MAP)
-    assert isinstance(store.read(TINY, "abcd"), np.memmap)
+    kept = store.read(TINY, EntryKind("abcd", MAP.shape))
+    assert isinstance(kept, np.memmap)
+    np.testing.assert_array_equal(kept, MAP)
+    # Other programs can read it too.
+    np.testing.assert_array_equal(np.load(store.path(TINY, "abcd")), MAP)
+    assert store.damaged == set()
     [content] = store.contents()
     assert (content.backbone, content.maps) == (TINY, 1)
 

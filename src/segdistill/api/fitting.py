@@ -32,6 +32,7 @@ from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
 from segdistill.runs.facts import ClassCount, Facts, names_by_folder, skipped_files
 from segdistill.runs.folder import RunFolder
+from segdistill.training.environment import environment_facts
 from segdistill.training.fit import (
     FitResult,
     check_batch_size,
@@ -126,6 +127,13 @@ def fit(
             " the next fit faster",
             learned.streamed,
         )
+    if learned.damaged:
+        logger.warning(
+            "%d damaged %s of the feature store %s computed again",
+            learned.damaged,
+            "entry" if learned.damaged == 1 else "entries",
+            "was" if learned.damaged == 1 else "were",
+        )
     if run is not None:
         group.from_first(
             lambda: _finish(run, segmenter, learned, resolved, checked, skipped, progress=progress)
@@ -207,6 +215,8 @@ def _finish(
         seconds=learned.seconds,
         shifts=learned.shifts,
         maps_not_stored=learned.streamed,
+        damaged_maps=learned.damaged,
+        environment=environment_facts(segmenter.compute),
         agreement_history=tuple(learned.agreement_history),
         kept_step=learned.kept_step,
         class_count=learned.class_count,

@@ -3,24 +3,30 @@
 import contextlib
 import ipaddress
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 import webbrowser
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
+from segdistill.app.events import KnownRequests
+from segdistill.app.middleware import Policy, SameOrigin
 from segdistill.app.views import part
 from segdistill.errors import UserError, missing_extra
 
 LOCAL_HOST = "127.0.0.1"
-# Blocks all requests to other hosts.
-POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:;"
-    " frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
-)
+MAX_UPLOAD_BYTES = 1 << 29
+KEPT_SESSIONS = 32
+"""Browser pages whose state is kept; each takes about 0.4 MB. An older one starts again."""
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status of a process ended by SIGTERM, as shells report it."""
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 FIXED_FONT = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -58,6 +64,8 @@ def require_gradio() -> None:
 def serving(build: Any, *, host: str = LOCAL_HOST, port: int | None = None) -> Iterator[Server]:
     """Serve a page until the block ends.
 
+    Uploads go to a temporary folder that is removed at the end, on SIGTERM too.
+
     Args:
         build: builds the Gradio page.
         host: address to listen on.
@@ -66,7 +74,11 @@ def serving(build: Any, *, host: str = LOCAL_HOST, port: int | None = None) -> I
     Raises:
         UserError: the address is invalid, or the port is not available.
     """
-    with tempfile.TemporaryDirectory(prefix="segdistill-app-") as uploads, _environment(uploads):
+    with (
+        _exit_on_sigterm(),
+        tempfile.TemporaryDirectory(prefix="segdistill-app-") as uploads,
+        _environment(uploads),
+    ):
         page = build()
         try:
             url = page.launch(
@@ -79,10 +91,12 @@ def serving(build: Any, *, host: str = LOCAL_HOST, port: int | None = None) -> I
                 show_error=False,
                 ssr_mode=False,
                 footer_links=[],
+                max_file_size=MAX_UPLOAD_BYTES,
+                state_session_capacity=KEPT_SESSIONS,
                 # In the head, since Gradio rewrites the selectors of style sheets passed as css.
                 head=f"<style>{part('style.css')}</style>",
                 theme=_theme(),
-                app_kwargs={"middleware": _middleware(host)},
+                app_kwargs={"middleware": _middleware(host, page, uploads)},
             )[1]
         except OSError as error:
             raise UserError(_not_served(host, port)) from error
@@ -117,6 +131,23 @@ def open_browser(url: str) -> None:
 
 
 @contextlib.contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Leave the block on SIGTERM, so that it is cleaned up, instead of ending at once."""
+    if threading.current_thread() is not threading.main_thread():  # signals arrive there only
+        yield
+        return
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def _environment(uploads: str) -> Iterator[None]:
     """Set Gradio's upload folder and disable its analytics."""
     changed = {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -139,35 +170,20 @@ def _theme() -> Any:
     return Default(primary_hue="blue", neutral_hue="slate", font=FONT, font_mono=FIXED_FONT)
 
 
-def _middleware(host: str) -> Sequence[Any]:
+def _middleware(host: str, page: Any, uploads: str) -> Sequence[Any]:
     from starlette.middleware import Middleware  # noqa: PLC0415
     from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415
 
-    chosen = [Middleware(_Policy)]
+    chosen = [Middleware(Policy)]
     if is_local(host):
         # Protects against DNS rebinding.
         names = ["localhost", LOCAL_HOST, host, f"[{host}]"]
         chosen.append(Middleware(TrustedHostMiddleware, allowed_hosts=names))
+    chosen.append(Middleware(SameOrigin))
+    # What surrounds an uploaded file is small.
+    known = {"uploads": Path(uploads), "max_bytes": MAX_UPLOAD_BYTES + (1 << 20)}
+    chosen.append(Middleware(KnownRequests, page=page, **known))
     return chosen
-
-
-class _Policy:
-    """ASGI middleware that adds the content security policy to responses."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def send_with_policy(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                extra = [
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
-                message["headers"] = [*message.get("headers", []), *extra]
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
 
 
 def _not_served(host: str, port: int | None) -> str:

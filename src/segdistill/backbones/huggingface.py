@@ -95,8 +95,8 @@ class NetworkKind:
         short = next((short for short, each in self.hub_ids.items() if each == hub_id), None)
         return UserError(
             f"{self.option} {f'{short} ({hub_id})' if short else hub_id}: weights cannot be"
-            f" downloaded from the Hugging Face hub: {hub_reason(hub_id, error)}.\n"
-            f"{self.advice.format(hub_id=hub_id)}"
+            f" downloaded from the Hugging Face hub: {hub_reason(hub_id, error)}.",
+            details=self.advice.format(hub_id=hub_id),
         )
 
 
@@ -151,7 +151,7 @@ class NetworkFiles:
         option, class_name = self.kind.option, self.kind.classes[self.model_type]
         local = any((self.folder / name).is_file() for name in WEIGHT_FILES)
         if not local and str(self.folder) == self.source:
-            raise UserError(f"{option} {self.folder}: {self._no_weights(class_name)}")
+            raise self._no_weights(class_name)
         try:
             network, loading_info = quiet_from_pretrained(
                 getattr(transformers, class_name),
@@ -179,14 +179,15 @@ class NetworkFiles:
             )
         return network
 
-    def _no_weights(self, class_name: str) -> str:
+    def _no_weights(self, class_name: str) -> UserError:
+        where = f"{self.kind.option} {self.folder}"
         if not (self.folder / "pytorch_model.bin").is_file():
-            return "model.safetensors not found"
-        return (
-            "pytorch_model.bin is not read, because .bin files can run code. If you trust it,"
-            " convert it to model.safetensors:\n"
-            f'python -c "from transformers import {class_name} as M;'
-            f" M.from_pretrained(r'{self.folder}').save_pretrained(r'{self.folder}')\""
+            return UserError(f"{where}: model.safetensors not found")
+        return UserError(
+            f"{where}: pytorch_model.bin is not read, because .bin files can run code. If you"
+            " trust it, convert it to model.safetensors:",
+            details=f'python -c "from transformers import {class_name} as M;'
+            f" M.from_pretrained(r'{self.folder}').save_pretrained(r'{self.folder}')\"",
         )
 
 

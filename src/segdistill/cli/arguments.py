@@ -19,7 +19,15 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from docstring_parser import Docstring, DocstringStyle
 from docstring_parser import parse as parse_docstring
 
-from segdistill.config.validation import Declared, Numbers, checked, dashed, declared
+from segdistill.config.validation import (
+    Declared,
+    Numbers,
+    as_literal,
+    checked,
+    dashed,
+    declared,
+    shortened,
+)
 from segdistill.errors import UserError
 
 METAVARS: dict[Any, str] = {
@@ -35,6 +43,7 @@ READERS: dict[Any, Callable[[str], Any]] = {
     bool: {"true": True, "false": False}.__getitem__,
     Numbers: lambda text: tuple(map(float, text.split(","))),
 }
+LONGEST_VALUE = 200
 FLAGS = ("strict", "print_config")
 """Settings that take no value on the command line; other yes-no settings take true or false."""
 
@@ -250,6 +259,7 @@ def no_such(kind: str, name: str, arguments: Iterable[Argument]) -> str:
         name: as given; options have their dashes.
         arguments: those that exist.
     """
+    name = shortened(name, LONGEST_VALUE)
     dashes = "--" if name.startswith("--") else ""
     options = [each for each in arguments if not each.positional]
     known = [each.label.removeprefix("--") if dashes else each.name for each in options]
@@ -281,5 +291,7 @@ def _default_text(default: Any) -> str:
 
 
 def _as_typed(value: Any) -> str:
-    """Return a value as users type it."""
-    return " ".join(str(value).split()) or "''"
+    """Return a value as users type it, of bounded length."""
+    if not isinstance(value, str):
+        return as_literal(value)
+    return shortened(" ".join(value.split()), LONGEST_VALUE) or "''"

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
-from segdistill.errors import LostProcessError, UserError
-from segdistill.operations import COMMANDS, Operation
+from segdistill.errors import LostProcessError, UserError, is_out_of_memory, printable
+from segdistill.operations import COMMANDS, MORE_MEMORY, Operation
 from segdistill.processes import close_group, started_rank
 from segdistill.version import __version__
 
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows ``segdistill``; by default those of the process.
 
     Returns:
-        Exit status: 0, 1 if nothing could be done, 2 for invalid input, 3 if another process of a
-        distributed run has ended, 130 if interrupted.
+        Exit status: 0, 1 if nothing could be done or memory ran out, 2 for invalid input, 3 if
+        another process of a distributed run has ended, 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in {"-h", "--help"}:
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     _log_to_stderr(quiet="--quiet" in given)
     if not started_rank():
-        return run_command(given[0], given[1:])
+        stream: Any = _Printable(sys.stdout)
+        with contextlib.redirect_stdout(stream):
+            return run_command(given[0], given[1:])
     # Another rank of a distributed run: rank 0 prints the same.
     logging.getLogger("segdistill").setLevel(logging.CRITICAL)
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -58,12 +60,9 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     try:
         status = _run(name, entry, arguments, resume)
         close_group()
-    except UserError as error:
+    except (UserError, LostProcessError) as error:
         print(f"segdistill {name}: {error}", file=sys.stderr)
-        return 2
-    except LostProcessError as error:
-        print(f"segdistill {name}: {error}", file=sys.stderr)
-        return LOST
+        return LOST if isinstance(error, LostProcessError) else 2
     except KeyboardInterrupt:
         if started_rank():
             return 130
@@ -73,6 +72,13 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
         # The reader of the output has closed it, as `| head` does.
         sys.stderr.close()
         return 141
+    except (RuntimeError, OSError, MemoryError, ImportError) as error:
+        if not is_out_of_memory(error):
+            raise
+        # While libraries are imported, nothing depends on the options.
+        advice = MORE_MEMORY if isinstance(error, ImportError) else entry.saves_memory
+        print(f"segdistill {name}: out of memory; {advice}{resume}", file=sys.stderr)
+        return 1
     return status or 0
 
 
@@ -153,7 +159,25 @@ class _StandardErrorHandler(logging.Handler):
     """Print messages to the current ``sys.stderr``, which may be redirected."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(printable(self.format(record), keep="\n"), file=sys.stderr)
+
+
+class _Printable:
+    """Writes to a stream, without the control characters of names that others have chosen."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, and return the number of characters written."""
+        return self._stream.write(printable(text, keep="\n\t"))
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,21 @@ from segdistill.errors import UserError
 logger = logging.getLogger("segdistill")
 
 EXAMPLE = "write lines such as `classes: 8`"
+MOST_CHARACTERS = 1_000_000
+MOST_VALUES = 10_000
+
+
+class _Loader(yaml.SafeLoader):
+    """Loads plain values, with a limit on merged mappings (``<<``), which can multiply."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Add the values of merged mappings to a mapping."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_VALUES:
+            raise yaml.constructor.ConstructorError(
+                problem="more values are merged than there are settings",
+                problem_mark=node.start_mark,
+            )
 
 
 def values_from_files(
@@ -45,7 +60,7 @@ def _read(path: str) -> dict[str, Any]:
     """Return the content of a file of settings."""
     text = _read_text(Path(path))
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -62,7 +77,9 @@ def _read(path: str) -> dict[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # A bounded part: some files, such as /dev/zero, have no end.
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; check the path of --config") from error
     except IsADirectoryError as error:
@@ -71,6 +88,9 @@ def _read_text(path: Path) -> str:
         raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
+    if len(text) > MOST_CHARACTERS:
+        raise UserError(f"{path}: too long for a file of settings; check the path of --config")
+    return text
 
 
 def _values(

@@ -4,6 +4,7 @@ A range is declared with the type: ``steps: Annotated[int, at_least(1)]``.
 """
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -27,6 +28,21 @@ from segdistill.errors import UserError
 
 Settings = TypeVar("Settings")
 
+
+class _Repr(reprlib.Repr):
+    """A representation of bounded length: a few lines of YAML can stand for gigabytes."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Represent a whole number; Python refuses to write very long ones in decimals."""
+        return super().repr_int(x, level) if x.bit_length() < 1000 else f"{hex(x)[:20]}..."
+
+
+_BOUNDED = _Repr()
+_BOUNDED.maxlevel = 3
+_BOUNDED.maxlist = _BOUNDED.maxtuple = _BOUNDED.maxdict = _BOUNDED.maxset = 20
+_BOUNDED.maxstring = _BOUNDED.maxother = 200
+
+LARGEST_INTEGER = 2**63
 Numbers = tuple[float, ...]
 
 TYPE_NAMES = {
@@ -90,9 +106,23 @@ def declared(hint: Any) -> Declared:
 
 
 def as_literal(value: Any) -> str:
-    """Return a value as one line of bounded length."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    """Return a value as one line of bounded length, in bounded time.
+
+    Example:
+        >>> as_literal({"steps": [1, "two"]})
+        "{'steps': [1, 'two']}"
+        >>> nested = [0] * 9
+        >>> for _ in range(40):
+        ...     nested = [nested] * 9
+        >>> len(as_literal(nested))
+        60
+    """
+    return shortened(" ".join(_BOUNDED.repr(value).split()))
+
+
+def shortened(text: str, longest: int = 60) -> str:
+    """Return the start of a text, with dots if it is longer."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def typed(settings: Settings, *, prefix: str = "") -> Settings:
@@ -206,7 +236,7 @@ def _plain(value: Any, kind: Any) -> Any:
     elif kind is float and isinstance(value, Real):
         converted = _as_float(value)
     elif kind is int and isinstance(value, Integral):
-        converted = int(value)
+        converted = int(value) if abs(int(value)) < LARGEST_INTEGER else None
     elif kind is str and isinstance(value, str):
         converted = value
     return converted

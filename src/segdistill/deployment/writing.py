@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,7 +63,10 @@ def write_torch_graph(traced: TracedGraph, path: Path) -> WrittenGraph:
         metadata = json.dumps(metadata_of(traced.graph.segmenter))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about torch internals
-            torch.export.save(traced.program, temporary, extra_files={METADATA_FILE: metadata})
+            # Not straight to the file: on a full disk, torch's writer ends the process.
+            content = BytesIO()
+            torch.export.save(traced.program, content, extra_files={METADATA_FILE: metadata})
+            temporary.write_bytes(content.getbuffer())
         difference = check_graph(traced.graph, program_runner(temporary), str(path))
         return WrittenGraph(path, temporary.stat().st_size, difference)
 

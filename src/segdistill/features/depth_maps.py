@@ -1,6 +1,5 @@
 """Depth maps on the feature grid, cached in the feature store."""
 
-import contextlib
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.decoding.decode import content_hash
+from segdistill.features.entry import EntryKind
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
 from segdistill.images.depth import DepthSettings, check_depth_size, normalise_depth, read_depth
@@ -20,7 +20,7 @@ from segdistill.images.depth_view import depth_for_view
 from segdistill.images.resize import Size
 from segdistill.progress import progress_bar
 
-DEPTH_VERSION = 1
+DEPTH_VERSION = 2
 """Increase this whenever the computed depth grids change."""
 
 MAPS_CHECKED = 32
@@ -123,20 +123,25 @@ class DepthMaps:
         path = self.depth_paths.get(view.image.file.path)
         if path is None:
             return None
-        both: NDArray[np.float32] | None = None
-        with contextlib.suppress(OSError, EOFError, ValueError):
-            both = np.array(self.store.read(self.folder, self._keys.get(index, "")), np.float32)
-        if both is None or both.shape != (*self.grids[index], 2):
+        # Small enough to be checked at each reading.
+        kept = self.store.read(self.folder, self._kind(index))
+        if kept is not None:
+            both = np.array(kept)
+        else:
             both = self._compute(index, path)
+            if self._kind(index).key in self.store.damaged:
+                self.store.write(self.folder, self._kind(index).key, both)
         return DepthGrid(both[:, :, 0], both[:, :, 1])
 
     def _key(self, index: int, digest: str) -> str:
         text = f"{self.views[index].key} {digest} {self.grids[index]}"
         return content_hash(text.encode())
 
+    def _kind(self, index: int) -> EntryKind:
+        return EntryKind(self._keys.get(index, ""), (*self.grids[index], 2), np.float32)
+
     def _bytes(self, index: int) -> int:
-        header = 128
-        return 2 * 4 * self.grids[index][0] * self.grids[index][1] + header
+        return self._kind(index).size
 
     def _compute(self, index: int, path: Path) -> NDArray[np.float32]:
         view = self.views[index]

@@ -1,6 +1,5 @@
 """Feature extraction with caching in the feature store."""
 
-import contextlib
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from segdistill.backbones import Backbone
 from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.devices import Compute, PixelBudget
+from segdistill.features.entry import EntryKind
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View, read_checked
 from segdistill.prefetch import in_batches, in_threads, worker_threads
@@ -46,6 +46,7 @@ class FeatureMaps:
         self.budget = PixelBudget(compute.device)
         self.folder = store_folder_name(backbone, compute)
         self.channels = sum(backbone.channel_groups)
+        self._checked = bytearray(len(self.views))  # 1 once the checksum of a map was right
 
     def __len__(self) -> int:
         return len(self.views)
@@ -73,8 +74,12 @@ class FeatureMaps:
     def read(self, indices: Sequence[int]) -> list[Features]:
         """Return several raw maps of shape (height, width, channels), in the order of ``indices``.
 
-        Stored maps are memory-mapped. Missing ones are computed in batches, each once, while the
-        next images are decoded.
+        Stored maps are memory-mapped; their checksums are compared when they are first read.
+        Missing ones are computed in batches, each once, while the next images are decoded. Damaged
+        ones are computed again in the same way, and stored.
+
+        Raises:
+            UserError: the backbone gives values that are not finite.
         """
         maps: dict[int, Features] = {}
         missing = []
@@ -90,6 +95,8 @@ class FeatureMaps:
             made = self._features_of([self.views[index] for index in missing])
             for index, (_, features) in zip(missing, made, strict=True):
                 maps[index] = features
+                if self.views[index].key in self.store.damaged:
+                    self.store.write(self.folder, self.views[index].key, features)
         return [maps[index] for index in indices]
 
     def iterate(self, indices: Iterable[int]) -> Iterator[Features]:
@@ -107,11 +114,12 @@ class FeatureMaps:
     def _kept(self, index: int) -> Features | None:
         """Return a map from the store; ``None`` if it is missing or damaged."""
         # The map may not have fitted, or another process may have removed it.
-        with contextlib.suppress(OSError, EOFError, ValueError):
-            kept: Features = self.store.read(self.folder, self.views[index].key)
-            if list(kept.shape) == [*self.grid(index), self.channels]:
-                return kept
-        return None
+        kept = self.store.read(self.folder, self._kind(index), check=not self._checked[index])
+        self._checked[index] = kept is not None
+        return kept
+
+    def _kind(self, index: int) -> EntryKind:
+        return EntryKind(self.views[index].key, (*self.grid(index), self.channels))
 
     def fill_store(self, *, label: str = "Extracting features", progress: bool = False) -> int:
         """Compute missing maps and store them while the store has room.
@@ -191,9 +199,9 @@ class FeatureMaps:
         return self.budget.images(*views[0].size) if views else 1
 
     def _bytes(self, view: View) -> int:
-        header = 128
-        locations = (view.size[0] // self.backbone.stride) * (view.size[1] // self.backbone.stride)
-        return locations * self.channels * 2 + header
+        height, width = view.size
+        stride = self.backbone.stride
+        return EntryKind(view.key, (height // stride, width // stride, self.channels)).size
 
     def _pass(self, images: list[Pixels]) -> Features:
         batch = torch.from_numpy(np.stack(images)).to(self.compute.device)

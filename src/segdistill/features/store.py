@@ -2,7 +2,7 @@
 
 Each map is a NumPy file at ``FOLDER/BACKBONE-FINGERPRINT/ab/abcdef...npy``. The name is a hash of
 the image content, crop and input size, so renamed and moved images are found, and stale maps are
-never used.
+never used. A checksum at the end of each file tells damaged maps, which are never used either.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError
+from segdistill.features.entry import DamagedEntryError, EntryKind, read_entry, write_entry
 from segdistill.files import TEMPORARY_NAME, atomic_path, remove_leftovers
 
 GIGABYTE = 10**9
@@ -69,18 +69,23 @@ class FeatureStore:
         folder: folder of the store, or ``None`` for the default; created on the first write.
         max_bytes: size limit; least recently used maps are evicted first.
 
+    Attributes:
+        damaged: keys of the maps that were found damaged.
+
     Example:
+        >>> import numpy as np
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     store = FeatureStore(Path(folder), max_bytes=10**6)
         ...     _ = store.write("tiny-0", "abcd", np.zeros((2, 3, 4), np.float16))
-        ...     store.read("tiny-0", "abcd").shape
+        ...     store.read("tiny-0", EntryKind("abcd", (2, 3, 4))).shape
         (2, 3, 4)
     """
 
     def __init__(self, folder: Path | None, *, max_bytes: int) -> None:
         self.folder = default_store_folder() if folder is None else folder
         self.max_bytes = max_bytes
+        self.damaged: set[str] = set()
         if self.folder.exists() and not self.folder.is_dir():
             raise UserError(f"{self.folder}: the cache is not a folder; set --cache.folder")
 
@@ -89,23 +94,31 @@ class FeatureStore:
         return self.folder / backbone / key[:2] / f"{key}.npy"
 
     def has(self, backbone: str, key: str) -> bool:
-        """Return whether a map is stored."""
-        return self.path(backbone, key).exists()
+        """Return whether a map is stored, without reading it."""
+        return self.path(backbone, key).is_file()
 
-    def read(self, backbone: str, key: str) -> NDArray[np.float16]:
-        """Memory-map a stored feature map.
+    def read(self, backbone: str, kind: EntryKind, *, check: bool = True) -> NDArray[Any] | None:
+        """Memory-map a stored map.
+
+        Args:
+            backbone: folder name of the backbone.
+            kind: key, shape and type of the map.
+            check: compare the values with their checksum, which reads them all; without, only the
+                size, shape and type are checked. Once a fit is enough.
 
         Returns:
-            Read-only array of shape (height, width, channels).
-
-        Raises:
-            FileNotFoundError: the map is not stored.
-            ValueError: the file is damaged.
+            Read-only array; ``None`` if the map is not stored, or is damaged, which ``damaged``
+            records.
         """
-        array: NDArray[np.float16] = np.load(self.path(backbone, key), mmap_mode="r")
-        return array
+        try:
+            return read_entry(self.path(backbone, kind.key), kind, check=check)
+        except DamagedEntryError:
+            self.damaged.add(kind.key)
+        except OSError:  # missing, removed by another process, or no permission
+            pass
+        return None
 
-    def write(self, backbone: str, key: str, features: NDArray[np.floating[Any]]) -> bool:
+    def write(self, backbone: str, key: str, values: NDArray[Any]) -> bool:
         """Store a map if the disk has room for it; return whether it was stored.
 
         A full or read-only disk is not an error, since the map can be computed again.
@@ -113,22 +126,20 @@ class FeatureStore:
         Args:
             backbone: folder name of the backbone.
             key: hexadecimal key of the view.
-            features: feature map, shape (height, width, channels).
+            values: feature map, shape (height, width, channels).
         """
         try:
-            with atomic_path(self.path(backbone, key)) as temporary, temporary.open("wb") as file:
-                np.save(file, features)
+            with atomic_path(self.path(backbone, key)) as temporary:
+                write_entry(temporary, key, values)
         except UserError:
             return False
         return True
 
     def touch(self, backbone: str, key: str) -> bool:
         """Mark a map as recently used; return whether it is stored."""
-        try:
+        with contextlib.suppress(OSError):  # missing, or no permission
             os.utime(self.path(backbone, key))
-        except OSError:  # missing, or no permission
-            return self.has(backbone, key)
-        return True
+        return self.has(backbone, key)
 
     def make_room(self, wanted: int, keep: Container[Path]) -> int:
         """Evict old maps to make room, and return the number of bytes that may be written.

@@ -213,7 +213,7 @@ def _largest_border(files: Sequence[ImageFile]) -> float:
         shares = [share for share in pool.map(_border_share, sampled) if share > 0]
     if shares:
         logger.info(
-            "%d of %d images looked at have a constant border (up to %.0f %% of the image): it is"
+            "%d of %d images looked at have a constant border (up to %.0f%% of the image): it is"
             " left out",
             *(len(shares), len(sampled), 100 * max(shares)),
         )

@@ -97,7 +97,8 @@ def surveyed_reader(
         if missing:
             unlisted[coloured] = Counter({value: counts[value] for value in missing})
     if unlisted:
-        raise UserError(f"{where}: {_unlisted(survey, unlisted, label_map)}")
+        details = "" if label_map.source else proposed_map(survey)
+        raise UserError(f"{where}: {_unlisted(survey, unlisted, label_map)}", details=details)
     if survey.lossy_files:
         _warn_of_loss(survey, reader, where)
     if not label_map.names:
@@ -184,7 +185,7 @@ def _warn_of_loss(survey: Survey, reader: LabelReader, where: str) -> None:
     values = np.unique(kept.values[kept.values != NO_VALUE])
     logger.warning(
         "%s: %d of %d label files are compressed with loss (such as %s), which blurs the edges of"
-        " classes; values were snapped to the nearest of %s (%.1f %% of the pixels of that file"
+        " classes; values were snapped to the nearest of %s (%.1f%% of the pixels of that file"
         " changed). Scores near edges are not exact; %s",
         where,
         len(survey.lossy_files),
@@ -229,7 +230,7 @@ def _warn_of_sparse(survey: Survey, label_map: LabelMap, where: str) -> None:
 
 
 def _unlisted(survey: Survey, unlisted: dict[bool, Counter[int]], label_map: LabelMap) -> str:
-    """Describe values that are in no class, with a map to fill in."""
+    """Describe values that are in no class."""
     total = max((survey.numbers + survey.colours).total(), 1)
     entries = [
         (_value_text(value, coloured=coloured), count, coloured)
@@ -252,7 +253,7 @@ def _unlisted(survey: Survey, unlisted: dict[bool, Counter[int]], label_map: Lab
     )
     return (
         f"{what}; save the lines below as {FILE_NAME}, give the classes their names, move what has"
-        f" no class to `ignore`, and add {OPTION} {FILE_NAME}\n{proposed_map(survey)}"
+        f" no class to `ignore`, and add {OPTION} {FILE_NAME}"
     )
 
 
@@ -262,8 +263,8 @@ def proposed_map(survey: Survey) -> str:
     Example:
         >>> print(proposed_map(Survey(colours=Counter({0x804080: 3, 0: 1}))))
         classes:
-          - {name: class 0, colours: "#804080"}  # 75.0 % of pixels
-          - {name: class 1, colours: "#000000"}  # 25.0 % of pixels
+          - {name: class 0, colours: "#804080"}  # 75.0% of pixels
+          - {name: class 1, colours: "#000000"}  # 25.0% of pixels
         ignore: []
     """
     coloured = bool(survey.colours) and not is_grey(np.array(list(survey.colours))).all()
@@ -292,4 +293,4 @@ def _value_text(value: int, *, coloured: bool) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
+    return f"{100 * share:.1f}%" if share >= 0.001 else "under 0.1%"

@@ -87,6 +87,8 @@ class Facts:
         seconds: time spent in each stage.
         shifts: shifts of the correspondence loss; ``None`` if only k-means ran.
         maps_not_stored: number of feature maps that did not fit in the store.
+        damaged_maps: number of maps in the store that were damaged and computed again.
+        environment: what the run was made with: versions, platform, device, precision, threads.
         agreement_history: neighbour agreement at the monitored steps, with early stopping.
         kept_step: the step whose codes were kept, with early stopping.
         class_count: the estimate of the number of classes, if it was not given.
@@ -99,6 +101,8 @@ class Facts:
     seconds: dict[str, float] = field(default_factory=dict)
     shifts: Shifts | None = None
     maps_not_stored: int = 0
+    damaged_maps: int = 0
+    environment: dict[str, str | int] = field(default_factory=dict)
     agreement_history: tuple[AgreementRecord, ...] = ()
     kept_step: int | None = None
     class_count: ClassCount | None = None

@@ -64,6 +64,7 @@ class FitResult:
         shifts: shifts of the correspondence loss; ``None`` if only k-means ran.
         seconds: the time spent in each stage.
         streamed: the number of feature maps that did not fit in the store.
+        damaged: the number of entries of the store that were damaged, and computed again.
         linear_probe: the linear probe trained along with the head, if requested.
         class_count: the estimate of the number of classes, if it was not given.
         agreement_history: neighbour agreement at the monitored steps, with early stopping.
@@ -75,6 +76,7 @@ class FitResult:
     shifts: Shifts | None
     seconds: dict[str, float]
     streamed: int
+    damaged: int
     linear_probe: LinearProbe | None
     class_count: ClassCount | None
     agreement_history: Sequence[AgreementRecord]
@@ -149,6 +151,7 @@ def learn(
         shifts,
         timer.seconds,
         streamed + trained.streamed,
+        len(set[str]().union(*group.gather(maps.store.damaged))),
         trained.linear,
         clustering.class_count,
         trained.agreement_history,

@@ -1,5 +1,6 @@
 """The TensorBoard log of a training run: losses, correlations, images and settings."""
 
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from segdistill.config.settings import FitSettings
+from segdistill.files import translate_os_errors
 from segdistill.images.palette import distinct_colours
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.clusters import cluster_similarity
@@ -33,12 +35,22 @@ PROBE_METRICS = ("clusters", "linear", "linear_accuracy")
 
 
 class TrainingLog:
-    """Writes TensorBoard logs, continuing after ``first_step`` steps of an interrupted run."""
+    """Writes TensorBoard logs, continuing after ``first_step`` steps of an interrupted run.
+
+    TensorBoard writes in a thread, and raises the errors of the thread at a later call.
+
+    Raises:
+        UserError: the log cannot be written, also by the methods.
+    """
 
     def __init__(self, folder: Path, *, first_step: int = 0) -> None:
+        self._folder = folder
+        self._former_hook = threading.excepthook
+        threading.excepthook = self._quiet_hook
         # Purge the steps that an interrupted run logged after its last checkpoint, or before its
         # first: they are logged again.
-        self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
+        with translate_os_errors(folder):
+            self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def losses(self, record: StepRecord, agreement: AgreementRecord | None) -> None:
         """Log the losses and probe metrics of a step, and the neighbour agreement if measured."""
@@ -105,7 +117,17 @@ class TrainingLog:
 
     def close(self) -> None:
         """Flush and close the log."""
-        self._writer.close()
+        try:
+            with translate_os_errors(self._folder):
+                self._writer.close()
+        finally:
+            threading.excepthook = self._former_hook
+
+    def _quiet_hook(self, failure: threading.ExceptHookArgs) -> None:
+        """Print no traceback of a thread that could not write: a later call raises its error."""
+        own = type(failure.thread).__module__.startswith("tensorboard")
+        if not (own and issubclass(failure.exc_type, OSError)):
+            self._former_hook(failure)
 
 
 @torch.no_grad()

@@ -1,0 +1,116 @@
+"""The same images, settings and seed give the same results, byte for byte."""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.helpers import TinyBackbone, striped_image, write_striped_folder
+
+import segdistill
+from segdistill.backbones import BackboneEntry, registry
+from segdistill.decoding.decode import read_image
+from segdistill.images.finding import find_images
+from segdistill.model.segmenter import Segmenter
+from segdistill.version import __version__
+
+# Scores are cosines; float32 keeps about seven digits of them.
+SCORES_DIFFER_BY_AT_MOST = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def _tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = BackboneEntry("tiny", "embedded", "for tests", lambda _source: TinyBackbone())
+    monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
+
+
+def fit(photos: Path, out: Path, *, backbone: str = "tiny", **changes: Any) -> Segmenter:
+    return segdistill.fit(
+        photos,
+        out=out,
+        backbone=backbone,
+        resolution=64,
+        classes=4,
+        training=segdistill.TrainingSettings(steps=20, batch_size=4),
+        **changes,
+    )
+
+
+def masks(run: Path, photos: Path, out: Path) -> dict[str, bytes]:
+    segdistill.segment(run, photos, out=out)
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "efficientnet-lite0"])
+def test_same_seed_same_weights_and_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    photos = write_striped_folder(tmp_path / "photos")
+    results = []
+    for name in ("first", "second"):
+        # Each computes its own features.
+        monkeypatch.setenv("SEGDISTILL_CACHE", str(tmp_path / f"store {name}"))
+        run = tmp_path / name
+        fit(photos, run, backbone=backbone, seed=3)
+        weights = (run / "segmenter.safetensors").read_bytes()
+        results.append((weights, masks(run, photos, tmp_path / f"masks {name}")))
+    assert results[0][0] == results[1][0]
+    assert results[0][1] == results[1][1]
+    assert sum(name.endswith(".png") for name in results[0][1]) == 6
+    fit(photos, tmp_path / "other", backbone=backbone, seed=4)
+    assert (tmp_path / "other" / "segmenter.safetensors").read_bytes() != results[0][0]
+
+
+def test_same_run_same_masks_again(tmp_path: Path) -> None:
+    photos = write_striped_folder(tmp_path / "photos")
+    fit(photos, tmp_path / "run")
+    assert masks(tmp_path / "run", photos, tmp_path / "a") == masks(
+        tmp_path / "run", photos, tmp_path / "b"
+    )
+
+
+def test_one_image_alone_and_among_others(tmp_path: Path) -> None:
+    """Batches change no more than the last digits; see docs/performance.md."""
+    photos = write_striped_folder(tmp_path / "photos", 6)
+    segmenter = fit(photos, tmp_path / "run", backbone="efficientnet-lite0", precision="32-true")
+    images = [
+        segmenter.viewed(read_image(file.path), resolution=32) for file in find_images(photos)
+    ]
+    together, _ = segmenter.scores_and_distances(images, mirror=False)
+    for index, image in enumerate(images):
+        alone, _ = segmenter.scores_and_distances([image], mirror=False)
+        torch.testing.assert_close(
+            together[index : index + 1], alone, rtol=0, atol=SCORES_DIFFER_BY_AT_MOST
+        )
+
+
+def test_masks_of_one_image_and_of_its_folder_differ_only_at_ties(tmp_path: Path) -> None:
+    photos = write_striped_folder(tmp_path / "photos", 5)
+    fit(photos, tmp_path / "run", backbone="efficientnet-lite0", precision="32-true")
+    Image.fromarray(striped_image(9)).save(photos / "one.png")
+    segdistill.segment(tmp_path / "run", photos, out=tmp_path / "all")
+    segdistill.segment(tmp_path / "run", photos / "one.png", out=tmp_path / "alone")
+    one, other = (np.array(Image.open(tmp_path / name / "one.png")) for name in ("all", "alone"))
+    assert np.mean(one != other) <= 0.001
+
+
+def test_a_run_records_what_it_was_made_with(tmp_path: Path) -> None:
+    fit(write_striped_folder(tmp_path / "photos"), tmp_path / "run", device="cpu")
+    recorded = json.loads((tmp_path / "run" / "facts.json").read_text())["environment"]
+    assert recorded["segdistill"] == __version__
+    assert recorded["torch"] == torch.__version__
+    assert recorded["numpy"] == np.__version__
+    assert recorded["python"] == platform.python_version()
+    assert recorded["platform"] == platform.platform()
+    assert recorded["device"] == "cpu"
+    assert recorded["precision"] in {"32-true", "bf16-mixed"}
+    assert recorded["threads"] == torch.get_num_threads()
+    assert recorded["processes"] == 1
