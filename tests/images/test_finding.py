@@ -109,7 +109,7 @@ def test_names_are_fit_for_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("none", "none: no such file or folder"),
         ("", "no such file|no images"),
-        ("x" * 5000, "cannot be accessed"),
+        ("x" * 1500, "cannot be accessed"),
         (3, "3: must be a path or a pattern"),
         (None, "None: must be a path or a pattern"),
     ],

@@ -236,7 +236,9 @@ def check_exists(source: str | Path) -> None:
     except TypeError as error:
         raise UserError(f"{source!r}: must be a path or a pattern (a string)") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{source}: cannot be accessed ({error})") from error
+        raise UserError(
+            f"{source}: cannot be accessed ({getattr(error, 'strerror', None) or error})"
+        ) from error
     if leads_nowhere(Path(source)):
         raise UserError(f"{source}: {LEADS_NOWHERE}; fix it or leave it out")
     if not exists:
