@@ -5,16 +5,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.decoding.decode import (
     UnreadableImageError,
     content_hash,
     decode_image,
+    image_in_memory,
     read_image,
-    to_rgb,
     to_tensor,
 )
+from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS
+from segdistill.errors import UserError
+
+
+def rgb_of(image: Image.Image) -> NDArray[np.uint8]:
+    return image_in_memory(image).shown(AS_EACH_FILE_SAYS).displayed
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((4, 4, 4), np.uint8), np.zeros(4), np.zeros((0, 4, 3)), np.zeros((4, 4), complex)],
+)
+def test_arrays_that_are_no_image_are_named(array: NDArray[np.generic]) -> None:
+    with pytest.raises(UserError, match=r"array of shape .*: an image must hold numbers"):
+        image_in_memory(array)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -26,7 +42,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
     image = Image.new(mode, (5, 3))
-    rgb = to_rgb(image)
+    rgb = rgb_of(image)
     assert rgb.shape == (3, 5, 3)
     assert rgb.dtype == np.uint8
 
@@ -34,21 +50,21 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 def test_16_bits_are_scaled_by_the_bits_in_use() -> None:
     for bits in (10, 12, 16):
         values = np.array([[0, 2**bits - 1]], np.uint16)
-        assert to_rgb(Image.fromarray(values))[0, :, 0].tolist() == [0, 255]
+        assert rgb_of(Image.fromarray(values))[0, :, 0].tolist() == [0, 255]
     dim = np.array([[0, 255]], np.uint16)
-    assert to_rgb(Image.fromarray(dim))[0, :, 0].tolist() == [0, 255]
+    assert rgb_of(Image.fromarray(dim))[0, :, 0].tolist() == [0, 255]
 
 
 def test_floats_in_0_to_1_keep_their_scale() -> None:
     values = np.array([[0.0, 0.5]], np.float32)
-    assert to_rgb(Image.fromarray(values))[0, :, 0].tolist() == [0, 128]
+    assert rgb_of(Image.fromarray(values))[0, :, 0].tolist() == [0, 128]
     heights = np.array([[-10.0, 30.0, np.nan]], np.float32)
-    assert to_rgb(Image.fromarray(heights))[0, :2, 0].tolist() == [0, 255]
+    assert rgb_of(Image.fromarray(heights))[0, :2, 0].tolist() == [0, 255]
 
 
 def test_transparency_is_laid_over_white() -> None:
     hidden = Image.new("RGBA", (1, 1), (200, 0, 0, 0))
-    assert to_rgb(hidden).ravel().tolist() == [255, 255, 255]
+    assert rgb_of(hidden).ravel().tolist() == [255, 255, 255]
 
 
 def test_cmyk_jpeg() -> None:

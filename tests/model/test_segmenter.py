@@ -1,6 +1,7 @@
 """The Segmenter: masks, and the files it is kept in."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tests.helpers import TinyBackbone, striped_image
 
+from segdistill.decoding.image_reading import ImageReading
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model import files as model_files
@@ -204,3 +206,17 @@ def test_features_that_are_not_finite_are_refused() -> None:
     segmenter.backbone.register_forward_hook(lambda _module, _inputs, maps: maps * float("nan"))
     with pytest.raises(UserError, match=f"backbone {segmenter.backbone.name} gives features that"):
         segmenter.segment(np.zeros((32, 32, 3), np.uint8))
+
+
+def test_arrays_and_pillow_images_are_read_as_files_are(tmp_path: Path) -> None:
+    model = tiny_segmenter()
+    reading = ImageReading.chosen(None, "51241,52261")
+    model.settings = replace(model.settings, reading=reading)
+    grey = np.tile(np.arange(64, dtype=np.uint16) * 4, (64, 1))
+    thermal = grey * 4 + 51241
+    Image.fromarray(thermal).save(tmp_path / "thermal.png")
+    expected = model.segment(tmp_path / "thermal.png")
+    np.testing.assert_array_equal(model.segment(thermal), expected)
+    np.testing.assert_array_equal(model.segment(Image.fromarray(thermal)), expected)
+    eight_bits = model.segment(np.dstack([grey.astype(np.uint8)] * 3))
+    assert (eight_bits == expected).mean() > 0.95

@@ -16,10 +16,10 @@ from segdistill.decoding.matlab import MATLAB_START, MatlabFileError, read_matla
 from segdistill.decoding.pictures import Picture, StoredImage, with_ignored
 from segdistill.decoding.pillow_images import (
     choose_picture,
+    image_in_memory,
     opened_quietly,
     stored_image,
     stored_values,
-    to_rgb,
     upright,
 )
 from segdistill.decoding.tiff_header import (
@@ -33,10 +33,10 @@ __all__ = [
     "content_hash",
     "decode_image",
     "decode_stored",
+    "image_in_memory",
     "read_image",
     "read_picture",
     "stored_values",
-    "to_rgb",
     "to_tensor",
     "upright",
 ]

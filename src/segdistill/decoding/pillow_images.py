@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from segdistill.decoding.colour_profiles import lab_to_srgb
-from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS
 from segdistill.decoding.notices import tell_once
 from segdistill.decoding.pictures import StoredImage, both, converted
 from segdistill.decoding.tiff_header import (
@@ -22,6 +21,7 @@ from segdistill.decoding.tiff_header import (
     WHITE_IS_ZERO,
     TiffHeader,
 )
+from segdistill.errors import UserError
 
 NO_DATA_TAG = 42113  # GDAL's, of GeoTIFF
 SUBFILE_TAG = 254
@@ -194,20 +194,35 @@ def upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Convert a Pillow image of any mode to 8-bit RGB, shape (height, width, 3).
+def image_in_memory(image: Image.Image | NDArray[Any]) -> StoredImage:
+    """Return an image in memory as a file with the same content is read.
 
     Args:
-        image: decoded image; its EXIF orientation is not applied.
+        image: Pillow image of any mode, whose EXIF orientation is applied; or numbers of any type,
+            shape (height, width), (height, width, 1) or (height, width, 3).
+
+    Raises:
+        UserError: an array has another shape, is empty, or holds something else than numbers.
 
     Example:
-        >>> to_rgb(Image.new("L", (4, 2), 7))[0, 0].tolist()
-        [7, 7, 7]
+        >>> image_in_memory(np.full((2, 4), 51241, np.uint16)).values.shape
+        (2, 4, 1)
     """
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        stored = StoredImage("image", np.asarray(image)[:, :, None])
-        return stored.shown(AS_EACH_FILE_SAYS).pixels
-    return shown_as_rgb(image, image.info.get("icc_profile") or b"", "image")[0]
+    name = "image"
+    if isinstance(image, Image.Image):
+        image = upright(image)
+        if not (image.mode in {"I", "F"} or image.mode.startswith("I;16")):
+            profile = image.info.get("icc_profile") or b""
+            return StoredImage(name, *shown_as_rgb(image, profile, name))
+        image = np.asarray(image)
+    values = image[:, :, None] if image.ndim == 2 else image
+    bands = values.shape[2] if values.ndim == 3 else 0
+    if bands not in {1, 3} or 0 in values.shape or values.dtype.kind not in "uif":
+        raise UserError(
+            f"{image.dtype} array of shape {image.shape}: an image must hold numbers, of shape"
+            " (height, width) or (height, width, 3)"
+        )
+    return StoredImage(name, values)
 
 
 def stored_values(image: Image.Image) -> NDArray[np.generic]:

@@ -3,19 +3,20 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import nn
 
 from segdistill.backbones import Backbone
 from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.config.settings import MIN_REGION, DeviceName, PrecisionName
 from segdistill.decoding.coverage import Coverage, valid_cells
-from segdistill.decoding.decode import read_picture, to_rgb
+from segdistill.decoding.decode import image_in_memory, read_picture
 from segdistill.decoding.pictures import Picture
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.errors import UserError
@@ -341,7 +342,7 @@ class Segmenter(nn.Module):
 
     def segment(
         self,
-        image: str | Path | Image.Image | NDArray[np.uint8],
+        image: str | Path | Image.Image | NDArray[Any],
         *,
         mirror: bool = False,
         resolution: int | None = None,
@@ -352,7 +353,8 @@ class Segmenter(nn.Module):
 
         Args:
             image: a file, a Pillow image (both are rotated according to their EXIF orientation),
-                or an array of shape (height, width, 3).
+                or an array of shape (height, width) or (height, width, 3). All are read as the
+                training images were: numbers of more than 8 bits by the value range of the run.
             mirror: average with the mirrored image; slightly better, but takes twice as long.
             resolution: shorter side to which the image is resized for the backbone; defaults to
                 that of training.
@@ -361,21 +363,19 @@ class Segmenter(nn.Module):
                 into a neighbour, 0 keeps all.
 
         Returns:
-            Class indices of shape (height, width), the size of the image; 255 where a file has no
+            Class indices of shape (height, width), the size of the image; 255 where it has no
             value.
 
         Raises:
             UnreadableImageError: the file cannot be decoded.
+            UserError: the array is not an image.
         """
-        valid = None
         if isinstance(image, str | Path):
             if is_url(image):
                 raise UserError(f"{image}: a URL; segdistill.segment reads from there")
             pixels, valid, _ = self.read_picture(Path(image))
-        elif isinstance(image, Image.Image):
-            pixels = to_rgb(ImageOps.exif_transpose(image))
-        elif isinstance(image, np.ndarray):
-            pixels = image
+        elif isinstance(image, Image.Image | np.ndarray):
+            pixels, valid, _ = image_in_memory(image).shown(self.settings.reading)
         else:
             raise UserError(
                 f"an image of type {type(image).__name__}: must be a path, a Pillow image or an"
