@@ -220,3 +220,24 @@ def test_arrays_and_pillow_images_are_read_as_files_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.segment(Image.fromarray(thermal)), expected)
     eight_bits = model.segment(np.dstack([grey.astype(np.uint8)] * 3))
     assert (eight_bits == expected).mean() > 0.95
+
+
+@pytest.mark.usefixtures("_tiny_from_hub")
+def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+    tiny_segmenter().save(tmp_path)
+    path = tmp_path / "segmenter.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # in the last number
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"segmenter\.safetensors: damaged, since its checksum"):
+        Segmenter.load(tmp_path)
+
+
+@pytest.mark.usefixtures("_tiny_from_hub")
+def test_weights_without_a_checksum_load(tmp_path: Path) -> None:
+    model = tiny_segmenter()
+    model.save(tmp_path)
+    path = tmp_path / "segmenter.safetensors"
+    save_file(load_file(path), path)  # as versions before checksums wrote it
+    image = striped_image(0)
+    np.testing.assert_array_equal(Segmenter.load(tmp_path).segment(image), model.segment(image))

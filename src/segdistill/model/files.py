@@ -1,7 +1,8 @@
 """Reading and writing ``segmenter.safetensors`` and ``segmenter.json``, without pickle."""
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import torch
 from msgspec import Meta
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from segdistill.backbones import KEYS, Backbone, load_backbone
 from segdistill.backbones.finite import check_finite
@@ -26,6 +27,9 @@ from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.version import __version__
 
 CENTRES = "centres"
+CHECKSUM = "sha256"
+"""Metadata of ``segmenter.safetensors``; files of earlier versions have none."""
+
 FORMAT = 1
 FIX = "restore it from a copy, or fit again"
 
@@ -127,7 +131,22 @@ def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         # Written as bytes so that a full disk raises an OSError, which save_file would hide.
-        temporary.write_bytes(save(plain))
+        temporary.write_bytes(save(plain, metadata={CHECKSUM: checksum_of(plain)}))
+
+
+def checksum_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of the names, types, shapes and numbers of tensors on the CPU.
+
+    Example:
+        >>> one, other = ({"a": torch.tensor([value])} for value in (1.0, 2.0))
+        >>> checksum_of(one) == checksum_of(dict(one)) != checksum_of(other)
+        True
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def write_description(description: Description, folder: Path) -> None:
@@ -210,13 +229,17 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Read ``segmenter.safetensors``.
 
     Raises:
-        UserError: it is missing or damaged, or a number is not finite.
+        UserError: it is missing or damaged, by so much as a bit, or a number is not finite.
     """
     path = folder / WEIGHTS_FILE
     try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            checksum = (file.metadata() or {}).get(CHECKSUM)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
+    if checksum is not None and checksum != checksum_of(tensors):
+        raise UserError(f"{path}: damaged, since its checksum differs; {FIX}")
     check_finite(tensors, str(path))
     return tensors
 
