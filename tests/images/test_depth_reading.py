@@ -45,6 +45,36 @@ def test_a_pfm_of_colours_is_refused(tmp_path: Path) -> None:
         read_depth_values(path)
 
 
+@pytest.mark.parametrize(
+    "header", [b"Pf\r\n4 3\r\n-1.0\r\n", b"Pf 4 3 -1 ", b"Pf\n# a\n4\n3\n-1e0\r"]
+)
+@pytest.mark.parametrize("first", [b"", b"\r", b"\n"])
+def test_a_pfm_header_has_any_line_ends(header: bytes, first: bytes, tmp_path: Path) -> None:
+    """Bytes of the first number that look like line ends are not taken for them."""
+    path = tmp_path / "a.pfm"
+    pixels = np.flipud(METRES).astype("<f4").tobytes()
+    path.write_bytes(header + first + pixels[len(first) :])
+    expected = np.flipud(np.frombuffer(first + pixels[len(first) :], "<f4").reshape(3, 4))
+    np.testing.assert_array_equal(read_depth_values(path), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_not_a_number_of_any_kind_in_a_pfm(tmp_path: Path) -> None:
+    signalling = np.frombuffer(b"\1\0\xa0\x7f" * 12, "<f4").reshape(3, 4)
+    path = tmp_path / "a.pfm"
+    path.write_bytes(b"Pf\n4 3\n-1\n" + signalling.tobytes())
+    assert np.isnan(read_depth_values(path)).all()
+
+
+@pytest.mark.parametrize("change", [-1, -4, 1, 4])
+def test_a_pfm_must_have_the_size_that_its_header_says(change: int, tmp_path: Path) -> None:
+    path = write_pfm(tmp_path / "a.pfm", METRES, order="<")
+    content = path.read_bytes() + b"\0" * 4
+    path.write_bytes(content[: len(content) - 4 + change])
+    with pytest.raises(UnreadableDepthError, match=r"a\.pfm: .*4 x 3 pixels take 48 bytes"):
+        read_depth_values(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"Pf\n4 3\n-1.0\n\0\0", b"Pf\n4 3\n", b"P5\n1 1\n"])
 def test_a_damaged_pfm_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.pfm").write_bytes(content)

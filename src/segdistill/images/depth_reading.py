@@ -5,45 +5,36 @@ import zipfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from segdistill.decoding.decode import stored_values, upright
-from segdistill.errors import UserError, missing_extra
+from segdistill.errors import UnreadableImageError, missing_extra
+from segdistill.images.depth_pictures import (
+    DepthFormat,
+    UnreadableDepthError,
+    Values,
+    read_depth_picture,
+    unpacked_depth,
+)
+from segdistill.images.float_maps import read_float_map
 
-DepthFormat = Literal["numbers", "carla", "tartanair", "float32-rgba"]
-"""How a pixel holds its value.
+__all__ = ["DepthFormat", "UnreadableDepthError", "read_depth_values", "unpacked_depth"]
 
-``numbers``: as one number. ``carla``: as red + 256 green + 65536 blue, for 0 to 1000 metres.
-``tartanair``: as the four bytes of a float32 in blue, green, red and alpha, in metres.
-``float32-rgba``: the same in red, green, blue and alpha.
-"""
-
-Values = NDArray[np.generic]
-
-CARLA_METRES = 1000.0
-CARLA_STEPS = 2**24 - 1
-BYTE_ORDERS = {"tartanair": (2, 1, 0, 3), "float32-rgba": (0, 1, 2, 3)}
-GREY_MODES = frozenset(["L", "I", "F"])
 DEPTH_CHANNELS = frozenset(["z", "depth"])
 """Names, in lower case, of arrays and channels that hold depth."""
-
-
-class UnreadableDepthError(UserError):
-    """A file that is named like a depth map but cannot be read as one."""
 
 
 def read_depth_values(
     path: Path, packing: DepthFormat = "numbers", channel: str | None = None
 ) -> NDArray[np.float64]:
-    """Read the stored values of a depth map, NaN where a GeoTIFF has no data.
+    """Read the stored values of a depth map, NaN where a picture has none.
 
     Args:
         path: an 8- or 16-bit PNG; a TIFF of integers or floats; a PFM, ``.npy``, ``.npz`` or
-            ``.exr`` file.
+            ``.exr`` file. For pictures see
+            :func:`~segdistill.images.depth_pictures.read_depth_picture`.
         packing: how a pixel of a colour image holds its value.
         channel: array of a ``.npz`` file, or channel of an ``.exr`` file.
 
@@ -61,12 +52,16 @@ def read_depth_values(
             values = _read_npz(path, channel)
         elif suffix == ".exr":
             values = _read_exr(path, channel)
+        elif suffix == ".pfm":
+            values = _read_pfm(path)
         else:
-            values = _read_picture(path, packing)
+            values = read_depth_picture(path, packing)
     except FileNotFoundError as error:
         raise UnreadableDepthError(f"{path}: no such depth map") from error
     except (UnreadableDepthError, MemoryError):
         raise
+    except UnreadableImageError as error:
+        raise UnreadableDepthError(str(error)) from error
     except Exception as error:
         # The readers of the libraries raise many types of errors for damaged files.
         raise UnreadableDepthError(f"{path}: cannot be read as depth ({error})") from error
@@ -74,27 +69,8 @@ def read_depth_values(
         raise UnreadableDepthError(
             f"{path}: a depth map has one value per pixel, but this has shape {values.shape}"
         )
-    return values.astype(np.float64)
-
-
-def unpacked_depth(colours: NDArray[np.uint8], packing: DepthFormat) -> NDArray[np.float64]:
-    """Return the metres that colours stand for.
-
-    Args:
-        colours: shape (height, width, 3) for ``carla`` and (height, width, 4) for the others.
-        packing: one of the packed formats.
-
-    Example:
-        >>> unpacked_depth(np.array([[[255, 255, 255]]], np.uint8), "carla").tolist()
-        [[1000.0]]
-    """
-    if packing == "carla":
-        steps = colours[:, :, :3].astype(np.float64) @ np.array([1.0, 256.0, 65536.0])
-        metres: NDArray[np.float64] = steps * (CARLA_METRES / CARLA_STEPS)
-        return metres
-    ordered = np.ascontiguousarray(colours[:, :, BYTE_ORDERS[packing]])
-    # (height, width, 4) bytes -> (height, width, 1) floats
-    return ordered.view("<f4")[:, :, 0].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # NaNs of the signalling kind
+        return values.astype(np.float64)
 
 
 def _read_npy(path: Path) -> Values:
@@ -126,6 +102,15 @@ def _one_channel(path: Path, values: Values) -> Values:
     return np.array(values)
 
 
+def _read_pfm(path: Path) -> Values:
+    values = read_float_map(path)
+    if values.ndim == 3:
+        raise UnreadableDepthError(
+            f"{path}: a PFM of three channels (PF); a depth map has one (Pf)"
+        )
+    return values
+
+
 def _read_exr(path: Path, channel: str | None) -> Values:
     if not path.is_file():
         raise FileNotFoundError(path)
@@ -155,37 +140,3 @@ def _chosen(path: Path, names: Mapping[str, object], wanted: str | None, kind: s
     raise UnreadableDepthError(
         f"{path}: {reason} ({shown}); name the one with depth: --depth.channel NAME"
     )
-
-
-def _read_picture(path: Path, packing: DepthFormat) -> Values:
-    if path.suffix.lower() == ".pfm":
-        with path.open("rb") as file:
-            if file.read(2) == b"PF":
-                raise UnreadableDepthError(
-                    f"{path}: a PFM of three channels (PF); a depth map has one (Pf)"
-                )
-    with Image.open(path) as image:
-        image.load()
-        if packing != "numbers":
-            return _unpacked(path, image, packing)
-        if image.mode in GREY_MODES or image.mode.startswith("I;16"):
-            return stored_values(image)
-        values = np.array(upright(image))
-        if image.mode in {"RGB", "RGBA"} and (values[:, :, :3] == values[:, :, :1]).all():
-            grey: Values = values[:, :, 0]
-            return grey
-        raise UnreadableDepthError(
-            f"{path}: a colour image ({image.mode}); a depth map has one value per pixel. If the"
-            " colours encode depth, say how: --depth.format carla or --depth.format tartanair"
-        )
-
-
-def _unpacked(path: Path, image: Image.Image, packing: DepthFormat) -> NDArray[np.float64]:
-    needed = 3 if packing == "carla" else 4
-    colours = np.array(upright(image))
-    if image.mode not in {"RGB", "RGBA"} or colours.shape[2] < needed:
-        raise UnreadableDepthError(
-            f"{path}: --depth.format {packing} needs {needed} channels of 8 bits, but this is"
-            f" {image.mode}"
-        )
-    return unpacked_depth(colours, packing)
