@@ -1,4 +1,5 @@
 import argparse
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -198,12 +199,53 @@ def test_a_malicious_file_is_refused_and_not_run(
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not weights", bytes(range(256))])
+@pytest.mark.parametrize("content", [b"not weights", bytes(range(256))])
 def test_a_file_that_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"weights\.pth: cannot be read as a checkpoint"):
         load_backbone(str(path))
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+MISTAKEN = [
+    pytest.param(POINTER, "a Git LFS pointer.*`git lfs pull`", id="pointer"),
+    pytest.param(b"\n<!DOCTYPE html><html><body>Sign in", r"a web page \(HTML\)", id="page"),
+    pytest.param(b"", "the file is empty; download or copy it again", id="empty"),
+]
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+@pytest.mark.parametrize(("content", "message"), MISTAKEN)
+def test_a_file_in_place_of_weights_is_told(
+    content: bytes, message: str, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"^--backbone \S+{name}: {message}"):
+        load_backbone(str(path))
+
+
+@pytest.mark.parametrize(("content", "message"), MISTAKEN)
+def test_a_file_in_place_of_a_part_of_weights_is_told(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    (tmp_path / "model-1.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=rf"index\.json: \S+model-1\.safetensors: {message}"):
+        load_backbone(str(index))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize(("content", "message"), MISTAKEN)
+def test_a_file_in_place_of_one_of_a_hub_folder_is_told(
+    content: bytes, message: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "dinov2"}))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name}: {message}"):
+        load_backbone(str(tmp_path))
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Depth in files of every kind: the values that come back."""
 
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import OpenEXR
@@ -189,6 +192,90 @@ def test_packed_depth_needs_to_be_named_and_has_its_channels(tmp_path: Path) -> 
     Image.fromarray(colours[:, :, 0]).save(tmp_path / "b.png")
     with pytest.raises(UnreadableDepthError, match="needs 3 channels of 8 bits, but this is L"):
         read_depth_values(tmp_path / "b.png", "carla")
+
+
+DEEP: NDArray[np.uint16] = np.arange(0, 60000, 5000, np.uint16).reshape(3, 4) + 7
+
+
+def write_png(path: Path, values: NDArray[np.uint16]) -> Path:
+    """Write a PNG of 16 bits, which Pillow cannot for more than one channel."""
+    height, width, channels = values.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks.items()
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize("shades", [1, 3])
+@pytest.mark.parametrize("opacity", [False, True])
+def test_16_bits_in_several_channels_are_kept(shades: int, opacity: bool, tmp_path: Path) -> None:
+    channels = [DEEP] * shades
+    expected = DEEP.astype(np.float64)
+    if opacity:
+        alpha = np.full_like(DEEP, 65535)
+        alpha[1, 2] = 0
+        expected[1, 2] = np.nan
+        channels.append(alpha)
+    path = write_png(tmp_path / "a.png", np.dstack(channels))
+    np.testing.assert_array_equal(read_depth_values(path), expected)
+
+
+def test_grey_of_8_bits_in_other_kinds_of_pictures(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.arange(0, 240, 20, np.uint8).reshape(3, 4))
+    expected = np.array(grey).astype(np.float64)
+    grey.quantize(256).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_depth_values(tmp_path / "a.png"), expected)
+    with_alpha = grey.convert("LA")
+    with_alpha.putpixel((2, 1), (0, 0))
+    with_alpha.save(tmp_path / "b.png")
+    expected[1, 2] = np.nan
+    np.testing.assert_array_equal(read_depth_values(tmp_path / "b.png"), expected)
+    coloured = Image.fromarray(np.eye(3, dtype=np.uint8))
+    coloured.putpalette([0, 0, 0, 255, 0, 0])
+    coloured.save(tmp_path / "c.png")
+    with pytest.raises(UnreadableDepthError, match=r"a colour image \(P\)"):
+        read_depth_values(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize(
+    ("bands", "options"),
+    [
+        (1, {"dtype": "float64"}),
+        (1, {"dtype": "float32", "compress": "lerc"}),
+        (3, {"dtype": "float32"}),
+        (3, {"dtype": "uint16", "photometric": "RGB"}),
+        (1, {"dtype": "float64", "nodata": -9999}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_tiffs_of_other_kinds(
+    bands: int, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    expected = DEEP.astype(np.float64)
+    written = expected.copy()
+    if "nodata" in options:
+        written[0, 1], expected[0, 1] = -9999, np.nan
+    path = tmp_path / "a.tif"
+    shape = {"height": 3, "width": 4, "count": bands}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **options) as file:
+        file.write(np.stack([written.astype(options["dtype"])] * bands))
+    np.testing.assert_array_equal(read_depth_values(path), expected)
+    if options["dtype"] != "uint16":  # read by Pillow
+        monkeypatch.setitem(__import__("sys").modules, "rasterio", None)
+        with pytest.raises(UnreadableDepthError, match="TIFF of this kind needs rasterio; run pip"):
+            read_depth_values(path)
 
 
 def test_several_values_are_invalid(tmp_path: Path) -> None:

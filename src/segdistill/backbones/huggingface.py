@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from segdistill.errors import UserError
+from segdistill.weights.mistaken_files import refuse_mistaken
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -152,6 +153,8 @@ class NetworkFiles:
         local = any((self.folder / name).is_file() for name in WEIGHT_FILES)
         if not local and str(self.folder) == self.source:
             raise self._no_weights(class_name)
+        for path in sorted(self.folder.glob("model*.safetensors*")):
+            refuse_mistaken(path)
         try:
             network, loading_info = quiet_from_pretrained(
                 getattr(transformers, class_name),
@@ -277,6 +280,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, or does not contain a JSON object.
     """
+    refuse_mistaken(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

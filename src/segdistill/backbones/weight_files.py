@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from segdistill.errors import UserError
+from segdistill.weights.mistaken_files import refuse_mistaken
 from segdistill.weights.torch_files import open_torch_file
 
 State = dict[str, torch.Tensor]
@@ -153,6 +154,7 @@ def open_weight_file(path: Path) -> Iterator[WeightFile]:
             tensors = torch_file.nested_tensors()
             yield WeightFile(_by_plain_name(tensors), lambda name: torch_file.read(tensors[name]))
         return
+    refuse_mistaken(path)
     try:
         with ExitStack() as opened:
             parts = _parts(path) if path.name.endswith(INDEX) else [path]
@@ -175,6 +177,9 @@ def _parts(index: Path) -> list[Path]:
     """Return the files that an index of safetensors lists."""
     try:
         files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return [index.parent / Path(name).name for name in sorted(files)]
+        parts = [index.parent / Path(name).name for name in sorted(files)]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"is not an index of .safetensors files ({error!r})") from error
+    for part in parts:
+        refuse_mistaken(part)
+    return parts

@@ -25,6 +25,7 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.version import __version__
+from segdistill.weights.mistaken_files import refuse_mistaken
 
 CENTRES = "centres"
 CHECKSUM = "sha256"
@@ -232,6 +233,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
         UserError: it is missing or damaged, by so much as a bit, or a number is not finite.
     """
     path = folder / WEIGHTS_FILE
+    refuse_mistaken(path)
     try:
         with safe_open(path, framework="pt") as file:
             checksum = (file.metadata() or {}).get(CHECKSUM)

@@ -18,6 +18,7 @@ from segdistill.errors import UserError
 from segdistill.files import atomic_path
 from segdistill.images.palette import VOID
 from segdistill.layout import PROBE_FILE
+from segdistill.weights.mistaken_files import refuse_mistaken
 
 
 class LinearProbe(nn.Linear):
@@ -57,6 +58,7 @@ def read_linear_probe(folder: Path) -> LinearProbe | None:
     path = folder / PROBE_FILE
     if not path.exists():
         return None
+    refuse_mistaken(path)
     try:
         tensors = load_file(path)
         classes, channels = tensors["weight"].shape

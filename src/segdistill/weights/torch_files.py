@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from segdistill.errors import UserError
+from segdistill.weights.mistaken_files import refuse_mistaken
 from segdistill.weights.safe_pickle import (
     TORCH_TYPES,
     Global,
@@ -149,6 +150,7 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
     """
     if not path.is_file():
         raise UserError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+    refuse_mistaken(path)
     try:
         with path.open("rb") as file:
             if zipfile.is_zipfile(file):
