@@ -194,7 +194,7 @@ def test_packed_depth_needs_to_be_named_and_has_its_channels(tmp_path: Path) -> 
         read_depth_values(tmp_path / "b.png", "carla")
 
 
-DEEP: NDArray[np.uint16] = np.arange(0, 60000, 5000, np.uint16).reshape(3, 4) + 7
+DEEP: NDArray[np.uint16] = (np.arange(12).reshape(3, 4) * 5000 + 7).astype(np.uint16)
 
 
 def write_png(path: Path, values: NDArray[np.uint16]) -> Path:
@@ -232,7 +232,7 @@ def test_16_bits_in_several_channels_are_kept(shades: int, opacity: bool, tmp_pa
 
 
 def test_grey_of_8_bits_in_other_kinds_of_pictures(tmp_path: Path) -> None:
-    grey = Image.fromarray(np.arange(0, 240, 20, np.uint8).reshape(3, 4))
+    grey = Image.fromarray((np.arange(12).reshape(3, 4) * 20).astype(np.uint8))
     expected = np.array(grey).astype(np.float64)
     grey.quantize(256).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_depth_values(tmp_path / "a.png"), expected)

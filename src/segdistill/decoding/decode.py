@@ -22,6 +22,7 @@ from segdistill.decoding.pillow_images import (
     stored_values,
     upright,
 )
+from segdistill.decoding.tiff_damage import refuse_cut_off, told_reason
 from segdistill.decoding.tiff_header import (
     TIFF_STARTS,
     tiff_header,
@@ -119,6 +120,7 @@ def decode_stored(content: bytes, *, name: str) -> StoredImage:
     try:
         with opened_quietly(content) as image:
             choose_picture(image, name)
+            refuse_cut_off(image, len(content))
             return stored_image(image, content, name, header)
     except UnidentifiedImageError as error:
         raise UnreadableImageError(f"{name}: not an image that can be decoded") from error
@@ -130,7 +132,8 @@ def decode_stored(content: bytes, *, name: str) -> StoredImage:
         raise
     except Exception as error:
         # Pillow's decoders raise many types of errors for damaged files.
-        raise UnreadableImageError(f"{name}: damaged or truncated ({error})") from error
+        reason = f" ({told})" if (told := told_reason(error)) else ""
+        raise UnreadableImageError(f"{name}: damaged or truncated{reason}") from error
 
 
 def _decode_matlab(content: bytes, name: str) -> StoredImage:

@@ -11,6 +11,7 @@ from segdistill.decoding.decode import decode_stored, stored_values, upright
 from segdistill.decoding.geotiff import opaque_bands
 from segdistill.decoding.rasterio_files import open_dataset, translated_errors
 from segdistill.decoding.scaling import missing_values
+from segdistill.decoding.tiff_damage import refuse_cut_off
 from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.errors import UserError, missing_extra
 
@@ -59,6 +60,7 @@ def read_depth_picture(path: Path, packing: DepthFormat) -> Values:
     if packing == "numbers" and header is not None and not header.is_exact_in_pillow:
         return _read_with_rasterio(path)
     with Image.open(path) as image:
+        refuse_cut_off(image, path.stat().st_size)
         mode, transparent = image.mode, image.info.get("transparency")
         if packing != "numbers":
             image.load()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.tiff_damage import told_reason
 from segdistill.errors import UnreadableImageError, missing_extra
 from segdistill.images.depth_pictures import (
     DepthFormat,
@@ -64,7 +65,8 @@ def read_depth_values(
         raise UnreadableDepthError(str(error)) from error
     except Exception as error:
         # The readers of the libraries raise many types of errors for damaged files.
-        raise UnreadableDepthError(f"{path}: cannot be read as depth ({error})") from error
+        reason = told_reason(error) or "damaged or truncated"
+        raise UnreadableDepthError(f"{path}: cannot be read as depth ({reason})") from error
     if values.ndim != 2 or values.size == 0:
         raise UnreadableDepthError(
             f"{path}: a depth map has one value per pixel, but this has shape {values.shape}"

@@ -53,7 +53,7 @@ def read_float_map(path: Path) -> NDArray[np.float32]:
         between == b"\r\n" or (len(between) == 1 and between.isspace())
     ):
         raise ValueError(
-            f"damaged or truncated: {width} x {height} pixels take {needed} bytes after the header,"
+            f"{width} x {height} pixels take {needed} bytes after the header,"
             f" but the file has {max(len(content) - header.end() - 1, 0)}"
         )
     values = np.frombuffer(content, "<f4" if scale < 0 else ">f4", offset=start).reshape(shape)
