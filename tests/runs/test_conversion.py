@@ -535,7 +535,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot be read as a checkpoint"),
+        (b"", "the file is empty; download or copy it again"),
         (b"not weights", "cannot be read as a checkpoint"),
         (b"class_id,name\nsystem\n", "cannot be read as a checkpoint"),
         (bytes(range(256)), "cannot be read as a checkpoint"),
