@@ -13,7 +13,7 @@ from tests.corpus.images import grey_of, impossible_tiff, scene
 from tests.corpus.tiff import Photometric, colour_map, no_data_tag, write_tiff
 
 from segdistill.decoding import geotiff
-from segdistill.decoding.decode import read_image, read_picture
+from segdistill.decoding.decode import decode_stored, read_image, read_picture
 from segdistill.decoding.geotiff import is_raster
 from segdistill.decoding.notices import forget_notices
 from segdistill.decoding.rasterio_files import quietly
@@ -220,3 +220,31 @@ def test_without_rasterio_other_kinds_are_named(
         read_image(path)
     write_tiff(path, planes, Photometric.RGB)
     assert np.abs(read_image(path).astype(int) - scene()).max() <= 1
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"blockysize": 8},
+        {"tiled": True, "blockxsize": 32, "blockysize": 16},
+        {"blockysize": 8, "ENDIANNESS": "BIG"},
+        {"tiled": True, "blockxsize": 32, "blockysize": 16, "ENDIANNESS": "BIG"},
+        {"blockysize": 8, "compress": "lzw"},
+    ],
+    ids=lambda layout: "_".join(map(str, layout)),
+)
+def test_16_bit_colours_in_strips_and_tiles(
+    tmp_path: Path, layout: dict[str, object], alpha: bool
+) -> None:
+    numbers = of_depth(scene(), 16) + np.arange(3).astype(np.uint16)  # lower bytes differ, too
+    bands = np.dstack([numbers, np.full(numbers.shape[:2], 65535, np.uint16)]) if alpha else numbers
+    path, (height, width, count) = tmp_path / "a.tif", bands.shape
+    kind = {"count": count, "height": height, "width": width, "dtype": "uint16"}
+    kind |= {"photometric": "RGB", "interleave": "pixel"} | layout
+    kind |= {"alpha": "YES"} if alpha else {}
+    with quietly(), rasterio.open(path, "w", driver="GTiff", **kind) as dataset:
+        dataset.write(bands.transpose(2, 0, 1))
+    assert not is_raster(path)
+    found = decode_stored(path.read_bytes(), name=path.name)
+    np.testing.assert_array_equal(found.values, numbers)

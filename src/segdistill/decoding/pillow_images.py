@@ -141,6 +141,8 @@ def _deep_colours(
             numbers = bytes_of[:, :, ::2] << 8 | bytes_of[:, :, 1::2]
         else:
             _set_raw_mode(again, _other_byte)
+            for each in (image, again):
+                each.load()  # what fails here would be hidden by upright()
             upper, lower = (np.array(upright(each)) for each in (image, again))
             numbers = upper.astype(np.uint16) << 8 | lower
     tags = getattr(image, "tag_v2", {})
@@ -154,7 +156,13 @@ def _deep_colours(
 
 def _set_raw_mode(image: ImageFile.ImageFile, change: Callable[[Any], Any]) -> None:
     """Change how the decoder of an image that is not loaded yet unpacks its bytes."""
-    tiles: list[Any] = [(*rest, change(args)) for *rest, args in image.tile]
+    tiles: list[Any] = [
+        # Pillow joins adjacent strips by the fields of its named tuples, new in version 11.1.
+        tile._replace(args=change(tile.args))
+        if hasattr(tile, "_replace")
+        else (*tile[:-1], change(tile[-1]))
+        for tile in image.tile
+    ]
     image.tile = tiles
 
 
