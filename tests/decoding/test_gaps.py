@@ -8,13 +8,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tests.corpus.images import encoded, fisheye, grey_of, letterboxed, scene
+from tests.corpus.images import encoded, fisheye, grey_of, letterboxed, scene, write_png_16
+from tests.corpus.tiff import Photometric, write_tiff
 from tests.decoding.rasters import bands_of, write_raster
 from tests.helpers import striped_image
 
 from segdistill.decoding.borders import border_of
 from segdistill.decoding.decode import read_picture
 from segdistill.decoding.geotiff import open_raster
+from segdistill.decoding.ignore_masks import read_ignored
 from segdistill.decoding.image_reading import NEUTRAL, ImageReading
 from segdistill.errors import UnreadableImageError
 from segdistill.features.views import views_of
@@ -201,6 +203,63 @@ def test_ignore_masks(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no mask")
     _, skipped = check_images([file, ImageFile(file.path, file.name, tmp_path / "bad.png")])
     assert "cannot be read as an ignore mask" in skipped[0].reason
+
+
+MARKED = np.zeros((48, 64), np.bool_)
+MARKED[:, :20] = True
+
+
+def colours(ground: tuple[int, ...], mark: tuple[int, ...]) -> Image.Image:
+    """Return an image of one colour where it is marked, and another elsewhere."""
+    return Image.fromarray(np.where(MARKED[:, :, None], mark, ground).astype(np.uint8))
+
+
+def white_ground_palette() -> Image.Image:
+    """Return a palette image whose index 0 is white, marked, and index 1 black."""
+    image = Image.fromarray((~MARKED).astype(np.uint8)).convert("P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    return image
+
+
+def numbers(mark: float, kind: str) -> Image.Image:
+    return Image.fromarray(np.where(MARKED, mark, 0).astype(kind))
+
+
+MASKS = {
+    "palette.png": white_ground_palette(),
+    "palette.gif": white_ground_palette(),
+    "bits.png": Image.fromarray(MARKED),
+    "one.png": numbers(1, "u1"),
+    "one16.png": numbers(1, "u2"),
+    "half.tif": numbers(0.5, "f4"),
+    "minus.tif": numbers(-1, "f4"),
+    "blue.png": colours((0, 0, 0), (0, 0, 1)),
+    "red.jpg": colours((0, 0, 0), (255, 0, 0)),
+    "lossy.webp": colours((0, 0, 0), (255, 255, 255)),
+    "lossy.avif": colours((0, 0, 0), (255, 255, 255)),
+    "red_on_transparent_white.png": colours((255, 255, 255, 0), (255, 0, 0, 255)),
+    "white_on_black.png": colours((0, 0, 0, 255), (255, 255, 255, 255)),
+    "black_on_transparent.png": colours((255, 255, 255, 0), (0, 0, 0, 255)),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_ignore_masks_mark_what_is_not_black(tmp_path: Path, name: str) -> None:
+    MASKS[name].save(tmp_path / name)
+    np.testing.assert_array_equal(read_ignored(tmp_path / name, *MARKED.shape, "a.png"), MARKED)
+
+
+def test_ignore_masks_of_deep_files(tmp_path: Path) -> None:
+    marks = MARKED.astype(np.uint16)
+    grey_alpha = np.dstack([marks * 9, np.full_like(marks, 65535)])
+    paths = [
+        write_png_16(tmp_path / "colours.png", np.dstack([marks] * 3)),
+        write_png_16(tmp_path / "alpha.png", grey_alpha),
+        write_tiff(tmp_path / "doubles.tif", np.where(MARKED, 0.001, 0.0)),
+        write_tiff(tmp_path / "planar.tif", np.dstack([marks] * 3), Photometric.RGB, planar=True),
+    ]
+    for path in paths:
+        np.testing.assert_array_equal(read_ignored(path, *MARKED.shape, "a.png"), MARKED)
 
 
 def test_an_image_without_any_value_is_skipped(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ class FitSettings:
             ``0,4095``. The run keeps them (default: the bits in use, or robust percentiles over
             all images).
         ignore_mask: folder of images with the images' names; nothing is learned from pixels that
-            are not 0 in them (default: all pixels, except those without a value).
+            are not black in them (default: all pixels, except those without a value).
         components: principal components of the features to keep; 0 keeps the features unchanged.
             With the embedded backbone, 128 make a step three times faster and codes slightly
             worse.

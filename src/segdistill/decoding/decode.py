@@ -11,9 +11,10 @@ from PIL import Image, UnidentifiedImageError
 
 from segdistill.decoding.geotiff import is_raster, open_raster
 from segdistill.decoding.heif import is_heif, register_heif
+from segdistill.decoding.ignore_masks import with_ignored
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.decoding.matlab import MATLAB_START, MatlabFileError, read_matlab_array
-from segdistill.decoding.pictures import Picture, StoredImage, with_ignored
+from segdistill.decoding.pictures import Picture, StoredImage
 from segdistill.decoding.pillow_images import (
     choose_picture,
     image_in_memory,

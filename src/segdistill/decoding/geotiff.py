@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segdistill.decoding.borders import CoarseBorder, border_of, may_have_border
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.decoding.photometric import Interpretation, interpretation_of
-from segdistill.decoding.pictures import Valid
+from segdistill.decoding.pictures import StoredImage, Valid
 from segdistill.decoding.rasterio_files import open_dataset, translated_errors
 from segdistill.decoding.scaling import (
     Ranges,
@@ -165,11 +165,25 @@ class Raster:
         Raises:
             UnreadableImageError: the file is damaged or larger than :data:`MOST_PIXELS_HELD`.
         """
+        return self.read(*self._whole())
+
+    def stored(self) -> StoredImage:
+        """Return the numbers of the whole raster; of palettes, CMYK and the like their colours.
+
+        Raises:
+            UnreadableImageError: the file is damaged or larger than :data:`MOST_PIXELS_HELD`.
+        """
+        values, valid = self._values(*self._whole(), (self.height, self.width))
+        if self._interpretation.colours is not None:
+            return StoredImage(str(self.path), self._interpretation.colours(values), valid)
+        return StoredImage(str(self.path), np.moveaxis(values, 0, 2), valid)
+
+    def _whole(self) -> tuple[slice, slice]:
         if self.height * self.width > MOST_PIXELS_HELD:
             raise UnreadableImageError(
                 f"{self.path}: more than 178 million pixels; split it into tiles"
             )
-        return self.read(slice(0, self.height), slice(0, self.width))
+        return slice(0, self.height), slice(0, self.width)
 
     def sample(self, pixels: int) -> NDArray[Any]:
         """Sample values on a regular grid over the raster, from its overviews where possible.

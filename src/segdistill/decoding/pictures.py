@@ -1,25 +1,20 @@
 """Pictures: pixels that a network sees, and which of them mean something."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from segdistill.decoding.borders import border_of
 from segdistill.decoding.colour_profiles import DamagedProfileError, to_srgb
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.decoding.notices import tell_once
 from segdistill.decoding.scaling import Ranges, display_ranges, nominal_range, rgb_from_bands
-from segdistill.errors import UnreadableImageError
 
 SAMPLED_VALUES = 2**20
 """Number of values from which the range of an image is chosen."""
-
-MOST_ASPECT_ERROR = 0.02
-MIDDLE = 128
 
 Valid = NDArray[np.bool_]
 
@@ -136,47 +131,6 @@ def converted(image: Image.Image, profile: bytes, name: str) -> Image.Image:
     except DamagedProfileError as error:
         tell_once(name, f"its colour profile is ignored ({error})", kind="profile")
         return image
-
-
-def with_ignored(picture: Picture, mask: Path, name: str, reading: ImageReading) -> Picture:
-    """Return a picture without the pixels that an ignore mask marks.
-
-    Args:
-        picture: of an image.
-        mask: an image of the same shape; pixels that are not 0 are ignored.
-        name: path of the image, for messages.
-        reading: of the run.
-
-    Raises:
-        UnreadableImageError: the mask cannot be read, or has another shape.
-    """
-    ignored = read_ignored(mask, picture.pixels.shape[0], picture.pixels.shape[1], name)
-    return filled(picture.displayed, both(picture.valid, ~ignored), reading)
-
-
-def read_ignored(mask: Path, height: int, width: int, name: str) -> Valid:
-    """Read an ignore mask at the size of its image; arguments as for :func:`with_ignored`.
-
-    Returns:
-        Which pixels are ignored, shape (height, width).
-    """
-    try:
-        with Image.open(mask) as opened:
-            image = ImageOps.exif_transpose(opened)
-            band = image if image.mode in {"1", "L", "P", "I", "F"} else image.convert("L")
-            # JPEG leaves noise around 0.
-            least = MIDDLE if opened.format == "JPEG" else 1
-            marked = Image.fromarray(np.asarray(band) >= least)
-    except Exception as error:
-        # Pillow's decoders raise many types of errors for damaged files.
-        raise UnreadableImageError(f"{mask}: cannot be read as an ignore mask ({error})") from error
-    ratio = (marked.width / marked.height) / (width / height)
-    if abs(ratio - 1) > MOST_ASPECT_ERROR:
-        raise UnreadableImageError(
-            f"{mask}: {marked.width} x {marked.height} pixels, but {name} has {width} x {height};"
-            " an ignore mask must cover the whole upright image"
-        )
-    return np.asarray(marked.resize((width, height), Image.Resampling.NEAREST))
 
 
 def both(first: Valid | None, second: Valid | None) -> Valid | None:

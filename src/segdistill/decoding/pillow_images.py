@@ -34,6 +34,9 @@ MOST_PICTURES_SEARCHED = 32
 
 ALPHA_MODES = frozenset(["RGBA", "LA", "PA", "RGBa", "La"])
 
+LOSSY_FORMATS = frozenset(["JPEG", "MPO", "AVIF", "HEIF"])
+PREFIX_BYTES = 2**16
+
 # Pillow reads only one byte of each number of 16-bit colours; which, depends on this name.
 OTHER_BYTE = {
     "RGB;16B": "RGB;16L",
@@ -92,7 +95,7 @@ def stored_image(
         header: of a TIFF.
     """
     profile = image.info.get("icc_profile") or b""
-    if _drops_bytes(image):
+    if drops_bytes(image):
         return _deep_colours(image, content, name, profile)
     no_data = getattr(image, "tag_v2", {}).get(NO_DATA_TAG)
     image.load()
@@ -121,7 +124,7 @@ def _valid_of(missing: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     return None if missing is None else np.logical_not(missing.all(axis=2))
 
 
-def _drops_bytes(image: ImageFile.ImageFile) -> bool:
+def drops_bytes(image: ImageFile.ImageFile) -> bool:
     """Return whether Pillow would drop the lower byte of each number."""
     names = {args if isinstance(args, str) else _first(args) for *_, args in image.tile}
     return bool(names) and names <= {*OTHER_BYTE, GREY_ALPHA_16}
@@ -176,7 +179,7 @@ def shown_as_rgb(
     """Return an 8-bit image as RGB, and which pixels are not fully transparent."""
     valid = None
     flat = image
-    if image.mode in ALPHA_MODES or "transparency" in image.info:
+    if has_opacity(image):
         rgba = image.convert("RGBA")
         alpha = np.asarray(rgba.getchannel("A"))
         if not alpha.all():
@@ -192,6 +195,29 @@ def shown_as_rgb(
             flat = flat.convert("RGB")
         flat = converted(flat, profile, name)
     return np.array(flat if flat.mode == "RGB" else flat.convert("RGB")), valid
+
+
+def has_opacity(image: Image.Image) -> bool:
+    """Return whether an image has an alpha channel, or a colour that is transparent."""
+    return image.mode in ALPHA_MODES or "transparency" in image.info
+
+
+def is_lossy(form: str, content: bytes) -> bool:
+    """Return whether a file's compression changes values, as JPEG does.
+
+    Args:
+        form: Pillow's name of the format.
+        content: of the file, or its beginning.
+    """
+    if form in LOSSY_FORMATS:
+        return True
+    start = content[:PREFIX_BYTES]
+    if form == "WEBP":
+        return b"VP8 " in start
+    if form != "JPEG2000":
+        return False
+    coding = start.find(b"\xff\x52")  # the coding style; its last fixed byte is the wavelet
+    return coding < 0 or start[coding + 13 : coding + 14] == b"\0"
 
 
 def upright(image: Image.Image) -> Image.Image:

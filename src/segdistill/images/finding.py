@@ -54,7 +54,7 @@ USE_OF_VIDEOS = (
 class ImageFile:
     """An image, and its name: the path relative to the folder that was searched.
 
-    Outputs have the same name. With an ignore mask, pixels that are not 0 in it are left out.
+    Outputs have the same name. With an ignore mask, pixels that are not black in it are left out.
     """
 
     path: Path

@@ -14,8 +14,9 @@ from segdistill.decoding.decode import (
     read_picture,
 )
 from segdistill.decoding.geotiff import is_raster
+from segdistill.decoding.ignore_masks import with_ignored
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
-from segdistill.decoding.pictures import Picture, with_ignored
+from segdistill.decoding.pictures import Picture
 from segdistill.errors import UserError
 from segdistill.images.finding import ImageFile, find_all, find_images
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere

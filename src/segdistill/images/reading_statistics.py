@@ -19,8 +19,9 @@ from segdistill.decoding.geotiff import (
     opaque_bands,
     open_raster,
 )
+from segdistill.decoding.ignore_masks import read_ignored
 from segdistill.decoding.image_reading import ImageReading
-from segdistill.decoding.pictures import both, read_ignored
+from segdistill.decoding.pictures import both
 from segdistill.decoding.pillow_images import opened_quietly
 from segdistill.decoding.rasterio_files import open_dataset
 from segdistill.decoding.scaling import (

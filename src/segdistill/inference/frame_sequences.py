@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.ignore_masks import with_ignored
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
-from segdistill.decoding.pictures import Picture, StoredImage, with_ignored
+from segdistill.decoding.pictures import Picture, StoredImage
 from segdistill.decoding.video import USUAL_RATE, Video
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.decoding.geotiff import Raster, open_raster
+from segdistill.decoding.ignore_masks import read_ignored
 from segdistill.decoding.image_reading import ImageReading
-from segdistill.decoding.pictures import read_ignored
 from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.images.palette import VOID
 from segdistill.images.resize import MAX_ENLARGEMENT, Viewing

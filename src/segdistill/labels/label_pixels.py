@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from segdistill.decoding.decode import stored_values, upright
 from segdistill.decoding.geotiff import MOST_PIXELS_HELD, colours_of
 from segdistill.decoding.matlab import MatlabFileError, read_matlab_array
+from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy
 from segdistill.decoding.rasterio_files import open_dataset
 from segdistill.decoding.tiff_header import TIFF_STARTS, read_tiff_tag
 from segdistill.errors import UserError
@@ -33,8 +34,6 @@ MATLAB_LABEL_KEY = "gt"
 
 ORIENTATION, PHOTOMETRIC = 274, 262
 WHITE_IS_ZERO = 0
-LOSSY_FORMATS = frozenset(["JPEG", "MPO", "AVIF"])
-PREFIX_BYTES = 2**16
 
 # Of the eight EXIF orientations: whether to swap axes, then to flip rows and columns.
 _TURNS = {
@@ -149,7 +148,8 @@ def _stored_mode(image: Image.Image) -> _StoredMode:
 
 def _from_pillow(path: Path, image: Image.Image, stored: _StoredMode) -> LabelPixels:
     image.load()
-    lossy = _is_lossy(path, image.format or "")
+    with path.open("rb") as file:
+        lossy = is_lossy(image.format or "", file.read(PREFIX_BYTES))
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
         return LabelPixels(np.array(upright(image), np.int64), palette=packed(palette))
@@ -273,20 +273,6 @@ def _whole(path: Path, values: NDArray[Any]) -> Values:
             " probabilities or interpolated values: save the class of each pixel)"
         )
     return np.where(missing, NO_VALUE, np.where(missing, 0, values).astype(np.int64))
-
-
-def _is_lossy(path: Path, form: str) -> bool:
-    """Return whether a file of a format is compressed with loss."""
-    if form in LOSSY_FORMATS:
-        return True
-    if form not in {"WEBP", "JPEG2000"}:
-        return False
-    with path.open("rb") as file:
-        start = file.read(PREFIX_BYTES)
-    if form == "WEBP":
-        return b"VP8 " in start
-    coding = start.find(b"\xff\x52")  # the coding style; its last fixed byte is the wavelet
-    return coding < 0 or start[coding + 13 : coding + 14] == b"\0"
 
 
 def _one_line(error: Exception) -> str:
