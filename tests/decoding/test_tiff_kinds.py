@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 from tests.corpus.images import grey_of, impossible_tiff, scene
-from tests.corpus.tiff import Photometric, colour_map, no_data_tag, write_tiff
+from tests.corpus.tiff import SHORT, Photometric, colour_map, no_data_tag, write_tiff
 
 from segdistill.decoding import geotiff
 from segdistill.decoding.decode import decode_stored, read_image, read_picture
-from segdistill.decoding.geotiff import is_raster
+from segdistill.decoding.geotiff import is_raster, open_raster
+from segdistill.decoding.image_reading import ImageReading
 from segdistill.decoding.notices import forget_notices
 from segdistill.decoding.rasterio_files import quietly
+from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.errors import UnreadableImageError
 from segdistill.images.finding import find_images
 from segdistill.images.folder import check_images
@@ -248,3 +250,36 @@ def test_16_bit_colours_in_strips_and_tiles(
     assert not is_raster(path)
     found = decode_stored(path.read_bytes(), name=path.name)
     np.testing.assert_array_equal(found.values, numbers)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["planar", "doubles"])
+def test_orientations_of_files_that_pillow_does_not_read(
+    tmp_path: Path, orientation: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = of_depth(scene(), 16) if kind == "planar" else grey_of(scene()) / 255
+    photometric = Photometric.RGB if kind == "planar" else Photometric.BLACK_IS_ZERO
+    tags = {274: (SHORT, [orientation])}
+    planar = kind == "planar"
+    path = write_tiff(tmp_path / "a.tif", stored, photometric, planar=planar, tags=tags)
+    shown = scene() if planar else np.dstack([grey_of(scene())] * 3)
+    plain = Image.fromarray(shown)
+    plain.getexif()[274] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(plain))
+    assert is_raster(path)
+    reading = ImageReading(ranges=(((0.0, 65535.0),) * 3 if planar else ((0.0, 1.0),),))
+    assert np.abs(read_image(path, reading).astype(int) - expected).max() <= 1
+    header = read_tiff_header(path)
+    assert header is not None
+    assert header.upright_size == expected.shape[:2]
+    with open_raster(path, reading) as raster:
+        monkeypatch.setattr(geotiff, "MOST_VALUES", 1000)  # several windows
+        part, _ = raster.read(slice(3, 40), slice(5, 60))
+    assert np.abs(part.astype(int) - expected[3:40, 5:60]).max() <= 1
+
+
+def test_a_georeferenced_file_lies_as_its_place_says(tmp_path: Path) -> None:
+    tags = {274: (SHORT, [6])}
+    path = write_tiff(tmp_path / "a.tif", scene(), Photometric.RGB, planar=True, tags=tags)
+    path.with_suffix(".tfw").write_text("1\n0\n0\n-1\n100\n200\n")
+    np.testing.assert_array_equal(read_image(path), scene())

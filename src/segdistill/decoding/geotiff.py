@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segdistill.decoding.borders import CoarseBorder, border_of, may_have_border
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
+from segdistill.decoding.orientation import Turn
 from segdistill.decoding.photometric import Interpretation, interpretation_of
 from segdistill.decoding.pictures import StoredImage, Valid
 from segdistill.decoding.rasterio_files import open_dataset, translated_errors
@@ -55,8 +56,8 @@ class Raster:
         ignored: pixels to be ignored, shape (height, width).
 
     Attributes:
-        height: height in pixels.
-        width: width in pixels.
+        height: height in pixels, upright.
+        width: width in pixels, upright.
         bands: numbers of the bands that are read.
         is_8_bit: whether all bands read are 8-bit and therefore used unchanged.
 
@@ -69,8 +70,9 @@ class Raster:
     ) -> None:
         self.path = path
         self.dataset = dataset
-        self.height: int = dataset.height
-        self.width: int = dataset.width
+        self._header = read_tiff_header(path)
+        self._turn = Turn() if self._header is None else self._header.turn
+        self.height, self.width = self._turn.size((dataset.height, dataset.width))
         self._reading = reading
         self._ignored = ignored
         self._interpretation = self._interpret()
@@ -204,7 +206,7 @@ class Raster:
         return sampled[np.isfinite(sampled).all(axis=1)] if sampled.dtype.kind == "f" else sampled
 
     def _interpret(self) -> Interpretation:
-        header = read_tiff_header(self.path)
+        header = self._header
         converted = "SOURCE_COLOR_SPACE" in self.dataset.tags(ns="IMAGE_STRUCTURE")
         if header is None or converted:
             return Interpretation()
@@ -218,7 +220,9 @@ class Raster:
         self, rows: slice, columns: slice, size: tuple[int, int]
     ) -> tuple[NDArray[Any], Valid]:
         """Return a window's values (bands, *size) and where they are valid (*size)."""
-        window = ((rows.start, rows.stop), (columns.start, columns.stop))
+        places = self._turn.stored_window(rows, columns, (self.height, self.width))
+        window = tuple((place.start, place.stop) for place in places)
+        size = self._turn.size(size)
         mask = None
         with translated_errors(self.path):
             shape = (len(self.bands), *size)
@@ -230,8 +234,8 @@ class Raster:
         valid = np.zeros(size, np.bool_)
         for band, nodata in zip(values, self._nodata, strict=True):
             valid |= ~missing_values(band, nodata)
-        values = self._interpretation.numbers(values)
-        return values, valid if mask is None else valid & (mask > 0)
+        valid = valid if mask is None else valid & (mask > 0)
+        return self._turn.upright(self._interpretation.numbers(values)), self._turn.upright(valid)
 
     def _coloured(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Convert values (bands, rows, columns) to 8-bit RGB (rows, columns, 3)."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from segdistill.decoding.orientation import Turn, turn_of
+
 TIFF_SUFFIXES = frozenset([".tif", ".tiff"])
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -21,6 +23,7 @@ WORLD_FILES = (".tfw", ".tifw", ".wld")
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, EXTRA, SAMPLE_FORMAT = (
     *(256, 257, 258, 259, 262, 277, 284, 338, 339),
 )
+ORIENTATION = 274
 GEOGRAPHIC_TAGS = frozenset([33550, 33922, 34264, 34735])
 """Pixel size, tie points (including GCPs), transformation, coordinate reference system."""
 
@@ -54,8 +57,8 @@ class TiffHeader:
     """What the first picture of a TIFF is.
 
     Attributes:
-        height: height in pixels.
-        width: width in pixels.
+        height: height in pixels, as stored.
+        width: width in pixels, as stored.
         georeferenced: whether it (or a world file next to it) has a georeference.
         bits: bits per sample.
         samples: samples per pixel.
@@ -65,6 +68,7 @@ class TiffHeader:
         planar: whether samples are stored apart.
         alpha: whether the last sample is opacity.
         size: size of the file in bytes.
+        orientation: one of the eight of EXIF.
     """
 
     height: int
@@ -78,6 +82,17 @@ class TiffHeader:
     planar: bool = False
     alpha: bool = False
     size: int = 0
+    orientation: int = 1
+
+    @property
+    def turn(self) -> Turn:
+        """How pixels become upright. A georeference is of the pixels as stored: they are kept."""
+        return Turn() if self.georeferenced else turn_of(self.orientation)
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width of the upright image."""
+        return self.turn.size((self.height, self.width))
 
     @property
     def is_possible(self) -> bool:
@@ -141,6 +156,7 @@ def tiff_header(file: BinaryIO) -> TiffHeader | None:
         tags.get(PLANAR, 1) == 2,
         tags.get(EXTRA, 0) in {1, 2},
         size,
+        tags.get(ORIENTATION, 1),
     )
 
 

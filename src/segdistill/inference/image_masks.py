@@ -204,8 +204,7 @@ def segment_rasters(
     for job in jobs:
         header = read_tiff_header(job.file.path)
         if header is not None and header.is_possible:
-            size = (header.height, header.width)
-            tiles += tile_count(segmenter, size, options.resolution)
+            tiles += tile_count(segmenter, header.upright_size, options.resolution)
     with progress_bar("Segmenting tiles", tiles, shown=progress and bool(jobs)) as advance:
 
         def on_tile(count: int) -> None:

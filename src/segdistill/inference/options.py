@@ -35,8 +35,8 @@ class MaskOptions:
             training, else those that the files label so).
         value_range: values that become black and white in images of more than 8 bits, as in
             -1024,3071, for runs without a range of their own (default: each image's).
-        ignore_mask: folder of images with the images' names; pixels that are not black in them get no
-            class (value 255 in masks; default: only those without a value).
+        ignore_mask: folder of images with the images' names; pixels that are not black in them get
+            no class (value 255 in masks; default: only those without a value).
         video: treat the images, in the order of their names, as frames of a video.
         every: segment only every N-th frame of videos.
         smooth: weight of earlier frames of a video, which makes labels steady: from 0 (none) to

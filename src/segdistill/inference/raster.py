@@ -110,7 +110,7 @@ def segment_raster(
     header = read_tiff_header(path)
     ignored = None
     if ignore is not None and header is not None:
-        ignored = read_ignored(ignore, header.height, header.width, str(path))
+        ignored = read_ignored(ignore, *header.upright_size, str(path))
     with open_raster(path, reading, ignored) as raster, ExitStack() as stack:
         size = (raster.height, raster.width)
         input_size = backbone_input_size(segmenter, size, options.resolution)

@@ -16,9 +16,16 @@ from PIL import Image, UnidentifiedImageError
 from segdistill.decoding.decode import stored_values, upright
 from segdistill.decoding.geotiff import MOST_PIXELS_HELD, colours_of
 from segdistill.decoding.matlab import MatlabFileError, read_matlab_array
+from segdistill.decoding.orientation import turn_of
 from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy
 from segdistill.decoding.rasterio_files import open_dataset
-from segdistill.decoding.tiff_header import TIFF_STARTS, read_tiff_tag
+from segdistill.decoding.tiff_header import (
+    ORIENTATION,
+    PHOTOMETRIC,
+    TIFF_STARTS,
+    WHITE_IS_ZERO,
+    read_tiff_tag,
+)
 from segdistill.errors import UserError
 
 Values = NDArray[np.int64]
@@ -31,15 +38,6 @@ LARGEST = 2**62
 
 MATLAB_LABEL_KEY = "gt"
 """Name of the array that holds the labels in a MATLAB file."""
-
-ORIENTATION, PHOTOMETRIC = 274, 262
-WHITE_IS_ZERO = 0
-
-# Of the eight EXIF orientations: whether to swap axes, then to flip rows and columns.
-_TURNS = {
-    2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
-    5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,16 +205,10 @@ def _from_rasterio(path: Path) -> LabelPixels:
     values = np.where(seen, pixels.values, NO_VALUE)
     colours = np.array([table.get(n, (0, 0, 0)) for n in range(max(table, default=-1) + 1)])
     return LabelPixels(
-        _turned(values, read_tiff_tag(path, ORIENTATION)),
+        turn_of(read_tiff_tag(path, ORIENTATION)).upright(values),
         coloured=pixels.coloured,
         palette=packed(colours) if table else None,
     )
-
-
-def _turned(values: Values, orientation: int) -> Values:
-    swap, flip_rows, flip_columns = _TURNS.get(orientation, (False, False, False))
-    values = values.T if swap else values
-    return np.ascontiguousarray(values[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
 
 
 def _read_npy(path: Path) -> LabelPixels:
