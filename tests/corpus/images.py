@@ -29,8 +29,14 @@ def grey_of(image: Pixels) -> Pixels:
     return np.array(Image.fromarray(image).convert("L"))
 
 
-def write_png_16(path: Path, values: NDArray[np.uint16]) -> Path:
-    """Write a 16-bit PNG: grey (h, w), grey and alpha, RGB or RGBA (h, w, bands)."""
+def write_png_16(path: Path, values: NDArray[np.uint16], transparent: Sequence[int] = ()) -> Path:
+    """Write a 16-bit PNG: grey (h, w), grey and alpha, RGB or RGBA (h, w, bands).
+
+    Args:
+        path: output file.
+        values: the numbers.
+        transparent: number or colour of transparent pixels.
+    """
     bands = values if values.ndim == 3 else values[:, :, None]
     height, width, count = bands.shape
     rows = bands.astype(">u2").reshape(height, -1).view(np.uint8)
@@ -44,6 +50,7 @@ def write_png_16(path: Path, values: NDArray[np.uint16]) -> Path:
     content = b"\x89PNG\r\n\x1a\n"
     for name, data in (
         (b"IHDR", header),
+        *([(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))] if transparent else []),
         (b"IDAT", zlib.compress(filtered.tobytes())),
         (b"IEND", b""),
     ):

@@ -132,6 +132,22 @@ def test_grey_with_opacity_of_16_bits(tmp_path: Path) -> None:
     assert np.ptp(seen) == 255
 
 
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_transparent_number_or_colour_of_16_bits(tmp_path: Path, bands: int) -> None:
+    values = np.repeat(grey_of(scene())[:, :, None], bands, axis=2).astype(np.uint16) * 257
+    colour = [515, 772, 3][:bands]
+    values[:20, :30] = colour
+    values[40:50] = colour[0]  # of three equal channels: not that colour
+    picture = read_picture(write_png_16(tmp_path / "a.png", values, colour))
+    expected = np.ones(values.shape[:2], np.bool_)
+    expected[:20, :30] = False
+    expected[40:50] = bands == 3
+    assert picture.valid is not None
+    np.testing.assert_array_equal(picture.valid, expected)
+    plain = read_picture(write_png_16(tmp_path / "b.png", values + 1, colour))
+    assert plain.valid is None
+
+
 def test_8_bit_files_stay_as_they_are_among_deep_ones(tmp_path: Path) -> None:
     image = scene()
     Image.fromarray(image).save(tmp_path / "a.png")

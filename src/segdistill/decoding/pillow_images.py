@@ -153,6 +153,9 @@ def _deep_colours(
     valid = None
     if numbers.shape[2] in {2, 4} and not numbers[:, :, -1].all():
         valid = numbers[:, :, -1] > 0
+    elif isinstance(transparent := image.info.get("transparency"), tuple):
+        seen = (colours != transparent).any(axis=2)
+        valid = None if seen.all() else seen
     known = _valid_of(_declared_missing(colours, tags.get(NO_DATA_TAG)))
     return StoredImage(name, colours, both(valid, known), profile if colours.shape[2] == 3 else b"")
 
