@@ -12,6 +12,7 @@ from tests.corpus.tiff import Photometric, write_tiff
 from tests.decoding.rasters import bands_of, write_raster
 
 from segdistill.decoding.decode import read_image, read_picture
+from segdistill.decoding.geotiff import is_raster, open_raster
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.decoding.notices import forget_notices
 from segdistill.decoding.scaling import display_ranges
@@ -228,6 +229,29 @@ def test_colour_profiles_are_converted(tmp_path: Path) -> None:
             assert np.abs(seen - expected).max() <= 25, (name, suffix)
     # sRGB is not converted, which would round its colours.
     np.testing.assert_array_equal(read_image(tmp_path / "plain.png"), np.asarray(red))
+
+
+@pytest.mark.parametrize(("bits", "placed"), [(8, True), (16, False), (16, True)])
+def test_colour_profiles_of_rasters_are_converted(tmp_path: Path, bits: int, placed: bool) -> None:
+    image = scene()
+    expected_path = tmp_path / "a.png"
+    Image.fromarray(image).save(expected_path, icc_profile=swapped_profile())
+    expected = read_image(expected_path)
+    assert np.abs(expected.astype(int) - image).max() > 20
+    values = image if bits == 8 else image.astype(np.uint16) * 257
+    tags = {34675: (7, swapped_profile())}
+    path = write_tiff(tmp_path / "a.tif", values, Photometric.RGB, planar=True, tags=tags)
+    if placed:
+        path.with_suffix(".tfw").write_text("1\n0\n0\n-1\n100\n200\n")
+    assert is_raster(path)
+    reading = ImageReading(ranges=(((0.0, 65535.0),) * 3,))
+    np.testing.assert_array_equal(read_image(path, reading), expected)
+    with open_raster(path, reading) as raster:
+        part, _ = raster.read(slice(10, 30), slice(20, 50))
+    np.testing.assert_array_equal(part, expected[10:30, 20:50])
+    # Bands that are chosen are not the colours that the profile describes.
+    bands = ImageReading((1, 2, 3), reading.ranges)
+    np.testing.assert_array_equal(read_image(path, bands), image)
 
 
 def test_a_damaged_profile_is_ignored_and_told_once(

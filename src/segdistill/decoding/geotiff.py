@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from segdistill.decoding.borders import CoarseBorder, border_of, may_have_border
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.decoding.orientation import Turn
 from segdistill.decoding.photometric import Interpretation, interpretation_of
-from segdistill.decoding.pictures import StoredImage, Valid
-from segdistill.decoding.rasterio_files import open_dataset, translated_errors
+from segdistill.decoding.pictures import StoredImage, Valid, converted
+from segdistill.decoding.rasterio_files import open_dataset, profile_of, translated_errors
 from segdistill.decoding.scaling import (
     Ranges,
     display_ranges,
@@ -23,7 +24,7 @@ from segdistill.decoding.scaling import (
     percentile_ranges,
     rgb_from_bands,
 )
-from segdistill.decoding.tiff_header import read_tiff_header
+from segdistill.decoding.tiff_header import PALETTE, RGB, YCBCR, read_tiff_header
 from segdistill.errors import UnreadableImageError
 
 MOST_PIXELS_OF_PILLOW = 89_478_485
@@ -240,8 +241,21 @@ class Raster:
     def _coloured(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Convert values (bands, rows, columns) to 8-bit RGB (rows, columns, 3)."""
         if self._interpretation.colours is not None:
-            return self._interpretation.colours(values)
-        return rgb_from_bands(values, self._ranges, self._projection)
+            pixels = self._interpretation.colours(values)
+        else:
+            pixels = rgb_from_bands(values, self._ranges, self._projection)
+        if not self._profile:
+            return pixels
+        return np.asarray(converted(Image.fromarray(pixels), self._profile, str(self.path)))
+
+    @cached_property
+    def _profile(self) -> bytes:
+        """The ICC profile, if the pixels are the red, green and blue that it describes."""
+        if self._header is None or self._reading.older or self._reading.bands:
+            return b""
+        space = self._header.photometric
+        coloured = space in {YCBCR, PALETTE} or (space == RGB and len(self.bands) == 3)
+        return profile_of(self.dataset) if coloured and self._projection is None else b""
 
     @cached_property
     def _ranges(self) -> Ranges | None:

@@ -1,5 +1,6 @@
 """Opening files through rasterio (an extra), quietly and with its errors translated."""
 
+import base64
 import contextlib
 import threading
 import warnings
@@ -39,6 +40,15 @@ def open_dataset(path: Path) -> Iterator[Any]:
             dataset = rasterio.open(path)
         with dataset:
             yield dataset
+
+
+def profile_of(dataset: Any) -> bytes:
+    """Return the ICC profile of a rasterio dataset; empty if it has none, or a damaged one."""
+    encoded = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", "")
+    try:
+        return base64.b64decode(encoded)
+    except ValueError:
+        return b""
 
 
 @contextlib.contextmanager
