@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.control import GroundControlPoint
+from tests.corpus.tiff import SHORT, Photometric, write_tiff
 from tests.decoding.rasters import CRS, TRANSFORM, bands_of, write_raster
 from tests.helpers import striped_image
 from tests.model.test_segmenter import tiny_segmenter
@@ -21,6 +22,7 @@ from tests.model.test_segmenter import tiny_segmenter
 from segdistill import segment
 from segdistill.backbones import load_backbone
 from segdistill.decoding.geotiff import open_raster
+from segdistill.decoding.rasterio_files import quietly
 from segdistill.errors import UserError
 from segdistill.features.preparation import fit_preparation
 from segdistill.images.palette import VOID
@@ -272,3 +274,23 @@ def test_a_hundred_million_pixels_take_less_than_two_gigabytes(tmp_path: Path) -
     with rasterio.open(tmp_path / "mask.tif") as mask:
         assert mask.shape == (side, side)
         assert mask.read(1, window=((0, 500), (0, side))).max() < 27
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_masks_of_turned_files_are_upright(tmp_path: Path, segmenter: Segmenter) -> None:
+    upright = scene().astype(np.uint16) * 257
+    turned = np.rot90(upright)  # what orientation 6 turns back
+    ignored = np.zeros(upright.shape[:2], np.uint8)
+    ignored[:200, :100] = 255
+    Image.fromarray(ignored).save(tmp_path / "ignored.png")
+    masks = []
+    for name, values, orientation in (("a", upright, 1), ("b", turned, 6)):
+        tags = {274: (SHORT, [orientation])}
+        path = write_tiff(tmp_path / f"{name}.tif", values, Photometric.RGB, planar=True, tags=tags)
+        mask = tmp_path / f"{name}.mask.tif"
+        segment_raster(segmenter, path, mask, MaskOptions(), ignore=tmp_path / "ignored.png")
+        with quietly():
+            masks.append(read_mask(mask))
+    assert (masks[0][:200, :100] == VOID).all()
+    assert len(np.unique(masks[0])) > 2
+    np.testing.assert_array_equal(*masks)

@@ -111,5 +111,7 @@ def _not_black(stored: StoredImage, least: int = 1) -> Valid:
     values: NDArray[Any] = stored.values
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=0.0)
-    marked: Valid = (values >= least if least > 1 else values != 0).any(axis=2)
+    # In files without loss, negative numbers mark, too.
+    marks = values >= least if least > 1 else values != 0
+    marked: Valid = np.any(marks, axis=2)
     return marked if stored.valid is None else marked & stored.valid
