@@ -16,6 +16,7 @@ from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.decoding.orientation import Turn
 from segdistill.decoding.photometric import Interpretation, interpretation_of
 from segdistill.decoding.pictures import StoredImage, Valid, converted
+from segdistill.decoding.raster_bands import chosen_bands, colours_of
 from segdistill.decoding.rasterio_files import open_dataset, profile_of, translated_errors
 from segdistill.decoding.scaling import (
     Ranges,
@@ -41,10 +42,6 @@ BORDER_SIDE = 512
 
 MOST_VALUES = 2**24
 """Maximum number of values (pixels times bands) decoded at once."""
-
-
-class TooManyBandsError(UnreadableImageError):
-    """A file has more than three bands, and none is marked as red, green or blue."""
 
 
 class Raster:
@@ -77,7 +74,7 @@ class Raster:
         self._reading = reading
         self._ignored = ignored
         self._interpretation = self._interpret()
-        self.bands = self._interpretation.bands or _chosen_bands(path, dataset, reading)
+        self.bands = self._interpretation.bands or chosen_bands(path, dataset, reading)
         kinds = [np.dtype(dataset.dtypes[band - 1]) for band in self.bands]
         if any(kind.kind == "c" for kind in kinds):
             raise UnreadableImageError(f"{path}: holds complex numbers; convert them to magnitudes")
@@ -300,40 +297,3 @@ def open_raster(
     """
     with open_dataset(path) as dataset:
         yield Raster(path, dataset, reading or AS_EACH_FILE_SAYS, ignored)
-
-
-def colours_of(dataset: Any) -> list[str]:
-    """Return what each band of a rasterio dataset is, such as ``red``, ``alpha`` or ``palette``."""
-    return [each.name for each in dataset.colorinterp]
-
-
-def opaque_bands(dataset: Any) -> tuple[int, ...]:
-    """Return the numbers of a rasterio dataset's bands, without alpha channels."""
-    return tuple(n for n, name in enumerate(colours_of(dataset), 1) if name != "alpha")
-
-
-def _chosen_bands(path: Path, dataset: Any, reading: ImageReading) -> tuple[int, ...]:
-    if reading.bands:
-        if max(reading.bands) > dataset.count:
-            raise UnreadableImageError(
-                f"{path}: has {dataset.count} bands, so there is no band {max(reading.bands)};"
-                " choose others with --bands"
-            )
-        return reading.bands
-    colours, bands = colours_of(dataset), opaque_bands(dataset)
-    if reading.projection is not None:
-        if reading.projection.bands != len(bands):
-            raise UnreadableImageError(
-                f"{path}: has {len(bands)} bands, but the run was trained on"
-                f" {reading.projection.bands}; choose three with --bands"
-            )
-        return bands
-    if {"red", "green", "blue"} <= set(colours):
-        return tuple(colours.index(name) + 1 for name in ("red", "green", "blue"))
-    if len(bands) in {1, 3}:
-        return bands
-    kind = TooManyBandsError if len(bands) > 3 else UnreadableImageError
-    raise kind(
-        f"{path}: has {len(bands)} bands, none of them marked as red, green or blue;"
-        " choose three, as in --bands 4,3,2"
-    )

@@ -14,15 +14,14 @@ from segdistill.decoding.borders import border_of, may_have_border
 from segdistill.decoding.decode import decode_stored
 from segdistill.decoding.geotiff import (
     Raster,
-    TooManyBandsError,
     is_raster,
-    opaque_bands,
     open_raster,
 )
 from segdistill.decoding.ignore_masks import read_ignored
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.decoding.pictures import both
 from segdistill.decoding.pillow_images import opened_quietly
+from segdistill.decoding.raster_bands import TooManyBandsError, opaque_bands
 from segdistill.decoding.rasterio_files import open_dataset
 from segdistill.decoding.scaling import (
     Ranges,

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from segdistill.decoding.decode import stored_values, upright
-from segdistill.decoding.geotiff import MOST_PIXELS_HELD, colours_of
+from segdistill.decoding.geotiff import MOST_PIXELS_HELD
 from segdistill.decoding.matlab import MatlabFileError, read_matlab_array
 from segdistill.decoding.orientation import turn_of
 from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy
+from segdistill.decoding.raster_bands import colours_of
 from segdistill.decoding.rasterio_files import open_dataset
 from segdistill.decoding.tiff_header import (
     ORIENTATION,
