@@ -293,4 +293,4 @@ def test_masks_of_turned_files_are_upright(tmp_path: Path, segmenter: Segmenter)
             masks.append(read_mask(mask))
     assert (masks[0][:200, :100] == VOID).all()
     assert len(np.unique(masks[0])) > 2
-    np.testing.assert_array_equal(*masks)
+    np.testing.assert_array_equal(masks[0], masks[1])
