@@ -6,20 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tests.decoding.rasters import write_raster
 
 from segdistill.errors import UserError
 from segdistill.labels.label_files import read_labels
-from segdistill.labels.label_pixels import read_label_pixels
+from segdistill.labels.label_map import LabelMap
+from segdistill.labels.label_pixels import NO_VALUE, read_label_pixels
 
 VALUES = np.array([[0, 3, 7, 2], [255, 1, 0, 5]], np.uint8)
 MODES = ("L", "P", "RGB", "RGBA", "LA", "I", "I;16", "F")
 
 
-def png(bits: int, colour_type: int, rows: list[bytes], width: int) -> bytes:
-    """Return a PNG with any bit depth; Pillow writes only some."""
+def png(
+    bits: int, colour_type: int, rows: list[bytes], width: int, *more: tuple[bytes, bytes]
+) -> bytes:
+    """Return a PNG with any bit depth and more chunks; Pillow writes only some."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         check = zlib.crc32(name + content)
@@ -28,7 +32,8 @@ def png(bits: int, colour_type: int, rows: list[bytes], width: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     start = b"\x89PNG\r\n\x1a\n"
-    return start + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    between = b"".join(chunk(*each) for each in more)
+    return start + chunk(b"IHDR", header) + between + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def as_mode(mode: str) -> Image.Image:
@@ -99,7 +104,12 @@ def test_numbers_of_any_type(tmp_path: Path, kind: str, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [VALUES[None], VALUES[:, :, None], np.dstack([VALUES] * 3), np.dstack([VALUES] * 4)],
+    [
+        VALUES[None],
+        VALUES[:, :, None],
+        np.dstack([VALUES] * 3),
+        np.dstack([*[VALUES] * 3, np.full_like(VALUES, 9)]),
+    ],
     ids=["1hw", "hw1", "hw3", "hw4"],
 )
 def test_arrays_may_have_a_channel_axis(tmp_path: Path, array: NDArray[np.uint8]) -> None:
@@ -119,6 +129,76 @@ def test_what_has_no_value_is_not_labelled(tmp_path: Path) -> None:
         write_raster(tmp_path / "a.tif", VALUES.astype(kind)[None], nodata=7)
         expected = np.where(VALUES == 7, 255, VALUES)
         np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), expected)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "I;16"])
+def test_numbers_declared_transparent_are_not_labelled(tmp_path: Path, mode: str) -> None:
+    expected = np.where(VALUES == 7, 255, VALUES)
+    for declared in (7, b"\xff" * 7 + b"\0" + b"\x01" * 248) if mode == "P" else (7,):
+        as_mode(mode).save(tmp_path / "a.png", transparency=declared)
+        np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_colours_declared_transparent_are_not_labelled(tmp_path: Path, bits: int) -> None:
+    kind = ">u1" if bits == 8 else ">u2"
+    colours = np.array([[9, 2, 3, 4, 5, 6]]) * (1 if bits == 8 else 257)
+    transparent = (b"tRNS", colours[0, 3:].astype(">u2").tobytes())
+    rows = [row.astype(kind).tobytes() for row in colours]
+    (tmp_path / "a.png").write_bytes(png(bits, 2, rows, 2, transparent))
+    assert read_label_pixels(tmp_path / "a.png").values.tolist() == [[0x090203, NO_VALUE]]
+
+
+def test_transparent_indices_have_no_colour(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
+    picture.putpalette([1, 2, 3, 4, 5, 6])
+    picture.save(tmp_path / "a.png", transparency=0)
+    seen, coloured = LabelMap(names=("a",), numbers=(), colours={0x010203: 0, 0x040506: 0}).seen(
+        read_label_pixels(tmp_path / "a.png")
+    )
+    assert coloured
+    assert seen.tolist() == [[NO_VALUE, 0x040506]]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mask_of_gdal_is_applied(tmp_path: Path, inside: bool, channels: int) -> None:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside):
+        write_raster(tmp_path / "a.tif", np.stack([VALUES] * channels))
+        with rasterio.open(tmp_path / "a.tif", "r+") as dataset:
+            dataset.write_mask(VALUES != 7)
+    expected = np.where(VALUES == 7, 255, VALUES)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), expected)
+
+
+def test_no_data_of_a_palette_is_not_labelled(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", VALUES[None], photometric="palette", nodata=7)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {n: (n, n, 9, 255) for n in range(256)})
+    np.testing.assert_array_equal(read_labels(path), np.where(VALUES == 7, 255, VALUES))
+
+
+def test_arrays_with_opacity(tmp_path: Path) -> None:
+    opacity = np.where(VALUES == 7, 0, 255).astype(np.uint8)
+    np.save(tmp_path / "a.npy", np.dstack([VALUES, VALUES, VALUES, opacity]))
+    expected = np.where(VALUES == 7, 255, VALUES)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.npy"), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("channels", [2, 3])
+def test_deep_pictures_are_turned_too(tmp_path: Path, channels: int, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(VALUES).save(tmp_path / "reference.png", exif=exif)
+    with Image.open(tmp_path / "reference.png") as opened:
+        expected = np.array(ImageOps.exif_transpose(opened))
+    planes = [VALUES] * 3 if channels == 3 else [VALUES, np.full(VALUES.shape, 65535)]
+    rows = [row.astype(">u2").tobytes() for row in np.dstack(planes)]
+    chunk = (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    content = png(16, {2: 4, 3: 2}[channels], rows, VALUES.shape[1], chunk)
+    (tmp_path / "a.png").write_bytes(content)
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

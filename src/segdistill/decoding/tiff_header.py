@@ -6,7 +6,9 @@ the offsets of all tiles: 12 ms instead of 0.2 ms for a million tiles, each time
 
 import io
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,10 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WORLD_FILES = (".tfw", ".tifw", ".wld")
 """Suffixes of world files, which give the georeference of the TIFF next to them."""
 
+MASK_PICTURE = 4
+"""Bit of the subfile type (tag SUBFILE) of a picture that says which pixels of another count."""
+
+SUBFILE = 254
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, EXTRA, SAMPLE_FORMAT = (
     *(256, 257, 258, 259, 262, 277, 284, 338, 339),
 )
@@ -46,6 +52,7 @@ EXACT_IN_PILLOW = frozenset(
 exactly: tried with files of every kind (see the tests of TIFFs)."""
 
 MOST_TAGS = 4096
+MOST_PICTURES_SEARCHED = 64
 MOST_PIXELS_A_BYTE = 100_000
 """A file that claims more is damaged: even one with nothing but gaps lists its tiles."""
 # struct format of a value, by TIFF type number; other values are not needed.
@@ -169,19 +176,45 @@ def read_tiff_tag(path: Path, tag: int) -> int:
         return 0
 
 
+def has_mask_picture(path: Path) -> bool:
+    """Return whether a TIFF has an internal mask: a picture that says which pixels count."""
+    try:
+        with path.open("rb") as file:
+            directories = islice(_directories(file), MOST_PICTURES_SEARCHED)
+            return any(tags.get(SUBFILE, 0) & MASK_PICTURE for tags in directories)
+    except (OSError, ValueError, struct.error, OverflowError):
+        return False
+
+
 def _first_directory(file: BinaryIO) -> dict[int, int]:
-    """Return the first directory's tags with their first values; 0 for other types of values."""
+    return next(_directories(file), {})
+
+
+def _directories(file: BinaryIO) -> Iterator[dict[int, int]]:
+    """Yield each directory's tags with their first values; 0 for other types of values."""
     start = file.read(4)
     if start not in TIFF_STARTS:
-        return {}
+        return
     order = "<" if start.startswith(b"II") else ">"
     # BigTIFF has wider counts, offsets and entries; its header states the width of offsets, 8.
     big = b"+" in start
     count, offset, header = ("Q", "Q", "IQ") if big else ("H", "I", "I")
-    file.seek(_unpacked(file, order + header)[-1])
-    (entries,) = _unpacked(file, order + count)
+    place = _unpacked(file, order + header)[-1]
     entry = struct.Struct(f"{order}HH{offset}{struct.calcsize(order + offset)}s")
-    content = file.read(entry.size * min(entries, MOST_TAGS))
+    while place:
+        file.seek(place)
+        (entries,) = _unpacked(file, order + count)
+        content = file.read(entry.size * min(entries, MOST_TAGS))
+        after = place + struct.calcsize(order + count) + entry.size * entries
+        yield _tags(file, content, entry, order, offset)
+        file.seek(after)
+        (place,) = _unpacked(file, order + offset)
+
+
+def _tags(
+    file: BinaryIO, content: bytes, entry: struct.Struct, order: str, offset: str
+) -> dict[int, int]:
+    """Return the tags of a directory's entries with their first values."""
     tags = {}
     for tag, kind, number, value in entry.iter_unpack(
         content[: len(content) // entry.size * entry.size]

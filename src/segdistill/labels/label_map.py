@@ -71,7 +71,8 @@ class LabelMap:
         by_colour = bool(set(self.colours.values()) - {VOID}) and not self._class_numbers
         if pixels.palette is None or not by_colour:
             return pixels.values, pixels.coloured
-        return pixels.palette[pixels.values.clip(0, len(pixels.palette) - 1)], True
+        colours = pixels.palette[pixels.values.clip(0, len(pixels.palette) - 1)]
+        return np.where(pixels.values == NO_VALUE, NO_VALUE, colours), True
 
     def classes_of(self, values: Values, *, coloured: bool = False) -> Values:
         """Return the classes of numbers, or of colours given as 0xRRGGBB.

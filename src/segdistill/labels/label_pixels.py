@@ -4,6 +4,7 @@ Viewers and Pillow scale or blend what they show; a label is its stored number. 
 or 4 bits and portable grey maps are scaled back, and 16-bit colours are not cut to 8 bits.
 """
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from segdistill.decoding.tiff_header import (
     PHOTOMETRIC,
     TIFF_STARTS,
     WHITE_IS_ZERO,
+    has_mask_picture,
     read_tiff_tag,
 )
 from segdistill.errors import UserError
@@ -39,6 +41,8 @@ LARGEST = 2**62
 
 MATLAB_LABEL_KEY = "gt"
 """Name of the array that holds the labels in a MATLAB file."""
+
+NO_DATA = 42113
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +112,28 @@ def is_grey(colours: Values) -> NDArray[np.bool_]:
 
 
 def _read_picture(path: Path) -> LabelPixels:
+    orientation = 0
     try:
         with Image.open(path) as image:
             stored = _stored_mode(image)
-            if not stored.for_rasterio:
+            if not stored.for_rasterio and not _has_gdal_mask(path, image):
                 return _from_pillow(path, image, stored)
+            with contextlib.suppress(Exception):  # damaged EXIF, as in upright()
+                orientation = image.getexif().get(ORIENTATION, 0)
     except UnidentifiedImageError:
         # Pillow does not read TIFFs of 64 bits a value, or of two bands.
         with path.open("rb") as file:
             if file.read(4) not in TIFF_STARTS:
                 raise
-    return _from_rasterio(path)
+    return _from_rasterio(path, orientation or read_tiff_tag(path, ORIENTATION))
+
+
+def _has_gdal_mask(path: Path, image: Image.Image) -> bool:
+    """Return whether a TIFF says which pixels count in a way that Pillow does not read."""
+    if image.format != "TIFF":
+        return False
+    no_data = image.mode == "P" and NO_DATA in getattr(image, "tag_v2", {})
+    return no_data or path.with_name(f"{path.name}.msk").exists() or has_mask_picture(path)
 
 
 @dataclass(frozen=True)
@@ -149,22 +164,22 @@ def _from_pillow(path: Path, image: Image.Image, stored: _StoredMode) -> LabelPi
     image.load()
     with path.open("rb") as file:
         lossy = is_lossy(image.format or "", file.read(PREFIX_BYTES))
+    transparent = _transparent(image)
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
-        return LabelPixels(np.array(upright(image), np.int64), palette=packed(palette))
+        indices = _without(np.array(upright(image), np.int64), transparent)
+        return LabelPixels(indices, palette=packed(palette))
     if image.mode in {"1", "L"}:
         # Declared no-data, as GeoTIFFs have it, is a stored number.
         numbers = _numbers(image)
         values = numbers if stored.factor == 1 else np.rint(numbers / stored.factor)
         highest = round(255 / stored.factor) if image.mode == "L" else 1
-        return LabelPixels(
-            _whole(path, highest - values.astype(np.float64) if stored.inverted else values),
-            lossy=lossy,
-        )
+        whole = _whole(path, highest - values.astype(np.float64) if stored.inverted else values)
+        return LabelPixels(_without(whole, transparent), lossy=lossy)
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         values = _numbers(image)
         scaled = values if stored.factor == 1 else np.rint(values / stored.factor)
-        return LabelPixels(_whole(path, scaled))
+        return LabelPixels(_without(_whole(path, scaled), transparent))
     shown = upright(image)
     if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"}:
         alpha = np.array(shown.getchannel(shown.mode[-1].upper())) == 0
@@ -176,7 +191,22 @@ def _from_pillow(path: Path, image: Image.Image, stored: _StoredMode) -> LabelPi
             colours = packed(np.array(shown.convert("RGBA")))
             return LabelPixels(np.where(alpha, NO_VALUE, colours), coloured=True, lossy=lossy)
         return LabelPixels(np.where(alpha, NO_VALUE, numbers))
-    return LabelPixels(packed(np.array(shown.convert("RGB"))), coloured=True, lossy=lossy)
+    colours = _without(packed(np.array(shown.convert("RGB"))), transparent)
+    return LabelPixels(colours, coloured=True, lossy=lossy)
+
+
+def _transparent(image: Image.Image) -> list[int]:
+    """Return the numbers or colours that a file without alpha declares fully transparent."""
+    declared = image.info.get("transparency")
+    if isinstance(declared, bytes):  # the opacity of each index of a palette
+        return [index for index, opacity in enumerate(declared) if not opacity]
+    if isinstance(declared, tuple) and len(declared) == 3:
+        return [int(packed(np.array(declared)))]
+    return [declared] if isinstance(declared, int) else []
+
+
+def _without(values: Values, transparent: list[int]) -> Values:
+    return np.where(np.isin(values, transparent), NO_VALUE, values) if transparent else values
 
 
 def _numbers(image: Image.Image) -> NDArray[Any]:
@@ -184,8 +214,8 @@ def _numbers(image: Image.Image) -> NDArray[Any]:
     return stored_values(image)
 
 
-def _from_rasterio(path: Path) -> LabelPixels:
-    """Read what Pillow cannot: 64-bit values, 16-bit colours, two bands, lying TIFFs."""
+def _from_rasterio(path: Path, orientation: int) -> LabelPixels:
+    """Read what Pillow cannot: 64-bit values, 16-bit colours, two bands, lying TIFFs, masks."""
     with open_dataset(path) as dataset:
         if dataset.width * dataset.height > MOST_PIXELS_HELD:
             raise UserError(
@@ -195,9 +225,12 @@ def _from_rasterio(path: Path) -> LabelPixels:
         names = colours_of(dataset)
         missing = [value for value in dataset.nodatavals if value is not None]
         table = dataset.colormap(1) if "palette" in names else {}
-    seen = np.ones(bands.shape[1:], np.bool_)
+        seen = np.ones(bands.shape[1:], np.bool_)
+        flags = {flag.name for flag in dataset.mask_flag_enums[0]}
+        if "per_dataset" in flags and "alpha" not in flags:
+            seen = dataset.read_masks(1) != 0
     if "alpha" in names:
-        seen = bands[names.index("alpha")] != 0
+        seen &= bands[names.index("alpha")] != 0
         bands = bands[[index for index, name in enumerate(names) if name != "alpha"]]
     pixels = _from_array(path, np.moveaxis(bands, 0, 2))
     for value in missing if not pixels.coloured else ():
@@ -206,7 +239,7 @@ def _from_rasterio(path: Path) -> LabelPixels:
     values = np.where(seen, pixels.values, NO_VALUE)
     colours = np.array([table.get(n, (0, 0, 0)) for n in range(max(table, default=-1) + 1)])
     return LabelPixels(
-        turn_of(read_tiff_tag(path, ORIENTATION)).upright(values),
+        turn_of(orientation).upright(values),
         coloured=pixels.coloured,
         palette=packed(colours) if table else None,
     )
@@ -241,11 +274,11 @@ def _from_array(path: Path, values: NDArray[Any]) -> LabelPixels:
     colours = _whole(path, values[:, :, :3])
     if colours.max() > 255 and not (colours % 257).any():
         colours //= 257  # 8-bit colours as they are saved with 16 bits
+    hidden = values[:, :, 3] == 0 if values.shape[2] == 4 else np.zeros((1, 1), np.bool_)
     if (colours == colours[:, :, :1]).all():
-        return LabelPixels(colours[:, :, 0])
+        return LabelPixels(np.where(hidden, NO_VALUE, colours[:, :, 0]))
     if colours.min() < 0 or colours.max() > 255:
         raise UserError(f"{path}: has colours of more than 8 bits; save labels as class numbers")
-    hidden = values[:, :, 3] == 0 if values.shape[2] == 4 else np.zeros((1, 1), np.bool_)
     return LabelPixels(np.where(hidden, NO_VALUE, packed(colours)), coloured=True)
 
 
