@@ -218,3 +218,43 @@ def test_curves_show_how_well_correspondences_predict_labels(
     for name in ("features within images", "codes between images"):
         assert curves[name]["average_precision"] > 1.5 * curves[name]["chance"]
     assert "codes between images" in Path("scores/evaluation.html").read_text()
+
+
+def test_a_probe_of_other_classes_is_not_scored(
+    photos: Path, fitted: Path, labelled: Labelled, segdistill: Run
+) -> None:
+    assert segdistill("probe", fitted, *labelled)[0] == 0
+    listing = photos.parent / "data" / "classes.txt"
+    listing.write_text("car\nroad\nperson\n")
+    status, out, error = segdistill("evaluate", fitted, *labelled)
+    assert status == 0, error
+    assert "other classes (sky, stone, grass) than the labels have (car, road, person)" in error
+    assert "Linear probe" not in out
+    listing.unlink()
+    status, out, error = segdistill("evaluate", fitted, *labelled)
+    assert "Linear probe" in out
+    assert "trained with" not in error
+    listing.write_text("sky\nstone\ngrass\nsea\n")
+    library.probe(fitted, library.labelled_folders(photos, labelled[3]))
+    listing.unlink()
+    status, out, error = segdistill("evaluate", fitted, *labelled)
+    assert "Linear probe" in out
+    assert "trained with 4 classes, and the labels have 3" in error
+
+
+def test_a_probe_of_one_class_is_refused(
+    photos: Path, fitted: Path, labelled: Labelled, segdistill: Run
+) -> None:
+    for path in (photos.parent / "data" / "labels").rglob("*.png"):
+        values = np.array(Image.open(path))
+        Image.fromarray(np.where(values == 0, 0, 255).astype(np.uint8)).save(path)
+    (photos.parent / "data" / "classes.txt").unlink()
+    before = names_in(fitted)
+    status, _, error = segdistill("probe", fitted, *labelled)
+    assert status == 2
+    assert "if 255 is a class" in error
+    assert names_in(fitted) == before
+    options = ("--labels", labelled[3], "--training.linear-probe", "true", "--out", "other")
+    status, _, error = segdistill("fit", photos, "--backbone", "tiny", *options)
+    assert status == 2
+    assert "two classes" in error

@@ -1,5 +1,7 @@
 """Evaluation of a model against labels."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from segdistill.api.common import Source, load_segmenter
@@ -23,6 +25,8 @@ from segdistill.model.linear_probe import LinearProbe, read_linear_probe, write_
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.evaluation_page import write_evaluation_page
 from segdistill.training.linear_probe import fit_linear_probe
+
+logger = logging.getLogger("segdistill")
 
 
 def evaluate(
@@ -67,6 +71,8 @@ def evaluate_set(
 ) -> Evaluation:
     """Evaluate a model, and the linear probe of its run folder, against labels.
 
+    A probe that was trained with other classes than those of the labels is left out with a warning.
+
     Args:
         run: a run folder, or a model.
         labelled: images with labels.
@@ -82,7 +88,7 @@ def evaluate_set(
     """
     chosen = protocol or Protocol()
     segmenter = load_segmenter(run, backbone, device, precision)
-    probe = None if isinstance(run, Segmenter) else read_linear_probe(Path(run))
+    probe = None if isinstance(run, Segmenter) else _comparable_probe(Path(run), labelled)
     group = segmenter.compute.group
     counted = confusion_over_files(
         labelled.pairs,
@@ -109,6 +115,42 @@ def evaluate_set(
         boundaries=counted.boundaries,
         halves={kind: matrix.counts for kind, matrix in counted.halves.items()},
     )
+
+
+def _comparable_probe(run: Path, labelled: LabelledSet) -> LinearProbe | None:
+    """Return the probe of a run, unless its classes have other names than those of the labels.
+
+    If either has no names, only a different number of classes tells, and not for certain: rare
+    classes may be missing in one of two sets. So that is a warning.
+    """
+    probe = read_linear_probe(run)
+    if probe is None:
+        return None
+    if probe.names and labelled.names and probe.names != labelled.names:
+        logger.warning(
+            "%s: the linear probe was trained with other classes (%s) than the labels have (%s), so"
+            " it is not scored; train it again with `segdistill probe`",
+            run,
+            _few(probe.names),
+            _few(labelled.names),
+        )
+        return None
+    classes = len(labelled.names) or labelled.classes
+    known = len(probe.names) or probe.out_features
+    if classes and known != classes:
+        logger.warning(
+            "%s: the linear probe was trained with %d classes, and the labels have %d; if those are"
+            " other classes, its scores mean nothing: train it again with `segdistill probe`",
+            run,
+            known,
+            classes,
+        )
+    return probe
+
+
+def _few(names: Sequence[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(name[:40] for name in names[:most]) + more
 
 
 def write_evaluation(
@@ -180,5 +222,6 @@ def probe(
     trained = fit_linear_probe(
         segmenter, labelled.pairs, labelled.read, seed=seed, progress=progress
     )
+    trained.names = labelled.names
     write_linear_probe(trained, Path(run))
     return trained

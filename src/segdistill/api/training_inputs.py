@@ -14,6 +14,7 @@ from segdistill.images.folder import ImageFile, find_images
 from segdistill.images.matching import match_labels
 from segdistill.images.palette import VOID
 from segdistill.progress import progress_bar
+from segdistill.training.linear_probe import ONE_CLASS
 from segdistill.training.training_set import AuxiliaryInputs, LabelFiles
 
 logger = logging.getLogger("segdistill")
@@ -106,7 +107,10 @@ def _label_files(
                 known = labels[labels != VOID]
                 classes = max(classes, int(known.max(initial=-1)) + 1)
                 advance(1)
+    where = Path(settings.labels) if settings.labels else "the data set"
     if not classes:
-        where = Path(settings.labels) if settings.labels else "the data set"
         raise UserError(f"{where}: no labelled pixels (255 means 'not labelled')")
-    return LabelFiles({image.path: path for image, path in found.pairs}, found.read, classes)
+    if classes == 1 and settings.training.linear_probe:
+        raise UserError(f"{where}: {ONE_CLASS}")
+    of_image = {image.path: path for image, path in found.pairs}
+    return LabelFiles(of_image, found.read, classes, found.names)

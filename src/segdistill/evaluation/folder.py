@@ -16,6 +16,7 @@ from segdistill.evaluation.boundary import BoundaryCounts, boundary_counts, boun
 from segdistill.evaluation.confusion import ConfusionMatrix, labelled_mask
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.images.palette import VOID
+from segdistill.labels.label_map import VOID_AS_CLASS
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.progress import progress_bar
 
@@ -145,8 +146,8 @@ def _check_counts(done: CountedFiles, pairs: int) -> None:
     if done.has_void and not counts[:, 1:].any():
         logger.warning(
             "the label files contain only 0 and 255, and 255 means 'not labelled', so only 0 was"
-            " scored; if 255 is a class, say so in a label map (--label-map):"
-            " classes: [{name: background, numbers: 0}, {name: object, numbers: 255}]"
+            " scored; %s",
+            VOID_AS_CLASS,
         )
 
 

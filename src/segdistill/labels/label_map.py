@@ -12,6 +12,11 @@ from segdistill.images.palette import VOID
 from segdistill.labels.label_pixels import NO_VALUE, LabelPixels, Values, is_grey
 
 MOST_CLASSES = 255
+VOID_AS_CLASS = (
+    "if 255 is a class, say so in a label map (--label-map):"
+    " classes: [{name: background, numbers: 0}, {name: object, numbers: 255}]"
+)
+"""Advice for masks of 0 and 255, where 255 means 'not labelled'."""
 SMALL = 2**16
 """Numbers below this are looked up in a table, which is fastest."""
 

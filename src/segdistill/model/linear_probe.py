@@ -3,14 +3,15 @@
 It measures the quality of the codes and is never used to predict masks.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import nn
 
 from segdistill.backbones.finite import check_finite
@@ -20,6 +21,9 @@ from segdistill.images.palette import VOID
 from segdistill.layout import PROBE_FILE
 from segdistill.weights.mistaken_files import refuse_mistaken
 
+NAMES_KEY = "classes"
+"""Key of the file's metadata that holds the names of the classes; earlier versions wrote none."""
+
 
 class LinearProbe(nn.Linear):
     """A linear map from codes to label classes (STEGO, section 4.2).
@@ -28,6 +32,10 @@ class LinearProbe(nn.Linear):
         channels: number of code channels.
         classes: number of label classes.
 
+    Attributes:
+        names: names of the classes; empty if unknown. There may be more than outputs, if the last
+            classes did not occur in training.
+
     Example:
         >>> LinearProbe(4, 3).scores(torch.rand(1, 4, 2, 5)).shape
         torch.Size([1, 3, 2, 5])
@@ -35,6 +43,7 @@ class LinearProbe(nn.Linear):
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__(channels, classes)
+        self.names: tuple[str, ...] = ()
 
     def scores(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the logits of code maps: (batch, channels, h, w) to (batch, classes, h, w)."""
@@ -46,7 +55,7 @@ def write_linear_probe(probe: LinearProbe, folder: Path) -> None:
     """Write a probe to a run folder, replacing any existing one."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in probe.state_dict().items()}
     with atomic_path(folder / PROBE_FILE) as temporary:
-        temporary.write_bytes(save(tensors))
+        temporary.write_bytes(save(tensors, {NAMES_KEY: json.dumps(probe.names)}))
 
 
 def read_linear_probe(folder: Path) -> LinearProbe | None:
@@ -60,11 +69,14 @@ def read_linear_probe(folder: Path) -> LinearProbe | None:
         return None
     refuse_mistaken(path)
     try:
-        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            names = json.loads((file.metadata() or {}).get(NAMES_KEY, "[]"))
         classes, channels = tensors["weight"].shape
         probe = LinearProbe(channels, classes)
         probe.load_state_dict(tensors)
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        probe.names = tuple(str(name) for name in names)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: cannot be read as a linear probe ({error})") from error
     check_finite(tensors, str(path))
     return probe.eval()

@@ -124,6 +124,8 @@ def train_head(
         modules = TrainingModules(
             preparation.channels, clusters, settings, label_classes=label_classes
         )
+    if modules.linear is not None and data.labels is not None:
+        modules.linear.names = data.labels.files.names
     locations, stopping = None, None
     stops_early = settings.training.steps is None
     if stops_early or settings.clustering == "kmeans":

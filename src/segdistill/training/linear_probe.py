@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
+from segdistill.labels.label_map import VOID_AS_CLASS
 from segdistill.model.linear_probe import LinearProbe, labelled_pixels, sample_at_pixels
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
@@ -19,6 +20,11 @@ PIXELS_PER_IMAGE = 400
 STEPS = 1000
 BATCH = 4096
 LEARNING_RATE = 5e-3
+
+ONE_CLASS = (
+    "a linear probe needs labels of at least two classes (255 means 'not labelled';"
+    f" {VOID_AS_CLASS})"
+)
 
 
 def fit_linear_probe(
@@ -36,7 +42,7 @@ def fit_linear_probe(
     upsampled to the size of the labels. The segmenter does not change.
 
     Raises:
-        UserError: no pixel is labelled.
+        UserError: no pixel is labelled, or all have the same class.
     """
     pairs = list(pairs)
     random = np.random.default_rng(seed)
@@ -53,7 +59,10 @@ def fit_linear_probe(
             advance(1)
     if not all_codes:
         raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
-    return _classify(torch.cat(all_codes), torch.cat(all_labels), seed=seed, progress=progress)
+    known = torch.cat(all_labels)
+    if len(known.unique()) < 2:
+        raise UserError(f"all labelled pixels are of class {int(known[0])}; {ONE_CLASS}")
+    return _classify(torch.cat(all_codes), known, seed=seed, progress=progress)
 
 
 def _classify(

@@ -28,11 +28,13 @@ class LabelFiles:
         of_image: the label file of each image file that has one.
         read: a function that reads a label file as class indices, with 255 for 'not labelled'.
         classes: the number of label classes.
+        names: their names, if known.
     """
 
     of_image: Mapping[Path, Path]
     read: ReadLabels
     classes: int
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
