@@ -183,6 +183,32 @@ def test_colours_in_jpeg_files_are_snapped_to_those_of_the_map(
         labelled_folders(images, labels, label_map=unlike)
 
 
+def test_white_is_only_snapped_to_if_the_map_lists_it(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, labels = folders
+    colours = COLOURS[:3].copy()
+    colours[1] = 250, 240, 235
+    for seed in range(3):
+        write(labels, colours[regions(seed) % 3], seed, ".jpg")
+    classes = [
+        {"name": f"c{index}", "colours": colour} for index, colour in enumerate(colours.tolist())
+    ]
+    found = labelled_folders(images, labels, label_map=map_file(tmp_path, classes=classes))
+    assert "#ffffff" not in caplog.text
+    assert set(np.unique(found.read(found.pairs[1][1]))) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("content", [b"sky\n\x1b[31mred\n", b"sky\n\xff\n"])
+def test_a_listing_of_classes_is_plain_text(folders: tuple[Path, Path], content: bytes) -> None:
+    images, labels = folders
+    for seed in range(3):
+        write(labels, regions(seed), seed)
+    (labels.parent / "classes.txt").write_bytes(content)
+    with pytest.raises(UserError, match=r"classes\.txt: .*(control characters|not UTF-8)"):
+        labelled_folders(images, labels)
+
+
 def test_class_indices_in_jpeg_files_are_refused(folders: tuple[Path, Path]) -> None:
     images, labels = folders
     for seed in range(3):

@@ -242,6 +242,17 @@ def test_a_probe_of_other_classes_is_not_scored(
     assert "trained with 4 classes, and the labels have 3" in error
 
 
+def test_classes_that_occur_are_counted(
+    photos: Path, fitted: Path, labelled: Labelled, segdistill: Run
+) -> None:
+    for path in (photos.parent / "data" / "labels").rglob("*.png"):
+        Image.fromarray(np.array(Image.open(path)) * np.uint8(40)).save(path)
+    (photos.parent / "data" / "classes.txt").unlink()
+    status, out, error = segdistill("probe", fitted, *labelled)
+    assert status == 0, error
+    assert "Probe: 3 label classes" in out
+
+
 def test_a_probe_of_one_class_is_refused(
     photos: Path, fitted: Path, labelled: Labelled, segdistill: Run
 ) -> None:

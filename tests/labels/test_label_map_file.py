@@ -7,6 +7,7 @@ import pytest
 
 from segdistill.errors import UserError
 from segdistill.images.palette import VOID
+from segdistill.labels.label_files import listed_values
 from segdistill.labels.label_map import UNLISTED, LabelMap
 from segdistill.labels.label_map_file import read_label_map
 
@@ -65,6 +66,28 @@ def test_255_is_ignored_unless_it_is_a_class(tmp_path: Path) -> None:
     assert classes(read_label_map(written(tmp_path, other)), 0, 255) == [VOID, UNLISTED]
 
 
+def test_numbers_are_what_they_look_like(tmp_path: Path) -> None:
+    text = "classes: [{name: 'a', numbers: 010}, {name: 1:30, numbers: ['7', +5, -3]}]"
+    found = read_label_map(written(tmp_path, text))
+    assert found.names == ("a", "1:30")
+    assert classes(found, 10, 8, 7, 5, -3) == [0, UNLISTED, 1, 1, 1]
+
+
+def test_colours_that_a_map_lists(tmp_path: Path) -> None:
+    colours = "classes: [{name: a, numbers: 7, colours: '#010203'}, {name: b, colours: '#090909'}]"
+
+    def listed(text: str, *, coloured: bool = True) -> list[int]:
+        found = listed_values(read_label_map(written(tmp_path, text)), coloured=coloured)
+        return [int(value) for value in found]
+
+    assert listed(colours) == [0x010203, 0x090909]
+    assert listed(colours + "\nignore: ['#0a0b0c', 255, 0]") == [
+        *(0, 0x010203, 0x090909, 0x0A0B0C, 0xFFFFFF)
+    ]
+    assert listed(colours, coloured=False) == [7, 9, 255]
+    assert listed("classes: [{name: a, numbers: 7}]") == [0x070707]
+
+
 def test_suffixes(tmp_path: Path) -> None:
     text = "suffix: {images: _leftImg8bit, labels: _gtFine_labelIds}\n"
     found = read_label_map(written(tmp_path, text))
@@ -84,8 +107,16 @@ def test_suffixes(tmp_path: Path) -> None:
         ("classes: [{name: no}]", "classes[0].name: must be text; put it in quotes"),
         ("classes: [a, b, a]", "classes[2].name: 'a' is also the name of classes[0]"),
         ("classes: ['']", "classes[0].name: is empty"),
-        ("classes: 3", "classes: "),
-        ("classes: {road: 7}", "classes: "),
+        ("classes: 3", "classes: must be a list of names, such as [road, car]"),
+        ("classes: {road: 7}", "classes: must be a list of names"),
+        ("classes: []", "classes: is empty; list at least one"),
+        ("classes:", "classes: must be a list of names"),
+        ("classes: [3]", "classes[0]: must be a name, or like {name: road"),
+        ("classes: [{name: [1]}]", "classes[0].name: must be text; put it in quotes"),
+        ('classes: ["a\\nb"]', "classes[0].name: 'a\\nb' holds line breaks or control"),
+        ('classes: ["a\\e[31mb"]', "classes[0].name: 'a\\x1b[31mb' holds line breaks or control"),
+        ("classes: [{name: a, numbers: 1:30}]", "classes[0].numbers: '1:30' is not one of these"),
+        ("classes: [{name: a, numbers: 0x10}]", "classes[0].numbers: '0x10' is not one of these"),
         (
             "classes: [{name: a, numbers: [1, 4-9]}, {name: b, numbers: 6}]",
             "classes[1] ('b'): 6 is listed in classes[0] ('a') and in classes[1] ('b')",
@@ -113,7 +144,9 @@ def test_suffixes(tmp_path: Path) -> None:
             "classes: [{name: a, numbers: 1}, b]\noffset: 2",
             "offset: classes[0] ('a') lists its own",
         ),
-        ("offset: one", "offset: "),
+        ("offset: one", "offset: must be a whole number such as 1"),
+        ("offset: 1.5", "offset: must be a whole number such as 1"),
+        ("suffix: {labels: 7}", "suffix.labels: must be text; put it in quotes"),
         ("suffix: {label: _x}", "suffix: unknown key label; the keys are images, labels"),
         ("suffix: [_x]", "suffix: must be like {images: "),
         ("ignore: {a: 1}", "ignore: numbers are whole numbers"),
@@ -121,8 +154,9 @@ def test_suffixes(tmp_path: Path) -> None:
         ("ignore: 0\nignore: 1", "the key 'ignore' is there twice"),
         ("a: &a [1]\nb: *a", "aliases (*) are not allowed"),
         ("a: [", "not YAML"),
+        ("classes:\n\t- a", "not YAML in line 2"),
         ("[" * 5000, "not YAML"),
-        ("{1: 2}", ""),
+        ("{1: 2}", "keys must be text, such as `classes:`"),
         ("ignore: !!python/object/apply:os.system [ls]", "not YAML"),
         (
             f"classes: [{', '.join(f'c{n}' for n in range(256))}]",
@@ -136,6 +170,8 @@ def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, text: str, mes
         read_label_map(path)
     said = str(caught.value)
     assert said.startswith(f"{path}: {message}") or f"{path}: not YAML" in said
+    assert "Expected" not in said
+    assert ("quotes" in said.partition("not YAML")[2]) == ("[#804080]" in text)
     assert message in said
     assert len(said) < len(str(path)) + 400
     assert len(said.splitlines()) == 1

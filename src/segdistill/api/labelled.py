@@ -13,6 +13,7 @@ from segdistill.datasets import get_dataset
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, find_images
 from segdistill.images.matching import NothingMatchesError, find_suffixes, match_labels
+from segdistill.labels.class_names import read_class_names
 from segdistill.labels.label_files import find_labels
 from segdistill.labels.label_map import LabelMap
 from segdistill.labels.label_map_file import read_label_map
@@ -136,8 +137,7 @@ def _class_names(labels: Path) -> tuple[str, ...]:
     for above in list(labels.absolute().parents)[:2]:
         listing = above / "classes.txt"
         if listing.is_file():
-            lines = listing.read_text(encoding="utf-8").splitlines()
-            return tuple(line.strip() for line in lines if line.strip())
+            return read_class_names(listing)
     return ()
 
 

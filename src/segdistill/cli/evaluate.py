@@ -130,5 +130,5 @@ def probe(
 
     images = labelled.load(split, progress=not quiet)
     trained = segdistill.probe(run, images, seed=seed, **vars(loading), progress=not quiet)
-    print(f"Probe: {trained.out_features} label classes, saved in {run}")
+    print(f"Probe: {trained.occurring} label classes, saved in {run}")
     print(f"Next:  {command_line('evaluate', run, '--images', 'IMAGES', '--labels', 'LABELS')}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.images.palette import VOID, Colour
+from segdistill.labels.class_names import read_class_names
 from segdistill.labels.label_files import read_label_numbers, read_labels
 
 
@@ -114,18 +115,12 @@ class Dataset:
         """Return the class names; where each folder has its own, the lines of ``classes.txt``.
 
         Raises:
-            UserError: ``classes.txt`` is not UTF-8 text.
+            UserError: ``classes.txt`` is not UTF-8 text, or holds control characters.
         """
         path = root / "classes.txt"
         if self.classes or not path.is_file():
             return self.classes
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{path}: not UTF-8 text; save it as UTF-8, one class per line"
-            ) from error
-        return tuple(line.strip() for line in lines if line.strip())
+        return read_class_names(path)
 
     def _home(self, root: Path) -> Path | None:
         """Return the data set's own folder, or ``None`` if it does not exist.

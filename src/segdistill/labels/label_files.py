@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.images.finding import SUFFIXES, ImageFile, find_images
+from segdistill.images.palette import VOID
 from segdistill.labels import lossy_labels
 from segdistill.labels.label_map import PLAIN, UNLISTED, LabelMap, Runs
 from segdistill.labels.label_pixels import LabelPixels, Values, is_grey, read_label_pixels
@@ -123,14 +124,24 @@ def as_numbers(pixels: LabelPixels) -> LabelPixels:
 
 
 def listed_values(label_map: LabelMap, *, coloured: bool) -> Values:
-    """Return the numbers from 0 to 255, or the colours, that a map with classes lists."""
+    """Return the numbers from 0 to 255, or the colours, that a map with classes lists.
+
+    Greys of numbers are colours too: of those to ignore if the map says so itself, and of classes
+    if they have no colours.
+    """
     if not label_map.names:
         return np.zeros(0, np.int64)
     every = np.arange(256, dtype=np.int64)
-    numbers: Values = every[label_map.classes_of(every) != UNLISTED]
+    classes = label_map.classes_of(every)
+    listed = classes != UNLISTED
     if not coloured:
+        numbers: Values = every[listed]
         return numbers
-    colours = sorted({*label_map.colours, *(numbers * 0x010101).tolist()})
+    if label_map.ignores_by_default:
+        listed &= classes != VOID
+    if set(label_map.colours.values()) - {VOID}:
+        listed &= classes == VOID
+    colours = sorted({*label_map.colours, *(every[listed] * 0x010101).tolist()})
     return np.array(colours, np.int64)
 
 

@@ -44,6 +44,7 @@ class LabelMap:
         image_suffix: end of the images' names, without that of the file format.
         label_suffix: the same for label files.
         source: where the map was read, for messages.
+        ignores_by_default: whether 255 is ignored because nothing else was said.
 
     Example:
         >>> cars = LabelMap(names=("car",), numbers=(Numbers(26, 28, 0), Numbers(0, 0, 255)))
@@ -58,6 +59,7 @@ class LabelMap:
     image_suffix: str = ""
     label_suffix: str = ""
     source: str = ""
+    ignores_by_default: bool = False
 
     def labels(self, pixels: LabelPixels) -> Values:
         """Return the class of each pixel, :data:`VOID` to ignore, :data:`UNLISTED` for no class."""

@@ -12,6 +12,7 @@ import yaml
 from segdistill.config.validation import as_literal
 from segdistill.errors import UserError
 from segdistill.images.palette import VOID
+from segdistill.labels.class_names import is_one_line
 from segdistill.labels.label_map import MOST_CLASSES, LabelMap, Numbers
 from segdistill.labels.label_pixels import LARGEST
 
@@ -20,7 +21,10 @@ MOST_BYTES = 2**20
 NUMBERS = "numbers are whole numbers such as 7, or ranges such as 7-10"
 COLOURS = 'colours are [red, green, blue] from 0 to 255, or "#rrggbb" in quotes'
 
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
+_NUMBER = re.compile(r"\s*([-+]?[0-9]{1,19})\s*")
 _RANGE = re.compile(r"\s*(-?\d{1,19})\s*(?:-|\.\.)\s*(-?\d{1,19})\s*")
+_UNQUOTED = re.compile(r"[\[,:\s]#[0-9A-Fa-f]{3,8}\s*[,}\]\n]")
 _HEX = re.compile(r"#([0-9A-Fa-f]{6})")
 
 Listed = int | str | list[int | str | list[int]]
@@ -39,8 +43,8 @@ class _Suffixes(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    classes: list[_Class | str] = []
-    ignore: Listed = VOID
+    classes: list[_Class | str] | msgspec.UnsetType = msgspec.UNSET
+    ignore: Listed | msgspec.UnsetType = msgspec.UNSET
     offset: int | None = None
     suffix: _Suffixes = msgspec.field(default_factory=_Suffixes)
 
@@ -76,7 +80,10 @@ def read_label_map(path: Path) -> LabelMap:
 
 
 def _resolved(file: _File, source: str) -> LabelMap:
-    classes = [_Class(each) if isinstance(each, str) else each for each in file.classes]
+    if file.classes == []:
+        raise _MistakeError("classes: is empty; list at least one, or leave the key out")
+    listed = [] if file.classes is msgspec.UNSET else file.classes
+    classes = [_Class(each) if isinstance(each, str) else each for each in listed]
     names = [each.name for each in classes]
     _check_names(names)
     if file.offset is not None and abs(file.offset) > LARGEST:
@@ -99,8 +106,9 @@ def _resolved(file: _File, source: str) -> LabelMap:
             )
         claimed += [(value, index) for value in values]
     ignored = _values(file.ignore, "ignore")
-    if file.ignore == VOID and any(v.first <= VOID <= v.last for v, _ in claimed):
-        ignored = []  # the default, where 255 is a class
+    by_default = file.ignore is msgspec.UNSET
+    if by_default and not any(v.first <= VOID <= v.last for v, _ in claimed):
+        ignored = [_Value(VOID, VOID)]
     claimed += [(value, VOID) for value in ignored]
     _check_overlaps(claimed, names)
     return LabelMap(
@@ -111,6 +119,7 @@ def _resolved(file: _File, source: str) -> LabelMap:
         image_suffix=file.suffix.images,
         label_suffix=file.suffix.labels,
         source=source,
+        ignores_by_default=by_default,
     )
 
 
@@ -121,6 +130,11 @@ def _check_names(names: Sequence[str]) -> None:
     for index, name in enumerate(names):
         if not name.strip():
             raise _MistakeError(f"classes[{index}].name: is empty")
+        if not is_one_line(name):
+            raise _MistakeError(
+                f"classes[{index}].name: {as_literal(name)} holds line breaks or control"
+                " characters; remove them"
+            )
         if name in seen:
             raise _MistakeError(
                 f"classes[{index}].name: {as_literal(name)} is also the name of"
@@ -167,6 +181,8 @@ def _values(
 
 
 def _value(given: Any, key: str, *, numbers: bool, colours: bool) -> _Value:
+    if isinstance(given, str) and numbers and (found := _NUMBER.fullmatch(given)):
+        given = int(found[1])
     if numbers and isinstance(given, int) and abs(given) <= LARGEST:
         return _Value(given, given)
     if isinstance(given, str) and numbers and (found := _RANGE.fullmatch(given)):
@@ -200,9 +216,26 @@ def _typed(content: Any) -> _File:
         raise _MistakeError(_in_words(str(error))) from error
 
 
+_VALUES = re.compile(r"numbers|colours|ignore")
+_MUST_BE = (
+    (_VALUES, f"{NUMBERS}; {COLOURS}"),
+    (re.compile(r"\.(name|images|labels)$"), "must be text; put it in quotes"),
+    (
+        re.compile(r"^classes$"),
+        "must be a list of names, such as [road, car], or of classes like {name: road, numbers: 7}",
+    ),
+    (re.compile(r"^classes"), "must be a name, or like {name: road, numbers: 7}"),
+    (re.compile(r"^offset$"), "must be a whole number such as 1"),
+    (re.compile(r"^suffix$"), "must be like {images: _leftImg8bit, labels: _gtFine_labelIds}"),
+)
+"""What the value of each key must be."""
+
+
 def _in_words(error: str) -> str:
     """Return a message of msgspec with its path first, without its marks, in one bounded line."""
     message, _, path = error.replace("`", "").partition(" - at ")
+    if path.startswith("key in "):
+        return "keys must be text, such as `classes:`"
     key = path.removeprefix("$").removeprefix(".")
     message = message.replace("Object contains unknown field", "unknown key")
     message = message.replace("Object missing required field", "lacks the key")
@@ -211,16 +244,10 @@ def _in_words(error: str) -> str:
     if message.startswith("unknown key"):
         known = _Class if key.startswith("classes[") else _Suffixes if key == "suffix" else _File
         message += f"; the keys are {', '.join(known.__struct_fields__)}"
-    elif "got null" in message:
+    elif "got null" in message and _VALUES.search(key):
         message = 'is empty (an unquoted # begins a comment: write "#rrggbb" in quotes)'
-    elif "Expected str, got" in message:
-        message = f"must be text; put it in quotes ({message})"
-    elif key.startswith("classes[") and "Expected object" in message:
-        message = "must be a name, or like {name: road, numbers: 7}"
-    elif key == "suffix":
-        message = "must be like {images: _leftImg8bit, labels: _gtFine_labelIds}"
-    elif re.search(r"(numbers|colours|ignore)", key):
-        message = f"{NUMBERS}; {COLOURS}"
+    elif "lacks the key" not in message:
+        message = next((words for form, words in _MUST_BE if form.search(key)), message)
     return f"{key}: {message}" if key else message
 
 
@@ -244,6 +271,14 @@ class _Loader(yaml.SafeLoader):
                 problem_mark=node.start_mark,
             )
         return super().construct_mapping(node, deep=deep)
+
+
+# YAML 1.1 reads 010 as 8 and 1:30 as 90; here a number is what it looks like, or text.
+_Loader.yaml_implicit_resolvers = {
+    start: [each for each in resolvers if each[0] != "tag:yaml.org,2002:int"]
+    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _DECIMAL, list("-+0123456789"))
 
 
 def _repeated(keys: Sequence[str]) -> Iterator[str]:
@@ -274,9 +309,10 @@ def _read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(
-            f'{path}: not YAML{position}: {_short(error.problem)} (colours need quotes: "#rrggbb")'
-        ) from error
+        # An unquoted # begins a comment, which may leave a bracket open.
+        cut = isinstance(error, yaml.parser.ParserError) and _UNQUOTED.search(text)
+        advice = ' (colours need quotes: "#rrggbb")' if cut else ""
+        raise UserError(f"{path}: not YAML{position}: {_short(error.problem)}{advice}") from error
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not YAML ({_short(error)})") from error
 

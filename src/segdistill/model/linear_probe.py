@@ -35,6 +35,7 @@ class LinearProbe(nn.Linear):
     Attributes:
         names: names of the classes; empty if unknown. There may be more than outputs, if the last
             classes did not occur in training.
+        occurring: number of classes that occurred in training; 0 if unknown, as it is not stored.
 
     Example:
         >>> LinearProbe(4, 3).scores(torch.rand(1, 4, 2, 5)).shape
@@ -44,6 +45,7 @@ class LinearProbe(nn.Linear):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__(channels, classes)
         self.names: tuple[str, ...] = ()
+        self.occurring = 0
 
     def scores(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the logits of code maps: (batch, channels, h, w) to (batch, classes, h, w)."""

@@ -60,9 +60,12 @@ def fit_linear_probe(
     if not all_codes:
         raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
     known = torch.cat(all_labels)
-    if len(known.unique()) < 2:
+    occurring = len(known.unique())
+    if occurring < 2:
         raise UserError(f"all labelled pixels are of class {int(known[0])}; {ONE_CLASS}")
-    return _classify(torch.cat(all_codes), known, seed=seed, progress=progress)
+    probe = _classify(torch.cat(all_codes), known, seed=seed, progress=progress)
+    probe.occurring = occurring
+    return probe
 
 
 def _classify(
