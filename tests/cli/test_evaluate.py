@@ -235,7 +235,7 @@ def test_a_probe_of_other_classes_is_not_scored(
     assert "Linear probe" in out
     assert "trained with" not in error
     listing.write_text("sky\nstone\ngrass\nsea\n")
-    library.probe(fitted, library.labelled_folders(photos, labelled[3]))
+    library.probe(fitted, library.labelled_folders(photos, str(labelled[3])))
     listing.unlink()
     status, out, error = segdistill("evaluate", fitted, *labelled)
     assert "Linear probe" in out

@@ -60,7 +60,7 @@ def fit_linear_probe(
     if not all_codes:
         raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
     known = torch.cat(all_labels)
-    occurring = len(known.unique())
+    occurring = len(torch.unique(known))
     if occurring < 2:
         raise UserError(f"all labelled pixels are of class {int(known[0])}; {ONE_CLASS}")
     probe = _classify(torch.cat(all_codes), known, seed=seed, progress=progress)
