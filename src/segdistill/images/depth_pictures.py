@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.decoding.decode import decode_stored, stored_values, upright
-from segdistill.decoding.geotiff import opaque_bands
+from segdistill.decoding.raster_bands import opaque_bands
 from segdistill.decoding.rasterio_files import open_dataset, translated_errors
 from segdistill.decoding.scaling import missing_values
 from segdistill.decoding.tiff_damage import refuse_cut_off
