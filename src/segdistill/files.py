@@ -20,6 +20,7 @@ if sys.platform != "win32":
 
 Content = TypeVar("Content")
 
+MAX_TEXT_BYTES = 10**6
 MAX_JSON_BYTES = 2**28
 """Size up to which JSON is read; the largest description of a model is far smaller."""
 
@@ -122,6 +123,33 @@ def check_new(folder: Path, files: Iterable[Path], kind: str, *, overwrite: bool
             f"{existing}: already exists; add --overwrite to replace {kind}, or choose another"
             " --out"
         )
+
+
+def read_short_text(path: Path, *, what: str, option: str) -> str:
+    """Read a text that a person wrote: UTF-8, of at most :data:`MAX_TEXT_BYTES`.
+
+    Args:
+        path: the file; some, such as ``/dev/zero``, have no end.
+        what: what it should be, for errors, such as ``a label map``.
+        option: the option that named it, for errors.
+
+    Raises:
+        UserError: it is missing, a folder, too long, unreadable or not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+        if len(content) > MAX_TEXT_BYTES:
+            raise UserError(f"{path}: too long for {what}; check the path of {option}")
+        return content.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; check the path of {option}") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a folder; give {what}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
 
 
 def as_json(content: object) -> str:

@@ -11,8 +11,8 @@ import yaml
 from tests.cli.conftest import QUICK, Run
 from tests.helpers import write_striped_folder
 
-from segdistill.cli.settings_file import MOST_CHARACTERS
 from segdistill.errors import LONGEST_MESSAGE, UserError, printable
+from segdistill.files import MAX_TEXT_BYTES
 
 ROOT = Path(__file__).parents[2]
 # Where memory can be limited: macOS and Windows have no such limit.
@@ -69,8 +69,8 @@ def test_settings_that_stand_for_gigabytes(photos: Path, segdistill: Run, conten
 def test_files_without_an_end_are_no_settings(photos: Path, segdistill: Run) -> None:
     status, _, error = segdistill("fit", photos, "--config", "/dev/zero")
     assert status == 2
-    assert "/dev/zero: too long for a file of settings" in error
-    Path("long.yaml").write_text(f"classes: 3 #{' ' * MOST_CHARACTERS}")
+    assert "/dev/zero: too long for a YAML file of settings" in error
+    Path("long.yaml").write_text(f"classes: 3 #{' ' * MAX_TEXT_BYTES}")
     assert segdistill("fit", photos, "--config", "long.yaml")[0] == 2
 
 

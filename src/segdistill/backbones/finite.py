@@ -42,7 +42,7 @@ infinity); the file is damaged or its training diverged: use another copy or an 
 def finite_maps(maps: torch.Tensor) -> torch.Tensor:
     """Return which feature maps of a batch are finite.
 
-    A sum, unlike ``isfinite``, needs no memory: it takes 0.01 % of a backbone's time.
+    A sum, unlike ``isfinite``, needs no memory: it takes 0.01% of a backbone's time.
 
     Shapes: (batch, channels, height, width) to booleans (batch,).
 

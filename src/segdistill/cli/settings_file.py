@@ -11,11 +11,11 @@ from segdistill.cli.arguments import Argument, no_such
 from segdistill.config.presets import preset_path
 from segdistill.config.settings import REMOVED_SETTINGS, FitSettings
 from segdistill.errors import UserError
+from segdistill.files import read_short_text
 
 logger = logging.getLogger("segdistill")
 
 EXAMPLE = "write lines such as `classes: 8`"
-MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 10_000
 
 
@@ -58,7 +58,7 @@ def print_settings(settings: FitSettings) -> None:
 
 def _read(path: str) -> dict[str, Any]:
     """Return the content of a file of settings."""
-    text = _read_text(Path(path))
+    text = read_short_text(Path(path), what="a YAML file of settings", option="--config")
     try:
         content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
@@ -73,24 +73,6 @@ def _read(path: str) -> dict[str, Any]:
         found = kinds.get(type(content), "only text")
         raise UserError(f"{path}: contains {found} instead of settings; {EXAMPLE}")
     return content
-
-
-def _read_text(path: Path) -> str:
-    try:
-        # A bounded part: some files, such as /dev/zero, have no end.
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MOST_CHARACTERS + 1)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; check the path of --config") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path}: is a folder; give a YAML file of settings") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    if len(text) > MOST_CHARACTERS:
-        raise UserError(f"{path}: too long for a file of settings; check the path of --config")
-    return text
 
 
 def _values(

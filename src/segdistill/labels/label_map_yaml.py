@@ -9,8 +9,8 @@ import yaml
 
 from segdistill.config.validation import as_literal
 from segdistill.errors import UserError
+from segdistill.files import read_short_text
 
-MOST_BYTES = 2**20
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
 _UNQUOTED = re.compile(r"[\[,:\s]#[0-9A-Fa-f]{3,8}\s*[,}\]\n]")
 
@@ -59,20 +59,7 @@ def read_yaml(path: Path) -> Any:
     Raises:
         UserError: the file is missing, too large, not UTF-8 or not YAML.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such label map; check the path") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path}: is a folder; give a YAML file") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{path}: larger than 1 MB, too large for a label map")
+    text = read_short_text(path, what="a label map", option="--label-map")
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
