@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 # Tests that run at a time; one torch thread each.
 JOBS ?= 2
+# Mutants to test, by name: every fifth of each function. All are '*', those of a file
+# 'segdistill.objective.stego.*'.
+MUTANTS ?= *__mutmut_*[16]
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all test-oldest test-newest coverage mutation audit lint format clean
 
 # The marker file makes the environment again only when what it is made from changes.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -33,6 +36,31 @@ test: $(VENV)/installed-dev
 test-all: $(VENV)/installed-dev lint
 	$(BIN)/python -m pytest
 
+# The ends of the ranges in pyproject.toml, each in an environment of its own.
+test-oldest test-newest: test-%: .venv-%/installed-dev
+	.venv-$*/bin/python -m pytest -n $(JOBS) -m "not slow"
+
+.venv-%/installed-dev: pyproject.toml constraints/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/$*.txt torch
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/$*.txt -e '.[dev]'
+	touch $@
+
+# Asks PyPI about every pinned version; fails, rather than says nothing, where that is not reachable.
+audit: $(VENV)/installed-dev
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+coverage: $(VENV)/installed-dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
+
+mutation: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children $(JOBS) '$(MUTANTS)'
+	$(BIN)/mutmut results | grep -v 'not checked' || true
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +72,4 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) .venv-oldest .venv-newest build dist src/*.egg-info .coverage* coverage mutants

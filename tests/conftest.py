@@ -1,10 +1,18 @@
 """Fixtures that several tests share."""
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker neighbouring tests, which share models, and let it take over from others."""
+    return import_module("xdist.scheduler").WorkStealingScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Shared by several tests: golden values, a tiny backbone, small images."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,13 @@ def write_striped_folder(root: Path, count: int = 6) -> Path:
         folder = root / "more" if seed == count - 1 else root
         Image.fromarray(striped_image(seed)).save(folder / f"picture_{seed}.png")
     return root
+
+
+def edited(text: str) -> dict[str, Any]:
+    """Return the content of a JSON file for a change by hand: without its checksum."""
+    content: dict[str, Any] = json.loads(text)
+    content.pop("sha256", None)
+    return content
 
 
 def write_run_stub(folder: Path) -> Path:

@@ -11,17 +11,15 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from segdistill import files
+from segdistill import json_files
 from segdistill.errors import FullDiskError, UserError
 from segdistill.files import (
-    as_json,
     atomic_path,
-    from_json,
-    read_json,
     remove_leftovers,
     translate_os_errors,
     write_text_atomically,
 )
+from segdistill.json_files import as_json, from_json, read_json
 
 
 def test_a_failure_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path: Path) -> None:
@@ -142,7 +140,7 @@ def test_libraries_that_meet_a_full_disk_give_one_line(tmp_path: Path) -> None:
 def test_json_larger_than_any_of_ours_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MAX_JSON_BYTES", 2**20)
+    monkeypatch.setattr(json_files, "MAX_JSON_BYTES", 2**20)
     path = tmp_path / "a.json"
     path.write_text(" " * 2**20 + "[]")
     with pytest.raises(UserError, match=r"a\.json: larger than 1 MiB; run again"):

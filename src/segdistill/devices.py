@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -68,20 +69,19 @@ def choose_compute(
         raise UserError("--device cuda: no CUDA device found; use --device auto or cpu")
     if device == "mps" and not torch.backends.mps.is_available():
         raise UserError("--device mps: no Apple GPU found; use --device auto or cpu")
-    where: dict[str, Any] = {"accelerator": device, "devices": 1}
-    joined = distributed and in_group()
-    if joined:
-        size, here = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        where |= {"devices": here, "num_nodes": size // here, "strategy": "ddp"}
-    kind = Fabric(accelerator=device, devices=1, precision="32-true").device.type
-    if precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(kind)):
-        # Passed as a plugin: Fabric prints to stderr if the precision is passed by name.
-        mixed: Precision = MixedPrecision("bf16-mixed", kind)
-        fabric = Fabric(**where, plugins=mixed)
-    else:
-        fabric = Fabric(**where, precision="32-true")
-    if not joined:
-        return Compute(fabric)
+    full = _single_process(device)
+    kind = full.device.type
+    mixed = precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(kind))
+    if not (distributed and in_group()):
+        return Compute(_single_process(device, mixed=kind) if mixed else full)
+    size, here = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=device,
+        devices=here,
+        num_nodes=size // here,
+        strategy="ddp",
+        **_precision(kind if mixed else None),
+    )
     # Fabric logs a line for every process that joins.
     fabric_logger = logging.getLogger("lightning_fabric")
     level = fabric_logger.level
@@ -92,6 +92,21 @@ def choose_compute(
     finally:
         fabric_logger.setLevel(level)
     return Compute(fabric, Group(fabric.global_rank, fabric.world_size))
+
+
+@cache
+def _single_process(device: DeviceName, mixed: str | None = None) -> Fabric:
+    # Each construction searches the installed packages for plugins, and each model needs one.
+    return Fabric(accelerator=device, devices=1, **_precision(mixed))
+
+
+def _precision(mixed: str | None) -> dict[str, Any]:
+    """Return options of Fabric for full precision, or for bfloat16 on a type of device."""
+    if mixed is None:
+        return {"precision": "32-true"}
+    # Passed as a plugin: Fabric prints to stderr if the precision is passed by name.
+    plugin: Precision = MixedPrecision("bf16-mixed", mixed)
+    return {"plugins": plugin}
 
 
 def has_bfloat16(device_type: str) -> bool:

@@ -1,31 +1,31 @@
-"""Files: written atomically, so that readers never see half of one; JSON read as typed values."""
+"""Files: written atomically, so that readers never see half of one; what is no file is refused."""
 
 import contextlib
 import errno
-import json
 import os
 import re
+import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
 
 from segdistill.errors import FullDiskError, UserError
 
 if sys.platform != "win32":
     import fcntl
 
-Content = TypeVar("Content")
-
 MAX_TEXT_BYTES = 10**6
-MAX_JSON_BYTES = 2**28
-"""Size up to which JSON is read; the largest description of a model is far smaller."""
 
 TEMPORARY_NAME = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.[^.]*)?", re.DOTALL)
 """Temporary file names of :func:`atomic_path`; hidden, so that they are not listed as images."""
+
+IRREGULAR = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+"""What may be in the place of a file, in words; all else are devices."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 PROBE_BYTES = 1 << 20
@@ -94,13 +94,15 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, completely or not at all.
+    r"""Write ``text`` to ``path`` as UTF-8, completely or not at all.
+
+    Names of files that are not Unicode are written with escapes, such as ``caf\udce9.png``.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def check_new(folder: Path, files: Iterable[Path], kind: str, *, overwrite: bool) -> None:
@@ -152,98 +154,35 @@ def read_short_text(path: Path, *, what: str, option: str) -> str:
         raise UserError(f"{path}: cannot be read ({error})") from error
 
 
-def as_json(content: object) -> str:
-    """Return a typed value as indented JSON.
+def read_file(path: Path) -> bytes:
+    """Read a file that is one; see :func:`check_regular`.
 
-    Args:
-        content: dataclasses, msgspec structs, plain values and numpy's numbers.
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    check_regular(path)
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> None:
+    """Check that nothing but a file is in a file's place; a missing file is let pass.
+
+    Opening a named pipe waits for a writer, and a device may have no end.
+
+    Raises:
+        OSError: it is a folder, a named pipe, a socket or a device; the text says which.
 
     Example:
-        >>> print(as_json({"images": (1, 2)}), end="")
-        {
-          "images": [
-            1,
-            2
-          ]
-        }
-    """
-    # Not msgspec's encoder: it rejects names of files that are not Unicode.
-    return json.dumps(msgspec.to_builtins(content, enc_hook=plain_number), indent=2) + "\n"
-
-
-def plain_number(value: Any) -> Any:
-    """Return a number of numpy or torch as a plain one, for msgspec.
-
-    Raises:
-        TypeError: the value is not a number.
-    """
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} in JSON")
-
-
-def read_json(
-    path: Path,
-    kind: type[Content],
-    *,
-    what: str,
-    fix: str,
-    upgrade: Callable[[Any], Any] | None = None,
-) -> Content:
-    """Read a JSON file as a typed value; see :func:`from_json` for the arguments.
-
-    Raises:
-        UserError: the file cannot be read, or is not what it should be.
-    """
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); {fix}") from error
-    return from_json(text, kind, name=str(path), what=what, fix=fix, upgrade=upgrade)
-
-
-def from_json(
-    text: bytes | str,
-    kind: type[Content],
-    *,
-    name: str,
-    what: str,
-    fix: str,
-    upgrade: Callable[[Any], Any] | None = None,
-) -> Content:
-    """Return the typed value of a JSON text.
-
-    Fields that the type does not have are ignored, since newer versions may write them.
-
-    Args:
-        text: the text.
-        kind: type to return: a dataclass, a msgspec struct or a container of these.
-        name: path or URL of the text, for errors.
-        what: what the text describes, for errors.
-        fix: what to do about an error.
-        upgrade: turns the plain content of a file of an earlier version into that of this one.
-
-    Raises:
-        UserError: the text is too long, not JSON, or not of the type; the message names the field.
-
-    Example:
-        >>> from_json("[1, 2, null]", list[int], name="a.json", what="sizes", fix="run again")
+        >>> check_regular(Path("/dev/zero"))
         Traceback (most recent call last):
-        ...
-        segdistill.errors.UserError: a.json: does not describe sizes (Expected `int`, got `null` - \
-at `$[2]`); run again
+        OSError: [Errno 22] a device, not a file
     """
-    if len(text) > MAX_JSON_BYTES:
-        raise UserError(f"{name}: larger than {MAX_JSON_BYTES >> 20} MiB; {fix}")
     try:
-        # Not msgspec's decoder: it rejects NaN, and names of files that are not Unicode.
-        plain = json.loads(text)
-        return msgspec.convert(plain if upgrade is None else upgrade(plain), kind)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{name}: does not describe {what} ({error}); {fix}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{name}: cannot be read ({error}); {fix}") from error
+        mode = path.stat().st_mode
+    except OSError:
+        return  # the reader of the file says why
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"{IRREGULAR.get(stat.S_IFMT(mode), 'a device')}, not a file")
 
 
 @contextlib.contextmanager
@@ -324,6 +263,9 @@ def _locked(descriptor: int) -> Iterator[None]:
 
 
 def _remove_unless_locked(path: Path) -> None:
+    if path.is_symlink():  # exports of images; nothing is written to it
+        path.unlink()
+        return
     if sys.platform != "win32":
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:

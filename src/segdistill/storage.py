@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
 from segdistill.errors import FullDiskError, UserError, install_command
-from segdistill.files import atomic_path, translate_os_errors, write_text_atomically
+from segdistill.files import atomic_path, check_regular, translate_os_errors, write_text_atomically
 
 logger = logging.getLogger("segdistill")
 
@@ -34,6 +34,7 @@ OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl
 ATOMIC_STORES = OBJECT_STORES | {"memory"}
 """URL schemes of stores with atomic writes: a file appears only once it is complete."""
 
+MAX_TEXT_BYTES = 2**28
 MAX_ATTEMPTS = 4
 INITIAL_BACKOFF_SECONDS = 0.5
 
@@ -278,12 +279,26 @@ class RemoteFolder:
 
 
 def read_text(folder: Folder, name: str) -> str | None:
-    """Return the text of a file of a folder; ``None`` if it cannot be read."""
+    """Return the text of a file of a folder; ``None`` if there is none.
+
+    Raises:
+        UserError: a local file cannot be read, or is too large.
+    """
     try:
         with local_copy(folder, name) as path:
-            return path.read_text(encoding="utf-8", errors="replace")
-    except (UserError, OSError):
+            check_regular(path)
+            with path.open("rb") as file:
+                content = file.read(MAX_TEXT_BYTES + 1)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        where = f"{folder.address}/{name}"
+        raise UserError(f"{where}: cannot be read ({error.strerror})") from error
+    except UserError:
+        return None
+    if len(content) > MAX_TEXT_BYTES:
+        raise UserError(f"{folder.address}/{name}: larger than {MAX_TEXT_BYTES >> 20} MiB")
+    return content.decode("utf-8", errors="replace")
 
 
 def write_text(folder: Folder, name: str, text: str) -> None:
@@ -297,7 +312,7 @@ def write_text(folder: Folder, name: str, text: str) -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / PurePosixPath(name).name
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
         folder.send(path, name)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from segdistill.app.middleware import is_known_host
 from segdistill.app.server import MAX_UPLOAD_BYTES, TERMINATED
 
 ROOT = Path(__file__).parents[2]
@@ -246,3 +247,25 @@ def test_uploads_have_a_limit_and_stay_in_their_folder(server: Started) -> None:
     headers = {"content-length": str(2 * MAX_UPLOAD_BYTES)}
     assert server.ask("POST", UPLOAD, b"--x", headers)[0] == 413
     assert server.join(b" " * 2_000_000) == 413
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("127.0.0.1:7860", True),
+        ("10.0.0.7", True),
+        ("[fe80::1]:7860", True),
+        ("desk:7860", True),
+        ("DESK", True),
+        ("attacker.example:7860", False),
+        ("127.0.0.1.attacker.example", False),
+        ("", False),
+        ("[", False),
+    ],
+)
+def test_names_that_others_gave_are_unknown_hosts(host: str, known: bool) -> None:
+    headers = [(b"host", host.encode())]
+    assert is_known_host(headers, frozenset({"desk"}), addresses=True) == known
+    assert not is_known_host([*headers, *headers], frozenset({"desk"}), addresses=True)
+    only_names = is_known_host(headers, frozenset({"desk"}), addresses=False)
+    assert only_names == host.lower().startswith("desk")

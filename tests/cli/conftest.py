@@ -1,24 +1,41 @@
 """The command line over small generated images."""
 
-from collections.abc import Callable
+import contextlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.helpers import TinyBackbone, write_striped_folder
+from tests.cli.forking import Server
+from tests.helpers import TinyBackbone, edited, write_striped_folder
 
 from segdistill.backbones import BackboneEntry, registry
 from segdistill.cli.main import main
+from segdistill.training import linear_probe
 
 QUICK = ["--training.steps", "60", "--objective.samples", "5", "--training.batch-size", "4"]
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(autouse=True)
-def _tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+def register_tiny(patch: pytest.MonkeyPatch) -> None:
     """Register ``--backbone tiny``, a backbone that takes no time."""
     entry = BackboneEntry("tiny", "embedded", "for tests", lambda _source: TinyBackbone())
-    monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
+    patch.setitem(registry._ENTRIES, "tiny", entry)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    register_tiny(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train linear probes for a few steps, which suffice for three colours."""
+    monkeypatch.setattr(linear_probe, "STEPS", 200)
 
 
 @pytest.fixture
@@ -42,11 +59,46 @@ def segdistill(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+@pytest.fixture(scope="session")
+def forking() -> Iterator[Server]:
+    """Starts commands in processes of their own."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs forks")
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run on the striped pictures, and its feature store."""
+    root = tmp_path_factory.mktemp("fitted")
+    photos = write_striped_folder(root / "photos")
+    command = ["fit", str(photos), "--backbone", "tiny", "--classes", "3", "--quiet", *QUICK]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as error,
+    ):
+        register_tiny(patch)
+        patch.setenv("SEGDISTILL_CACHE", str(root / "store"))
+        patch.chdir(root)
+        status = main(command)
+    assert status == 0, error.getvalue()
+    return root
+
+
 @pytest.fixture
-def fitted(photos: Path, segdistill: Run) -> Path:
-    """A finished run on the striped pictures."""
-    status, _, error = segdistill(
-        "fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK
-    )
-    assert status == 0, error
-    return photos.parent / "runs" / "photos"
+def fitted(photos: Path, fitted_once: Path) -> Path:
+    """A finished run on the striped pictures, as if it had been fitted in this test's folder."""
+    here, run = photos.parent, photos.parent / "runs" / "photos"
+    shutil.copytree(fitted_once / "runs", here / "runs")
+    shutil.copytree(fitted_once / "store", os.environ["SEGDISTILL_CACHE"], dirs_exist_ok=True)
+    for path in run.iterdir():
+        if path.suffix in {".json", ".yaml", ".html"}:
+            text = path.read_text()
+            moved = text.replace(str(fitted_once), str(here))
+            if path.suffix == ".json" and moved != text:
+                moved = json.dumps(edited(moved))
+            path.write_text(moved)
+    return run

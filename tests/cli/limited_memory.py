@@ -1,10 +1,6 @@
-"""Runs a command with a backbone that asks for more memory than the process may have.
-
-Run in a process of its own, since the limit is the process's.
-"""
+"""Runs a command with a backbone that asks for more memory than the process may have."""
 
 import resource
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,12 +31,12 @@ class Hungry(TinyBackbone):
         return super().forward(images)
 
 
-if __name__ == "__main__":
-    Hungry.kind = sys.argv[1]
+def run(kind: str, photos: str, out: str) -> int:
+    """Fit, in a process of its own, since the limit is the process's."""
+    Hungry.kind = kind
     registry._ENTRIES["hungry"] = BackboneEntry(
         "hungry", "embedded", "for tests", lambda _source: Hungry()
     )
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
-    photos, out = sys.argv[2:]
-    sys.exit(main(["fit", photos, "--backbone", "hungry", "--out", out, "--quiet"]))
+    return main(["fit", photos, "--backbone", "hungry", "--out", out, "--quiet"])

@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +11,16 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors import safe_open
 from tests.cli.conftest import QUICK, Run
+from tests.cli.forking import Server
 from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
 import segdistill as library
 from segdistill.config.settings import FitSettings
 from segdistill.devices import choose_compute
 from segdistill.objective.stego import ObjectiveTerms
-from segdistill.training import loop
+from segdistill.training import head_training, loop
 
 
 def test_fit_writes_a_run(fitted: Path) -> None:
@@ -166,6 +166,19 @@ def test_outputs_of_segdistill_are_not_taken_for_images(
     status, _, error = segdistill("segment", "runs/photos", ".", "--overlay")
     assert status == 2
     assert "already exist" in error
+
+
+def test_a_slow_step_is_saved_at_once(
+    photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "weighted_total", interrupted_at(7))
+    status, _, _ = segdistill(
+        *("fit", photos, "--backbone", "tiny", "--out", "run", "--quiet", *QUICK)
+    )
+    assert status == 130
+    with safe_open("run/checkpoint.safetensors", framework="pt") as checkpoint:
+        assert checkpoint.metadata()["step"] == "6"
 
 
 def interrupted_at(number: int) -> Callable[..., torch.Tensor]:
@@ -331,19 +344,13 @@ def test_python_api(photos: Path, tmp_path: Path) -> None:
         library.fit(photos, clases=3)
 
 
-def test_the_installed_command_runs_the_embedded_backbone(tmp_path: Path) -> None:
-    """In a separate process, as a user runs it, on the generated data set."""
+def test_the_embedded_backbone_in_processes_of_their_own(tmp_path: Path, forking: Server) -> None:
+    """On the generated data set, with nothing that tests set up."""
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "segdistill.cli.main", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        status, out, error = forking.run(tmp_path, *arguments)
+        assert status == 0, error
+        return out
 
     run("sample", "world", "--train", "6", "--val", "2", "--width", "96", "--height", "64")
     run(

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.conftest import Run
-from tests.cli.subprocesses import FIT, run, start, write_world
+from tests.cli.forking import Server
+from tests.cli.subprocesses import FIT, start, write_world
 
 from segdistill.cli.distributed import environments
 from segdistill.errors import UserError
@@ -28,7 +29,7 @@ def losses(folder: Path) -> np.ndarray:
 
 
 def test_two_processes_give_the_same_as_one(
-    world: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+    world: Path, forking: Server, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(world)
     monkeypatch.setenv("SEGDISTILL_CACHE", str(world / "cache"))
@@ -37,7 +38,9 @@ def test_two_processes_give_the_same_as_one(
         """Run a command in this process, and in two others; return what the latter printed."""
         status, _, error = segdistill(*arguments, "--out", f"{out}1")
         assert status == 0, error
-        status, printed, error = run(world, *arguments, "--devices", "2", "--out", f"{out}2")
+        status, printed, error = forking.run(
+            world, *arguments, "--devices", "2", "--out", f"{out}2"
+        )
         assert status == 0, error
         assert error == ""
         return printed
@@ -64,7 +67,7 @@ def test_two_processes_give_the_same_as_one(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes by /proc")
-def test_a_killed_process_ends_the_run_and_it_resumes(world: Path) -> None:
+def test_a_killed_process_ends_the_run_and_it_resumes(world: Path, forking: Server) -> None:
     arguments = [
         *("fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "100"),
         *("--training.checkpoint-every", "10", "--devices", "2", "--out", "run"),
@@ -83,20 +86,20 @@ def test_a_killed_process_ends_the_run_and_it_resumes(world: Path) -> None:
     assert "--resume to continue" in error
     assert "Traceback" not in error
     assert not (world / "run" / "segmenter.json").exists()
-    status, _, error = run(world, *arguments, "--resume")
+    status, _, error = forking.run(world, *arguments, "--resume")
     assert status == 0, error
     assert len(losses(world / "run")) == 100
 
 
-def test_a_mistake_is_reported_once(world: Path) -> None:
+def test_a_mistake_is_reported_once(world: Path, forking: Server) -> None:
     common = ["--backbone", "vit", *FIT, "--devices", "2"]
-    status, _, error = run(world, "fit", "nowhere", *common)
+    status, _, error = forking.run(world, "fit", "nowhere", *common)
     assert status == 2
     assert error.count("nowhere") == 1
-    status, _, error = run(world, "fit", "photos", *common, "--training.batch-size", "3")
+    status, _, error = forking.run(world, "fit", "photos", *common, "--training.batch-size", "3")
     assert status == 2
     assert error.count("must be at least 4 for 2 processes") == 1
-    status, _, error = run(world, "fit", "photos", *common[:-1], "0")
+    status, _, error = forking.run(world, "fit", "photos", *common[:-1], "0")
     assert status == 2
     assert "--devices 0: must be at least 1" in error
 

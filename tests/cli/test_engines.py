@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.cli.forking import Server
 from tests.cli.subprocesses import FIT, run, start, write_world
 
 pytest.importorskip("ray", reason="needs the extra 'ray'")
@@ -24,15 +25,15 @@ PICTURES = 40
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(forking: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images, one of them damaged, and a finished run."""
     folder = write_world(tmp_path_factory.mktemp("world"), PICTURES)
-    status, _, error = run(
-        folder, "fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "20", "--out", "run"
-    )
+    fit = ("fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "20", "--out", "run")
+    status, _, error = forking.run(folder, *fit)
     assert status == 0, error
     (folder / "photos" / "broken.jpg").write_text("dear")
-    status, out, error = run(folder, "segment", "run", "photos", "--out", "usual", "--quiet")
+    usual = ("segment", "run", "photos", "--out", "usual", "--quiet")
+    status, out, error = forking.run(folder, *usual)
     assert status == 0, error
     assert f"{PICTURES} written" in out
     return folder
@@ -98,30 +99,33 @@ def objects(client: Any, prefix: str) -> dict[str, bytes]:
     }
 
 
-def test_workers_on_a_store_give_the_same_masks_as_one_process(world: Path, server: Any) -> None:
-    usual = files(world / "usual")
+@pytest.mark.parametrize("workers", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_a_store_gives_the_same_masks_as_a_folder(
+    world: Path, server: Any, forking: Server, *, workers: bool
+) -> None:
+    usual, folder = files(world / "usual"), f"masks_{workers}"
     # Existing masks are kept unchanged.
     for name in ("picture_0.png", "picture_1.png"):
-        server.put_object(Bucket="bucket", Key=f"masks/{name}", Body=usual[name])
+        server.put_object(Bucket="bucket", Key=f"{folder}/{name}", Body=usual[name])
     before = _times(server)
-    status, out, error = run(
-        world, "segment", "run", "s3://bucket/photos", "--out", "s3://bucket/masks", *RAY,
-        "--resume",
-    )  # fmt: skip
+    out_folder = f"s3://bucket/{folder}"
+    command = ("segment", "run", "s3://bucket/photos", "--out", out_folder, "--resume")
+    if workers:
+        status, out, error = run(world, *command, *RAY)
+    else:
+        status, out, error = forking.run(world, *command, "--quiet")
     assert (status, error) == (0, "")
     assert "Skipped: s3://bucket/photos/broken.jpg: not an image that can be decoded" in out
-    assert f"{PICTURES - 2} written to s3://bucket/masks, 2 existed already" in out
-    assert objects(server, "masks/") == usual
+    assert f"{PICTURES - 2} written to {out_folder}, 2 existed already" in out
+    assert objects(server, f"{folder}/") == usual
     assert before.items() <= _times(server).items()
     # Nothing is left to do, so no worker is started.
     begun = time.monotonic()
-    status, out, error = run(
-        world, "segment", "run", "s3://bucket/photos", "--out", "s3://bucket/masks", "--resume"
-    )
+    status, out, error = forking.run(world, *command)
     assert status == 0, error
-    assert f"0 written to s3://bucket/masks, {PICTURES} existed already" in out
+    assert f"0 written to {out_folder}, {PICTURES} existed already" in out
     assert time.monotonic() - begun < 60
-    assert objects(server, "masks/") == usual
+    assert objects(server, f"{folder}/") == usual
 
 
 def _times(client: Any) -> dict[str, Any]:

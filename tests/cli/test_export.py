@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 from tests.cli.conftest import Run
-from tests.helpers import write_run_stub
+from tests.helpers import edited, write_run_stub
 
 import segdistill as library
 from segdistill.model.segmenter import Segmenter
@@ -54,7 +54,7 @@ def test_names_and_colours_are_those_of_now(
     fitted: Path, masks: Path, segdistill: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = fitted / "segmenter.json"
-    content = json.loads(path.read_text())
+    content = edited(path.read_text())
     content["classes"][1] |= {"name": "meadow", "colour": [1, 2, 3]}
     path.write_text(json.dumps(content))
     assert segdistill("export", fitted, masks, "--format", "yolo", "--quiet")[0] == 0
@@ -148,7 +148,7 @@ def test_from_python(photos: Path, fitted: Path, masks: Path) -> None:
 
 
 def test_the_backbone_is_not_needed(fitted: Path, masks: Path, segdistill: Run) -> None:
-    content = json.loads((fitted / "segmenter.json").read_text())
+    content = edited((fitted / "segmenter.json").read_text())
     content["backbone"]["name"] = "gone/elsewhere"
     (fitted / "segmenter.json").write_text(json.dumps(content))
     assert segdistill("export", fitted, masks, "--format", "cvat", "--quiet")[0] == 0

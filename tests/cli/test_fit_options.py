@@ -41,7 +41,8 @@ def test_every_optional_term_at_once(photos: Path, labels: Path, segdistill: Run
         *("--objective.weight-alignment", 0.5, "--objective.augmentations", 2),
         *("--objective.weight-reconstruction", 0.1, "--objective.weight-crf", 0.01),
         *("--objective.stabilize", "true", "--objective.zero-clamp", "false"),
-        *("--training.linear-probe", "true", "--training.reset-probes-every", 25),
+        *("--training.linear-probe", "true", "--training.reset-probes-every", 8),
+        *("--training.steps", 20),
     )
     assert status == 0, error
     last = history(run)[-1]

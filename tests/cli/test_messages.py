@@ -1,5 +1,6 @@
 """Messages: one line each, of bounded length, without control characters."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cli.conftest import QUICK, Run
-from tests.helpers import write_striped_folder
+from tests.cli.forking import Server
+from tests.helpers import edited, write_striped_folder
 
 from segdistill.errors import LONGEST_MESSAGE, UserError, printable
 from segdistill.files import MAX_TEXT_BYTES
 
-ROOT = Path(__file__).parents[2]
 # Where memory can be limited: macOS and Windows have no such limit.
 limits_memory = pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS of Linux")
 
@@ -119,6 +120,7 @@ def test_names_of_classes_are_printed_without_control_characters(
     changed, count = re.subn(
         r'"name": "class 0"', r'"name": "road\\u001b[2J\\u202e"', description.read_text()
     )
+    changed = json.dumps(edited(changed))
     assert count == 1
     description.write_text(changed)
     status, printed, error = segdistill("classes", fitted)
@@ -147,25 +149,14 @@ def test_names_of_files_are_printed_without_control_characters(
 
 @limits_memory
 @pytest.mark.parametrize("kind", ["torch", "numpy", "Python", "file"])
-def test_out_of_memory_is_one_line_that_names_what_to_lower(kind: str, tmp_path: Path) -> None:
+def test_out_of_memory_is_one_line_that_names_what_to_lower(
+    kind: str, tmp_path: Path, forking: Server
+) -> None:
     write_striped_folder(tmp_path / "photos", 2)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.cli.limited_memory",
-            kind,
-            tmp_path / "photos",
-            tmp_path / "run",
-        ],
-        cwd=ROOT,
-        env=os.environ | {"SEGDISTILL_CACHE": str(tmp_path / "store"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
-    assert done.stderr == (
+    entry = "tests.cli.limited_memory:run"
+    status, _, error = forking.run(tmp_path, kind, "photos", "run", entry=entry)
+    assert status == 1, error
+    assert error == (
         "segdistill fit: out of memory; lower --resolution or --training.batch-size;"
         " run the command again with --resume to continue\n"
     )

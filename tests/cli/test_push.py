@@ -1,11 +1,10 @@
 """``segdistill push`` as a user runs it, in a separate process."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.cli.forking import Server
 from tests.deployment.models import model_of
 from tests.hub_server import TOKEN, running_hub
 
@@ -26,25 +25,32 @@ def run_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def push(run_folder: Path, endpoint: str, *more: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(run_folder.parent / "hub"),
-        "HF_TOKEN": TOKEN,
-        "NO_PROXY": "127.0.0.1",
-    }
-    command = [sys.executable, "-m", "segdistill.cli.main", "push", run_folder, *more]
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, env=environment
-    )
+Push = Callable[..., tuple[int, str, str]]
 
 
-def test_a_run_is_shared_with_a_model_card(run_folder: Path) -> None:
+@pytest.fixture
+def push(run_folder: Path, forking: Server) -> Push:
+    """Run the command with the hub at an address; return exit status, output and errors."""
+
+    def run(endpoint: str, *more: object) -> tuple[int, str, str]:
+        variables = {
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(run_folder.parent / "hub"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": TOKEN,
+            "NO_PROXY": "127.0.0.1",
+        }
+        return forking.run(run_folder.parent, "push", run_folder, *more, **variables)
+
+    return run
+
+
+def test_a_run_is_shared_with_a_model_card(run_folder: Path, push: Push) -> None:
     with running_hub() as hub:
-        done = push(run_folder, hub.url, NAME, "--evaluation", run_folder, "--data", "CamVid")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert f"Shared:  {hub.url}/{NAME}/commit/" in done.stdout
-        assert f'segdistill.Segmenter.from_pretrained("{NAME}")' in done.stdout
+        status, out, error = push(hub.url, NAME, "--evaluation", run_folder, "--data", "CamVid")
+        assert (status, error) == (0, "")
+        assert f"Shared:  {hub.url}/{NAME}/commit/" in out
+        assert f'segdistill.Segmenter.from_pretrained("{NAME}")' in out
         card = hub.repositories[NAME]["README.md"].decode()
         assert "On 12 images of CamVid" in card
         assert "25.0%" in card
@@ -52,15 +58,15 @@ def test_a_run_is_shared_with_a_model_card(run_folder: Path) -> None:
         assert "classes: 2" in card
         assert "/home/me" not in card
 
-        again = push(run_folder, hub.url, NAME)
-        assert (again.returncode, again.stdout) == (2, "")
-        assert "--overwrite" in again.stderr
+        status, out, error = push(hub.url, NAME)
+        assert (status, out) == (2, "")
+        assert "--overwrite" in error
 
 
-def test_mistakes_are_reported_in_a_line(run_folder: Path, tmp_path: Path) -> None:
-    done = push(run_folder, "http://127.0.0.1:9", NAME)
-    assert done.returncode == 2
-    assert "the Hugging Face hub did not take the model" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    done = push(run_folder, "http://127.0.0.1:9", NAME, "--evaluation", tmp_path)
-    assert (done.returncode, "no evaluation.json" in done.stderr) == (2, True)
+def test_mistakes_are_reported_in_a_line(tmp_path: Path, push: Push) -> None:
+    status, _, error = push("http://127.0.0.1:9", NAME)
+    assert status == 2
+    assert "the Hugging Face hub did not take the model" in error
+    assert len(error.splitlines()) == 1
+    status, _, error = push("http://127.0.0.1:9", NAME, "--evaluation", tmp_path)
+    assert (status, "no evaluation.json" in error) == (2, True)

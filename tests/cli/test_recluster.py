@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tests.cli.conftest import QUICK, Run
+from tests.helpers import edited
 
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective import class_relations
@@ -167,7 +168,7 @@ def test_unlikely_pairs_are_not_proposed(
 
 def test_unchanged_classes_keep_names_and_colours(fitted: Path, segdistill: Run) -> None:
     path = fitted / "segmenter.json"
-    description = json.loads(path.read_text())
+    description = edited(path.read_text())
     for number, name in enumerate(("water", "stone", "grass")):
         description["classes"][number]["name"] = name
     path.write_text(json.dumps(description))
@@ -228,7 +229,7 @@ def test_a_run_without_stored_codes_says_why(
     save_file({k: v for k, v in tensors.items() if not k.startswith("prototypes.")}, weights)
     if converted:
         path = fitted / "segmenter.json"
-        description = json.loads(path.read_text())
+        description = edited(path.read_text())
         description["training"] = {"converted_from": "stego.ckpt"}
         path.write_text(json.dumps(description))
     status, _, error = segdistill("recluster", fitted, "--classes", 4)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
-from tests.helpers import write_run_stub
+from tests.helpers import edited, write_run_stub
 
 import segdistill as library
 from segdistill.model.segmenter import Segmenter
@@ -105,7 +105,7 @@ def test_a_damaged_description_is_named(photos: Path, fitted: Path, segdistill: 
     path = fitted / "segmenter.json"
     whole = path.read_text()
     for damage, message in DAMAGES:
-        content = json.loads(whole)
+        content = edited(whole)
         damage(content)
         path.write_text(json.dumps(content))
         status, out, error = segdistill("segment", fitted, photos)

@@ -12,7 +12,7 @@ from tests.helpers import write_run_stub, write_striped_folder
 import segdistill
 from segdistill.images.finding import find_images
 
-FIT = ("--backbone", "tiny", "--classes", 3, "--quiet", *QUICK)
+FIT = ("--backbone", "tiny", "--classes", 3, "--quiet", *QUICK, "--training.steps", 2)
 
 
 def images_of(run: str) -> int:
@@ -43,7 +43,7 @@ def test_outputs_are_named_after_the_folder(
     for folder in ("photos", "photos[1]", "photos.v2"):
         write_striped_folder(here / folder)
     monkeypatch.chdir(here)
-    status, out, error = segdistill("fit", source, *FIT)
+    status, out, error = segdistill("fit", source, *FIT, "--method", "kmeans")
     assert status == 0, error
     assert images_of(f"runs/{name}") == images
     assert out.splitlines()[0] == f"Run:    runs/{name}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run
+from tests.helpers import edited
 from tests.naming.networks import write_network
 
 
@@ -78,7 +79,7 @@ def test_mistakes_are_reported(fitted: Path, words: Path, clip: Path, segdistill
         assert status == 2, said
         assert said in error
         assert "Traceback" not in error
-    facts = json.loads((fitted / "facts.json").read_text())
+    facts = edited((fitted / "facts.json").read_text())
     facts.pop("files", None)
     (fitted / "facts.json").write_text(json.dumps(facts))
     status, _, error = segdistill("name", fitted, "--suggest", words, "--model", clip)

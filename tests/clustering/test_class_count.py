@@ -43,7 +43,10 @@ def kinds(count: int, *, locations: int = 3000, spread: float = 0.12) -> torch.T
     return middles[owners] + spread * torch.randn(locations, 24, generator=generator)
 
 
-@pytest.mark.parametrize("count", [3, 5, 8, 13])
+@pytest.mark.parametrize(
+    "count",
+    [3, pytest.param(5, marks=pytest.mark.slow), 8, pytest.param(13, marks=pytest.mark.slow)],
+)
 def test_the_number_of_kinds_is_found(count: int) -> None:
     found = estimated_for_kinds(count)
     # The medium number leans to the fine side, but not beyond what is reproducible.

@@ -8,14 +8,18 @@ import torch.nn.functional as F
 from segdistill.clustering.code_clusters import (
     classes_of_prototypes,
     cluster_prototypes,
+    group_shares,
     mean_similarity,
     nearest_centres,
     order_by_share,
+    prototype_classes,
     quantise_codes,
     refine_clusters,
     relabel_sequential,
     spherical_kmeans,
 )
+from segdistill.model.class_sets import ClassSet
+from segdistill.model.description import SegmentClass, numbered_classes
 
 
 def mixture(shares: list[float], locations: int, *, spread: float = 0.25) -> torch.Tensor:
@@ -151,3 +155,75 @@ def test_nearest_centres_do_not_mind_lengths() -> None:
 
 def test_renumbered() -> None:
     assert relabel_sequential(torch.tensor([5, 9, 5, 0])).tolist() == [1, 2, 1, 0]
+
+
+def test_prototypes_have_the_class_of_their_nearest_cluster() -> None:
+    prototypes, _ = quantise_codes(torch.eye(4), seed=0)
+    centres = torch.eye(4)[[2, 0, 3, 1]]  # cluster 0 is around prototype 2, and so on
+    classes = ClassSet(
+        (
+            SegmentClass(0, "a", (0, 0, 0), (1, 2)),
+            SegmentClass(1, "b", (0, 0, 0), (3,)),
+            SegmentClass(2, "c", (0, 0, 0), (0,)),
+        ),
+        centres,
+    )
+    assert prototype_classes(prototypes, classes).tolist() == [0, 1, 2, 0]
+    unmerged = ClassSet(tuple(numbered_classes(4)), centres)
+    assert prototype_classes(prototypes, unmerged).tolist() == [1, 3, 0, 2]
+
+
+def test_shares_of_clusters_are_those_of_their_prototypes() -> None:
+    prototypes, _ = quantise_codes(mixture([0.5, 0.3, 0.2], 1000, spread=0.05), count=30, seed=0)
+    centres = torch.eye(3, 16)[[2, 0, 1]]
+    torch.testing.assert_close(
+        group_shares(prototypes, centres), torch.tensor([0.2, 0.5, 0.3]).double()
+    )
+    assert classes_of_prototypes(prototypes, 3).argmax(dim=1).tolist() == [0, 1, 2]
+    far = torch.cat([centres, -torch.ones(1, 16)])
+    assert group_shares(prototypes, far)[3] == 0
+
+
+def test_the_best_clustering_wins_without_a_judge() -> None:
+    codes = mixture([0.4, 0.3, 0.2, 0.1], 2000, spread=0.2)
+    good = F.normalize(torch.eye(4, 16), dim=1)
+    poor = torch.eye(16)[12:]  # where no code is
+    for candidates in (torch.stack([poor, good]), torch.stack([good, poor])):
+        found = refine_clusters(codes * 3, candidates.double(), seed=0)
+        torch.testing.assert_close(found, good, atol=0.05, rtol=0)
+        torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
+
+
+def test_mean_similarity_is_that_of_the_nearest_centres() -> None:
+    directions = F.normalize(torch.randn(50, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    centres = directions[:3]
+    expected = sum(max(float(d @ c) for c in centres) for d in directions) / 50
+    assert mean_similarity(directions, centres) == pytest.approx(expected, abs=1e-6)
+    assert mean_similarity(directions, directions) == pytest.approx(1, abs=1e-6)
+
+
+def test_order_by_share_counts_directions_and_empty_clusters() -> None:
+    codes = torch.tensor([[1.0, 0], [0, 1], [0, 1], [0, 1], [1, 0.1]])
+    centres = torch.tensor([[9.0, 0.0], [-1.0, -1.0], [0.0, 0.1]])
+    assert order_by_share(centres, codes).tolist() == centres[[2, 0, 1]].tolist()
+    ties = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert order_by_share(ties, torch.eye(2)).equal(ties)
+
+
+def test_about_as_many_prototypes_as_asked_for_in_proportion_to_the_codes() -> None:
+    codes = mixture([0.7, 0.2, 0.1], 3000, spread=0.1)
+    prototypes, owners = quantise_codes(codes, count=50, seed=0)
+    kinds = prototypes.vectors.argmax(dim=1).bincount(minlength=3)
+    assert 45 <= len(prototypes.shares) <= 55
+    torch.testing.assert_close(
+        kinds[:3] / len(prototypes.shares), torch.tensor([0.7, 0.2, 0.1]), atol=0.06, rtol=0
+    )
+    # Prototypes are alike inside: each is a small part of its kind.
+    directions = F.normalize(codes, dim=1)
+    own = F.normalize(prototypes.vectors, dim=1)[owners]
+    whole = F.normalize(torch.eye(3, 16), dim=1)[codes.argmax(dim=1)]
+    assert (directions * own).sum(dim=1).mean() > (directions * whole).sum(dim=1).mean()
+    assert (
+        len({quantise_codes(codes, count=50, seed=seed).owners.sum().item() for seed in range(3)})
+        > 1
+    )

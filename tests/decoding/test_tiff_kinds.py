@@ -143,6 +143,21 @@ def test_compressed_colours(tmp_path: Path, compression: str, interleave: str) -
     assert np.abs(read_image(path).astype(int) - scene()).max() <= 1
 
 
+def test_webp_compression_is_read_through_rasterio(tmp_path: Path) -> None:
+    values = scene().transpose(2, 0, 1)
+    path = tmp_path / "a.tif"
+    options = {"compress": "webp", "webp_lossless": True, "interleave": "pixel"}
+    sizes = {"count": 3, "height": values.shape[1], "width": values.shape[2]}
+    with (
+        quietly(),
+        rasterio.open(
+            path, "w", "GTiff", dtype="uint8", photometric="rgb", **sizes, **options
+        ) as d,
+    ):
+        d.write(values)
+    np.testing.assert_array_equal(read_image(path), scene())
+
+
 @pytest.mark.parametrize("photometric", [Photometric.BLACK_IS_ZERO, Photometric.WHITE_IS_ZERO])
 @pytest.mark.parametrize("kind", ["u1", "u2", "i2", "f4"])
 def test_declared_no_data_has_no_value(tmp_path: Path, kind: str, photometric: Photometric) -> None:

@@ -250,3 +250,11 @@ def test_a_class_that_is_not_found_or_does_not_occur() -> None:
     unmatched = boundary_scores(counted(labels, labels, 3), (0, 1, -1))
     assert unmatched.f[0] == 1
     assert unmatched.f[2] == 0
+
+
+def test_where_nothing_is_matched_every_class_that_occurs_scores_0() -> None:
+    labels = np.zeros((9, 9), np.int64)
+    labels[:, 5:] = 1
+    scores = boundary_scores(counted(labels, labels, 2), (-1, -1))
+    assert scores.f == scores.recall == (0.0, 0.0)
+    assert np.isnan(scores.precision).all()

@@ -49,3 +49,10 @@ def test_nothing_is_lost(clusters: int, labels: int, seed: int) -> None:
     occurs = counts.sum(axis=0) > 0
     np.testing.assert_allclose(shares[occurs].sum(axis=1), 1)
     assert np.isnan(shares[~occurs]).all()
+
+
+def test_the_matching_must_be_as_long_as_the_counts() -> None:
+    with pytest.raises(ValueError, match=r"^2 predictions and 2 labels for counts \(2, 2\)$"):
+        confusion_table(np.ones((2, 2), np.int64), (0,), ("a", "b"), ("x", "y"))
+    with pytest.raises(ValueError, match=r"^2 predictions and 1 labels for counts \(2, 2\)$"):
+        confusion_table(np.ones((2, 2), np.int64), (0, 1), ("a",), ("x", "y"))

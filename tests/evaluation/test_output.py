@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,19 @@ from numpy.typing import NDArray
 
 from segdistill.errors import UserError
 from segdistill.evaluation.boundary import BoundaryCounts
-from segdistill.evaluation.confusion import score, score_as_released
+from segdistill.evaluation.confusion import score, score_as_released, score_many_to_one
 from segdistill.evaluation.output import (
     check_output_folder,
     output_files,
     scores_text,
     write_confusion_csv,
 )
+from segdistill.evaluation.precision_recall import PrecisionRecall
 from segdistill.evaluation.record import read_record, record_of, write_record
 from segdistill.evaluation.result import Evaluation, is_label_class
-from segdistill.files import as_json
 from segdistill.images.folder import ImageFile, SkippedImage
+from segdistill.json_files import as_json
+from segdistill.version import __version__
 
 
 def evaluation(**counts: NDArray[np.int64]) -> Evaluation:
@@ -212,3 +215,167 @@ def test_damaged_evaluations_are_told(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text(EARLY.replace("0.9", '"good"'))
     with pytest.raises(UserError, match=r"an evaluation .*`\$\.scores\[\.\.\.\]\.accuracy`"):
         read_record(tmp_path)
+
+
+def test_the_whole_text_of_scores() -> None:
+    pairs = np.array([[0, 0], [4, 0], [9, 0]])
+    counts = BoundaryCounts(np.array([0, 4, 9]), np.array([8, 0]), pairs, pairs)
+    half = np.array([[0, 30], [15, 0], [2, 3]])
+    found = replace(
+        evaluation(cluster=CLUSTER, linear=LINEAR),
+        boundaries={"cluster": counts},
+        halves={"cluster": half},
+    )
+    assert scores_text(found) == TEXT.strip("\n")
+
+
+TEXT = """
+                       Clusters  Linear probe
+Accuracy:                 90.0%         95.0%
+mIoU:                     89.0%         89.9%
+Boundary F:               66.7%             -
+Many-to-one accuracy:     94.0%             -
+Many-to-one mIoU:         87.7%             -
+IoU:                                           matched
+  sky                     85.7%         87.5%  class 1
+  sea                     92.3%         92.3%  class 0
+1 of 3 clusters match no label class; their pixels count as wrong.
+Many-to-one: each cluster has its best class, chosen on half of the images and scored on the\
+ other half.
+"""
+
+
+def test_classes_that_nothing_matches_are_shown_so() -> None:
+    text = scores_text(evaluation(cluster=np.array([[9, 0, 1]])))
+    assert [line.split() for line in text.splitlines()[-3:]] == [
+        ["sky", "90.0%", "class", "0"],
+        ["sea", "-", "none"],
+        ["label", "2", "0.0%", "none"],
+    ]
+
+
+def test_the_whole_content_of_the_file() -> None:
+    pairs = np.array([[0, 0], [4, 0], [9, 0]])
+    counts = BoundaryCounts(np.array([0, 4, 9]), np.array([8, 0]), pairs, pairs)
+    half = np.array([[0, 30], [15, 0], [3, 2]])
+    curve = PrecisionRecall("features", np.ones(1), np.ones(1), 0.75, 40, 10)
+    found = replace(
+        evaluation(cluster=CLUSTER),
+        boundaries={"cluster": counts},
+        halves={"cluster": half},
+        curves=(curve,),
+    )
+    content = content_of(found)
+    assert content.pop("segdistill") == __version__
+    released = score_as_released(CLUSTER)
+    many = score_many_to_one(half, CLUSTER - half)
+    assert many is not None
+    assert content == {
+        "run": "photos",
+        "images": 4,
+        "skipped": [{"file": "a.png", "reason": "a.png: empty"}],
+        "protocol": {"resolution": 64, "crf": False},
+        "scores": {
+            "cluster": {
+                "accuracy": 0.9,
+                "mean_iou": pytest.approx((30 / 35 + 60 / 65) / 2),
+                "boundary_f": pytest.approx(2 / 3),
+                "pixels": 100,
+                "classes": [
+                    {
+                        "index": 0,
+                        "name": "sky",
+                        "pixels": 35,
+                        "iou": 30 / 35,
+                        "boundary_f": pytest.approx(2 / 3),
+                        "matched": 1,
+                    },
+                    {
+                        "index": 1,
+                        "name": "sea",
+                        "pixels": 65,
+                        "iou": 60 / 65,
+                        "boundary_f": None,
+                        "matched": 0,
+                    },
+                ],
+                "unmatched": [2],
+                "many_to_one": {"accuracy": many.accuracy, "mean_iou": many.mean_iou},
+                "as_released": {"accuracy": released.accuracy, "mean_iou": released.mean_iou},
+            }
+        },
+        "correspondences": [
+            {"name": "features", "average_precision": 0.75, "chance": 0.25, "pairs": 40}
+        ],
+    }
+
+
+def test_files_of_an_evaluation(tmp_path: Path) -> None:
+    kinds = ("cluster", "cluster_crf", "linear", "linear_crf")
+    matrices = {f"confusion_{kind}.{suffix}" for kind in kinds for suffix in ("csv", "png")}
+    assert {path.name for path in output_files(tmp_path)} == {
+        "evaluation.json",
+        "evaluation.html",
+        *matrices,
+    }
+    assert {path.parent for path in output_files(tmp_path)} == {tmp_path}
+
+
+def test_the_table_of_a_probe_lists_what_is_predicted_or_labelled() -> None:
+    # Classes 0, 3 and 5 are labelled; 2 is predicted alone; 1 and 4 are nowhere.
+    counts = np.zeros((6, 6), np.int64)
+    counts[[0, 2, 5], [0, 3, 5]] = 10, 20, 30
+    table = replace(evaluation(linear=counts), names=()).table("linear")
+    assert table.rows == ("label 0", "label 3", "label 5")
+    assert table.columns == ("label 0", "label 2", "label 3", "label 5")
+    assert table.counts.tolist() == [[10, 0, 0, 0], [0, 20, 0, 0], [0, 0, 0, 30]]
+    assert table.matched == (0, 2, 3)
+
+
+def test_named_classes_are_listed_even_if_they_do_not_occur() -> None:
+    counts = np.array([[5, 0, 0, 2], [0, 0, 0, 1], [0, 0, 0, 0]])
+    found = evaluation(cluster=counts)
+    assert found.labels == ("sky", "sea", "label 2", "label 3")
+    assert found.listed == (0, 1, 3)
+    assert found.listed_labels == ((0, "sky"), (1, "sea"), (3, "label 3"))
+    table = found.table("cluster")
+    assert table.rows == ("sky", "sea", "label 3")
+    assert table.counts.tolist() == [[5, 0, 0], [0, 0, 0], [2, 1, 0]]
+    both = replace(found, counts={"cluster": counts, "linear": np.eye(4, dtype=np.int64)})
+    assert both.listed == (0, 1, 2, 3)
+    assert both.predictions("linear") == both.labels
+    assert both.predictions("cluster") == ("class 0", "class 1", "class 2")
+
+
+def test_many_to_one_scores_take_more_clusters_than_classes_that_occur() -> None:
+    # Three clusters and three columns, of which two occur.
+    counts = np.array([[8, 0, 0], [0, 0, 8], [4, 0, 1]])
+    half = np.array([[3], [0], [2]])
+    found = replace(evaluation(cluster=counts), halves={"cluster": half})
+    padded = np.array([[3, 0, 0], [0, 0, 0], [2, 0, 0]])
+    assert found.many_to_one("cluster") == score_many_to_one(padded, counts - padded)
+    assert found.many_to_one("cluster") is not None
+    assert replace(found, halves={}).many_to_one("cluster") is None
+    assert found.best_class_scores("cluster").accuracy == pytest.approx(20 / 21)
+
+
+def test_a_probe_may_know_fewer_classes_than_are_labelled() -> None:
+    counts = np.array([[5, 0, 1], [0, 4, 0]])
+    found = evaluation(linear=counts)
+    assert found.predictions("linear") == ("sky", "sea")
+    assert found.table("linear").columns == ("sky", "sea")
+    assert found.table("linear").rows == ("sky", "sea", "label 2")
+
+
+def test_kinds_without_a_title_are_shown_by_their_names() -> None:
+    text = scores_text(evaluation(ensemble=CLUSTER))
+    assert text.splitlines()[0].split() == ["ensemble"]
+
+
+def test_a_refusal_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "evaluation.json").write_text("{}")
+    message = (
+        f"{tmp_path / 'evaluation.json'}: already exists; add --overwrite to replace the evalu"
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(message)}ation, or choose another --out$"):
+        check_output_folder(tmp_path, overwrite=False)

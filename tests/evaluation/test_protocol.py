@@ -1,15 +1,22 @@
 """How masks are made for scoring."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from tests.helpers import TinyBackbone, striped_image, striped_labels
 from tests.model.test_segmenter import tiny_segmenter
 
 from segdistill.errors import UserError
-from segdistill.evaluation.protocol import STEGO_2022, Protocol
+from segdistill.evaluation.protocol import STEGO_2022, Protocol, classifiers
+from segdistill.images.resize import Viewing, enlarge, resize_image
 from segdistill.model.linear_probe import LinearProbe
+from segdistill.refinement.crf_refinement import refine
+from segdistill.refinement.upsampling import upsampled_mask
+
+Scoring = Callable[[torch.Tensor], torch.Tensor]
 
 
 def test_the_products_way_scores_whole_images_at_full_size() -> None:
@@ -98,3 +105,78 @@ def test_plain_values_say_the_resolution_that_holds() -> None:
 def test_an_image_too_large_for_the_crf_is_refused_before_memory_is_taken() -> None:
     with pytest.raises(UserError, match="too large for 3 classes"):
         Protocol(crf=True).predict(tiny_segmenter(), None, striped_image(0), (20_000, 20_000))
+
+
+@pytest.mark.parametrize("resolution", [None, 32])
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("size", [(64, 96), (100, 150)])
+def test_masks_are_made_step_by_step(
+    resolution: int | None, mirror: bool, size: tuple[int, int]
+) -> None:
+    """Against the steps one by one: view, codes, scores, pixels, and the CRF."""
+    segmenter, probe, image = tiny_segmenter(), LinearProbe(5, 4), striped_image(3)
+    viewed = Viewing(resolution or 64, 16, resampling="nearest").apply(image)
+    codes = segmenter.encode_viewed(viewed, mirror=mirror)
+    guide = resize_image(image, size)
+    ways: dict[str, tuple[Scoring, Scoring]] = {
+        "cluster": (segmenter.scores_of_codes, lambda scores: (2 * scores).log_softmax(dim=1)),
+        "linear": (probe.scores, lambda scores: scores.log_softmax(dim=1)),
+    }
+    for enlarge_codes in (False, True):
+        way = Protocol(
+            resolution=resolution,
+            mirror=mirror,
+            resampling="nearest",
+            upsampling="bilinear",
+            crf=size == (64, 96),
+            enlarge_codes=enlarge_codes,
+        )
+        masks = way.predict(segmenter, probe, image, size)
+        with torch.inference_mode():
+            for name, (scores_of, log_probabilities) in ways.items():
+                scores = (
+                    scores_of(enlarge(codes, size))
+                    if enlarge_codes
+                    else enlarge(scores_of(codes), size)
+                )
+                plain = (
+                    scores[0].argmax(dim=0).numpy()
+                    if enlarge_codes
+                    else upsampled_mask(scores_of(codes), guide, upsampling="bilinear")
+                )
+                np.testing.assert_array_equal(masks[name], plain)
+                assert masks[name].dtype == np.uint8
+                if way.crf:
+                    refined = refine(log_probabilities(scores), image)[0].argmax(dim=0).numpy()
+                    np.testing.assert_array_equal(masks[f"{name}_crf"], refined)
+
+
+@pytest.mark.parametrize(("scale", "shape"), [(1, (64, 96)), (2, (64, 96)), (1, (90, 64))])
+def test_squares_of_labels_are_those_of_the_image(scale: int, shape: tuple[int, int]) -> None:
+    # Labels number the pixels of the image; the image shows the same numbers as colours.
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    image = np.stack([rows, columns, rows * 0], axis=2).astype(np.uint8)
+    labels = np.kron(rows * 256 + columns, np.ones((scale, scale), np.int64))
+    way = Protocol(resolution=32, square=True, resampling="nearest")
+    viewed, square = way.view(image, labels, tiny_segmenter())
+    assert viewed.shape == (32, 32, 3)
+    assert square.shape == (32, 32)
+    # Nearest pixels are chosen alike but for the rounding of half a pixel.
+    assert np.abs(viewed[..., 0].astype(int) - square // 256).max() <= 2
+    assert np.abs(viewed[..., 1].astype(int) - square % 256).max() <= 2
+    assert (np.diff(square[:, 0]) > 0).all()
+    assert (np.diff(square[0]) > 0).all()
+
+
+def test_names_and_numbers_of_classes_of_every_kind() -> None:
+    segmenter, probe = tiny_segmenter(classes=7), LinearProbe(5, 4)
+    assert Protocol().predictions(segmenter, None) == {"cluster": 7}
+    assert Protocol(crf=True).predictions(segmenter, probe) == {
+        "cluster": 7,
+        "cluster_crf": 7,
+        "linear": 4,
+        "linear_crf": 4,
+    }
+    found = classifiers(segmenter, probe)
+    assert [(each.name, each.classes) for each in found] == [("cluster", 7), ("linear", 4)]
+    assert [each.name for each in classifiers(segmenter, None)] == ["cluster"]

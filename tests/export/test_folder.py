@@ -24,6 +24,7 @@ from segdistill.export import folder
 from segdistill.export.folder import export_folder
 from segdistill.export.format import JsonListWriter
 from segdistill.export.masks import MaskFile, read_mask
+from segdistill.export.options import FormatName
 from segdistill.inference.mask_classes import mask_classes, write_classes
 from segdistill.model.class_edits import merged
 from segdistill.model.description import numbered_classes
@@ -58,6 +59,21 @@ def test_damaged_masks_are_skipped_and_named(masks: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"b\.png: cannot be read"):
         export("coco", masks, tmp_path / "new.json", strict=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "out.json"]
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo"])
+def test_what_a_killed_export_left_is_removed(
+    masks: Path, tmp_path: Path, name: FormatName
+) -> None:
+    out = tmp_path / "out" / "a.json" if name == "coco" else tmp_path / "out"
+    folder = out.parent if name == "coco" else out / "images" / "train"
+    folder.mkdir(parents=True)
+    (folder / ".a-0123abcd.part.png").symlink_to(masks / "a.png")
+    (folder / ".a-0123abcd.part.txt").touch()
+    images = write_images(tmp_path / "images", MASKS)
+    export(name, masks, out, images=images, overwrite=True)
+    assert not list((tmp_path / "out").rglob(".*"))
+    assert (masks / "a.png").exists()
 
 
 def test_nothing_is_written_if_no_mask_can_be_exported(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from tests.helpers import TinyBackbone, striped_image, write_striped_folder
 
 from segdistill.decoding.decode import to_tensor
 from segdistill.devices import choose_compute
-from segdistill.errors import UserError
+from segdistill.errors import UnreadableImageError, UserError
 from segdistill.features import extract
 from segdistill.features.extract import FeatureMaps, store_folder_name
 from segdistill.features.store import FeatureStore
-from segdistill.features.views import read_checked, views_of
-from segdistill.images.folder import CheckedImage, check_images, find_images
+from segdistill.features.views import views_of
+from segdistill.images.folder import CheckedImage, check_images, find_images, read_checked
 from segdistill.images.resize import Viewing
 
 
@@ -68,6 +68,18 @@ def test_a_damaged_map_is_worked_out_again(tmp_path: Path, photos: Path) -> None
     path = maps.store.path(maps.folder, maps.views[2].key)
     path.write_bytes(path.read_bytes()[:40])
     np.testing.assert_array_equal(maps[2], expected)
+
+
+def test_an_image_that_changed_is_not_stored_as_the_former(tmp_path: Path, photos: Path) -> None:
+    store = FeatureStore(tmp_path / "store", max_bytes=10**8)
+    maps = maps_of(photos, store, TinyBackbone())
+    former = (photos / "picture_0.png").read_bytes()
+    (photos / "picture_0.png").write_bytes((photos / "picture_1.png").read_bytes())
+    with pytest.raises(UnreadableImageError, match=r"picture_0\.png: has changed since"):
+        maps.fill_store()
+    assert not store.has(maps.folder, maps.views[1].key)
+    (photos / "picture_0.png").write_bytes(former)
+    assert maps.fill_store() == 0
 
 
 def test_crops_show_parts_at_the_size_of_the_whole(tmp_path: Path, photos: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import golden
 
+from segdistill.features import inverted_file
 from segdistill.features import neighbours as neighbours_module
 from segdistill.features.inverted_file import InvertedFile, learn_centroids
 from segdistill.features.neighbours import MIN_RECALL, nearest_neighbours, recall
@@ -168,3 +169,20 @@ def test_centroids_are_unit_vectors_and_depend_on_the_seed_alone() -> None:
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(centroids, learn_centroids(vectors, seed=1))
     assert not np.array_equal(centroids, learn_centroids(vectors, seed=2))
+
+
+def test_centroids_of_many_vectors_are_learned_from_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    middles = np.eye(8, dtype=np.float32)
+    vectors = middles[random.integers(0, 8, 2000)] + random.normal(0, 0.05, (2000, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    whole = learn_centroids(vectors, seed=0)
+    monkeypatch.setattr(inverted_file, "CENTROID_VECTORS", 500)
+    some, again = (learn_centroids(vectors, seed=0) for _ in range(2))
+    assert some.shape == whole.shape
+    np.testing.assert_array_equal(some, again)
+    assert (some != whole).any()
+    np.testing.assert_allclose(np.linalg.norm(some, axis=1), 1, atol=1e-5)
+    # They still stand for all vectors nearly as well.
+    fits = [(vectors @ centroids.T).max(axis=1).mean() for centroids in (some, whole)]
+    assert fits[0] > fits[1] - 0.01

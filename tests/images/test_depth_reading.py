@@ -282,3 +282,11 @@ def test_several_values_are_invalid(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[0, 100, 300, 65535]], np.uint16))
     depth = read_depth(tmp_path / "a.npy", DepthSettings(invalid=(0, 65535)))
     np.testing.assert_array_equal(depth, [[np.nan, 0, 1, np.nan]])
+
+
+@pytest.mark.parametrize("scale", ["0", "1e999", "-0.0"])
+def test_a_pfm_whose_scale_has_no_sign_or_size_is_refused(scale: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.pfm"
+    path.write_bytes(f"Pf\n4 3\n{scale}\n".encode() + METRES.tobytes())
+    with pytest.raises(UnreadableDepthError, match="so that the byte order is not known"):
+        read_depth_values(path)

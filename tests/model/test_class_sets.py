@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.helpers import TinyBackbone, striped_image
+from tests.helpers import TinyBackbone, edited, striped_image
 
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
@@ -149,11 +149,11 @@ def test_a_run_that_was_changed_can_be_saved_elsewhere(run: Path, tmp_path: Path
 
 def test_damaged_sets_are_named(run: Path) -> None:
     path = run / "segmenter.json"
-    description = json.loads(path.read_text())
+    description = edited(path.read_text())
     path.write_text(json.dumps(description | {"centres": "gone"}))
-    with pytest.raises(UserError, match="lacks 'gone'"):
+    with pytest.raises(UserError, match="names 'gone', which the model lacks"):
         read_class_sets(run)
-    with pytest.raises(UserError, match="lacks 'gone'"):
+    with pytest.raises(UserError, match="names 'gone', which the model lacks"):
         Segmenter.load(run)
 
 

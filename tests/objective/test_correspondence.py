@@ -15,6 +15,7 @@ from segdistill.objective.correspondence import (
     correspondence,
     correspondence_loss,
     quantile_shift,
+    unit_vectors,
 )
 
 assert_close = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
@@ -94,3 +95,9 @@ def test_quantile_shift_leaves_the_share_below(quantile: float, count: int) -> N
     shift = quantile_shift(values, quantile)
     share = (values <= shift).double().mean().item()
     assert abs(share - quantile) <= 1 / count + 1e-9
+
+
+def test_vectors_shorter_than_the_released_limit_stay_short() -> None:
+    vectors = torch.tensor([[[1e-11, 0.0], [0.0, 3e-10], [0.0, 0.0]]])
+    expected = torch.tensor([[[0.1, 0.0], [0.0, 1.0], [0.0, 0.0]]])
+    torch.testing.assert_close(unit_vectors(vectors), expected)

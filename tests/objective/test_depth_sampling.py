@@ -133,3 +133,56 @@ def test_many_channels_are_reduced_without_loss_where_few_matter() -> None:
     torch.testing.assert_close(
         torch.cdist(reduced, reduced), torch.cdist(directions, directions), atol=2e-3, rtol=1e-3
     )
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, channels=st.integers(2, 16), unknown=st.integers(0, 5))
+def test_each_cell_is_the_farthest_in_space_and_features(
+    seed: int, channels: int, unknown: int
+) -> None:
+    """Against the distance that is documented, with all pairs of known cells in a table."""
+    points = torch.randn(1, 20, 3, generator=seeded(seed)).double()
+    features = torch.randn(1, 20, channels, generator=seeded(seed + 1)).double() + 0.5
+    points[0, :unknown] = math.nan
+    drawn = depth_and_feature_cells(points, features, 8, generator=seeded(seed))[0]
+    directions = features[0] / features[0].norm(dim=1, keepdim=True)
+    known = points[0].isfinite().all(dim=1)
+
+    def scaled(vectors: torch.Tensor) -> torch.Tensor:
+        squares = (vectors[:, None] - vectors[None]).square().sum(dim=2)
+        return squares / (2 * squares[known][:, known].mean())
+
+    distance = scaled(points[0].nan_to_num()) + scaled(directions)
+    assert known[drawn].all()
+    for rank in range(1, 8):
+        gaps = distance[:, drawn[:rank]].amin(dim=1).where(known, -1.0)
+        assert gaps[drawn[rank]].item() == pytest.approx(gaps.max().item(), rel=1e-4)
+
+
+def test_long_features_do_not_decide_what_is_kept() -> None:
+    # 60 cells of length 1 in six dimensions; 20 cells a thousand times as long in others.
+    few = torch.nn.functional.normalize(torch.randn(60, 6, generator=seeded(0)), dim=1)
+    features = torch.zeros(1, 80, 100)
+    features[0, :60, :6] = few
+    features[0, 60:, 20:40] = 1000 * torch.eye(20)
+    reduced = _main_directions(features, seeded(1))[0]
+    torch.testing.assert_close(
+        torch.cdist(reduced[:60], reduced[:60]), torch.cdist(few, few), atol=0.05, rtol=0
+    )
+
+
+def test_zero_features_and_a_single_cell() -> None:
+    points = torch.zeros(2, 1, 3)
+    cells = depth_and_feature_cells(points, torch.zeros(2, 1, 20), 3, generator=seeded(0))
+    assert cells.tolist() == [[0, 0, 0]] * 2
+    wall = torch.zeros(1, 6, 3)
+    wall[0, 4, 2] = 1.0
+    found = depth_and_feature_cells(wall, torch.zeros(1, 6, 4), 2, generator=seeded(0))
+    assert 4 in found[0].tolist()
+
+
+def test_images_of_a_batch_start_anywhere_by_themselves() -> None:
+    # One cell near, one far, one draw: which of the two it is depends on the image's own start.
+    depth = torch.tensor([[[1.0, 2.0]]]).expand(64, 1, 2)
+    near = (depth_histogram_cells(depth, 1, generator=seeded(0)) == 0).sum().item()
+    assert 16 < near < 48

@@ -168,3 +168,14 @@ def test_codes_without_a_gradient_are_compared_too() -> None:
     loss = fused(maps)
     assert not loss.requires_grad
     torch.testing.assert_close(loss, plain(maps))
+
+
+@pytest.mark.parametrize("pointwise", [False, True])
+def test_double_precision_is_kept(pointwise: bool) -> None:
+    features, other_features = drawn(2, 5, 6, seed=0), drawn(2, 7, 6, seed=1)
+    codes, other_codes = drawn(2, 5, 3, seed=2), drawn(2, 7, 3, seed=3)
+    maps = Maps(
+        features, other_features, codes, other_codes, 0.1, switches={"pointwise": pointwise}
+    )
+    assert fused(maps).dtype == torch.double
+    assert fused(maps).item() == pytest.approx(plain(maps).item(), rel=1e-12, abs=1e-14)

@@ -101,3 +101,28 @@ def test_a_cell_that_no_location_needs_has_no_gradient() -> None:
     nearest, weights = torch.tensor([[[0, 1, 0, 1]]]), torch.full((1, 1, 4), 0.25).double()
     (gradient,) = torch.autograd.grad(interpolate_cells(cells, nearest, weights).sum(), cells)
     assert gradient[0].tolist() == [[0.5, 0.5], [0.5, 0.5], [0.0, 0.0]]
+
+
+def test_only_signs_of_the_hidden_layer_are_kept_for_the_gradient() -> None:
+    _, nearest, weights = neighbours(2, 6, 3, 4, 0)
+    layer = drawn(5, 3).requires_grad_(), drawn(5)
+    result = interpolated_hidden_layer(drawn(2, 12, 3), None, *layer, nearest, weights)
+    kept = [
+        each
+        for each in result.grad_fn.saved_tensors  # type: ignore[union-attr]
+        if each is not None and each.shape == (2, 12, 5)
+    ]
+    assert [each.dtype for each in kept] == [torch.bool]
+
+
+def test_portions_keep_to_the_limit_and_cover_the_batch() -> None:
+    for device, limit in (("cpu", 250), ("meta", fused_interpolation.VALUES_ELSEWHERE)):
+        for values in (0, 1, limit // 3, limit // 2, limit, limit + 1):
+            found = list(fused_interpolation.portions(7, values, torch.device(device), on_cpu=250))
+            assert [i for each in found for i in range(7)[each]] == list(range(7))
+            sizes = [each.stop - each.start for each in found]
+            # As large as the limit allows, but for the last; one image always fits.
+            most = min(7, max(1, limit // max(values, 1)))
+            assert sizes[:-1] == [most] * (len(sizes) - 1)
+            assert 1 <= sizes[-1] <= most
+    assert list(fused_interpolation.portions(0, 5, torch.device("cpu"), on_cpu=250)) == []

@@ -43,3 +43,10 @@ def test_label_features_correspond_where_labels_agree() -> None:
 def test_labels_out_of_range_are_refused(wrong: int) -> None:
     with pytest.raises(ValueError, match="must lie in"):
         label_features(torch.tensor([[0, wrong]]), 3)
+
+
+def test_short_codes_have_a_direction_too() -> None:
+    codes = torch.tensor([[[1e-6, 0.0], [1e-6, 1e-6], [0.0, 0.0]]])
+    copies = torch.tensor([[[3e-6, 0.0], [0.0, 2e-6], [1.0, 0.0]]])
+    expected = torch.tensor([[-1.0, -(0.5**0.5), 0.0]])
+    torch.testing.assert_close(alignment_loss(codes, copies), expected)

@@ -1,8 +1,10 @@
 """Spherical k-means over weighted vectors."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
+from segdistill.objective import spherical_kmeans as module
 from segdistill.objective.spherical_kmeans import (
     cluster_vectors,
     group_sums,
@@ -80,3 +82,66 @@ def test_vectors_without_a_direction_or_alike() -> None:
 def test_group_sums() -> None:
     sums = group_sums(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([2, 0, 2]), 4)
     assert sums.tolist() == [[2.0], [0.0], [5.0], [0.0]]
+
+
+def test_every_start_is_kept_but_for_those_that_fit_alike() -> None:
+    vectors = unit(80, 8)
+    starts = kmeans_plus_plus(vectors, 6, 12, seed=3)
+    _, fits = refine_centres(vectors, starts)
+    expected: list[float] = []
+    for fit in sorted(fits.tolist(), reverse=True):
+        if not expected or expected[-1] - fit > 1e-6 * max(fits.tolist()):
+            expected.append(fit)
+    assert len(expected) > 2
+    found = cluster_vectors(vectors, 6, seed=3, restarts=12)
+    kept = [float((vectors @ each.mT).amax(dim=1).sum()) for each in found]
+    assert kept == pytest.approx(expected, abs=1e-9)
+
+
+def test_fewer_vectors_than_candidates() -> None:
+    vectors = torch.tensor([[2.0, 0.0], [0.0, 1.0]]).double()
+    best = cluster_vectors(vectors, 2, seed=0, restarts=3)[0]
+    assert sorted(best.tolist()) == [[0.0, 1.0], [1.0, 0.0]]
+    alone = cluster_vectors(vectors[:1], 1, seed=0, restarts=2)
+    assert alone.tolist() == [[[1.0, 0.0]]]
+
+
+def test_long_vectors_are_drawn_more_often() -> None:
+    vectors = torch.eye(2).double() * torch.tensor([[9.0], [1.0]])
+    first = kmeans_plus_plus(vectors, 1, 4000, seed=0)[:, 0]
+    assert abs(float(first[:, 0].mean()) - 0.9) < 0.02
+    other = kmeans_plus_plus(vectors, 1, 4000, seed=1)[:, 0]
+    assert not first.equal(other)
+    assert first.equal(kmeans_plus_plus(vectors, 1, 4000, seed=0)[:, 0])
+
+
+def test_the_best_of_several_candidates_is_taken() -> None:
+    # A lone direction far from everything: seldom drawn at once, found among four candidates.
+    kinds = torch.eye(3).double()
+    weights = torch.tensor([0.6, 0.3, 0.1]).double()
+    starts = kmeans_plus_plus(kinds * weights[:, None], 2, 3000, seed=0)
+    pairs = starts.sum(dim=1) @ torch.tensor([1.0, 2.0, 4.0]).double()
+    # The two largest make the best pair; with one of them drawn, the other has a chance of 3 in 4
+    # or 6 in 7 each time.
+    expected = 0.6 * (1 - 0.25**4) + 0.3 * (1 - (1 / 7) ** 4)
+    assert abs(float((pairs == 3).double().mean()) - expected) < 0.02
+
+
+def test_empty_clusters_keep_their_centres() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [0.9, 0.1]]).double()
+    far = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]).double()
+    centres, fits = refine_centres(vectors, far)
+    assert centres[0, 1].tolist() == [-1.0, 0.0]
+    total = vectors.sum(dim=0)
+    torch.testing.assert_close(centres[0, 0], total / total.norm())
+    assert float(fits[0]) == pytest.approx(float(total.norm()))
+
+
+def test_the_number_of_steps_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, starts = unit(60, 0), unit(4, 1)[None]
+    monkeypatch.setattr(module, "ITERATIONS", 1)
+    centres, fits = refine_centres(vectors, starts)
+    nearest = (vectors @ starts[0].mT).argmax(dim=1)
+    sums = torch.stack([vectors[nearest == each].sum(dim=0) for each in range(4)])
+    torch.testing.assert_close(centres[0], F.normalize(sums, dim=1))
+    assert float(fits[0]) == pytest.approx(float(sums.norm(dim=1).sum()))

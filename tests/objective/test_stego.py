@@ -114,3 +114,68 @@ def test_measured_shifts_let_the_given_share_attract() -> None:
     share = (correspondence(anchors, positives) > shifts.neighbour_pairs).double().mean()
     assert share.item() == pytest.approx(0.25, abs=0.01)
     assert shifts.random_pairs == 0.42
+
+
+def test_the_total_weighs_every_term_that_is_on() -> None:
+    settings = ObjectiveSettings(
+        weight_self=2.0,
+        weight_neighbour=3.0,
+        weight_random=5.0,
+        weight_reconstruction=7.0,
+        weight_crf=11.0,
+        weight_alignment=13.0,
+    )
+    names = ("self_pairs", "neighbour_pairs", "random_pairs")
+    optional = ("reconstruction", "contrastive_crf", "alignment", "depth", "hidden_positives")
+    weights = dict(zip((*names, *optional), (2, 3, 5, 7, 11, 13, 17, 19), strict=True))
+    values = {name: 10.0**place for place, name in enumerate(weights)}
+    base = {name: torch.tensor(values[name], dtype=torch.double) for name in names}
+    for left_out in range(len(optional) + 1):
+        on = [name for place, name in enumerate(optional) if place != left_out]
+        terms = ObjectiveTerms(
+            **base, **{name: torch.tensor(values[name], dtype=torch.double) for name in on}
+        )
+        total = terms.total(settings, weight_depth=17.0, weight_hidden_positives=19.0)
+        assert total.item() == sum(weights[name] * values[name] for name in (*names, *on))
+        if left_out == len(optional):  # by default, DepthG's terms weigh nothing
+            plain = [*names, "reconstruction", "contrastive_crf", "alignment"]
+            assert terms.total(settings).item() == sum(weights[n] * values[n] for n in plain)
+
+
+@pytest.mark.parametrize("pointwise", [False, True])
+def test_every_shift_is_measured_on_its_own_pairs(pointwise: bool) -> None:
+    anchors, positives, negatives = (sampled(seed, locations=12).features for seed in range(3))
+    partners = torch.tensor([1, 2, 0])
+    settings = ObjectiveSettings(
+        pointwise=pointwise, attract_self=0.6, attract_neighbour=0.3, attract_random=0.1
+    )
+    shifts = measured_shifts(anchors, positives, negatives, partners, settings)
+    for shift, other, share in (
+        (shifts.self_pairs, anchors, 0.6),
+        (shifts.neighbour_pairs, positives, 0.3),
+        (shifts.random_pairs, negatives[partners], 0.1),
+    ):
+        correlation = correspondence(anchors, other)
+        if pointwise:
+            rows = correlation - correlation.mean(dim=2, keepdim=True)
+            correlation = rows - rows.mean() + correlation.mean()
+        attracted = (correlation > shift).double().mean().item()
+        assert attracted == pytest.approx(share, abs=0.005)
+    given = ObjectiveSettings(shift_self=0.0, shift_neighbour=0.2, shift_random=-0.3)
+    assert measured_shifts(anchors, positives, negatives, partners, given) == Shifts(0.0, 0.2, -0.3)
+
+
+def test_no_gradient_flows_into_features() -> None:
+    parts = [sampled(seed) for seed in range(3)]
+    features = [part.features.requires_grad_() for part in parts]
+    codes = [part.codes.requires_grad_() for part in parts]
+    draws = [torch.tensor([1, 2, 0])]
+    terms = stego_objective(
+        parts[0], parts[1], parts[2], draws, Shifts(0.1, 0.2, 0.3), ObjectiveSettings()
+    )
+    total = terms.total(ObjectiveSettings())
+    found = torch.autograd.grad(total, [*features, *codes], allow_unused=True)
+    assert all(gradient is None for gradient in found[:3])
+    assert all(gradient is not None and gradient.any() for gradient in found[3:])
+    parts[0].normalised().codes.sum().backward()  # type: ignore[no-untyped-call]
+    assert not parts[0].normalised().features.requires_grad

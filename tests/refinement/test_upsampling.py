@@ -15,7 +15,13 @@ from segdistill.refinement import best_class, cell_colours, upsampling
 from segdistill.refinement.best_class import best_around, best_between
 from segdistill.refinement.cell_colours import CellColours, CellGrid, PixelRows, ReadRows
 from segdistill.refinement.guided_filter import guided_bands, sharpened
-from segdistill.refinement.upsampling import MaskBand, Upsampling, mask_bands, upsampled_mask
+from segdistill.refinement.upsampling import (
+    MaskBand,
+    Upsampling,
+    mask_bands,
+    upsampled_bands,
+    upsampled_mask,
+)
 
 
 def bilinear_mask(scores: torch.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -259,3 +265,22 @@ def test_no_more_than_a_band_is_read_at_a_time() -> None:
         patch.setattr(upsampling, "BAND_BYTES", 3 * 64 * 80)
         rows = [len(band.mask) for band in bands_for(scores, image)]
     assert max(rows) == 80
+
+
+@pytest.mark.parametrize("pixels", [200, 10**9])
+def test_bands_of_bilinear_scores_are_the_enlarged_scores(
+    monkeypatch: pytest.MonkeyPatch, pixels: int
+) -> None:
+    monkeypatch.setattr(upsampling, "bands_of", lambda rows, **_: bands(rows, pixels))
+    scores = torch.randn(1, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    found = list(upsampled_bands(scores, striped_image(0, 40, 60), upsampling="bilinear"))
+    assert [row for rows, _ in found for row in range(40)[rows]] == list(range(40))
+    assert (len(found) > 1) == (pixels == 200)
+    whole = torch.cat([each for _, each in found], dim=1)
+    torch.testing.assert_close(whole, enlarge(scores, (40, 60))[0], atol=1e-5, rtol=1e-5)
+
+
+def bands(rows: int, pixels: int) -> Iterator[slice]:
+    """Bands of few rows, or one of all."""
+    step = max(1, min(rows, pixels // 60))
+    yield from (slice(start, min(start + step, rows)) for start in range(0, rows, step))

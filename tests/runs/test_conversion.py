@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.helpers import GOLDEN, golden
+from tests.helpers import GOLDEN, edited, golden
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD
 from segdistill.errors import UserError
@@ -303,7 +303,7 @@ def test_only_what_a_conversion_wrote_is_overwritten(run: Path, tmp_path: Path) 
     convert_checkpoint(CHECKPOINT, own)
 
     shutil.copytree(run, trained)
-    text = (trained / "segmenter.json").read_text()
+    text = json.dumps(edited((trained / "segmenter.json").read_text()))
     (trained / "segmenter.json").write_text(text.replace("converted_from", "images"))
     photos.mkdir()
     (photos / "a.jpg").touch()

@@ -101,7 +101,7 @@ def test_damaged_facts_are_told(tmp_path: Path, content: str, message: str) -> N
 
 def test_facts_that_are_a_folder(tmp_path: Path) -> None:
     (tmp_path / FACTS_FILE).mkdir()
-    with pytest.raises(UserError, match=r"facts\.json: cannot be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"facts\.json: cannot be read \(a folder, not a file\)"):
         RunFolder(tmp_path).read_facts()
 
 

@@ -90,5 +90,5 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_settings_that_are_no_text_are_told(tmp_path: Path) -> None:
     run = begun(tmp_path)
     (run.path / "settings.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"settings\.yaml: cannot be read"):
+    with pytest.raises(UserError, match=r"settings\.yaml: not UTF-8 text"):
         run.read_settings()

@@ -21,6 +21,7 @@ from segdistill.model.class_sets import (
     ClassSet,
     ClassSets,
     change_classes,
+    editing_class_sets,
     read_class_sets,
     redo_change,
     undo_change,
@@ -91,15 +92,14 @@ def merge_classes(run: Source, indices: Collection[int]) -> ClassChange:
     Raises:
         UserError: as for :func:`name_classes`.
     """
-    folder = Path(run)
-    sets = read_class_sets(folder)
-    merged = replace(sets.current, classes=class_edits.merged(sets.current.classes, indices))
-    shares = _shares(sets, merged)
-    if shares is not None:
-        merged = replace(
-            merged, classes=class_edits.ordered_by_share(merged.classes, shares.tolist())
-        )
-    change_classes(folder, sets, merged)
+    with editing_class_sets(Path(run)) as sets:
+        merged = replace(sets.current, classes=class_edits.merged(sets.current.classes, indices))
+        shares = _shares(sets, merged)
+        if shares is not None:
+            merged = replace(
+                merged, classes=class_edits.ordered_by_share(merged.classes, shares.tolist())
+            )
+        change_classes(Path(run), sets, merged)
     return class_change(sets.prototypes, sets.current, merged)
 
 
@@ -143,10 +143,10 @@ def undo_classes(run: Source) -> ClassChange:
     Raises:
         UserError: the folder holds no model or cannot be written, or there is nothing to undo.
     """
-    sets = read_class_sets(Path(run))
-    if not sets.former:
-        raise UserError(f"{run}: its classes have never been changed; nothing to undo")
-    undo_change(Path(run), sets)
+    with editing_class_sets(Path(run)) as sets:
+        if not sets.former:
+            raise UserError(f"{run}: its classes have never been changed; nothing to undo")
+        undo_change(Path(run), sets)
     return class_change(sets.prototypes, sets.former[0], sets.current)
 
 
@@ -156,10 +156,10 @@ def redo_classes(run: Source) -> ClassChange:
     Raises:
         UserError: the folder holds no model or cannot be written, or there is nothing to redo.
     """
-    sets = read_class_sets(Path(run))
-    if not sets.undone:
-        raise UserError(f"{run}: no change of its classes was undone; nothing to redo")
-    redo_change(Path(run), sets)
+    with editing_class_sets(Path(run)) as sets:
+        if not sets.undone:
+            raise UserError(f"{run}: no change of its classes was undone; nothing to redo")
+        redo_change(Path(run), sets)
     return class_change(sets.prototypes, sets.current, sets.undone[0])
 
 
@@ -173,8 +173,8 @@ def _shares(sets: ClassSets, classes: ClassSet) -> NDArray[np.float64] | None:
 
 
 def _edit(run: Source, edit: Callable[[Classes], Classes]) -> ClassChange:
-    sets = read_class_sets(Path(run))
-    changed = replace(sets.current, classes=edit(sets.current.classes))
-    if changed.classes != sets.current.classes:
-        change_classes(Path(run), sets, changed)
+    with editing_class_sets(Path(run)) as sets:
+        changed = replace(sets.current, classes=edit(sets.current.classes))
+        if changed.classes != sets.current.classes:
+            change_classes(Path(run), sets, changed)
     return class_change(sets.prototypes, sets.current, changed)

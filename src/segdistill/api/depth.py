@@ -11,6 +11,7 @@ from segdistill.depth.outputs import DepthOptions, plan_outputs
 from segdistill.devices import choose_compute
 from segdistill.images.depth_files import EstimateKind, depth_folder_beside
 from segdistill.images.folder import find_images
+from segdistill.locks import only_writer
 
 
 def estimate_depth(
@@ -51,9 +52,10 @@ def estimate_depth(
     source = depth_model_source(model)
     files = find_images(images)
     folder = Path(out) if out is not None else depth_folder_beside(images)
-    outputs = plan_outputs(files, folder, source, options, kind)
-    estimator = None
-    if not all(output.kept for output in outputs):
-        compute = choose_compute(device, precision)
-        estimator = load_depth_estimator(model, kind=kind, compute=compute)
-    return estimate_files(estimator, outputs, folder, options, progress=progress)
+    with only_writer(folder):
+        outputs = plan_outputs(files, folder, source, options, kind)
+        estimator = None
+        if not all(output.kept for output in outputs):
+            compute = choose_compute(device, precision)
+            estimator = load_depth_estimator(model, kind=kind, compute=compute)
+        return estimate_files(estimator, outputs, folder, options, progress=progress)

@@ -1,11 +1,11 @@
 """Exporting feature maps or codes of images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from segdistill.api.common import Source
 from segdistill.backbones import DEFAULT_BACKBONE
@@ -15,7 +15,6 @@ from segdistill.decoding.decode import content_hash
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.engines.running import check_engine, run_work
 from segdistill.errors import UserError
-from segdistill.files import as_json, from_json
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.inference.feature_maps import (
@@ -24,7 +23,9 @@ from segdistill.inference.feature_maps import (
     load_feature_extractor,
 )
 from segdistill.inference.plan import OverwritePolicy, count_missing, find_sources, plan_outputs
+from segdistill.json_files import Count, Text, as_checked_json, from_json
 from segdistill.layout import FEATURES_FILE, WEIGHTS_FILE
+from segdistill.locks import only_writer
 from segdistill.storage import Folder, open_folder, read_text, with_absolute_path, write_text
 from segdistill.version import __version__
 
@@ -50,18 +51,18 @@ class FeaturesRecord(Struct, frozen=True, kw_only=True):
         maps: number of maps, once all are written.
     """
 
-    segdistill: str = ""
+    segdistill: Text = ""
     kind: Literal["features", "codes"]
     backbone: str = ""
-    fingerprint: str
-    model: str | None = None
-    licence: str = ""
-    resolution: int
+    fingerprint: Text
+    model: Text | None = None
+    licence: Text = ""
+    resolution: Annotated[int, Meta(ge=1, le=8192)]
     reading: ImageReading | None = None
-    stride: int = 0
-    layout: tuple[str, ...] = ("height", "width", "channels")
-    channels: int = 0
-    maps: int | UnsetType = UNSET
+    stride: Count = 0
+    layout: tuple[Text, ...] = ("height", "width", "channels")
+    channels: Count = 0
+    maps: Count | UnsetType = UNSET
 
 
 @dataclass
@@ -133,8 +134,42 @@ def extract_features(
     check_engine(engine, workers, [*several, out])
     checked(resolution, Resolution | None, "resolution")
     target = open_folder(out)
-    images = find_sources(several, target)
+    work = FeatureWork(
+        with_absolute_path(target),
+        backbone or (None if run is not None else DEFAULT_BACKBONE),
+        None if run is None else str(Path(run).absolute()),
+        resolution,
+        device,
+        precision,
+        value_range,
+    )
     policy = OverwritePolicy(overwrite, resume)
+    with only_writer(target.path):
+        return _extract(
+            several,
+            target,
+            work,
+            policy,
+            engine=engine,
+            workers=workers,
+            strict=strict,
+            progress=progress,
+        )
+
+
+def _extract(
+    sources: Sequence[Source],
+    target: Folder,
+    work: FeatureWork,
+    policy: OverwritePolicy,
+    *,
+    engine: EngineName,
+    workers: int | None,
+    strict: bool,
+    progress: bool,
+) -> ExtractedFeatures:
+    """Write the maps that a folder lacks, to which no other process writes."""
+    images = find_sources(sources, target)
     plan = plan_outputs(
         images,
         [[[name.with_suffix(".npy")]] for name in output_names(images)],
@@ -143,28 +178,23 @@ def extract_features(
         summaries=[FEATURES_FILE],
         kind="maps",
     )
-    folder = None if run is None else str(Path(run).absolute())
-    name = backbone or (None if run is not None else DEFAULT_BACKBONE)
     # Loaded here even for Ray workers, so that errors are reported before they start.
     extractor = load_feature_extractor(
-        name, folder, resolution, "cpu" if engine == "ray" else device, precision, value_range
+        work.backbone,
+        work.run,
+        work.resolution,
+        "cpu" if engine == "ray" else work.device,
+        work.precision,
+        work.value_range,
     )
-    work = FeatureWork(
-        with_absolute_path(target),
-        name,
-        folder,
-        resolution,
-        device,
-        precision,
-        value_range,
-        extractor=extractor if engine == "local" else None,
-    )
-    record = _record(extractor, folder)
+    if engine == "local":
+        work = replace(work, extractor=extractor)
+    record = _record(extractor, work.run)
     if plan.kept:
         _check_same_kind(record, target)
     if plan.items:
         # Written first, so that it describes the maps even if the process is killed.
-        write_text(target, FEATURES_FILE, as_json(record))
+        write_text(target, FEATURES_FILE, as_checked_json(record))
     done = ExtractedFeatures(
         target.path or target.address,
         extractor.channels,
@@ -186,9 +216,10 @@ def extract_features(
                 done.skipped.append(SkippedImage(file, result.reason))
             else:
                 done.written += 1
-    if done.written:
+    # Also if the process was killed after the last map.
+    if done.written or done.kept:
         counted = structs.replace(record, maps=done.written + done.kept)
-        write_text(target, FEATURES_FILE, as_json(counted))
+        write_text(target, FEATURES_FILE, as_checked_json(counted))
     return done
 
 

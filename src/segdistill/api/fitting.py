@@ -3,7 +3,8 @@
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from segdistill.backbones import (
     require_attention,
 )
 from segdistill.config.settings import DEFAULT_CLASSES, FitSettings
-from segdistill.devices import choose_compute
+from segdistill.devices import Compute, choose_compute
 from segdistill.images.folder import (
     CheckedImage,
     ImageFile,
@@ -27,6 +28,7 @@ from segdistill.images.folder import (
 )
 from segdistill.images.reading_statistics import reading_of_files
 from segdistill.layout import REPORT_FILE
+from segdistill.locks import only_writer
 from segdistill.model.linear_probe import write_linear_probe
 from segdistill.model.segmenter import Segmenter
 from segdistill.report.page import write_report
@@ -80,26 +82,57 @@ def fit(
     chosen = with_changes(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)
     compute = choose_compute(chosen.device, chosen.precision, distributed=True)
-    group = compute.group
-    progress = progress and group.is_first
-    run = None
-    if out is not None:
-        run = RunFolder(Path(out))
+    data = _Data(images, labelled, depth_maps)
+    if out is None:
+        return _fit(data, chosen, compute, None, progress=progress)
+    run, group = RunFolder(Path(out)), compute.group
+    with ExitStack() as locks:
+        # Before the folder is looked at: another fit may be about to write or to finish it.
+        group.from_first(lambda: locks.enter_context(only_writer(run.path)))
         if resume and run.is_run:
             chosen = run.with_continued_settings(chosen).validated()
-        if resume and run.is_finished:
-            group.from_first(lambda: run.check(chosen, overwrite=False, resume=True))
-            # The process may have been killed before this last step.
-            group.from_first(run.finalise)
-            logger.info("%s: the run is already finished", out)
-            return Segmenter.load(run.path).place_on(compute)
-    files = image_files(images)
+        if not (resume and run.is_finished):
+            return _fit(
+                data, chosen, compute, run, overwrite=overwrite, resume=resume, progress=progress
+            )
+        group.from_first(lambda: run.check(chosen, overwrite=False, resume=True))
+        # The process may have been killed before this last step.
+        group.from_first(run.finalise)
+        logger.info("%s: the run is already finished", out)
+        return Segmenter.load(run.path).place_on(compute)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a fit learns from, as given."""
+
+    images: Source | Sequence[Source] | Sequence[ImageFile]
+    labelled: LabelledSet | None
+    depth_maps: Mapping[Path, Path] | None
+
+
+def _fit(
+    data: _Data,
+    chosen: FitSettings,
+    compute: Compute,
+    run: RunFolder | None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = False,
+) -> Segmenter:
+    """Fit a model, into a run folder that no other process writes to."""
+    group = compute.group
+    progress = progress and group.is_first
+    files = image_files(data.images)
     if run is not None:
         group.from_first(lambda: run.check(chosen, overwrite=overwrite, resume=resume))
     group.from_first(lambda: check_batch_size(chosen, group))
     # Before the images are decoded, which may be slow, so that missing weights are reported early.
     backbone = _loaded(chosen)
-    auxiliary = find_auxiliary_inputs(files, chosen, labelled, depth_maps, progress=progress)
+    auxiliary = find_auxiliary_inputs(
+        files, chosen, data.labelled, data.depth_maps, progress=progress
+    )
     files = with_ignore_masks(files, chosen.ignore_mask)
     reading = group.from_first(lambda: reading_of_files(files, chosen.bands, chosen.value_range))
     checked, skipped = check_images(

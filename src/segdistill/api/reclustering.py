@@ -24,7 +24,7 @@ from segdistill.model.class_sets import (
     ClassSet,
     ClassSets,
     change_classes,
-    read_class_sets,
+    editing_class_sets,
 )
 from segdistill.model.description import inherit_names
 from segdistill.model.levels import grouped_classes, regrouped_classes
@@ -59,14 +59,14 @@ def recluster(
             range.
     """
     folder = Path(run)
-    sets = read_class_sets(folder)
-    if level is not None and classes is None:
-        chosen = _at_level(sets, level, folder)
-    elif classes is not None and level is None:
-        chosen = _with_class_count(sets, classes, folder)
-    else:
-        raise UserError("give either --classes or --level")
-    change_classes(folder, sets, chosen)
+    with editing_class_sets(folder) as sets:
+        if level is not None and classes is None:
+            chosen = _at_level(sets, level, folder)
+        elif classes is not None and level is None:
+            chosen = _with_class_count(sets, classes, folder)
+        else:
+            raise UserError("give either --classes or --level")
+        change_classes(folder, sets, chosen)
     return class_change(sets.prototypes, sets.current, chosen)
 
 

@@ -1,6 +1,7 @@
 """Segmenting images with a model."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from segdistill.inference.plan import (
 from segdistill.inference.raster import reading_for
 from segdistill.inference.video_segmentation import segment_frames, segment_video
 from segdistill.layout import CLASSES_FILE, IMAGES_FILE
+from segdistill.locks import only_writer
 from segdistill.model.segmenter import Segmenter
 from segdistill.processes import Group, in_group
 from segdistill.progress import progress_bar
@@ -103,42 +105,47 @@ def segment(
     images, masks = find_ignore_masks(images, list(videos), chosen.ignore_mask)
     check_video_options(chosen, videos=bool(videos))
 
-    def plan() -> Plan:
-        for video, folder in videos.items():
-            check_video_folder(folder, video.stem, chosen)
-        return _plan(images, target, chosen)
+    with ExitStack() as locks:
 
-    planned = None if in_group() else plan()  # fail before the model is loaded
-    # Loaded here even for Ray workers, so that errors are reported before they start.
-    segmenter = load_segmenter(run, backbone, "cpu" if engine == "ray" else device, precision)
-    reading_for(segmenter, chosen)  # a value range that does not fit is refused before any work
-    group = segmenter.compute.group
-    if group.size > 1 and (videos or chosen.video):
-        raise UserError("--devices: not supported for videos; leave it out")
-    done = SegmentedFiles(target.path or target.address)
-    for video, folder in videos.items():
-        ignore = masks.get(video)
-        done.add(segment_video(segmenter, video, folder, chosen, ignore=ignore, progress=progress))
-    if chosen.video and images:
-        sequence = _frames(segmenter, images, target, chosen, engine)
-        done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
-    elif images:
-        work = MaskWork(segmenter, target, chosen, show_tiles=progress and group.is_first)
-        if engine == "ray":
-            path, absolute = str(Path(str(run)).absolute()), with_absolute_path(target)
-            work = MaskWork(path, absolute, chosen, backbone, device, precision)
-        done.add(
-            _segment_images(
-                segmenter,
-                work,
-                planned or group.from_first(plan),
-                engine=engine,
-                workers=workers,
-                group=group,
-                progress=progress,
+        def plan() -> Plan:
+            locks.enter_context(only_writer(target.path))
+            for video, folder in videos.items():
+                check_video_folder(folder, video.stem, chosen)
+            return _plan(images, target, chosen)
+
+        planned = None if in_group() else plan()  # fail before the model is loaded
+        # Loaded here even for Ray workers, so that errors are reported before they start.
+        segmenter = load_segmenter(run, backbone, "cpu" if engine == "ray" else device, precision)
+        reading_for(segmenter, chosen)  # a value range that does not fit is refused before any work
+        group = segmenter.compute.group
+        if group.size > 1 and (videos or chosen.video):
+            raise UserError("--devices: not supported for videos; leave it out")
+        done = SegmentedFiles(target.path or target.address)
+        for video, folder in videos.items():
+            ignore = masks.get(video)
+            done.add(
+                segment_video(segmenter, video, folder, chosen, ignore=ignore, progress=progress)
             )
-        )
-    return done
+        if chosen.video and images:
+            sequence = _frames(segmenter, images, target, chosen, engine)
+            done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
+        elif images:
+            work = MaskWork(segmenter, target, chosen, show_tiles=progress and group.is_first)
+            if engine == "ray":
+                path, absolute = str(Path(str(run)).absolute()), with_absolute_path(target)
+                work = MaskWork(path, absolute, chosen, backbone, device, precision)
+            done.add(
+                _segment_images(
+                    segmenter,
+                    work,
+                    planned or group.from_first(plan),
+                    engine=engine,
+                    workers=workers,
+                    group=group,
+                    progress=progress,
+                )
+            )
+        return done
 
 
 def _check_ray(engine: EngineName, run: Source | Segmenter) -> None:

@@ -6,7 +6,6 @@ few of its routes, and each event has inputs of known types.
 
 import contextlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,9 @@ class KnownRequests:
         if not isinstance(event, dict) or not isinstance(event.get("session_hash"), str):
             return "no event"
         number, data = event.get("fn_index"), event.get("data")
-        function = self.page.fns.get(number) if isinstance(number, int) else None
+        # True equals 1.
+        known = isinstance(number, int) and not isinstance(number, bool)
+        function = self.page.fns.get(number) if known else None
         if function is None or not isinstance(data, list):
             return "no such event"
         if not has_valid_inputs(function.inputs, data, self.uploads):
@@ -108,6 +109,7 @@ def _is_valid(component: Any, value: Any, uploads: Path) -> bool:
         allowed = [choice for _, choice in component.choices]
         return value is None or (isinstance(value, str) and value in allowed)
     if hasattr(component, "minimum"):
+        # NaN is in no range, and whole numbers too large for a float are compared as they are.
         return _is_number(value) and component.minimum <= value <= component.maximum
     if hasattr(component, "file_types"):
         return value is None or _is_upload(value, uploads)
@@ -115,7 +117,7 @@ def _is_valid(component: Any, value: Any, uploads: Path) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_upload(value: Any, uploads: Path) -> bool:

@@ -1,5 +1,6 @@
 """Who may ask what: ASGI middleware that every request passes before Gradio sees it."""
 
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -39,6 +40,56 @@ class Policy:
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
+
+
+class KnownHosts:
+    """Refuses requests whose host is a name that others may have given to this computer.
+
+    A page of a name whose address changes to this computer's (DNS rebinding) would else be of the
+    same origin as the app. Addresses cannot be taken over in that way.
+
+    Args:
+        app: the application.
+        names: names of this computer, in lower case.
+        addresses: whether any IP address is a host, as when the app listens on all of them.
+    """
+
+    def __init__(self, app: Application, names: frozenset[str], *, addresses: bool) -> None:
+        self.app = app
+        self.names = names
+        self.addresses = addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        asked = scope["type"] in {"http", "websocket"}
+        if asked and not is_known_host(scope["headers"], self.names, addresses=self.addresses):
+            await refuse(send, 400, "unknown host: open the page by its IP address", scope)
+        else:
+            await self.app(scope, receive, send)
+
+
+def is_known_host(
+    headers: list[tuple[bytes, bytes]], names: frozenset[str], *, addresses: bool
+) -> bool:
+    """Return whether a request was sent to one of the names or, if allowed, to an IP address.
+
+    Example:
+        >>> is_known_host([(b"host", b"10.0.0.7:7860")], frozenset({"desk"}), addresses=True)
+        True
+        >>> is_known_host([(b"host", b"elsewhere:7860")], frozenset({"desk"}), addresses=True)
+        False
+    """
+    hosts = [value.decode("latin-1").lower() for key, value in headers if key == b"host"]
+    address = _address(f"http://{hosts[0]}") if len(hosts) == 1 else None
+    if address is None:
+        return False
+    if address[0] in names:
+        return True
+    try:
+        ipaddress.ip_address(address[0])
+    except ValueError:
+        return False
+    return addresses
 
 
 class SameOrigin:

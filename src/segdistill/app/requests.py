@@ -94,7 +94,8 @@ def read_request(data: object, kinds: Any) -> Request:
     try:
         # The page's fields are text, and so are the keys of its objects.
         request: Request = msgspec.convert(data, kinds, strict=False, str_keys=True)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
+        # msgspec raises the second for a key with half of a pair of surrogates.
         raise UserError(f"the page sent an invalid request ({error})") from error
     return request
 

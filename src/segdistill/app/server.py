@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from segdistill.app.events import KnownRequests
-from segdistill.app.middleware import Policy, SameOrigin
+from segdistill.app.middleware import KnownHosts, Policy, SameOrigin
 from segdistill.app.views import part
 from segdistill.errors import UserError, missing_extra
 
@@ -172,14 +173,16 @@ def _theme() -> Any:
 
 def _middleware(host: str, page: Any, uploads: str) -> Sequence[Any]:
     from starlette.middleware import Middleware  # noqa: PLC0415
-    from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415
 
-    chosen = [Middleware(Policy)]
-    if is_local(host):
-        # Protects against DNS rebinding.
-        names = ["localhost", LOCAL_HOST, host, f"[{host}]"]
-        chosen.append(Middleware(TrustedHostMiddleware, allowed_hosts=names))
-    chosen.append(Middleware(SameOrigin))
+    names = {"localhost", LOCAL_HOST, host.lower()}
+    if not is_local(host):
+        own = socket.gethostname().lower()
+        names |= {own, f"{own.partition('.')[0]}.local", socket.getfqdn().lower()}
+    chosen = [
+        Middleware(Policy),
+        Middleware(KnownHosts, names=frozenset(names), addresses=not is_local(host)),
+        Middleware(SameOrigin),
+    ]
     # What surrounds an uploaded file is small.
     known = {"uploads": Path(uploads), "max_bytes": MAX_UPLOAD_BYTES + (1 << 20)}
     chosen.append(Middleware(KnownRequests, page=page, **known))

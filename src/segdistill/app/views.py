@@ -1,13 +1,11 @@
 """HTML views of the page, from autoescaped templates."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -36,7 +34,7 @@ def render(template: str, **context: Any) -> str:
         >>> "&lt;b&gt;" in render("notice.html.j2", text="<b>", failed=False)
         True
     """
-    return without_undecodable(_environment().get_template(template).render(context))
+    return without_undecodable(templates(part).get_template(template).render(context))
 
 
 def part(name: str) -> str:
@@ -139,8 +137,3 @@ def comparison(state: AppState, index: int, folder: str | None) -> str:
         except UserError as error:
             return notice(str(error), failed=True)
     return render("comparison.html.j2", sides=sides)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    return templates(part)

@@ -6,6 +6,7 @@ seconds to import, so imports are local.
 
 import contextlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,7 @@ class NetworkFiles:
         content = read_json(path) if path else {}
         try:
             return parse(content.get("image_processor", content))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"{path or self.folder}: invalid preprocessor config ({error!r})"
             ) from error
@@ -218,9 +219,10 @@ def read_normalisation(
     try:
         means = tuple(float(value) for value in stated.get("image_mean") or mean)
         stds = tuple(float(value) for value in stated.get("image_std") or std)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         means = stds = ()
-    if len(means) != 3 or len(stds) != 3 or min(stds) <= 0:
+    finite = all(map(math.isfinite, (*means, *stds)))
+    if len(means) != 3 or len(stds) != 3 or not finite or min(stds) <= 0:
         raise ValueError("image_mean and image_std must have three numbers each, image_std above 0")
     return means, stds
 
@@ -283,7 +285,7 @@ def read_json(path: Path) -> dict[str, Any]:
     refuse_mistaken(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: does not contain a JSON object")

@@ -173,12 +173,19 @@ def _by_plain_name(names: Iterable[str]) -> dict[str, str]:
     return {plain_name(name): name for name in shown}
 
 
+def _part(index: Path, name: str) -> Path:
+    """Return the file of a name in an index; ValueError for one that is not of weights."""
+    if not (name.isprintable() and name.endswith(SAFETENSORS)):
+        raise ValueError(f"{ascii(name)[:80]} is not the name of such a file")
+    return index.parent / Path(name).name
+
+
 def _parts(index: Path) -> list[Path]:
     """Return the files that an index of safetensors lists."""
     try:
         files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        parts = [index.parent / Path(name).name for name in sorted(files)]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        parts = [_part(index, name) for name in sorted(files)]
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"is not an index of .safetensors files ({error!r})") from error
     for part in parts:
         refuse_mistaken(part)

@@ -10,26 +10,13 @@ import yaml
 from segdistill.cli.arguments import Argument, no_such
 from segdistill.config.presets import preset_path
 from segdistill.config.settings import REMOVED_SETTINGS, FitSettings
+from segdistill.config.yaml_text import parse_yaml
 from segdistill.errors import UserError
 from segdistill.files import read_short_text
 
 logger = logging.getLogger("segdistill")
 
 EXAMPLE = "write lines such as `classes: 8`"
-MOST_VALUES = 10_000
-
-
-class _Loader(yaml.SafeLoader):
-    """Loads plain values, with a limit on merged mappings (``<<``), which can multiply."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Add the values of merged mappings to a mapping."""
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_VALUES:
-            raise yaml.constructor.ConstructorError(
-                problem="more values are merged than there are settings",
-                problem_mark=node.start_mark,
-            )
 
 
 def values_from_files(
@@ -60,12 +47,12 @@ def _read(path: str) -> dict[str, Any]:
     """Return the content of a file of settings."""
     text = read_short_text(Path(path), what="a YAML file of settings", option="--config")
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+        content = parse_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise UserError(f"{path}: not YAML{position}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not YAML ({reason}); {EXAMPLE}") from error
     if not isinstance(content, dict) or not content:

@@ -29,6 +29,7 @@ from segdistill.decoding.tiff_header import (
     tiff_header,
 )
 from segdistill.errors import UnreadableImageError, missing_extra
+from segdistill.files import read_file
 
 __all__ = [
     "UnreadableImageError",
@@ -82,7 +83,7 @@ def read_picture(
             picture = Picture(*opened.read_whole())
     else:
         try:
-            content = path.read_bytes()
+            content = read_file(path)
         except OSError as error:
             raise UnreadableImageError(f"{path}: {error.strerror or error}") from error
         picture = decode_stored(content, name=str(path)).shown(reading)

@@ -212,7 +212,13 @@ class Raster:
         with translated_errors(self.path):
             if colours_of(self.dataset)[0] == "palette":
                 palette = self.dataset.colormap(1)
-        return interpretation_of(header, palette)
+        found = interpretation_of(header, palette)
+        # Of a damaged file, GDAL may read something else than the tags say.
+        kind = np.dtype(self.dataset.dtypes[0])
+        fits = 1 <= header.bits <= 8 * kind.itemsize and len(found.bands) <= self.dataset.count
+        if not fits or (found.colours is not None and kind.kind not in "iu"):
+            raise UnreadableImageError(f"{self.path}: damaged (its tags contradict each other)")
+        return found
 
     def _values(
         self, rows: slice, columns: slice, size: tuple[int, int]

@@ -23,6 +23,7 @@ from segdistill.decoding.pillow_images import (
 )
 from segdistill.decoding.tiff_header import JPEG_COMPRESSIONS, TIFF_STARTS, tiff_header
 from segdistill.errors import UnreadableImageError
+from segdistill.files import read_file
 
 MOST_ASPECT_ERROR = 0.02
 LEAST_LOSSY = 128
@@ -85,7 +86,7 @@ def _marked(mask: Path) -> Valid:
     if is_raster(mask):
         with open_raster(mask) as raster:
             return _not_black(raster.stored())
-    content = mask.read_bytes()
+    content = read_file(mask)
     header = tiff_header(io.BytesIO(content)) if content.startswith(TIFF_STARTS) else None
     if is_heif(content):
         register_heif(str(mask))

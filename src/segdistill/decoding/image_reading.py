@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from segdistill.decoding.scaling import Projection, Ranges
 from segdistill.errors import UserError
 
 ALL_BANDS = "all"
+MOST_BANDS = 65_535
+"""Largest number of bands of a TIFF."""
+
 VERSION = 2
 """Increase this whenever the same settings give different pixels."""
 
@@ -49,6 +54,20 @@ class ImageReading:
     border: float = 0.0
     older: bool = False
 
+    def __post_init__(self) -> None:
+        """Check every number, since readings come from files, too.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        if not all(0 < each <= MOST_BANDS for each in self.bands):
+            raise ValueError("bands: not numbers from 1")
+        for low, high in chain.from_iterable(self.ranges):
+            if not -math.inf < low <= high < math.inf:
+                raise ValueError(f"value range {low:g},{high:g}: not two numbers in order")
+        if not 0 <= self.border <= 1:
+            raise ValueError(f"border {self.border:g}: not from 0 to 1")
+
     @classmethod
     def chosen(cls, bands: str | None, value_range: str | None = None) -> "ImageReading":
         """Return the reading for values of ``--bands`` and ``--value-range``.
@@ -68,7 +87,9 @@ class ImageReading:
         if bands is None or bands.strip() == ALL_BANDS:
             return cls(ranges=ranges)
         parts = [part.strip() for part in bands.split(",")]
-        if len(parts) not in {1, 3} or not all(part.isdecimal() and int(part) for part in parts):
+        if len(parts) not in {1, 3} or not all(
+            part.isdecimal() and 0 < int(part) <= MOST_BANDS for part in parts
+        ):
             raise UserError(
                 f"--bands {bands}: must be three band numbers from 1, such as 4,3,2, or one for"
                 f" grey, or {ALL_BANDS}"

@@ -143,7 +143,12 @@ class _Head:
         stored = np.dtype(cursor.order + _STORED[kind])
         if len(body) != math.prod(self.shape) * stored.itemsize:
             raise MatlabFileError(f"damaged ({self.name} has too few or too many values)")
-        values = np.frombuffer(body, stored).astype(_CLASSES[self.kind])
+        numbers = np.frombuffer(body, stored)
+        with np.errstate(all="ignore"):
+            values = numbers.astype(_CLASSES[self.kind])
+        # Numbers are stored in a smaller type only if that changes none.
+        if values.dtype.kind in "iu" and (values != numbers).any():
+            raise MatlabFileError(f"damaged ({self.name} holds numbers that its class has not)")
         return values.reshape(self.shape, order="F")
 
 

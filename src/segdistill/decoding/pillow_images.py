@@ -2,9 +2,9 @@
 
 import contextlib
 import io
-import threading
-import warnings
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from segdistill.decoding.colour_profiles import lab_to_srgb
+from segdistill.decoding.library_warnings import without_library_warnings
 from segdistill.decoding.notices import tell_once
 from segdistill.decoding.pictures import StoredImage, both, converted
 from segdistill.decoding.tiff_header import (
@@ -48,18 +49,30 @@ OTHER_BYTE = {
 }
 GREY_ALPHA_16 = "LA;16B"
 
-# Python's warning filters are shared by all threads.
-_OPENING = threading.Lock()
-
 
 @contextlib.contextmanager
-def opened_quietly(content: bytes) -> Iterator[ImageFile.ImageFile]:
-    """Open an image without Pillow's warnings, such as that of 89 million pixels or more."""
-    with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = Image.open(io.BytesIO(content))
-    with image:
+def opened_quietly(source: bytes | Path) -> Iterator[ImageFile.ImageFile]:
+    """Open an image; in the block, Pillow issues no warnings of damaged or very large files.
+
+    Args:
+        source: content of the file, or its path.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else _BoundedFile(source)
+    with without_library_warnings, file, Image.open(file) as image:
         yield image
+
+
+class _BoundedFile(io.BufferedReader):
+    """A file whose reads take no more memory than it has bytes, whatever a damaged one claims."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read so many bytes, or all that are left."""
+        left = max(self._size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def choose_picture(image: ImageFile.ImageFile, name: str) -> None:

@@ -23,7 +23,8 @@ def open_dataset(path: Path) -> Iterator[Any]:
     """Open a GeoTIFF as a rasterio dataset.
 
     Raises:
-        UnreadableImageError: the file is damaged, or rasterio is not installed.
+        UnreadableImageError: the file is damaged, or rasterio is not installed. Also raised inside
+            the block, for errors of rasterio.
     """
     try:
         import rasterio  # noqa: PLC0415 - an extra, and heavy
@@ -39,7 +40,13 @@ def open_dataset(path: Path) -> Iterator[Any]:
         with translated_errors(path), quietly():
             dataset = rasterio.open(path)
         with dataset:
-            yield dataset
+            try:
+                yield dataset
+            except Exception as error:
+                # Nearly anything that is asked of a damaged file may fail.
+                if not type(error).__module__.startswith("rasterio"):
+                    raise
+                raise _damaged(path, error) from error
 
 
 def profile_of(dataset: Any) -> bytes:
@@ -70,5 +77,9 @@ def translated_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         # rasterio does not export the classes of GDAL's errors.
-        reason = " ".join(str(error).split())
-        raise UnreadableImageError(f"{path}: damaged or truncated ({reason})") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UnreadableImageError:
+    reason = " ".join(str(error).split())
+    return UnreadableImageError(f"{path}: damaged or truncated ({reason})")

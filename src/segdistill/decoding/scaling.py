@@ -23,6 +23,9 @@ LEAST_SPREAD_OF_COLOURS = 0.25
 """Share of their bits' range that values must fill to keep it. Colours are photographs as a rule,
 and a dim one is to stay dim; grey numbers are measurements as a rule."""
 
+LARGEST_SCALED = float(np.finfo(np.float32).max) / 2
+"""Limit of value ranges, so that their difference is finite."""
+
 Ranges = tuple[tuple[float, float], ...]
 """For each band, the values that map to black and white."""
 
@@ -44,6 +47,18 @@ class Projection:
 
     weights: tuple[tuple[float, ...], ...]
     offsets: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the shapes are consistent and all numbers finite.
+
+        Raises:
+            ValueError: they are not.
+        """
+        lengths = {len(row) for row in self.weights}
+        if len(self.weights) != 3 or len(self.offsets) != 3 or len(lengths) != 1 or 0 in lengths:
+            raise ValueError("projection: not three rows of as many weights, and three offsets")
+        if not np.isfinite([*self.offsets, *(w for row in self.weights for w in row)]).all():
+            raise ValueError("projection: a number is not finite")
 
     @property
     def bands(self) -> int:
@@ -201,12 +216,14 @@ def scaled(values: NDArray[Any], ranges: Ranges) -> NDArray[np.float32]:
         >>> scaled(np.array([[-1.0, 5.0, np.nan, 30.0]]), ((0.0, 10.0),)).tolist()
         [[0.0, 0.5, 0.0, 1.0]]
     """
-    result = values.astype(np.float32)
-    for band, (low, high) in zip(result, ranges, strict=True):
+    with np.errstate(over="ignore"):  # a no-data value of 64 bits may be infinite in 32
+        result = values.astype(np.float32)
+    for band, limits in zip(result, ranges, strict=True):
+        low, high = np.clip(limits, -LARGEST_SCALED, LARGEST_SCALED).tolist()
         # Clip first: a no-data value may be too large to multiply.
         np.clip(band, low, high, out=band)
         np.subtract(band, low, out=band)
-        np.divide(band, high - low, out=band)
+        np.divide(band, (high - low) or 1.0, out=band)
     # A single band may have no value.
     return np.nan_to_num(result, copy=False)
 

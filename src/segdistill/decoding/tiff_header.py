@@ -12,7 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import PIL
+
 from segdistill.decoding.orientation import Turn, turn_of
+from segdistill.files import check_regular
 
 TIFF_SUFFIXES = frozenset([".tif", ".tiff"])
 
@@ -38,7 +41,11 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, CIELAB = 0, 1, 2, 3, 5,
 
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 JPEG_COMPRESSIONS = frozenset([6, 7])
-PILLOW_COMPRESSIONS = frozenset([1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001])
+ZSTD = 50000
+PILLOW_COMPRESSIONS = frozenset([1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925]) | (
+    {ZSTD} if int(PIL.__version__.split(".")[0]) >= 12 else set()
+)
+"""Compressions that the libtiff in Pillow's wheels has; WebP is in none, Zstandard since 12."""
 
 EXACT_IN_PILLOW = frozenset(
     [(photometric, 1, bits, UNSIGNED) for photometric in (0, 1) for bits in (1, 2, 4, 8, 16)]
@@ -132,6 +139,7 @@ def read_tiff_header(path: Path) -> TiffHeader | None:
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return None
     try:
+        check_regular(path)
         with path.open("rb") as file:
             header = tiff_header(file)
     except OSError:
@@ -170,6 +178,7 @@ def tiff_header(file: BinaryIO) -> TiffHeader | None:
 def read_tiff_tag(path: Path, tag: int) -> int:
     """Return the first value of a tag of whole numbers; 0 if it is absent or the file damaged."""
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return _first_directory(file).get(tag, 0)
     except (OSError, ValueError, struct.error, OverflowError):
@@ -179,6 +188,7 @@ def read_tiff_tag(path: Path, tag: int) -> int:
 def has_mask_picture(path: Path) -> bool:
     """Return whether a TIFF has an internal mask: a picture that says which pixels count."""
     try:
+        check_regular(path)
         with path.open("rb") as file:
             directories = islice(_directories(file), MOST_PICTURES_SEARCHED)
             return any(tags.get(SUBFILE, 0) & MASK_PICTURE for tags in directories)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.errors import UserError, missing_extra
+from segdistill.files import check_regular
 
 logger = logging.getLogger("segdistill")
 
@@ -184,6 +185,7 @@ def open_video(path: Path) -> Iterator[Video]:
     """
     av = video_library(path)
     try:
+        check_regular(path)
         container = av.open(str(path))
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

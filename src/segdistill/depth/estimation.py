@@ -19,6 +19,7 @@ from segdistill.depth.maps import (
 from segdistill.depth.outputs import DepthOptions, DepthOutput, check_same_kind, preview_folder
 from segdistill.files import remove_leftovers
 from segdistill.images.depth_files import read_depth_file
+from segdistill.images.finding import check_output_names
 from segdistill.images.folder import SkippedImage
 from segdistill.layout import DEPTH_FILE
 from segdistill.prefetch import in_threads
@@ -139,6 +140,8 @@ def _readable_images(
 
     def prepare(output: DepthOutput) -> PreparedImage | SkippedImage:
         try:
+            outputs = filter(None, (output.path, output.preview))
+            check_output_names(output.file.path, outputs)
             image = read_image(output.file.path)
         except UnreadableImageError as error:
             if options.strict:

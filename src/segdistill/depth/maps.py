@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from segdistill.decoding.pillow_images import opened_quietly
 from segdistill.depth.estimator import DepthEstimator
-from segdistill.files import as_json, atomic_path, write_text_atomically
+from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.depth import normalise_depth
 from segdistill.images.depth_files import DepthDescription, EstimateKind
+from segdistill.json_files import as_checked_json
 from segdistill.layout import DEPTH_FILE
 from segdistill.version import __version__
 
@@ -40,7 +42,7 @@ def description_of(estimator: DepthEstimator) -> DepthDescription:
 
 def write_description(folder: Path, description: DepthDescription) -> None:
     """Write ``depth.json``."""
-    write_text_atomically(folder / DEPTH_FILE, as_json(description))
+    write_text_atomically(folder / DEPTH_FILE, as_checked_json(description))
 
 
 def encode_depth(estimate: NDArray[np.float32], kind: EstimateKind) -> NDArray[np.uint16]:
@@ -74,7 +76,7 @@ def write_depth(path: Path, steps: NDArray[np.uint16], model: str) -> None:
 
 def read_encoded_depth(path: Path) -> NDArray[np.uint16]:
     """Read an encoded depth map written by :func:`write_depth`."""
-    with Image.open(path) as image:
+    with opened_quietly(path) as image:
         return np.array(image).astype(np.uint16)
 
 
@@ -105,7 +107,7 @@ def write_preview(path: Path, steps: NDArray[np.uint16], kind: EstimateKind, mod
 def stored_model(path: Path) -> str | None:
     """Return the model stored in a depth map or preview; ``None`` if not from segdistill."""
     try:
-        with Image.open(path) as image:
+        with opened_quietly(path) as image:
             text, comment = image.info.get(MODEL_TAG), image.info.get("comment", b"")
     except (OSError, SyntaxError, ValueError):
         return None

@@ -98,7 +98,7 @@ def plan_outputs(
         preview = previews / name.with_suffix(".jpg") if previews else None
         for each in filter(None, (path, preview)):
             _check_replaceable(each, model, options)
-        outputs.append(DepthOutput(file, path, preview, path.exists() and not options.overwrite))
+        outputs.append(DepthOutput(file, path, preview, _exists(path) and not options.overwrite))
     if any(output.kept for output in outputs) and read_depth_file(folder / DEPTH_FILE) is None:
         raise UserError(
             f"{folder / DEPTH_FILE}: not found, so the kind of the existing maps is unknown; add"
@@ -158,7 +158,7 @@ def _check_made_by(
 
 
 def _check_replaceable(path: Path, model: str, options: DepthOptions) -> None:
-    if not path.exists():
+    if not _exists(path):
         return
     writer = stored_model(path)
     if writer is None:
@@ -171,3 +171,10 @@ def _check_replaceable(path: Path, model: str, options: DepthOptions) -> None:
             f"{path}: already written by {writer}; add --overwrite to replace it, or choose another"
             " --out"
         )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is too long, for one: writing says so
+        return False

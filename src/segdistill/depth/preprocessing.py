@@ -106,6 +106,9 @@ class DepthPreprocessing:
         return enlarged[pad_y : pad_y + size[0], pad_x : pad_x + size[1]]
 
 
+MOST_SIDE = 8192
+"""No network takes larger images; more would exhaust memory."""
+
 DEFAULTS = {
     "depth_anything": DepthPreprocessing(518, 518, multiple=14),
     "dpt": DepthPreprocessing(384, 384, keep_shape=False, mean=HALF, std=HALF),
@@ -129,15 +132,24 @@ def read_preprocessing(files: NetworkFiles) -> DepthPreprocessing:
         UserError: preprocessor_config.json is invalid.
     """
     config, default = files.config, DEFAULTS[files.model_type]
-    preprocessing = files.preprocessing(lambda stated: _as_stated(default, stated))
-    own_patches = config.get("is_hybrid") or not (
-        config.get("backbone_config") or config.get("backbone")
-    )
-    if files.model_type == "dpt" and own_patches:
-        # DPT without a separate backbone expects a square patch grid.
-        side = int(config.get("image_size") or preprocessing.height)
-        return replace(preprocessing, height=side, width=side, keep_shape=False, multiple=1)
-    return preprocessing
+
+    def parse(stated: dict[str, Any]) -> DepthPreprocessing:
+        preprocessing = _as_stated(default, stated)
+        own_patches = config.get("is_hybrid") or not (
+            config.get("backbone_config") or config.get("backbone")
+        )
+        if files.model_type == "dpt" and own_patches:
+            # DPT without a separate backbone expects a square patch grid.
+            side = int(config.get("image_size") or preprocessing.height)
+            preprocessing = replace(
+                preprocessing, height=side, width=side, keep_shape=False, multiple=1
+            )
+        sizes = (preprocessing.height, preprocessing.width, preprocessing.multiple)
+        if min(sizes) < 1 or max(sizes) > MOST_SIDE:
+            raise ValueError(f"sizes must be from 1 to {MOST_SIDE}")
+        return preprocessing
+
+    return files.preprocessing(parse)
 
 
 def _as_stated(default: DepthPreprocessing, stated: dict[str, Any]) -> DepthPreprocessing:
@@ -154,8 +166,6 @@ def _as_stated(default: DepthPreprocessing, stated: dict[str, Any]) -> DepthPrep
         std=std,
         reflect=default.reflect and stated.get("do_pad") is not False,
     )
-    if min(result.height, result.width, result.multiple) < 1:
-        raise ValueError("sizes must be at least 1")
     if Image.Resampling(result.resampling) not in TORCH_FILTERS and result.reflect:
         raise ValueError("resample must be 2 (bilinear) or 3 (bicubic)")
     return result

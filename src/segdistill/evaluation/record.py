@@ -9,7 +9,8 @@ from msgspec import UNSET, Struct, UnsetType
 from segdistill.errors import UserError
 from segdistill.evaluation.confusion import score_as_released
 from segdistill.evaluation.result import Evaluation, is_label_class
-from segdistill.files import as_json, read_json, write_text_atomically
+from segdistill.files import write_text_atomically
+from segdistill.json_files import Count, Share, Text, as_checked_json, read_json
 from segdistill.layout import SCORES_FILE
 from segdistill.runs.facts import SkippedFile, skipped_files
 from segdistill.version import __version__
@@ -20,37 +21,37 @@ from segdistill.version import __version__
 class LabelClassScores(Struct, frozen=True, kw_only=True):
     """Scores of a label class; ``matched`` is its prediction, if any."""
 
-    index: int
-    name: str
-    pixels: int = 0
-    iou: float | None
-    boundary_f: float | UnsetType | None = UNSET
-    matched: int | None = None
+    index: Count
+    name: Text
+    pixels: Count = 0
+    iou: Share | None
+    boundary_f: Share | UnsetType | None = UNSET
+    matched: Count | None = None
 
 
 class ReleasedScores(Struct, frozen=True):
     """Scores by the metric of STEGO's released code."""
 
-    accuracy: float
-    mean_iou: float
+    accuracy: Share
+    mean_iou: Share
 
 
 class ManyToOneScores(Struct, frozen=True):
     """Scores with several clusters per class, each half of the images chosen on the other."""
 
-    accuracy: float
-    mean_iou: float
+    accuracy: Share
+    mean_iou: Share
 
 
 class KindScores(Struct, frozen=True, kw_only=True):
     """Scores of a kind of prediction; ``boundary_f`` is unset where boundaries were not scored."""
 
-    accuracy: float
-    mean_iou: float
-    boundary_f: float | UnsetType | None = UNSET
-    pixels: int = 0
+    accuracy: Share
+    mean_iou: Share
+    boundary_f: Share | UnsetType | None = UNSET
+    pixels: Count = 0
     classes: tuple[LabelClassScores, ...] = ()
-    unmatched: tuple[int, ...] = ()
+    unmatched: tuple[Count, ...] = ()
     many_to_one: ManyToOneScores | UnsetType = UNSET
     as_released: ReleasedScores | UnsetType = UNSET
 
@@ -58,18 +59,18 @@ class KindScores(Struct, frozen=True, kw_only=True):
 class CurveRecord(Struct, frozen=True):
     """A precision-recall curve in numbers; ``chance`` is the precision of random scores."""
 
-    name: str
-    average_precision: float
-    chance: float
-    pairs: int
+    name: Text
+    average_precision: Share
+    chance: Share
+    pairs: Count
 
 
 class EvaluationRecord(Struct, frozen=True, kw_only=True):
     """The content of ``evaluation.json``; see :class:`segdistill.Evaluation`."""
 
-    segdistill: str = ""
+    segdistill: Text = ""
     run: str = ""
-    images: int
+    images: Count
     skipped: tuple[SkippedFile, ...] = ()
     protocol: dict[str, Any] = {}
     scores: dict[str, KindScores]
@@ -98,7 +99,7 @@ def write_record(folder: Path, record: EvaluationRecord) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    write_text_atomically(folder / SCORES_FILE, as_json(record))
+    write_text_atomically(folder / SCORES_FILE, as_checked_json(record))
 
 
 def read_record(folder: Path) -> EvaluationRecord:
@@ -108,7 +109,7 @@ def read_record(folder: Path) -> EvaluationRecord:
         UserError: the file is missing or damaged.
     """
     path = folder / SCORES_FILE
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{folder}: no {SCORES_FILE}; give the output of `evaluate --out`")
     return read_json(path, EvaluationRecord, what="an evaluation", fix="evaluate the run again")
 

@@ -1,5 +1,6 @@
 """Export of a folder of masks in bounded memory."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,11 +20,13 @@ from segdistill.export.options import ExportOptions, FormatName
 from segdistill.export.regions import find_regions
 from segdistill.export.voc import Cvat, Voc
 from segdistill.export.yolo import Yolo
+from segdistill.files import remove_leftovers
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.palette import VOID
 from segdistill.inference.mask_classes import MaskClass, difference, read_classes
 from segdistill.layout import CLASSES_FILE
+from segdistill.locks import only_writer
 from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 from segdistill.refinement.region_cleanup import absorbed, min_pixels
@@ -99,15 +102,29 @@ def export_folder(
         out = Path("exports") / f"{folder.resolve().name or 'masks'}-{format_name}{suffix}"
     masks = find_masks(folder, images)
     writer = export_format(out, shown, masks, chosen)
-    _check_output(writer, folder)
+    with only_writer(None if writer.suffixes else out):
+        _check_output(writer, folder)
+        _remove_leftovers(writer)
+        return _written(writer, masks, classes, with_images=images is not None, progress=progress)
+
+
+def _written(
+    writer: ExportFormat,
+    masks: Sequence[MaskFile],
+    classes: Sequence[MaskClass],
+    *,
+    with_images: bool,
+    progress: bool,
+) -> ExportedMasks:
+    """Convert masks and write them."""
 
     def convert(file: MaskFile) -> _Converted | SkippedImage:
         try:
-            return _converted(writer, file, len(classes), with_images=images is not None)
+            return _converted(writer, file, len(classes), with_images=with_images)
         except UserError as error:
             return SkippedImage(ImageFile(file.path, file.name), str(error))
 
-    done = ExportedMasks(out, writer.sidecar)
+    done = ExportedMasks(writer.path, writer.sidecar)
     threads = worker_threads()
     with writer.open(), progress_bar("Exporting", len(masks), shown=progress) as advance:
         converted = in_threads(convert, masks, threads=threads, ahead=2 * threads)
@@ -118,7 +135,7 @@ def export_folder(
                 done.small_regions += result.small_regions
                 done.small_pixels += result.small_pixels
                 done.pixels += result.pixels
-            elif chosen.strict:
+            elif writer.options.strict:
                 raise UserError(result.reason)
             else:
                 writer.skip(file)
@@ -203,6 +220,15 @@ def _check_output(writer: ExportFormat, masks: Path) -> None:
             raise UserError(f"{each}: already exists; add --overwrite or choose another --out")
 
 
+def _remove_leftovers(writer: ExportFormat) -> None:
+    """Remove what a killed export has left where this one writes."""
+    top = writer.path.parent if writer.suffixes else writer.path
+    remove_leftovers(top)
+    if not writer.suffixes:
+        for folder, _, _ in os.walk(top):
+            remove_leftovers(Path(folder))
+
+
 class _Converted(NamedTuple):
     """A mask in the form that its format writes, and numbers for :class:`ExportedMasks`."""
 
@@ -218,6 +244,10 @@ def _converted(
     """Read a mask, remove small regions if the format stores regions, and convert it."""
     if with_images and file.image is None:
         raise UserError(f"{file.path}: no image with the same name found in --images")
+    try:
+        (file.name.as_posix() + file.image_name).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{file.path}: the name is not UTF-8; rename it") from error
     exported = np.full(256, VOID, np.uint8)
     exported[[each.index for each in writer.classes]] = np.arange(len(writer.classes))
     mask = exported[read_mask(file, classes)]

@@ -1,7 +1,7 @@
 """What all export formats share."""
 
 import contextlib
-import os
+import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -109,7 +109,7 @@ def link_or_copy_image(file: MaskFile, stem: Path, *, copy: bool) -> None:
         with atomic_path(path) as temporary:
             shutil.copyfile(image, temporary)
         return
-    partial = path.with_name(f".{path.name[:40]}-{os.getpid()}.part")
+    partial = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}.part{path.suffix}")
     with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:

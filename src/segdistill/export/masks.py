@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
+from segdistill.decoding.pillow_images import opened_quietly
 from segdistill.errors import UserError
 from segdistill.images.finding import ImageFile, find_all, output_names, search_folder
 from segdistill.images.matching import normal_name
@@ -126,7 +127,7 @@ def is_upright(path: Path) -> bool:
 def _size_and_orientation(path: Path) -> tuple[tuple[int, int] | None, int]:
     """Return the stored height and width of an image, if readable, and its EXIF orientation."""
     try:
-        with Image.open(path) as image:
+        with opened_quietly(path) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
             return (image.height, image.width), int(orientation)
     except MemoryError:

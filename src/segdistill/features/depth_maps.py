@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.decoding.decode import content_hash
+from segdistill.errors import UserError
 from segdistill.features.entry import EntryKind
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
+from segdistill.files import read_file
 from segdistill.images.depth import DepthSettings, check_depth_size, normalise_depth, read_depth
 from segdistill.images.depth_checks import fill_value_warning, unknown_depth_warning
 from segdistill.images.depth_view import depth_for_view
@@ -84,7 +86,7 @@ class DepthMaps:
             for index, path in enumerate(paths):
                 if path is not None:
                     if path not in digests:
-                        digests[path] = hashlib.blake2b(path.read_bytes()).hexdigest()
+                        digests[path] = _digest_of(path)
                     self._keys[index] = self._key(index, digests[path])
                 advance(1)
             keep = {self.store.path(self.folder, key) for key in self._keys.values()}
@@ -179,3 +181,10 @@ def image_depth(path: Path, settings: DepthSettings) -> DepthGrid:
     else:
         distance = RELATIVE_NEAREST + (1 - RELATIVE_NEAREST) * share
     return DepthGrid(share, distance.astype(np.float32))
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return hashlib.blake2b(read_file(path)).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read as depth ({error.strerror})") from error

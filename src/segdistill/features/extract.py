@@ -14,7 +14,8 @@ from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.devices import Compute, PixelBudget
 from segdistill.features.entry import EntryKind
 from segdistill.features.store import FeatureStore
-from segdistill.features.views import View, read_checked
+from segdistill.features.views import View
+from segdistill.images.folder import read_checked
 from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import Advance, progress_bar
 

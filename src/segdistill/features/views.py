@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.decoding.coverage import valid_cells
-from segdistill.decoding.decode import content_hash, read_picture
+from segdistill.decoding.decode import content_hash
 from segdistill.images.augmentation import Augmentation, drawn_augmentation
 from segdistill.images.depth_view import seen_region
-from segdistill.images.folder import CheckedImage
+from segdistill.images.folder import CheckedImage, read_checked
 from segdistill.images.lighting import LIGHTINGS, Lighting
 from segdistill.images.resize import Crop, CropKind, Viewing, crops_of
 
@@ -89,11 +89,6 @@ class View:
         rows, columns = self.crop.pixels(*image.shape[:2])
         seen = self.viewing.apply(image[rows, columns])
         return seen if self.augmentation is None else self.augmentation.apply(seen)
-
-
-def read_checked(image: CheckedImage) -> NDArray[np.uint8]:
-    """Read a checked image, shape (height, width, 3)."""
-    return read_picture(image.file.path, image.reading, image.file.ignore).pixels
 
 
 def views_of(

@@ -3,22 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta
 
 from segdistill.errors import UserError
-from segdistill.files import read_json
+from segdistill.files import check_regular
 from segdistill.images.depth import DepthSettings
-from segdistill.images.folder import ImageFile
+from segdistill.images.finding import Found, ImageFile
 from segdistill.images.matching import match_labels
-from segdistill.images.tree import split_pattern
+from segdistill.images.tree import folders_under, split_pattern
+from segdistill.json_files import Finite, Text, read_json
 from segdistill.layout import DEPTH_FILE
 
 DEPTH_SUFFIXES = frozenset([".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr"])
 """Suffixes, in lower case, of depth maps."""
 
 PROGRAM = "segdistill"
+MARK = b'"segdistill"'
+MARK_WITHIN = 10_000
+"""A ``depth.json`` with the mark in its first bytes is one of segdistill."""
+
+FIX = "estimate the depth again with --overwrite"
 
 EstimateKind = Literal["inverse", "depth"]
 """What larger values mean: ``inverse`` nearer, ``depth`` farther."""
@@ -40,20 +46,16 @@ class DepthDescription:
     """
 
     program: str = PROGRAM
-    version: str = ""
-    model: str = ""
-    licence: str = ""
+    version: Text = ""
+    model: Text = ""
+    licence: Text = ""
     kind: EstimateKind
-    scale: float | None
-    invalid: float
+    scale: Annotated[float, Meta(gt=0, le=1e300)] | None
+    invalid: Finite
 
     def matches(self, stored: "DepthDescription") -> bool:
         """Return whether a description is equal except for the version."""
         return replace(stored, version=self.version) == self
-
-
-class _Mark(Struct):
-    program: str = ""
 
 
 def depth_folder_beside(source: str | Path) -> Path:
@@ -100,12 +102,12 @@ def find_depth_maps(folder: Path) -> list[ImageFile]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of depth maps; check the path")
-    found = (
-        ImageFile(path, path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.suffix.lower() in DEPTH_SUFFIXES and path.is_file()
-    )
-    shown = [f for f in found if not any(part.startswith(".") for part in f.name.parts)]
+    found = Found(DEPTH_SUFFIXES)
+    for path, names in folders_under(folder, own=True):
+        for name in names:
+            if not name.startswith("."):
+                found.add(path / name, (path / name).relative_to(folder))
+    shown = found.images
     if not shown:
         raise UserError(
             f"{folder}: no depth maps found; they end in {', '.join(sorted(DEPTH_SUFFIXES))}"
@@ -143,13 +145,17 @@ def read_depth_file(path: Path) -> DepthDescription | None:
     """Return the content of a ``depth.json`` if segdistill wrote it, else ``None``.
 
     Raises:
-        UserError: segdistill wrote the file, but it is damaged.
+        UserError: segdistill wrote the file, but it is damaged or cannot be read.
     """
-    fix = "estimate the depth again"
+    if not path.exists():
+        return None
     try:
-        mark = read_json(path, _Mark, what="depth maps", fix=fix)
-    except UserError:
+        check_regular(path)
+        with path.open("rb") as file:
+            start = file.read(MARK_WITHIN)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {FIX}") from error
+    # The checksum, too, in case it is the mark that is damaged.
+    if MARK not in start and b'"sha256"' not in start:
         return None
-    if mark.program != PROGRAM:
-        return None
-    return read_json(path, DepthDescription, what="depth maps", fix=fix)
+    return read_json(path, DepthDescription, what="depth maps", fix=FIX)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdistill.decoding.decode import decode_stored, stored_values, upright
+from segdistill.decoding.pillow_images import opened_quietly
 from segdistill.decoding.raster_bands import opaque_bands
 from segdistill.decoding.rasterio_files import open_dataset, translated_errors
 from segdistill.decoding.scaling import missing_values
@@ -59,7 +60,7 @@ def read_depth_picture(path: Path, packing: DepthFormat) -> Values:
     header = read_tiff_header(path)
     if packing == "numbers" and header is not None and not header.is_exact_in_pillow:
         return _read_with_rasterio(path)
-    with Image.open(path) as image:
+    with opened_quietly(path) as image:
         refuse_cut_off(image, path.stat().st_size)
         mode, transparent = image.mode, image.info.get("transparency")
         if packing != "numbers":
@@ -75,7 +76,7 @@ def read_depth_picture(path: Path, packing: DepthFormat) -> Values:
     stored = decode_stored(path.read_bytes(), name=str(path))
     if not stored.is_8_bit:
         return _grey(path, stored.values, stored.valid, mode)
-    with Image.open(path) as image:
+    with opened_quietly(path) as image:
         image.load()
         # Not as it is displayed: neither over white nor with its colour profile.
         shades = np.array(upright(image).convert("RGBA"))

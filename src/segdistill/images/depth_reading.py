@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.decoding.library_warnings import without_library_warnings
 from segdistill.decoding.tiff_damage import told_reason
 from segdistill.errors import UnreadableImageError, missing_extra
+from segdistill.files import check_regular
 from segdistill.images.depth_pictures import (
     DepthFormat,
     UnreadableDepthError,
@@ -47,16 +49,19 @@ def read_depth_values(
     """
     suffix = path.suffix.lower()
     try:
-        if suffix == ".npy":
-            values = _read_npy(path)
-        elif suffix == ".npz":
-            values = _read_npz(path, channel)
-        elif suffix == ".exr":
-            values = _read_exr(path, channel)
-        elif suffix == ".pfm":
-            values = _read_pfm(path)
-        else:
-            values = read_depth_picture(path, packing)
+        check_regular(path)
+        # NaNs of the signalling kind, and numbers of 128 bits that are infinite in 64.
+        with without_library_warnings, np.errstate(invalid="ignore", over="ignore"):
+            if suffix == ".npy":
+                values = _read_npy(path)
+            elif suffix == ".npz":
+                values = _read_npz(path, channel)
+            elif suffix == ".exr":
+                values = _read_exr(path, channel)
+            elif suffix == ".pfm":
+                values = _read_pfm(path)
+            else:
+                values = read_depth_picture(path, packing)
     except FileNotFoundError as error:
         raise UnreadableDepthError(f"{path}: no such depth map") from error
     except (UnreadableDepthError, MemoryError):
@@ -65,13 +70,14 @@ def read_depth_values(
         raise UnreadableDepthError(str(error)) from error
     except Exception as error:
         # The readers of the libraries raise many types of errors for damaged files.
-        reason = told_reason(error) or "damaged or truncated"
+        known = told_reason(error) or getattr(error, "strerror", None)
+        reason = known or "damaged or truncated"
         raise UnreadableDepthError(f"{path}: cannot be read as depth ({reason})") from error
     if values.ndim != 2 or values.size == 0:
         raise UnreadableDepthError(
             f"{path}: a depth map has one value per pixel, but this has shape {values.shape}"
         )
-    with np.errstate(invalid="ignore"):  # NaNs of the signalling kind
+    with np.errstate(invalid="ignore", over="ignore"):
         return values.astype(np.float64)
 
 

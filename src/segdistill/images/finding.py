@@ -1,8 +1,9 @@
 """Finding image files by folder, file or pattern, without decoding them."""
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,8 @@ from typing import Protocol
 from PIL import Image
 
 from segdistill.decoding.heif import HEIF_SUFFIXES, has_heif
-from segdistill.errors import UserError, install_command
+from segdistill.errors import UnreadableImageError, UserError, install_command
+from segdistill.files import check_regular
 from segdistill.images.tree import (
     LEADS_NOWHERE,
     folders_under,
@@ -50,6 +52,10 @@ USE_OF_VIDEOS = (
 )
 
 
+MOST_NAME_BYTES = 255
+"""Longest name of a file in most file systems."""
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """An image, and its name: the path relative to the folder that was searched.
@@ -78,13 +84,16 @@ class Found:
     def add(self, path: Path, name: Path) -> None:
         """Add a file if it is an image; else count it."""
         suffix = path.suffix.lower()
-        if _may_be_file(path):
+        if may_be_file(path):
             if suffix in self.suffixes and _can_decode(suffix):
                 self.images.append(ImageFile(path, name))
             else:
                 self.count(suffix)
-        elif leads_nowhere(path) and suffix in self.suffixes | {""}:
-            # Without a suffix it may have been a folder on a disk that is not mounted.
+        elif suffix in self.suffixes and not path.is_dir():
+            # A broken link, a named pipe, a socket or a device: reading says so.
+            self.images.append(ImageFile(path, name))
+        elif not suffix and leads_nowhere(path):
+            # It may have been a folder on a disk that is not mounted.
             self.images.append(ImageFile(path, name))
 
     def count(self, suffix: str) -> None:
@@ -219,6 +228,23 @@ def output_names(files: Sequence[Named]) -> list[Path]:
     ]
 
 
+def check_output_names(image: Path, outputs: Iterable[Path]) -> None:
+    """Check that file systems can hold the names of an image's outputs.
+
+    Raises:
+        UnreadableImageError: a name is too long, so that the image must be skipped.
+
+    Example:
+        >>> check_output_names(Path("a.png"), [Path("a.overlay.jpg")])
+    """
+    for output in outputs:
+        if len(os.fsencode(output.name)) > MOST_NAME_BYTES:
+            raise UnreadableImageError(
+                f"{image}: the name of its output would have more than {MOST_NAME_BYTES} bytes;"
+                " shorten the image's name"
+            )
+
+
 def check_exists(source: str | Path) -> None:
     """Check that a source is an existing file or folder, or a pattern, without searching it.
 
@@ -243,6 +269,11 @@ def check_exists(source: str | Path) -> None:
         raise UserError(f"{source}: {LEADS_NOWHERE}; fix it or leave it out")
     if not exists:
         raise UserError(f"{source}: no such file or folder; check the path")
+    if not Path(source).is_dir():
+        try:
+            check_regular(Path(source))
+        except OSError as error:
+            raise UserError(f"{source}: {error.strerror}; give a file or a folder") from error
 
 
 def source_name(source: str | Path) -> str:
@@ -285,11 +316,11 @@ def _search_pattern(source: str, suffixes: frozenset[str]) -> Found:
     return found
 
 
-def _may_be_file(path: Path) -> bool:
+def may_be_file(path: Path) -> bool:
+    """Return whether a path is a file, or cannot be looked at, so that reading it says why."""
     try:
         return path.is_file()
-    except OSError:
-        # No permission: reading will fail, too, and is counted then.
+    except OSError:  # no permission
         return True
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segdistill.files import read_file
+
 LONGEST_HEADER = 4096
 
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # white space and comments
@@ -36,7 +38,7 @@ def read_float_map(path: Path) -> NDArray[np.float32]:
         ValueError: the file is not a PFM, or its size does not fit its header.
         OSError: the file cannot be read.
     """
-    content = path.read_bytes()
+    content = read_file(path)
     header = _HEADER.match(content, 0, LONGEST_HEADER)
     if header is None or header[1] not in {b"PF", b"Pf"}:
         raise ValueError("not a PFM: it must start with Pf, the width, the height and the scale")

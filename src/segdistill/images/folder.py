@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segdistill.decoding.coverage import Coverage
 from segdistill.decoding.decode import (
     UnreadableImageError,
@@ -18,6 +21,7 @@ from segdistill.decoding.ignore_masks import with_ignored
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.decoding.pictures import Picture
 from segdistill.errors import UserError
+from segdistill.files import read_file
 from segdistill.images.finding import ImageFile, find_all, find_images
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.processes import SINGLE_PROCESS, Group
@@ -30,6 +34,7 @@ __all__ = [
     "check_images",
     "find_all",
     "find_images",
+    "read_checked",
 ]
 
 CHECKING_THREADS = 4
@@ -123,17 +128,13 @@ def _check_image(
     file: ImageFile, reading: ImageReading = AS_EACH_FILE_SAYS
 ) -> CheckedImage | SkippedImage:
     try:
-        digest, picture, plain = _read(file, reading)
+        digest, picture = _read(file, reading)
     except UnreadableImageError as error:
         return SkippedImage(file, str(error))
     except OSError as error:
         why = LEADS_NOWHERE if leads_nowhere(file.path) else error.strerror or error
         return SkippedImage(file, f"{file.path}: {why}")
     height, width = picture.pixels.shape[:2]
-    if picture.valid is None and plain:
-        return CheckedImage(file, digest, height, width, reading)
-    # The pixels depend on the reading, and so do their features.
-    digest = content_hash(f"{digest} {reading.key}".encode())
     if picture.valid is None:
         return CheckedImage(file, digest, height, width, reading)
     if not picture.valid.any():
@@ -141,18 +142,41 @@ def _check_image(
     return CheckedImage(file, digest, height, width, reading, Coverage.of(picture.valid))
 
 
-def _read(file: ImageFile, reading: ImageReading) -> tuple[str, Picture, bool]:
-    """Return an image, the digest of its files, and whether its pixels are stored as they are."""
+def read_checked(image: CheckedImage) -> NDArray[np.uint8]:
+    """Read a checked image again, shape (height, width, 3).
+
+    Raises:
+        UnreadableImageError: it can no longer be read, or its file is no longer the one that was
+            checked: what is made of it would be stored under the digest of the former.
+    """
+    digest, picture = _read(image.file, image.reading)
+    if digest != image.digest:
+        raise UnreadableImageError(
+            f"{image.file.path}: has changed since it was checked; leave the images as they are"
+            " while they are used, and run the command again"
+        )
+    return picture.pixels
+
+
+def _read(file: ImageFile, reading: ImageReading) -> tuple[str, Picture]:
+    """Return the digest of all that determines an image's pixels, and the image."""
     if is_raster(file.path):
         picture, plain = read_picture(file.path, reading), False
         with file.path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "blake2b").hexdigest()
     else:
-        content = file.path.read_bytes()
+        try:
+            content = read_file(file.path)
+        except OSError as error:
+            why = LEADS_NOWHERE if leads_nowhere(file.path) else error.strerror or error
+            raise UnreadableImageError(f"{file.path}: {why}") from error
         stored = decode_stored(content, name=str(file.path))
         picture, plain = stored.shown(reading), stored.is_8_bit
         digest = content_hash(content)
     if file.ignore is not None:
         picture = with_ignored(picture, file.ignore, str(file.path), reading)
-        digest = content_hash(f"{digest} {content_hash(file.ignore.read_bytes())}".encode())
-    return digest, picture, plain
+        digest = content_hash(f"{digest} {content_hash(read_file(file.ignore))}".encode())
+    if not plain or picture.valid is not None:
+        # The pixels depend on the reading, and so do their features.
+        digest = content_hash(f"{digest} {reading.key}".encode())
+    return digest, picture

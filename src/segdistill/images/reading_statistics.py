@@ -32,6 +32,7 @@ from segdistill.decoding.scaling import (
 )
 from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.errors import UnreadableImageError, UserError, missing_extra
+from segdistill.files import check_regular, read_file
 from segdistill.images.finding import ImageFile
 
 logger = logging.getLogger("segdistill")
@@ -117,6 +118,7 @@ def may_be_deep(path: Path) -> bool:
     if header is not None:
         return header.is_deep
     try:
+        check_regular(path)
         with path.open("rb") as file:
             start = file.read(PNG_DEPTH_AT + 1)
     except OSError:
@@ -157,7 +159,7 @@ def _sample(file: ImageFile, reading: ImageReading, most: int) -> _Sample | None
                 if raster.is_8_bit:
                     return None
                 return _Sample(raster.sample(max(64, most)), raster.are_colours)
-        stored = decode_stored(file.path.read_bytes(), name=str(file.path)).without_gaps(reading)
+        stored = decode_stored(read_file(file.path), name=str(file.path)).without_gaps(reading)
         if stored.is_8_bit:
             return None
         if file.ignore is not None:
@@ -224,7 +226,7 @@ def _border_share(file: ImageFile) -> float:
     if is_raster(file.path):
         return 0.0  # their gaps are declared as a rule
     try:
-        content = file.path.read_bytes()
+        content = read_file(file.path)
         if not _corners_may_be_border(content):
             return 0.0
         stored = decode_stored(content, name=str(file.path))

@@ -129,8 +129,8 @@ def _without_outputs(folder: RemoteFolder, names: list[str]) -> Iterable[str]:
             yield name
 
 
-def _holds(folder: RemoteFolder, name: str, text: str) -> bool:
+def _holds(folder: RemoteFolder, name: str, text: bytes) -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "copy"
         folder.fetch(name, copy)
-        return text in copy.read_text(encoding="utf-8", errors="replace")
+        return text in copy.read_bytes()

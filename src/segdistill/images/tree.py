@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+from segdistill.files import check_regular
 from segdistill.layout import CLASSES_FILE, DEPTH_FILE, DESCRIPTION_FILE, SCORES_FILE
 
 logger = logging.getLogger("segdistill")
@@ -15,11 +16,13 @@ LEADS_NOWHERE = "a broken link"
 
 # Files that segdistill writes next to images, and text that identifies them.
 OUTPUT_MARKS = (
-    (DESCRIPTION_FILE, '"segdistill"'),
-    (CLASSES_FILE, '"colour"'),
-    (SCORES_FILE, '"segdistill"'),
-    (DEPTH_FILE, '"segdistill"'),
+    (DESCRIPTION_FILE, b'"segdistill"'),
+    (CLASSES_FILE, b'"colour"'),
+    (SCORES_FILE, b'"segdistill"'),
+    (DEPTH_FILE, b'"segdistill"'),
 )
+MARK_WITHIN = 10_000
+"""Bytes at the start of such a file that hold its mark."""
 
 
 def split_pattern(source: str) -> tuple[Path, str]:
@@ -88,20 +91,22 @@ def is_output(folder: Path, files: Iterable[str]) -> bool:
     for name, mark in OUTPUT_MARKS:
         if name in files:
             try:
-                text = (folder / name).read_text(encoding="utf-8", errors="replace")
+                check_regular(folder / name)
+                with (folder / name).open("rb") as file:
+                    start = file.read(MARK_WITHIN)
             except OSError:
                 continue
-            if mark in text:
+            if mark in start:
                 return True
     return False
 
 
-def folders_under(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def folders_under(root: Path, *, own: bool = False) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder to search, as a path that begins with the root, and its files' names.
 
     Links to folders are followed after real folders, and each folder is yielded once, so that
-    circular links do no harm. Hidden folders and those that segdistill wrote are skipped, except
-    the root.
+    circular links do no harm. Hidden folders and, unless ``own`` is set, those that segdistill
+    wrote are skipped, except the root. Folders that cannot be searched are named in a warning.
     """
     # A link to a parent of the root would lead back into it.
     seen = {_identity(above) for above in root.resolve().parents}
@@ -109,14 +114,19 @@ def folders_under(root: Path) -> Iterator[tuple[Path, list[str]]]:
     while waiting:
         for name, folders, files in os.walk(waiting.pop(0), onerror=_warn):
             folder = Path(name)
-            identity = _identity(folder)
-            if identity in seen or (folder != root and is_output(folder, files)):
+            try:
+                identity = _identity(folder)
+                if identity in seen or (not own and folder != root and is_output(folder, files)):
+                    folders.clear()
+                    continue
+                seen.add(identity)
+                folders[:] = sorted(each for each in folders if not each.startswith("."))
+                # os.walk lists links to folders but does not follow them.
+                waiting += [folder / each for each in folders if (folder / each).is_symlink()]
+            except OSError as error:
+                _warn(error)
                 folders.clear()
                 continue
-            seen.add(identity)
-            folders[:] = sorted(each for each in folders if not each.startswith("."))
-            # os.walk lists links to folders but does not follow them.
-            waiting += [folder / each for each in folders if (folder / each).is_symlink()]
             yield folder, files
 
 

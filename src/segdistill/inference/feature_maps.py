@@ -17,6 +17,7 @@ from segdistill.engines.staging import run_staged
 from segdistill.engines.work import Item, Job, Result
 from segdistill.features.extract import FLOAT16_MAX
 from segdistill.files import atomic_path
+from segdistill.images.finding import check_output_names
 from segdistill.images.resize import Viewing
 from segdistill.model.segmenter import TILE_SIDES, Segmenter
 from segdistill.prefetch import in_threads, run_batches
@@ -186,6 +187,7 @@ def write_feature_maps(
 
     def load(job: Job) -> tuple[tuple[Job, str], NDArray[np.uint8] | None]:
         try:
+            check_output_names(job.file.path, [job.output])
             image = read_image(job.file.path, extractor.reading)
         except UnreadableImageError as error:
             return (job, str(error)), None

@@ -18,6 +18,7 @@ from segdistill.decoding.pictures import Picture
 from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.engines.staging import run_staged
 from segdistill.engines.work import Item, Job, Result
+from segdistill.images.finding import check_output_names
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.mask_classes import ensure_classes_file, mask_classes
 from segdistill.inference.masks import mask_from_scores, write_mask, write_overlay, write_scores
@@ -143,6 +144,7 @@ def segment_images(
         if leads_nowhere(path):
             return _LoadedImage(job, reason=f"{path}: {LEADS_NOWHERE}"), None
         try:
+            check_output_names(path, _outputs(job, options))
             picture = read(job)
         except UnreadableImageError as error:
             return _LoadedImage(job, reason=str(error)), None
@@ -214,6 +216,7 @@ def segment_rasters(
         for job in jobs:
             output = job.output.with_suffix(RASTER_SUFFIX)
             try:
+                check_output_names(job.file.path, [output])
                 pixels = segment_raster(
                     segmenter,
                     job.file.path,
@@ -227,6 +230,11 @@ def segment_rasters(
                 continue
             facts = {"pixels": pixels.tolist(), "distance": None}
             yield Result(job.item.name, output.as_posix(), facts=facts)
+
+
+def _outputs(job: Job, options: MaskOptions) -> list[Path]:
+    suffixes = [".overlay.jpg"] * options.overlay + [".scores.npy"] * options.scores
+    return [job.output, *map(job.output.with_suffix, suffixes)]
 
 
 def _do_nothing() -> None:

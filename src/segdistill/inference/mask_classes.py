@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segdistill.decoding.decode import content_hash
 from segdistill.errors import UserError
-from segdistill.files import as_json, from_json
+from segdistill.json_files import Count, Share, Text, as_json, from_json
 from segdistill.layout import CLASSES_FILE
 from segdistill.model.description import SegmentClass
 from segdistill.objective.clusters import unit_vectors
@@ -31,9 +31,9 @@ class MaskClass(SegmentClass):
             are noticed; earlier versions wrote none.
     """
 
-    pixels: int = 0
-    share: float = 0.0
-    centres: str = ""
+    pixels: Count = 0
+    share: Share = 0.0
+    centres: Text = ""
 
 
 def mask_classes(classes: Sequence[SegmentClass], centres: torch.Tensor) -> tuple[MaskClass, ...]:
@@ -104,7 +104,10 @@ def read_classes(folder: Folder, *, fix: str) -> tuple[MaskClass, ...] | None:
     if text is None:
         return None
     name = f"{folder.address}/{CLASSES_FILE}"
-    return from_json(text, tuple[MaskClass, ...], name=name, what="classes of masks", fix=fix)
+    classes = from_json(text, tuple[MaskClass, ...], name=name, what="classes of masks", fix=fix)
+    if [each.index for each in classes] != list(range(len(classes))):
+        raise UserError(f"{name}: the indices of classes are not 0, 1, 2 and so on; {fix}")
+    return classes
 
 
 def difference(masks: Sequence[MaskClass], current: Sequence[MaskClass]) -> str:

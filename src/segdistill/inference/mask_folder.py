@@ -84,11 +84,14 @@ def image_table(
         distance = "" if row.distance is None else f"{row.distance:.{DIGITS}g}"
         shares = [f"{count / total:.{DIGITS}g}" for count in row.pixels]
         lines[row.name] = [row.name, unusual, distance, *shares]
+    return "".join(map(_csv_line, [header, *(lines[name] for name in sorted(lines))]))
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    # Written with both characters of a line's end, so that a cell with either of them is quoted.
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines[name] for name in sorted(lines))
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def is_unusual(row: ImageRow, unusual_above: float | None) -> bool:

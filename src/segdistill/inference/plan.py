@@ -189,7 +189,14 @@ def _existence_check(out: Folder) -> Callable[[str], bool]:
     if out.path is None:
         return frozenset(out.names()).__contains__
     folder = out.path
-    return lambda name: (folder / name).exists()
+
+    def exists(name: str) -> bool:
+        try:
+            return (folder / name).exists()
+        except OSError:  # the name is too long, for one: writing says so
+            return False
+
+    return exists
 
 
 def _is_image(out: Folder, name: str, image: Image) -> bool:

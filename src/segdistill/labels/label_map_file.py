@@ -210,6 +210,8 @@ def _typed(content: Any) -> _File:
         return msgspec.convert(content, _File)
     except msgspec.ValidationError as error:
         raise _MistakeError(_in_words(str(error))) from error
+    except UnicodeError as error:  # of a key with half of a pair of surrogates
+        raise _MistakeError("holds text that is not Unicode; write it again") from error
 
 
 _VALUES = re.compile(r"numbers|colours|ignore")

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from segdistill.config.validation import as_literal
+from segdistill.config.yaml_text import parse_yaml
 from segdistill.errors import UserError
 from segdistill.files import read_short_text
 
@@ -61,7 +62,7 @@ def read_yaml(path: Path) -> Any:
     """
     text = read_short_text(path, what="a label map", option="--label-map")
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+        return parse_yaml(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         position = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -69,7 +70,7 @@ def read_yaml(path: Path) -> Any:
         cut = isinstance(error, yaml.parser.ParserError) and _UNQUOTED.search(text)
         advice = ' (colours need quotes: "#rrggbb")' if cut else ""
         raise UserError(f"{path}: not YAML{position}: {_short(error.problem)}{advice}") from error
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise UserError(f"{path}: not YAML ({_short(error)})") from error
 
 

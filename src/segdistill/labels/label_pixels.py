@@ -16,9 +16,10 @@ from PIL import Image, UnidentifiedImageError
 
 from segdistill.decoding.decode import stored_values, upright
 from segdistill.decoding.geotiff import MOST_PIXELS_HELD
+from segdistill.decoding.library_warnings import without_library_warnings
 from segdistill.decoding.matlab import MatlabFileError, read_matlab_array
 from segdistill.decoding.orientation import turn_of
-from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy
+from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy, opened_quietly
 from segdistill.decoding.raster_bands import colours_of
 from segdistill.decoding.rasterio_files import open_dataset
 from segdistill.decoding.tiff_header import (
@@ -30,6 +31,7 @@ from segdistill.decoding.tiff_header import (
     read_tiff_tag,
 )
 from segdistill.errors import UserError
+from segdistill.files import check_regular
 
 Values = NDArray[np.int64]
 
@@ -43,6 +45,8 @@ MATLAB_LABEL_KEY = "gt"
 """Name of the array that holds the labels in a MATLAB file."""
 
 NO_DATA = 42113
+MOST_BANDS = 5
+"""Red, green, blue, opacity and another; a damaged file may claim thousands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +75,16 @@ def read_label_pixels(path: Path) -> LabelPixels:
     """
     readers = {".npy": _read_npy, ".mat": _read_matlab}
     try:
+        check_regular(path)
         pixels = readers.get(path.suffix.lower(), _read_picture)(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such label file") from error
     except (UserError, MemoryError):
         raise
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read as labels ({error.strerror or _one_line(error)})"
+        ) from error
     except Exception as error:
         # Pillow's and NumPy's readers raise many types of errors for damaged files.
         raise UserError(f"{path}: cannot be read as labels ({_one_line(error)})") from error
@@ -114,7 +123,7 @@ def is_grey(colours: Values) -> NDArray[np.bool_]:
 def _read_picture(path: Path) -> LabelPixels:
     orientation = 0
     try:
-        with Image.open(path) as image:
+        with opened_quietly(path) as image:
             stored = _stored_mode(image)
             if not stored.for_rasterio and not _has_gdal_mask(path, image):
                 return _from_pillow(path, image, stored)
@@ -221,6 +230,11 @@ def _from_rasterio(path: Path, orientation: int) -> LabelPixels:
             raise UserError(
                 f"{path}: more than {MOST_PIXELS_HELD // 10**6} million pixels; split it into tiles"
             )
+        if dataset.count > MOST_BANDS:
+            raise UserError(
+                f"{path}: has {dataset.count} bands; labels are one band of numbers, or red, green"
+                " and blue"
+            )
         bands = dataset.read()  # (bands, height, width)
         names = colours_of(dataset)
         missing = [value for value in dataset.nodatavals if value is not None]
@@ -247,7 +261,8 @@ def _from_rasterio(path: Path, orientation: int) -> LabelPixels:
 
 def _read_npy(path: Path) -> LabelPixels:
     # Memory-mapped: a damaged header can claim any size.
-    values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+    with without_library_warnings:
+        values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
     return _from_array(path, np.array(values))
@@ -290,6 +305,9 @@ def _whole(path: Path, values: NDArray[Any]) -> Values:
         if values.dtype.kind == "u" and values.size and values.max() > LARGEST:
             raise UserError(f"{path}: holds the number {values.max()}, too large for a label")
         return values.astype(np.int64)
+    # The largest number does not fit into 16 bits, nor every number of 128 into 64.
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = values.astype(np.float64)
     missing = np.isnan(values)
     known = values[~missing]
     odd = known[~(np.floor(known) == known) | (np.abs(known) > LARGEST)]

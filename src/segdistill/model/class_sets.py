@@ -5,7 +5,8 @@ set is in use. A set is added to the first file before the second refers to it, 
 removed: the folder holds a complete model at all times, and every change can be undone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import msgspec
 import torch
 
 from segdistill.files import remove_leftovers
+from segdistill.locks import only_writer
 from segdistill.model.description import SegmentClass, check_members
 from segdistill.model.files import (
     CENTRES,
     ClassesRecord,
+    check_codes,
     code_maps_from,
     levels_from,
     prototypes_from,
@@ -29,6 +32,9 @@ from segdistill.model.files import (
 )
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
+
+EDIT_SECONDS = 10.0
+"""How long an edit waits for another one, which takes far less."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def read_class_sets(folder: Path) -> ClassSets:
     def class_set(classes: tuple[SegmentClass, ...], tensor: str) -> ClassSet:
         check_members(classes, len(tensors[tensor]))
         levels = levels_from(description, tensor, tensors)
+        check_codes(tensors[description.centres].shape[1], tensors[tensor], None)
         return ClassSet(classes, tensors[tensor], tensor, levels)
 
     def class_sets(records: Iterable[ClassesRecord]) -> tuple[ClassSet, ...]:
@@ -104,6 +111,18 @@ def read_class_sets(folder: Path) -> ClassSets:
             description.training,
             code_maps_from(tensors),
         )
+
+
+@contextmanager
+def editing_class_sets(folder: Path) -> Iterator[ClassSets]:
+    """Yield the classes of a run folder, which no other process changes during the block.
+
+    Raises:
+        UserError: the folder holds no model or a damaged one, or another command writes to it.
+    """
+    read_description(folder)  # before a folder that does not exist is created
+    with only_writer(folder, seconds=EDIT_SECONDS):
+        yield read_class_sets(folder)
 
 
 def change_classes(folder: Path, sets: ClassSets, chosen: ClassSet) -> None:

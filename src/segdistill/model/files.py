@@ -1,8 +1,7 @@
 """Reading and writing ``segmenter.safetensors`` and ``segmenter.json``, without pickle."""
 
 import contextlib
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,38 +9,37 @@ from typing import Annotated, Any, Literal
 import msgspec
 import torch
 from msgspec import Meta
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from segdistill.backbones import KEYS, Backbone, load_backbone
-from segdistill.backbones.finite import check_finite
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.files import atomic_path, plain_number, read_json, write_text_atomically
+from segdistill.files import write_text_atomically
+from segdistill.json_files import CHECKSUM, Finite, Text, checksum_of, plain_number, read_json
 from segdistill.layout import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
+from segdistill.model.tensor_files import read_tensor_file, write_tensor_file
 from segdistill.version import __version__
-from segdistill.weights.mistaken_files import refuse_mistaken
 
 CENTRES = "centres"
-CHECKSUM = "sha256"
-"""Metadata of ``segmenter.safetensors``; files of earlier versions have none."""
-
 FORMAT = 1
 FIX = "restore it from a copy, or fit again"
 
 Size = Annotated[int, Meta(ge=1, le=2**20)]
+Side = Annotated[int, Meta(ge=1, le=8192)]
+"""Shorter side of the backbone's input, as settings allow it."""
+
+Fact = Text | bool | int | Finite | dict[str, Any] | list[Any] | None
 Classes = Annotated[tuple[SegmentClass, ...], Meta(max_length=256)]
 
 
 class _BackboneRecord(msgspec.Struct):
-    name: str
-    fingerprint: str
-    licence: str = ""
+    name: Text
+    fingerprint: Text
+    licence: Text = ""
 
 
 class _PreparationRecord(msgspec.Struct):
@@ -65,7 +63,7 @@ class ClassesRecord(msgspec.Struct):
 
 class _Header(msgspec.Struct):
     format: int
-    segdistill: str = "of unknown version"
+    segdistill: Text = "of unknown version"
 
 
 class Description(msgspec.Struct, kw_only=True):
@@ -80,17 +78,17 @@ class Description(msgspec.Struct, kw_only=True):
     """
 
     format: int = FORMAT
-    segdistill: str = __version__
+    segdistill: Text = __version__
     backbone: _BackboneRecord
-    resolution: Size
+    resolution: Side
     preparation: _PreparationRecord
     head: _HeadRecord | None
     classes: Classes
     levels: dict[str, Levels] = {}
-    training: dict[str, Any]
+    training: dict[Text, Fact]
     reading: ImageReading | None = None
     raster: dict[str, Any] | None = None
-    scale: Annotated[float, Meta(gt=0)] | None = None
+    scale: Annotated[float, Meta(ge=1e-6, le=1e6)] | None = None
     centres: str = CENTRES
     former: tuple[ClassesRecord, ...] = ()
     undone: tuple[ClassesRecord, ...] = ()
@@ -129,25 +127,7 @@ def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False)
 
 def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
     """Write ``segmenter.safetensors``; raises :class:`UserError` if that fails."""
-    with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        # Written as bytes so that a full disk raises an OSError, which save_file would hide.
-        temporary.write_bytes(save(plain, metadata={CHECKSUM: checksum_of(plain)}))
-
-
-def checksum_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of the names, types, shapes and numbers of tensors on the CPU.
-
-    Example:
-        >>> one, other = ({"a": torch.tensor([value])} for value in (1.0, 2.0))
-        >>> checksum_of(one) == checksum_of(dict(one)) != checksum_of(other)
-        True
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    write_tensor_file(folder / WEIGHTS_FILE, tensors)
 
 
 def write_description(description: Description, folder: Path) -> None:
@@ -160,7 +140,9 @@ def write_description(description: Description, folder: Path) -> None:
             f"{path}: a name is not valid Unicode ({error.object[:80]!a}); rename the file, folder"
             " or class"
         ) from error
-    write_text_atomically(path, msgspec.json.format(encoded, indent=2).decode() + "\n")
+    plain = msgspec.json.decode(encoded)
+    checked = msgspec.json.encode({CHECKSUM: checksum_of(plain), **plain})
+    write_text_atomically(path, msgspec.json.format(checked, indent=2).decode() + "\n")
 
 
 def read_description(folder: Path) -> Description:
@@ -207,6 +189,13 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
                 module.load_state_dict(_with_prefix(name, tensors), assign=True)
         centres = tensors[description.centres]
         check_members(description.classes, len(centres))
+        if sum(network.channel_groups) != sum(preparation.groups):
+            raise ValueError(f"features of {sum(preparation.groups)} channels")
+        if head is not None and head.linear.in_features != preparation.channels:
+            raise ValueError(f"a head of {head.linear.in_features} features")
+        codes = preparation.channels if head is None else head.linear.out_features
+        prototypes, code_maps = prototypes_from(tensors), code_maps_from(tensors)
+        check_codes(codes, centres, prototypes)
         settings = SegmenterSettings(
             description.resolution,
             description.classes,
@@ -220,9 +209,9 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
             head,
             centres,
             settings,
-            prototypes_from(tensors),
+            prototypes,
             levels_from(description, description.centres, tensors),
-            code_maps_from(tensors),
+            code_maps,
         )
 
 
@@ -232,17 +221,7 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     Raises:
         UserError: it is missing or damaged, by so much as a bit, or a number is not finite.
     """
-    path = folder / WEIGHTS_FILE
-    refuse_mistaken(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            checksum = (file.metadata() or {}).get(CHECKSUM)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
-    if checksum is not None and checksum != checksum_of(tensors):
-        raise UserError(f"{path}: damaged, since its checksum differs; {FIX}")
-    check_finite(tensors, str(path))
+    tensors, _ = read_tensor_file(folder / WEIGHTS_FILE, fix=FIX)
     return tensors
 
 
@@ -252,12 +231,14 @@ def translate_mismatches(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise UserError(f"{folder}: the model lacks {error}; {FIX}") from error
-    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{folder / DESCRIPTION_FILE}: names {error}, which the model lacks; {FIX}"
+        ) from error
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
         # torch puts each mismatch on a line of its own.
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{folder}: the model's files do not fit together ({reason}); {FIX}"
+            f"{folder / DESCRIPTION_FILE} and {WEIGHTS_FILE} do not fit together ({reason}); {FIX}"
         ) from error
 
 
@@ -268,9 +249,18 @@ def prototypes_from(tensors: dict[str, torch.Tensor]) -> Prototypes | None:
 
 
 def code_maps_from(tensors: dict[str, torch.Tensor]) -> CodeMaps | None:
-    """Return the code maps among the tensors of a model; older models have none."""
+    """Return the code maps among the tensors of a model; older models have none.
+
+    Raises:
+        ValueError: they refer to prototypes that the model does not have.
+    """
     parts = _with_prefix("code_maps", tensors)
-    return CodeMaps(**parts) if parts else None
+    prototypes = tensors.get("prototypes.vectors")
+    if not parts or prototypes is None:
+        return None
+    code_maps = CodeMaps(**parts)
+    code_maps.check_for(len(prototypes))
+    return code_maps
 
 
 def levels_from(
@@ -285,6 +275,18 @@ def levels_from(
     if levels is not None and len(levels.fine) != len(tensors[centres]):
         raise ValueError(f"levels of {len(levels.fine)} clusters, but {len(tensors[centres])}")
     return levels
+
+
+def check_codes(channels: int, centres: torch.Tensor, prototypes: Prototypes | None) -> None:
+    """Check that centres and prototypes are codes of so many channels.
+
+    Raises:
+        ValueError: they are not.
+    """
+    codes = [centres] if prototypes is None else [centres, prototypes.vectors]
+    for each in codes:
+        if each.dim() != 2 or each.shape[1] != channels or not each.is_floating_point():
+            raise ValueError(f"codes of {channels} channels, but centres of {tuple(each.shape)}")
 
 
 def _describe(parts: SegmenterParts, folder: Path) -> Description:

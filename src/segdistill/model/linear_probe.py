@@ -10,16 +10,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from segdistill.backbones.finite import check_finite
 from segdistill.errors import UserError
-from segdistill.files import atomic_path
 from segdistill.images.palette import VOID
+from segdistill.json_files import Text, from_json
 from segdistill.layout import PROBE_FILE
-from segdistill.weights.mistaken_files import refuse_mistaken
+from segdistill.model.tensor_files import read_tensor_file, write_tensor_file
+
+FIX = "restore it from a copy, or train it again with `segdistill probe`"
 
 NAMES_KEY = "classes"
 """Key of the file's metadata that holds the names of the classes; earlier versions wrote none."""
@@ -55,9 +54,8 @@ class LinearProbe(nn.Linear):
 
 def write_linear_probe(probe: LinearProbe, folder: Path) -> None:
     """Write a probe to a run folder, replacing any existing one."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in probe.state_dict().items()}
-    with atomic_path(folder / PROBE_FILE) as temporary:
-        temporary.write_bytes(save(tensors, {NAMES_KEY: json.dumps(probe.names)}))
+    names = json.dumps(probe.names)
+    write_tensor_file(folder / PROBE_FILE, probe.state_dict(), {NAMES_KEY: names})
 
 
 def read_linear_probe(folder: Path) -> LinearProbe | None:
@@ -69,19 +67,33 @@ def read_linear_probe(folder: Path) -> LinearProbe | None:
     path = folder / PROBE_FILE
     if not path.exists():
         return None
-    refuse_mistaken(path)
+    tensors, metadata = read_tensor_file(path, fix=FIX)
+    names = from_json(
+        metadata.get(NAMES_KEY, "[]"),
+        tuple[Text, ...],
+        name=str(path),
+        what="a linear probe",
+        fix=FIX,
+    )
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-            names = json.loads((file.metadata() or {}).get(NAMES_KEY, "[]"))
-        classes, channels = tensors["weight"].shape
-        probe = LinearProbe(channels, classes)
-        probe.load_state_dict(tensors)
-        probe.names = tuple(str(name) for name in names)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as a linear probe ({error})") from error
-    check_finite(tensors, str(path))
+        probe = _probe_of(tensors)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read as a linear probe ({reason}); {FIX}") from error
+    probe.names = names
     return probe.eval()
+
+
+def _probe_of(tensors: dict[str, torch.Tensor]) -> LinearProbe:
+    """Return the probe of these tensors; raises errors of many types if they do not fit."""
+    classes, channels = tensors["weight"].shape
+    if 0 in {classes, channels}:
+        raise ValueError("it has no classes or no channels")
+    # Allocate no memory yet: the bias may be another than the weights ask for.
+    with torch.device("meta"):
+        probe = LinearProbe(channels, classes)
+    probe.load_state_dict({key: each.float() for key, each in tensors.items()}, assign=True)
+    return probe
 
 
 def labelled_pixels(

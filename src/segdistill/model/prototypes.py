@@ -43,6 +43,13 @@ class Prototypes:
         shapes = [tuple(part.shape) for part in (self.shares, self.merges, self.heights)]
         if not count or shapes != [(count,), (count - 1, 2), (count - 1,)]:
             raise ValueError(f"{count} prototypes, but other parts of shapes {shapes}")
+        # Every node but the last is merged once, after it was created.
+        nodes = torch.arange(2 * count - 2, device=self.merges.device)
+        once = torch.equal(self.merges.flatten().sort().values, nodes)
+        if not (once and bool((self.merges.amax(dim=1) <= nodes[count - 1 :]).all())):
+            raise ValueError("the merges of prototypes are no tree")
+        if bool((self.shares < 0).any()):
+            raise ValueError("a share of prototypes is negative")
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,25 @@ class CodeMaps:
         Raises:
             ValueError: the shapes are inconsistent.
         """
+        numbers = (self.sizes, self.prototypes, self.relit_from, self.relit)
+        if any(each.is_floating_point() for each in numbers) or self.sizes.dim() != 2:
+            raise ValueError("code maps are not whole numbers")
+        if bool((self.sizes < 1).any()) or _outside(self.relit_from, len(self.sizes)):
+            raise ValueError("a code map has no size")
         cells = self.sizes.prod(dim=1)
         relit_cells = int(cells[self.relit_from].sum())
         parts = (len(self.prototypes), len(self.relit), len(self.distances))
         if parts != (int(cells.sum()), relit_cells, len(self.sizes)):
             raise ValueError(f"code maps of {int(cells.sum())} cells, but parts of sizes {parts}")
+
+    def check_for(self, prototypes: int) -> None:
+        """Check that all indices are those of so many prototypes.
+
+        Raises:
+            ValueError: one is not.
+        """
+        if _outside(self.prototypes, prototypes) or _outside(self.relit, prototypes):
+            raise ValueError(f"code maps of other prototypes than the {prototypes}")
 
     def classes(self, class_of: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the map of class indices of each image, shape (height, width).
@@ -99,6 +120,10 @@ class CodeMaps:
         """
         first, third = np.quantile(self.distances.numpy(), [0.25, 0.75])
         return float(third + 1.5 * (third - first))
+
+
+def _outside(indices: torch.Tensor, count: int) -> bool:
+    return bool(((indices < 0) | (indices >= count)).any())
 
 
 def _maps(

@@ -46,6 +46,8 @@ NETWORKS = NetworkKind(
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5)
+MOST_SIDE = 8192
+"""No encoder takes larger images; more would exhaust memory."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ def read_preprocessing(files: NetworkFiles) -> ImagePreprocessing:
     def parse(stated: dict[str, Any]) -> ImagePreprocessing:
         # The input size of the network takes precedence over the preprocessor config.
         side = int((files.config.get("vision_config") or {}).get("image_size", 224))
-        if side < 1:
-            raise ValueError("image_size must be at least 1")
+        if not 1 <= side <= MOST_SIDE:
+            raise ValueError(f"image_size must be from 1 to {MOST_SIDE}")
         mean, std = (CLIP_MEAN, CLIP_STD) if is_clip else (HALF, HALF)
         return ImagePreprocessing(
             side,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from segdistill.config.settings import ObjectiveSettings
+from segdistill.json_files import Finite
 from segdistill.objective.correspondence import (
     centre_pointwise,
     correspondence,
@@ -40,10 +41,10 @@ class SampledMaps:
 class Shifts:
     """The shift b of each kind of pair; see :func:`correspondence_loss`."""
 
-    self_pairs: float
-    neighbour_pairs: float
-    random_pairs: float
-    depth_pairs: float = 0.0
+    self_pairs: Finite
+    neighbour_pairs: Finite
+    random_pairs: Finite
+    depth_pairs: Finite = 0.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -42,8 +43,11 @@ def render(
     return without_undecodable(page)
 
 
+@cache
 def templates(read: Callable[[str], str]) -> jinja2.Environment:
     """Return an environment for templates that escapes all values.
+
+    There is one for each ``read``: it keeps the templates that it has compiled.
 
     Args:
         read: returns the text of a template.

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from segdistill.config.settings import LevelName
-from segdistill.files import read_json
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
+from segdistill.json_files import Count, Finite, Text, read_json
 from segdistill.objective.stego import Shifts
 
+Classes = Annotated[int, Meta(ge=1, le=255)]
 Confidence = Literal["high", "low", "none"]
 
 
@@ -31,8 +34,8 @@ class AgreementRecord:
         agreement: the agreement, at most 1.
     """
 
-    step: int
-    agreement: float
+    step: Count
+    agreement: Finite
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,24 @@ class ClassCount:
             number is reproducible and ``chosen`` is the default.
     """
 
-    chosen: int
-    candidates: tuple[int, ...]
-    stability: tuple[float, ...]
-    silhouette: tuple[float, ...]
-    needed: float
-    coarse: int = 0
-    fine: int = 0
+    chosen: Classes
+    candidates: Annotated[tuple[Classes, ...], Meta(min_length=1)]
+    stability: tuple[Finite, ...]
+    silhouette: tuple[Finite, ...]
+    needed: Finite
+    coarse: Count = 0
+    fine: Count = 0
     confidence: Confidence = "none"
+
+    def __post_init__(self) -> None:
+        """Check that there is evidence for each candidate.
+
+        Raises:
+            ValueError: there are no candidates, or their numbers differ.
+        """
+        counts = {len(self.candidates), len(self.stability), len(self.silhouette)}
+        if len(counts) != 1 or counts == {0}:
+            raise ValueError("candidates and evidence differ in number, or there are none")
 
     @property
     def is_default(self) -> bool:
@@ -95,18 +108,18 @@ class Facts:
         levels: number of classes of each level.
     """
 
-    images: int = 0
+    images: Count = 0
     files: dict[str, list[str]] = field(default_factory=dict)
     skipped: tuple[SkippedFile, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Annotated[float, Meta(ge=0, le=1e300)]] = field(default_factory=dict)
     shifts: Shifts | None = None
-    maps_not_stored: int = 0
-    damaged_maps: int = 0
-    environment: dict[str, str | int] = field(default_factory=dict)
+    maps_not_stored: Count = 0
+    damaged_maps: Count = 0
+    environment: dict[Text, Text | int] = field(default_factory=dict)
     agreement_history: tuple[AgreementRecord, ...] = ()
-    kept_step: int | None = None
+    kept_step: Count | None = None
     class_count: ClassCount | None = None
-    levels: dict[LevelName, int] | None = None
+    levels: dict[LevelName, Count] | None = None
 
     @property
     def image_files(self) -> list[ImageFile]:

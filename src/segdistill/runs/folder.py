@@ -10,13 +10,16 @@ import msgspec
 import yaml
 
 from segdistill.config.settings import FitSettings
+from segdistill.config.yaml_text import parse_yaml
 from segdistill.errors import UserError
 from segdistill.files import (
-    as_json,
+    check_regular,
+    read_short_text,
     remove_leftovers,
     translate_os_errors,
     write_text_atomically,
 )
+from segdistill.json_files import as_checked_json
 from segdistill.layout import (
     CHECKPOINT_FILE,
     DESCRIPTION_FILE,
@@ -47,6 +50,7 @@ OVERWRITTEN_FILES = (
 )
 
 
+FIX = "restore it from a copy, or fit again with --overwrite"
 DAMAGE = (
     OSError,
     ValueError,
@@ -136,21 +140,20 @@ class RunFolder:
         """
         path = self.path / SETTINGS_FILE
         try:
-            plain = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            check_regular(path)
+            text = read_short_text(path, what="settings", option="RUN")
+            plain = parse_yaml(text) or {}
             # One number stands for a list of one, as earlier versions wrote it.
             depth = plain.get("depth", {})
             if isinstance(depth.get("invalid"), int | float):
                 depth["invalid"] = [depth["invalid"]]
-            return msgspec.convert(plain, FitSettings, dec_hook=_decoded)
-        except (
-            OSError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-            yaml.YAMLError,
-            msgspec.MsgspecError,
-        ) as error:
-            raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
+            settings = msgspec.convert(plain, FitSettings, dec_hook=_decoded)
+        except DAMAGE as error:
+            raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
+        try:
+            return settings.validated()
+        except UserError as error:
+            raise UserError(f"{path}: {error}; {FIX}") from error
 
     def write_history(self, history: Iterable[StepRecord]) -> None:
         """Write the losses of every step, one row per step."""
@@ -162,7 +165,7 @@ class RunFolder:
 
     def write_facts(self, facts: Facts) -> None:
         """Write the facts of the fit."""
-        write_text_atomically(self.path / FACTS_FILE, as_json(facts))
+        write_text_atomically(self.path / FACTS_FILE, as_checked_json(facts))
 
     def read_facts(self) -> Facts:
         """Read the facts of the fit; empty if there is no such file."""

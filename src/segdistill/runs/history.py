@@ -2,11 +2,11 @@
 
 import csv
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from segdistill.errors import UserError
-from segdistill.files import atomic_path
+from segdistill.files import atomic_path, check_regular
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,25 @@ def read_history(path: Path) -> list[StepRecord]:
     """
     if not path.exists():
         return []
+    fix = "restore it from a copy, or fit again with --overwrite"
+    losses = [field.name for field in fields(StepRecord)[1:]]
     try:
+        check_regular(path)
         with path.open(newline="", encoding="utf-8") as file:
-            return [
-                StepRecord(step=int(row.pop("step")), **{name: float(row[name]) for name in row})
-                for row in csv.DictReader(file)
+            rows = csv.DictReader(file)
+            missing = [each.name for each in fields(StepRecord) if each.default is MISSING]
+            missing = [name for name in missing if name not in (rows.fieldnames or ())]
+            history = [
+                # Not finite where a training diverged. Columns of later versions are left out.
+                StepRecord(int(row["step"]), **{n: float(row[n]) for n in losses if n in row})
+                for row in rows
             ]
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); use --overwrite") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {fix}") from error
+    except (ValueError, LookupError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {fix}") from error
+    if missing:
+        raise UserError(f"{path}: damaged, since it lacks the column {missing[0]}; {fix}")
+    if [each.step for each in history] != list(range(1, len(history) + 1)):
+        raise UserError(f"{path}: damaged, since its steps are not 1, 2, 3 and so on; {fix}")
+    return history

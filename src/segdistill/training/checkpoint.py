@@ -4,13 +4,11 @@ import json
 from collections.abc import Sequence
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from segdistill.backbones.finite import check_finite
 from segdistill.errors import UserError
-from segdistill.files import atomic_path, from_json
+from segdistill.json_files import Count, Finite, from_json
 from segdistill.layout import CHECKPOINT_FILE, HISTORY_FILE
+from segdistill.model.tensor_files import read_tensor_file, write_tensor_file
 from segdistill.runs.facts import AgreementRecord
 from segdistill.runs.folder import RunFolder
 from segdistill.runs.history import StepRecord
@@ -45,10 +43,7 @@ def write_checkpoint(
         agreement = [[record.step, record.agreement] for record in stopping.agreement_history]
         metadata["agreement_history"] = json.dumps(agreement)
     run.write_history(history)
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with atomic_path(run.path / CHECKPOINT_FILE) as temporary:
-        # Written as bytes: a full disk then raises OSError, which safetensors' save_file hides.
-        temporary.write_bytes(save(plain, metadata=metadata))
+    write_tensor_file(run.path / CHECKPOINT_FILE, tensors, metadata)
 
 
 def read_checkpoint(
@@ -70,40 +65,58 @@ def read_checkpoint(
     path = run.path / CHECKPOINT_FILE
     if not path.exists():
         return []
+    tensors, metadata = read_tensor_file(path, fix=FIX)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         last_step, of_images = int(metadata["step"]), metadata["images"]
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+    except (ValueError, LookupError) as error:
         raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
-    check_finite(tensors, str(path))
     if of_images != images:
         raise UserError(
             f"{run.path}: images or backbone have changed since the run was interrupted; put"
             " them back, or start again with --overwrite"
         )
-    modules.load_state_dict(_with_prefix(tensors, "modules."))
+    try:
+        _restore(tensors, modules, optimiser)
+        best = _with_prefix(tensors, "best.")
+        if best:
+            _check_shapes(best, modules.state_dict())
+    except (LookupError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: does not go with the settings ({reason}); {FIX}") from error
     if stopping is not None:
         agreement = from_json(
             metadata.get("agreement_history", "[]"),
-            list[tuple[int, float]],
+            list[tuple[Count, Finite]],
             name=str(path),
             what="a training",
             fix=FIX,
         )
-        records = [AgreementRecord(*each) for each in agreement]
-        stopping.resume(records, _with_prefix(tensors, "best."))
-    state = optimiser.state_dict()
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, number, key = name.split(".")
-            state["state"].setdefault(int(number), {})[key] = value
-    optimiser.load_state_dict(state)
+        stopping.resume([AgreementRecord(*each) for each in agreement], best)
     history = [record for record in run.read_history() if record.step <= last_step]
     if len(history) != last_step:
         raise UserError(f"{run.path / HISTORY_FILE}: does not go with the checkpoint; {FIX}")
     return history
+
+
+def _restore(
+    tensors: dict[str, torch.Tensor], modules: TrainingModules, optimiser: torch.optim.Adam
+) -> None:
+    """Load the states of modules and optimiser; raises an error if names or shapes differ."""
+    modules.load_state_dict(_with_prefix(tensors, "modules."))
+    state = optimiser.state_dict()
+    sizes = [each.shape for group in optimiser.param_groups for each in group["params"]]
+    for name, value in _with_prefix(tensors, "adam.").items():
+        number, key = name.split(".")
+        if value.dim() and value.shape != sizes[int(number)]:
+            raise ValueError(f"adam.{name} is of shape {tuple(value.shape)}")
+        state["state"].setdefault(int(number), {})[key] = value
+    optimiser.load_state_dict(state)
+
+
+def _check_shapes(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    shapes = {name: value.shape for name, value in tensors.items()}
+    if shapes != {name: value.shape for name, value in expected.items()}:
+        raise ValueError("the best state has other shapes")
 
 
 def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

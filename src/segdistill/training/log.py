@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from segdistill.config.settings import FitSettings
+from segdistill.errors import UnreadableImageError
 from segdistill.files import translate_os_errors
 from segdistill.images.palette import distinct_colours
 from segdistill.model.head import SegmentationHead
@@ -94,9 +95,13 @@ class TrainingLog:
         training = modules.training
         modules.eval()
         for index in np.linspace(0, len(data.maps) - 1, count).round().astype(int).tolist():
+            try:
+                image = data.maps.views[index].load()
+            except UnreadableImageError:  # moved since; training goes on without it
+                continue
             raw = torch.from_numpy(data.maps[index].copy()).float()
             picture = _panel(
-                data.maps.views[index].load(),
+                image,
                 data.preparation(raw.to(modules.centres.device)),
                 modules.head,
                 modules.centres,

@@ -100,8 +100,8 @@ class TorchFile:
     """The content of a file.
 
     Attributes:
-    from segdistill.weights.safe_pickle import (
-            :class:`StoredTensor` for every tensor.
+        content: what was saved, as :func:`~segdistill.weights.safe_pickle.read_pickle` returns it,
+            with a :class:`StoredTensor` for every tensor.
         numbers: function that reads the bytes of a storage.
     """
 
