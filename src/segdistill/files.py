@@ -15,6 +15,8 @@ from segdistill.errors import FullDiskError, UserError
 if sys.platform != "win32":
     import fcntl
 
+Stamp = tuple[int, int, int]
+
 MAX_TEXT_BYTES = 10**6
 
 TEMPORARY_NAME = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.[^.]*)?", re.DOTALL)
@@ -93,6 +95,15 @@ def remove_leftovers(folder: Path) -> None:
                 _remove_unless_locked(path)
 
 
+def stamp_of(path: Path) -> Stamp:
+    """Return what changes when a file is written; zeros if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     r"""Write ``text`` to ``path`` as UTF-8, completely or not at all.
 
@@ -127,21 +138,22 @@ def check_new(folder: Path, files: Iterable[Path], kind: str, *, overwrite: bool
         )
 
 
-def read_short_text(path: Path, *, what: str, option: str) -> str:
-    """Read a text that a person wrote: UTF-8, of at most :data:`MAX_TEXT_BYTES`.
+def read_short_text(path: Path, *, what: str, option: str, most: int = MAX_TEXT_BYTES) -> str:
+    """Read a text that a person wrote: UTF-8, of bounded length.
 
     Args:
         path: the file; some, such as ``/dev/zero``, have no end.
         what: what it should be, for errors, such as ``a label map``.
         option: the option that named it, for errors.
+        most: bytes that it may have.
 
     Raises:
         UserError: it is missing, a folder, too long, unreadable or not UTF-8.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_TEXT_BYTES + 1)
-        if len(content) > MAX_TEXT_BYTES:
+            content = file.read(most + 1)
+        if len(content) > most:
             raise UserError(f"{path}: too long for {what}; check the path of {option}")
         return content.decode("utf-8-sig")
     except FileNotFoundError as error:

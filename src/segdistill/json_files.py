@@ -143,10 +143,24 @@ at `$[2]`); run again
         # Not msgspec's decoder: it rejects NaN, and names of files that are not Unicode.
         plain = json.loads(text)
         _check_checksum(plain, name, fix)
-        return msgspec.convert(plain if upgrade is None else upgrade(plain), kind)
+        if upgrade is not None:
+            plain = upgrade(plain)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name}: cannot be read ({error}); {fix}") from error
+    return as_kind(plain, kind, name=name, what=what, fix=fix)
+
+
+def as_kind(plain: Any, kind: type[Content], *, name: str, what: str, fix: str) -> Content:
+    """Return the typed value of plain JSON content; see :func:`from_json` for the arguments.
+
+    Raises:
+        UserError: the content is not of the type; the message names the field.
+    """
+    try:
+        return msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
         raise UserError(f"{name}: does not describe {what} ({error}); {fix}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not Unicode, or too deep
         raise UserError(f"{name}: cannot be read ({error}); {fix}") from error
 
 

@@ -12,6 +12,8 @@ A run folder, written by ``fit``::
         report.html
         linear_probe.safetensors  a linear classifier trained with labels, if asked for
         backbone/                 the backbone of a converted checkpoint
+        answers.json              what a person taught it, if anything
+        taught/                   the run with the taught classes
         checkpoint.safetensors    only until the run is finished
 
 A folder without ``segmenter.json`` is not a finished run. Other folders hold masks (``segment``),
@@ -28,6 +30,9 @@ REPORT_FILE = "report.html"
 PROBE_FILE = "linear_probe.safetensors"
 BACKBONE_FOLDER = "backbone"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+
+ANSWERS_FILE = "answers.json"
+TAUGHT_FOLDER = "taught"
 
 CLASSES_FILE = "classes.json"
 """Beside masks: their classes."""

@@ -175,6 +175,23 @@ OPERATIONS = (
         "apply_suggestions", "api.suggesting", "apply the suggested names", command="name --apply"
     ),
     Operation(
+        "teach",
+        "api.teaching",
+        "teach a run your classes, by answering questions and clicking",
+        command="teach",
+        parser="teach",
+        resumes="same",
+        saves_memory="give fewer --images",
+    ),
+    Operation("open_teacher", "api.teaching", "ask questions and take answers from Python"),
+    Operation("add_classes", "api.teaching", "add classes to teach", command="teach --classes"),
+    Operation(
+        "export_answers",
+        "api.teaching",
+        "write the answers that a run was given to a file",
+        command="teach --export",
+    ),
+    Operation(
         "draw_figures", "api.figures", "draw figures for a paper", command="figures", parser="view"
     ),
     Operation(

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,9 @@ from PIL import Image
 from tests.app.chromium import chromium_path, opened
 from tests.helpers import striped_image
 
+import segdistill
 from segdistill.api.classes import classes_of
+from segdistill.teaching.answers_file import read_answers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -188,3 +190,84 @@ def test_every_input_has_a_name_and_nobody_else_is_let_in(
         # As another site's page would ask, through a name of its own that leads here.
         with pytest.raises(HTTPError, match="400"):
             direct.open(Request(page.url, headers={"Host": "evil.example"}))  # noqa: S310
+
+
+def numbered(page: "Page") -> str:
+    """What tells one view of the Teach tab from the next."""
+    return str(page.get_attribute("#teaching .view", "data-number"))
+
+
+def after(page: "Page", act: Callable[[], object]) -> str:
+    """Do something in the Teach tab, wait for what it shows next, and return its message."""
+    before = numbered(page)
+    act()
+    page.wait_for_function(
+        f"document.querySelector('#teaching .view')?.dataset.number !== '{before}'"
+    )
+    return str(page.locator("#teaching .notice").inner_text())
+
+
+def press(page: "Page", key: str) -> str:
+    return after(page, lambda: page.keyboard.press(key))
+
+
+def test_teach_by_keys_and_clicks_undo_and_open_again(
+    run: Path, photos: Path, tmp_path: Path
+) -> None:
+    with shown(run, photos, tmp_path / "scratch") as page:
+        go_to(page, "Teach", "#teaching .card")
+        # Keys that are typed into a field answer nothing.
+        page.focus("#new-classes")
+        page.keyboard.type("sky, rock, su0")
+        page.wait_for_selector("#teaching .card")
+        assert after(page, lambda: page.click("#add-classes")) == "Added sky, rock and su0."
+        page.wait_for_selector("#given #taught-name-2")
+        page.fill("#taught-name-2", "grass")
+        renamed = after(page, lambda: page.press("#taught-name-2", "Enter"))
+        assert renamed == "Renamed su0 to grass."
+        page.evaluate("document.activeElement.blur()")
+
+        assert press(page, "1") == "Saved: sky."
+        assert press(page, "u") == "Undone: sky."
+        assert press(page, "r") == "Redone: sky."
+        said = [press(page, key) for key in "23123s0"]
+        assert said[-2:] == ["Saved: skipped.", "Saved: several things."]
+        page.wait_for_selector("#teaching .guess")
+        guess = page.get_attribute("#teaching .guess button", "data-name")
+        assert press(page, "Enter") == f"Saved: {guess}."
+        assert len(read_answers(run).answers) == 9
+
+        page.click("#brush-2")
+        assert page.get_attribute("#brush-2", "aria-pressed") == "true"
+        page.wait_for_selector("#taught #draw-0 .mask")
+        place = page.get_attribute("#draw-0", "data-image")
+        drawn = after(page, lambda: page.click("#draw-0", position={"x": 30, "y": 40}))
+        assert drawn == f"Saved: grass in {place}."
+        page.focus("#draw-question")
+        page.keyboard.press("ArrowLeft")
+        assert press(page, "Enter").startswith("Saved: grass in ")
+        assert press(page, "Control+z") == "Undone: grass."
+        page.keyboard.press("Escape")
+        assert page.get_attribute("#brush-2", "aria-pressed") == "false"
+        page.wait_for_selector("#teaching-progress :text('10 answers')")
+        page.wait_for_selector(f"#teaching-progress :text('segment {run}/taught IMAGES')")
+
+        page.click("#list-answers")
+        page.wait_for_selector("#given table")
+        choice = "#verdict-0"
+        assert after(page, lambda: page.select_option(choice, label="rock")) == (
+            "Answer 1 is now rock."
+        )
+
+    answers = read_answers(run)
+    assert answers.names == ["sky", "rock", "grass"]
+    assert len(answers.answers) == 10
+    assert answers.answers[0].name == "rock"
+    assert answers.answers[-1].stroke is not None
+    with shown(run, photos, tmp_path / "scratch") as page:
+        go_to(page, "Teach", "#teaching .card")
+        page.wait_for_selector("#given :text('Show 10 answers')")
+        assert page.input_value("#taught-name-0") == "sky"
+
+    segdistill.segment(run / "taught", photos, out=tmp_path / "masks")
+    assert len(list((tmp_path / "masks").rglob("*.png"))) == 14

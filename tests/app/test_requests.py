@@ -216,6 +216,13 @@ def test_edits_that_mean_nothing_are_answered_in_the_page(
     assert b'"success":true' in server.streamed()
 
 
+def test_a_tab_may_be_chosen(server: Started) -> None:
+    chosen = {"value": "Classes", "index": 1}
+    number = server.event("select", 0)
+    assert server.join(EVENT | {"fn_index": number, "event_data": chosen}) == 200
+    assert b'"success":true' in server.streamed()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -40,7 +40,7 @@ MEANINGS = {
 }
 
 
-TRIES = 5
+TRIES = 20
 """How often a fault is drawn that does not take place, since the command is over before."""
 
 

@@ -11,7 +11,7 @@ from tests.helpers import striped_image
 from segdistill.images.resize import enlarge
 from segdistill.refinement import guided_filter
 from segdistill.refinement.cell_colours import CellColours, CellGrid, PixelRows
-from segdistill.refinement.guided_filter import guided_bands
+from segdistill.refinement.guided_filter import guided_bands, linear_functions
 from segdistill.refinement.upsampling import upsampled_bands, upsampled_mask
 
 Colours = NDArray[np.float64]
@@ -226,3 +226,21 @@ def test_other_shapes_are_refused() -> None:
     for picture in (image[..., 0], image[..., :2], image[:0]):
         with pytest.raises(ValueError, match=r"give an image of shape \(height, width, 3\)"):
             upsample(torch.zeros(1, 3, 2, 2), picture)
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
+def test_detail_keeps_what_colour_does_not_explain(detail: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores, colours = torch.rand(2, 5, 6, generator=generator), torch.zeros(3, 5, 6)
+    noise = 0.01 * torch.eye(3)
+    averaged = linear_functions(scores, colours, noise)
+    found = linear_functions(scores, colours, noise, detail=detail)
+    # With one colour everywhere, functions are constants: averages, or the scores themselves.
+    torch.testing.assert_close(found[3], torch.lerp(averaged[3], scores, detail))
+    colours = torch.rand(3, 5, 6, generator=generator)
+    functions = linear_functions(scores, colours, noise, detail=detail)
+    plain = linear_functions(scores, colours, noise)
+    torch.testing.assert_close(functions[:3], plain[:3])
+    if detail == 1:
+        values = functions[3] + (functions[:3] * colours[:, None]).sum(dim=0)
+        torch.testing.assert_close(values, scores)

@@ -12,7 +12,7 @@ from tests.helpers import striped_image
 
 from segdistill.images.resize import enlarge
 from segdistill.refinement import best_class, cell_colours, upsampling
-from segdistill.refinement.best_class import best_around, best_between
+from segdistill.refinement.best_class import best_around, best_between, gaps_of
 from segdistill.refinement.cell_colours import CellColours, CellGrid, PixelRows, ReadRows
 from segdistill.refinement.guided_filter import guided_bands, sharpened
 from segdistill.refinement.upsampling import (
@@ -100,10 +100,11 @@ def plain_possible(
     """Which classes are the best in one of the 16 cells whose middles are around each pixel."""
     h, w = best.shape
     possible = np.zeros((classes, *size), np.bool_)
+    # Rounding decides on which side of the middle of a cell a pixel lies that is just there.
+    rows, columns = (gaps_of(*sides)[0].tolist() for sides in zip(size, (h, w), strict=True))
     for row in range(size[0]):
         for column in range(size[1]):
-            above = int(np.floor((row + 0.5) * (h / size[0]) - 0.5))
-            left = int(np.floor((column + 0.5) * (w / size[1]) - 0.5))
+            above, left = rows[row] - 1, columns[column] - 1
             part = best[max(0, above - 1) : above + 3, max(0, left - 1) : left + 3]
             possible[np.unique(part), row, column] = True
     return possible

@@ -56,6 +56,9 @@ const edits = {
 };
 
 const save = (field) => {
+  // Enter is also a change in some browsers.
+  if (field.type === "text" && field.dataset.sent === field.value) return;
+  field.dataset.sent = field.value;
   typed.delete(field.id);
   delete field.dataset.restored;
   const { edit } = field.dataset;
@@ -84,7 +87,8 @@ element.addEventListener("input", (event) => {
 });
 
 element.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && event.target.type === "text") save(event.target);
+  const { type, dataset } = event.target;
+  if (event.key === "Enter" && type === "text" && dataset.edit) save(event.target);
   if (event.key === "Escape") {
     const close = element.querySelector("[data-escape]");
     if (close) close.click();
@@ -124,7 +128,7 @@ watch("value", () => {
     else if (typed.has(field.id)) {
       field.value = typed.get(field.id);
       field.dataset.restored = "yes";
-    } else field.value = field.getAttribute("value");
+    } else if (field.tagName !== "SELECT") field.value = field.getAttribute("value");
   }
   for (const box of element.querySelectorAll("[data-pick]")) box.checked = ticked.has(box.id);
   countChosen();

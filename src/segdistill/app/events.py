@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from segdistill.app.middleware import READING, Application, Message, Receive, Scope, Send, refuse
 from segdistill.app.requests import MovePoint, Navigation, edit_requests, read_request
+from segdistill.app.teaching_requests import TeachingRequest
 from segdistill.errors import UserError
 
 JOIN = "/gradio_api/queue/join"
@@ -84,8 +85,9 @@ class KnownRequests:
         if not has_valid_inputs(function.inputs, data, self.uploads):
             return "other inputs than the event has"
         action = event.get("event_data")
-        if isinstance(action, dict) and action and not is_request_of_the_page(action):
-            return "no action of the page"
+        # Other events, such as the choice of a tab, have data that nothing reads.
+        if function.collects_event_data and isinstance(action, dict) and action:
+            return "" if is_request_of_the_page(action) else "no action of the page"
         return ""
 
 
@@ -139,7 +141,7 @@ def is_request_of_the_page(data: Mapping[str, Any]) -> bool:
         >>> is_request_of_the_page({"do": "open", "index": "three"})
         False
     """
-    for kinds in (Navigation, MovePoint, edit_requests()):
+    for kinds in (Navigation, MovePoint, TeachingRequest, edit_requests()):
         with contextlib.suppress(UserError):
             read_request(data, kinds)
             return True

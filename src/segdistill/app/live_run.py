@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.decoding.pictures import Picture
+from segdistill.files import Stamp, stamp_of
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.correspondences import EmbeddedImage, embed
@@ -25,7 +26,6 @@ KEPT_CODES = 96
 KEPT_MASKS = 96
 KEPT_FEATURES = 16
 
-Stamp = tuple[int, int, int]
 Grouping = tuple[object, ...]
 
 
@@ -179,7 +179,8 @@ class LiveRun:
         with torch.no_grad():
             codes = encoded.codes.to(segmenter.compute.device)
             scores = segmenter.scores_of_codes(codes).cpu()
-        return without_class(cleaned_mask(scores, encoded.image), encoded.valid)
+        mask = cleaned_mask(scores, encoded.image, detail=segmenter.settings.detail)
+        return without_class(mask, encoded.valid)
 
     def _embed(self, file: ImageFile, _stamp: Stamp) -> EmbeddedImage:
         image = self.read(file.path).pixels
@@ -193,15 +194,6 @@ def _same_codes(one: ClassSets, other: ClassSets) -> bool:
         shared = mine.keys() & yours.keys()
         return bool(shared) and all(torch.equal(mine[name], yours[name]) for name in shared)
     return torch.equal(one.prototypes.vectors, other.prototypes.vectors)
-
-
-def stamp_of(path: Path) -> Stamp:
-    """Return what changes when a file is written; zeros if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0, 0
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

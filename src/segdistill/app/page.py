@@ -1,18 +1,21 @@
 """The Gradio page: tabs, controls and event handlers."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from segdistill.app import views
 from segdistill.app.correspondences import By
 from segdistill.app.requests import MovePoint, Navigation, OpenImage, OpenPage, read_request
 from segdistill.app.state import AppState
+from segdistill.app.teaching_view import Place
 from segdistill.images.finding import SUFFIXES
 
 if TYPE_CHECKING:
     import gradio as gr
 
+FirstTab = Literal["images", "teach"]
 OPACITY_PERCENT = 55
 CENTRE = (0.5, 0.5)
 # Minimum width of controls in pixels, below which they are stacked, as on a phone.
@@ -22,14 +25,18 @@ SET_OPACITY = "v => {document.documentElement.style.setProperty('--mask-opacity'
 BY = [("learned codes", "codes"), ("backbone features", "features")]
 # Events are internal to the page and not part of an API.
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+QUIET = PRIVATE | {"show_progress": "hidden"}
 
 
-def build_page(state: AppState, compare: Path | None = None) -> "gr.Blocks":
+def build_page(
+    state: AppState, compare: Path | None = None, *, tab: FirstTab = "images"
+) -> "gr.Blocks":
     """Build the page without serving it.
 
     Args:
         state: state of the app.
         compare: run that is initially selected for comparison.
+        tab: the tab that is open at first.
     """
     import gradio as gr  # noqa: PLC0415 - an extra, and slow to import
 
@@ -42,11 +49,13 @@ def build_page(state: AppState, compare: Path | None = None) -> "gr.Blocks":
         gr.HTML(lambda: views.heading(state), apply_default_css=False, js_on_load=None)
         opacity = gr.Slider(0, 100, OPACITY_PERCENT, step=5, label="Mask opacity (%)")
         opacity.input(None, opacity, None, js=SET_OPACITY, **PRIVATE)
-        with gr.Tabs():
-            with gr.Tab("Images") as images_tab:
-                _gallery(state, page, images_tab)
+        with gr.Tabs(selected=tab):
+            with gr.Tab("Images", id="images") as images_tab:
+                _gallery(state, images_tab, page if tab == "images" else None)
             with gr.Tab("Classes") as classes_tab:
                 _classes(state, classes_tab)
+            with gr.Tab("Teach", id="teach") as teach_tab:
+                _teach(state, teach_tab, page if tab == "teach" else None)
             with gr.Tab("Try an image") as trial_tab:
                 _trial(state, trial_tab)
             with gr.Tab("Correspondences") as correspondences_tab:
@@ -56,7 +65,8 @@ def build_page(state: AppState, compare: Path | None = None) -> "gr.Blocks":
     return cast("gr.Blocks", page)
 
 
-def _gallery(state: AppState, page: Any, tab: Any) -> None:
+def _gallery(state: AppState, tab: Any, page: Any | None) -> None:
+    """Add the gallery, shown when a tab is opened, and when the page is, if one is given."""
     import gradio as gr  # noqa: PLC0415
 
     view = _view("gallery")
@@ -75,7 +85,8 @@ def _gallery(state: AppState, page: Any, tab: Any) -> None:
                 return {"page": page, "index": None}
         return location | {"index": None}
 
-    page.load(show, location, view, **PRIVATE)
+    if page is not None:
+        page.load(show, location, view, **PRIVATE)
     tab.select(show, location, view, **PRIVATE)
     view.action(go, location, location, **PRIVATE).then(show, location, view, **PRIVATE)
 
@@ -94,6 +105,46 @@ def _classes(state: AppState, tab: Any) -> None:
 
     tab.select(show, None, view, **PRIVATE)
     view.action(change, None, view, **PRIVATE)
+
+
+def _teach(state: AppState, tab: Any, page: Any | None) -> None:
+    """Add the Teach tab, shown when it is opened, and when the page is, if one is given."""
+    import gradio as gr  # noqa: PLC0415
+
+    waiting = views.notice("Reading the features of the images; the first time takes longest.")
+    view = _view("teaching", "teaching.js", first=waiting)
+    masks = _view("taught", "teaching.js")
+    progress = gr.HTML(elem_id="teaching-progress", apply_default_css=False)
+    given = _view("given", "teaching.js")
+    place = gr.State(Place())
+
+    def show(report: gr.Progress = gr.Progress()) -> str:  # noqa: B008
+        def told(what: str, done: int, of: int) -> None:
+            report((done, of), desc=what, unit="images")
+
+        return views.teaching(state, told)
+
+    def change(event: gr.EventData) -> str:
+        return views.changed(state, event._data)  # noqa: SLF001 - all that was sent
+
+    def change_or_turn(place: Place, event: gr.EventData) -> tuple[Place, Any]:
+        data = event._data  # noqa: SLF001 - all that was sent
+        turned = place.turned(data)
+        return (place, views.changed(state, data)) if turned is None else (turned, gr.skip())
+
+    def then_the_rest(shown: Any) -> None:
+        below = partial(views.below_question, state)
+        following = shown.then(below, place, [masks, given], **QUIET)
+        following.then(partial(views.teaching_progress, state), None, progress, **QUIET)
+
+    if page is not None:
+        then_the_rest(page.load(show, None, view, **PRIVATE))
+    then_the_rest(tab.select(show, None, view, **PRIVATE))
+    # All that is drawn counts, even while an answer is on its way.
+    every = QUIET | {"trigger_mode": "multiple", "concurrency_id": "teach"}
+    then_the_rest(view.action(change, None, view, **every))
+    for each in (masks, given):
+        then_the_rest(each.action(change_or_turn, place, [place, view], **every))
 
 
 def _trial(state: AppState, tab: Any) -> None:
@@ -164,11 +215,18 @@ def _comparison(state: AppState, tab: Any, compare: Path | None) -> None:
     folder.input(show, [number, folder], view, **PRIVATE)
 
 
-def _view(name: str) -> Any:
-    """Return an HTML component that shows a template and sends the user's actions."""
+def _view(name: str, *scripts: str, first: str = "") -> Any:
+    """Return an HTML component that shows a template and sends the user's actions.
+
+    Args:
+        name: identifies it in the page.
+        *scripts: scripts that follow ``events.js``.
+        first: what is shown at first.
+    """
     import gradio as gr  # noqa: PLC0415
 
-    return gr.HTML(elem_id=name, apply_default_css=False, js_on_load=views.part("events.js"))
+    script = "\n".join(map(views.part, ("events.js", *scripts)))
+    return gr.HTML(first or None, elem_id=name, apply_default_css=False, js_on_load=script)
 
 
 def _image_slider(state: AppState) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segdistill.api.teaching import Untaught
 from segdistill.app.class_table import (
     ClassesView,
     ClassTable,
@@ -17,13 +18,16 @@ from segdistill.app.class_table import (
     proposed_merges,
 )
 from segdistill.app.correspondences import By, HeatPicture, correspondences_of
-from segdistill.app.live_run import LiveRun, stamp_of
+from segdistill.app.live_run import LiveRun
 from segdistill.app.pictures import MissingPicture, Picture, picture_of
 from segdistill.app.requests import apply_edit, revision_of
+from segdistill.app.teaching import Choices, Teaching
+from segdistill.app.teaching_view import TeachTab
 from segdistill.app.tree import tree_of_classes
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.decoding.decode import UnreadableImageError
 from segdistill.errors import UserError
+from segdistill.files import stamp_of
 from segdistill.images.finding import ImageFile
 from segdistill.images.resize import resize_image
 from segdistill.inference.samples import evenly_spread, reduced_size, without_class
@@ -47,6 +51,9 @@ class AppState:
         backbone: new location of the backbone, if it was moved.
         device: device to compute on.
         precision: precision of matrix products.
+        untaught: what becomes of classes in which nothing was taught; see
+            :func:`segdistill.api.teaching.open_teacher`.
+        taught: folder for the taught run; by default ``taught`` in the run folder.
 
     Raises:
         UserError: the folder contains no model, or the backbone cannot be loaded.
@@ -60,12 +67,20 @@ class AppState:
         backbone: str | None = None,
         device: DeviceName = "auto",
         precision: PrecisionName = "auto",
+        untaught: Untaught = "clusters",
+        taught: Path | None = None,
     ) -> None:
         self.files = list(files)
         self.run = LiveRun(run, backbone=backbone, device=device, precision=precision)
         self.table = ClassTable(self.run, evenly_spread(self.files, EXAMPLE_IMAGES))
+        choices = Choices(backbone, device, precision, untaught, taught)
+        self.teach = TeachTab(Teaching(run, files, choices))
         self._others = lru_cache(2)(partial(LiveRun, device=device, precision=precision))
         self._pictures = lru_cache(KEPT_PICTURES)(self._picture)
+
+    def close(self) -> None:
+        """Finish saving what was taught."""
+        self.teach.close()
 
     @property
     def pages(self) -> int:

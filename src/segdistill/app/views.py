@@ -14,9 +14,11 @@ from segdistill.app.class_table import ClassesView, Progress
 from segdistill.app.correspondences import By
 from segdistill.app.pictures import MissingPicture, Picture
 from segdistill.app.state import AppState
+from segdistill.app.teaching_view import Place
 from segdistill.errors import UserError
 from segdistill.images.palette import css_colour
 from segdistill.model.description import SegmentClass
+from segdistill.progress import Report
 from segdistill.report.data_uri import data_uri
 from segdistill.report.rendering import templates, without_undecodable
 
@@ -137,3 +139,47 @@ def comparison(state: AppState, index: int, folder: str | None) -> str:
         except UserError as error:
             return notice(str(error), failed=True)
     return render("comparison.html.j2", sides=sides)
+
+
+def teaching(state: AppState, report: Report | None = None) -> str:
+    """Return the question of the Teach tab, or an error message.
+
+    Args:
+        state: state of the app.
+        report: told of the progress of opening.
+    """
+    if not state.files:
+        return notice(NO_IMAGES)
+    try:
+        return render("teaching.html.j2", view=state.teach.view(report=report))
+    except UserError as error:
+        return notice(str(error), failed=True)
+
+
+def changed(state: AppState, data: object) -> str:
+    """Do what the Teach tab asks for, and return its next question."""
+    try:
+        return render("teaching.html.j2", view=state.teach.change(data))
+    except UserError as error:
+        return notice(str(error), failed=True)
+
+
+def below_question(state: AppState, place: Place) -> tuple[str, str]:
+    """Return the masks, and the classes and answers; nothing if the tab cannot be opened."""
+    if not state.files:
+        return "", ""
+    try:
+        masks = render("taught.html.j2", view=state.teach.masks(place))
+        return masks, render("given.html.j2", view=state.teach.given(place))
+    except UserError:  # told by the upper part
+        return "", ""
+
+
+def teaching_progress(state: AppState) -> str:
+    """Return how far the teaching is; nothing if the tab cannot be opened."""
+    if not state.files:
+        return ""
+    try:
+        return render("progress.html.j2", view=state.teach.progress())
+    except UserError:  # told by the upper part
+        return ""

@@ -1,8 +1,10 @@
 """``segdistill app``, ``figures`` and ``correspond``: looking at a run."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from segdistill.cli.arguments import Value
 from segdistill.cli.options import Existing, File, Folder, Loading, Name, Run, check_path
@@ -12,10 +14,26 @@ from segdistill.errors import UserError
 from segdistill.figures.options import FigureOptions, FormatName
 
 if TYPE_CHECKING:
+    from segdistill.app.page import FirstTab
     from segdistill.images.finding import ImageFile
 
 OtherRun = Annotated[str, Value("RUN")]
 Port = Annotated[int, Range("from 1 to 65535", lambda port: 1 <= port <= 65535)]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where the app is served.
+
+    Attributes:
+        port: port to listen on (default: the first free one from 7860)
+        host: address to listen on; 0.0.0.0 lets other computers in
+        no_browser: print the address, but do not open a browser
+    """
+
+    port: Port | None = None
+    host: str = "127.0.0.1"
+    no_browser: bool = False
 
 
 def app(
@@ -23,53 +41,77 @@ def app(
     *,
     images: Existing | None = None,
     compare: OtherRun | None = None,
-    port: Port | None = None,
-    host: str = "127.0.0.1",
-    no_browser: bool = False,
+    serving: Serving,
     loading: Loading,
 ) -> None:
     """Open a run in the browser: name, merge and hide its classes, try images.
 
-    It also shows correspondences. Changes are saved in the run at once and can be undone. The page
-    is served on this computer only and needs no network.
+    It also shows correspondences, and teaches the run your classes. Changes are saved in the run at
+    once and can be undone. The page is served on this computer only and needs no network.
 
     Args:
         images: images to show: folder, file or quoted glob pattern (default: those the run was
             fitted on)
         compare: another run, shown side by side with this one (default: none)
-        port: port to listen on (default: the first free one from 7860)
-        host: address to listen on; 0.0.0.0 lets other computers in
-        no_browser: print the address, but do not open a browser
 
     Example:
         segdistill app runs/photos
     """
-    from segdistill.app.server import is_local, open_browser, require_gradio, serving
+    serve(run, images, serving, loading, compare=compare)
+    print(f"\nChanges are saved in the run. Next: {command_line('segment', Path(run), 'IMAGES')}")
 
-    require_gradio()
+
+def serve(
+    run: str,
+    images: str | None,
+    serving: Serving,
+    loading: Loading,
+    *,
+    compare: str | None = None,
+    tab: "FirstTab" = "images",
+    **teaching: Any,
+) -> None:
+    """Serve the app until Ctrl-C.
+
+    Args:
+        run: run folder.
+        images: images to show; by default those of the fit.
+        serving: where it is served.
+        loading: how the run is loaded.
+        compare: another run, shown side by side with this one.
+        tab: the tab that is open at first.
+        **teaching: how the run is taught; see :class:`segdistill.app.state.AppState`.
+    """
+    from segdistill.app import server
+
+    server.require_gradio()
 
     from segdistill.app.page import build_page
     from segdistill.app.state import AppState
 
     folder, other = Path(run), None if compare is None else Path(compare)
     files = images_of(folder, images)
-    state = AppState(folder, files, **vars(loading))
+    state = AppState(folder, files, **vars(loading), **teaching)
     if other is not None:
         state.other(other)
-    if not is_local(host):
+    if not server.is_local(serving.host):
         print(
-            f"Warning: with --host {host}, anyone who can reach this computer can see the images"
-            " and change the classes"
+            f"Warning: with --host {serving.host}, anyone who can reach this computer can see the"
+            " images and change the classes"
         )
-    with serving(lambda: build_page(state, other), host=host, port=port) as server:
+    with (
+        closing(state),
+        server.serving(
+            lambda: build_page(state, other, tab=tab), host=serving.host, port=serving.port
+        ) as running,
+    ):
         print(f"Run:    {folder}")
         print(f"Images: {len(files)}{'' if files else '; give some with --images FOLDER'}")
-        print(f"Page:   {server.url}", flush=True)
+        print(f"Page:   {running.url}", flush=True)
         print("Press Ctrl-C to stop.", flush=True)
-        if not no_browser:
-            open_browser(server.url)
-        server.wait()
-    print(f"\nChanges are saved in the run. Next: {command_line('segment', folder, 'IMAGES')}")
+        if not serving.no_browser:
+            server.open_browser(running.url)
+        running.wait()
 
 
 def images_of(folder: Path, given: str | None) -> "list[ImageFile]":

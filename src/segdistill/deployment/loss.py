@@ -109,6 +109,8 @@ def _masks(
     inputs = graph_input(segmenter, image)
     guide = resize_image(image, size)
     return {
-        kind: upsampled_mask(torch.from_numpy(run(inputs)[0]), guide)
+        kind: upsampled_mask(
+            torch.from_numpy(run(inputs)[0]), guide, detail=segmenter.settings.detail
+        )
         for kind, run in runners.items()
     }

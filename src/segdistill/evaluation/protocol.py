@@ -29,12 +29,14 @@ class Classifier:
         classes: number of classes.
         scores: maps codes (1, channels, h, w) to class scores (1, classes, h, w).
         log_probabilities: maps these scores to log-probabilities, for the CRF.
+        detail: how much of a cell's own score guided upsampling keeps.
     """
 
     name: str
     classes: int
     scores: Callable[[torch.Tensor], torch.Tensor]
     log_probabilities: Callable[[torch.Tensor], torch.Tensor]
+    detail: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ class Protocol:
             on_grid = classifier.scores(codes)
             scores = enlarge(on_grid, size) if self.crf else on_grid
             guide = image if image.shape[:2] == size else resize_image(image, size)
-            masks = [upsampled_mask(on_grid, guide, upsampling=self.upsampling)]
+            masks = [
+                upsampled_mask(on_grid, guide, upsampling=self.upsampling, detail=classifier.detail)
+            ]
         if self.crf:
             masks.append(_best_class(refine(classifier.log_probabilities(scores), image)))
         return masks
@@ -184,6 +188,7 @@ def classifiers(segmenter: Segmenter, probe: LinearProbe | None) -> list[Classif
             classes=len(segmenter.classes),
             scores=segmenter.scores_of_codes,
             log_probabilities=cluster_log_probabilities,
+            detail=segmenter.settings.detail,
         )
     ]
     if probe is not None:

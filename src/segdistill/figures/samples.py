@@ -116,7 +116,7 @@ def segment_images(
         masks = {}
         if clustered is not None:
             masks[CLUSTERED] = cleaned_mask(clustered.grid_scores(image), reduced)
-        masks[SEGMENTED] = cleaned_mask(scores, reduced)
+        masks[SEGMENTED] = cleaned_mask(scores, reduced, detail=segmenter.settings.detail)
         if crf:
             masks[REFINED] = refined_mask(scores, reduced)
         shown.append(Shown(reduced, None if labels is None else _nearest(labels, size), masks))

@@ -170,14 +170,14 @@ def segment_images(
         before_writing()
         picture = read(job) if full_size is None else full_size
         image, valid, _ = picture
-        path = folder / job.output
-        mask = mask_from_scores(scores, image, options, valid)
+        path, detail = folder / job.output, segmenter.settings.detail
+        mask = mask_from_scores(scores, image, options, valid, detail=detail)
         if options.overlay:
             overlay_path = path.with_suffix(".overlay.jpg")
             write_overlay(overlay_path, picture.displayed, mask, segmenter.classes)
         if options.scores:
             scores_path = path.with_suffix(".scores.npy")
-            write_scores(scores_path, scores, image, upsampling=options.upsampling)
+            write_scores(scores_path, scores, image, upsampling=options.upsampling, detail=detail)
         # Written last: if a mask exists, its sidecar files do, too.
         write_mask(path, mask, segmenter.classes)
         # Unlike np.bincount, Pillow does not make a copy with a wider dtype.

@@ -45,6 +45,8 @@ def mask_from_scores(
     image: NDArray[np.uint8],
     options: MaskOptions,
     valid: NDArray[np.bool_] | None = None,
+    *,
+    detail: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Compute the mask of an image: upsample or refine the scores, and absorb small regions.
 
@@ -53,6 +55,7 @@ def mask_from_scores(
         image: image covered by the grid, shape (height, width, 3).
         options: segmentation options.
         valid: valid pixels, shape (height, width); ``None`` if all are valid.
+        detail: see :class:`~segdistill.model.description.SegmenterSettings`.
 
     Returns:
         Class indices of shape (height, width); 255 where no pixel is valid.
@@ -60,7 +63,7 @@ def mask_from_scores(
     if options.crf:
         mask = refined_mask(scores, image)
     else:
-        mask = upsampled_mask(scores, image, upsampling=options.upsampling)
+        mask = upsampled_mask(scores, image, upsampling=options.upsampling, detail=detail)
     smallest = min_pixels(options.min_region, *mask.shape)
     if valid is None or valid.all():
         return absorb_small_regions(mask, smallest)
@@ -118,6 +121,7 @@ def write_scores(
     image: NDArray[np.uint8],
     *,
     upsampling: Upsampling = "guided",
+    detail: float = 0.0,
 ) -> None:
     """Write full-size class scores as a float16 NumPy file, band by band.
 
@@ -129,13 +133,14 @@ def write_scores(
         scores: class scores on a grid, shape (1, classes, h, w).
         image: image covered by the grid, shape (height, width, 3).
         upsampling: upsampling method.
+        detail: see :class:`~segdistill.model.description.SegmenterSettings`.
     """
     shape = (*image.shape[:2], scores.shape[1])
     header = {"descr": "<f2", "fortran_order": False, "shape": shape}
     # Not memory-mapped: a full disk would then be a crash instead of an error.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for _, band in upsampled_bands(scores, image, upsampling=upsampling):
+        for _, band in upsampled_bands(scores, image, upsampling=upsampling, detail=detail):
             # (classes, rows, width) -> (rows, width, classes)
             pixels = band.clamp(-1, 1).permute(1, 2, 0).half()
             file.write(pixels.contiguous().numpy().tobytes())

@@ -162,7 +162,13 @@ def _bands(
     grid = (input_size[0] // stride, input_size[1] // stride)
     cells = CellGrid((raster.height, raster.width), grid)
     strips = segmenter.score_strips(read_tile, input_size, mirror=options.mirror)
-    return mask_bands(strips, read_rows, cells, upsampling=options.upsampling)
+    return mask_bands(
+        strips,
+        read_rows,
+        cells,
+        upsampling=options.upsampling,
+        detail=segmenter.settings.detail,
+    )
 
 
 def resized_window(raster: Raster, size: Size, rows: slice, columns: slice) -> NDArray[np.uint8]:
@@ -222,10 +228,11 @@ def _whole_band(
     whole = slice(0, input_size[0]), slice(0, input_size[1])
     resized = resized_window(raster, input_size, *whole)
     scores = segmenter.scores_of_viewed([resized], mirror=options.mirror)
+    detail = segmenter.settings.detail
     if options.scores:
         scores_path = mask_path.with_suffix(".scores.npy")
-        write_scores(scores_path, scores, pixels, upsampling=options.upsampling)
-    mask = mask_from_scores(scores, pixels, options, valid)
+        write_scores(scores_path, scores, pixels, upsampling=options.upsampling, detail=detail)
+    mask = mask_from_scores(scores, pixels, options, valid, detail=detail)
     yield MaskBand(slice(0, height), mask, PixelRows(pixels, valid))
 
 

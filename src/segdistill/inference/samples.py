@@ -127,7 +127,8 @@ def segment_samples(
     for file, picture in read_pictures(segmenter, files, label=label, progress=progress):
         image = picture.displayed
         reduced = resize_image(image, reduced_size(image.shape[0], image.shape[1], longest))
-        mask = cleaned_mask(segmenter.grid_scores(picture.pixels), reduced)
+        scores = segmenter.grid_scores(picture.pixels)
+        mask = cleaned_mask(scores, reduced, detail=segmenter.settings.detail)
         samples.append(Sample(file, reduced, without_class(mask, picture.valid)))
     return samples
 

@@ -262,13 +262,13 @@ def _finish(
     *,
     with_overlay: bool,
 ) -> _Result:
-    classes = segmenter.classes
+    classes, detail = segmenter.classes, segmenter.settings.detail
     if loaded.writes_mask and loaded.full_size is not None and scores is not None:
         pixels, valid, _ = loaded.full_size
-        mask = mask_from_scores(scores, pixels, options, valid)
+        mask = mask_from_scores(scores, pixels, options, valid, detail=detail)
         if options.scores:
             scores_path = loaded.frame.mask.with_suffix(".scores.npy")
-            write_scores(scores_path, scores, pixels, upsampling=options.upsampling)
+            write_scores(scores_path, scores, pixels, upsampling=options.upsampling, detail=detail)
         write_mask(loaded.frame.mask, mask, classes)
     else:
         kept = read_labels(loaded.frame.mask)

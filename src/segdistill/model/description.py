@@ -124,6 +124,9 @@ class SegmenterSettings:
         reading: how the training images were read, and others are.
         scale: median factor, per side, by which training images were resized for the backbone.
             GeoTIFFs of any size are resized by this factor.
+        detail: how much of a cell's own score guided upsampling keeps, in 0..1. Classifiers trained
+            with labels have scores that can be relied on cell by cell; similarities to clusters are
+            better averaged.
     """
 
     resolution: int
@@ -131,3 +134,4 @@ class SegmenterSettings:
     training: dict[str, Any] = field(default_factory=dict)
     reading: ImageReading = AS_EACH_FILE_SAYS
     scale: float | None = None
+    detail: float = 0.0

@@ -15,7 +15,15 @@ from segdistill.decoding.image_reading import ImageReading
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.files import write_text_atomically
-from segdistill.json_files import CHECKSUM, Finite, Text, checksum_of, plain_number, read_json
+from segdistill.json_files import (
+    CHECKSUM,
+    Finite,
+    Share,
+    Text,
+    checksum_of,
+    plain_number,
+    read_json,
+)
 from segdistill.layout import DESCRIPTION_FILE, WEIGHTS_FILE
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.head import SegmentationHead
@@ -89,6 +97,7 @@ class Description(msgspec.Struct, kw_only=True):
     reading: ImageReading | None = None
     raster: dict[str, Any] | None = None
     scale: Annotated[float, Meta(ge=1e-6, le=1e6)] | None = None
+    detail: Share = 0.0
     centres: str = CENTRES
     former: tuple[ClassesRecord, ...] = ()
     undone: tuple[ClassesRecord, ...] = ()
@@ -202,6 +211,7 @@ def read_parts(folder: Path, *, backbone: str | None = None) -> SegmenterParts:
             description.training,
             reading=description.reading or ImageReading.of_older_run(description.raster),
             scale=description.scale,
+            detail=description.detail,
         )
         return SegmenterParts(
             network,
@@ -310,6 +320,7 @@ def _describe(parts: SegmenterParts, folder: Path) -> Description:
         training=settings.training,
         reading=settings.reading,
         scale=settings.scale,
+        detail=settings.detail,
     )
 
 

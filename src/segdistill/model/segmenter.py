@@ -382,7 +382,13 @@ class Segmenter(nn.Module):
                 " array; segdistill.segment takes several"
             )
         scores = self.grid_scores(pixels, mirror=mirror, resolution=resolution)
-        mask = cleaned_mask(scores, pixels, upsampling=upsampling, min_region=min_region)
+        mask = cleaned_mask(
+            scores,
+            pixels,
+            upsampling=upsampling,
+            detail=self.settings.detail,
+            min_region=min_region,
+        )
         return mask if valid is None else np.where(valid, mask, np.uint8(VOID))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:

@@ -48,11 +48,12 @@ def guided_bands(
     *,
     radius: int = RADIUS,
     averaging: int = AVERAGING,
+    detail: float = 0.0,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Upsample scores to pixels with the guided filter, band by band.
 
     Scores are given on a grid, of shape (1, classes, h, w), float32; see :func:`linear_functions`
-    for the radii.
+    for the radii and the detail.
 
     Yields:
         Rows and their scores, of shape (classes, rows, width).
@@ -62,7 +63,12 @@ def guided_bands(
     colours = CellColours(lambda rows: PixelRows(image[rows]), cells)
     noise, means = colours.noise(), colours.means(0, cells.grid[0])
     functions = linear_functions(
-        scores[0], means.to(scores), noise.to(scores), radius=radius, averaging=averaging
+        scores[0],
+        means.to(scores),
+        noise.to(scores),
+        radius=radius,
+        averaging=averaging,
+        detail=detail,
     )
     stacked = functions.flatten(0, 1)[None]  # (4, classes, h, w) -> (1, 4 * classes, h, w)
     for rows in bands_of(height, width=width, classes=4 * classes):
@@ -83,6 +89,7 @@ def linear_functions(
     *,
     radius: int = RADIUS,
     averaging: int = AVERAGING,
+    detail: float = 0.0,
 ) -> torch.Tensor:
     """Fit the scores around each cell as linear functions of colour, then average the functions.
 
@@ -96,6 +103,9 @@ def linear_functions(
         radius: radius of the windows, in cells; windows are clipped at the border of the grid.
         averaging: radius over which functions are averaged, in cells. The papers use ``radius``;
             smaller values follow edges more closely.
+        detail: share of the difference between a cell's score and the value of its function that
+            is added to the constant, in 0..1. The papers use 0: what colour does not explain is
+            averaged away. With 1, a function gives its cell's score at its cell's mean colour.
 
     Returns:
         Slopes for red, green and blue, and constants, shape (4, classes, h, w).
@@ -114,7 +124,11 @@ def linear_functions(
     slopes = torch.linalg.solve(covariance.permute(2, 3, 0, 1), with_score.permute(2, 3, 0, 1))
     slopes = slopes.permute(2, 3, 0, 1)  # (h, w, 3, classes) -> (3, classes, h, w)
     constants = mean_score - (slopes * mean[:, None]).sum(dim=0)
-    return _window_means(torch.cat([slopes, constants[None]]), averaging)
+    functions = _window_means(torch.cat([slopes, constants[None]]), averaging)
+    if detail:
+        fitted = functions[3] + (functions[:3] * colours[:, None]).sum(dim=0)
+        functions[3] += detail * (scores - fitted)
+    return functions
 
 
 def _window_means(maps: torch.Tensor, radius: int) -> torch.Tensor:

@@ -59,7 +59,11 @@ class MaskBand(NamedTuple):
 
 
 def upsampled_mask(
-    scores: torch.Tensor, image: NDArray[np.uint8], *, upsampling: Upsampling = "guided"
+    scores: torch.Tensor,
+    image: NDArray[np.uint8],
+    *,
+    upsampling: Upsampling = "guided",
+    detail: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Return the best class of each pixel.
 
@@ -67,6 +71,8 @@ def upsampled_mask(
         scores: class scores on a grid, shape (1, classes, h, w), at most 256 classes.
         image: 8-bit image that the grid covers, shape (height, width, 3).
         upsampling: ``guided`` follows the edges of the image; ``bilinear`` ignores the image.
+        detail: how much of a cell's own score the guided filter keeps; see
+            :func:`~segdistill.refinement.guided_filter.linear_functions`.
 
     Returns:
         Class indices of shape (height, width).
@@ -90,6 +96,7 @@ def upsampled_mask(
         lambda rows: PixelRows(image[rows]),
         CellGrid((height, width), (scores.shape[2], scores.shape[3])),
         upsampling=upsampling,
+        detail=detail,
     )
     return np.concatenate([band.mask for band in bands])
 
@@ -99,18 +106,23 @@ def cleaned_mask(
     image: NDArray[np.uint8],
     *,
     upsampling: Upsampling = "guided",
+    detail: float = 0.0,
     min_region: float = MIN_REGION,
 ) -> NDArray[np.uint8]:
     """Return :func:`upsampled_mask` with small regions absorbed by their neighbours.
 
     Connected regions smaller than the share ``min_region`` of the image are absorbed; 0 keeps all.
     """
-    mask = upsampled_mask(scores, image, upsampling=upsampling)
+    mask = upsampled_mask(scores, image, upsampling=upsampling, detail=detail)
     return absorb_small_regions(mask, min_pixels(min_region, *mask.shape))
 
 
 def upsampled_bands(
-    scores: torch.Tensor, image: NDArray[np.uint8], *, upsampling: Upsampling = "guided"
+    scores: torch.Tensor,
+    image: NDArray[np.uint8],
+    *,
+    upsampling: Upsampling = "guided",
+    detail: float = 0.0,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Upsample class scores to pixels, band by band; arguments as for :func:`upsampled_mask`.
 
@@ -125,7 +137,7 @@ def upsampled_bands(
     """
     _check_shapes(scores, image)
     if upsampling == "guided":
-        yield from guided_bands(scores.float(), image)
+        yield from guided_bands(scores.float(), image, detail=detail)
         return
     size = (image.shape[0], image.shape[1])
     for rows in bands_of(size[0], width=size[1], classes=scores.shape[1]):
@@ -138,6 +150,7 @@ def mask_bands(
     cells: CellGrid,
     *,
     upsampling: Upsampling = "guided",
+    detail: float = 0.0,
 ) -> Iterator[MaskBand]:
     """Compute the mask of :func:`upsampled_mask` band by band, without loading the whole image.
 
@@ -150,6 +163,7 @@ def mask_bands(
         read_rows: function that returns the given rows of the image.
         cells: layout of the grid over the image.
         upsampling: as for :func:`upsampled_mask`.
+        detail: as for :func:`upsampled_mask`.
 
     Yields:
         The bands of the mask, from top to bottom.
@@ -176,7 +190,9 @@ def mask_bands(
                 if colours is None:
                     functions, possible = near[None], best_between(near)
                 else:
-                    functions = linear_functions(near, colours.means(top, last), noise)
+                    functions = linear_functions(
+                        near, colours.means(top, last), noise, detail=detail
+                    )
                     possible = best_around(near)
                 # Functions are constant beyond the centres of the outermost cells.
                 grid = F.pad(functions, (1, 1, 1, 1), mode="replicate")

@@ -87,7 +87,9 @@ def masks_of_levels(sample: Sample, levels: Sequence[ShownLevel]) -> list[NDArra
         masks.append(
             sample.mask
             if level.is_in_use
-            else cleaned_mask(class_similarity(similarity, members), reduced)
+            else cleaned_mask(
+                class_similarity(similarity, members), reduced, detail=model.settings.detail
+            )
         )
     return masks
 

@@ -130,7 +130,7 @@ class RunFolder:
                 (self.path / name).unlink(missing_ok=True)
             for event_file in (self.path / LOG_FOLDER).glob("events.out.tfevents.*"):
                 event_file.unlink()
-        self._write_settings(settings)
+        self.write_settings(settings)
 
     def read_settings(self) -> FitSettings:
         """Read the settings; those that an earlier version did not have are the defaults.
@@ -176,10 +176,10 @@ class RunFolder:
         settings, estimated = self.read_settings(), self.read_facts().class_count
         # Not earlier: a resumed run must estimate the number of classes again.
         if estimated is not None and settings.classes is None:
-            self._write_settings(replace(settings, classes=estimated.chosen))
+            self.write_settings(replace(settings, classes=estimated.chosen))
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
-    def _write_settings(self, settings: FitSettings) -> None:
+    def write_settings(self, settings: FitSettings) -> None:
         """Write the settings; ``fit --config settings.yaml`` then repeats the run."""
         text = yaml.safe_dump(settings.as_plain(), sort_keys=False)
         write_text_atomically(self.path / SETTINGS_FILE, text)

@@ -1,0 +1,1 @@
+"""Teaching a run the classes that a person wants: questions, answers, a classifier."""
