@@ -71,7 +71,9 @@ class _Events:
             SimpleNamespace(file_types=["image"]),
             SimpleNamespace(),
         ]
-        self.page = SimpleNamespace(fns={1: SimpleNamespace(inputs=inputs)})
+        self.page = SimpleNamespace(
+            fns={1: SimpleNamespace(inputs=inputs, collects_event_data=True)}
+        )
 
     def __call__(self, content: bytes, folder: Path) -> None:
         passed: list[bytes] = []
