@@ -45,6 +45,7 @@ def test_the_smallest_table() -> None:
         assert cells["agreement"]
 
 
+@pytest.mark.slow  # the smallest table above covers what it shares with the other benchmarks
 def test_the_scale_table() -> None:
     heading, rule, *stages = printed_by("benchmarks/scale.py", "8", "24")
     assert "24 MB" in heading

@@ -150,6 +150,7 @@ def test_masks_are_exported_as_before(earlier: Path, segdistill: Run) -> None:
     assert again == kept
 
 
+@pytest.mark.slow  # that models load is tested above, and their export in test_export_model
 def test_its_model_is_exported(earlier: Path, segdistill: Run) -> None:
     status, out, error = segdistill("export-model", "run", "model.onnx", "--quiet")
     assert (status, error) == (0, "")

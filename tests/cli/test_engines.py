@@ -99,7 +99,7 @@ def objects(client: Any, prefix: str) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("workers", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("workers", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_store_gives_the_same_masks_as_a_folder(
     world: Path, server: Any, forking: Server, *, workers: bool
 ) -> None:
