@@ -35,7 +35,7 @@ from sklearn.linear_model import LogisticRegression
 import segdistill
 from benchmarks.side_by_side import Scene, scenes
 from segdistill.api.labelled import LabelledSet, labelled_folders
-from segdistill.api.teaching import Teacher, open_teacher
+from segdistill.api.teacher import Teacher, open_teacher
 from segdistill.config.settings import FitSettings
 from segdistill.evaluation.confusion import ConfusionMatrix
 from segdistill.model.segmenter import Segmenter

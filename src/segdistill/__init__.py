@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from segdistill.api.sharing import push as push
     from segdistill.api.suggesting import apply_suggestions as apply_suggestions
     from segdistill.api.suggesting import suggest_names as suggest_names
+    from segdistill.api.teacher import open_teacher as open_teacher
     from segdistill.api.teaching import add_classes as add_classes
     from segdistill.api.teaching import export_answers as export_answers
-    from segdistill.api.teaching import open_teacher as open_teacher
     from segdistill.api.teaching import teach as teach
     from segdistill.config.settings import CacheSettings as CacheSettings
     from segdistill.config.settings import DepthSettings as DepthSettings

@@ -183,7 +183,7 @@ OPERATIONS = (
         resumes="same",
         saves_memory="give fewer --images",
     ),
-    Operation("open_teacher", "api.teaching", "ask questions and take answers from Python"),
+    Operation("open_teacher", "api.teacher", "ask questions and take answers from Python"),
     Operation("add_classes", "api.teaching", "add classes to teach", command="teach --classes"),
     Operation(
         "export_answers",

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from segdistill.api.classes import name_classes
-from segdistill.api.teaching import open_teacher
+from segdistill.api.teacher import open_teacher
 from segdistill.app import views
 from segdistill.app.events import is_request_of_the_page
 from segdistill.app.outline import borders, outline_path, smoothed

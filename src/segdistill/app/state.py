@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.api.teaching import Untaught
+from segdistill.api.teacher import Untaught
 from segdistill.app.class_table import (
     ClassesView,
     ClassTable,
@@ -52,7 +52,7 @@ class AppState:
         device: device to compute on.
         precision: precision of matrix products.
         untaught: what becomes of classes in which nothing was taught; see
-            :func:`segdistill.api.teaching.open_teacher`.
+            :func:`segdistill.api.teacher.open_teacher`.
         taught: folder for the taught run; by default ``taught`` in the run folder.
 
     Raises:

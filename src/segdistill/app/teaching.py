@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import RLock
 from typing import cast
 
-from segdistill.api.teaching import Teacher, Untaught, open_teacher
+from segdistill.api.teacher import Teacher, Untaught, open_teacher
 from segdistill.app.background import Background
 from segdistill.app.requests import read_request
 from segdistill.app.teaching_requests import Change, Changes, revision_of_answers
@@ -26,7 +26,7 @@ ESTIMATED_EVERY = 5
 
 @dataclass(frozen=True)
 class Choices:
-    """How a run is taught; see :func:`segdistill.api.teaching.open_teacher`.
+    """How a run is taught; see :func:`segdistill.api.teacher.open_teacher`.
 
     Attributes:
         backbone: new location of the backbone, if it was moved.

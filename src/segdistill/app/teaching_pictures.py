@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.api.teaching import Teacher
+from segdistill.api.teacher import Teacher
 from segdistill.app.outline import line_path, outline_path
 from segdistill.app.pictures import MissingPicture
 from segdistill.app.teaching_requests import revision_of_answers

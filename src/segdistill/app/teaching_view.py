@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from segdistill.api.teaching import Teacher
+from segdistill.api.teacher import Teacher
 from segdistill.app.background import Background
 from segdistill.app.pictures import MissingPicture
 from segdistill.app.requests import read_request
