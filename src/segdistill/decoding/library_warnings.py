@@ -5,7 +5,7 @@ import warnings
 
 
 class _WithoutLibraryWarnings:
-    """Ignores warnings of Pillow, and of NumPy about headers, while any thread is in its block.
+    """Ignores warnings of Pillow, NumPy and rasterio about files while any thread is in its block.
 
     Python's warning filters are shared by all threads: the first that enters changes them, and the
     last that leaves puts them back.
@@ -24,6 +24,7 @@ class _WithoutLibraryWarnings:
                 self._filters.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\.")
                 warnings.filterwarnings("ignore", message=r"Reading `\.npy` or `\.npz` file")
+                warnings.filterwarnings("ignore", message=r"Dataset has no geotransform")
 
     def __exit__(self, *_error: object) -> None:
         with self._lock:

@@ -2,12 +2,11 @@
 
 import base64
 import contextlib
-import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segdistill.decoding.library_warnings import without_library_warnings
 from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.errors import UnreadableImageError, missing_extra
 
@@ -15,7 +14,6 @@ CACHE_BYTES = 2**27
 """Size of GDAL's block cache; its own default grows with the machine's memory."""
 
 # Python's warning filters are shared by all threads.
-_OPENING = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -61,10 +59,7 @@ def profile_of(dataset: Any) -> bytes:
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Suppress rasterio's warning about files without a georeference."""
-    from rasterio.errors import NotGeoreferencedWarning  # noqa: PLC0415 - an extra, and heavy
-
-    with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with without_library_warnings:
         yield
 
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from segdistill.decoding.library_warnings import without_library_warnings
 from segdistill.errors import UserError, missing_extra
 from segdistill.export.format import ExportFormat, JsonListWriter, open_text
 from segdistill.export.masks import MaskFile, check_size, is_upright
@@ -30,7 +29,6 @@ MAX_COORDINATE = 1e9
 """Larger coordinates are invalid, and PROJ may never return on them."""
 
 # Warning filters are shared by all threads.
-_OPENING = threading.Lock()
 
 
 class GeoJson(ExportFormat):
@@ -87,15 +85,13 @@ class GeoJson(ExportFormat):
 def _georeference(path: Path) -> tuple[Any, Any, tuple[int, int]]:
     """Return an image's CRS, transform and size, from it or from a sidecar file that GDAL reads."""
     import rasterio  # noqa: PLC0415 - an extra, and heavy
-    from rasterio.errors import NotGeoreferencedWarning, RasterioIOError  # noqa: PLC0415
+    from rasterio.errors import RasterioIOError  # noqa: PLC0415
 
     if not is_upright(path):
         raise UserError(f"{path}: is rotated by its EXIF orientation and cannot be georeferenced")
     try:
-        with _OPENING, warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as image:
-                crs, transform, size = image.crs, image.transform, image.shape
+        with without_library_warnings, rasterio.open(path) as image:
+            crs, transform, size = image.crs, image.transform, image.shape
     except RasterioIOError as error:
         raise UserError(f"{path}: cannot be read by rasterio ({error})") from error
     if crs is None or transform.is_identity:
