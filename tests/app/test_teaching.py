@@ -284,7 +284,7 @@ def test_a_taught_run_that_cannot_be_saved_is_told(taught: AppState, run: Path) 
     (run / "taught" / "mine.txt").write_text("no run")
     answer(taught, "sky")
     progress = taught.teach.progress()
-    assert "exists and is not a run" in progress.mistake
+    assert "exists and is not a taught run" in progress.mistake
     assert progress.folder == ""
     assert given_names(run) == ["sky"]
 

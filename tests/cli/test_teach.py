@@ -167,6 +167,7 @@ def test_answers_about_images_that_changed_or_are_gone_are_kept(
         (["--answers", "no.csv"], "no.csv: no such file"),
         (["--export", "a.csv"], "no answers to export"),
         (["--overwrite"], "--overwrite: only with --export"),
+        (["--classes", "a", "--export", "a.csv"], "--classes and --export: give only one"),
         (["--classes", "a", "a", "--answers", "sky.csv"], "a: there is a class of this name"),
         (["--answers", "empty.csv"], "nothing has been taught yet"),
     ],
@@ -189,5 +190,28 @@ def test_a_folder_that_is_no_run_is_never_replaced(
     Path("mine/notes.txt").write_text("mine")
     status, _, error = segdistill("teach", fitted, "--answers", clicks, "--out", "mine")
     assert status == 2
-    assert "exists and is not a run" in error
+    assert "exists and is not a taught run" in error
     assert [each.name for each in Path("mine").iterdir()] == ["notes.txt"]
+    assert not (fitted / "answers.json").exists()
+
+
+def test_a_run_that_was_fitted_is_never_replaced(
+    fitted: Path, clicks: Path, segdistill: Run
+) -> None:
+    before = {each.name: each.read_bytes() for each in fitted.iterdir() if each.is_file()}
+    status, _, error = segdistill("teach", fitted, "--answers", clicks, "--out", fitted)
+    assert status == 2
+    assert "holds a run that was not taught; choose another --out" in error
+    assert {each.name: each.read_bytes() for each in fitted.iterdir() if each.is_file()} == before
+
+
+def test_a_taught_run_whose_first_saving_was_killed_is_completed(
+    fitted: Path, clicks: Path, segdistill: Run
+) -> None:
+    assert segdistill("teach", fitted, "--answers", clicks)[0] == 0
+    weights = (fitted / "taught" / "segmenter.safetensors").read_bytes()
+    for name in ("segmenter.json", "segmenter.safetensors", "settings.yaml"):
+        (fitted / "taught" / name).unlink()
+        status, _, error = segdistill("teach", fitted, "--answers", clicks)
+        assert status == 0, error
+        assert (fitted / "taught" / "segmenter.safetensors").read_bytes() == weights

@@ -5,25 +5,26 @@ from collections.abc import Container, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from segdistill.api.common import Source, images_or_run_images, load_segmenter
-from segdistill.config.settings import CacheSettings, DeviceName, PrecisionName
+from segdistill.config.settings import CacheSettings, DeviceName, PrecisionName, UntaughtName
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.locations import sample_locations
 from segdistill.features.store import GIGABYTE, FeatureStore
 from segdistill.features.views import views_of
-from segdistill.files import read_short_text, remove_leftovers
+from segdistill.files import TEMPORARY_NAME, read_short_text, remove_leftovers
 from segdistill.images.folder import CheckedImage, ImageFile, check_images
 from segdistill.images.resize import Viewing
 from segdistill.inference.samples import evenly_spread
 from segdistill.json_files import MAX_JSON_BYTES
-from segdistill.layout import SETTINGS_FILE, TAUGHT_FOLDER
+from segdistill.layout import FACTS_FILE, SETTINGS_FILE, TAUGHT_FOLDER, WEIGHTS_FILE
+from segdistill.locks import only_writer
+from segdistill.model.files import read_description
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 from segdistill.runs.facts import Facts, names_by_folder
@@ -32,7 +33,7 @@ from segdistill.teaching.answers_file import AnswersFile
 from segdistill.teaching.cells import CellPool
 from segdistill.teaching.reduction import Reduction, fit_reduction
 from segdistill.teaching.session import TaughtImage, TeachingSession
-from segdistill.teaching.taught_model import class_scores, taught_segmenter
+from segdistill.teaching.taught_model import TAUGHT, class_scores, taught_segmenter
 from segdistill.training.environment import environment_facts
 
 logger = logging.getLogger("segdistill")
@@ -43,9 +44,11 @@ MOST_CELLS = 600_000
 REDUCTION_CELLS = 60_000
 REDUCTION_MAPS = 200
 
-STAYS = "clusters"
-Untaught = Literal["clusters", "nearest"]
-"""What a place becomes that nothing was taught about: the run's class, or a taught one."""
+SAVING_SECONDS = 10.0
+"""How long to wait for another command that writes the taught run."""
+
+SAVED_FILES = frozenset({FACTS_FILE, SETTINGS_FILE, WEIGHTS_FILE})
+"""What a folder holds, at most, if its first saving was interrupted."""
 
 
 class Teacher:
@@ -147,20 +150,20 @@ class Teacher:
             UserError: nothing has been taught, or the folder cannot be written.
         """
         model = self.taught
-        folder = RunFolder(self.out)
-        if self.out.exists() and not folder.is_run and any(self.out.iterdir()):
-            raise UserError(f"{self.out}: exists and is not a run; choose another --out")
         facts = Facts(
             images=len(self.files),
             files=names_by_folder(self.files),
             environment=environment_facts(model.compute),
         )
-        folder.write_facts(facts)
-        settings = self.run / SETTINGS_FILE
-        if settings.exists() and settings.resolve() != (self.out / SETTINGS_FILE).resolve():
-            chosen = RunFolder(self.run).read_settings()
-            folder.write_settings(replace(chosen, classes=len(model.classes)))
-        model.save(self.out, overwrite=True)
+        with only_writer(self.out, seconds=SAVING_SECONDS):
+            _check_replaceable(self.out)
+            remove_leftovers(self.out)
+            folder = RunFolder(self.out)
+            folder.write_facts(facts)
+            if (self.run / SETTINGS_FILE).exists():
+                chosen = RunFolder(self.run).read_settings()
+                folder.write_settings(replace(chosen, classes=len(model.classes)))
+            model.save(self.out, overwrite=True)
         return model
 
 
@@ -169,7 +172,7 @@ def open_teacher(
     images: Source | Sequence[Source] | Sequence[ImageFile] | None = None,
     *,
     mentioned_in: Source | None = None,
-    untaught: Untaught = "clusters",
+    untaught: UntaughtName = "clusters",
     out: Source | None = None,
     backbone: str | None = None,
     device: DeviceName = "auto",
@@ -198,6 +201,9 @@ def open_teacher(
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
     folder = Path(run)
+    taught = folder / TAUGHT_FOLDER if out is None else Path(out)
+    # Before anything is stored or computed.
+    _check_replaceable(taught)
     segmenter = load_segmenter(folder, backbone, device, precision)
     store = AnswersFile(folder)
     answers = store.read()
@@ -218,7 +224,7 @@ def open_teacher(
         ],
         pool,
         clusters,
-        segmenter.classes if untaught == STAYS else (),
+        segmenter.classes if untaught == "clusters" else (),
         answers,
         store.write,
     )
@@ -229,8 +235,28 @@ def open_teacher(
         reduction,
         [each.file for each in checked],
         store,
-        folder / TAUGHT_FOLDER if out is None else Path(out),
+        taught,
     )
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Check that a folder holds nothing but a taught run, perhaps of an interrupted command.
+
+    Raises:
+        UserError: it holds another run, or other files.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is a file, not a folder; choose another --out")
+    if RunFolder(folder).is_finished:
+        if read_description(folder).training.get("method") != TAUGHT:
+            raise UserError(f"{folder}: holds a run that was not taught; choose another --out")
+        return
+    # Temporary files are those of a command that is saving, or was killed.
+    names = {each.name for each in folder.iterdir() if not TEMPORARY_NAME.fullmatch(each.name)}
+    if names - SAVED_FILES:
+        raise UserError(f"{folder}: exists and is not a taught run; choose another --out")
 
 
 def _maps_of(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segdistill.api.common import Source
-from segdistill.api.teacher import Untaught, open_teacher
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.api.teacher import open_teacher
+from segdistill.config.settings import DeviceName, PrecisionName, UntaughtName
 from segdistill.errors import UserError
 from segdistill.model.segmenter import Segmenter
 from segdistill.teaching.answers import Answers
@@ -45,7 +45,7 @@ def teach(
     *,
     classes: Sequence[str] = (),
     images: Source | Sequence[Source] | None = None,
-    untaught: Untaught = "clusters",
+    untaught: UntaughtName = "clusters",
     out: Source | None = None,
     backbone: str | None = None,
     device: DeviceName = "auto",
@@ -57,7 +57,7 @@ def teach(
     Args:
         run: a run folder.
         answers: answers to add to those in the run: CSV, Label Studio or COCO; see
-            ``docs/teach.md``.
+            ``docs/answers.md``.
         classes: names of classes to add.
         images: images to learn from; by default those that the run was fitted on.
         untaught: as for :func:`open_teacher`.

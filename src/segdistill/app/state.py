@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdistill.api.teacher import Untaught
 from segdistill.app.class_table import (
     ClassesView,
     ClassTable,
@@ -24,7 +23,7 @@ from segdistill.app.requests import apply_edit, revision_of
 from segdistill.app.teaching import Choices, Teaching
 from segdistill.app.teaching_view import TeachTab
 from segdistill.app.tree import tree_of_classes
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.settings import DeviceName, PrecisionName, UntaughtName
 from segdistill.decoding.decode import UnreadableImageError
 from segdistill.errors import UserError
 from segdistill.files import stamp_of
@@ -67,7 +66,7 @@ class AppState:
         backbone: str | None = None,
         device: DeviceName = "auto",
         precision: PrecisionName = "auto",
-        untaught: Untaught = "clusters",
+        untaught: UntaughtName = "clusters",
         taught: Path | None = None,
     ) -> None:
         self.files = list(files)

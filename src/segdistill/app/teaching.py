@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import RLock
 from typing import cast
 
-from segdistill.api.teacher import Teacher, Untaught, open_teacher
+from segdistill.api.teacher import Teacher, open_teacher
 from segdistill.app.background import Background
 from segdistill.app.requests import read_request
 from segdistill.app.teaching_requests import Change, Changes, revision_of_answers
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.settings import DeviceName, PrecisionName, UntaughtName
 from segdistill.errors import UserError
 from segdistill.files import Stamp, stamp_of
 from segdistill.images.finding import ImageFile
@@ -39,7 +39,7 @@ class Choices:
     backbone: str | None = None
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
-    untaught: Untaught = "clusters"
+    untaught: UntaughtName = "clusters"
     out: Path | None = None
 
 

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from segdistill.cli.options import Existing, File, Folder, Loading, Name, Run
 from segdistill.cli.outcome import command_line
 from segdistill.cli.view import Serving, serve
+from segdistill.config.settings import UntaughtName
 from segdistill.errors import UserError
+from segdistill.layout import TAUGHT_FOLDER
 
 if TYPE_CHECKING:
     from segdistill.api.teaching import Taught
 
 SHOWN_UNUSED = 5
-
-Untaught = Literal["clusters", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def teach(
     *,
     exchange: Exchange,
     images: Existing | None = None,
-    untaught: Untaught = "clusters",
+    untaught: UntaughtName = "clusters",
     out: Folder | None = None,
     serving: Serving,
     loading: Loading,
@@ -64,7 +64,9 @@ def teach(
     """
     if exchange.overwrite and exchange.export is None:
         raise UserError("--overwrite: only with --export FILE")
-    target = Path(out or Path(run) / "taught")
+    if exchange.classes and exchange.export is not None and exchange.answers is None:
+        raise UserError("--classes and --export: give only one of them, or --answers, too")
+    target = Path(out or Path(run) / TAUGHT_FOLDER)
     if exchange.answers is not None:
         print_taught(_from_file(run, exchange, images, untaught, target, loading, quiet=quiet))
     elif exchange.export is None:
@@ -82,7 +84,7 @@ def _from_file(
     run: str,
     exchange: Exchange,
     images: str | None,
-    untaught: Untaught,
+    untaught: UntaughtName,
     out: Path,
     loading: Loading,
     *,
@@ -127,7 +129,7 @@ def _in_browser(
     run: str,
     exchange: Exchange,
     images: str | None,
-    untaught: Untaught,
+    untaught: UntaughtName,
     out: Path,
     serving: Serving,
     loading: Loading,

@@ -15,6 +15,7 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "32-true", "bf16-mixed"]
 LevelName = Literal["coarse", "medium", "fine"]
 UpsamplingName = Literal["guided", "bilinear"]
+UntaughtName = Literal["clusters", "nearest"]
 EngineName = Literal["local", "ray"]
 
 Count = Annotated[int, at_least(1)]

@@ -9,9 +9,13 @@ from segdistill.errors import UserError
 from segdistill.files import stamp_of, write_text_atomically
 from segdistill.json_files import as_checked_json, as_kind, read_json
 from segdistill.layout import ANSWERS_FILE
+from segdistill.locks import only_writer
 from segdistill.teaching.answers import Answer, Answers, TaughtClass
 
 FORMAT = 1
+WRITING_SECONDS = 10.0
+"""How long to wait for another command that writes to the run."""
+
 FIX = "restore it from a copy, or move it away to begin anew"
 
 
@@ -117,9 +121,10 @@ class AnswersFile:
         Raises:
             AnswersChangedError: another program wrote the file; nothing is changed.
         """
-        if self.is_changed:
-            raise AnswersChangedError(
-                f"{self._path}: changed by another program; read it again before changing it"
-            )
-        write_answers(self._run, answers)
-        self._stamp = stamp_of(self._path)
+        with only_writer(self._run, seconds=WRITING_SECONDS):
+            if self.is_changed:
+                raise AnswersChangedError(
+                    f"{self._path}: changed by another program; read it again before changing it"
+                )
+            write_answers(self._run, answers)
+            self._stamp = stamp_of(self._path)

@@ -384,8 +384,8 @@ class TeachingSession:
 
     def _fit_examples(self, examples: Examples, classes: int) -> LinearClassifier:
         if not len(examples.cells):
-            channels = self.pool.features.shape[1]
-            return LinearClassifier(torch.zeros(max(classes, 1), channels), torch.zeros(classes))
+            count, channels = max(classes, 1), self.pool.features.shape[1]
+            return LinearClassifier(torch.zeros(count, channels), torch.zeros(count))
         return fit_classifier(
             self.pool.features[torch.from_numpy(examples.cells)],
             examples.targets(classes),

@@ -11,6 +11,9 @@ from segdistill.objective.clusters import cluster_similarity
 from segdistill.teaching.classifier import LinearClassifier
 from segdistill.teaching.reduction import Reduction
 
+TAUGHT = "taught"
+"""The method that a taught run records."""
+
 DETAIL = 0.5
 """Chosen on the last third of each of CamVid's training sequences, taught on the others: +0.8 mIoU
 and +0.9 boundary F-score over 0, three numbers of acts; 0.75 is as good, 1 worse."""
@@ -46,7 +49,7 @@ def taught_segmenter(
         head.linear.bias[channels] = 1
     training = {key: run.settings.training.get(key) for key in ("images", "data_fingerprint")}
     settings = replace(
-        run.settings, classes=classes, training=training | {"method": "taught"}, detail=DETAIL
+        run.settings, classes=classes, training=training | {"method": TAUGHT}, detail=DETAIL
     )
     parts = replace(
         run.parts,
