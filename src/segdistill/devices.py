@@ -3,47 +3,40 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision, Precision
 
 from segdistill.config.settings import DeviceName, PrecisionName
 from segdistill.errors import UserError
 from segdistill.processes import SINGLE_PROCESS, Group, in_group, lost_process_errors
 
+FULL: PrecisionName = "32-true"
+MIXED: PrecisionName = "bf16-mixed"
 PIXELS_PER_CPU_THREAD = 150_000
 PIXELS_PER_BATCH = {"cuda": 12_000_000, "mps": 4_000_000}
 
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision, set up with Lightning Fabric.
+    """A device, a precision, and the processes that compute together.
 
     Attributes:
-        fabric: moves modules and tensors to the device.
+        device: the device.
+        precision: name of the precision: ``32-true`` or ``bf16-mixed``.
         group: the processes of the run.
     """
 
-    fabric: Fabric
+    device: torch.device
+    precision: str = FULL
     group: Group = SINGLE_PROCESS
 
-    @property
-    def precision(self) -> str:
-        """Name of the precision, such as ``32-true``."""
-        return str(self.fabric._precision.precision)  # noqa: SLF001 - no public name
-
-    @property
-    def device(self) -> torch.device:
-        """The device."""
-        return self.fabric.device
-
-    def autocast(self) -> "torch.autocast":
+    def autocast(self) -> AbstractContextManager[object]:
         """Return an autocast context for the chosen precision."""
-        return self.fabric.autocast()  # type: ignore[return-value]
+        if self.precision == FULL:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 def choose_compute(
@@ -69,19 +62,29 @@ def choose_compute(
         raise UserError("--device cuda: no CUDA device found; use --device auto or cpu")
     if device == "mps" and not torch.backends.mps.is_available():
         raise UserError("--device mps: no Apple GPU found; use --device auto or cpu")
-    full = _single_process(device)
-    kind = full.device.type
-    mixed = precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(kind))
-    if not (distributed and in_group()):
-        return Compute(_single_process(device, mixed=kind) if mixed else full)
+    kind = _fastest() if device == "auto" else device
+    mixed = precision == MIXED or (precision == "auto" and has_bfloat16(kind))
+    name = MIXED if mixed else FULL
+    if distributed and in_group():
+        own, group = _join_group(device)
+        return Compute(own, name, group)
+    return Compute(torch.device(kind, 0) if kind == "cuda" else torch.device(kind), name)
+
+
+def _fastest() -> str:
+    """Return the type of the fastest device of this machine."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _join_group(device: DeviceName) -> tuple[torch.device, Group]:
+    """Join the process group; return the device of this process, and the group."""
+    # Imports torch's compiler, which takes longer than to segment an image.
+    from lightning_fabric import Fabric  # noqa: PLC0415
+
     size, here = int(os.environ["WORLD_SIZE"]), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    fabric = Fabric(
-        accelerator=device,
-        devices=here,
-        num_nodes=size // here,
-        strategy="ddp",
-        **_precision(kind if mixed else None),
-    )
+    fabric = Fabric(accelerator=device, devices=here, num_nodes=size // here, strategy="ddp")
     # Fabric logs a line for every process that joins.
     fabric_logger = logging.getLogger("lightning_fabric")
     level = fabric_logger.level
@@ -91,22 +94,7 @@ def choose_compute(
             fabric.launch()
     finally:
         fabric_logger.setLevel(level)
-    return Compute(fabric, Group(fabric.global_rank, fabric.world_size))
-
-
-@cache
-def _single_process(device: DeviceName, mixed: str | None = None) -> Fabric:
-    # Each construction searches the installed packages for plugins, and each model needs one.
-    return Fabric(accelerator=device, devices=1, **_precision(mixed))
-
-
-def _precision(mixed: str | None) -> dict[str, Any]:
-    """Return options of Fabric for full precision, or for bfloat16 on a type of device."""
-    if mixed is None:
-        return {"precision": "32-true"}
-    # Passed as a plugin: Fabric prints to stderr if the precision is passed by name.
-    plugin: Precision = MixedPrecision("bf16-mixed", mixed)
-    return {"plugins": plugin}
+    return fabric.device, Group(fabric.global_rank, fabric.world_size)
 
 
 def has_bfloat16(device_type: str) -> bool:

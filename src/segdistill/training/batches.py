@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -115,6 +115,11 @@ class Batch(NamedTuple):
     labels: Parts[torch.Tensor] | None = None
     depth: Parts[SampledDepth] | None = None
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        moved: Batch = _on_device(self, device)
+        return moved
+
     @property
     def parts(self) -> Parts[Neighbourhoods]:
         """The three parts that a step compares."""
@@ -124,6 +129,17 @@ class Batch(NamedTuple):
             self.positives,
             self.images.of_locations(slice(locations, None)),
         )
+
+
+def _on_device(value: Any, device: torch.device) -> Any:
+    """Return a tensor, or named and plain tuples of them, on a device."""
+    if isinstance(value, torch.Tensor):
+        # An accelerator's own queue orders the copy before what uses it.
+        return value.to(device, non_blocking=device.type != "cpu")
+    if isinstance(value, tuple):
+        parts = [_on_device(part, device) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
 
 
 def batches(

@@ -52,7 +52,7 @@ def train(
         for step in range(first_step, steps):
             if should_stop():
                 break
-            batch: Batch = compute.fabric.to_device(next(drawn))
+            batch = next(drawn).to(compute.device)
             if step and reset_every is not None and step % reset_every == 0:
                 with seeded(settings.seed, step, 1, device=compute.device):
                     modules.reset_probes(optimiser)
