@@ -1,12 +1,15 @@
 """Fixtures that several tests share."""
 
 import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from tests.forking import Server
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -25,6 +28,16 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def _one_thread() -> None:
     """Use one thread: with several, the many small operations of tests are slower."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def forking() -> Iterator[Server]:
+    """Starts commands in processes of their own; a fresh start takes seconds."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs forks")
+    server = Server()
+    yield server
+    server.close()
 
 
 @pytest.fixture

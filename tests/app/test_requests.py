@@ -91,7 +91,11 @@ def start(run: Path, photos: Path, scratch: Path, *, host: str) -> Started:
     return Started(process, port, scratch)
 
 
-@pytest.fixture(scope="module", params=["127.0.0.1", "0.0.0.0"])  # noqa: S104
+PUBLIC = pytest.param("0.0.0.0", marks=pytest.mark.slow)  # noqa: S104
+"""Differs in which hosts are known, which is tested below without a server."""
+
+
+@pytest.fixture(scope="module", params=["127.0.0.1", PUBLIC])
 def server(
     finished: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Started]:

@@ -5,11 +5,10 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.forking import Server
 from tests.helpers import TinyBackbone, edited, write_striped_folder
 
 from segdistill.backbones import BackboneEntry, registry
@@ -57,16 +56,6 @@ def segdistill(capsys: pytest.CaptureFixture[str]) -> Run:
         return status, printed.out, printed.err
 
     return run
-
-
-@pytest.fixture(scope="session")
-def forking() -> Iterator[Server]:
-    """Starts commands in processes of their own."""
-    if not hasattr(os, "fork"):
-        pytest.skip("needs forks")
-    server = Server()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import torch
 import yaml
 from PIL import Image
 from tests.cli.conftest import QUICK, Run
-from tests.cli.forking import Server
+from tests.forking import Server
 from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
 import segdistill as library

@@ -1,6 +1,7 @@
 """Depth-guided fits from the command line."""
 
 import csv
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,20 @@ def history(run: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("sampling", ["farthest", "farthest-mixed", "histogram", "random"])
-@pytest.mark.parametrize("similarity", ["product", "difference", "distance"])
+SIMILARITIES = ("product", "difference", "distance")
+SAMPLINGS = ("farthest", "farthest-mixed", "histogram", "random")
+USUAL = {("farthest", "product"), ("farthest-mixed", "difference"), ("histogram", "distance")}
+USUAL |= {("random", "product")}
+"""Each once: locations are drawn, and similarities compared, without regard to the other choice."""
+
+
+@pytest.mark.parametrize(
+    ("sampling", "similarity"),
+    [
+        pytest.param(*both, marks=[] if both in USUAL else pytest.mark.slow)
+        for both in product(SAMPLINGS, SIMILARITIES)
+    ],
+)
 def test_depth_guides_a_fit(
     photos: Path, depth: Path, segdistill: Run, sampling: str, similarity: str
 ) -> None:

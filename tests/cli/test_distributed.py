@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.conftest import Run
-from tests.cli.forking import Server
 from tests.cli.subprocesses import FIT, start, write_world
+from tests.forking import Server
 
 from segdistill.cli.distributed import environments
 from segdistill.errors import UserError
@@ -67,12 +67,20 @@ def test_two_processes_give_the_same_as_one(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes by /proc")
-def test_a_killed_process_ends_the_run_and_it_resumes(world: Path, forking: Server) -> None:
+@pytest.mark.parametrize(
+    # The real command starts four times as long; its ranks differ in how they start only.
+    "really",
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["forked", "real"],
+)
+def test_a_killed_process_ends_the_run_and_it_resumes(
+    world: Path, forking: Server, *, really: bool
+) -> None:
     arguments = [
-        *("fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "100"),
-        *("--training.checkpoint-every", "10", "--devices", "2", "--out", "run"),
+        *("fit", "photos", "--backbone", "vit", *FIT, "--training.steps", "40"),
+        *("--training.checkpoint-every", "5", "--devices", "2", "--out", "run"),
     ]
-    process = start(world, *arguments)
+    process = start(world, *arguments) if really else forking.start(world, *arguments)
     checkpoint = world / "run" / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
@@ -88,7 +96,7 @@ def test_a_killed_process_ends_the_run_and_it_resumes(world: Path, forking: Serv
     assert not (world / "run" / "segmenter.json").exists()
     status, _, error = forking.run(world, *arguments, "--resume")
     assert status == 0, error
-    assert len(losses(world / "run")) == 100
+    assert len(losses(world / "run")) == 40
 
 
 def test_a_mistake_is_reported_once(world: Path, forking: Server) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cli.forking import Server
 from tests.cli.subprocesses import FIT, run, start, write_world
+from tests.forking import Server
 
 pytest.importorskip("ray", reason="needs the extra 'ray'")
 boto3 = pytest.importorskip("boto3", reason="needs moto")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.cli.conftest import QUICK, Run
-from tests.cli.forking import Server
+from tests.forking import Server
 from tests.helpers import edited, write_striped_folder
 
 from segdistill.errors import LONGEST_MESSAGE, UserError, printable

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.forking import Server
 from tests.deployment.models import model_of
+from tests.forking import Server
 from tests.hub_server import TOKEN, running_hub
 
 from segdistill.backbones import load_backbone

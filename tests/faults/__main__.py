@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -19,6 +19,7 @@ from tests.faults.pairs import run_two
 from tests.faults.pictures import change_pictures
 from tests.faults.trial import Kind, Trial
 from tests.faults.worlds import Worlds, write_template
+from tests.forking import Server
 
 KINDS: dict[str, Kind] = {
     "kill": kill,
@@ -66,13 +67,12 @@ class Injected:
 
 
 @contextmanager
-def faulty_worlds(folder: Path) -> Iterator[Worlds]:
+def faulty_worlds(folder: Path, server: Server) -> Iterator[Worlds]:
     """Yield worlds in which faults can be injected, in a folder."""
     template = write_template(folder / "template")
-    with Commands() as commands:
-        worlds = Worlds(template, folder / "place" / "world", commands)
-        yield worlds
-        worlds.remove()
+    worlds = Worlds(template, folder / "place" / "world", Commands(server))
+    yield worlds
+    worlds.remove()
 
 
 def inject(worlds: Worlds, number: int, seed: int, kinds: Iterable[str] = KINDS) -> Injected:
@@ -128,7 +128,11 @@ def main() -> int:
     given = parser.parse_args()
     numbers = range(given.count) if given.only is None else [given.only]
     injected = []
-    with TemporaryDirectory(prefix="faults-") as folder, faulty_worlds(Path(folder)) as worlds:
+    with (
+        TemporaryDirectory(prefix="faults-") as folder,
+        closing(Server()) as server,
+        faulty_worlds(Path(folder), server) as worlds,
+    ):
         for number in numbers:
             if given.kind and list(KINDS)[number % len(KINDS)] != given.kind and given.only is None:
                 continue

@@ -3,15 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tests.forking import Forked, Server
+
+MEETING = "tests.faults.meeting:command"
 SECONDS = 120.0
 """Time after which a command counts as hanging."""
 
@@ -83,38 +82,22 @@ class Ended:
 
 @dataclass(frozen=True)
 class Started:
-    """A command that is running."""
+    """A command that is running.
 
-    process: int
-    outputs: Path
+    Attributes:
+        forked: its process.
+        facts: file of what it did, which it writes at its end.
+    """
+
+    forked: Forked
+    facts: Path
 
 
 class Commands:
     """Run each command in its own process, which can meet a fault."""
 
-    def __init__(self) -> None:
-        self._scratch = tempfile.TemporaryDirectory()
-        self._count = 0
-        self._codes: dict[int, int] = {}
-        self._forking = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.forking"],
-            env=environment(),
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._forking.communicate(timeout=60)
-        self._scratch.cleanup()
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def run(
         self, folder: Path, *arguments: object, conditions: Conditions | None = None, **moment: Any
@@ -135,16 +118,12 @@ class Commands:
         self, folder: Path, *arguments: object, conditions: Conditions | None = None
     ) -> Started:
         """Start a command; several can run at once."""
-        self._count += 1
-        outputs = Path(self._scratch.name) / str(self._count)
-        outputs.mkdir()
-        asked = {
-            "folder": str(folder),
-            "outputs": str(outputs),
-            "arguments": [str(each) for each in arguments],
-            "conditions": _plain(conditions or Conditions()),
-        }
-        return Started(self._ask(asked), outputs)
+        handle, facts = tempfile.mkstemp()
+        os.close(handle)
+        meets = json.dumps(_plain(conditions or Conditions()))
+        return Started(
+            self._server.start(folder, facts, meets, *arguments, entry=MEETING), Path(facts)
+        )
 
     def wait(self, started: Started, *, seconds: float = SECONDS) -> Ended:
         """Wait for a command.
@@ -152,14 +131,14 @@ class Commands:
         Raises:
             AssertionError: it is still running after so many seconds; it is killed.
         """
+        forked = started.forked
         if not self.has_ended(started, seconds=seconds):
-            os.kill(started.process, signal.SIGKILL)
-            raise AssertionError(f"still running after {seconds:.0f} s: {_said(started)}")
-        out, error = _said(started)
-        facts = started.outputs / "facts"
-        known = json.loads(facts.read_text()) if facts.exists() else {}
-        code = self._codes.pop(started.process)
-        return Ended(os.waitstatus_to_exitcode(code), out, error, **known)
+            os.kill(forked.pid, signal.SIGKILL)
+            raise AssertionError(f"still running after {seconds:.0f} s: {forked.said()}")
+        known = json.loads(started.facts.read_text() or "{}")
+        started.facts.unlink()
+        assert forked.returncode is not None
+        return Ended(forked.returncode, *forked.said(), **known)
 
     def has_ended(
         self, started: Started, *, seconds: float = SECONDS, or_stopped: bool = False
@@ -171,42 +150,9 @@ class Commands:
             seconds: how long to wait.
             or_stopped: return once the command has been stopped by SIGSTOP, too.
         """
-        deadline = time.monotonic() + seconds
-        while started.process not in self._codes:
-            answer = self._ask({"wait_for": started.process})
-            if answer is not None and not os.WIFSTOPPED(answer):
-                self._codes[started.process] = answer
-            elif (answer is not None and or_stopped) or time.monotonic() > deadline:
-                return False
-            time.sleep(0.005)
-        return True
-
-    def _ask(self, asked: dict[str, Any]) -> Any:
-        pipe_in, pipe_out = self._forking.stdin, self._forking.stdout
-        assert pipe_in is not None
-        assert pipe_out is not None
-        print(json.dumps(asked), file=pipe_in, flush=True)
-        return json.loads(pipe_out.readline())
-
-
-def environment() -> dict[str, str]:
-    """Return the environment variables for commands."""
-    root = str(Path(__file__).parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
+        return started.forked.has_ended(seconds, or_stopped=or_stopped)
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:
     moment = conditions.moment
     return vars(conditions) | {"moment": None if moment is None else vars(moment)}
-
-
-def _said(started: Started) -> tuple[str, str]:
-    paths = (started.outputs / name for name in ("out", "error"))
-    out, error = (path.read_text(errors="replace") if path.exists() else "" for path in paths)
-    return out, error

@@ -1,4 +1,4 @@
-"""One process that forks for all tests, since starting it takes seconds."""
+"""Worlds for all tests, since what they are made of takes seconds."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,10 @@ import pytest
 
 from tests.faults.__main__ import faulty_worlds
 from tests.faults.worlds import Worlds
+from tests.forking import Server
 
 
 @pytest.fixture(scope="session")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    with faulty_worlds(tmp_path_factory.mktemp("faults")) as worlds:
+def worlds(tmp_path_factory: pytest.TempPathFactory, forking: Server) -> Iterator[Worlds]:
+    with faulty_worlds(tmp_path_factory.mktemp("faults"), forking) as worlds:
         yield worlds

@@ -103,7 +103,7 @@ def start_both(trial: Trial, first: Operation, second: Operation) -> list[Ended]
     # An edit waits for the first one.
     worlds.commands.has_ended(started[1], seconds=0.5 if first.edits else SECONDS)
     if trial.injected:
-        os.kill(started[0].process, signal.SIGCONT)
+        os.kill(started[0].forked.pid, signal.SIGCONT)
     both = [worlds.commands.wait(each) for each in started]
     for ended in both:
         check_told(ended, statuses=ENDED)

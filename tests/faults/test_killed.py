@@ -15,7 +15,6 @@ from segdistill.images.finding import find_images
 from segdistill.model.segmenter import Segmenter
 from tests.faults.checks import KILLED, check_kept
 from tests.faults.clocks import logged_steps
-from tests.faults.commands import environment
 from tests.faults.contents import contents, difference, files, leftovers, whole_files
 from tests.faults.worlds import (
     COUNT,
@@ -28,6 +27,7 @@ from tests.faults.worlds import (
     Operation,
     Worlds,
 )
+from tests.forking import environment
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
 

@@ -1,9 +1,8 @@
-"""Forks a process for each command that it reads from standard input, and lets it meet its fault.
+"""What a forked process does that runs a command and meets a fault.
 
-It imports everything once, since a fresh start takes seconds. In the forked process, an audit hook
-reports each file that is opened, moved or removed; just before the chosen one, or after some
-seconds of computing, the process sends itself a signal or changes files. Every moment between two
-changes of the disk can thus be tested.
+An audit hook reports each file that is opened, moved or removed; just before the chosen one, or
+after some seconds of computing, the process sends itself a signal or changes files. Every moment
+between two changes of the disk can thus be tested.
 """
 
 import contextlib
@@ -13,83 +12,44 @@ import resource
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from segdistill.cli.main import main
 from tests.faults.commands import Moment
 
 CHANGES = frozenset({"open", "os.rename", "os.remove"})
 
 
-def _serve() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _import_all()
-    for line in sys.stdin:
-        asked = json.loads(line)
-        if "wait_for" in asked:
-            process, code = os.waitpid(asked["wait_for"], os.WNOHANG | os.WUNTRACED)
-            answer = code if process else None
-        else:
-            answer = os.fork()
-            if not answer:
-                _run(asked)
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+def command(facts: str, meets: str, *arguments: str) -> int:
+    """Run a command under conditions, and write what it did.
 
-
-def _import_all() -> None:
-    """Import once what commands import when they run."""
-    from importlib import import_module  # noqa: PLC0415
-
-    import segdistill  # noqa: PLC0415
-
-    for name in (
-        *("segdistill.cli.main", "rasterio", "rasterio.io"),
-        *("matplotlib.figure", "matplotlib.backends.backend_svg", "segdistill.report.page"),
-        *("matplotlib.backends.backend_agg", "segdistill.report.evaluation_page"),
-        *("segdistill.depth.estimation", "torch.utils.tensorboard"),
-        *("transformers.models.vit.modeling_vit", "transformers.models.dinov2.modeling_dinov2"),
-        "transformers.models.depth_anything.modeling_depth_anything",
-    ):
-        import_module(name)
-    for name in segdistill.__all__:
-        getattr(segdistill, name)
-
-
-def _run(asked: dict[str, Any]) -> None:
-    """Run a command and exit."""
-    from segdistill.cli.main import main  # noqa: PLC0415
-
-    folder, outputs = Path(asked["folder"]), Path(asked["outputs"])
-    os.chdir(folder)
-    os.environ["SEGDISTILL_CACHE"] = str(folder / "cache")
-    for name, number in (("out", 1), ("error", 2)):
-        os.dup2(os.open(outputs / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    conditions = asked["conditions"]
+    Args:
+        facts: file for the attributes of :class:`tests.faults.commands.Ended`.
+        meets: the conditions, as JSON.
+        *arguments: the command line.
+    """
+    conditions = json.loads(meets)
     limit = conditions["largest_file"]
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     moment = conditions["moment"]
-    watch = _Watch(folder, None if moment is None else Moment(**moment))
+    watch = _Watch(Path.cwd(), None if moment is None else Moment(**moment))
     with _wrong_clock(conditions["clock"]):
         try:
-            status = main(asked["arguments"])
+            status = main(arguments)
         except SystemExit as exit_:
             status = int(exit_.code or 0)
         except BaseException:  # noqa: BLE001 - printed, as Python does at the end
             sys.excepthook(*sys.exc_info())
             status = 1
     watch.over = True
-    sys.stdout.flush()
-    sys.stderr.flush()
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    facts = {"changes": watch.changes, "reads": watch.reads, "seconds": watch.seconds}
-    (outputs / "facts").write_text(json.dumps(facts))
-    os._exit(status)
+    done = {"changes": watch.changes, "reads": watch.reads, "seconds": watch.seconds}
+    Path(facts).write_text(json.dumps(done))
+    return status
 
 
 class _Watch:
@@ -170,7 +130,3 @@ def _wrong_clock(seconds: float) -> Iterator[None]:
 
 def _is_for_writing(mode: str | None, flags: int) -> bool:
     return bool(flags & (os.O_WRONLY | os.O_RDWR)) or any(each in (mode or "") for each in "wax+")
-
-
-if __name__ == "__main__":
-    _serve()

@@ -20,13 +20,16 @@ from types import SimpleNamespace
 from typing import IO, Any
 
 POLL_SECONDS = 0.002
-COMMAND = "tests.cli.forking:command"
+COMMAND = "tests.forking:command"
 """Runs ``segdistill``; the ranks of a distributed run are forked too."""
 
 MODULES = (
     *("segdistill.cli.main", "segdistill.cli.distributed", "tests.helpers"),
-    *("matplotlib.figure", "rasterio", "rasterio.io", "segdistill.depth.estimation"),
-    *("segdistill.report.charts", "segdistill.sample.dataset", "torch.utils.tensorboard"),
+    *("lightning_fabric", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+    *("matplotlib.backends.backend_svg", "rasterio", "rasterio.io", "scipy.ndimage"),
+    *("scipy.spatial", "segdistill.depth.estimation", "segdistill.report.charts"),
+    *("segdistill.report.evaluation_page", "segdistill.report.page"),
+    *("segdistill.sample.dataset", "torch.utils.tensorboard"),
     *("transformers.models.vit.modeling_vit", "transformers.models.dinov2.modeling_dinov2"),
     "transformers.models.depth_anything.modeling_depth_anything",
 )
@@ -34,7 +37,7 @@ MODULES = (
 
 def environment() -> dict[str, str]:
     """Return the environment variables for commands."""
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
@@ -48,8 +51,10 @@ class Server:
     """Starts processes by forking one that has imported everything."""
 
     def __init__(self) -> None:
+        self._scratch = tempfile.TemporaryDirectory()
+        self._count = 0
         self._forking = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.forking"],
+            [sys.executable, "-m", "tests.forking"],
             env=environment(),
             text=True,
             stdin=subprocess.PIPE,
@@ -59,11 +64,12 @@ class Server:
     def close(self) -> None:
         """End the process that forks."""
         self._forking.communicate(timeout=60)
+        self._scratch.cleanup()
 
     def start(
         self, folder: Path, *arguments: object, entry: str = COMMAND, **variables: str
     ) -> "Forked":
-        """Start a process.
+        """Start a process; several can run at once.
 
         Args:
             folder: its working folder; it also holds the feature store.
@@ -71,17 +77,17 @@ class Server:
             entry: module and function that it runs, as ``module:function``.
             **variables: environment variables that it has beside those of the test.
         """
-        handle, outputs = tempfile.mkstemp()
-        os.close(handle)
-        answer = self._ask(
-            do="start",
+        self._count += 1
+        outputs = Path(self._scratch.name) / str(self._count)
+        outputs.mkdir()
+        pid = self._ask(
             folder=str(folder),
             arguments=[str(each) for each in arguments],
             entry=entry,
             environment=environment() | {"SEGDISTILL_CACHE": str(folder / "cache")} | variables,
-            outputs=outputs,
+            outputs=str(outputs),
         )
-        return Forked(answer["pid"], self, Path(outputs))
+        return Forked(pid, self, outputs)
 
     def run(
         self, folder: Path, *arguments: object, entry: str = COMMAND, **variables: str
@@ -92,23 +98,30 @@ class Server:
         assert process.returncode is not None
         return process.returncode, out, error
 
-    def wait(self, pid: int, timeout: float) -> int | None:
-        """Return the exit status of a process; ``None`` if it has not ended in time."""
-        code: int | None = self._ask(do="wait", pid=pid, timeout=timeout)["code"]
+    def state(self, pid: int) -> int | None:
+        """Return what ``waitpid`` tells of a process; ``None`` while it runs."""
+        code: int | None = self._ask(wait_for=pid)
         return code
 
-    def _ask(self, **asked: object) -> dict[str, Any]:
+    def _ask(self, **asked: object) -> Any:
         pipe_in, pipe_out = self._forking.stdin, self._forking.stdout
         assert pipe_in is not None
         assert pipe_out is not None
         print(json.dumps(asked), file=pipe_in, flush=True)
-        answer: dict[str, Any] = json.loads(pipe_out.readline())
-        return answer
+        return json.loads(pipe_out.readline())
 
 
 @dataclass
 class Forked:
-    """A process, with the methods of :class:`subprocess.Popen` that tests use."""
+    """A process, with the methods of :class:`subprocess.Popen` that tests use.
+
+    Attributes:
+        pid: its number.
+        server: what it was forked by.
+        outputs: folder of its output and errors.
+        returncode: exit status, once it has ended; the negative number of the signal that killed
+            it.
+    """
 
     pid: int
     server: Server
@@ -117,18 +130,28 @@ class Forked:
 
     def communicate(self, timeout: float) -> tuple[str, str]:
         """Wait until it ends; return its output and errors."""
-        self.returncode = self.server.wait(self.pid, timeout)
-        if self.returncode is None:
+        if not self.has_ended(timeout):
             raise subprocess.TimeoutExpired(str(self.pid), timeout)
-        paths = self.outputs, error_path(self.outputs)
-        out, error = (path.read_text() for path in paths)
-        for path in paths:
-            path.unlink()
+        return self.said()
+
+    def has_ended(self, timeout: float, *, or_stopped: bool = False) -> bool:
+        """Return whether it ends in time; ``or_stopped``: or is stopped by SIGSTOP before."""
+        deadline = time.monotonic() + timeout
+        while self.returncode is None:
+            code = self.server.state(self.pid)
+            if code is not None and not os.WIFSTOPPED(code):
+                self.returncode = os.waitstatus_to_exitcode(code)
+            elif (code is not None and or_stopped) or time.monotonic() > deadline:
+                return False
+            else:
+                time.sleep(POLL_SECONDS)
+        return True
+
+    def said(self) -> tuple[str, str]:
+        """Return its output and errors so far."""
+        paths = (self.outputs / name for name in ("out", "error"))
+        out, error = (path.read_text(errors="replace") if path.exists() else "" for path in paths)
         return out, error
-
-
-def error_path(outputs: Path) -> Path:
-    return outputs.with_name(f"{outputs.name}.error")
 
 
 def command(*arguments: str) -> int:
@@ -203,24 +226,18 @@ def _become(entry: str, arguments: Sequence[str], variables: Mapping[str, str]) 
 def _start(asked: Mapping[str, Any]) -> int:
     pid = os.fork()
     if not pid:
-        outputs = Path(asked["outputs"])
         os.chdir(asked["folder"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number, path in ((1, outputs), (2, error_path(outputs))):
+        for number, name in ((1, "out"), (2, "error")):
+            path = Path(asked["outputs"]) / name
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         _become(asked["entry"], asked["arguments"], asked["environment"])
     return pid
 
 
-def _wait(pid: int, timeout: float) -> int | None:
-    deadline = time.monotonic() + timeout
-    while True:
-        ended, code = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(code)
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(POLL_SECONDS)
+def _state(pid: int) -> int | None:
+    changed, code = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+    return code if changed else None
 
 
 def _serve() -> None:
@@ -233,10 +250,7 @@ def _serve() -> None:
             getattr(import_module(module), attribute or "__name__")
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked["do"] == "start":
-            answer: dict[str, int | None] = {"pid": _start(asked)}
-        else:
-            answer = {"code": _wait(asked["pid"], asked["timeout"])}
+        answer = _state(asked["wait_for"]) if "wait_for" in asked else _start(asked)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
