@@ -4,7 +4,6 @@ Run in a process of its own, since the limit is the process's.
 """
 
 import resource
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,12 +47,14 @@ WRITERS = {
 }
 
 
-if __name__ == "__main__":
+def write_all(folder: str) -> int:
+    """Write with each library, and print how it failed."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
     for name, write in WRITERS.items():
         try:
-            write(Path(sys.argv[1]))
+            write(Path(folder))
         except FullDiskError as error:
             print(f"{name}: {error}")  # noqa: T201
         else:
             print(f"{name}: nothing was noticed")  # noqa: T201
+    return 0

@@ -31,8 +31,9 @@ def cells_of(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_the_smallest_table() -> None:
-    circumstances, _, *table = printed_by("-m", "benchmarks", "--smallest", "--device", "cpu")
+def test_the_smallest_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--smallest", "--device", "cpu"]) == 0
+    circumstances, _, *table = capsys.readouterr().out.splitlines()
     assert circumstances.startswith(f"torch {torch.__version__}, ")
     assert cells_of(table[0]) == list(HEADINGS)
     assert {len(cells_of(line)) for line in table} == {len(HEADINGS)}

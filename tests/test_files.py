@@ -3,7 +3,6 @@
 import errno
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +19,7 @@ from segdistill.files import (
     write_text_atomically,
 )
 from segdistill.json_files import as_json, from_json, read_json
+from tests.forking import Server
 
 
 def test_a_failure_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path: Path) -> None:
@@ -118,20 +118,14 @@ def test_a_full_disk_is_found_behind_errors_that_hide_it(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
-def test_libraries_that_meet_a_full_disk_give_one_line(tmp_path: Path) -> None:
+def test_libraries_that_meet_a_full_disk_give_one_line(tmp_path: Path, forking: Server) -> None:
     from tests.limited_writing import WRITERS  # noqa: PLC0415 - imports torch
 
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.limited_writing", tmp_path],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    assert done.returncode == 0, done.stderr
-    assert [line.split(":")[0] for line in done.stdout.splitlines()] == list(WRITERS)
-    for line in done.stdout.splitlines():
+    status, out, error = forking.run(tmp_path, tmp_path, entry="tests.limited_writing:write_all")
+    assert "Traceback" not in error
+    assert status == 0, error
+    assert [line.split(":")[0] for line in out.splitlines()] == list(WRITERS)
+    for line in out.splitlines():
         assert line.endswith("larger than the disk or `ulimit -f` allows; choose another folder")
     # Nothing but TensorBoard's log, which is written bit by bit, is left.
     assert [path.name for path in tmp_path.iterdir()] == ["log"]

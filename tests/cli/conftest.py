@@ -9,13 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
+from matplotlib.figure import Figure
 from tests.helpers import TinyBackbone, edited, write_striped_folder
 
 from segdistill.backbones import BackboneEntry, registry
 from segdistill.cli.main import main
+from segdistill.report import charts
 from segdistill.training import linear_probe
 
-QUICK = ["--training.steps", "60", "--objective.samples", "5", "--training.batch-size", "4"]
+QUICK = ["--training.steps", "10", "--objective.samples", "5", "--training.batch-size", "4"]
+
+TRAINED = [*QUICK, "--training.steps", "60"]
+"""Where what was learnt matters."""
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -35,6 +41,28 @@ def _tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
 def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train linear probes for a few steps, which suffice for three colours."""
     monkeypatch.setattr(linear_probe, "STEPS", 200)
+
+
+@pytest.fixture(scope="session")
+def drawn_charts() -> dict[str, Markup]:
+    """The first chart of each kind, by the identity that it has in the page."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _charts_drawn_once(monkeypatch: pytest.MonkeyPatch, drawn_charts: dict[str, Markup]) -> None:
+    """Draw each kind of chart for the first report only; matplotlib takes a quarter of a fit.
+
+    Charts of all values are drawn in the tests of figures and of reports.
+    """
+    draw = charts._chart
+
+    def chart(figure: Figure, identity: str, description: str) -> Markup:
+        if identity not in drawn_charts:
+            drawn_charts[identity] = draw(figure, identity, description)
+        return drawn_charts[identity]
+
+    monkeypatch.setattr(charts, "_chart", chart)
 
 
 @pytest.fixture
@@ -63,7 +91,7 @@ def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run on the striped pictures, and its feature store."""
     root = tmp_path_factory.mktemp("fitted")
     photos = write_striped_folder(root / "photos")
-    command = ["fit", str(photos), "--backbone", "tiny", "--classes", "3", "--quiet", *QUICK]
+    command = ["fit", str(photos), "--backbone", "tiny", "--classes", "3", "--quiet", *TRAINED]
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(io.StringIO()),

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tests.cli.conftest import QUICK, Run
+from tests.cli.conftest import QUICK, TRAINED, Run
 from tests.forking import Server
 from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
@@ -89,7 +89,16 @@ def test_kmeans_is_the_baseline(photos: Path, segdistill: Run) -> None:
 def test_stegos_own_settings_run(photos: Path, segdistill: Run) -> None:
     status, _, error = segdistill(
         *("fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK),
-        *("--components", 0, "--clustering", "probe", "--crops", "five", "--head.kind", "linear"),
+        *(
+            "--components",
+            0,
+            "--clustering",
+            "probe",
+            "--crops",
+            "five",
+            "--head.kind",
+            "linear",
+        ),
         *("--objective.shift-self", 0.18, "--objective.pointwise", "false"),
     )
     assert status == 0, error
@@ -100,7 +109,7 @@ def test_stegos_own_settings_run(photos: Path, segdistill: Run) -> None:
 def test_a_resumed_fit_equals_an_uninterrupted_one(
     photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--out", "broken", *QUICK]
+    arguments = ["fit", photos, "--backbone", "tiny", "--classes", 3, "--out", "broken", *TRAINED]
     arguments += ["--training.checkpoint-every", 20, "--quiet"]
 
     with monkeypatch.context() as patch:
@@ -129,7 +138,7 @@ def test_resuming_keeps_the_settings_of_the_run(
 ) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--out", "broken", "--quiet", *QUICK]
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "weighted_total", interrupted_at(55))
+        patch.setattr(loop, "weighted_total", interrupted_at(9))
         assert segdistill(*arguments, "--classes", 4, "--resolution", 48)[0] == 130
     before = Path("broken/settings.yaml").read_text()
     status, _, error = segdistill(*arguments, "--resume", "--classes", 5)
@@ -257,7 +266,7 @@ def test_a_second_fit_needs_overwrite(photos: Path, fitted: Path, segdistill: Ru
 
 def test_damaged_images_are_skipped_counted_and_reported(photos: Path, segdistill: Run) -> None:
     (photos / "bad<b>.jpg").write_text("dear")
-    status, _, error = segdistill("fit", photos, "--backbone", "tiny", "--classes", 3, *QUICK)
+    status, _, error = segdistill(*("fit", photos, "--backbone", "tiny", "--classes", 3, *QUICK))
     assert status == 0
     assert "1 of 7 images skipped" in error
     report = Path("runs/photos/report.html").read_text()
@@ -274,7 +283,14 @@ def test_odd_images_fit_and_segment(tmp_path: Path, photos: Path, segdistill: Ru
     image.crop((0, 0, 90, 1)).save(photos / "line.png")
     image.crop((0, 0, 1, 1)).save(photos / "dot.png")
     status, _, error = segdistill(
-        "fit", photos, "--backbone", "tiny", "--classes", 3, "--quiet", *QUICK
+        "fit",
+        photos,
+        "--backbone",
+        "tiny",
+        "--classes",
+        3,
+        "--quiet",
+        *QUICK,
     )
     assert status == 0, error
     status, _, error = segdistill("segment", "runs/photos", photos, "--out", "m", "--quiet")

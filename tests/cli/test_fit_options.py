@@ -41,8 +41,7 @@ def test_every_optional_term_at_once(photos: Path, labels: Path, segdistill: Run
         *("--objective.weight-alignment", 0.5, "--objective.augmentations", 2),
         *("--objective.weight-reconstruction", 0.1, "--objective.weight-crf", 0.01),
         *("--objective.stabilize", "true", "--objective.zero-clamp", "false"),
-        *("--training.linear-probe", "true", "--training.reset-probes-every", 8),
-        *("--training.steps", 20),
+        *("--training.linear-probe", "true", "--training.reset-probes-every", 4),
     )
     assert status == 0, error
     last = history(run)[-1]
@@ -94,7 +93,14 @@ def test_the_oracle_finds_the_classes(photos: Path, labels: Path, segdistill: Ru
     run = photos.parent / "oracle"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--out", run, "--labels", labels, "--components", 0),
-        *("--objective.correlations", "labels", "--training.learning-rate", 0.005),
+        *(
+            "--training.steps",
+            60,
+            "--objective.correlations",
+            "labels",
+            "--training.learning-rate",
+            0.005,
+        ),
     )
     assert status == 0, error
     status, out, _ = segdistill("evaluate", run, "--images", photos, "--labels", labels, "--quiet")
@@ -127,7 +133,7 @@ def test_the_log_holds_what_tensorboard_shows(photos: Path, labels: Path, segdis
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--out", run, "--labels", labels),
-        *("--training.linear-probe", "true", "--training.checkpoint-every", 20),
+        *("--training.linear-probe", "true", "--training.checkpoint-every", 5),
     )
     assert status == 0, error
     events = EventAccumulator(str(run / "log"), size_guidance={"scalars": 0, "images": 0})
@@ -139,7 +145,7 @@ def test_the_log_holds_what_tensorboard_shows(photos: Path, labels: Path, segdis
         for what in ("features", "codes")
         for kind in ("self", "neighbour", "random")
     } == set(tags["histograms"])
-    assert [event.step for event in events.Images("panel/0")] == [20, 40, 60]
+    assert [event.step for event in events.Images("panel/0")] == [5, 10]
     assert len([tag for tag in tags["images"] if tag.startswith("panel/")]) == 4
     assert "_hparams_/session_start_info" in events.summary_metadata
-    assert events.Scalars("final/total")[0].step == 60
+    assert events.Scalars("final/total")[0].step == 10

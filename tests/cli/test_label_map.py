@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.conftest import QUICK, Run
+from tests.cli.conftest import TRAINED, Run
 from tests.helpers import striped_labels
 
 import segdistill as library
@@ -76,7 +76,7 @@ def test_the_oracle_and_the_probe_of_a_fit_read_through_the_map(
     photos: Path, folders: dict[str, Path], segdistill: Run
 ) -> None:
     options = ("--labels", folders["colours"], "--objective.correlations", "labels", "--quiet")
-    common = ("fit", photos, "--backbone", "tiny", "--classes", 3, *QUICK)
+    common = ("fit", photos, "--backbone", "tiny", "--classes", 3, *TRAINED)
     common += ("--training.linear_probe", "true")
     status, _, error = segdistill(*common, *options, "--out", "runs/none")
     assert status == 2

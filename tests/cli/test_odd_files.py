@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.cli.conftest import Run
+from tests.cli.conftest import QUICK, Run
 from tests.helpers import striped_image, striped_labels
 
 from segdistill.errors import UserError
@@ -53,7 +53,10 @@ def test_odd_files_are_named_skipped_and_counted(
         status, out, error = segdistill("export", fitted, "masks", "--format", name, *images)
         assert (status, "Traceback" in error) == (0, False), (name, error)
         assert r"caf\udce9.png: the name is not UTF-8; rename it" in out + error, name
-    status, out, error = segdistill("fit", photos, "--backbone", "tiny", "--out", "again")
+    status, out, error = segdistill(
+        *("fit", photos, "--backbone", "tiny", "--out", "again", "--classes", 3),
+        *QUICK,
+    )
     assert (status, "Traceback" in error) == (0, False), error
     # One is named, all are counted and recorded.
     assert "4 of 12 images skipped; first: " in error

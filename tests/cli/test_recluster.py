@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tests.cli.conftest import QUICK, Run
+from tests.cli.conftest import QUICK, TRAINED, Run
 from tests.helpers import edited
 
 from segdistill.model.segmenter import Segmenter
@@ -21,7 +21,7 @@ def names_of(run: Path) -> list[str]:
 
 
 def test_the_number_is_estimated_by_default(photos: Path, segdistill: Run) -> None:
-    fit = ["fit", photos, "--backbone", "tiny", *QUICK]
+    fit = ["fit", photos, "--backbone", "tiny", *TRAINED]
     status, _, error = segdistill(*fit)
     assert status == 0, error
     assert "will be estimated" in error

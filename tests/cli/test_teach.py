@@ -93,10 +93,10 @@ def test_answers_survive_another_fit_and_go_to_another_run(
         "20",
         "--training.batch-size",
         "4",
+        "--classes",
+        "4",
     ]
-    status, _, error = segdistill(
-        "fit", photos, "--out", fitted, "--overwrite", "--classes", 4, *quick
-    )
+    status, _, error = segdistill("fit", photos, "--out", fitted, "--overwrite", *quick)
     assert status == 0, error
     status, out, _ = segdistill("teach", fitted, "--answers", "answers.csv")
     assert "Answers: 12, 0 of them new" in out

@@ -10,11 +10,20 @@ from tests.faults.worlds import Worlds
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
 
 COUNT = 20
+QUICK = 2 * len(KINDS)
+"""Of every kind, two faults are quick tests."""
+
 SEED = 360
 """Drawn so that few fits are among them, which take longest, and many kinds of commands."""
 
 
-@pytest.mark.parametrize("number", range(COUNT))
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=pytest.mark.slow if number >= QUICK else [])
+        for number in range(COUNT)
+    ],
+)
 def test_nothing_is_lost_or_wrong_after_a_fault(worlds: Worlds, number: int) -> None:
     found = inject(worlds, number, SEED)
     assert not found.failure, f"{found.what}: {found.failure}"
