@@ -126,8 +126,16 @@ def _read_exr(path: Path, channel: str | None) -> Values:
         import OpenEXR  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise UnreadableDepthError(f"{path}: {missing_extra('OpenEXR', 'exr')}") from error
-    with OpenEXR.File(str(path), separate_channels=True) as file:
-        pixels = {name: np.array(each.pixels) for name, each in file.channels().items()}
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            pixels = {name: np.array(each.pixels) for name, each in file.channels().items()}
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Its reasons, such as "file has 0 parts", are about its own state.
+        raise UnreadableDepthError(
+            f"{path}: cannot be read as depth (damaged or truncated)"
+        ) from error
     shades = [each for name, each in pixels.items() if name.rpartition(".")[2] != "A"]
     if channel is None and shades and all(map(partial(np.array_equal, shades[0]), shades)):
         return shades[0]
