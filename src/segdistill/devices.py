@@ -68,7 +68,8 @@ def choose_compute(
     if distributed and in_group():
         own, group = _join_group(device)
         return Compute(own, name, group)
-    return Compute(torch.device(kind, 0) if kind == "cuda" else torch.device(kind), name)
+    # With its number, as tensors on it say: only then are the devices equal.
+    return Compute(torch.device(kind) if kind == "cpu" else torch.device(kind, 0), name)
 
 
 def _fastest() -> str:
