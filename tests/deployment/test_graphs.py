@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from tests.helpers import write_striped_folder
 from segdistill import UserError, __version__, export_model
 from segdistill.backbones import load_backbone
 from segdistill.deployment import writing
-from segdistill.deployment.graph import SegmenterGraph, bilinear_masks, trace
+from segdistill.deployment.graph import (
+    SegmenterGraph,
+    bilinear_masks,
+    silent_exporters,
+    trace,
+)
 from segdistill.deployment.onnx_file import onnx_model, onnx_runner
 from segdistill.deployment.writing import METADATA_FILE
 from segdistill.images.resize import enlarge
@@ -200,3 +206,13 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         export_model("no run", tmp_path / name, **options)
+
+
+@pytest.mark.parametrize("name", ["torch.onnx", "torch.utils.flop_counter"])
+def test_exporters_only_report_errors_while_they_work(name: str) -> None:
+    logger = logging.getLogger(name)
+    assert logger.isEnabledFor(logging.WARNING)
+    with silent_exporters():
+        assert not logger.isEnabledFor(logging.WARNING)
+        assert logger.isEnabledFor(logging.ERROR)
+    assert logger.isEnabledFor(logging.WARNING)

@@ -178,7 +178,7 @@ def test_floats_in_four_bytes(packing: DepthFormat, order: tuple[int, ...], tmp_
     colours = np.zeros_like(stored)
     for byte, channel in enumerate(order):
         colours[:, :, channel] = stored[:, :, byte]
-    Image.fromarray(colours, "RGBA").save(tmp_path / "a.png")
+    Image.fromarray(colours).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_depth_values(tmp_path / "a.png", packing), METRES)
 
 

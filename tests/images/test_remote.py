@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +22,14 @@ ALL = [
 ]
 
 
+def find_as_object_stores(system: MemoryFileSystem, root: str) -> list[str]:
+    """List by prefix. Before 2026, fsspec's memory lost keys that hold two slashes in a row."""
+    return sorted(key for key in system.store if key == root or key.startswith(f"{root}/"))
+
+
 @pytest.fixture
-def bucket() -> Iterator[str]:
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(MemoryFileSystem, "find", find_as_object_stores)
     system = fsspec.filesystem("memory")
     for name, content in {
         "a.jpg": b"",
@@ -39,7 +46,8 @@ def bucket() -> Iterator[str]:
     }.items():
         system.pipe_file(f"/bucket/{name}", content)
     yield "memory://bucket"
-    system.rm("/bucket", recursive=True)
+    for key in find_as_object_stores(system, "/bucket"):
+        system.rm_file(key)
 
 
 @pytest.mark.parametrize(

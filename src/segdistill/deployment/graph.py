@@ -1,7 +1,10 @@
 """A model as one graph from images to class scores, traced once with dynamic sizes."""
 
+import contextlib
 import json
+import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +100,25 @@ def trace(graph: SegmenterGraph) -> TracedGraph:
     example = torch.rand(batch, 3, rows * multiple, columns * multiple)
     height, width = (Dim(name, min=2, max=MAX_MULTIPLE) for name in ("rows", "columns"))
     dynamic_shapes: Any = ({0: Dim("batch"), 2: multiple * height, 3: multiple * width},)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about torch internals
+    with torch.no_grad(), silent_exporters():
         program = torch.export.export(graph, (example,), dynamic_shapes=dynamic_shapes)
     return TracedGraph(graph, program)
+
+
+@contextlib.contextmanager
+def silent_exporters() -> Iterator[None]:
+    """Drop what exporters say of torch's internals, and of Triton where that is not installed."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.utils.flop_counter")]
+    levels = [each.level for each in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)
 
 
 def graph_input(segmenter: Segmenter, image: NDArray[np.uint8]) -> NDArray[np.float32]:

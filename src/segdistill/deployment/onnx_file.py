@@ -1,8 +1,5 @@
 """ONNX: writing, 8-bit quantisation, and running with onnxruntime."""
 
-import contextlib
-import logging
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from segdistill.deployment.checking import Runner
-from segdistill.deployment.graph import IMAGES, MASKS, SCORES, TracedGraph
+from segdistill.deployment.graph import IMAGES, MASKS, SCORES, TracedGraph, silent_exporters
 from segdistill.errors import UserError, missing_extra
 
 OPSET = 18
@@ -38,7 +35,7 @@ def require_onnx() -> None:
 def onnx_model(traced: TracedGraph) -> Any:
     """Convert a traced graph to an ``onnx.ModelProto``."""
     names = traced.graph.outputs
-    with _silent_exporters(), torch.no_grad():
+    with silent_exporters(), torch.no_grad():
         program = torch.onnx.export(
             traced.program,
             input_names=[IMAGES],
@@ -105,7 +102,7 @@ def quantise(source: Path, target: Path, calibration: Iterable[NDArray[np.float3
         "extra_options": {"MatMulConstBOnly": True},
     }
     prepared = target.with_name(f"prepared-{target.name}")
-    with _silent_exporters():
+    with silent_exporters():
         try:
             # Only ONNX shape inference; the graph is optimised on loading.
             shape_inference.quant_pre_process(
@@ -133,19 +130,6 @@ def _reader(inputs: Iterator[NDArray[np.float32]]) -> Any:
             return None if images is None else {IMAGES: images}
 
     return Reader()
-
-
-@contextlib.contextmanager
-def _silent_exporters() -> Iterator[None]:
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
 
 
 def _name_sides(model: Any, stride: int) -> None:
