@@ -20,6 +20,7 @@ from segdistill.objective.sampling import (
     locations_of_shares,
     permutation_without_fixed_points,
     random_locations,
+    regular_locations,
     shares_of_locations,
 )
 from segdistill.objective.schedules import samples_per_side
@@ -94,6 +95,43 @@ class AlignedCopies(NamedTuple):
     copies: Neighbourhoods
 
 
+class Needs(NamedTuple):
+    """What an objective needs of each batch.
+
+    Attributes:
+        neighbours: positives from a nearest neighbour of each image; otherwise they are of the
+            image itself, and no other map is read.
+        grid: locations per side of a regular grid over each image; 0 reads none.
+        colours: colours at the locations of the grid.
+    """
+
+    neighbours: bool = True
+    grid: int = 0
+    colours: bool = False
+
+
+NEEDS_PAIRS = Needs()
+"""Random locations of images and of their neighbours, as STEGO needs them."""
+
+
+class Grid(NamedTuple):
+    """Images on a regular grid of locations, in row-major order.
+
+    Attributes:
+        images: raw features of the images around the locations.
+        positives: those of a neighbour of each image; ``None`` unless neighbours are needed.
+        colours: colours of the images, from 0 to 1, shape (batch, locations, 3), if needed.
+        positive_colours: those of the neighbours.
+        labels: labels of the images, shape (batch, locations), if there are labels.
+    """
+
+    images: Neighbourhoods
+    positives: Neighbourhoods | None = None
+    colours: torch.Tensor | None = None
+    positive_colours: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+
+
 class Batch(NamedTuple):
     """The data for one step; fields that the settings leave out are ``None``.
 
@@ -105,6 +143,7 @@ class Batch(NamedTuple):
         aligned: images and copies for augmentation alignment.
         labels: labels at the locations, each of shape (batch, locations); 255 means 'not labelled'.
         depth: depth at the locations.
+        grid: the images on a regular grid, if the objective needs it.
     """
 
     images: Neighbourhoods
@@ -114,6 +153,7 @@ class Batch(NamedTuple):
     aligned: AlignedCopies | None = None
     labels: Parts[torch.Tensor] | None = None
     depth: Parts[SampledDepth] | None = None
+    grid: Grid | None = None
 
     @property
     def parts(self) -> Parts[Neighbourhoods]:
@@ -127,12 +167,17 @@ class Batch(NamedTuple):
 
 
 def batches(
-    data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = SINGLE_PROCESS
+    data: TrainingSet,
+    settings: FitSettings,
+    needs: Needs = NEEDS_PAIRS,
+    *,
+    first_step: int,
+    group: Group = SINGLE_PROCESS,
 ) -> Iterator[Batch]:
     """Yield the batches from ``first_step`` to the last, reading one batch ahead."""
 
     def draw(step: int) -> Batch:
-        return draw_batch(data, settings, step=step, group=group)
+        return draw_batch(data, settings, needs, step=step, group=group)
 
     last_step = settings.training.most_steps
     with ThreadPoolExecutor(1) as reader:
@@ -147,7 +192,12 @@ def batches(
 
 
 def draw_batch(
-    data: TrainingSet, settings: FitSettings, *, step: int, group: Group = SINGLE_PROCESS
+    data: TrainingSet,
+    settings: FitSettings,
+    needs: Needs = NEEDS_PAIRS,
+    *,
+    step: int,
+    group: Group = SINGLE_PROCESS,
 ) -> Batch:
     """Draw the batch for a step; each process of a group draws its share of the images.
 
@@ -161,7 +211,9 @@ def draw_batch(
     images = group.share(drawn)
     size = len(images)
     count = data.neighbours.shape[1]
-    partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
+    partners_of = images
+    if needs.neighbours:
+        partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
     sides = Parts(images, partners_of, images)
     locations, depth = _draw_guided_locations(data, sides, settings, generator, step=step)
     # Read together, so that maps missing from the store share a backbone batch.
@@ -180,7 +232,60 @@ def draw_batch(
         else read_copies(own, data.copies, images, settings, generator),
         labels=None if data.labels is None else _read_labels(data.labels, maps, sides, locations),
         depth=depth,
+        grid=read_grid(data, sides, (own, partners_own), needs, generator) if needs.grid else None,
     )
+
+
+def read_grid(
+    data: TrainingSet,
+    sides: Parts[list[int]],
+    features: tuple[Sequence[Features], Sequence[Features]],
+    needs: Needs,
+    generator: torch.Generator,
+) -> Grid:
+    """Read images, and their neighbours if needed, on a regular grid.
+
+    Locations without a value are replaced by random ones that have one.
+
+    Args:
+        sides: the images, and their neighbours.
+        features: the raw maps of the images and of their neighbours.
+    """
+    maps = data.maps
+
+    def located(images: list[int]) -> torch.Tensor:
+        grid = regular_locations(needs.grid)
+        return torch.stack([with_value(maps, image, grid, generator) for image in images])
+
+    def colours(images: list[int], locations: torch.Tensor) -> torch.Tensor:
+        seen = zip(images, locations, strict=True)
+        return torch.stack([read_colours(maps, image, each, needs.grid) for image, each in seen])
+
+    own, partners = located(sides.anchors), located(sides.positives)
+    read = Grid(read_neighbourhoods(features[0], own))
+    if needs.neighbours:
+        read = read._replace(positives=read_neighbourhoods(features[1], partners))
+    if needs.colours:
+        read = read._replace(colours=colours(sides.anchors, own))
+    if needs.colours and needs.neighbours:
+        read = read._replace(positive_colours=colours(sides.positives, partners))
+    if data.labels is not None:
+        at = Parts(own, partners, own)
+        read = read._replace(labels=_read_labels(data.labels, maps, sides, at).anchors)
+    return read
+
+
+def read_colours(maps: FeatureMaps, image: int, locations: torch.Tensor, side: int) -> torch.Tensor:
+    """Read the colours of an image resized to a grid, from 0 to 1, shape (locations, 3).
+
+    Args:
+        locations: locations in the map of the image, shape (locations, 2).
+        side: cells per side of the grid.
+    """
+    small = to_tensor(resize_image(maps.views[image].load(), (side, side)))[0]
+    shares = shares_of_locations(locations, *maps.grid(image))
+    columns, rows = (shares * side).long().clamp(0, side - 1).unbind(1)
+    return small[:, rows, columns].mT  # (3, locations) -> (locations, 3)
 
 
 def _draw_guided_locations(
