@@ -2,8 +2,8 @@
 
 The location that stands out most along the first principal component of an image's features is
 the anchor of a mask of all similar locations; the next mask is found among the rest. Classes are
-prototypes of codes, fitted by expectation and maximisation: a teacher gives each mask its class, and
-the student learns these.
+prototypes of codes, fitted by expectation and maximisation: a teacher gives each mask its class,
+and the student learns these.
 """
 
 import torch

@@ -45,8 +45,9 @@ class CauseObjective(Objective):
     def prepare(self, head: SegmentationHead, data: TrainingSet) -> None:
         """Fit the codebook by gradient ascent on the modularity."""
         group = data.maps.compute.group
+        fitted = group.from_first(lambda: self._fitted_codebook(data))
         with torch.no_grad():
-            self.codebook.copy_(group.from_first(lambda: self._fitted_codebook(data)))
+            self.codebook.copy_(fitted)
 
     def losses(
         self, head: SegmentationHead, batch: Batch, data: TrainingSet, *, step: int
