@@ -45,7 +45,7 @@ def positive_contrast(logits: torch.Tensor, positives: torch.Tensor) -> torch.Te
     Example:
         >>> positives = torch.tensor([[False, True], [False, False]])
         >>> positive_contrast(torch.zeros(2, 2), positives).item()
-        -0.0
+        0.0
     """
     others = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     logs = logits.masked_fill(others, -torch.inf).log_softmax(dim=1).masked_fill(others, 0.0)

@@ -116,9 +116,9 @@ def class_confidence(probabilities: torch.Tensor, classes: torch.Tensor) -> torc
         Tensor of shape (classes,), in 0..1.
 
     Example:
-        >>> probabilities = torch.tensor([[[0.9, 0.1], [0.7, 0.3]]])
+        >>> probabilities = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])
         >>> class_confidence(probabilities, torch.tensor([[0, 0]])).tolist()
-        [0.800000011920929, 0.0]
+        [0.75, 0.0]
     """
     members = F.one_hot(classes + 1, probabilities.shape[2] + 1)[:, :, 1:].to(probabilities)
     sums = (members * probabilities).sum(dim=(0, 1))

@@ -68,7 +68,7 @@ def smoothness_energy(
 
     Example:
         >>> features, same = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.5, 0.5]]])
-        >>> smoothness_energy(features, features, same, same, 0.5).item()
+        >>> round(smoothness_energy(features, features, same, same, 0.5).item(), 6)
         0.0
     """
     with torch.no_grad():

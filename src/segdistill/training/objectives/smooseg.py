@@ -1,6 +1,7 @@
 """SmooSeg as an objective: prototypes of classes, and a teacher of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,7 +38,8 @@ class SmooSegObjective(Objective):
     def prepare(self, head: SegmentationHead, data: TrainingSet) -> None:
         """Measure the shifts."""
         group = data.maps.compute.group
-        self.shifts = group.from_first(lambda: calibrate_shifts(data, self.settings, self.needs))
+        shifts = group.from_first(lambda: calibrate_shifts(data, self.settings, self.needs))
+        self.shifts = replace(shifts, neighbour_pairs=0.0)  # not used
 
     def losses(
         self, head: SegmentationHead, batch: Batch, data: TrainingSet, *, step: int
