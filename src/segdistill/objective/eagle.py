@@ -61,7 +61,7 @@ def smooth_eigenvectors(weights: torch.Tensor, count: int) -> torch.Tensor:
     scale = graph.sum(dim=2).clamp_min(1e-12).rsqrt()
     smoothed = scale[:, :, None] * graph * scale[:, None]
     # The Laplacian is 1 - smoothed: the largest eigenvalues come last.
-    vectors = torch.linalg.eigh(smoothed).eigenvectors
+    vectors: torch.Tensor = torch.linalg.eigh(smoothed).eigenvectors
     return vectors[:, :, -1 - count : -1].flip(dims=(2,)).to(weights.device)
 
 
