@@ -33,16 +33,11 @@ from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
 from segdistill.runs.history import StepRecord
 from segdistill.training import batches
-from segdistill.training.batches import (
-    Neighbourhoods,
-    draw_batch,
-    draw_locations,
-    read_copies,
-    read_guidance,
-    read_neighbourhoods,
-)
+from segdistill.training.batches import draw_batch, read_copies, read_guidance
+from segdistill.training.locations import draw_locations
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
+from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoods
 from segdistill.training.sampling import calibrate_shifts, codes_at
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 

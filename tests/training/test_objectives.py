@@ -37,9 +37,10 @@ from segdistill.images.resize import Viewing
 from segdistill.model.head import SegmentationHead
 from segdistill.runs.folder import RunFolder
 from segdistill.runs.history import StepRecord, read_history, write_history
-from segdistill.training.batches import Batch, Needs, draw_batch
+from segdistill.training.batches import Batch, draw_batch
 from segdistill.training.checkpoint import read_checkpoint, write_checkpoint
 from segdistill.training.early_stopping import EarlyStopping, MonitoredLocations
+from segdistill.training.grid import Needs
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
 from segdistill.training.objectives import registry as objectives

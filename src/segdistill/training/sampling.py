@@ -11,15 +11,10 @@ from segdistill.objective.correspondence import correspondence
 from segdistill.objective.fused_interpolation import image_portions, interpolate_cells
 from segdistill.objective.optional_terms import label_features
 from segdistill.objective.stego import SampledMaps, Shifts, measured_shifts
-from segdistill.training.batches import (
-    NEEDS_PAIRS,
-    Batch,
-    Needs,
-    Neighbourhoods,
-    Parts,
-    draw_batch,
-)
+from segdistill.training.batches import Batch, Parts, draw_batch
 from segdistill.training.depth_losses import depth_shift
+from segdistill.training.grid import NEEDS_PAIRS, Needs
+from segdistill.training.neighbourhoods import Neighbourhoods
 from segdistill.training.training_set import TrainingSet
 
 CALIBRATION_BATCHES = 8

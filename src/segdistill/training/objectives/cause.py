@@ -10,7 +10,8 @@ from segdistill.objective.modularity import (
     graph_of,
     modularity,
 )
-from segdistill.training.batches import Batch, Needs, draw_batch
+from segdistill.training.batches import Batch, draw_batch
+from segdistill.training.grid import Needs
 from segdistill.training.objectives.protocol import (
     Objective,
     ObjectiveInputs,

@@ -14,7 +14,8 @@ from segdistill.objective.eagle import (
     sums_of_clusters,
 )
 from segdistill.objective.stego import SampledMaps
-from segdistill.training.batches import Batch, Needs
+from segdistill.training.batches import Batch
+from segdistill.training.grid import Needs
 from segdistill.training.objectives.protocol import Objective, ObjectiveInputs, ObjectiveStep
 from segdistill.training.objectives.stego import StegoObjective
 from segdistill.training.sampling import sample_at

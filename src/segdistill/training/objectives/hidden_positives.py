@@ -12,7 +12,8 @@ from segdistill.objective.hidden_positives import (
     local_weights,
     positive_contrast,
 )
-from segdistill.training.batches import Batch, Needs
+from segdistill.training.batches import Batch
+from segdistill.training.grid import Needs
 from segdistill.training.objectives.protocol import (
     Objective,
     ObjectiveInputs,

@@ -15,7 +15,8 @@ from segdistill.objective.principal_masks import (
     principal_masks,
 )
 from segdistill.objective.smooseg import assignment_logits
-from segdistill.training.batches import Batch, Needs
+from segdistill.training.batches import Batch
+from segdistill.training.grid import Needs
 from segdistill.training.objectives.protocol import (
     Objective,
     ObjectiveInputs,

@@ -12,7 +12,8 @@ from torch import nn
 from segdistill.config.settings import FitSettings
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.stego import Shifts
-from segdistill.training.batches import NEEDS_PAIRS, Batch, Needs
+from segdistill.training.batches import Batch
+from segdistill.training.grid import NEEDS_PAIRS, Needs
 from segdistill.training.training_set import TrainingSet
 
 

@@ -14,7 +14,8 @@ from segdistill.objective.smooseg import (
     smoothness_energy,
     soft_assignments,
 )
-from segdistill.training.batches import Batch, Needs
+from segdistill.training.batches import Batch
+from segdistill.training.grid import Needs
 from segdistill.training.objectives.protocol import Objective, ObjectiveInputs, ObjectiveStep
 from segdistill.training.sampling import calibrate_shifts, pair_correlations, sample_batch
 from segdistill.training.training_set import TrainingSet
