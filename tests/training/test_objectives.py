@@ -44,7 +44,12 @@ from segdistill.training.grid import Needs
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
 from segdistill.training.objectives import registry as objectives
-from segdistill.training.objectives.protocol import Objective, ObjectiveInputs, ObjectiveStep
+from segdistill.training.objectives.protocol import (
+    Objective,
+    ObjectiveInputs,
+    ObjectiveStep,
+    Teacher,
+)
 from segdistill.training.objectives.registry import check_objective, register_objective
 from segdistill.training.sampling import sample_batch
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels
@@ -60,8 +65,10 @@ SMALL: dict[str, Any] = {
 
 
 def settings_of(name: str, *, steps: int = 6, **more: Any) -> FitSettings:
-    section = {name: SMALL[name]} if name in SMALL else {}
-    samples = {"samples": 4} if name in {"stego", "smooseg", "eagle", "cause"} else {}
+    section: dict[str, Any] = {name: SMALL[name]} if name in SMALL else {}
+    samples: dict[str, Any] = (
+        {"samples": 4} if name in {"stego", "smooseg", "eagle", "cause"} else {}
+    )
     return FitSettings(
         classes=3,
         head=HeadSettings(channels=5),
@@ -129,9 +136,7 @@ def test_the_loss_falls_and_interruptions_change_nothing(
     run = RunFolder(tmp_path / "run")
     run.begin(settings, resume=False)
     half = replace(settings, training=replace(settings.training, steps=7))
-    broken = prepared_modules(data, half)
-    # The hand-over of HP counts on all steps.
-    broken.objective.settings = settings
+    broken = prepared_modules(data, settings)
     optimiser = broken.optimiser(settings)
     history = run_steps(broken, data, half, optimiser)
     write_checkpoint(run, broken, optimiser, history, images="x")
@@ -163,13 +168,14 @@ def test_teachers_follow_and_learn_nothing(data: TrainingSet) -> None:
         settings = settings_of(name, steps=2)
         modules = prepared_modules(data, settings)
         teacher = modules.objective.teacher
+        assert isinstance(teacher, Teacher)
         assert not any(each.requires_grad for each in teacher.parameters())
         before = [each.clone() for each in teacher.parameters()]
         modules.train()
         assert not teacher.training
         run_steps(modules, data, settings, modules.optimiser(settings))
-        moved = zip(before, teacher.parameters(), modules.head.parameters(), strict=True)
-        assert any(not torch.equal(old, new) for old, new, _ in moved), name
+        moved = zip(before, teacher.parameters(), strict=True)
+        assert any(not torch.equal(old, new) for old, new in moved), name
 
 
 def test_a_grid_covers_the_image_with_its_colours_and_labels(data: TrainingSet) -> None:

@@ -78,12 +78,12 @@ class CauseObjective(Objective):
         labels = None
         if batch.labels is not None:
             labels = torch.cat([batch.labels.anchors, batch.labels.negatives], dim=1)
-        used = concepts.unique().numel() / len(self.codebook)
+        used = torch.bincount(concepts, minlength=len(self.codebook)) > 0
         return ObjectiveStep(
             loss,
             maps.codes,
             labels,
-            {"concepts": loss, "share_of_concepts": loss.new_tensor(used)},
+            {"concepts": loss, "share_of_concepts": used.float().mean()},
         )
 
     def after_step(self, head: SegmentationHead, *, step: int) -> None:

@@ -137,5 +137,5 @@ def start_as_principal_components(head: SegmentationHead, features: torch.Tensor
     head.linear.bias.copy_(-head.linear.weight @ mean)
     if head.nonlinear is not None:
         last = head.nonlinear[2]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in last.parameters():
+            parameter.zero_()
