@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 import segdistill
 from segdistill.config.settings import FitSettings
+from segdistill.images.finding import ImageFile, find_images
 from segdistill.model.segmenter import Segmenter
 from segdistill.sample.dataset import write_sample
 
+CAMVID = "CamVid"
 COLUMNS = ("accuracy", "mean_iou", "boundary_f")
 
 Scores = dict[str, float]
@@ -30,6 +32,24 @@ class Scene(NamedTuple):
     name: str
     root: Path
     classes: int
+    held_out: str = ""
+
+    @property
+    def learned(self) -> list[ImageFile]:
+        """The images to learn from: those of the training set that are not held out."""
+        files = find_images(self.root / "imgs" / "train")
+        if not self.held_out:
+            return files
+        return [file for file in files if not file.path.name.startswith(self.held_out)]
+
+    @property
+    def scored(self) -> tuple[Path, Path]:
+        """The images to score, and the folder of their labels."""
+        split = "train" if self.held_out else "val"
+        images = self.root / "imgs" / split
+        if self.held_out:
+            images /= f"{self.held_out}*"
+        return images, self.root / "labels" / split
 
 
 Adjust = Callable[[Segmenter, Scene], Segmenter]
@@ -59,12 +79,12 @@ class Fits:
 
     def fit(self, scene: Scene, settings: FitSettings) -> Segmenter:
         if self._segmenter is None or self._key != (scene.name, settings):
-            self._segmenter = segdistill.fit(scene.root / "imgs" / "train", settings=settings)
+            self._segmenter = segdistill.fit(scene.learned, settings=settings)
             self._key = (scene.name, settings)
         return self._segmenter
 
 
-def scenes(world: Path) -> Iterator[Scene]:
+def scenes(world: Path, held_out: str = "") -> Iterator[Scene]:
     if not world.exists():
         write_sample(world)
     yield Scene("toy world", world, 6)
@@ -72,15 +92,14 @@ def scenes(world: Path) -> Iterator[Scene]:
     if data is None:
         print("Skipping CamVid: SEGDISTILL_DATA is not set")
     else:
-        yield Scene("CamVid", Path(data) / "camvid", 11)
+        root = Path(data) / "camvid"
+        yield Scene(f"{CAMVID} {held_out}".rstrip(), root, 11, held_out)
 
 
 def scored(scene: Scene, variant: Variant, seed: int, fits: Fits) -> Scores:
     fitted = fits.fit(scene, replace(variant.settings(scene), seed=seed))
     segmenter = variant.adjust(fitted, scene)
-    result = segdistill.evaluate(
-        segmenter, scene.root / "imgs" / "val", scene.root / "labels" / "val"
-    )
+    result = segdistill.evaluate(segmenter, *scene.scored)
     scores, boundaries = result.scores["cluster"], result.boundary_scores("cluster")
     if variant.best_class:
         scores, boundaries = result.best_class_scores("cluster"), None
@@ -134,13 +153,19 @@ def run(description: str | None, variants: Mapping[str, Variant], *, out: str) -
     parser.add_argument("--world", type=Path, default=Path("toy_world"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", nargs="+", choices=list(variants), default=list(variants))
-    parser.add_argument("--only", choices=["toy world", "CamVid"], help="use only this data set")
+    parser.add_argument("--only", choices=["toy world", CAMVID], help="use only this data set")
+    parser.add_argument(
+        "--held-out",
+        default="",
+        metavar="PREFIX",
+        help="score the training images of CamVid whose names begin so, and learn from the others",
+    )
     options = parser.parse_args()
     done = read_done(options.out)
     names = []
     fits = Fits()
-    for scene in scenes(options.world):
-        if options.only not in {None, scene.name}:
+    for scene in scenes(options.world, options.held_out):
+        if options.only is not None and not scene.name.startswith(options.only):
             continue
         names.append(scene.name)
         for seed in range(options.seeds):

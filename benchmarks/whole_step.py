@@ -28,9 +28,8 @@ from segdistill.features.store import FeatureStore
 from segdistill.features.views import View, views_of
 from segdistill.images.resize import Viewing
 from segdistill.training.batches import Batch
-from segdistill.training.loop import weighted_total
-from segdistill.training.losses import losses
 from segdistill.training.modules import TrainingModules
+from segdistill.training.step import losses
 from segdistill.training.training_set import TrainingSet
 
 NAME = "whole-step"
@@ -119,6 +118,7 @@ class Bench:
         self.settings = case.settings
         torch.manual_seed(0)
         self.modules = TrainingModules(sizes.channels, CLUSTERS, self.settings).to(device)
+        self.modules.objective.shifts = SHIFTS
         self.case = replace(case, head=self.modules.head)
         self.data = TrainingSet(self.streamed, torch.empty(0), case.preparation)
         self.optimiser = self.modules.optimiser(self.settings)
@@ -140,9 +140,8 @@ class Bench:
         return read_batch(self.case, maps.read(range(2 * self.batch)))
 
     def update(self, batch: Batch) -> torch.Tensor:
-        result = losses(self.modules, batch, self.data, SHIFTS, self.settings)
-        total = weighted_total(result.terms, self.settings, step=0)
-        return self._updated(total, total + result.clusters)
+        result = losses(self.modules, batch, self.data, step=0)
+        return self._updated(result.objective.total, result.learned)
 
     def _updated(self, total: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
         self.optimiser.zero_grad(set_to_none=True)

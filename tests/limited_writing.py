@@ -13,7 +13,7 @@ from PIL import Image
 
 from segdistill.errors import FullDiskError
 from segdistill.files import atomic_path, write_text_atomically
-from segdistill.runs.history import StepRecord
+from segdistill.runs.history import LOSSES, StepRecord
 from segdistill.training.log import TrainingLog
 
 LIMIT = 100_000
@@ -32,7 +32,7 @@ def write_log(folder: Path) -> None:
     log = TrainingLog(folder / "log")
     try:
         for step in range(1, 2000):
-            log.losses(StepRecord(step, *[0.0] * (len(StepRecord.__dataclass_fields__) - 1)), None)
+            log.losses(StepRecord(step, *[0.0] * len(LOSSES)), None)
             log._writer.add_image("noise", NOISE, step, dataformats="HWC")
     finally:
         log.close()

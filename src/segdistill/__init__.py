@@ -53,6 +53,11 @@ if TYPE_CHECKING:
     from segdistill.api.teaching import add_classes as add_classes
     from segdistill.api.teaching import export_answers as export_answers
     from segdistill.api.teaching import teach as teach
+    from segdistill.config.objectives import CauseSettings as CauseSettings
+    from segdistill.config.objectives import EagleSettings as EagleSettings
+    from segdistill.config.objectives import HiddenPositivesSettings as HiddenPositivesSettings
+    from segdistill.config.objectives import PriMaPsSettings as PriMaPsSettings
+    from segdistill.config.objectives import SmooSegSettings as SmooSegSettings
     from segdistill.config.settings import CacheSettings as CacheSettings
     from segdistill.config.settings import DepthSettings as DepthSettings
     from segdistill.config.settings import FitSettings as FitSettings
@@ -67,6 +72,10 @@ if TYPE_CHECKING:
     from segdistill.model.segmenter import Segmenter as Segmenter
     from segdistill.runs.conversion import convert_checkpoint as convert_checkpoint
     from segdistill.sample.dataset import write_sample as write_sample
+    from segdistill.training.objectives.protocol import Objective as Objective
+    from segdistill.training.objectives.protocol import ObjectiveInputs as ObjectiveInputs
+    from segdistill.training.objectives.protocol import ObjectiveStep as ObjectiveStep
+    from segdistill.training.objectives.registry import register_objective as register_objective
 
 __all__ = ["__version__", *PUBLIC]  # noqa: PLE0604 - strings
 

@@ -267,21 +267,31 @@ OPERATIONS = (
 
 CLASSES = {
     "CacheSettings": "config.settings",
+    "CauseSettings": "config.objectives",
     "DepthSettings": "config.settings",
+    "EagleSettings": "config.objectives",
     "Evaluation": "evaluation.result",
     "ExportOptions": "export.options",
     "FigureOptions": "figures.options",
     "FitSettings": "config.settings",
     "HeadSettings": "config.settings",
+    "HiddenPositivesSettings": "config.objectives",
     "LabelledSet": "api.labelled",
     "MaskOptions": "inference.options",
+    "Objective": "training.objectives.protocol",
+    "ObjectiveInputs": "training.objectives.protocol",
     "ObjectiveSettings": "config.settings",
+    "ObjectiveStep": "training.objectives.protocol",
+    "PriMaPsSettings": "config.objectives",
+    "register_objective": "training.objectives.registry",
     "SegmentationEstimator": "api.estimator",
     "Segmenter": "model.segmenter",
+    "SmooSegSettings": "config.objectives",
     "TrainingSettings": "config.settings",
     "UserError": "errors",
 }
-"""The classes that Python users need, by the module within ``segdistill``."""
+"""The classes that Python users need, by the module within ``segdistill``; and the function that
+registers an objective of theirs."""
 
 COMMANDS = {each.command: each for each in OPERATIONS if each.parser}
 """The commands, in the order of ``segdistill --help``."""

@@ -5,10 +5,10 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from PIL import Image
 from tests.cli.conftest import QUICK, TRAINED, Run
@@ -16,11 +16,11 @@ from tests.forking import Server
 from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
 import segdistill as library
-from segdistill.config.settings import FitSettings
 from segdistill.devices import choose_compute
 from segdistill.model.tensor_files import read_tensor_file
-from segdistill.objective.stego import ObjectiveTerms
 from segdistill.training import head_training, loop
+from segdistill.training.step import StepLosses
+from segdistill.training.step import losses as step_losses
 
 
 def test_fit_writes_a_run(fitted: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
     arguments += ["--training.checkpoint-every", 20, "--quiet"]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "weighted_total", interrupted_at(47))
+        patch.setattr(loop, "losses", interrupted_at(47))
         status, _, error = segdistill(*arguments)
     assert status == 130
     assert "--resume" in error
@@ -138,7 +138,7 @@ def test_resuming_keeps_the_settings_of_the_run(
 ) -> None:
     arguments = ["fit", photos, "--backbone", "tiny", "--out", "broken", "--quiet", *QUICK]
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "weighted_total", interrupted_at(9))
+        patch.setattr(loop, "losses", interrupted_at(9))
         assert segdistill(*arguments, "--classes", 4, "--resolution", 48)[0] == 130
     before = Path("broken/settings.yaml").read_text()
     status, _, error = segdistill(*arguments, "--resume", "--classes", 5)
@@ -181,7 +181,7 @@ def test_a_slow_step_is_saved_at_once(
     photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(head_training, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "weighted_total", interrupted_at(7))
+    monkeypatch.setattr(loop, "losses", interrupted_at(7))
     status, _, _ = segdistill(
         *("fit", photos, "--backbone", "tiny", "--out", "run", "--quiet", *QUICK)
     )
@@ -190,16 +190,15 @@ def test_a_slow_step_is_saved_at_once(
     assert texts["step"] == "6"
 
 
-def interrupted_at(number: int) -> Callable[..., torch.Tensor]:
+def interrupted_at(number: int) -> Callable[..., StepLosses]:
     """Simulate Ctrl-C in a certain step, counted from 1."""
-    original = loop.weighted_total
 
-    def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -> torch.Tensor:
+    def losses(*arguments: Any, step: int) -> StepLosses:
         if step + 1 == number:
             raise KeyboardInterrupt
-        return original(terms, settings, step=step)
+        return step_losses(*arguments, step=step)
 
-    return weighted_total
+    return losses
 
 
 @pytest.mark.parametrize(

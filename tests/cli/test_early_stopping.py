@@ -31,7 +31,7 @@ def test_training_ends_by_itself_and_resumes_as_in_one_go(
     assert '<h3 id="curve-agreement">Agreement</h3>' in report
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "weighted_total", interrupted_at(best["step"] + 40))
+        patch.setattr(loop, "losses", interrupted_at(best["step"] + 40))
         assert segdistill(*arguments, "--out", "broken")[0] == 130
     status, _, error = segdistill(*arguments, "--out", "broken", "--resume")
     assert status == 0, error

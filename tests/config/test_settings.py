@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,9 @@ def test_any_value_of_a_setting_is_valid_or_reported_by_name(
     name: tuple[str, ...], value: object
 ) -> None:
     changed, option = value, f"--{'.'.join(name).replace('_', '-')}"
-    if len(name) == 2:
-        changed = odd(type(getattr(FitSettings(), name[0])), **{name[1]: value})
+    for depth in reversed(range(1, len(name))):
+        group = reduce(getattr, name[:depth], FitSettings())
+        changed = odd(type(group), **{name[depth]: changed})
     try:
         usable = odd(FitSettings, **{name[0]: changed}).validated()
     except UserError as error:

@@ -1,6 +1,7 @@
 """Curves of a training, of numbers of classes, and of precision over recall."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from segdistill.runs.facts import AgreementRecord
 from segdistill.runs.history import StepRecord
 
 
-def records(count: int, **more: float) -> list[StepRecord]:
+def records(count: int, **more: Any) -> list[StepRecord]:
     return [StepRecord(step, 1 / step, 0.2, 0.1, 0.3, -0.5, **more) for step in range(1, count + 1)]
 
 

@@ -14,8 +14,9 @@ from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.sampling import permutation_without_fixed_points, random_locations
 from segdistill.objective.stego import Shifts, stego_objective
-from segdistill.training.batches import Batch, read_neighbourhoods
-from segdistill.training.losses import sample_batch
+from segdistill.training.batches import Batch
+from segdistill.training.neighbourhoods import read_neighbourhoods
+from segdistill.training.sampling import sample_batch
 from segdistill.training.training_set import TrainingSet
 from tests.plain.stego_step import PlainLocations, draw_masks, plain_maps, plain_terms
 

@@ -7,9 +7,10 @@ from typing import cast
 import pytest
 import torch
 
-from segdistill.config.settings import FitSettings
+from segdistill.config.settings import DepthSettings, FitSettings, ObjectiveSettings
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
+from segdistill.model.tensor_files import read_tensor_file, write_tensor_file
 from segdistill.runs.folder import RunFolder
 from segdistill.runs.history import StepRecord
 from segdistill.training.checkpoint import read_checkpoint, write_checkpoint
@@ -51,6 +52,30 @@ def test_a_checkpoint_brings_back_weights_and_averages(tmp_path: Path) -> None:
         read_checkpoint(run, fresh, fresh_optimiser, images="abc")
     run.finalise()
     assert read_checkpoint(run, fresh, fresh_optimiser, images="abc") == []
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """Decoder and second head were not part of the objective."""
+    settings = FitSettings(
+        classes=3,
+        objective=ObjectiveSettings(weight_reconstruction=1.0),
+        depth=DepthSettings(hidden_positives="depth"),
+    )
+    run = RunFolder(tmp_path)
+    modules = TrainingModules(4, 3, settings)
+    write_checkpoint(run, modules, modules.optimiser(settings), [record(1)], images="abc")
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, texts = read_tensor_file(path, fix="")
+    before = {
+        name.replace("modules.objective.", "modules."): each for name, each in tensors.items()
+    }
+    assert "modules.decoder.weight" in before
+    assert "modules.second_head.bias" in before
+    write_tensor_file(path, before, texts)
+    again = TrainingModules(4, 3, settings)
+    assert read_checkpoint(run, again, again.optimiser(settings), images="abc") == [record(1)]
+    expected = modules.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in again.state_dict().items())
 
 
 def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:

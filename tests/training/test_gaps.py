@@ -17,8 +17,8 @@ from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.finding import find_images
 from segdistill.images.folder import CheckedImage, check_images
 from segdistill.objective.sampling import shares_of_locations
-from segdistill.training.batches import draw_locations, with_value
 from segdistill.training.fit import feature_maps
+from segdistill.training.locations import draw_locations, with_value
 from segdistill.training.training_set import TrainingSet
 
 

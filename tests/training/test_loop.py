@@ -1,6 +1,6 @@
 """Training from stored features: exact, and the same whether interrupted or not."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -33,17 +33,12 @@ from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
 from segdistill.runs.history import StepRecord
 from segdistill.training import batches
-from segdistill.training.batches import (
-    Neighbourhoods,
-    draw_batch,
-    draw_locations,
-    read_copies,
-    read_guidance,
-    read_neighbourhoods,
-)
+from segdistill.training.batches import draw_batch, read_copies, read_guidance
+from segdistill.training.locations import draw_locations
 from segdistill.training.loop import seeded, train
-from segdistill.training.losses import calibrate_shifts, codes_at
 from segdistill.training.modules import TrainingModules
+from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoods
+from segdistill.training.sampling import calibrate_shifts, codes_at
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
 SHIFTS = Shifts(0.1, 0.1, 0.3)
@@ -71,9 +66,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     )
 
 
-def fresh_modules() -> TrainingModules:
+def fresh_modules(
+    settings: FitSettings = SETTINGS, *, label_classes: int | None = None
+) -> TrainingModules:
     with seeded(0):
-        return TrainingModules(4, 3, SETTINGS)
+        modules = TrainingModules(4, 3, settings, label_classes=label_classes)
+    modules.objective.shifts = SHIFTS
+    return modules
 
 
 def run_steps(
@@ -84,7 +83,6 @@ def run_steps(
         modules,
         modules.optimiser(settings),
         data,
-        SHIFTS,
         settings,
         choose_compute("cpu"),
         on_step=lambda record, _: records.append(record),
@@ -195,8 +193,7 @@ def test_optional_terms_fall_too(
         weight_crf=0.1 if term == "contrastive_crf" else 0.0,
     )
     settings = replace(SETTINGS, objective=objective)
-    with seeded(0):
-        modules = TrainingModules(4, 3, settings)
+    modules = fresh_modules(settings)
     records = run_steps(modules, data, settings)
     values = [getattr(record, term) for record in records]
     assert sum(values[-5:]) < sum(values[:5])
@@ -246,8 +243,7 @@ def test_alignment_reads_a_copy_where_it_shows_the_same(data: TrainingSet) -> No
 def test_alignment_falls_and_needs_copies(data: TrainingSet) -> None:
     objective = replace(SETTINGS.objective, weight_alignment=1.0, augmentations=2)
     settings = replace(SETTINGS, objective=objective)
-    with seeded(0):
-        modules = TrainingModules(4, 3, settings)
+    modules = fresh_modules(settings)
     records = run_steps(modules, with_copies(data, 2), settings)
     values = [record.alignment for record in records]
     assert sum(values[-5:]) < sum(values[:5])
@@ -286,8 +282,7 @@ def test_the_linear_probe_learns_and_leaves_the_head_alone(
     data: TrainingSet, plain: Trained, tmp_path: Path
 ) -> None:
     settings = replace(SETTINGS, training=replace(SETTINGS.training, linear_probe=True))
-    with seeded(0):
-        watched = TrainingModules(4, 3, settings, label_classes=3)
+    watched = fresh_modules(settings, label_classes=3)
     records = run_steps(watched, with_labels(data, tmp_path), settings)
     assert records[-1].linear < records[0].linear
     assert records[-1].linear_accuracy > 0.5
@@ -297,12 +292,11 @@ def test_the_linear_probe_learns_and_leaves_the_head_alone(
 
 def test_a_batch_without_labels_gives_no_nan(data: TrainingSet) -> None:
     settings = replace(SETTINGS, training=replace(SETTINGS.training, linear_probe=True, steps=2))
-    with seeded(0):
-        modules = TrainingModules(4, 3, settings, label_classes=3)
+    modules = fresh_modules(settings, label_classes=3)
     nothing = LabelFiles({}, lambda _path: np.zeros((1, 1), np.int64), 3)
     unlabelled = replace(data, labels=ViewLabels(data.maps.views, nothing))
     records = run_steps(modules, unlabelled, settings)
-    assert all(np.isfinite(list(asdict(record).values())).all() for record in records)
+    assert all(np.isfinite(list(record.losses.values())).all() for record in records)
 
 
 def test_labels_as_correlations_pull_codes_of_a_label_together(
@@ -311,25 +305,24 @@ def test_labels_as_correlations_pull_codes_of_a_label_together(
     objective = replace(SETTINGS.objective, correlations="labels")
     settings = replace(SETTINGS, objective=objective)
     labelled = with_labels(data, tmp_path)
-    modules = fresh_modules()
+    modules = fresh_modules(settings)
     records = run_steps(modules, labelled, settings)
     totals = [record.total for record in records]
     assert sum(totals[-5:]) < sum(totals[:5])
     with pytest.raises(ValueError, match="no labels"):
-        run_steps(fresh_modules(), data, settings)
+        run_steps(fresh_modules(settings), data, settings)
 
 
 def test_probes_start_anew_when_asked(data: TrainingSet) -> None:
     training = replace(SETTINGS.training, steps=6, reset_probes_every=3)
     settings = replace(SETTINGS, training=training)
-    modules, plain = fresh_modules(), fresh_modules()
+    modules, plain = fresh_modules(settings), fresh_modules()
     optimiser = modules.optimiser(settings)
     before: list[torch.Tensor] = []
     train(
         modules,
         optimiser,
         data,
-        SHIFTS,
         settings,
         choose_compute("cpu"),
         on_step=lambda *_: before.append(modules.centres.detach().clone()),

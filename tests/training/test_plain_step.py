@@ -19,7 +19,7 @@ from tests.plain.step_case import (
 from segdistill.config.settings import ObjectiveSettings
 from segdistill.objective.fused_interpolation import gather_cells
 from segdistill.objective.sampling import bilinear_neighbours, random_locations
-from segdistill.training.batches import read_neighbourhoods
+from segdistill.training.neighbourhoods import read_neighbourhoods
 
 
 def loss_and_gradients(form: str, case: StepCase) -> tuple[float, list[torch.Tensor]]:

@@ -42,6 +42,7 @@ from segdistill.training.fit import (
     feature_maps,
     learn,
 )
+from segdistill.training.objectives.registry import check_objective
 
 logger = logging.getLogger("segdistill")
 
@@ -81,6 +82,7 @@ def fit(
     """
     chosen = with_changes(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)
+    check_objective(chosen)
     compute = choose_compute(chosen.device, chosen.precision, distributed=True)
     data = _Data(images, labelled, depth_maps)
     if out is None:

@@ -37,7 +37,11 @@ SECTIONS = {
     ),
     "Method and clusters (advanced)": ("method", "components", "clustering", "extra_clusters"),
     "Segmentation head (advanced)": ("head.*",),
-    "Correspondence loss (advanced)": ("objective.*",),
+    "Objective (advanced)": ("objective.*",),
+    "Objectives of later work (advanced)": (
+        *("objective.smooseg.*", "objective.eagle.*", "objective.primaps.*", "objective.hp.*"),
+        "objective.cause.*",
+    ),
     "Depth guidance (advanced)": ("depth.*",),
     "Training loop (advanced)": ("training.*",),
     "Feature store (advanced)": ("cache.*",),

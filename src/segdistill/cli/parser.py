@@ -81,7 +81,7 @@ class CommandParser(argparse.ArgumentParser):
         for each in sorted(
             self.arguments.values(), key=lambda each: ranks.get(each.name, len(ranks))
         ):
-            title = titles.get(each.name) or titles.get(f"{each.name.split('.')[0]}.*", OPTIONS)
+            title = titles.get(each.name) or _title_of_group(each.name, titles)
             each.add_to(self._positionals if each.positional else groups[title])
         self._optionals.add_argument("-h", "--help", action="help", help="show this help and exit")
 
@@ -176,6 +176,16 @@ class HelpFormatter(argparse.HelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         description, example = text.split("\n\n  ")
         return f"{textwrap.fill(description, width, break_on_hyphens=False)}\n\n{indent}  {example}"
+
+
+def _title_of_group(name: str, titles: Mapping[str, str]) -> str:
+    """Return the section of an option by the longest of its groups that has one."""
+    group = name
+    while "." in group:
+        group = group.rpartition(".")[0]
+        if f"{group}.*" in titles:
+            return titles[f"{group}.*"]
+    return OPTIONS
 
 
 def _with_dashes(words: Sequence[str]) -> list[str]:

@@ -9,6 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from segdistill.config.objectives import (
+    CauseSettings,
+    EagleSettings,
+    HiddenPositivesSettings,
+    PriMaPsSettings,
+    SmooSegSettings,
+)
 from segdistill.config.validation import Range, at_least, refuse, typed
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -71,9 +78,13 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class ObjectiveSettings:
-    """The correspondence loss (STEGO, equation 4 and its summary in section 3.3).
+    """The objective of the training; unless named, the correspondence loss.
+
+    The correspondence loss is that of STEGO (equation 4 and its summary in section 3.3).
 
     Attributes:
+        name: ``stego``, ``smooseg``, ``eagle``, ``primaps``, ``hp``, ``cause``, or one registered
+            from Python; ``docs/method.md`` describes them.
         weight_self: weight of pairs within one image.
         weight_neighbour: weight of pairs of an image and a nearest neighbour.
         weight_random: weight of pairs of an image and a random other image.
@@ -102,8 +113,14 @@ class ObjectiveSettings:
         pointwise: centre the feature correlations over the partner's locations.
         zero_clamp: ignore negative code correlations.
         stabilize: cap code correlations at 0.8.
+        smooseg: settings of ``smooseg``.
+        eagle: settings of ``eagle``.
+        primaps: settings of ``primaps``.
+        hp: settings of ``hp``.
+        cause: settings of ``cause``.
     """
 
+    name: str = "stego"
     weight_self: float = 0.67
     weight_neighbour: float = 0.25
     weight_random: float = 0.63
@@ -124,6 +141,11 @@ class ObjectiveSettings:
     pointwise: bool = True
     zero_clamp: bool = True
     stabilize: bool = False
+    smooseg: SmooSegSettings = field(default_factory=SmooSegSettings)
+    eagle: EagleSettings = field(default_factory=EagleSettings)
+    primaps: PriMaPsSettings = field(default_factory=PriMaPsSettings)
+    hp: HiddenPositivesSettings = field(default_factory=HiddenPositivesSettings)
+    cause: CauseSettings = field(default_factory=CauseSettings)
 
 
 @dataclass(frozen=True)
@@ -285,17 +307,18 @@ class FitSettings:
         components: principal components of the features to keep; 0 keeps the features unchanged.
             With the embedded backbone, 128 make a step three times faster and codes slightly
             worse.
-        method: ``stego`` distils correspondences into a head; ``kmeans`` clusters the backbone's
-            features directly, as a baseline.
+        method: ``stego`` distils features into a head by ``objective``; ``kmeans`` clusters the
+            backbone's features directly, as a baseline.
         clustering: ``kmeans`` runs spherical k-means on the codes of the trained head; ``probe``
-            uses the centres learned by gradient during training, as STEGO does.
+            uses the centres learned by gradient during training, as STEGO does, or the
+            prototypes of an objective that has some.
         seed: random seed.
         strict: stop at the first image that cannot be read, instead of skipping it.
         device: device to compute on; ``auto`` takes a GPU if there is one.
         precision: precision of matrix products; ``auto`` takes bfloat16 where the device computes
             it natively.
         head: the segmentation head.
-        objective: the correspondence loss.
+        objective: the objective of the training.
         depth: depth guidance.
         training: the training loop.
         cache: the feature store.
@@ -385,11 +408,21 @@ class FitSettings:
             >>> FitSettings(classes=8).flattened()["head.channels"]
             70
         """
-        flat: dict[str, Any] = {}
-        for name, value in self.as_plain().items():
-            nested = value if isinstance(value, dict) else {"": value}
-            flat |= {f"{name}.{below}".rstrip("."): each for below, each in nested.items()}
-        return flat
+        return flat_values(self.as_plain())
+
+
+def flat_values(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested dictionaries by dotted names.
+
+    Example:
+        >>> flat_values({"seed": 0, "head": {"channels": 70}})
+        {'seed': 0, 'head.channels': 70}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        below = flat_values(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        flat |= {prefix + name: value} if below is None else below
+    return flat
 
 
 def _plain(value: Any) -> Any:

@@ -107,20 +107,67 @@ LOSSES = {
 }
 """Title and meaning of each loss of a step; losses that are 0 in every step are not used."""
 
-PROBES = frozenset(["Cluster probe", "Linear probe"])
-"""Probe losses do not train the head, and have another scale."""
+OBJECTIVE_LOSSES = {
+    "smoothness_within": (
+        "Smoothness within",
+        "Classes that differ where features of an image are close.",
+    ),
+    "smoothness_across": (
+        "Smoothness across",
+        "Classes that differ where features of two images are close.",
+    ),
+    "data": ("Data", "How badly prototypes explain the teacher's classes."),
+    "objects_intra": ("Objects", "Codes against those of the other objects of the image."),
+    "objects_inter": ("Objects across", "Codes against the objects of a neighbour."),
+    "mask_classes": ("Mask classes", "Codes against the classes that the teacher gave to masks."),
+    "mask_coverage": ("Mask coverage", "Share of locations that are in a mask."),
+    "hidden_positives_global": (
+        "Global positives",
+        "Codes against those of hidden positives in other images.",
+    ),
+    "hidden_positives_local": (
+        "Local positives",
+        "The same for codes that are averaged with adjacent ones.",
+    ),
+    "share_agnostic": (
+        "Task-agnostic positives",
+        "Share of pairs that are positives by their features.",
+    ),
+    "share_specific": (
+        "Task-specific positives",
+        "Share of pairs that are positives by their codes.",
+    ),
+    "concepts": ("Concepts", "Codes against the bank's codes of similar and other concepts."),
+    "share_of_concepts": ("Concepts in use", "Share of the codebook that a batch uses."),
+}
+"""Title and meaning of the terms of other objectives than STEGO's."""
+
+PROBES = frozenset(
+    [
+        *("Cluster probe", "Linear probe", "Mask coverage", "Concepts in use"),
+        *("Task-agnostic positives", "Task-specific positives"),
+    ]
+)
+"""What does not train the head, and has another scale."""
 
 
 def loss_curves(history: Sequence[StepRecord]) -> list[Curve]:
     """Return a curve for each loss that is used and has finite values."""
     steps = np.array([record.step for record in history], np.float64)
     curves = []
-    for name, (title, meaning) in LOSSES.items():
-        values = np.array([getattr(record, name) for record in history], np.float64)
+    own = dict.fromkeys(name for record in history for name in record.own)
+    for name, (title, meaning) in (LOSSES | {name: _titled(name) for name in own}).items():
+        values = np.array([record.losses.get(name, 0.0) for record in history], np.float64)
         finite = np.isfinite(values)
         if values.any() and finite.any():
             curves.append(Curve(title, meaning, steps[finite], values[finite]))
     return curves
+
+
+def _titled(name: str) -> tuple[str, str]:
+    """Return title and meaning of an objective's own term, which a user may have named."""
+    known = OBJECTIVE_LOSSES.get(name)
+    return known or (name.replace("_", " ").capitalize(), "A term of the objective.")
 
 
 def agreement_curve(history: Sequence[AgreementRecord]) -> Curve | None:

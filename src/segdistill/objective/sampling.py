@@ -14,6 +14,18 @@ def random_locations(
     return torch.rand(count, samples, 2, generator=generator) * 2 - 1
 
 
+def regular_locations(side: int) -> torch.Tensor:
+    """Return a regular grid of locations in row-major order, shape (side * side, 2).
+
+    Example:
+        >>> regular_locations(2).tolist()
+        [[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]
+    """
+    centres = (torch.arange(side) + 0.5) / side * 2 - 1
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=1)
+
+
 def bilinear_neighbours(
     locations: torch.Tensor, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:

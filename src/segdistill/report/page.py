@@ -108,7 +108,7 @@ def summary(segmenter: Segmenter, settings: FitSettings, facts: Facts) -> str:
     images = text.counted(facts.images, "image")
     classes = text.counted(len(segmenter.classes), "class", "classes")
     return (
-        f"{images} without labels, sorted into {classes} by {text.METHODS[settings.method]}"
+        f"{images} without labels, sorted into {classes} by {text.method(settings)}"
         f" with the backbone {segmenter.backbone.name}, in {text.duration(seconds)}."
     )
 
@@ -211,8 +211,8 @@ def details(segmenter: Segmenter, settings: FitSettings, facts: Facts) -> dict[s
         "shifts": [
             (text.SHIFTS.get(key, key), text.number(value))
             for key, value in shifts.items()
-            # Without depth, this shift is 0 and unused.
-            if value or key != "depth_pairs"
+            # A shift that is not used is 0: that by depth, or that of neighbours.
+            if value or key in {"self_pairs", "random_pairs"}
         ],
         "settings": text.setting_rows(settings),
     }

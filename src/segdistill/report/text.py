@@ -10,9 +10,13 @@ NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 RARELY, OFTEN = 0.02, 0.2
 """Thresholds for the share of their borders that two classes have in common."""
 
-METHODS = {
+OBJECTIVES = {
     "stego": "distilling feature correspondences (STEGO)",
-    "kmeans": "clustering the features directly (k-means)",
+    "smooseg": "smooth assignments to prototypes (SmooSeg)",
+    "eagle": "contrast between objects (EAGLE)",
+    "primaps": "prototypes of principal masks (PriMaPs-EM)",
+    "hp": "contrast with hidden positives (HP)",
+    "cause": "contrast between concepts (CAUSE)",
 }
 STAGES = {
     "features": "Features of the images",
@@ -32,6 +36,19 @@ SHIFTS = {
     "random_pairs": "With random images",
     "depth_pairs": "By depth, within one image",
 }
+
+
+def method(settings: FitSettings) -> str:
+    """Return how the classes were found.
+
+    Example:
+        >>> method(FitSettings(method="kmeans"))
+        'clustering the features directly (k-means)'
+    """
+    if settings.method == "kmeans":
+        return "clustering the features directly (k-means)"
+    name = settings.objective.name
+    return OBJECTIVES.get(name, f"an objective of your own ({name})")
 
 
 def percent(share: float) -> str:

@@ -5,9 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise_images
 from segdistill.config.settings import FitSettings
@@ -16,7 +14,6 @@ from segdistill.features.extract import FeatureMaps, Features
 from segdistill.images.resize import resize_image
 from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
 from segdistill.objective.sampling import (
-    bilinear_neighbours,
     locations_of_shares,
     permutation_without_fixed_points,
     random_locations,
@@ -31,12 +28,12 @@ from segdistill.training.depth_guidance import (
     read_scenes,
     sample_depth,
 )
-from segdistill.training.training_set import TrainingSet, ViewLabels
+from segdistill.training.grid import NEEDS_PAIRS, Grid, Needs, read_grid
+from segdistill.training.locations import draw_locations, have_value, read_labels, with_value
+from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoods
+from segdistill.training.training_set import TrainingSet
 
 GUIDANCE_LOCATIONS = 1000
-ANYWHERE_SHARE = 0.1
-"""Share of locations drawn anywhere when the rest are drawn from salient pixels."""
-
 Part = TypeVar("Part")
 
 
@@ -52,25 +49,6 @@ class Parts(NamedTuple, Generic[Part]):
     anchors: Part
     positives: Part
     negatives: Part
-
-
-class Neighbourhoods(NamedTuple):
-    """Raw features around sampled locations; cells shared by locations are stored once.
-
-    Attributes:
-        cells: features of all cells needed, shape (batch, cells, channels), padded with zeros for
-            images that need fewer cells.
-        nearest: indices of the four cells around each location, shape (batch, locations, 4), int64.
-        weights: bilinear weights, shape (batch, locations, 4).
-    """
-
-    cells: torch.Tensor
-    nearest: torch.Tensor
-    weights: torch.Tensor
-
-    def of_locations(self, chosen: slice) -> "Neighbourhoods":
-        """Return the neighbourhoods of some of the locations; the cells are shared."""
-        return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
 
 
 class Guidance(NamedTuple):
@@ -105,6 +83,7 @@ class Batch(NamedTuple):
         aligned: images and copies for augmentation alignment.
         labels: labels at the locations, each of shape (batch, locations); 255 means 'not labelled'.
         depth: depth at the locations.
+        grid: the images on a regular grid, if the objective needs it.
     """
 
     images: Neighbourhoods
@@ -114,6 +93,7 @@ class Batch(NamedTuple):
     aligned: AlignedCopies | None = None
     labels: Parts[torch.Tensor] | None = None
     depth: Parts[SampledDepth] | None = None
+    grid: Grid | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
@@ -143,12 +123,17 @@ def _on_device(value: Any, device: torch.device) -> Any:
 
 
 def batches(
-    data: TrainingSet, settings: FitSettings, *, first_step: int, group: Group = SINGLE_PROCESS
+    data: TrainingSet,
+    settings: FitSettings,
+    needs: Needs = NEEDS_PAIRS,
+    *,
+    first_step: int,
+    group: Group = SINGLE_PROCESS,
 ) -> Iterator[Batch]:
     """Yield the batches from ``first_step`` to the last, reading one batch ahead."""
 
     def draw(step: int) -> Batch:
-        return draw_batch(data, settings, step=step, group=group)
+        return draw_batch(data, settings, needs, step=step, group=group)
 
     last_step = settings.training.most_steps
     with ThreadPoolExecutor(1) as reader:
@@ -163,7 +148,12 @@ def batches(
 
 
 def draw_batch(
-    data: TrainingSet, settings: FitSettings, *, step: int, group: Group = SINGLE_PROCESS
+    data: TrainingSet,
+    settings: FitSettings,
+    needs: Needs = NEEDS_PAIRS,
+    *,
+    step: int,
+    group: Group = SINGLE_PROCESS,
 ) -> Batch:
     """Draw the batch for a step; each process of a group draws its share of the images.
 
@@ -177,7 +167,9 @@ def draw_batch(
     images = group.share(drawn)
     size = len(images)
     count = data.neighbours.shape[1]
-    partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
+    partners_of = images
+    if needs.neighbours:
+        partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
     sides = Parts(images, partners_of, images)
     locations, depth = _draw_guided_locations(data, sides, settings, generator, step=step)
     # Read together, so that maps missing from the store share a backbone batch.
@@ -194,8 +186,15 @@ def draw_batch(
         aligned=None
         if data.copies is None
         else read_copies(own, data.copies, images, settings, generator),
-        labels=None if data.labels is None else _read_labels(data.labels, maps, sides, locations),
+        labels=None
+        if data.labels is None
+        else Parts(
+            *(read_labels(data.labels, maps, *each) for each in zip(sides, locations, strict=True))
+        ),
         depth=depth,
+        grid=None
+        if not needs.grid
+        else read_grid(data, images, partners_of, (own, partners_own), needs, generator),
     )
 
 
@@ -243,76 +242,6 @@ def _draw_guided_locations(
     return Parts(*guided), Parts(*depths)
 
 
-def draw_locations(
-    data: TrainingSet, images: list[int], count: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Draw random locations, shape (batch, count, 2).
-
-    With saliency, nine in ten are drawn from salient pixels; none where there is no value.
-    """
-    locations = random_locations(len(images), count, generator=generator)
-    for entry, image in enumerate(images):
-        shares = None if data.saliency is None else data.saliency.draw(image, count, generator)
-        if shares is not None:
-            anywhere = torch.rand(count, 1, generator=generator) < ANYWHERE_SHARE
-            salient = locations_of_shares(shares, *data.maps.grid(image))
-            locations[entry] = torch.where(anywhere, locations[entry], salient)
-        locations[entry] = with_value(data.maps, image, locations[entry], generator)
-    return locations
-
-
-def with_value(
-    maps: FeatureMaps, image: int, locations: torch.Tensor, generator: torch.Generator
-) -> torch.Tensor:
-    """Replace locations where a map has no value by random ones where it has.
-
-    Args:
-        maps: of the data set.
-        image: index of the map.
-        locations: shape (locations, 2).
-        generator: a random number generator.
-    """
-    keeps = _have_value(maps, image, locations)
-    valid = maps.valid_cells(image)
-    if keeps is None or valid is None:
-        return locations
-    height, width = maps.grid(image)
-    cells = torch.from_numpy(np.flatnonzero(valid))
-    drawn = cells[torch.randint(len(cells), (len(locations),), generator=generator)]
-    within = torch.rand(len(locations), 2, generator=generator)
-    shares = (torch.stack([drawn % width, drawn // width], dim=1) + within) / torch.tensor(
-        [width, height]
-    )
-    others = locations_of_shares(shares, height, width)
-    return torch.where(keeps[:, None], locations, others)
-
-
-def _have_value(maps: FeatureMaps, image: int, locations: torch.Tensor) -> torch.Tensor | None:
-    """Return which locations (locations, 2) of a map have a value; ``None`` if all have."""
-    valid = maps.valid_cells(image)
-    if valid is None:
-        return None
-    height, width = maps.grid(image)
-    sides = torch.tensor([width, height])
-    at = (shares_of_locations(locations, height, width) * sides).long()
-    columns, rows = at.clamp_min(0).minimum(sides - 1).unbind(1)
-    return torch.from_numpy(valid)[rows * width + columns]
-
-
-def _read_labels(
-    labels: ViewLabels, maps: FeatureMaps, sides: Parts[list[int]], locations: Parts[torch.Tensor]
-) -> Parts[torch.Tensor]:
-    """Return the labels at the locations of each part."""
-
-    def read(images: list[int], of_part: torch.Tensor) -> torch.Tensor:
-        each = zip(images, of_part, strict=True)
-        return torch.stack(
-            [labels.at(image, shares_of_locations(at, *maps.grid(image))) for image, at in each]
-        )
-
-    return Parts(*map(read, sides, locations))
-
-
 def read_copies(
     features: Sequence[Features],
     copies: FeatureMaps,
@@ -338,7 +267,7 @@ def read_copies(
         shares = shares_of_locations(locations[entry], *grid)
         x, y = augmentation.source(*shares.unbind(1))
         source = locations_of_shares(torch.stack([x, y], dim=1), *grid)
-        kept = _have_value(copies, copy, source)
+        kept = have_value(copies, copy, source)
         if kept is not None and kept.any():
             # The others are replaced by some that have a value.
             usable = kept.nonzero()[:, 0]
@@ -370,24 +299,4 @@ def read_guidance(
         locations.append(locations_of_shares(shares, *maps.grid(image)))
     return Guidance(
         torch.stack(colours), cells, read_neighbourhoods(features, torch.stack(locations))
-    )
-
-
-def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -> Neighbourhoods:
-    """Read the cells around locations, each cell once.
-
-    Args:
-        features: raw maps, one per entry of the batch; they may differ in size.
-        locations: (x, y) in -1..1, shape (batch, locations, 2).
-    """
-    read, nearest, weights = [], [], []
-    for raw, image_locations in zip(features, locations, strict=True):
-        height, width, channels = raw.shape
-        cells, cell_weights = bilinear_neighbours(image_locations, height, width)
-        needed, rows = np.unique(cells.flatten().numpy(), return_inverse=True)
-        read.append(torch.from_numpy(raw.reshape(height * width, channels)[needed]))
-        nearest.append(torch.from_numpy(rows).view(cells.shape))
-        weights.append(cell_weights)
-    return Neighbourhoods(
-        pad_sequence(read, batch_first=True), torch.stack(nearest), torch.stack(weights)
     )

@@ -17,6 +17,9 @@ from segdistill.training.modules import TrainingModules
 
 FIX = "use --overwrite"
 
+FORMERLY_OUTSIDE = ("decoder.", "second_head.")
+"""Modules that earlier versions did not count to the objective."""
+
 
 def write_checkpoint(
     run: RunFolder,
@@ -120,4 +123,9 @@ def _check_shapes(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Te
 
 
 def _with_prefix(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    """Return the tensors whose names begin with a prefix, by the rest of their present names."""
+    found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return {
+        f"objective.{name}" if name.startswith(FORMERLY_OUTSIDE) else name: value
+        for name, value in found.items()
+    }

@@ -32,7 +32,6 @@ from segdistill.training.early_stopping import (
 )
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import seeded, train
-from segdistill.training.losses import calibrate_shifts
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import AuxiliaryInputs, TrainingSet, training_set
 
@@ -62,10 +61,11 @@ class TrainedHead:
 
     Attributes:
         head: the trained head, on the CPU.
-        probe: centres of the cluster probe, shape (clusters, code channels).
+        probe: prototypes of the objective, or else centres of the cluster probe, shape (clusters,
+            code channels).
         linear: the linear probe trained along with the head, if requested.
         history: the losses of every step.
-        shifts: shifts of the correspondence loss.
+        shifts: shifts of the correspondence loss, if the objective has one.
         locations: the locations at which codes were evaluated.
         agreement_history: neighbour agreement at the monitored steps, with early stopping.
         kept_step: the step whose codes were kept, with early stopping.
@@ -117,7 +117,6 @@ def train_head(
         data.depth.fill_store(progress=progress)
         timer.record("depth")
     group.barrier()
-    shifts = group.from_first(lambda: calibrate_shifts(data, settings))
     label_classes = None if data.labels is None else data.labels.files.classes
     clusters = cluster_count(settings)
     with seeded(settings.seed):
@@ -126,6 +125,7 @@ def train_head(
         )
     if modules.linear is not None and data.labels is not None:
         modules.linear.names = data.labels.files.names
+    modules.objective.prepare(modules.head, data)
     locations, stopping = None, None
     stops_early = settings.training.steps is None
     if stops_early or settings.clustering == "kmeans":
@@ -136,7 +136,7 @@ def train_head(
     if stops_early and locations is not None:
         known = None if settings.estimates_classes else clusters
         stopping = EarlyStopping(locations, monitored_cluster_counts(known))
-    history = _train_and_log(modules, data, shifts, settings, stopping, run=run, progress=progress)
+    history = _train_and_log(modules, data, settings, stopping, run=run, progress=progress)
     modules.cpu()
     timer.record("training")
     agreement_history: tuple[AgreementRecord, ...] = ()
@@ -147,12 +147,13 @@ def train_head(
         kept_step = None if stopping.best is None else stopping.best.step
         if kept_step is not None and history:
             logger.info(end_of_training(history[-1].step, agreement_history))
+    prototypes = modules.objective.prototypes()
     return TrainedHead(
         modules.head,
-        modules.centres.detach(),
+        (modules.centres if prototypes is None else prototypes).detach(),
         modules.linear,
         history,
-        shifts,
+        modules.objective.shifts,
         locations,
         agreement_history,
         kept_step,
@@ -163,7 +164,6 @@ def train_head(
 def _train_and_log(
     modules: TrainingModules,
     data: TrainingSet,
-    shifts: Shifts,
     settings: FitSettings,
     stopping: EarlyStopping | None,
     *,
@@ -196,7 +196,7 @@ def _train_and_log(
         log.losses(record, agreement)
         is_due = record.step % settings.training.checkpoint_every == 0
         if is_due:
-            log.correlations(record.step, modules, batch, data, settings)
+            log.histograms(record.step, modules, batch, data)
             log.panels(record.step, modules, data)
         if is_due or time.monotonic() - written >= CHECKPOINT_SECONDS:
             checkpoint(run)
@@ -212,7 +212,6 @@ def _train_and_log(
                 modules,
                 optimiser,
                 data,
-                shifts,
                 settings,
                 compute,
                 first_step=first_step,

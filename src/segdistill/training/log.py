@@ -1,7 +1,6 @@
 """The TensorBoard log of a training run: losses, correlations, images and settings."""
 
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ from segdistill.files import translate_os_errors
 from segdistill.images.palette import distinct_colours
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.clusters import cluster_similarity
-from segdistill.objective.correspondence import correspondence
 from segdistill.runs.facts import AgreementRecord
 from segdistill.runs.history import StepRecord
 from segdistill.training.batches import Batch
-from segdistill.training.losses import compared_maps, sample_batch
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import TrainingSet
 
@@ -55,39 +52,23 @@ class TrainingLog:
 
     def losses(self, record: StepRecord, agreement: AgreementRecord | None) -> None:
         """Log the losses and probe metrics of a step, and the neighbour agreement if measured."""
-        for name, value in asdict(record).items():
-            if name != "step":
-                group = "probe" if name in PROBE_METRICS else "loss"
-                self._writer.add_scalar(f"{group}/{name}", value, record.step)
+        for name, value in record.losses.items():
+            group = "probe" if name in PROBE_METRICS else "loss"
+            self._writer.add_scalar(f"{group}/{name}", value, record.step)
         if agreement is not None:
             self._writer.add_scalar(
                 "probe/neighbour_agreement", agreement.agreement, agreement.step
             )
 
-    def correlations(
-        self,
-        step: int,
-        modules: TrainingModules,
-        batch: Batch,
-        data: TrainingSet,
-        settings: FitSettings,
+    def histograms(
+        self, step: int, modules: TrainingModules, batch: Batch, data: TrainingSet
     ) -> None:
-        """Log histograms of feature and code correlations for each kind of pair."""
+        """Log the histograms that the objective has, such as those of correlations."""
         with torch.no_grad():
-            sampled = sample_batch(modules.head, batch, data, settings)
-            parts = compared_maps(sampled, batch, data, settings)
-            for kind, other in (
-                ("self", parts.anchors),
-                ("neighbour", parts.positives),
-                ("random", parts.negatives.paired(batch.partners[0])),
-            ):
-                for name in ("features", "codes"):
-                    values = correspondence(getattr(parts.anchors, name), getattr(other, name))
-                    flat = values.flatten()
-                    stride = -(-len(flat) // HISTOGRAM_VALUES)
-                    self._writer.add_histogram(
-                        f"correlation/{name}_{kind}_pairs", flat[::stride].cpu(), step
-                    )
+            for name, values in modules.objective.histograms(modules.head, batch, data).items():
+                flat = values.flatten()
+                stride = -(-len(flat) // HISTOGRAM_VALUES)
+                self._writer.add_histogram(name, flat[::stride].cpu(), step)
 
     def panels(self, step: int, modules: TrainingModules, data: TrainingSet) -> None:
         """Log a few images, each with its codes in false colours and its clusters."""
@@ -112,7 +93,7 @@ class TrainingLog:
     def settings(self, settings: FitSettings, last: StepRecord) -> None:
         """Log the settings and final losses for TensorBoard's HParams tab."""
         plain = {name: _plain(value) for name, value in settings.flattened().items()}
-        metrics = {f"final/{name}": v for name, v in asdict(last).items() if name != "step"}
+        metrics = {f"final/{name}": value for name, value in last.losses.items()}
         # add_hparams would create a separate run in a subfolder.
         for summary in hparams(plain, metrics):  # type: ignore[no-untyped-call]
             writer: Any = self._writer

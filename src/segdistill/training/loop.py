@@ -3,19 +3,17 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 
 import torch
 
 from segdistill.config.settings import FitSettings
 from segdistill.devices import Compute
-from segdistill.objective.schedules import depth_weight
-from segdistill.objective.stego import ObjectiveTerms, Shifts
+from segdistill.processes import Group
 from segdistill.progress import progress_bar
-from segdistill.runs.history import StepRecord
+from segdistill.runs.history import LOSSES, StepRecord
 from segdistill.training.batches import Batch, batches
-from segdistill.training.losses import StepLosses, losses
 from segdistill.training.modules import TrainingModules
+from segdistill.training.step import losses
 from segdistill.training.training_set import TrainingSet
 
 
@@ -23,7 +21,6 @@ def train(
     modules: TrainingModules,
     optimiser: torch.optim.Adam,
     data: TrainingSet,
-    shifts: Shifts,
     settings: FitSettings,
     compute: Compute,
     *,
@@ -32,7 +29,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
-    """Train the head and the probes in place.
+    """Train the head and the probes in place; the objective must have been prepared.
 
     Args:
         first_step: the step to resume from, counted from 0.
@@ -46,7 +43,8 @@ def train(
     with progress_bar("Training", steps, at_most=may_stop_early, shown=progress) as advance:
         advance(first_step)
         group = compute.group
-        drawn = batches(data, settings, first_step=first_step, group=group)
+        objective = modules.objective
+        drawn = batches(data, settings, objective.needs, first_step=first_step, group=group)
         # A single process draws the same numbers as in versions without distributed training.
         rank_seed = (group.rank,) if group.size > 1 else ()
         for step in range(first_step, steps):
@@ -59,17 +57,16 @@ def train(
             # In full precision: head and losses are cheap compared with the backbone, and
             # differences between correlations are small.
             with seeded(settings.seed, step, *rank_seed, device=compute.device):
-                result = losses(modules, batch, data, shifts, settings, step=step)
-            total = weighted_total(result.terms, settings, step=step)
+                result = losses(modules, batch, data, step=step)
             optimiser.zero_grad(set_to_none=True)
-            _with_probes(total, result).backward()  # type: ignore[no-untyped-call]
+            result.learned.backward()  # type: ignore[no-untyped-call]
             group.average([p.grad for p in modules.parameters() if p.grad is not None])
             optimiser.step()
+            objective.after_step(modules.head, step=step)
             advance(1)
-            values = _values(total, result)
-            group.average([values])
+            values = _averaged(result.values(), group)
             if on_step is not None:
-                on_step(StepRecord(step + 1, *values.tolist()), batch)
+                on_step(_record(step, values), batch)
     modules.eval()
 
 
@@ -86,26 +83,18 @@ def seeded(*numbers: int, device: torch.device | None = None) -> Iterator[None]:
         yield
 
 
-def weighted_total(terms: ObjectiveTerms, settings: FitSettings, *, step: int) -> torch.Tensor:
-    """Return the weighted sum of the objective's terms at a step, counted from 0."""
-    if terms.depth is None:
-        return terms.total(settings.objective)
-    return terms.total(
-        settings.objective,
-        weight_depth=depth_weight(settings, step),
-        weight_hidden_positives=settings.depth.weight_hidden_positives,
-    )
+def _averaged(values: dict[str, torch.Tensor], group: Group) -> dict[str, float]:
+    """Return losses by name, averaged over the processes."""
+    # A process whose images have no labels has no loss of the linear probe.
+    absent = torch.zeros_like(values["total"])
+    names = [*LOSSES, *(name for name in values if name not in LOSSES)]
+    stacked = torch.stack([values.get(name, absent) for name in names])
+    group.average([stacked])
+    return dict(zip(names, stacked.tolist(), strict=True))
 
 
-def _with_probes(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
-    # Probes see detached codes, so adding their losses does not train the head.
-    probes = result.clusters
-    return total + (probes if result.linear is None else probes + result.linear)
-
-
-def _values(total: torch.Tensor, result: StepLosses) -> torch.Tensor:
-    """Return the fields of a :class:`StepRecord` in order, except the step."""
-    known = {**vars(result.terms), **vars(result), "total": total}
-    values = [known.get(field.name) for field in fields(StepRecord)[1:]]
-    none = torch.zeros_like(total)
-    return torch.stack([none if value is None else value for value in values]).detach().float()
+def _record(step: int, losses: dict[str, float]) -> StepRecord:
+    """Return the record of a step, counted from 0."""
+    known = {name: losses[name] for name in LOSSES}
+    own = {name: value for name, value in losses.items() if name not in LOSSES}
+    return StepRecord(step + 1, **known, own=own)

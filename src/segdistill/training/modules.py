@@ -6,10 +6,12 @@ from torch import nn
 from segdistill.config.settings import FitSettings
 from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
+from segdistill.training.objectives.protocol import ObjectiveInputs
+from segdistill.training.objectives.registry import make_objective
 
 
 class TrainingModules(nn.Module):
-    """The head, the centres of the cluster probe, and the modules of optional terms.
+    """The head, the objective that trains it with modules of its own, and the probes.
 
     Args:
         features: the number of channels of prepared features.
@@ -30,12 +32,8 @@ class TrainingModules(nn.Module):
             features, channels, kind=settings.head.kind, dropout=settings.head.dropout
         )
         self.centres = nn.Parameter(torch.randn(clusters, channels))
-        self.decoder = (
-            nn.Linear(channels, features) if settings.objective.weight_reconstruction else None
-        )
-        # DepthG's second head takes averaged codes, and is discarded after training.
-        self.second_head = (
-            nn.Linear(channels, channels) if settings.depth.hidden_positives != "none" else None
+        self.objective = make_objective(
+            ObjectiveInputs(self.head, features, channels, clusters, settings)
         )
         self.linear = (
             LinearProbe(channels, label_classes)
@@ -44,14 +42,24 @@ class TrainingModules(nn.Module):
         )
 
     def optimiser(self, settings: FitSettings) -> torch.optim.Adam:
-        """Return Adam with one learning rate for the heads and decoder, and one for the probes."""
-        coders = (self.head, self.decoder, self.second_head)
-        trained = [each for part in coders if part is not None for each in part.parameters()]
+        """Return Adam: one learning rate for head and objective, one for the probes.
+
+        Parameters to which the objective gives another learning rate come last.
+        """
+        groups = self.objective.parameter_groups()
+        apart = {id(parameter) for group in groups for parameter in group["params"]}
+        trained = [
+            parameter
+            for part in (self.head, self.objective)
+            for parameter in part.parameters()
+            if parameter.requires_grad and id(parameter) not in apart
+        ]
         training = settings.training
         return torch.optim.Adam(
             [
                 {"params": trained, "lr": training.learning_rate},
                 {"params": self._probe_parameters(), "lr": training.cluster_learning_rate},
+                *groups,
             ]
         )
 

@@ -1,0 +1,155 @@
+"""Principal masks and class prototypes (PriMaPs-EM, Hahn et al., TMLR 2024).
+
+The location that stands out most along the first principal component of an image's features is
+the anchor of a mask of all similar locations; the next mask is found among the rest. Classes are
+prototypes of codes, fitted by expectation and maximisation: a teacher gives each mask its class,
+and the student learns these.
+"""
+
+import torch
+import torch.nn.functional as F
+
+POWER_ITERATIONS = 12
+NO_MASK = -1
+
+
+def principal_direction(features: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Return the first principal component of some locations of each image.
+
+    By power iteration, from the location that is farthest from the mean.
+
+    Args:
+        features: features of shape (batch, locations, channels).
+        kept: which locations count, shape (batch, locations), bool.
+
+    Returns:
+        Vectors of shape (batch, channels): unit vectors, or zero where locations do not differ.
+
+    Example:
+        >>> features = torch.tensor([[[0.0, 0.0], [2.0, 0.0], [4.0, 0.1]]])
+        >>> principal_direction(features, torch.ones(1, 3).bool()).abs().round().tolist()
+        [[1.0, 0.0]]
+    """
+    centred = _centred(features, kept)
+    farthest = centred.square().sum(dim=2).argmax(dim=1)
+    direction = centred[torch.arange(len(features), device=features.device), farthest]
+    for _ in range(POWER_ITERATIONS):
+        scores = centred @ F.normalize(direction, dim=1)[:, :, None]  # (batch, locations, 1)
+        direction = (centred.mT @ scores)[:, :, 0]
+    return F.normalize(direction, dim=1)
+
+
+def principal_masks(
+    features: torch.Tensor, similarity: float, *, coverage: float = 0.95, most: int = 16
+) -> torch.Tensor:
+    """Return the mask of each location.
+
+    Masks are found one after another: the anchor is the location with the largest absolute
+    projection onto the first principal component of the locations without a mask, and the mask is
+    all of these whose cosine similarity to it is greater than a threshold.
+
+    Args:
+        features: features of shape (batch, locations, channels).
+        similarity: the threshold, in -1..1.
+        coverage: share of the locations of an image at which its masks suffice.
+        most: largest number of masks in an image.
+
+    Returns:
+        Tensor of shape (batch, locations), int64: 0 for the first mask, and -1 without a mask.
+
+    Example:
+        >>> features = torch.tensor([[[1.0, 0.0], [1.0, 0.1], [0.0, 3.0]]])
+        >>> principal_masks(features, 0.5, coverage=1.0)
+        tensor([[1, 1, 0]])
+    """
+    unit = F.normalize(features, dim=2)
+    images = torch.arange(len(features), device=features.device)
+    masks = torch.full(features.shape[:2], NO_MASK, device=features.device)
+    for number in range(most):
+        left = masks == NO_MASK
+        left &= left.float().mean(dim=1, keepdim=True) > 1 - coverage
+        if not left.any():
+            break
+        direction = principal_direction(features, left)
+        projected = (_centred(features, left) @ direction[:, :, None])[:, :, 0].abs()
+        anchor = projected.masked_fill(~left, -1.0).argmax(dim=1)
+        alike = (unit @ unit[images, anchor][:, :, None])[:, :, 0] > similarity
+        # The anchor itself, even if rounding or a threshold of 1 would leave it out.
+        alike[images, anchor] = True
+        masks = torch.where(left & alike, number, masks)
+    return masks
+
+
+def mask_classes(scores: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Give each mask the class with the highest mean score: the expectation step.
+
+    Args:
+        scores: scores of classes, shape (batch, locations, classes).
+        masks: mask of each location, -1 without one, shape (batch, locations).
+
+    Returns:
+        Class of each location, -1 without a mask, shape (batch, locations).
+
+    Example:
+        >>> scores = torch.tensor([[[0.9, 0.1], [0.4, 0.6], [0.0, 1.0]]])
+        >>> mask_classes(scores, torch.tensor([[0, 0, -1]])).tolist()
+        [[0, 0, -1]]
+    """
+    count = int(masks.max()) + 1
+    members = F.one_hot(masks + 1, count + 1)[:, :, 1:].to(scores)  # (batch, locations, masks)
+    means = members.mT @ scores / members.sum(dim=1)[:, :, None].clamp_min(1)
+    best = means.argmax(dim=2)  # (batch, masks)
+    if not count:
+        return masks
+    classes = best.gather(1, masks.clamp_min(0))
+    return classes.where(masks != NO_MASK, NO_MASK)
+
+
+def class_confidence(probabilities: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Return the mean probability of each class where it is assigned, 0 where it never is.
+
+    Args:
+        probabilities: the teacher's, shape (batch, locations, classes).
+        classes: class of each location, -1 for none, shape (batch, locations).
+
+    Returns:
+        Tensor of shape (classes,), in 0..1.
+
+    Example:
+        >>> probabilities = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])
+        >>> class_confidence(probabilities, torch.tensor([[0, 0]])).tolist()
+        [0.75, 0.0]
+    """
+    members = F.one_hot(classes + 1, probabilities.shape[2] + 1)[:, :, 1:].to(probabilities)
+    sums = (members * probabilities).sum(dim=(0, 1))
+    return sums / members.sum(dim=(0, 1)).clamp_min(1)
+
+
+def focal_loss(
+    logits: torch.Tensor, classes: torch.Tensor, confidence: torch.Tensor, focus: float
+) -> torch.Tensor:
+    """Return ``- (1 - confidence[k]) ** focus * log p[k]``, the mean over locations with a class k.
+
+    The maximisation step; 0 if no location has a class.
+
+    Args:
+        logits: the student's, shape (batch, locations, classes).
+        classes: class of each location, -1 for none, shape (batch, locations).
+        confidence: confidence of each class, in 0..1, shape (classes,).
+
+    Example:
+        >>> logits, classes = torch.zeros(1, 2, 2), torch.tensor([[0, -1]])
+        >>> round(focal_loss(logits, classes, torch.tensor([0.5, 0.0]), 1.0).item(), 4)
+        0.3466
+    """
+    wanted = classes.clamp_min(0)
+    surprise = -logits.log_softmax(dim=2).gather(2, wanted[:, :, None])[:, :, 0]
+    weights = (1 - confidence[wanted]) ** focus * (classes != NO_MASK)
+    return (weights * surprise).sum() / (classes != NO_MASK).sum().clamp_min(1)
+
+
+def _centred(features: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Subtract the mean of the kept locations; the others become zero."""
+    weights = kept[:, :, None].to(features)
+    mean = (features * weights).sum(dim=1, keepdim=True)
+    return (features - mean / weights.sum(dim=1, keepdim=True).clamp_min(1)) * weights

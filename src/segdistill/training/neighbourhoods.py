@@ -1,0 +1,50 @@
+"""Raw features around sampled locations, of which a training step reads nothing else."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from segdistill.features.extract import Features
+from segdistill.objective.sampling import bilinear_neighbours
+
+
+class Neighbourhoods(NamedTuple):
+    """Raw features around sampled locations; cells shared by locations are stored once.
+
+    Attributes:
+        cells: features of all cells needed, shape (batch, cells, channels), padded with zeros for
+            images that need fewer cells.
+        nearest: indices of the four cells around each location, shape (batch, locations, 4), int64.
+        weights: bilinear weights, shape (batch, locations, 4).
+    """
+
+    cells: torch.Tensor
+    nearest: torch.Tensor
+    weights: torch.Tensor
+
+    def of_locations(self, chosen: slice) -> "Neighbourhoods":
+        """Return the neighbourhoods of some of the locations; the cells are shared."""
+        return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
+
+
+def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -> Neighbourhoods:
+    """Read the cells around locations, each cell once.
+
+    Args:
+        features: raw maps, one per entry of the batch; they may differ in size.
+        locations: (x, y) in -1..1, shape (batch, locations, 2).
+    """
+    read, nearest, weights = [], [], []
+    for raw, image_locations in zip(features, locations, strict=True):
+        height, width, channels = raw.shape
+        cells, cell_weights = bilinear_neighbours(image_locations, height, width)
+        needed, rows = np.unique(cells.flatten().numpy(), return_inverse=True)
+        read.append(torch.from_numpy(raw.reshape(height * width, channels)[needed]))
+        nearest.append(torch.from_numpy(rows).view(cells.shape))
+        weights.append(cell_weights)
+    return Neighbourhoods(
+        pad_sequence(read, batch_first=True), torch.stack(nearest), torch.stack(weights)
+    )

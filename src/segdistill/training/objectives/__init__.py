@@ -1,0 +1,1 @@
+"""The objectives that train a head: their protocol, their registry and one module for each."""

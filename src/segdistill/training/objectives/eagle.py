@@ -1,0 +1,87 @@
+"""EAGLE as an objective: STEGO's correspondences, and contrast between objects."""
+
+from collections.abc import Mapping
+
+import torch
+
+from segdistill.model.head import SegmentationHead
+from segdistill.objective.eagle import (
+    affinity,
+    eigen_clusters,
+    matching_objects,
+    object_contrast,
+    smooth_eigenvectors,
+    sums_of_clusters,
+)
+from segdistill.objective.stego import SampledMaps
+from segdistill.training.batches import Batch
+from segdistill.training.grid import Needs
+from segdistill.training.objectives.protocol import Objective, ObjectiveInputs, ObjectiveStep
+from segdistill.training.objectives.stego import StegoObjective
+from segdistill.training.sampling import sample_at
+from segdistill.training.training_set import TrainingSet
+
+
+class EagleObjective(Objective):
+    """The correspondence losses, and the contrast with objects of an image and of a neighbour."""
+
+    def __init__(self, inputs: ObjectiveInputs) -> None:
+        super().__init__()
+        self.own = inputs.settings.objective.eagle
+        self.correspondences = StegoObjective(inputs)
+        self.needs = Needs(grid=self.own.grid, colours=True)
+
+    def prepare(self, head: SegmentationHead, data: TrainingSet) -> None:
+        """Measure the shifts."""
+        self.correspondences.prepare(head, data)
+        self.shifts = self.correspondences.shifts
+
+    def losses(
+        self, head: SegmentationHead, batch: Batch, data: TrainingSet, *, step: int
+    ) -> ObjectiveStep:
+        """Return the correspondence losses, the contrasts, and their weighted sum."""
+        result = self.correspondences.losses(head, batch, data, step=step)
+        grid = batch.grid
+        if grid is None or grid.positives is None:
+            raise ValueError("the batch has no grid")
+        own = sample_at(grid.images, head, data.preparation)
+        other = sample_at(grid.positives, head, data.preparation)
+        owners = self._objects(own, grid.colours)
+        count = self.own.objects
+        codes, counts = sums_of_clusters(own.codes, owners, count)
+        intra = object_contrast(own.codes, owners, codes, counts, self.own.temperature)
+        other_owners = self._objects(other, grid.positive_colours)
+        other_codes, other_counts = sums_of_clusters(other.codes, other_owners, count)
+        matches = matching_objects(
+            sums_of_clusters(own.features, owners, count)[0],
+            sums_of_clusters(other.features, other_owners, count)[0],
+            other_counts,
+        )
+        inter = object_contrast(
+            own.codes,
+            matches.gather(1, owners),
+            other_codes,
+            other_counts,
+            self.own.temperature,
+        )
+        return ObjectiveStep(
+            result.total + self.own.weight_intra * intra + self.own.weight_inter * inter,
+            result.codes,
+            result.labels,
+            {**result.terms, "objects_intra": intra, "objects_inter": inter},
+        )
+
+    def histograms(
+        self, head: SegmentationHead, batch: Batch, data: TrainingSet
+    ) -> Mapping[str, torch.Tensor]:
+        """Return the correlations of features and codes for each kind of pair."""
+        return self.correspondences.histograms(head, batch, data)
+
+    @torch.no_grad()
+    def _objects(self, maps: SampledMaps, colours: torch.Tensor | None) -> torch.Tensor:
+        """Return the object of each location, shape (batch, locations)."""
+        if colours is None:
+            raise ValueError("the batch has no colours")
+        weights = affinity(maps.features, colours, self.own.weight_colour)
+        vectors = smooth_eigenvectors(weights, min(self.own.eigenvectors, weights.shape[1] - 1))
+        return eigen_clusters(vectors, self.own.objects)

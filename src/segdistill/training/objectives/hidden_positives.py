@@ -1,0 +1,105 @@
+"""HP as an objective: contrast with hidden positives, in the data set and nearby."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segdistill.features.locations import sample_locations
+from segdistill.model.head import SegmentationHead
+from segdistill.objective.hidden_positives import (
+    handed_over,
+    hidden_positives,
+    local_weights,
+    positive_contrast,
+)
+from segdistill.training.batches import Batch
+from segdistill.training.grid import Needs
+from segdistill.training.objectives.protocol import (
+    Objective,
+    ObjectiveInputs,
+    ObjectiveStep,
+    Teacher,
+)
+from segdistill.training.sampling import sample_at
+from segdistill.training.training_set import TrainingSet
+
+
+class HiddenPositivesObjective(Objective):
+    """Contrast of projected codes with positives that go from task-agnostic to task-specific.
+
+    The reference pool holds features of the data set; its codes are those of the momentum head.
+    """
+
+    pool: torch.Tensor
+
+    def __init__(self, inputs: ObjectiveInputs) -> None:
+        super().__init__()
+        self.settings, self.own = inputs.settings, inputs.settings.objective.hp
+        self.needs = Needs(neighbours=False, grid=self.own.grid)
+        channels = inputs.channels
+        self.projection = nn.Sequential(
+            nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels)
+        )
+        self.teacher = Teacher(inputs.head)
+        self.register_buffer("pool", torch.zeros(self.own.pool, inputs.features))
+
+    def prepare(self, head: SegmentationHead, data: TrainingSet) -> None:
+        """Draw the reference pool from the data set."""
+        size = self.own.pool
+
+        def drawn() -> torch.Tensor:
+            features = sample_locations(
+                data.maps,
+                size,
+                seed=self.settings.seed,
+                max_maps=size,
+                function=data.preparation.cpu(),
+            ).features
+            generator = torch.Generator().manual_seed(self.settings.seed)
+            # A small data set has fewer locations: some are then in the pool several times.
+            rows = torch.arange(size) % len(features)
+            return features[torch.randperm(len(features), generator=generator)[rows]]
+
+        with torch.no_grad():
+            self.pool.copy_(data.maps.compute.group.from_first(drawn))
+
+    def losses(
+        self, head: SegmentationHead, batch: Batch, data: TrainingSet, *, step: int
+    ) -> ObjectiveStep:
+        """Return the contrast with global positives, that of mixed codes, and their sum."""
+        if batch.grid is None:
+            raise ValueError("the batch has no grid")
+        maps = sample_at(batch.grid.images, head, data.preparation)
+        share = handed_over(step, self.own.handover or self.settings.training.most_steps)
+        with torch.no_grad():
+            agnostic = hidden_positives(maps.features.flatten(0, 1), self.pool)
+            codes_of_pool = self.teacher.follower(self.pool[:, None])[:, 0]
+            specific = hidden_positives(maps.codes.flatten(0, 1), codes_of_pool)
+            nearby = local_weights(maps.features, self.own.grid)
+        projected = self.projection(maps.codes)
+        targets = F.normalize(projected.flatten(0, 1), dim=1)
+
+        def contrast(anchors: torch.Tensor) -> torch.Tensor:
+            unit = F.normalize(anchors.flatten(0, 1), dim=1)
+            logits = unit @ targets.mT / self.own.temperature
+            own, other = (positive_contrast(logits, each) for each in (agnostic, specific))
+            return (1 - share) * own + share * other
+
+        known = contrast(projected)
+        local = contrast(nearby @ projected)
+        positives = (agnostic.float().mean(), specific.float().mean())
+        return ObjectiveStep(
+            known + self.own.weight_local * local,
+            maps.codes,
+            batch.grid.labels,
+            {
+                "hidden_positives_global": known,
+                "hidden_positives_local": local,
+                "share_agnostic": positives[0],
+                "share_specific": positives[1],
+            },
+        )
+
+    def after_step(self, head: SegmentationHead, *, step: int) -> None:
+        """Move the momentum head."""
+        self.teacher.follow(head, momentum=self.own.momentum)

@@ -1,0 +1,129 @@
+"""Features and codes at the sampled locations of a batch, and the shifts measured on them."""
+
+from statistics import fmean
+
+import torch
+
+from segdistill.config.settings import FitSettings
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.model.head import SegmentationHead, drop_channels
+from segdistill.objective.correspondence import correspondence
+from segdistill.objective.fused_interpolation import image_portions, interpolate_cells
+from segdistill.objective.optional_terms import label_features
+from segdistill.objective.stego import SampledMaps, Shifts, measured_shifts
+from segdistill.training.batches import Batch, Parts, draw_batch
+from segdistill.training.depth_losses import depth_shift
+from segdistill.training.grid import NEEDS_PAIRS, Needs
+from segdistill.training.neighbourhoods import Neighbourhoods
+from segdistill.training.training_set import TrainingSet
+
+CALIBRATION_BATCHES = 8
+
+
+def sample_batch(
+    head: SegmentationHead, batch: Batch, data: TrainingSet, settings: FitSettings
+) -> Parts[SampledMaps]:
+    """Return features and codes at the locations of a batch, on the head's device.
+
+    The head runs once on each cell around the sampled locations, which gives the same codes as
+    running it on whole maps and sampling the result. As in STEGO's code, the same channels are
+    dropped for both sets of locations of an image.
+    """
+    maps = []
+    for part in (batch.images, batch.positives):
+        cells = prepared_cells(part, data.preparation)
+        codes = head.at_locations(cells, part.nearest, part.weights)
+        locations = interpolate_cells(cells, part.nearest, part.weights)
+        features = drop_channels(locations, settings.objective.feature_dropout)
+        maps.append(SampledMaps(features, codes))
+    first, second = maps[0].halves()
+    return Parts(first, maps[1], second)
+
+
+def compared_maps(
+    parts: Parts[SampledMaps], batch: Batch, data: TrainingSet, settings: FitSettings
+) -> Parts[SampledMaps]:
+    """Return the maps that the correspondence loss compares, with label features for the oracle."""
+    features = _compared(Parts(*(part.features for part in parts)), batch, data, settings)
+    return Parts(*(SampledMaps(f, part.codes) for f, part in zip(features, parts, strict=True)))
+
+
+def _compared(
+    features: Parts[torch.Tensor], batch: Batch, data: TrainingSet, settings: FitSettings
+) -> Parts[torch.Tensor]:
+    if settings.objective.correlations == "features":
+        return features
+    if batch.labels is None or data.labels is None:
+        raise ValueError("objective.correlations is 'labels', but there are no labels")
+    classes = data.labels.files.classes
+    return Parts(*(label_features(each, classes) for each in batch.labels))
+
+
+def calibrate_shifts(
+    data: TrainingSet, settings: FitSettings, needs: Needs = NEEDS_PAIRS
+) -> Shifts:
+    """Measure the shifts on a few batches before training; see :func:`measured_shifts`."""
+    measured, depth_shifts = [], []
+    for number in range(CALIBRATION_BATCHES):
+        # Negative step numbers give batches that training never draws.
+        batch = draw_batch(data, settings, needs._replace(grid=0), step=-1 - number)
+        features = Parts(
+            *(
+                interpolate_cells(
+                    prepared_cells(part, data.preparation), part.nearest, part.weights
+                )
+                for part in batch.parts
+            )
+        )
+        compared = _compared(features, batch, data, settings)
+        measured.append(measured_shifts(*compared, batch.partners[0], settings.objective))
+        if batch.depth is not None:
+            depth_shifts.append(depth_shift(batch.depth.anchors, settings))
+    return Shifts(
+        self_pairs=fmean(shifts.self_pairs for shifts in measured),
+        neighbour_pairs=fmean(shifts.neighbour_pairs for shifts in measured),
+        random_pairs=fmean(shifts.random_pairs for shifts in measured),
+        depth_pairs=fmean(depth_shifts) if depth_shifts else 0.0,
+    )
+
+
+def pair_correlations(parts: Parts[SampledMaps], batch: Batch) -> dict[str, torch.Tensor]:
+    """Return the correlations of features and of codes for each kind of pair, by name."""
+    others = {
+        "self": parts.anchors,
+        "neighbour": parts.positives,
+        "random": parts.negatives.paired(batch.partners[0]),
+    }
+    return {
+        f"correlation/{name}_{kind}_pairs": correspondence(
+            getattr(parts.anchors, name), getattr(other, name)
+        )
+        for kind, other in others.items()
+        for name in ("features", "codes")
+    }
+
+
+def sample_at(
+    part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
+) -> SampledMaps:
+    """Return prepared features and codes at locations, each (batch, locations, channels)."""
+    cells = prepared_cells(part, preparation)
+    features = interpolate_cells(cells, part.nearest, part.weights)
+    return SampledMaps(features, head.at_locations(cells, part.nearest, part.weights))
+
+
+def codes_at(
+    part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
+) -> torch.Tensor:
+    """Return the codes at locations, shape (batch, locations, code channels)."""
+    return head.at_locations(prepared_cells(part, preparation), part.nearest, part.weights)
+
+
+def prepared_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
+    """Return the prepared features of the cells of a part, shape (batch, cells, channels)."""
+    cells = part.cells
+    result = torch.empty((*cells.shape[:2], preparation.channels), device=cells.device)
+    with torch.no_grad():
+        for images in image_portions(cells):
+            result[images] = preparation(cells[images].float())
+    return result
