@@ -99,7 +99,7 @@ class CauseObjective(Objective):
         optimiser = torch.optim.Adam([codebook], lr=self.own.codebook_learning_rate)
         for number in range(self.own.codebook_steps):
             batch = draw_batch(data, self.settings, self.needs, step=FIRST_CODEBOOK_STEP - number)
-            part = data.maps.compute.fabric.to_device(batch.images)
+            part = batch.to(device).images
             cells = prepared_cells(part, preparation)
             features = interpolate_cells(cells, part.nearest, part.weights)
             assignments = concept_assignments(features, codebook)
