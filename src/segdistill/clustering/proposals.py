@@ -60,10 +60,12 @@ def read_code_maps(
     """
     directions = F.normalize(prototypes.vectors, dim=1)
 
-    def similarity(raw: Features) -> torch.Tensor:
+    def directions_of(raw: Features) -> torch.Tensor:
         features = preparation(torch.from_numpy(raw).float().flatten(0, 1))  # (cells, features)
-        codes = features if head is None else head(features)
-        return F.normalize(codes, dim=1) @ directions.mT  # (cells, prototypes)
+        return F.normalize(features if head is None else head(features), dim=1)
+
+    def nearest(codes: torch.Tensor) -> torch.Tensor:
+        return (codes @ directions.mT).argmax(dim=1)  # (cells, prototypes) -> (cells,)
 
     cells = int(np.mean([np.prod(maps.grid(index)) for index in range(len(maps))]))
     count = max(1, min(len(maps), MAX_MAPS, MAX_CELLS // cells))
@@ -79,24 +81,26 @@ def read_code_maps(
     if maps.compute.group.size == 1:
         # Filling the store takes all ranks, but only the first runs this code.
         relit_maps.fill_store(label="Features, relit copies", progress=progress)
-    plain, relit = [], []
+    plain, relit, codes = [], [], []
     held = torch.zeros(count, len(directions))
-    steps = 2 * count + len(relit_maps)
+    steps = count + len(relit_maps)
     with torch.no_grad(), progress_bar("Relating clusters", steps, shown=progress) as advance:
         for number, features in enumerate(maps.iterate(chosen)):
-            index = similarity(features).argmax(dim=1)
+            found = directions_of(features)
+            index = nearest(found)
             plain.append(index.to(torch.int16))
-            seen = index[_valid(maps, chosen[number])]
-            held[number] = torch.bincount(seen, minlength=len(directions))
+            valid = _valid(maps, chosen[number])
+            held[number] = torch.bincount(index[valid], minlength=len(directions))
+            codes.append(found[valid])
             advance(1)
         for features in relit_maps.iterate(range(len(relit_maps))):
-            relit.append(similarity(features).argmax(dim=1).to(torch.int16))
+            relit.append(nearest(directions_of(features)).to(torch.int16))
             advance(1)
-        distances = []
-        for number, features in enumerate(maps.iterate(chosen)):
-            seen = similarity(features)[_valid(maps, chosen[number])]
-            distances.append(_distance(seen, held[number], held.sum(dim=0)))
-            advance(1)
+        total = held.sum(dim=0)
+        distances = [
+            _distance(found @ directions.mT, own, total)
+            for found, own in zip(codes, held, strict=True)
+        ]
     return CodeMaps(
         torch.tensor([maps.grid(index) for index in chosen]),
         torch.cat(plain),

@@ -31,8 +31,9 @@ PROTOTYPES = 256
 RESTARTS = 8
 MONITOR_EVERY = 25
 FIRST_MONITORED_STEP = 50
-PATIENCE = 150
-"""Number of steps without a better agreement after which training ends."""
+LEAST_PATIENCE = 50
+MOST_PATIENCE = 150
+"""Limits of the number of steps without a better agreement after which training ends."""
 
 DEFAULT_CLUSTER_COUNTS = (6, 12, 24)
 """Numbers of clusters to evaluate while the number of classes is unknown."""
@@ -126,17 +127,30 @@ def best_record(agreement_history: Sequence[AgreementRecord]) -> AgreementRecord
 
 
 def has_stopped_rising(agreement_history: Sequence[AgreementRecord]) -> bool:
-    """Return whether agreement has not improved for :data:`PATIENCE` steps."""
+    """Return whether agreement has not improved for as long as it took to get there.
+
+    Codes that are best after 50 steps get 50 more, and codes that are best after 100 steps get 100;
+    :data:`MOST_PATIENCE` steps without a better agreement are always enough.
+
+    Example:
+        >>> has_stopped_rising([AgreementRecord(50, 0.6), AgreementRecord(75, 0.5)])
+        False
+        >>> has_stopped_rising([AgreementRecord(50, 0.6), AgreementRecord(100, 0.5)])
+        True
+    """
     best = best_record(agreement_history)
-    return best is not None and agreement_history[-1].step - best.step >= PATIENCE
+    if best is None:
+        return False
+    patience = min(max(best.step, LEAST_PATIENCE), MOST_PATIENCE)
+    return agreement_history[-1].step - best.step >= patience
 
 
 def end_of_training(last_step: int, agreement_history: Sequence[AgreementRecord]) -> str:
     """Return a sentence with the step at which training ended and the step with the best codes.
 
     Example:
-        >>> end_of_training(225, [AgreementRecord(75, 0.6), AgreementRecord(225, 0.5)])
-        'Training stopped early at step 225; best codes from step 75.'
+        >>> end_of_training(150, [AgreementRecord(75, 0.6), AgreementRecord(150, 0.5)])
+        'Training stopped early at step 150; best codes from step 75.'
     """
     ended = "stopped early" if has_stopped_rising(agreement_history) else "ended"
     best = best_record(agreement_history)
@@ -160,7 +174,7 @@ class EarlyStopping:
 
     @property
     def should_stop(self) -> bool:
-        """Whether agreement has not improved for :data:`PATIENCE` steps."""
+        """Whether agreement has not improved for as long as it took to get there."""
         return has_stopped_rising(self.agreement_history)
 
     def update(
