@@ -29,6 +29,7 @@ MODULES = {
     "whole-step": "whole_step",
     "crf": "dense_crf",
     "feature-store": "feature_store",
+    "job": "job",
 }
 
 
