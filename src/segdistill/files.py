@@ -116,6 +116,19 @@ def write_text_atomically(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def exists(path: Path) -> bool:
+    """Return whether a path exists; what cannot be a path, such as too long a name, does not.
+
+    Example:
+        >>> exists(Path("/")), exists(Path("a" * 5000))
+        (True, False)
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def check_new(folder: Path, files: Iterable[Path], kind: str, *, overwrite: bool) -> None:
     """Check that files can be written to a folder, before any work.
 

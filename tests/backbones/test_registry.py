@@ -83,6 +83,12 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         backbones.check_backbone_name("dino-vit-s8")
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a/" + "b" * 5000])
+def test_a_name_that_no_file_could_have_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="not a short name"):
+        backbones.load_backbone(name)
+
+
 @pytest.mark.parametrize("name", ["weights.pth", "./nothing", "/nowhere/at/all"])
 def test_a_missing_file_is_named(name: str) -> None:
     with pytest.raises(UserError, match="no such file or folder"):

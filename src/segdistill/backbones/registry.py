@@ -11,6 +11,7 @@ from segdistill.backbones.protocol import Backbone
 from segdistill.backbones.vision_transformer import Features
 from segdistill.backbones.weight_files import SUFFIXES
 from segdistill.errors import UserError
+from segdistill.files import exists
 
 DEFAULT_BACKBONE = "efficientnet-lite0"
 
@@ -36,6 +37,9 @@ class BackboneEntry:
     load: Callable[[str], Backbone]
     keys: Callable[[str], Backbone] | None = None
 
+
+MOST_HUB_CHARACTERS = 96
+"""Length of the longest id that the hub allows; longer names may be none of a file, either."""
 
 _ENTRIES: dict[str, BackboneEntry] = {}
 
@@ -63,12 +67,11 @@ def check_backbone_name(name: str) -> None:
         UserError: the name is invalid; the message suggests the closest short name.
     """
     name = name.removesuffix(KEYS)
-    path = Path(name)
-    if name in _ENTRIES or path.exists():
+    if name in _ENTRIES or exists(Path(name)):
         return
     if name.endswith(SUFFIXES) or name.startswith((".", "/", "~")):
         raise UserError(f"--backbone {name}: no such file or folder")
-    if name.count("/") == 1:
+    if name.count("/") == 1 and len(name) <= MOST_HUB_CHARACTERS:
         return
     near = get_close_matches(name, _ENTRIES, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]}?" if near else ""
@@ -105,7 +108,7 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
             )
         backbone = load(entry.source)
         backbone.name = bare
-    elif Path(bare).is_file():
+    elif exists(Path(bare)) and Path(bare).is_file():
         backbone = load_weight_file(Path(bare), features=features)
     else:
         backbone = load_from_hub(bare, features=features)

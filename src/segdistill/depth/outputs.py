@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segdistill.depth.maps import stored_model
 from segdistill.errors import UserError
+from segdistill.files import exists
 from segdistill.images.depth_files import DepthDescription, EstimateKind, read_depth_file
 from segdistill.images.finding import output_names
 from segdistill.images.folder import ImageFile
@@ -98,7 +99,7 @@ def plan_outputs(
         preview = previews / name.with_suffix(".jpg") if previews else None
         for each in filter(None, (path, preview)):
             _check_replaceable(each, model, options)
-        outputs.append(DepthOutput(file, path, preview, _exists(path) and not options.overwrite))
+        outputs.append(DepthOutput(file, path, preview, exists(path) and not options.overwrite))
     if any(output.kept for output in outputs) and read_depth_file(folder / DEPTH_FILE) is None:
         raise UserError(
             f"{folder / DEPTH_FILE}: not found, so the kind of the existing maps is unknown; add"
@@ -158,7 +159,7 @@ def _check_made_by(
 
 
 def _check_replaceable(path: Path, model: str, options: DepthOptions) -> None:
-    if not _exists(path):
+    if not exists(path):
         return
     writer = stored_model(path)
     if writer is None:
@@ -171,10 +172,3 @@ def _check_replaceable(path: Path, model: str, options: DepthOptions) -> None:
             f"{path}: already written by {writer}; add --overwrite to replace it, or choose another"
             " --out"
         )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # the name is too long, for one: writing says so
-        return False

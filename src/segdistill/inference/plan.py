@@ -9,7 +9,7 @@ from segdistill.decoding.decode import UnreadableImageError
 from segdistill.decoding.geotiff import is_raster
 from segdistill.engines.work import Image, Item
 from segdistill.errors import UserError
-from segdistill.files import remove_leftovers
+from segdistill.files import exists, remove_leftovers
 from segdistill.images.finding import find_all, is_video, output_names
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage, find_remote_images
@@ -189,14 +189,7 @@ def _existence_check(out: Folder) -> Callable[[str], bool]:
     if out.path is None:
         return frozenset(out.names()).__contains__
     folder = out.path
-
-    def exists(name: str) -> bool:
-        try:
-            return (folder / name).exists()
-        except OSError:  # the name is too long, for one: writing says so
-            return False
-
-    return exists
+    return lambda name: exists(folder / name)
 
 
 def _is_image(out: Folder, name: str, image: Image) -> bool:

@@ -14,7 +14,7 @@ from segdistill.backbones import KEYS, Backbone, load_backbone
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.files import write_text_atomically
+from segdistill.files import exists, write_text_atomically
 from segdistill.json_files import (
     CHECKSUM,
     Finite,
@@ -334,9 +334,8 @@ def _name_from(folder: Path, name: str) -> str:
 def _load_backbone(expected: _BackboneRecord, override: str | None, folder: Path) -> Backbone:
     inside = folder / expected.name
     bare = folder / expected.name.removesuffix(KEYS)
-    network = load_backbone(
-        override or (str(inside) if (bare / "config.json").is_file() else expected.name)
-    )
+    is_inside = exists(bare / "config.json")
+    network = load_backbone(override or (str(inside) if is_inside else expected.name))
     if network.fingerprint != expected.fingerprint:
         raise UserError(
             f"{folder}: was trained with backbone {expected.name} (fingerprint"
