@@ -21,6 +21,7 @@ from mkdocs.structure.pages import Page
 from segdistill.cli.main import parser_of
 from segdistill.config.settings import FitSettings
 from segdistill.operations import CLASSES, COMMANDS, OPERATIONS, Operation
+from tools.import_matrix import matrix_svg
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +35,7 @@ FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
 SETTINGS_HERE = "<!-- generated: all settings -->"
+IMPORTS_HERE = "<!-- generated: matrix of imports -->"
 
 
 class _NotAboutAll(logging.Filter):
@@ -93,6 +95,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if SETTINGS_HERE in markdown:
         settings = yaml.safe_dump(FitSettings().as_plain(), sort_keys=False)
         markdown = markdown.replace(SETTINGS_HERE, f"```yaml\n{settings}```")
+    if IMPORTS_HERE in markdown:
+        markdown = markdown.replace(IMPORTS_HERE, f"<div>{matrix_svg()}</div>")
     return LINK.sub(moved, markdown)
 
 

@@ -1,0 +1,54 @@
+"""What single pages need beside the reader's folder."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def add(page: str, here: Path) -> None:
+    """Write what a page needs into the reader's folder."""
+    if page in _MATERIALS:
+        _MATERIALS[page](here)
+
+
+def _geotiffs(here: Path) -> None:
+    import rasterio  # noqa: PLC0415 - an extra
+    from rasterio.transform import from_origin  # noqa: PLC0415
+
+    (here / "tiles").mkdir()
+    for index, path in enumerate([*sorted((here / "photos").iterdir()), "scene.tif"]):
+        source = here / "photos" / "beach.jpg" if path == "scene.tif" else Path(path)
+        target = here / path if path == "scene.tif" else here / "tiles" / f"{source.stem}.tif"
+        pixels = np.asarray(Image.open(source)).transpose(2, 0, 1)
+        place = from_origin(10 + index * 0.001, 50, 1e-5, 1e-5)
+        profile = {"driver": "GTiff", "dtype": "uint8", "crs": "EPSG:4326", "transform": place}
+        bands, height, width = pixels.shape
+        with rasterio.open(target, "w", count=bands, height=height, width=width, **profile) as file:
+            file.write(pixels)
+
+
+def _clip(here: Path) -> None:
+    import av  # noqa: PLC0415 - an extra
+
+    with av.open(here / "clip.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for path in sorted((here / "frames").iterdir()):
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.open(path))))
+        container.mux(stream.encode())
+
+
+def _tiles_and_masks(here: Path) -> None:
+    _geotiffs(here)
+    shutil.copytree(here / "runs" / "photos", here / "runs" / "tiles")
+
+
+
+_MATERIALS: dict[str, Callable[[Path], None]] = {
+    "docs/geotiff.md": _geotiffs,
+    "docs/video.md": _clip,
+    "docs/export.md": _tiles_and_masks,
+}
