@@ -5,7 +5,8 @@ Every variant is the default with the right number of classes, and one setting a
 Fits each with several seeds on the toy world and, if SEGDISTILL_DATA names a folder that contains
 `camvid` with imgs and labels, on CamVid, with the embedded backbone. No label is used before
 scoring. Prints a Markdown table of accuracy, mIoU and boundary F-score, mean and standard deviation
-over the seeds, in percent. Finished fits are kept in --out, so that an interrupted run can continue.
+over the seeds, in percent. Finished fits are kept in --out, so that an interrupted run can
+continue.
 
     python -m benchmarks.differences --out differences.jsonl
 """

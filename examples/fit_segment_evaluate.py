@@ -14,7 +14,7 @@ def main(photos: str, more_photos: str, labels: str | None = None) -> None:
     print(f"{len(segmenter.classes)} classes; the report is runs/example/report.html")
     files = segdistill.segment(segmenter, more_photos, "masks/example", overwrite=True)
     print(f"{files.written} masks in masks/example")
-    mask = segmenter.segment(sorted(Path(more_photos).iterdir())[0])
+    mask = segmenter.segment(min(Path(more_photos).iterdir()))
     print(f"the first has {mask.shape[1]} x {mask.shape[0]} pixels, classes up to {mask.max()}")
     if labels is not None:
         scores = segdistill.evaluate(segmenter, more_photos, labels).scores["cluster"]

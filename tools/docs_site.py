@@ -198,19 +198,19 @@ def api_page() -> str:
     """Return the page with all public functions and classes, from their docstrings."""
     lines = [
         "# Python API",
-        "Everything here is imported from `segdistill` itself: `segdistill.fit`, not"
-        " `segdistill.api.fitting.fit`. Nothing heavy is imported before it is used.",
+        (
+            "Everything here is imported from `segdistill` itself: `segdistill.fit`, not"
+            " `segdistill.api.fitting.fit`. Nothing heavy is imported before it is used."
+        ),
         "",
         "## Functions",
     ]
-    lines += [
-        f"::: segdistill.{each.module}.{each.name}\n    options:\n      heading: segdistill.{each.name}\n"
-        for each in OPERATIONS
-        if each.module
-    ]
+    lines += [_reference(each.module, each.name) for each in OPERATIONS if each.module]
     lines.append("## Classes")
-    lines += [
-        f"::: segdistill.{module}.{name}\n    options:\n      heading: segdistill.{name}\n"
-        for name, module in CLASSES.items()
-    ]
+    lines += [_reference(module, name) for name, module in CLASSES.items()]
     return "\n".join(lines)
+
+
+def _reference(module: str, name: str) -> str:
+    """Return what mkdocstrings replaces by the reference of a public name."""
+    return f"::: segdistill.{module}.{name}\n    options:\n      heading: segdistill.{name}\n"

@@ -59,10 +59,12 @@ def matrix_svg() -> str:
     names = layers()
     side = LABELS + CELL * len(names)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" role="img"'
-        f' style="max-width:{side}px;width:100%;height:auto" font-size="11"'
-        ' font-family="sans-serif" fill="currentColor">'
-        "<title>Which package imports which: every dot lies above the diagonal</title>"
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" role="img"'
+            f' style="max-width:{side}px;width:100%;height:auto" font-size="11"'
+            ' font-family="sans-serif" fill="currentColor">'
+            "<title>Which package imports which: every dot lies above the diagonal</title>"
+        )
     ]
     for index, name in enumerate(names):
         middle = LABELS + CELL * (index + 0.5)
@@ -70,8 +72,10 @@ def matrix_svg() -> str:
         parts += [
             f'<text x="{end}" y="{middle + 4}" text-anchor="end">{label}</text>',
             f'<text transform="translate({middle + 4},{end}) rotate(-90)">{label}</text>',
-            f'<path d="M{LABELS},{middle}H{side}M{middle},{LABELS}V{side}" stroke="currentColor"'
-            ' stroke-opacity=".1"/>',
+            (
+                f'<path d="M{LABELS},{middle}H{side}M{middle},{LABELS}V{side}" stroke="currentColor"'
+                ' stroke-opacity=".1"/>'
+            ),
             f'<rect x="{start}" y="{start}" width="{CELL}" height="{CELL}" fill-opacity=".15"/>',
         ]
     for (importing, imported), count in imports(names).items():

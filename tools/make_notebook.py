@@ -23,13 +23,13 @@ from PIL import Image
 import segdistill
 
 TRAIN = int(os.environ.get("TUTORIAL_TRAIN", "48"))
-STEPS = int(os.environ.get("TUTORIAL_STEPS", "0")) or None  # None: until the codes stop improving""",
+STEPS = int(os.environ.get("TUTORIAL_STEPS", "0")) or None  # None: until codes stop improving""",
     """## A toy world
 Rendered outdoor scenes with exact labels. Labels are only used at the end, to score. For your own
 photos, set `images` to their folder.""",
     """world = segdistill.write_sample("world", train=TRAIN, val=8)
 images = world / "imgs" / "train"
-photo = np.asarray(Image.open(sorted(images.iterdir())[0]))
+photo = np.asarray(Image.open(min(images.iterdir())))
 plt.imshow(photo)
 plt.axis("off");""",
     """## Fit
@@ -38,7 +38,7 @@ Features are computed once and stored; a second fit on the same images is faster
 segmenter = segdistill.fit(images, settings=settings, out="runs/world", overwrite=True)
 [(each.index, each.name) for each in segmenter.classes]""",
     """## Masks
-`segment` takes a file, a Pillow image or an array, and returns class indices at the image's size.""",
+`segment` takes a file, a Pillow image or an array, and returns class indices, one per pixel.""",
     """mask = segmenter.segment(photo)
 colours = np.array([each.colour for each in segmenter.classes], np.uint8)
 figure, axes = plt.subplots(1, 2, figsize=(8, 3))

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ scene_0002.jpg,64,90,ground
 
 
 @pytest.fixture(scope="session")
-def reader_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def reader_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The reader's folder with a finished run, and a copy of it that stays as it is."""
     root = tmp_path_factory.mktemp("reader")
     here, copy = root / "here", root / "copy"
@@ -53,7 +52,7 @@ def reader_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path
             ):
                 assert main(quickened(command)) == 0, errors.getvalue()
     shutil.copytree(here, copy, symlinks=True)
-    yield here, copy
+    return here, copy
 
 
 @pytest.fixture
@@ -97,7 +96,9 @@ def _write_scans(here: Path) -> None:
         (here / name).mkdir()
     for path in sorted((here / "photos").iterdir()):
         grey = np.asarray(Image.open(path).convert("L"), np.int32)
-        Image.fromarray((grey * 4 + 900).astype(np.uint16)).save(here / "scans" / f"{path.stem}.png")
+        Image.fromarray((grey * 4 + 900).astype(np.uint16)).save(
+            here / "scans" / f"{path.stem}.png"
+        )
         labels = (grey > 128).astype(np.uint8)
         Image.fromarray(labels).save(here / "scan_labels" / f"{path.stem}.png")
         ignored = np.zeros((HEIGHT, WIDTH), np.uint8)

@@ -46,7 +46,6 @@ def _tiles_and_masks(here: Path) -> None:
     shutil.copytree(here / "runs" / "photos", here / "runs" / "tiles")
 
 
-
 _MATERIALS: dict[str, Callable[[Path], None]] = {
     "docs/geotiff.md": _geotiffs,
     "docs/video.md": _clip,

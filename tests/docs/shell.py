@@ -13,6 +13,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def run_line(line: str, place: str) -> None:
     words, target = _without_redirection(words)
     program = words[0]
     if program not in _PROGRAMS:
-        pytest.fail(f"{place}: {program} is not run by this test; say why with <!-- not run: ... -->")
+        pytest.fail(
+            f"{place}: {program} is not run by this test; say why with <!-- not run: ... -->"
+        )
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         _PROGRAMS[program](words[1:], place)
     if target is not None:
@@ -81,7 +84,7 @@ def _pip(words: Sequence[str], place: str) -> None:
     named = re.findall(r"\[([\w,]+)\]", " ".join(words))
     for extra in ",".join(named).split(",") if named else []:
         assert extra in extras["optional-dependencies"], f"{place}: no extra {extra}"
-    for option, file in zip(words, words[1:], strict=False):
+    for option, file in pairwise(words):
         assert option != "-c" or (ROOT / file).is_file(), f"{place}: no file {file}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.docs import materials
-from tests.docs.blocks import LANGUAGES, PAGES, blocks, name_of
+from tests.docs.blocks import LANGUAGES, PAGES, ROOT, blocks, name_of
 from tests.docs.shell import run_block
 
 RUN = [page for page in PAGES if any(each.language in {"sh", "python"} for each in blocks(page))]
@@ -41,3 +41,17 @@ def test_no_block_is_left_out_without_a_reason(page: Path) -> None:
     reasons = [block.reason for block in blocks(page) if block.reason]
     assert text.count("<!-- not run") == len(reasons), "a comment that belongs to no block"
     assert all(len(reason) > 10 for reason in reasons)
+
+
+def test_commits_that_are_shown_are_still_in_the_code() -> None:
+    shown = 0
+    (page,) = (each for each in PAGES if each.name == "adding.md")
+    for block in blocks(page):
+        source = ""
+        for line in block.text.splitlines() if block.language == "diff" else ():
+            if line.startswith("+++ b/"):
+                source = (ROOT / line.removeprefix("+++ b/")).read_text()
+            elif line.startswith("+"):
+                shown += 1
+                assert line[1:] in source.splitlines(), f"{block.place}: {line}"
+    assert shown > 30

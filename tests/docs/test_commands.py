@@ -32,9 +32,7 @@ def segdistill_lines(page: Path) -> list[tuple[str, list[str]]]:
     ]
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if segdistill_lines(page)], ids=name_of
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if segdistill_lines(page)], ids=name_of)
 def test_commands_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for place, words in segdistill_lines(page):
@@ -63,7 +61,12 @@ def test_options_that_pages_name_exist(page: Path) -> None:
         if re.match(r"(python|pip|hf|make|torchrun|pytest|mkdocs)\b", code):
             continue
         named = code.split()
-        if named[0] == "segdistill" and len(named) > 1 and named[1].isalpha() and named[1].islower():
+        if (
+            named[0] == "segdistill"
+            and len(named) > 1
+            and named[1].isalpha()
+            and named[1].islower()
+        ):
             assert named[1] in COMMANDS, code
         for option in _OPTION.findall(code):
             assert option.replace("_", "-") in known, f"{code}: no option {option}"

@@ -1,4 +1,4 @@
-"""Links in the Markdown files lead somewhere, as a reader on a code host or in an editor sees them."""
+"""Links in the Markdown files lead somewhere, also for those who read them without the site."""
 
 import re
 from pathlib import Path
