@@ -34,6 +34,7 @@ LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
 FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
+SHORT_CODE = re.compile(r"<code>([^<\n]{1,30})</code>")
 SETTINGS_HERE = "<!-- generated: all settings -->"
 IMPORTS_HERE = "<!-- generated: matrix of imports -->"
 
@@ -101,8 +102,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Replace LaTeX by MathML."""
-    return FORMULA.sub(_mathml, html)
+    """Replace LaTeX by MathML, and mark short code that is not to be broken."""
+    return SHORT_CODE.sub(r'<code class="whole">\1</code>', FORMULA.sub(_mathml, html))
 
 
 def _mathml(formula: re.Match[str]) -> str:

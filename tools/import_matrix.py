@@ -73,8 +73,8 @@ def matrix_svg() -> str:
             f'<text x="{end}" y="{middle + 4}" text-anchor="end">{label}</text>',
             f'<text transform="translate({middle + 4},{end}) rotate(-90)">{label}</text>',
             (
-                f'<path d="M{LABELS},{middle}H{side}M{middle},{LABELS}V{side}" stroke="currentColor"'
-                ' stroke-opacity=".1"/>'
+                f'<path d="M{LABELS},{middle}H{side}M{middle},{LABELS}V{side}"'
+                ' stroke="currentColor" stroke-opacity=".1"/>'
             ),
             f'<rect x="{start}" y="{start}" width="{CELL}" height="{CELL}" fill-opacity=".15"/>',
         ]

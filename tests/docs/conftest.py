@@ -12,6 +12,7 @@ from tests.docs.shell import quickened
 
 from segdistill.backbones.efficientnet_lite import EfficientNetLite
 from segdistill.cli.main import main
+from segdistill.clustering import class_count
 from segdistill.config import settings
 from segdistill.sample.dataset import write_sample
 from segdistill.training import linear_probe
@@ -73,6 +74,8 @@ def reader(reader_once: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> P
 def _fit_quickly(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(settings, "MOST_STEPS", STEPS)
     patch.setattr(EfficientNetLite, "resolution", RESOLUTION)
+    patch.setattr(class_count, "CANDIDATES", (3, 4, 5, 6, 7, 8))
+    patch.setattr(class_count, "RANDOM_SPLITS", 2)
 
 
 def _write_pictures(here: Path) -> None:

@@ -9,10 +9,23 @@ from tests.docs import materials
 from tests.docs.blocks import LANGUAGES, PAGES, ROOT, blocks, name_of
 from tests.docs.shell import run_block
 
-RUN = [page for page in PAGES if any(each.language in {"sh", "python"} for each in blocks(page))]
+QUICK = {
+    *("README.md", "docs/classes.md", "docs/deploy.md", "docs/export.md", "docs/figures.md"),
+    *("docs/teach.md", "docs/video.md"),
+}
+"""Pages with at most two fits; the others are run by `make test-all`."""
+
+RUN = [page for page in PAGES if any(each.language in {"sh", "python"} and not each.reason for each in blocks(page))]
 
 
-@pytest.mark.parametrize("page", RUN, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[] if name_of(page) in QUICK else [pytest.mark.slow])
+        for page in RUN
+    ],
+    ids=map(name_of, RUN),
+)
 def test_blocks_run(page: Path, reader: Path) -> None:
     materials.add(name_of(page), reader)
     names: dict[str, Any] = {"__name__": "__page__"}

@@ -32,6 +32,7 @@ def example(
     return run
 
 
+@pytest.mark.slow
 def test_fit_segment_evaluate(example: Example, reader: Path) -> None:
     printed = example("fit_segment_evaluate.py", "photos", "val/imgs", "val/labels")
     assert "4 masks in masks/example" in printed
@@ -43,6 +44,7 @@ def test_a_backbone_of_ones_own(example: Example) -> None:
     assert "4 classes from 6 channels" in example("custom_backbone.py", "photos")
 
 
+@pytest.mark.slow
 def test_a_data_set_of_ones_own(example: Example, reader: Path) -> None:
     with (reader / "table.csv").open("w", newline="") as file:
         rows = csv.writer(file)
