@@ -15,7 +15,11 @@ QUICK = {
 }
 """Pages with at most two fits; the others are run by `make test-all`."""
 
-RUN = [page for page in PAGES if any(each.language in {"sh", "python"} and not each.reason for each in blocks(page))]
+RUN = [
+    page
+    for page in PAGES
+    if any(each.language in {"sh", "python"} and not each.reason for each in blocks(page))
+]
 
 
 @pytest.mark.parametrize(

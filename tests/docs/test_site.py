@@ -11,6 +11,8 @@ from tests.docs.blocks import ROOT
 
 from segdistill.operations import COMMANDS, PUBLIC
 
+pytestmark = pytest.mark.slow
+
 LOADING = {
     "audio": "src",
     "embed": "src",
@@ -45,17 +47,19 @@ class Loads(HTMLParser):
             self.addresses += filter(None, [given.get(LOADING[tag]), given.get("srcset")])
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` builds it."""
-    folder = tmp_path_factory.mktemp("site")
+def built_site(folder: Path) -> Path:
+    """Build the site as `make docs` does; return its folder."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built_site(tmp_path_factory.mktemp("site"))
+
+
 def test_nothing_is_loaded_from_another_place(site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 60
@@ -71,7 +75,6 @@ def test_nothing_is_loaded_from_another_place(site: Path) -> None:
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text())
 
 
-@pytest.mark.slow
 def test_all_commands_and_functions_have_their_reference(site: Path) -> None:
     for name in COMMANDS:
         assert (site / "commands" / name / "index.html").is_file()
@@ -80,7 +83,6 @@ def test_all_commands_and_functions_have_their_reference(site: Path) -> None:
         assert f'id="segdistill.{module}.{name}"' in reference
 
 
-@pytest.mark.slow
 def test_formulas_are_drawn_without_a_script(site: Path) -> None:
     page = (site / "method" / "index.html").read_text(encoding="utf-8")
     assert page.count("<math") > 20
