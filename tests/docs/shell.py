@@ -19,11 +19,13 @@ from pathlib import Path
 import pytest
 from tests.docs.blocks import ROOT, Block, command_lines
 
-from segdistill.cli.main import main, parser_of
-from segdistill.operations import COMMANDS
+from segdistill.cli.main import main
 
 QUICK = {"sample": {"--train": "8", "--val": "4", "--width": "128", "--height": "96"}}
 """Options that make a command fast, used where the page does not give them."""
+
+REPEATED = {"evaluate", "export", "export-model", "features", "figures", "fit", "segment"}
+"""Commands that pages give more than once, and that replace nothing without --overwrite."""
 
 
 def run_block(block: Block) -> None:
@@ -65,8 +67,8 @@ def quickened(words: Sequence[str]) -> list[str]:
         if option not in options
         for word in (option, value)
     ]
-    if "overwrite" in parser_of(COMMANDS[command]).arguments and "--resume" not in options:
-        added += ["--overwrite"] if "--overwrite" not in options else []
+    if command in REPEATED and not {"--overwrite", "--resume", "--print-config"} & options:
+        added.append("--overwrite")
     return [*words, *added]
 
 
