@@ -2,7 +2,9 @@
 
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,9 +21,10 @@ def _geotiffs(here: Path) -> None:
     from rasterio.transform import from_origin  # noqa: PLC0415
 
     (here / "tiles").mkdir()
-    for index, path in enumerate([*sorted((here / "photos").iterdir()), "scene.tif"]):
-        source = here / "photos" / "beach.jpg" if path == "scene.tif" else Path(path)
-        target = here / path if path == "scene.tif" else here / "tiles" / f"{source.stem}.tif"
+    photos = sorted((here / "photos").iterdir())
+    targets = [here / "tiles" / f"{path.stem}.tif" for path in photos]
+    pairs = [*zip(photos, targets, strict=True), (photos[0], here / "scene.tif")]
+    for index, (source, target) in enumerate(pairs):
         pixels = np.asarray(Image.open(source)).transpose(2, 0, 1)
         place = from_origin(10 + index * 0.001, 50, 1e-5, 1e-5)
         profile = {"driver": "GTiff", "dtype": "uint8", "crs": "EPSG:4326", "transform": place}
@@ -31,7 +34,7 @@ def _geotiffs(here: Path) -> None:
 
 
 def _clip(here: Path) -> None:
-    import av  # noqa: PLC0415 - an extra
+    av: Any = import_module("av")  # an extra, whose types are not complete
 
     with av.open(here / "clip.mp4", "w") as container:
         stream = container.add_stream("mpeg4", rate=5)

@@ -9,11 +9,8 @@ from tests.docs import materials
 from tests.docs.blocks import LANGUAGES, PAGES, ROOT, blocks, name_of
 from tests.docs.shell import run_block
 
-QUICK = {
-    *("README.md", "docs/classes.md", "docs/deploy.md", "docs/export.md", "docs/figures.md"),
-    *("docs/teach.md", "docs/video.md"),
-}
-"""Pages with at most two fits; the others are run by `make test-all`."""
+QUICK = {"README.md", "docs/classes.md", "docs/export.md", "docs/teach.md"}
+"""Pages of what people do every day; the others take longer and are run by `make test-all`."""
 
 RUN = [
     page
