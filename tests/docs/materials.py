@@ -18,7 +18,7 @@ def add(page: str, here: Path) -> None:
 
 def _geotiffs(here: Path) -> None:
     import rasterio  # noqa: PLC0415 - an extra
-    from rasterio.transform import from_origin  # noqa: PLC0415
+    from rasterio.transform import Affine  # noqa: PLC0415
 
     (here / "tiles").mkdir()
     photos = sorted((here / "photos").iterdir())
@@ -26,7 +26,7 @@ def _geotiffs(here: Path) -> None:
     pairs = [*zip(photos, targets, strict=True), (photos[0], here / "scene.tif")]
     for index, (source, target) in enumerate(pairs):
         pixels = np.asarray(Image.open(source)).transpose(2, 0, 1)
-        place = from_origin(10 + index * 0.001, 50, 1e-5, 1e-5)
+        place = Affine(1e-5, 0, 10 + index * 0.001, 0, -1e-5, 50)
         profile = {"driver": "GTiff", "dtype": "uint8", "crs": "EPSG:4326", "transform": place}
         bands, height, width = pixels.shape
         with rasterio.open(target, "w", count=bands, height=height, width=width, **profile) as file:
