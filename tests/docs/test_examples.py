@@ -78,6 +78,6 @@ def test_the_notebook_is_made_from_its_list() -> None:
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUTORIAL_TRAIN", "8")
     monkeypatch.setenv("TUTORIAL_STEPS", "8")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert "accuracy" in str(notebook.cells[-1].outputs)
