@@ -9,7 +9,7 @@ JOBS ?= 2
 # 'segdistill.objective.stego.*'.
 MUTANTS ?= *__mutmut_*[16]
 
-.PHONY: demo test test-all test-oldest test-newest coverage mutation audit lint format clean
+.PHONY: demo docs wheel test test-all test-oldest test-newest coverage mutation audit lint format clean
 
 # The marker file makes the environment again only when what it is made from changes.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -49,6 +49,16 @@ test-oldest test-newest: test-%: .venv-%/installed-dev
 # Asks PyPI about every pinned version; fails, rather than says nothing, where that is not reachable.
 audit: $(VENV)/installed-dev
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+# The site is build/site; `mkdocs serve` shows it while you write.
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m mkdocs build --strict
+
+# Builds, then installs the wheel where nothing else is and runs the demo's commands with it.
+wheel: $(VENV)/installed-dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m tools.try_wheel dist/*.whl
 
 coverage: $(VENV)/installed-dev
 	$(BIN)/coverage erase

@@ -16,7 +16,7 @@ from tests.hub_server import TOKEN, Hub, running_hub
 
 from segdistill import Segmenter, UserError
 from segdistill.backbones import BackboneEntry, load_backbone, registry
-from segdistill.model.hub import CardFacts, model_card
+from segdistill.model.card import CardFacts, model_card
 
 NAME = "someone/street-scenes"
 SCORES = {"accuracy": 0.692, "mean_iou": 0.362}
@@ -164,9 +164,29 @@ def test_the_card_is_one_that_the_hub_reads() -> None:
     assert measured == {"accuracy": 0.692, "mean_iou": 0.362}
     assert "| 0 | sky | `#0a14fa` |" in text
     assert "| 1 | class 1 | `#1ec828` | hidden in overlays and exports |" in text
-    for said in ("367 images", "`0123abcd`", "36.2%", "weights: none", "seed: 3", "CamVid"):
+    for said in (
+        "367 images",
+        "`0123abcd`",
+        "36.2%",
+        "weights: none",
+        "## Limits",
+        "## Data",
+        "## Licences",
+        "Intended use",
+        "seed: 3",
+        "CamVid",
+    ):
         assert said in text
     assert f'from_pretrained("{NAME}")' in text
+
+
+def test_the_card_of_a_taught_model_says_so() -> None:
+    model = segmenter()
+    assert "found in images without labels" in model_card(model.parts, NAME, CardFacts())
+    model.settings.training.update(images=12, method="taught")
+    text = model_card(model.parts, NAME, CardFacts())
+    assert "a person taught it" in text
+    assert "fitted to a person's answers" in text
 
 
 def test_a_card_says_when_nothing_was_measured() -> None:

@@ -28,7 +28,8 @@ def export_masks(
     Args:
         run: the run folder or model that made the masks; provides class names and colours.
         masks: folder written by :func:`segdistill.segment`.
-        format_name: ``coco``, ``yolo``, ``label-studio``, ``voc``, ``cvat`` or ``geojson``.
+        format_name: ``coco``, ``yolo``, ``label-studio``, ``voc``, ``cvat``, ``geojson`` or
+            ``colours``.
         out: file or folder to write; by default in ``exports``, named after the mask folder.
         images: the images that were segmented; required by some formats.
         options: export options.

@@ -7,7 +7,7 @@ from typing import Any
 from segdistill.api.common import Source
 from segdistill.evaluation.record import read_record
 from segdistill.layout import SETTINGS_FILE
-from segdistill.model.hub import MEASURES, CardFacts
+from segdistill.model.card import MEASURES, CardFacts
 from segdistill.model.segmenter import Segmenter
 from segdistill.runs.folder import RunFolder
 

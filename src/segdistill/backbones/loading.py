@@ -41,6 +41,7 @@ PUBLISHED = (
     ("dinov2-vits14", "dinov2-small", "DINOv2 ViT-S/14", 384),
     ("dinov2-vitb14", "dinov2-base", "DINOv2 ViT-B/14", 768),
     ("dinov2-vitl14", "dinov2-large", "DINOv2 ViT-L/14", 1024),
+    ("dinov2-vitg14", "dinov2-giant", "DINOv2 ViT-g/14", 1536),
     ("dinov2-reg-vits14", "dinov2-with-registers-small", "DINOv2 ViT-S/14 with registers", 384),
     ("dinov2-reg-vitb14", "dinov2-with-registers-base", "DINOv2 ViT-B/14 with registers", 768),
     ("dinov2-reg-vitl14", "dinov2-with-registers-large", "DINOv2 ViT-L/14 with registers", 1024),

@@ -1,6 +1,6 @@
 """Settings of the objectives of later work, each a section of the settings of the objective.
 
-The defaults are those of the papers, unless the description says otherwise.
+The defaults are the papers' as far as we know them; docs/objectives.md says which are our choice.
 """
 
 from dataclasses import dataclass

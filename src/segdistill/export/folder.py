@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from segdistill.config.validation import typed
 from segdistill.errors import UserError
 from segdistill.export.coco import Coco
+from segdistill.export.colours import Colours
 from segdistill.export.format import ExportFormat
 from segdistill.export.geojson import GeoJson
 from segdistill.export.label_studio import LabelStudio
@@ -39,6 +40,7 @@ FORMATS: dict[FormatName, type[ExportFormat]] = {
     "voc": Voc,
     "cvat": Cvat,
     "geojson": GeoJson,
+    "colours": Colours,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from segdistill.config.settings import Count, ShareBelowOne
 from segdistill.config.validation import Range
 
-FormatName = Literal["coco", "yolo", "label-studio", "voc", "cvat", "geojson"]
+FormatName = Literal["coco", "yolo", "label-studio", "voc", "cvat", "geojson", "colours"]
 RegionsName = Literal["connected", "class"]
 
 

@@ -6,61 +6,26 @@ is unpickled, and no code from a repository is run.
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
-from segdistill.backbones import backbone_entries
 from segdistill.backbones.huggingface import hub_reason
 from segdistill.errors import UserError
 from segdistill.files import write_text_atomically
 from segdistill.layout import DESCRIPTION_FILE, WEIGHTS_FILE
+from segdistill.model.card import CardFacts, model_card
 from segdistill.model.files import (
     SegmenterParts,
     read_description,
     write_description,
     write_parts,
 )
-from segdistill.version import __version__
 
 CARD_FILE = "README.md"
 READ_FILES = ("*.json", "*.safetensors")
 """Files to download: the model, and its backbone if it is in the same repository."""
-
-MEASURES = {"accuracy": "accuracy", "mean_iou": "mIoU", "boundary_f": "boundary F-score"}
-"""Scores of an evaluation, with their display names."""
-
-WHAT_IT_IS = (
-    "Segments images into kinds of things that were found without labels, by segdistill"
-    f" {__version__}."
-)
-
-LOCAL_BACKBONE = (
-    "Its backbone lay in a local folder and is not in this repository: give the folder that holds"
-    " it."
-)
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """Facts for a model card that are not part of the model itself.
-
-    Attributes:
-        settings: the settings of the fit, as plain values.
-        scores: scores of the clusters matched to label classes, by their names in
-            :data:`MEASURES`; empty without an evaluation.
-        images: number of images they were measured on.
-        data: the name of the labelled images.
-    """
-
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)
-    images: int = 0
-    data: str = "labelled images"
 
 
 def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
@@ -150,122 +115,3 @@ def _remove_local_paths(folder: Path) -> None:
     if name.is_absolute():
         description.backbone.name = name.name
         write_description(description, folder)
-
-
-def model_card(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> str:
-    """Return the model card: Markdown with YAML front matter, as the hub expects."""
-    head = yaml.safe_dump(_metadata(parts, repo_id, facts), sort_keys=False)
-    sections = [
-        f"# {repo_id.rpartition('/')[2]}",
-        WHAT_IT_IS,
-        _how_to_use(parts, repo_id),
-        _classes(parts),
-        _scores(facts),
-        _origin(parts, facts),
-    ]
-    return f"---\n{head}---\n" + "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _backbone_source(parts: SegmenterParts) -> str:
-    """Return the hub id of a model's backbone, ``embedded``, or an empty string if it is local."""
-    name = parts.backbone.name.partition(":")[0]
-    known = {entry.name: entry.source for entry in backbone_entries()}
-    if name in known:
-        return known[name]
-    return name if name.count("/") == 1 and not Path(name).exists() else ""
-
-
-def _metadata(parts: SegmenterParts, repo_id: str, facts: CardFacts) -> dict[str, Any]:
-    source = _backbone_source(parts)
-    metadata: dict[str, Any] = {
-        "library_name": "segdistill",
-        "pipeline_tag": "image-segmentation",
-        "tags": ["segdistill", "semantic-segmentation", "unsupervised"],
-    }
-    if "/" in source:
-        metadata["base_model"] = source
-    if facts.scores:
-        metadata["model-index"] = [
-            {
-                "name": repo_id.rpartition("/")[2],
-                "results": [
-                    {
-                        "task": {"type": "image-segmentation"},
-                        "dataset": {"name": facts.data, "type": "image-segmentation"},
-                        "metrics": [
-                            {"type": name, "name": MEASURES[name], "value": round(value, 4)}
-                            for name, value in facts.scores.items()
-                        ],
-                    }
-                ],
-            }
-        ]
-    return metadata
-
-
-def _how_to_use(parts: SegmenterParts, repo_id: str) -> str:
-    is_local = not _backbone_source(parts)
-    place = ', backbone="FOLDER"' if is_local else ""
-    note = f"\n\n{LOCAL_BACKBONE}" if is_local else ""
-    return f"""## How to use it
-```python
-from segdistill import Segmenter
-
-segmenter = Segmenter.from_pretrained("{repo_id}"{place})
-mask = segmenter.segment("photo.jpg")  # (height, width) class indices, the photo's own size
-segmenter.save("runs/shared")  # a run folder for every command of segdistill
-```{note}"""
-
-
-def _classes(parts: SegmenterParts) -> str:
-    rows = [
-        f"| {each.index} | {_cell(each.name)} | `#{bytes(each.colour).hex()}` |"
-        f" {'hidden in overlays and exports' if each.hidden else ''} |"
-        for each in parts.settings.classes
-    ]
-    return "\n".join(["## Classes", "| index | name | colour | |", "|---|---|---|---|", *rows])
-
-
-def _scores(facts: CardFacts) -> str:
-    if not facts.scores:
-        return "## How good it is\nNot measured against labels."
-    data = _cell(facts.data)
-    rows = [f"| {MEASURES[name]} | {value:.1%} |" for name, value in facts.scores.items()]
-    return "\n".join(
-        [
-            "## How good it is",
-            f"On {facts.images} images of {data}, classes matched to labels one to one:",
-            "",
-            "| measure | |",
-            "|---|---|",
-            *rows,
-        ]
-    )
-
-
-def _origin(parts: SegmenterParts, facts: CardFacts) -> str:
-    training, backbone = parts.settings.training, parts.backbone
-    name = _backbone_source(parts) or Path(backbone.name).name
-    source = (
-        f"- Backbone: {name if name != 'embedded' else backbone.name}, frozen, licence of its"
-        f" weights: {backbone.licence}, fingerprint `{backbone.fingerprint}`. This repository does"
-        " not hold them."
-    )
-    lines = [
-        "## Training",
-        source,
-        f"- Images are seen at a shorter side of {parts.settings.resolution} pixels.",
-    ]
-    if "images" in training:
-        lines.append(f"- Learned from {training['images']} images without labels.")
-    if "data_fingerprint" in training:
-        lines.append(f"- Fingerprint of their content: `{training['data_fingerprint']}`.")
-    if facts.settings:
-        settings = yaml.safe_dump(dict(facts.settings), sort_keys=False)
-        lines += ["", "Settings:", "", f"```yaml\n{settings}```"]
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    """Return text that is safe in a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")

@@ -23,10 +23,11 @@ from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.palette import VOID
 from segdistill.images.resize import Viewing
+from segdistill.model.card import CardFacts
 from segdistill.model.description import SegmentClass, SegmenterSettings, check_members
 from segdistill.model.files import SegmenterParts, read_parts, write_parts
 from segdistill.model.head import SegmentationHead
-from segdistill.model.hub import CardFacts, model_folder, push_model
+from segdistill.model.hub import model_folder, push_model
 from segdistill.model.levels import Levels
 from segdistill.model.prototypes import CodeMaps, Prototypes
 from segdistill.objective.clusters import class_similarity, cluster_similarity, unit_vectors
