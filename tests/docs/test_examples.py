@@ -13,6 +13,7 @@ from tests.docs.blocks import ROOT
 from tools.make_notebook import NOTEBOOK, text
 
 from segdistill.backbones import registry
+from segdistill.training.objectives import registry as objectives
 
 Example = Callable[..., str]
 
@@ -42,6 +43,12 @@ def test_fit_segment_evaluate(example: Example, reader: Path) -> None:
 
 def test_a_backbone_of_ones_own(example: Example) -> None:
     assert "4 classes from 6 channels" in example("custom_backbone.py", "photos")
+
+
+@pytest.mark.slow
+def test_an_objective_of_ones_own(example: Example, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objectives, "_ENTRIES", dict(objectives._ENTRIES))
+    assert "trained by decorrelation" in example("custom_objective.py", "photos")
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ class ObjectiveSettings:
 
     Attributes:
         name: ``stego``, ``smooseg``, ``eagle``, ``primaps``, ``hp``, ``cause``, or one registered
-            from Python; ``docs/method.md`` describes them.
+            from Python; ``docs/objectives.md`` describes them.
         weight_self: weight of pairs within one image.
         weight_neighbour: weight of pairs of an image and a nearest neighbour.
         weight_random: weight of pairs of an image and a random other image.
