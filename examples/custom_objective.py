@@ -28,8 +28,14 @@ class Decorrelation(Objective):
         self.settings = inputs.settings
 
     def losses(
-        self, head: SegmentationHead, batch: Batch, data: TrainingSet, *, step: int
+        self,
+        head: SegmentationHead,
+        batch: Batch,
+        data: TrainingSet,
+        *,
+        step: int,  # noqa: ARG002 - the protocol has it
     ) -> ObjectiveStep:
+        """Return the loss, its two terms, and the codes that the probes learn from."""
         maps = sample_batch(head, batch, data, self.settings).anchors
         features, codes = F.normalize(maps.features, dim=2), F.normalize(maps.codes, dim=2)
         kept = (features @ features.mT - codes @ codes.mT).square().mean()

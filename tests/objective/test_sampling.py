@@ -11,7 +11,6 @@ from segdistill.objective.sampling import (
     bilinear_neighbours,
     locations_of_cells,
     locations_of_shares,
-    nearest_cells,
     permutation_without_fixed_points,
     random_locations,
     released_locations_of_cells,
@@ -141,19 +140,3 @@ def test_locations_far_outside_read_the_border() -> None:
     assert ((weights >= 0) & (weights <= 1)).all()
     read = (maps.flatten()[cells] * weights).sum(dim=1)
     assert read.tolist() == [0.0, 3.0, 8.0, 11.0, 9.5]
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**16), height=st.integers(1, 7), width=st.integers(1, 7))
-def test_the_nearest_cell_is_the_one_that_a_location_lies_in(
-    seed: int, height: int, width: int
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    shares = torch.rand(20, 2, generator=generator)
-    found = nearest_cells(locations_of_shares(shares, height, width), height, width)
-    columns, rows = (shares * torch.tensor([width, height])).long().unbind(1)
-    assert torch.equal(found, rows * width + columns)
-    every = torch.arange(height * width)[None]
-    assert torch.equal(
-        nearest_cells(locations_of_cells(every, height, width), height, width), every
-    )

@@ -28,7 +28,7 @@ from segdistill.images.augmentation import Augmentation
 from segdistill.images.folder import check_images, find_images
 from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.fused_interpolation import interpolate_cells
-from segdistill.objective.sampling import nearest_cells, random_locations
+from segdistill.objective.sampling import random_locations
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
 from segdistill.runs.history import StepRecord
@@ -113,7 +113,7 @@ def test_processes_share_a_batch_out(data: TrainingSet) -> None:
     assert sum(sizes) == len(whole.partners[0])
     assert max(sizes) - min(sizes) <= 1
     # They look at other locations each.
-    assert not torch.equal(parts[0].images.nearest, parts[1].images.nearest)
+    assert not torch.equal(parts[0].images.weights, parts[1].images.weights)
     again = draw_batch(data, SETTINGS, step=3, group=Group(1, 2))
     assert torch.equal(again.images.weights, parts[1].images.weights)
 
@@ -144,7 +144,7 @@ def test_a_batch_depends_on_seed_and_step_alone(data: TrainingSet) -> None:
     again = draw_batch(data, SETTINGS, step=7)
     other = draw_batch(data, SETTINGS, step=8)
     assert all(map(torch.equal, first.images, again.images))
-    assert not torch.equal(first.images.nearest, other.images.nearest)
+    assert not torch.equal(first.images.weights, other.images.weights)
     assert len(first.partners) == SETTINGS.objective.random_draws
 
 
@@ -262,24 +262,6 @@ def test_locations_are_drawn_where_images_are_salient(data: TrainingSet, tmp_pat
     assert 0.85 < corner[0].float().mean() < 1.0
     for anywhere in (corner[1], corner[2]):
         assert anywhere.float().mean() < 0.3
-
-
-def test_whole_cells_are_drawn_evenly_and_read_as_they_are(data: TrainingSet) -> None:
-    height, width = data.maps.grid(0)
-    generator = torch.Generator().manual_seed(0)
-    locations = draw_locations(data, [0, 1], 400 * height * width, generator, whole_cells=True)
-    cells = nearest_cells(locations[0], height, width)
-    # Those at the border as often as others: 400 times each, within five standard deviations.
-    assert (torch.bincount(cells, minlength=height * width) - 400).abs().max() < 5 * 400**0.5
-    maps = data.maps.read([0, 1])
-    few = locations[:, :50]
-    whole = read_neighbourhoods(maps, few, whole_cells=True)
-    assert whole.nearest.shape == (2, 50, 1)
-    read = interpolate_cells(whole.cells.float(), whole.nearest, whole.weights)
-    assert torch.equal(read[0], torch.from_numpy(maps[0].copy()).flatten(0, 1)[cells[:50]].float())
-    between = read_neighbourhoods(maps, few)
-    as_between = interpolate_cells(between.cells.float(), between.nearest, between.weights)
-    torch.testing.assert_close(read, as_between, atol=1e-4, rtol=1e-4)
 
 
 def test_labels_are_read_where_features_are(data: TrainingSet, tmp_path: Path) -> None:

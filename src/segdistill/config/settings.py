@@ -24,6 +24,7 @@ LevelName = Literal["coarse", "medium", "fine"]
 UpsamplingName = Literal["guided", "bilinear"]
 UntaughtName = Literal["clusters", "nearest"]
 EngineName = Literal["local", "ray"]
+Interpolated = Literal["features", "codes"]
 
 Count = Annotated[int, at_least(1)]
 Size = Annotated[int, at_least(2)]
@@ -109,9 +110,9 @@ class ObjectiveSettings:
         feature_dropout: share of feature channels hidden from the loss, drawn again in each step
             for each image, from 0 to below 1 (STEGO: 0.1).
         samples: locations per side; ``samples ** 2`` locations are sampled from each image.
-        locations: ``cells`` samples whole cells of the feature maps, so that the head runs once for
-            each location; ``anywhere`` samples between cells, too, by bilinear interpolation, as
-            STEGO does, at more than twice the time.
+        interpolate: what is interpolated between the cells of a map: ``features``, so that the head
+            runs once for each location; or ``codes``, as STEGO does, at twice the time, since the
+            head runs on the four cells around each location.
         random_draws: number of random partners per image and step.
         pointwise: centre the feature correlations over the partner's locations.
         zero_clamp: ignore negative code correlations.
@@ -140,7 +141,7 @@ class ObjectiveSettings:
     attract_random: Share = 0.05
     feature_dropout: ShareBelowOne = 0.0
     samples: Size = 11
-    locations: Literal["cells", "anywhere"] = "cells"
+    interpolate: Interpolated = "features"
     random_draws: Count = 5
     pointwise: bool = True
     zero_clamp: bool = True
@@ -374,11 +375,6 @@ class FitSettings:
         """
         needed_before = self.clustering == "probe" or not self.head.continuous
         return self.classes is None and not (self.method == "stego" and needed_before)
-
-    @property
-    def samples_whole_cells(self) -> bool:
-        """Whether sampled locations are cells; DepthG's released code samples beside them."""
-        return self.objective.locations == "cells" and not self.depth.as_released
 
     @property
     def wants_depth(self) -> bool:

@@ -62,28 +62,6 @@ def bilinear_neighbours(
     return cells, weights
 
 
-def nearest_cells(locations: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Return the cell nearest to each location.
-
-    Args:
-        locations: locations of shape (..., 2); those outside belong to the border.
-        height: height of the map, in cells.
-        width: width of the map, in cells.
-
-    Returns:
-        Row-major indices, int64, shape (...).
-
-    Example:
-        >>> nearest_cells(torch.tensor([[-1.2, 1.0], [0.4, 0.0]]), 2, 3).tolist()
-        [3, 1]
-    """
-    last = locations.new_tensor([width - 1, height - 1])
-    # Halfway between two cells is where the next begins, as in shares of the image.
-    nearest = ((locations + 1) / 2 * last + 0.5).floor()
-    columns, rows = nearest.clamp_min(0).minimum(last).unbind(-1)
-    return (rows * width + columns).long()
-
-
 def shares_of_locations(locations: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Convert locations of a map to relative image coordinates.
 

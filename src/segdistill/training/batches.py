@@ -176,14 +176,8 @@ def draw_batch(
     features = maps.read([*images, *partners_of])
     own, partners_own = features[:size], features[size:]
     return Batch(
-        images=read_neighbourhoods(
-            own,
-            torch.cat([locations.anchors, locations.negatives], dim=1),
-            whole_cells=settings.samples_whole_cells,
-        ),
-        positives=read_neighbourhoods(
-            partners_own, locations.positives, whole_cells=settings.samples_whole_cells
-        ),
+        images=read_neighbourhoods(own, torch.cat([locations.anchors, locations.negatives], dim=1)),
+        positives=read_neighbourhoods(partners_own, locations.positives),
         partners=tuple(
             permutation_without_fixed_points(size, generator=generator)
             for _ in range(objective.random_draws)
@@ -216,11 +210,7 @@ def _draw_guided_locations(
     side = settings.objective.samples
     if data.depth is not None:
         side = max(2, samples_per_side(settings, max(step, 0)))
-    whole_cells = settings.samples_whole_cells
-    first, second = (
-        draw_locations(data, sides.anchors, side**2, generator, whole_cells=whole_cells)
-        for _ in range(2)
-    )
+    first, second = (draw_locations(data, sides.anchors, side**2, generator) for _ in range(2))
     drawn = Parts(first, second, second)
     if data.depth is None:
         return drawn, None

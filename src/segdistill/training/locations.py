@@ -5,9 +5,7 @@ import torch
 
 from segdistill.features.extract import FeatureMaps
 from segdistill.objective.sampling import (
-    locations_of_cells,
     locations_of_shares,
-    nearest_cells,
     random_locations,
     shares_of_locations,
 )
@@ -18,34 +16,20 @@ ANYWHERE_SHARE = 0.1
 
 
 def draw_locations(
-    data: TrainingSet,
-    images: list[int],
-    count: int,
-    generator: torch.Generator,
-    *,
-    whole_cells: bool = False,
+    data: TrainingSet, images: list[int], count: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Draw random locations, shape (batch, count, 2).
 
-    With saliency, nine in ten are drawn from salient pixels; none where there is no value. With
-    ``whole_cells``, locations are the centres of cells.
+    With saliency, nine in ten are drawn from salient pixels; none where there is no value.
     """
     locations = random_locations(len(images), count, generator=generator)
     for entry, image in enumerate(images):
-        if whole_cells:
-            # Each cell with the same probability, those at the border, too.
-            anywhere = (locations[entry] + 1) / 2
-            locations[entry] = locations_of_shares(anywhere, *data.maps.grid(image))
         shares = None if data.saliency is None else data.saliency.draw(image, count, generator)
         if shares is not None:
-            others = torch.rand(count, 1, generator=generator) < ANYWHERE_SHARE
+            anywhere = torch.rand(count, 1, generator=generator) < ANYWHERE_SHARE
             salient = locations_of_shares(shares, *data.maps.grid(image))
-            locations[entry] = torch.where(others, locations[entry], salient)
+            locations[entry] = torch.where(anywhere, locations[entry], salient)
         locations[entry] = with_value(data.maps, image, locations[entry], generator)
-        if whole_cells:
-            height, width = data.maps.grid(image)
-            cells = nearest_cells(locations[entry], height, width)
-            locations[entry] = locations_of_cells(cells[None], height, width)[0]
     return locations
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from segdistill.features.extract import Features
-from segdistill.objective.sampling import bilinear_neighbours, nearest_cells
+from segdistill.objective.sampling import bilinear_neighbours
 
 
 class Neighbourhoods(NamedTuple):
@@ -17,9 +17,8 @@ class Neighbourhoods(NamedTuple):
     Attributes:
         cells: features of all cells needed, shape (batch, cells, channels), padded with zeros for
             images that need fewer cells.
-        nearest: indices of the four cells around each location, int64, shape (batch, locations,
-            4); or of the cell that it is, shape (batch, locations, 1).
-        weights: bilinear weights of these cells, in the same shape.
+        nearest: indices of the four cells around each location, shape (batch, locations, 4), int64.
+        weights: bilinear weights, shape (batch, locations, 4).
     """
 
     cells: torch.Tensor
@@ -31,24 +30,17 @@ class Neighbourhoods(NamedTuple):
         return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
 
 
-def read_neighbourhoods(
-    features: Sequence[Features], locations: torch.Tensor, *, whole_cells: bool = False
-) -> Neighbourhoods:
+def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -> Neighbourhoods:
     """Read the cells around locations, each cell once.
 
     Args:
         features: raw maps, one per entry of the batch; they may differ in size.
         locations: (x, y) in -1..1, shape (batch, locations, 2).
-        whole_cells: read only the cell nearest to each location.
     """
     read, nearest, weights = [], [], []
     for raw, image_locations in zip(features, locations, strict=True):
         height, width, channels = raw.shape
-        if whole_cells:
-            cells = nearest_cells(image_locations, height, width)[:, None]
-            cell_weights = torch.ones(cells.shape)
-        else:
-            cells, cell_weights = bilinear_neighbours(image_locations, height, width)
+        cells, cell_weights = bilinear_neighbours(image_locations, height, width)
         needed, rows = np.unique(cells.flatten().numpy(), return_inverse=True)
         read.append(torch.from_numpy(raw.reshape(height * width, channels)[needed]))
         nearest.append(torch.from_numpy(rows).view(cells.shape))

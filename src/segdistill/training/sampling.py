@@ -4,7 +4,7 @@ from statistics import fmean
 
 import torch
 
-from segdistill.config.settings import FitSettings
+from segdistill.config.settings import FitSettings, Interpolated
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.head import SegmentationHead, drop_channels
 from segdistill.objective.correspondence import correspondence
@@ -25,17 +25,17 @@ def sample_batch(
 ) -> Parts[SampledMaps]:
     """Return features and codes at the locations of a batch, on the head's device.
 
-    The head runs once on each cell around the sampled locations, which gives the same codes as
-    running it on whole maps and sampling the result. As in STEGO's code, the same channels are
-    dropped for both sets of locations of an image.
+    To interpolate codes, the head runs once on each cell around the sampled locations, which gives
+    the same codes as running it on whole maps and sampling the result. As in STEGO's code, the same
+    channels are dropped for both sets of locations of an image.
     """
     maps = []
     for part in (batch.images, batch.positives):
-        cells = prepared_cells(part, data.preparation)
-        codes = head.at_locations(cells, part.nearest, part.weights)
-        locations = interpolate_cells(cells, part.nearest, part.weights)
-        features = drop_channels(locations, settings.objective.feature_dropout)
-        maps.append(SampledMaps(features, codes))
+        sampled = sample_at(
+            part, head, data.preparation, interpolate=settings.objective.interpolate
+        )
+        features = drop_channels(sampled.features, settings.objective.feature_dropout)
+        maps.append(SampledMaps(features, sampled.codes))
     first, second = maps[0].halves()
     return Parts(first, maps[1], second)
 
@@ -104,11 +104,25 @@ def pair_correlations(parts: Parts[SampledMaps], batch: Batch) -> dict[str, torc
 
 
 def sample_at(
-    part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
+    part: Neighbourhoods,
+    head: SegmentationHead,
+    preparation: FeaturePreparation,
+    *,
+    interpolate: Interpolated = "codes",
 ) -> SampledMaps:
-    """Return prepared features and codes at locations, each (batch, locations, channels)."""
+    """Return prepared features and codes at locations, each (batch, locations, channels).
+
+    Args:
+        part: raw features around the locations.
+        head: the head.
+        preparation: of the features.
+        interpolate: interpolate the codes of the cells around each location; or their features,
+            and run the head on the result, once for each location.
+    """
     cells = prepared_cells(part, preparation)
     features = interpolate_cells(cells, part.nearest, part.weights)
+    if interpolate == "features":
+        return SampledMaps(features, head(features))
     return SampledMaps(features, head.at_locations(cells, part.nearest, part.weights))
 
 

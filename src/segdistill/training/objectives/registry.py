@@ -27,7 +27,7 @@ COMMON = frozenset(
 
 SECTIONS = frozenset(each.name for each in fields(ObjectiveSettings)) - COMMON - {"name"}
 
-RANDOM_PAIRS = frozenset({"samples", "locations", "random_draws"})
+RANDOM_PAIRS = frozenset({"samples", "interpolate", "random_draws"})
 CORRESPONDENCES = COMMON - {
     *("weight_reconstruction", "weight_crf", "weight_alignment", "augmentations", "correlations")
 }
@@ -59,7 +59,7 @@ BUILT_IN = {
     "eagle": ObjectiveEntry(EagleObjective, CORRESPONDENCES),
     "primaps": ObjectiveEntry(PriMaPsObjective),
     "hp": ObjectiveEntry(HiddenPositivesObjective),
-    "cause": ObjectiveEntry(CauseObjective, frozenset({"samples", "locations"})),
+    "cause": ObjectiveEntry(CauseObjective, frozenset({"samples"})),
 }
 _ENTRIES = dict(BUILT_IN)
 
