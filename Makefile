@@ -52,7 +52,7 @@ audit: $(VENV)/installed-dev
 
 # The site is build/site; `mkdocs serve` shows it while you write.
 docs: $(VENV)/installed-dev
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Builds, then installs the wheel where nothing else is and runs the demo's commands with it.
 wheel: $(VENV)/installed-dev
