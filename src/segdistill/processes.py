@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+LOST = 3
+"""Exit status of a process that ends because another process of the run has ended."""
+
 
 @dataclass(frozen=True)
 class Group:

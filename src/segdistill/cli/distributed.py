@@ -19,7 +19,7 @@ from typing import IO, NamedTuple
 
 from segdistill.config.settings import Count
 from segdistill.errors import UserError
-from segdistill.processes import in_group
+from segdistill.processes import LOST, in_group
 
 GRACE_SECONDS = 10
 POLL_SECONDS = 0.1
@@ -117,7 +117,9 @@ def _watch(started: Sequence[Started], command: str, resume: str) -> int:
             states = [each.process.poll() for each in started]
             failed = [rank for rank, state in enumerate(states) if state]
             if failed:
-                return _report(started, failed[0], command, resume)
+                # Processes that only missed another one end, too.
+                cause = min(failed, key=lambda rank: (states[rank] == LOST, rank))
+                return _report(started, cause, command, resume)
             if all(state == 0 for state in states):
                 return 0
             time.sleep(POLL_SECONDS)

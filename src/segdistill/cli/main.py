@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from segdistill.errors import LostProcessError, UserError, is_out_of_memory, printable
 from segdistill.operations import COMMANDS, MORE_MEMORY, Operation
-from segdistill.processes import close_group, started_rank
+from segdistill.processes import LOST, close_group, started_rank
 from segdistill.version import __version__
 
 if TYPE_CHECKING:
     from segdistill.cli.parser import CommandParser
-
-LOST = 3
-"""Exit status if another process of a distributed run has ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -68,9 +68,12 @@ class Projection:
     def apply(self, shares: NDArray[np.float32]) -> NDArray[np.float32]:
         """Project bands in 0..1, shape (bands, rows, columns), onto three, about 0..1."""
         offsets = np.array(self.offsets, np.float32)[:, None, None]
-        projected: NDArray[np.float32] = (
-            np.tensordot(np.array(self.weights, np.float32), shares, axes=1) + offsets
-        )
+        # Some BLAS kernels compute with unused lanes of vectors, too, and set flags for what they
+        # find there.
+        with np.errstate(invalid="ignore"):
+            projected: NDArray[np.float32] = (
+                np.tensordot(np.array(self.weights, np.float32), shares, axes=1) + offsets
+            )
         return projected
 
 
