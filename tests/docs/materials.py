@@ -49,8 +49,14 @@ def _tiles_and_masks(here: Path) -> None:
     shutil.copytree(here / "runs" / "photos", here / "runs" / "tiles")
 
 
+def _nothing_yet(here: Path) -> None:
+    for name in ("world", "runs", "masks"):
+        shutil.rmtree(here / name, ignore_errors=True)
+
+
 _MATERIALS: dict[str, Callable[[Path], None]] = {
     "docs/geotiff.md": _geotiffs,
     "docs/video.md": _clip,
     "docs/export.md": _tiles_and_masks,
+    "docs/tutorial.md": _nothing_yet,
 }

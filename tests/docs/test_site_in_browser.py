@@ -44,7 +44,7 @@ def test_pages_fit_and_ask_no_other_place(address: tuple[str, Path]) -> None:
         for width in WIDTHS:
             browser.set_viewport_size({"width": width, "height": 900})
             for page in shown:
-                browser.goto(f"{url}{page}/")
+                browser.goto(f"{url}{page}/", timeout=120_000)
                 needed = browser.evaluate("document.scrollingElement.scrollWidth")
                 assert needed <= width, f"{page} is {needed} pixels wide on a screen of {width}"
     assert outside == []

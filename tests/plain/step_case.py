@@ -1,7 +1,7 @@
 """One training step twice, from the same features, locations and pairs: plain and fused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import numpy as np
@@ -88,11 +88,7 @@ def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) ->
             permutation_without_fixed_points(shape.batch, generator=generator)
             for _ in range(shape.objective.random_draws)
         ),
-        FitSettings(
-            head=HeadSettings(kind=shape.kind),
-            # The plain form samples codes of whole maps.
-            objective=replace(shape.objective, interpolate="codes"),
-        ),
+        FitSettings(head=HeadSettings(kind=shape.kind), objective=shape.objective),
     )
 
 

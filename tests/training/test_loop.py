@@ -38,7 +38,7 @@ from segdistill.training.locations import draw_locations
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
 from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoods
-from segdistill.training.sampling import calibrate_shifts, codes_at
+from segdistill.training.sampling import calibrate_shifts, codes_at, sample_batch
 from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
 
 SHIFTS = Shifts(0.1, 0.1, 0.3)
@@ -262,6 +262,18 @@ def test_locations_are_drawn_where_images_are_salient(data: TrainingSet, tmp_pat
     assert 0.85 < corner[0].float().mean() < 1.0
     for anywhere in (corner[1], corner[2]):
         assert anywhere.float().mean() < 0.3
+
+
+def test_features_can_be_interpolated_in_place_of_codes(data: TrainingSet) -> None:
+    settings = replace(SETTINGS, objective=replace(SETTINGS.objective, interpolate="features"))
+    head = fresh_modules().head.eval()
+    batch = draw_batch(data, SETTINGS, step=0)
+    with torch.no_grad():
+        between, as_usual = (sample_batch(head, batch, data, each) for each in (settings, SETTINGS))
+        for each, usual in zip(between, as_usual, strict=True):
+            assert torch.equal(each.features, usual.features)
+            torch.testing.assert_close(each.codes, head(each.features))
+            assert not torch.allclose(each.codes, usual.codes)
 
 
 def test_labels_are_read_where_features_are(data: TrainingSet, tmp_path: Path) -> None:

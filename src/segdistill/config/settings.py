@@ -110,9 +110,9 @@ class ObjectiveSettings:
         feature_dropout: share of feature channels hidden from the loss, drawn again in each step
             for each image, from 0 to below 1 (STEGO: 0.1).
         samples: locations per side; ``samples ** 2`` locations are sampled from each image.
-        interpolate: what is interpolated between the cells of a map: ``features``, so that the head
-            runs once for each location; or ``codes``, as STEGO does, at twice the time, since the
-            head runs on the four cells around each location.
+        interpolate: what is interpolated between the cells of a map: ``codes``, as STEGO does, so
+            that the head runs on the four cells around each location; or ``features``, so that it
+            runs once for each location, which takes half the time.
         random_draws: number of random partners per image and step.
         pointwise: centre the feature correlations over the partner's locations.
         zero_clamp: ignore negative code correlations.
@@ -141,7 +141,7 @@ class ObjectiveSettings:
     attract_random: Share = 0.05
     feature_dropout: ShareBelowOne = 0.0
     samples: Size = 11
-    interpolate: Interpolated = "features"
+    interpolate: Interpolated = "codes"
     random_draws: Count = 5
     pointwise: bool = True
     zero_clamp: bool = True

@@ -40,7 +40,7 @@ Made with:
 
 
 def write_sample(
-    root: Path,
+    root: str | Path,
     *,
     train: int = 48,
     val: int = 16,
@@ -84,6 +84,7 @@ def write_sample(
         ['README.txt', 'classes.txt', 'scene_0000.jpg', 'scene_0000.png', 'scene_0000.png']
     """
     numbers = {"train": train, "val": val, "width": width, "height": height, "seed": seed}
+    root = Path(root)
     _check(root, **numbers)
     done = 0
     with _whole_folder(root) as folder:
