@@ -9,7 +9,7 @@ JOBS ?= 2
 # 'segdistill.objective.stego.*'.
 MUTANTS ?= *__mutmut_*[16]
 
-.PHONY: demo docs wheel test test-all test-oldest test-newest coverage mutation audit lint format clean
+.PHONY: demo docs wheel test test-all test-docs test-oldest test-newest coverage mutation audit lint format clean
 
 # The marker file makes the environment again only when what it is made from changes.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -32,6 +32,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+# All code of the documentation, the examples and the notebook.
+test-docs: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n $(JOBS) -m slow tests/docs/test_blocks.py tests/docs/test_examples.py
 
 test-all: $(VENV)/installed-dev lint
 	$(BIN)/python -m pytest
