@@ -181,7 +181,7 @@ def test_an_empty_table(tmp_path: Path) -> None:
 def test_the_documented_table(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "answers.md").read_text(encoding="utf-8")
     images = [TaughtImage(f"street/000{number}.jpg", 640, 480, "") for number in (1, 2)]
-    imported = read(tmp_path, text.split("```")[1].lstrip(), images=images)
+    imported = read(tmp_path, text.split("```csv\n")[1].split("```")[0], images=images)
     assert clicks(imported) == [
         ("street/0001.jpg", 120, 80.5, "road"),
         ("street/0002.jpg", 310, 42, "sky"),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.decoding.library_warnings import without_library_warnings
+from segdistill.decoding.numpy_files import mapped_array
 from segdistill.decoding.tiff_damage import told_reason
 from segdistill.errors import UnreadableImageError, missing_extra
 from segdistill.files import check_regular
@@ -82,8 +83,7 @@ def read_depth_values(
 
 
 def _read_npy(path: Path) -> Values:
-    # Memory-mapped: a damaged header can claim any size.
-    return _one_channel(path, np.lib.format.open_memmap(path, mode="r"))
+    return _one_channel(path, mapped_array(path))
 
 
 def _read_npz(path: Path, channel: str | None) -> Values:

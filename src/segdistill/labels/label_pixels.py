@@ -18,6 +18,7 @@ from segdistill.decoding.decode import stored_values, upright
 from segdistill.decoding.geotiff import MOST_PIXELS_HELD
 from segdistill.decoding.library_warnings import without_library_warnings
 from segdistill.decoding.matlab import MatlabFileError, read_matlab_array
+from segdistill.decoding.numpy_files import mapped_array
 from segdistill.decoding.orientation import turn_of
 from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy, opened_quietly
 from segdistill.decoding.raster_bands import colours_of
@@ -260,9 +261,8 @@ def _from_rasterio(path: Path, orientation: int) -> LabelPixels:
 
 
 def _read_npy(path: Path) -> LabelPixels:
-    # Memory-mapped: a damaged header can claim any size.
     with without_library_warnings:
-        values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+        values: NDArray[np.generic] = mapped_array(path)
     if values.ndim == 3 and values.shape[0] == 1:
         values = values[0]
     return _from_array(path, np.array(values))
