@@ -39,6 +39,9 @@ PLAIN_TIFFS = "8- and 16-bit integers and 32-bit integers or floats, of one chan
 class UnreadableDepthError(UserError):
     """A file that is named like a depth map but cannot be read as one."""
 
+MOST_PIXELS = 250_000_000
+"""Of a depth map that rasterio reads; a damaged header can claim more than memory holds."""
+
 
 def read_depth_picture(path: Path, packing: DepthFormat) -> Values:
     """Read the stored values of a picture, NaN where it has none.
@@ -92,6 +95,11 @@ def _read_with_rasterio(path: Path) -> Values:
             f" {PLAIN_TIFFS} read"
         ) from error
     with open_dataset(path) as dataset, translated_errors(path):
+        if dataset.width * dataset.height > MOST_PIXELS:
+            raise UnreadableDepthError(
+                f"{path}: has {dataset.width} x {dataset.height} pixels; a depth map has at most"
+                f" {MOST_PIXELS // 10**6} million"
+            )
         bands = opaque_bands(dataset)
         if len(bands) not in {1, 3}:
             raise UnreadableDepthError(f"{path}: has {len(bands)} bands; a depth map has one")
