@@ -35,12 +35,12 @@ SHADED_MODES = frozenset(["LA", "La", "P", "PA", "RGB", "RGBA", "RGBa"])
 
 PLAIN_TIFFS = "8- and 16-bit integers and 32-bit integers or floats, of one channel, are"
 
+MOST_PIXELS = 250_000_000
+"""Of a depth map that rasterio reads; a damaged header can claim more than memory holds."""
+
 
 class UnreadableDepthError(UserError):
     """A file that is named like a depth map but cannot be read as one."""
-
-MOST_PIXELS = 250_000_000
-"""Of a depth map that rasterio reads; a damaged header can claim more than memory holds."""
 
 
 def read_depth_picture(path: Path, packing: DepthFormat) -> Values:
