@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import logging
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -27,6 +28,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a temporary feature store instead of the user's."""
     monkeypatch.setenv("SEGDISTILL_CACHE", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(autouse=True)
+def _own_messages() -> Iterator[None]:
+    """Leave no handler behind that a command has added for its messages."""
+    logger = logging.getLogger("segdistill")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True, scope="session")
