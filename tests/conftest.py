@@ -32,12 +32,13 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture(autouse=True)
 def _own_messages() -> Iterator[None]:
-    """Leave no handler behind that a command has added for its messages."""
+    """Remove the handler that a command, also one of a shared fixture, added for its messages."""
     logger = logging.getLogger("segdistill")
-    handlers, level = list(logger.handlers), logger.level
-    yield
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
+    for wait in (True, False):
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        if wait:
+            yield
 
 
 @pytest.fixture(autouse=True, scope="session")
