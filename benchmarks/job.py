@@ -26,10 +26,15 @@ from tests.plain.step_case import StepCase, StepShape, made_case, plain_total
 from torch import nn
 
 import segdistill
-from benchmarks.material import SMALL, SMALLEST, photos, write_transformer
+from benchmarks.material import SMALL, SMALLEST, made_photos, photos, write_transformer
 from benchmarks.table import Conditions, Row
 from segdistill.backbones import load_backbone
-from segdistill.config.settings import CacheSettings, FitSettings, ObjectiveSettings
+from segdistill.config.settings import (
+    CacheSettings,
+    FitSettings,
+    ObjectiveSettings,
+    TrainingSettings,
+)
 from segdistill.devices import PixelBudget
 from segdistill.images.folder import CheckedImage
 
@@ -56,7 +61,8 @@ class Case(NamedTuple):
 def rows(conditions: Conditions) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        images = photos(scratch / "photos", 8 if conditions.smallest else IMAGES)
+        folder = scratch / "photos"
+        images = made_photos(folder, 8, (64, 48)) if conditions.smallest else photos(folder, IMAGES)
         for case in cases(scratch, conditions):
             yield row(case, images, scratch, conditions)
 
@@ -101,6 +107,7 @@ def this_job(
             resolution=case.side,
             device="cpu" if conditions.device.type == "cpu" else "auto",
             cache=CacheSettings(work / "store"),
+            training=TrainingSettings(steps=4 if conditions.smallest else None),
         )
 
         def job() -> None:
