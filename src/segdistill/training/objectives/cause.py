@@ -54,7 +54,7 @@ class CauseObjective(Objective):
         self, head: SegmentationHead, batch: Batch, data: TrainingSet, *, step: int
     ) -> ObjectiveStep:
         """Return the contrast between concepts."""
-        maps = sample_at(batch.images, head, data.preparation)
+        maps = sample_at(batch.images, head, data)
         with torch.no_grad():
             features = maps.features.flatten(0, 1)
             concepts = concept_assignments(features, self.codebook).argmax(dim=1)

@@ -44,8 +44,8 @@ class EagleObjective(Objective):
         grid = batch.grid
         if grid is None or grid.positives is None:
             raise ValueError("the batch has no grid")
-        own = sample_at(grid.images, head, data.preparation)
-        other = sample_at(grid.positives, head, data.preparation)
+        own = sample_at(grid.images, head, data)
+        other = sample_at(grid.positives, head, data)
         owners = self._objects(own, grid.colours)
         count = self.own.objects
         codes, counts = sums_of_clusters(own.codes, owners, count)

@@ -69,7 +69,7 @@ class HiddenPositivesObjective(Objective):
         """Return the contrast with global positives, that of mixed codes, and their sum."""
         if batch.grid is None:
             raise ValueError("the batch has no grid")
-        maps = sample_at(batch.grid.images, head, data.preparation)
+        maps = sample_at(batch.grid.images, head, data)
         share = handed_over(step, self.own.handover or self.settings.training.most_steps)
         with torch.no_grad():
             agnostic = hidden_positives(maps.features.flatten(0, 1), self.pool)

@@ -77,12 +77,12 @@ class PriMaPsObjective(Objective):
         """Return the focal loss, and the share of locations that have a mask."""
         if batch.grid is None:
             raise ValueError("the batch has no grid")
-        maps = sample_at(batch.grid.images, head, data.preparation)
+        maps = sample_at(batch.grid.images, head, data)
         with torch.no_grad():
             masks = principal_masks(
                 maps.features, self.own.similarity, coverage=self.own.coverage, most=self.own.masks
             )
-            taught = sample_at(batch.grid.images, self._momentum_head, data.preparation)
+            taught = sample_at(batch.grid.images, self._momentum_head, data)
             logits = self._logits(taught.codes, self.prototypes_of_teacher)
             classes = mask_classes(logits, masks)
             confidence = class_confidence(logits.softmax(dim=2), classes)
