@@ -204,13 +204,22 @@ class ForkedRank:
             os.kill(self.pid, number)
 
 
+def _reload_hub_constants() -> None:
+    """Read the environment variables of the hub's client again."""
+    constants = reload(import_module("huggingface_hub.constants"))
+    # Before 1.0, another module has a copy.
+    downloads, name = import_module("huggingface_hub.file_download"), "HUGGINGFACE_CO_URL_TEMPLATE"
+    if hasattr(downloads, name):
+        setattr(downloads, name, getattr(constants, name))
+
+
 def _become(entry: str, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
     """Run a function and exit, in a process that has just been forked."""
     code = 1
     try:
         os.environ.clear()
         os.environ.update(variables)
-        reload(import_module("huggingface_hub.constants"))  # which holds variables
+        _reload_hub_constants()
         module, _, function = entry.partition(":")
         code = int(getattr(import_module(module), function)(*arguments) or 0)
     except SystemExit as exit_:

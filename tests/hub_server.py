@@ -12,7 +12,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import huggingface_hub
+import pytest
+
 TOKEN = "hf_of_the_test"  # noqa: S105 - no secret
+
+
+def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch the client to its offline mode."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    # Before 1.0, a session keeps the mode that it began with.
+    getattr(huggingface_hub.utils, "reset_sessions", lambda: None)()
 
 
 @dataclass

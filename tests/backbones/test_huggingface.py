@@ -8,6 +8,7 @@ import huggingface_hub
 import pytest
 import torch
 import transformers
+from tests.hub_server import go_offline
 from torch import nn
 
 from segdistill.backbones import load_backbone
@@ -74,7 +75,7 @@ def folder(folders: dict[str, Path], tmp_path: Path) -> Path:
 @pytest.fixture
 def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Turn on the hub's offline mode, with nothing in its cache."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
 
 

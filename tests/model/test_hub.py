@@ -9,10 +9,11 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import file_download
 from tests.backbones.test_huggingface import tiny_model
 from tests.deployment.models import model_of
 from tests.helpers import TinyBackbone, striped_image
-from tests.hub_server import TOKEN, Hub, running_hub
+from tests.hub_server import TOKEN, Hub, go_offline, running_hub
 
 from segdistill import Segmenter, UserError
 from segdistill.backbones import BackboneEntry, load_backbone, registry
@@ -39,6 +40,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
             "HF_HUB_OFFLINE": False,
         }.items():
             monkeypatch.setattr(huggingface_hub.constants, name, value)
+            # Before 1.0, this module has some of them under its own names.
+            monkeypatch.setattr(file_download, name, value, raising=False)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield hub
 
@@ -138,7 +141,7 @@ def test_a_repository_without_a_model(hub: Hub) -> None:
 def test_offline_the_cache_serves(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     segmenter().push_to_hub(NAME)
     Segmenter.from_pretrained(NAME)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     assert Segmenter.from_pretrained(NAME).settings.resolution == 64
     with pytest.raises(UserError, match=r"someone/else: .* offline mode is on"):
         Segmenter.from_pretrained("someone/else")

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from safetensors.torch import load_file, save_file
+from tests.hub_server import go_offline
 from tests.naming.networks import SIDE, STATED, write_network
 
 from segdistill.devices import choose_compute
@@ -172,7 +173,7 @@ def test_names_that_are_none(
 def test_offline_mode_says_what_to_download_where(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UserError, match="offline mode is on") as caught:
         load_encoder("openai/clip-vit-base-patch32")
