@@ -4,13 +4,14 @@ A step reads features in half precision, prepares them, and computes codes, STEG
 the gradient of the head. The plain implementation does this on whole maps, the library only at the
 sampled locations. Both get the same features, locations, pairs and random numbers.
 
-The floor is the library's matrix products alone. Memory is that of the tensors of a step, without
-the stored features.
+The floor is the library's matrix products alone, in single precision. Memory is that of the tensors
+of a step, without the stored features.
 """
 
 from collections.abc import Callable, Iterator
 
 import torch
+import torch.nn.functional as F
 from tests.plain.step_case import (
     StepCase,
     StepShape,
@@ -21,7 +22,8 @@ from tests.plain.step_case import (
 )
 
 from benchmarks.table import Agreement, Conditions, Row, best_of, both_megabytes
-from segdistill.config.settings import ObjectiveSettings
+from segdistill.config.settings import ObjectiveSettings, PrecisionName
+from segdistill.devices import has_bfloat16
 
 NAME = "training-step"
 OBJECTIVE = ObjectiveSettings(feature_dropout=0.1)
@@ -37,12 +39,20 @@ GRADIENT_BOUND = 1e-5
 """How much gradients may differ, as a share of the largest."""
 
 
+BFLOAT16_BOUND = 1e-3
+"""1 - cosine of gradients, where products are computed in bfloat16."""
+
+
 def rows(conditions: Conditions) -> Iterator[Row]:
+    precisions: list[PrecisionName] = ["32-true"]
+    if has_bfloat16(conditions.device.type):
+        precisions.append("bf16-mixed")
     for shape in (SMALLEST,) if conditions.smallest else SHAPES:
-        yield row(shape, conditions)
+        for precision in precisions:
+            yield row(shape, precision, conditions)
 
 
-def row(shape: StepShape, conditions: Conditions) -> Row:
+def row(shape: StepShape, precision: PrecisionName, conditions: Conditions) -> Row:
     device = conditions.device
     case = made_case(shape, device=device)
 
@@ -50,10 +60,15 @@ def row(shape: StepShape, conditions: Conditions) -> Row:
         return plain_step(case)
 
     def this() -> torch.Tensor:
-        return this_step(case)
+        return this_step(case, precision)
 
-    wanted = gradient(plain, case)
-    difference = (gradient(this, case) - wanted).abs().max() / wanted.abs().max()
+    wanted, found = gradient(plain, case), gradient(this, case)
+    if precision == "32-true":
+        difference = (found - wanted).abs().max() / wanted.abs().max()
+        agreement = Agreement("gradients", difference.item(), GRADIENT_BOUND)
+    else:
+        difference = 1 - F.cosine_similarity(found, wanted, dim=0)
+        agreement = Agreement("1 - cosine of gradients", difference.item(), BFLOAT16_BOUND)
     times = best_of(conditions.runs, plain, this, bare_products(case), device=device)
     case.head.zero_grad()
     channels = f"{sum(shape.groups)} channels"
@@ -62,10 +77,10 @@ def row(shape: StepShape, conditions: Conditions) -> Row:
     samples = shape.objective.samples
     return Row(
         NAME,
-        "a step from stored features, with gradients",
+        f"a step from stored features, with gradients, {precision}",
         f"{shape.batch} images, {shape.height}x{shape.width} cells, {channels},"
         f" {samples}x{samples} locations; per step",
-        Agreement("gradients", difference.item(), GRADIENT_BOUND),
+        agreement,
         plain=times[0],
         this=times[1],
         floor=times[2],

@@ -32,11 +32,16 @@ class Compute:
     precision: str = FULL
     group: Group = SINGLE_PROCESS
 
+    @property
+    def matrix_type(self) -> torch.dtype:
+        """The type in which matrix products are computed where autocast does not decide."""
+        return torch.float32 if self.precision == FULL else torch.bfloat16
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return an autocast context for the chosen precision."""
         if self.precision == FULL:
             return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, self.matrix_type)
 
 
 def choose_compute(

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segdistill.objective.eagle import (
+    COLOUR_WIDTH,
     affinity,
     eigen_clusters,
     matching_objects,
     object_contrast,
+    object_prototypes,
     smooth_eigenvectors,
     sums_of_clusters,
 )
@@ -24,16 +26,22 @@ def cosine(one: torch.Tensor, other: torch.Tensor) -> float:
 @settings(max_examples=10, deadline=None)
 def test_the_affinity_is_that_of_loops(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(1, 4, 3, generator=generator)
-    colours = torch.rand(1, 4, 3, generator=generator)
-    found = affinity(features, colours, 0.4)[0]
-    distances = [[float((a - b).norm()) for b in colours[0]] for a in colours[0]]
-    greatest = max(map(max, distances))
+    codes = torch.randn(1, 4, 3, generator=generator)
+    colours = 0.3 * torch.rand(1, 4, 3, generator=generator)
+    found = affinity(codes, colours, 0.4)[0]
+    products = [[max(float(a @ b), 0.0) for b in codes[0]] for a in codes[0]]
+    greatest = max(map(max, products))
     for p in range(4):
         for q in range(4):
-            alike = max(cosine(features[0, p], features[0, q]), 0.0)
-            alike += 0.4 * (1 - distances[p][q] / greatest)
-            assert math.isclose(found[p, q].item(), alike, abs_tol=1e-5)
+            apart = float((colours[0, p] - colours[0, q]).norm())
+            alike = math.exp(-((apart / COLOUR_WIDTH) ** 2) / 2)
+            expected = products[p][q] / greatest + 0.4 * alike
+            assert math.isclose(found[p, q].item(), expected, abs_tol=1e-5)
+
+
+def test_codes_that_all_are_zero_leave_the_colours() -> None:
+    weights = affinity(torch.zeros(1, 3, 2), torch.zeros(1, 3, 3), 0.5)
+    assert (weights == 0.5).all()
 
 
 def test_eigenvectors_are_those_of_the_normalised_laplacian() -> None:
@@ -90,6 +98,31 @@ def test_the_contrast_is_that_of_loops(seed: int) -> None:
             total -= math.log(scores[own] / sum(scores.values()))
     found = object_contrast(codes, owners, objects, counts, 0.5)
     assert math.isclose(found.item(), total / 10, rel_tol=1e-4, abs_tol=1e-5)
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
+def test_prototypes_are_the_medoids_of_loops(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.randn(2, 7, 3, generator=generator, requires_grad=True)
+    owners = torch.randint(3, (2, 7), generator=generator)
+    found = object_prototypes(codes, owners, 3)
+    medoids, values = set(), codes.detach()
+    for image in range(2):
+        for k in set(owners[image].tolist()):
+            own = [p for p in range(7) if owners[image, p] == k]
+            summed = {
+                p: sum(float((values[image, p] - values[image, q]).norm()) for q in own)
+                for p in own
+            }
+            # Both of two members are as near: the nearest by rounding.
+            nearest = [p for p in own if summed[p] < min(summed.values()) + 1e-5]
+            matched = [p for p in nearest if torch.equal(found[image, k], values[image, p])]
+            assert len(matched) == 1
+            medoids.add((image, matched[0]))
+    (gradient,) = torch.autograd.grad(found.sum(), codes)
+    reached = {(int(i), int(p)) for i, p in gradient.abs().sum(dim=2).nonzero()}
+    assert medoids <= reached
 
 
 def test_objects_match_the_most_similar_that_is_not_empty() -> None:

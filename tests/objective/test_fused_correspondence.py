@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ class Maps:
     other_codes: torch.Tensor
     shift: float = 0.1
     partners: torch.Tensor | None = None
-    switches: Mapping[str, bool] = field(default_factory=dict)
+    switches: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plain(maps: Maps) -> torch.Tensor:

@@ -12,6 +12,7 @@ from segdistill.objective.hidden_positives import (
     hidden_positives,
     local_weights,
     positive_contrast,
+    weighed_positives,
 )
 
 
@@ -26,23 +27,33 @@ def test_positives_and_contrast_are_those_of_loops(seed: int) -> None:
     vectors = torch.randn(6, 3, generator=generator, dtype=torch.float64)
     pool = torch.randn(4, 3, generator=generator, dtype=torch.float64)
     found = hidden_positives(vectors, pool)
+    nearest = [max(cosine(vector, each) for each in pool) for vector in vectors]
     expected = [
         [
             i != j
-            and cosine(vectors[i], vectors[j]) > max(cosine(vectors[i], each) for each in pool)
+            and (
+                cosine(vectors[i], vectors[j]) > nearest[i]
+                or cosine(vectors[j], vectors[i]) > nearest[j]
+            )
             for j in range(6)
         ]
         for i in range(6)
     ]
     assert found.tolist() == expected
+    specific = hidden_positives(torch.randn(6, 3, generator=generator), pool.float())
+    weights = weighed_positives(found, specific, 0.3)
     logits = torch.randn(6, 6, generator=generator)
-    losses = []
+    losses, weight = 0.0, 0.0
     for i in range(6):
+        if not any(expected[i]):
+            continue
         others = sum(math.exp(logits[i, a]) for a in range(6) if a != i)
-        own = [-math.log(math.exp(logits[i, j]) / others) for j in range(6) if expected[i][j]]
-        losses += [sum(own) / len(own)] if own else []
-    mean = sum(losses) / len(losses) if losses else 0.0
-    assert math.isclose(positive_contrast(logits, found).item(), mean, abs_tol=1e-5)
+        for j in range(6):
+            own = expected[i][j] + 0.3 * bool(specific[i, j])
+            losses -= own * math.log(math.exp(logits[i, j]) / others)
+            weight += own
+    mean = losses / weight if weight else 0.0
+    assert math.isclose(positive_contrast(logits, weights).item(), mean, abs_tol=1e-5)
 
 
 def test_a_larger_pool_leaves_fewer_positives() -> None:
@@ -55,7 +66,8 @@ def test_the_gradient_draws_positives_near() -> None:
     codes = torch.tensor([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.2]], requires_grad=True)
     positives = torch.tensor([[False, True, False], [True, False, False], [False] * 3])
     unit = torch.nn.functional.normalize(codes, dim=1)
-    (gradient,) = torch.autograd.grad(positive_contrast(unit @ unit.mT / 0.1, positives), codes)
+    loss = positive_contrast(unit @ unit.mT / 0.1, positives.float())
+    (gradient,) = torch.autograd.grad(loss, codes)
     assert gradient.isfinite().all()
     moved = (codes - 0.01 * gradient).detach()
     assert cosine(moved[0], moved[1]) > cosine(codes[0].detach(), codes[1].detach())

@@ -12,6 +12,7 @@ from segdistill.objective.principal_masks import (
     mask_classes,
     principal_direction,
     principal_masks,
+    rising_momentum,
 )
 
 
@@ -24,7 +25,8 @@ def masks_by_loops(features: torch.Tensor, similarity: float, coverage: float) -
             break
         centred = features[left] - features[left].mean(dim=0)
         direction = torch.linalg.svd(centred, full_matrices=False).Vh[0]
-        anchor = left[int((centred @ direction).abs().argmax())]
+        along = [abs(float(torch.cosine_similarity(features[p], direction, 0))) for p in left]
+        anchor = left[along.index(max(along))]
         for p in left:
             if (
                 p == anchor
@@ -74,7 +76,8 @@ def test_a_mask_has_one_class() -> None:
     for image in range(2):
         for mask in set(masks[image].tolist()):
             own = masks[image] == mask
-            expected = -1 if mask == -1 else int(scores[image][own].mean(dim=0).argmax())
+            votes = [int(each.argmax()) for each in scores[image][own]]
+            expected = -1 if mask == -1 else max(range(3), key=votes.count)
             assert set(found[image][own].tolist()) == {expected}
     assert mask_classes(scores[:1], torch.full((1, 7), -1)).tolist() == [[-1] * 7]
 
@@ -85,19 +88,34 @@ def test_the_focal_loss_is_that_of_loops(seed: int, focus: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, 4, 3, generator=generator)
     classes = torch.randint(-1, 3, (2, 4), generator=generator)
-    probabilities = torch.randn(2, 4, 3, generator=generator).softmax(dim=2)
-    confidence = class_confidence(probabilities, classes)
+    probabilities = logits.softmax(dim=2).flatten(0, 1).tolist()
+    confidence = class_confidence(logits)
     for k in range(3):
-        own = probabilities[classes == k][:, k]
-        expected = float(own.mean()) if len(own) else 0.0
+        expected = sum(p[k] for p in probabilities) / 8
         assert math.isclose(confidence[k].item(), expected, abs_tol=1e-6)
     terms = [
         -((1 - confidence[k].item()) ** focus) * math.log(p[k])
-        for p, k in zip(
-            logits.softmax(dim=2).flatten(0, 1).tolist(), classes.flatten().tolist(), strict=True
-        )
+        for p, k in zip(probabilities, classes.flatten().tolist(), strict=True)
         if k >= 0
     ]
-    expected = sum(terms) / len(terms) if terms else 0.0
+    expected = sum(terms) / 8
     found = focal_loss(logits, classes, confidence, focus)
     assert math.isclose(found.item(), expected, rel_tol=1e-4, abs_tol=1e-6)
+
+
+def test_the_confidence_has_no_gradient() -> None:
+    assert not class_confidence(torch.randn(1, 2, 3, requires_grad=True)).requires_grad
+
+
+def test_the_teacher_is_at_first_the_mean_of_the_students_states() -> None:
+    states = torch.randn(20, dtype=torch.float64).tolist()
+    teacher = 9.0
+    for update, state in enumerate(states, start=1):
+        kept = rising_momentum(update, 0.98)
+        teacher = kept * teacher + (1 - kept) * state
+        # The second state counts for the first too.
+        mean = sum([states[min(update, 2) - 1], *states[1:update]]) / update
+        assert math.isclose(teacher, mean, abs_tol=1e-9)
+    momenta = [rising_momentum(update, 0.9) for update in range(1, 30)]
+    assert momenta == sorted(momenta)
+    assert momenta[-1] == 0.9

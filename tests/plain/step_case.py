@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segdistill.config.settings import FitSettings, HeadSettings, ObjectiveSettings
+from segdistill.config.settings import (
+    FitSettings,
+    HeadSettings,
+    ObjectiveSettings,
+    PrecisionName,
+)
+from segdistill.devices import Compute
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.model.head import SegmentationHead
@@ -140,13 +147,16 @@ def read_batch(case: StepCase, maps: Sequence[NDArray[np.float16]] | None = None
     ).to(case.device)
 
 
-def this_step(case: StepCase) -> torch.Tensor:
+def this_step(case: StepCase, precision: PrecisionName = "32-true") -> torch.Tensor:
     """Return the loss, and leave the gradient in the head: as the library does it."""
     batch, objective = read_batch(case), case.settings.objective
-    nothing = cast("FeatureMaps", None)
-    data = TrainingSet(nothing, torch.empty(0), case.preparation)
+    compute = Compute(case.device, precision)
+    maps = cast("FeatureMaps", SimpleNamespace(compute=compute))  # a batch is read already
+    data = TrainingSet(maps, torch.empty(0), case.preparation)
     parts = sample_batch(case.head, batch, data, case.settings)
-    terms = stego_objective(*parts, batch.partners, SHIFTS, objective)
+    terms = stego_objective(
+        *parts, batch.partners, SHIFTS, objective, matrix_type=compute.matrix_type
+    )
     return _differentiated(case, terms.total(objective))
 
 

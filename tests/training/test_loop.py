@@ -55,7 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     images, _ = check_images(find_images(write_striped_folder(folder / "photos")))
     views = views_of(images, Viewing(64, 16))
     store = FeatureStore(folder / "store", max_bytes=10**8)
-    maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu"))
+    maps = FeatureMaps(views, TinyBackbone(), store, choose_compute("cpu", "32-true"))
     maps.fill_store()
     locations = sample_locations(maps, 10_000, seed=0).features
     neighbours = torch.tensor([[j for j in range(6) if j != i] for i in range(6)])
@@ -131,7 +131,7 @@ def test_the_head_at_neighbours_gives_the_codes_of_the_whole_map(data: TrainingS
     head = fresh_modules().head.eval()
     locations = random_locations(2, 16)
     part = read_neighbourhoods(data.maps.read([0, 3]), locations)
-    codes = codes_at(part, head, data.preparation)
+    codes = codes_at(part, head, data)
     for number, image in enumerate([0, 3]):
         whole = head(data.preparation(torch.from_numpy(data.maps[image].copy()).float()[None]))
         expected = sample_map(whole.permute(0, 3, 1, 2), locations[number][None, :, None])
@@ -351,5 +351,5 @@ def test_a_code_that_is_not_continuous_has_a_channel_a_class(data: TrainingSet) 
     settings = replace(SETTINGS, head=HeadSettings(continuous=False))
     modules = TrainingModules(4, 3, settings)
     part = draw_batch(data, settings, step=0).parts.anchors
-    assert codes_at(part, modules.head, data.preparation).shape[-1] == 3
+    assert codes_at(part, modules.head, data).shape[-1] == 3
     assert modules.centres.shape == (3, 3)

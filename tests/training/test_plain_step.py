@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plain.step_case import (
@@ -16,7 +17,7 @@ from tests.plain.step_case import (
     this_step,
 )
 
-from segdistill.config.settings import ObjectiveSettings
+from segdistill.config.settings import Interpolated, ObjectiveSettings
 from segdistill.objective.fused_interpolation import gather_cells
 from segdistill.objective.sampling import bilinear_neighbours, random_locations
 from segdistill.training.neighbourhoods import read_neighbourhoods
@@ -45,6 +46,23 @@ def test_the_step_of_the_embedded_default(dropout: float) -> None:
     check(
         StepShape(14, 18, (20, 56, 160), 64, batch=4, dropout=dropout, objective=objective), seed=1
     )
+
+
+@pytest.mark.parametrize("interpolate", ["codes", "features"])
+def test_products_in_bfloat16_change_little(interpolate: Interpolated) -> None:
+    objective = ObjectiveSettings(interpolate=interpolate)
+    case = made_case(StepShape(14, 18, (20, 56, 160), batch=4, objective=objective), seed=1)
+    found = []
+    for precision in ("32-true", "bf16-mixed"):
+        torch.manual_seed(3)
+        loss = this_step(case, precision).item()
+        gradients = [p.grad.flatten() for p in case.head.parameters() if p.grad is not None]
+        found.append((loss, torch.cat(gradients)))
+        assert gradients[0].dtype == torch.float32
+    (full, exact), (mixed, rounded) = found
+    assert mixed != full
+    assert mixed == pytest.approx(full, rel=1e-2)
+    assert F.cosine_similarity(exact, rounded, dim=0) >= 0.999
 
 
 OBJECTIVES = st.builds(

@@ -1,6 +1,7 @@
 """Settings of the objectives of later work, each a section of the settings of the objective.
 
-The defaults are the papers' as far as we know them; docs/objectives.md says which are our choice.
+Defaults are those of the authors' released code, unless the docstring tells the released value too:
+then that suits long trainings, large grids or its own features. docs/objectives.md has the reasons.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class SmooSegSettings:
     """SmooSeg: smooth class assignments (Lan et al., NeurIPS 2023).
 
     Attributes:
-        temperature: temperature of the softmax over prototypes.
+        temperature: temperature of the softmax over the teacher's prototypes.
         momentum: share of the teacher's prototypes that is kept in a step.
         weight_data: weight of the data term, which fits the student's prototypes.
     """
@@ -38,23 +39,25 @@ class EagleSettings:
     """EAGLE: contrast between objects of eigenvectors (Kim et al., CVPR 2024).
 
     Attributes:
-        grid: locations per side of the grid whose Laplacian is decomposed in each image (paper:
-            28); a step takes time in proportion to its sixth power.
-        weight_colour: weight of colours in the Laplacian, beside features.
+        grid: locations per side of the grid whose Laplacian is decomposed in each image (released
+            code: 28); a step takes time in proportion to its sixth power.
+        weight_colour: weight of colours in the Laplacian, beside codes.
         eigenvectors: number of eigenvectors, the constant one not counted.
-        objects: clusters of the eigenvectors' values in an image, its objects.
+        objects: clusters of the eigenvectors' values in an image, its objects (released code: 32 or
+            28 for all images of a batch).
         temperature: temperature of the contrast between objects.
-        weight_intra: weight of the contrast with the objects of the same image.
-        weight_inter: weight of the contrast with the objects of a neighbour.
+        weight_intra: weight of the contrast with the objects of the same image (released code: 0
+            for 200 or 380 steps; docs/objectives.md has what follows).
+        weight_inter: weight of the contrast with the objects of a neighbour (likewise).
     """
 
     grid: Side = 16
-    weight_colour: NotNegative = 0.1
-    eigenvectors: Count = 4
+    weight_colour: NotNegative = 1.0
+    eigenvectors: Count = 3
     objects: Size = 8
-    temperature: Positive = 0.1
-    weight_intra: NotNegative = 0.5
-    weight_inter: NotNegative = 0.5
+    temperature: Positive = 0.07
+    weight_intra: NotNegative = 0.3
+    weight_inter: NotNegative = 0.7
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,21 @@ class PriMaPsSettings:
     """PriMaPs-EM: class prototypes of principal masks (Hahn et al., TMLR 2024).
 
     Attributes:
-        grid: locations per side of the grid on which masks are proposed.
+        grid: locations per side of the grid on which masks are proposed (released code: 40, with
+            patches of 8 pixels).
         similarity: cosine similarity to its anchor, from -1 to 1, above which a location is in a
             mask.
         coverage: share of the locations of an image, from 0 to 1, at which its masks suffice.
-        masks: largest number of masks in an image.
-        temperature: temperature of the softmax over prototypes.
-        momentum: share of the teacher that is kept in an update.
+        masks: largest number of masks in an image (released code: no limit).
+        temperature: temperature of the softmax over prototypes (released code: none, since features
+            are not scaled to unit length).
+        momentum: share of the teacher that is kept in an update, once it has risen to that.
         momentum_every: steps between updates of the teacher.
         focus: exponent by which classes that are already sure weigh less.
     """
 
     grid: Side = 28
-    similarity: Cosine = 0.35
+    similarity: Cosine = 0.4
     coverage: Share = 0.95
     masks: Count = 16
     temperature: Positive = 0.1
@@ -88,19 +93,22 @@ class HiddenPositivesSettings:
     """HP: contrast with hidden positives (Seong et al., CVPR 2023).
 
     Attributes:
-        grid: locations per side of the grid of anchors in each image (paper: 28); a step takes
-            time in proportion to its fourth power.
-        pool: locations of the data set in the reference pool.
-        temperature: temperature of the contrast.
-        momentum: share of the momentum head that is kept in a step.
-        handover: steps until positives are task-specific alone (default: the largest number of
-            steps of the training).
+        grid: locations per side of the grid of anchors in each image (released code: 28); a step
+            takes time in proportion to its fourth power.
+        pool: locations of the data set in the reference pool (released code: 1024 on Potsdam).
+        temperature: temperature of the contrast (released code: 0.6 on Cityscapes, 0.8 on
+            COCO-Stuff, 0.4 on Potsdam).
+        momentum: share of the momentum head that is kept in a step (released code: 0.99 on
+            COCO-Stuff, 0.999 elsewhere, in longer trainings).
+        handover: steps until task-specific positives weigh as much as task-agnostic ones (default:
+            the largest number of steps of the training; released code: likewise, but from 0 only
+            after 50 to 1000 steps).
         weight_local: weight of the contrast of codes mixed with those of adjacent locations.
     """
 
     grid: Side = 12
     pool: Size = 2048
-    temperature: Positive = 0.1
+    temperature: Positive = 0.6
     momentum: Momentum = 0.99
     handover: Count | None = None
     weight_local: NotNegative = 1.0
@@ -111,14 +119,17 @@ class CauseSettings:
     """CAUSE: contrast between concepts (Kim et al., 2023).
 
     Attributes:
-        concepts: vectors of the codebook (paper: 2048).
-        codebook_steps: steps that maximise the modularity before the head is trained.
-        codebook_learning_rate: learning rate of these steps (Adam).
+        concepts: vectors of the codebook (released code: 2048).
+        codebook_steps: steps that maximise the modularity before the head is trained (released
+            code: one pass over the data set).
+        codebook_learning_rate: learning rate of these steps (Adam; released code: times the number
+            of GPUs).
         positive: similarity of concepts, from -1 to 1, above which codes attract.
         negative: similarity of concepts, from -1 to 1, below which codes repel.
         temperature: temperature of the contrast.
         momentum: share of the teacher that is kept in a step.
-        bank: codes of earlier steps in the concept bank.
+        bank: codes of earlier steps in the concept bank (released code: up to 100 for each
+            concept).
     """
 
     concepts: Size = 512

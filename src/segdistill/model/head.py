@@ -46,15 +46,33 @@ class SegmentationHead(nn.Module):
             else None
         )
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the codes; see the class for shapes."""
-        codes = self.linear(drop_channels(features, self._dropped_share))
+    def forward(
+        self, features: torch.Tensor, *, matrix_type: torch.dtype | None = None
+    ) -> torch.Tensor:
+        """Return the codes; see the class for shapes.
+
+        Args:
+            features: features of a map or a list of locations.
+            matrix_type: the type of matrix products, if not that of the features; codes always have
+                the features' type.
+        """
+        codes = _layer(self.linear, drop_channels(features, self._dropped_share), matrix_type).to(
+            features.dtype
+        )
         if self.nonlinear is not None:
-            codes = codes + self.nonlinear(drop_channels(features, self._dropped_share))
-        return codes  # type: ignore[no-any-return]
+            first, _, last = self.nonlinear
+            dropped = drop_channels(features, self._dropped_share)
+            hidden = _layer(first, dropped, matrix_type).relu()
+            codes = codes + _layer(last, hidden, matrix_type).to(features.dtype)
+        return codes
 
     def at_locations(
-        self, cells: torch.Tensor, nearest: torch.Tensor, weights: torch.Tensor
+        self,
+        cells: torch.Tensor,
+        nearest: torch.Tensor,
+        weights: torch.Tensor,
+        *,
+        matrix_type: torch.dtype | None = None,
     ) -> torch.Tensor:
         """Return codes at locations between cells: a cheaper ``interpolate(head(cells))``.
 
@@ -65,23 +83,36 @@ class SegmentationHead(nn.Module):
             cells: features of shape (batch, cells, features); no gradient flows into them.
             nearest: indices of the cells around each location, shape (batch, locations, 4), int64.
             weights: weights of those cells, summing to 1, shape (batch, locations, 4).
+            matrix_type: as for :meth:`forward`.
 
         Returns:
             Tensor of shape (batch, locations, channels).
         """
         locations = interpolate_cells(cells, nearest, weights)  # (b, cells, f) -> (b, locations, f)
-        codes = self.linear(drop_channels(locations, self._dropped_share))
+        codes = _layer(self.linear, drop_channels(locations, self._dropped_share), matrix_type).to(
+            cells.dtype
+        )
         if self.nonlinear is not None:
             first, _, last = self.nonlinear
             weight, bias = first.parameters()
             kept = kept_channels(cells, self._dropped_share)
-            hidden = interpolated_hidden_layer(cells, kept, weight, bias, nearest, weights)
-            codes = codes + last(hidden)
-        return codes  # type: ignore[no-any-return]
+            hidden = interpolated_hidden_layer(
+                cells, kept, weight, bias, nearest, weights, matrix_type=matrix_type
+            )
+            codes = codes + _layer(last, hidden, matrix_type).to(cells.dtype)
+        return codes
 
     @property
     def _dropped_share(self) -> float:
         return self.dropout if self.training else 0.0
+
+
+def _layer(layer: nn.Module, values: torch.Tensor, matrix_type: torch.dtype | None) -> torch.Tensor:
+    """Return a linear layer's output; with a type, in that type."""
+    weight, bias = layer.parameters()
+    if matrix_type is None:
+        return F.linear(values, weight, bias)
+    return F.linear(values.to(matrix_type), weight.to(matrix_type), bias.to(matrix_type))
 
 
 def drop_channels(features: torch.Tensor, share: float) -> torch.Tensor:

@@ -134,6 +134,7 @@ def mean_correspondence_loss(
     pointwise: bool = True,
     zero_clamp: bool = True,
     stabilize: bool = False,
+    matrix_type: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Return the mean of :func:`correspondence_loss` over all pairs, in bounded memory.
 
@@ -153,6 +154,8 @@ def mean_correspondence_loss(
         pointwise: see :func:`centre_pointwise`.
         zero_clamp: see :func:`clamp_code_correlation`.
         stabilize: see :func:`clamp_code_correlation`.
+        matrix_type: the type of the products of features, if not their own. Those of codes, whose
+            gradient is wanted, are not affected.
 
     Returns:
         Scalar tensor, which can be differentiated once.
@@ -175,15 +178,18 @@ def mean_correspondence_loss(
             means = other_features.mean(dim=1, keepdim=True)  # (others, 1, feature channels)
             met = means if partners is None else means[partners]
             level = level + (features.mean(dim=1, keepdim=True) * met).sum(dim=2).mean()
+            other_features = other_features - means
+        if matrix_type is not None:  # after the means were subtracted: differences are small
+            features, other_features = features.to(matrix_type), other_features.to(matrix_type)
     clamps = {"zero_clamp": zero_clamp, "stabilize": stabilize}
     loss: torch.Tensor = _MeanLoss.apply(
-        codes, other_codes, features, other_features, means, level, partners, clamps
+        codes, other_codes, features, other_features, level, partners, clamps
     )  # type: ignore[no-untyped-call]
     return loss
 
 
 class _MeanLoss(torch.autograd.Function):
-    """``- mean(clamp(c . c') * (f . (f' - mean f') + level))``, differentiable in the codes."""
+    """``- mean(clamp(c . c') * (f . f' + level))``, differentiable in the codes."""
 
     @staticmethod
     def forward(
@@ -192,7 +198,6 @@ class _MeanLoss(torch.autograd.Function):
         other_codes: torch.Tensor,
         features: torch.Tensor,
         other_features: torch.Tensor,
-        means: torch.Tensor | None,
         level: torch.Tensor,
         partners: torch.Tensor | None,
         clamps: dict[str, bool],
@@ -203,10 +208,7 @@ class _MeanLoss(torch.autograd.Function):
         total = codes.new_zeros(())
         for own in portions(batch, pairs, codes.device, on_cpu=PAIRS_ON_CPU):
             theirs = own if partners is None else partners[own]
-            met = other_features[theirs]
-            if means is not None:
-                met = met - means[theirs]
-            agreement = (features[own] @ met.mT).add_(level)
+            agreement = (features[own] @ other_features[theirs].mT).to(codes.dtype).add_(level)
             mine, others = codes[own], other_codes[theirs]
             similarity = mine @ others.mT  # (images, locations, other locations)
             limited = clamp_code_correlation(similarity, **clamps)
@@ -229,4 +231,4 @@ class _MeanLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         gradient, other_gradient = ctx.saved_tensors
-        return gradient * upstream, other_gradient * upstream, *[None] * 6
+        return gradient * upstream, other_gradient * upstream, *[None] * 5

@@ -1,8 +1,10 @@
 """EAGLE's objects (Kim et al., CVPR 2024): eigenvectors of a Laplacian, and contrast between them.
 
-The graph of an image joins its locations by the similarity of their features and colours. Its
+The graph of an image joins its locations by the similarity of their codes and colours. Its
 first eigenvectors vary little within an object, so clusters of their values are objects. Codes of a
-location are pulled to the mean code of its object, and pushed from those of other objects.
+location are pulled to the prototype of its object, and pushed from those of other objects.
+Docstrings name the parts of the authors' code (github.com/MICV-yonsei/EAGLE, `src_EAGLE`) that
+compute the same.
 """
 
 import torch
@@ -11,38 +13,43 @@ import torch.nn.functional as F
 ITERATIONS = 8
 """Iterations of k-means on the eigenvectors of an image."""
 
+COLOUR_WIDTH = 0.1
+"""Standard deviation of the Gaussian kernel of colours from 0 to 1."""
 
-def affinity(features: torch.Tensor, colours: torch.Tensor, weight_colour: float) -> torch.Tensor:
+
+def affinity(codes: torch.Tensor, colours: torch.Tensor, weight_colour: float) -> torch.Tensor:
     """Return the weights of the graph of each image.
 
-    The similarity of features is their cosine, that of colours 1 at no distance and 0 at the
-    greatest distance in the image; negative similarities count as 0.
+    ``max(c_i . c_j, 0) / m + weight_colour exp(- d_ij^2 / (2 w^2))``, where m is the largest inner
+    product of codes in the image, d the distance of colours and w :data:`COLOUR_WIDTH`. This is
+    `EigenLoss.laplacian` and `EigenLoss.color_affinity` of the released code.
 
     Args:
-        features: features of shape (batch, locations, channels).
-        colours: colours of shape (batch, locations, 3).
+        codes: codes of shape (batch, locations, channels).
+        colours: colours from 0 to 1, shape (batch, locations, 3).
         weight_colour: weight of the similarity of colours.
 
     Returns:
         Symmetric tensor of shape (batch, locations, locations), at least 0.
 
     Example:
-        >>> features = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
-        >>> affinity(features, torch.zeros(1, 2, 3), 0.5)[0].tolist()
-        [[1.5, 0.5], [0.5, 1.5]]
+        >>> codes = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
+        >>> affinity(codes, torch.zeros(1, 2, 3), 0.5)[0].tolist()
+        [[1.5, 0.5], [0.5, 0.75]]
     """
-    unit = F.normalize(features, dim=2)
+    products = (codes @ codes.mT).clamp_min(0)
+    greatest = products.amax(dim=(1, 2), keepdim=True)
     distance = torch.cdist(colours, colours, compute_mode="donot_use_mm_for_euclid_dist")
-    greatest = distance.amax(dim=(1, 2), keepdim=True)
-    alike = 1 - distance / greatest.where(greatest > 0, 1.0)
-    return (unit @ unit.mT).clamp_min(0) + weight_colour * alike
+    alike = torch.exp(-distance.square() / (2 * COLOUR_WIDTH**2))
+    return products / greatest.where(greatest > 0, 1.0) + weight_colour * alike
 
 
 def smooth_eigenvectors(weights: torch.Tensor, count: int) -> torch.Tensor:
     """Return eigenvectors of the normalised Laplacian with the smallest eigenvalues.
 
     The Laplacian is ``D^(-1/2) (D - A) D^(-1/2)``. Its first eigenvector, of the eigenvalue 0, is
-    left out: it says nothing about objects.
+    left out: it says nothing about objects. As `EigenLoss.normalized_laplacian` and
+    `EigenLoss.eigen` of the released code, whose number of eigenvectors counts the first.
 
     Args:
         weights: A, symmetric, at least 0, shape (batch, locations, locations).
@@ -114,6 +121,33 @@ def sums_of_clusters(
     return members.mT @ vectors, members.sum(dim=1)[:, :, None]
 
 
+def object_prototypes(codes: torch.Tensor, owners: torch.Tensor, clusters: int) -> torch.Tensor:
+    """Return the medoid of each object: the code whose summed distance to the others is smallest.
+
+    `newLocalGlobalInfoNCE.compute_centroid` of the released code, with prototypes as medoids.
+
+    Args:
+        codes: codes of shape (batch, locations, channels).
+        owners: object of each location, shape (batch, locations).
+        clusters: number of objects.
+
+    Returns:
+        Tensor of shape (batch, clusters, channels), through which gradients reach the medoids; some
+        code of the image for an empty object.
+
+    Example:
+        >>> codes = torch.tensor([[[0.0], [1.0], [5.0], [7.0]]])
+        >>> object_prototypes(codes, torch.tensor([[0, 0, 0, 1]]), 2).flatten().tolist()
+        [1.0, 7.0]
+    """
+    with torch.no_grad():
+        apart = torch.cdist(codes, codes, compute_mode="donot_use_mm_for_euclid_dist")
+        members = F.one_hot(owners, clusters).to(codes)  # (batch, locations, clusters)
+        summed = (apart @ members).masked_fill(members == 0, torch.inf)
+        chosen = summed.argmin(dim=1)  # (batch, clusters)
+    return codes.gather(1, chosen[:, :, None].expand(-1, -1, codes.shape[2]))
+
+
 def object_contrast(
     codes: torch.Tensor,
     owners: torch.Tensor,
@@ -124,12 +158,13 @@ def object_contrast(
     """Return the contrastive loss of codes and objects.
 
     ``- log (exp(cos(c, o_k) / t) / sum_j exp(cos(c, o_j) / t))``, the mean over all locations,
-    where k is the object of the location, and j runs over the objects that are not empty.
+    where k is the object of the location, and j runs over the objects that are not empty. As
+    `newLocalGlobalInfoNCE.forward` of the released code, but each location counts the same.
 
     Args:
-        codes: codes of shape (batch, locations, channels).
+        codes: projected codes of shape (batch, locations, channels).
         owners: the object of each location, shape (batch, locations); none of them empty.
-        objects: codes of objects, of any length, shape (batch, objects, channels).
+        objects: prototypes of objects, of any length, shape (batch, objects, channels).
         counts: number of locations of each object, shape (batch, objects, 1).
         temperature: t.
 
@@ -148,6 +183,8 @@ def matching_objects(
     features: torch.Tensor, other_features: torch.Tensor, other_counts: torch.Tensor
 ) -> torch.Tensor:
     """Return the object of another image whose mean feature is most similar to that of each.
+
+    The released code needs no such match, as its second view has the objects of the first.
 
     Args:
         features: sums of features of objects, shape (batch, objects, channels).

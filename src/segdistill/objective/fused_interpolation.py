@@ -60,6 +60,8 @@ def interpolated_hidden_layer(
     bias: torch.Tensor,
     nearest: torch.Tensor,
     weights: torch.Tensor,
+    *,
+    matrix_type: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Compute ``interpolate_cells(relu(linear(cells * kept)))``, a few images at a time.
 
@@ -72,6 +74,8 @@ def interpolated_hidden_layer(
         bias: bias of the layer, shape (hidden channels,).
         nearest: as for :func:`interpolate_cells`.
         weights: as for :func:`interpolate_cells`.
+        matrix_type: the type of matrix products, if not that of the cells; all else, sums over
+            images included, has the cells' type.
 
     Returns:
         Tensor of shape (batch, locations, hidden channels). It can be differentiated once.
@@ -85,7 +89,7 @@ def interpolated_hidden_layer(
         1.5
     """
     hidden: torch.Tensor = _InterpolatedHiddenLayer.apply(
-        cells, kept, weight, bias, nearest, weights
+        cells, kept, weight, bias, nearest, weights, matrix_type or cells.dtype
     )  # type: ignore[no-untyped-call]
     return hidden
 
@@ -100,16 +104,21 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
         bias: torch.Tensor,
         nearest: torch.Tensor,
         weights: torch.Tensor,
+        matrix_type: torch.dtype,
     ) -> torch.Tensor:
         positive = torch.empty(
             (*cells.shape[:2], len(weight)), dtype=torch.bool, device=cells.device
         )
         locations = cells.new_empty(*nearest.shape[:2], len(weight))
         for images in image_portions(cells):
-            hidden = F.linear(_masked(cells, kept, images), weight, bias).relu_()
+            dropped = _masked(cells, kept, images).to(matrix_type)
+            hidden = F.linear(dropped, weight.to(matrix_type), bias.to(matrix_type)).relu_()
             torch.gt(hidden, 0, out=positive[images])
-            locations[images] = interpolate_cells(hidden, nearest[images], weights[images])
+            locations[images] = interpolate_cells(
+                hidden.to(cells.dtype), nearest[images], weights[images]
+            )
         ctx.save_for_backward(cells, kept, positive, nearest, weights)
+        ctx.matrix_type = matrix_type
         return locations
 
     @staticmethod
@@ -124,9 +133,13 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
             )
             slope.mul_(positive[images])  # (images, cells, hidden channels)
             rows = slope.flatten(0, 1)
-            by_weight.addmm_(rows.mT, _masked(cells, kept, images).flatten(0, 1))
+            dropped = _masked(cells, kept, images).flatten(0, 1)
+            if ctx.matrix_type == cells.dtype:
+                by_weight.addmm_(rows.mT, dropped)
+            else:
+                by_weight += rows.to(ctx.matrix_type).mT @ dropped.to(ctx.matrix_type)
             by_bias += rows.sum(dim=0)
-        return None, None, by_weight, by_bias, None, None
+        return None, None, by_weight, by_bias, None, None, None
 
 
 def portions(batch: int, values: int, device: torch.device, *, on_cpu: int) -> Iterator[slice]:

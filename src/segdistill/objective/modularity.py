@@ -3,14 +3,21 @@
 Locations of an image form a graph by the similarity of their features. A codebook whose soft
 assignments group the graph into communities, as modularity (Newman, 2006) measures them, holds
 concepts. Codes of the same or of similar concepts attract, those of other concepts repel.
+Docstrings name the parts of the authors' code (`modules/segment_module.py` of
+github.com/ByungKwanLee/Causal-Unsupervised-Segmentation) that compute the same.
 """
 
 import torch
 import torch.nn.functional as F
 
+ROWS = 8
+"""Locations whose products with all others are computed at once."""
+
 
 def graph_of(features: torch.Tensor) -> torch.Tensor:
     """Return the cosine similarities of an image's locations, negative ones and own ones as 0.
+
+    The graph of `get_modularity_matrix_and_edge` of the released code.
 
     Args:
         features: features of shape (batch, locations, channels).
@@ -29,7 +36,8 @@ def modularity(
     """Return the modularity of soft communities in each graph.
 
     ``1 / 2e tr(S [A - d d^T / 2e])``: A are the weights, d the degrees, 2e their sum, and
-    ``S = tanh(C C^T / temperature)`` says how much two locations belong together.
+    ``S_ij = max_k tanh(C_ik C_jk / temperature)`` says how much two locations belong together, by
+    the concept that they share most. `compute_modularity_based_codebook` of the released code.
 
     Args:
         weights: A, symmetric, at least 0, shape (batch, locations, locations).
@@ -47,12 +55,40 @@ def modularity(
     """
     degrees = weights.sum(dim=2, keepdim=True)
     total = degrees.sum(dim=(1, 2), keepdim=True).clamp_min(1e-12)
-    together = (assignments @ assignments.mT / temperature).tanh()
+    together = (most_shared(assignments) / temperature).tanh()
     return ((weights - degrees @ degrees.mT / total) * together / total).sum(dim=(1, 2))
+
+
+def most_shared(assignments: torch.Tensor) -> torch.Tensor:
+    """Return ``max_k C_ik C_jk`` for all pairs of locations.
+
+    Args:
+        assignments: C, shape (batch, locations, concepts).
+
+    Returns:
+        Tensor of shape (batch, locations, locations); gradients reach the largest products.
+
+    Example:
+        >>> most_shared(torch.tensor([[[3.0, 1.0], [1.0, 2.0]]])).tolist()
+        [[[9.0, 3.0], [3.0, 4.0]]]
+    """
+    with torch.no_grad():
+        # A few rows of one image at a time: the table of all products is large. Unlike argmax, max
+        # is fast on a CPU.
+        concepts = torch.stack(
+            [
+                torch.cat([(rows[:, None] * each).max(dim=2).indices for rows in each.split(ROWS)])
+                for each in assignments
+            ]
+        )
+    # Row i of the first is C_i at the concepts that i shares with each j; of the second, C_j.
+    return assignments.gather(2, concepts) * assignments.gather(2, concepts.mT).mT
 
 
 def concept_assignments(features: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
     """Return ``max(cos(f, m), 0)``, shape (..., concepts).
+
+    `cluster_assignment_matrix` of the released code.
 
     Args:
         features: features of shape (..., channels).
@@ -72,13 +108,15 @@ def concept_contrast(
     positive: float,
     negative: float,
     temperature: float,
+    same: bool = False,
 ) -> torch.Tensor:
     """Return the contrastive loss of codes and a bank, by the similarity of their concepts.
 
-    For each code and each of its positives p in the bank,
-    ``- log (exp(s_p) / (exp(s_p) + sum_n exp(s_n)))``, where n runs over its negatives and s is the
-    cosine similarity divided by the temperature. The mean over the positives of a code, and over
-    all codes that have positives; 0 if none has.
+    The mean over all pairs of a code and one of its positives p in the bank of
+    ``- log (exp(s_p) / sum_a exp(s_a))``, where a runs over the positives and negatives of the
+    code, and s is the cosine similarity divided by the temperature; 0 without pairs. One of the two
+    losses of `Cluster.contrastive_ema_with_codebook_bank` of the released code, which takes the
+    mean image by image.
 
     Args:
         codes: codes of shape (locations, channels).
@@ -89,6 +127,8 @@ def concept_contrast(
         positive: similarity of concepts above which codes are positives.
         negative: similarity of concepts below which codes are negatives.
         temperature: temperature.
+        same: whether the bank holds other codes of the same locations, in the same order; a
+            location is then not compared with itself.
 
     Example:
         >>> codes, bank = torch.tensor([[1.0, 0.0]]), torch.eye(2)
@@ -108,11 +148,9 @@ def concept_contrast(
     logits = F.normalize(codes, dim=1) @ F.normalize(bank.detach(), dim=1).mT / temperature
     known = bank_concepts >= 0
     alike = similarity[concepts][:, bank_concepts.clamp_min(0)]
+    if same:
+        known = known & ~torch.eye(len(codes), dtype=torch.bool, device=codes.device)
     positives, negatives = (alike > positive) & known, (alike < negative) & known
-    repelled = logits.masked_fill(~negatives, -torch.inf)
-    # Finite even for a code without negatives, so that gradients are.
-    against = repelled.logsumexp(dim=1, keepdim=True).clamp_min(-1e4)
-    each = torch.logaddexp(logits, against) - logits
-    counts = positives.sum(dim=1)
-    means = (each * positives).sum(dim=1) / counts.clamp_min(1)
-    return means.sum() / (counts > 0).sum().clamp_min(1)
+    # Finite even for a code without either, so that gradients are.
+    against = logits.masked_fill(~(positives | negatives), -1e4).logsumexp(dim=1, keepdim=True)
+    return ((against - logits) * positives).sum() / positives.sum().clamp_min(1)

@@ -1,9 +1,10 @@
 """Principal masks and class prototypes (PriMaPs-EM, Hahn et al., TMLR 2024).
 
-The location that stands out most along the first principal component of an image's features is
-the anchor of a mask of all similar locations; the next mask is found among the rest. Classes are
+The location that is most similar to the first principal component of an image's features is the
+anchor of a mask of all similar locations; the next mask is found among the rest. Classes are
 prototypes of codes, fitted by expectation and maximisation: a teacher gives each mask its class,
-and the student learns these.
+and the student learns these. Docstrings name the parts of the authors' code
+(github.com/visinf/primaps) that compute the same.
 """
 
 import torch
@@ -44,9 +45,11 @@ def principal_masks(
 ) -> torch.Tensor:
     """Return the mask of each location.
 
-    Masks are found one after another: the anchor is the location with the largest absolute
-    projection onto the first principal component of the locations without a mask, and the mask is
-    all of these whose cosine similarity to it is greater than a threshold.
+    Masks are found one after another: the anchor is the location with the largest absolute cosine
+    similarity to the first principal component of the locations without a mask, and the mask is
+    all of these whose cosine similarity to the anchor is greater than a threshold. As
+    `PriMaPs._get_pseudo` of the released code, before its filters; there, the sign of the component
+    is the decomposition's.
 
     Args:
         features: features of shape (batch, locations, channels).
@@ -58,7 +61,7 @@ def principal_masks(
         Tensor of shape (batch, locations), int64: 0 for the first mask, and -1 without a mask.
 
     Example:
-        >>> features = torch.tensor([[[1.0, 0.0], [1.0, 0.1], [0.0, 3.0]]])
+        >>> features = torch.tensor([[[1.0, 0.0], [1.0, 0.1], [-0.5, 3.0]]])
         >>> principal_masks(features, 0.5, coverage=1.0)
         tensor([[1, 1, 0]])
     """
@@ -71,8 +74,8 @@ def principal_masks(
         if not left.any():
             break
         direction = principal_direction(features, left)
-        projected = (_centred(features, left) @ direction[:, :, None])[:, :, 0].abs()
-        anchor = projected.masked_fill(~left, -1.0).argmax(dim=1)
+        along = (unit @ direction[:, :, None])[:, :, 0].abs()
+        anchor = along.masked_fill(~left, -1.0).argmax(dim=1)
         alike = (unit @ unit[images, anchor][:, :, None])[:, :, 0] > similarity
         # The anchor itself, even if rounding or a threshold of 1 would leave it out.
         alike[images, anchor] = True
@@ -81,7 +84,10 @@ def principal_masks(
 
 
 def mask_classes(scores: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Give each mask the class with the highest mean score: the expectation step.
+    """Give each mask the class that is best at most of its locations: the expectation step.
+
+    The vote over `cls_prior` in `PriMaPs._get_pseudo` of the released code; of classes with as many
+    votes, the first wins.
 
     Args:
         scores: scores of classes, shape (batch, locations, classes).
@@ -91,46 +97,45 @@ def mask_classes(scores: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         Class of each location, -1 without a mask, shape (batch, locations).
 
     Example:
-        >>> scores = torch.tensor([[[0.9, 0.1], [0.4, 0.6], [0.0, 1.0]]])
-        >>> mask_classes(scores, torch.tensor([[0, 0, -1]])).tolist()
-        [[0, 0, -1]]
+        >>> scores = torch.tensor([[[0.9, 0.1], [0.4, 0.6], [0.4, 0.6], [0.0, 1.0]]])
+        >>> mask_classes(scores, torch.tensor([[0, 0, 0, -1]])).tolist()
+        [[1, 1, 1, -1]]
     """
     count = int(masks.max()) + 1
     members = F.one_hot(masks + 1, count + 1)[:, :, 1:].to(scores)  # (batch, locations, masks)
-    means = members.mT @ scores / members.sum(dim=1)[:, :, None].clamp_min(1)
-    best = means.argmax(dim=2)  # (batch, masks)
+    votes = F.one_hot(scores.argmax(dim=2), scores.shape[2]).to(scores)
+    best = (members.mT @ votes).argmax(dim=2)  # (batch, masks)
     if not count:
         return masks
     classes = best.gather(1, masks.clamp_min(0))
     return classes.where(masks != NO_MASK, NO_MASK)
 
 
-def class_confidence(probabilities: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Return the mean probability of each class where it is assigned, 0 where it never is.
+def class_confidence(logits: torch.Tensor) -> torch.Tensor:
+    """Return the mean probability of each class over all locations of a batch, without gradient.
+
+    `mean_cls_conf` in `FocalLoss` of the released code.
 
     Args:
-        probabilities: the teacher's, shape (batch, locations, classes).
-        classes: class of each location, -1 for none, shape (batch, locations).
+        logits: the student's, shape (batch, locations, classes).
 
     Returns:
-        Tensor of shape (classes,), in 0..1.
+        Tensor of shape (classes,), in 0..1; sums to 1.
 
     Example:
-        >>> probabilities = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])
-        >>> class_confidence(probabilities, torch.tensor([[0, 0]])).tolist()
-        [0.75, 0.0]
+        >>> class_confidence(torch.tensor([[[0.0, 0.0], [50.0, 0.0]]])).tolist()
+        [0.75, 0.25]
     """
-    members = F.one_hot(classes + 1, probabilities.shape[2] + 1)[:, :, 1:].to(probabilities)
-    sums = (members * probabilities).sum(dim=(0, 1))
-    return sums / members.sum(dim=(0, 1)).clamp_min(1)
+    return logits.detach().softmax(dim=2).mean(dim=(0, 1))
 
 
 def focal_loss(
     logits: torch.Tensor, classes: torch.Tensor, confidence: torch.Tensor, focus: float
 ) -> torch.Tensor:
-    """Return ``- (1 - confidence[k]) ** focus * log p[k]``, the mean over locations with a class k.
+    """Return ``- (1 - confidence[k]) ** focus * log p[k]``, the mean over all locations.
 
-    The maximisation step; 0 if no location has a class.
+    k is the class of the location; those without one count as 0. The maximisation step, `FocalLoss`
+    of the released code.
 
     Args:
         logits: the student's, shape (batch, locations, classes).
@@ -140,12 +145,30 @@ def focal_loss(
     Example:
         >>> logits, classes = torch.zeros(1, 2, 2), torch.tensor([[0, -1]])
         >>> round(focal_loss(logits, classes, torch.tensor([0.5, 0.0]), 1.0).item(), 4)
-        0.3466
+        0.1733
     """
     wanted = classes.clamp_min(0)
     surprise = -logits.log_softmax(dim=2).gather(2, wanted[:, :, None])[:, :, 0]
     weights = (1 - confidence[wanted]) ** focus * (classes != NO_MASK)
-    return (weights * surprise).sum() / (classes != NO_MASK).sum().clamp_min(1)
+    return (weights * surprise).mean()
+
+
+def rising_momentum(update: int, momentum: float) -> float:
+    """Return the share of the teacher that is kept in an update.
+
+    At first the teacher is close to the mean of the student's states, which forgets its start:
+    0 in the first two updates, then ``1 - 1 / update`` until it reaches the momentum. As
+    `EMA.get_current_decay` of the released code.
+
+    Args:
+        update: the update, counted from 1.
+        momentum: the largest share.
+
+    Example:
+        >>> [rising_momentum(update, 0.98) for update in (1, 2, 4, 1000)]
+        [0.0, 0.0, 0.75, 0.98]
+    """
+    return 0.0 if update <= 2 else min(1 - 1 / update, momentum)
 
 
 def _centred(features: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 An assignment is a distribution over classes at a location. The smoothness energy makes
 assignments agree where features are close, and differ elsewhere; the data energy fits prototypes to
-the assignments of a teacher, whose prototypes are a moving average.
+the assignments of a teacher, whose prototypes are a moving average. Docstrings name the parts of
+the authors' code (github.com/mc-lan/SmooSeg, `modules.py`) that compute the same.
 """
 
 import torch
@@ -15,6 +16,8 @@ def soft_assignments(
     codes: torch.Tensor, prototypes: torch.Tensor, temperature: float
 ) -> torch.Tensor:
     """Return ``softmax(cos(c, m) / temperature)``, a distribution over classes at each location.
+
+    The teacher's `cluster_probs` in `Energy_minimization_loss` of the released code.
 
     Args:
         codes: codes of shape (..., channels).
@@ -34,7 +37,10 @@ def soft_assignments(
 def assignment_logits(
     codes: torch.Tensor, prototypes: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """Return ``cos(c, m) / temperature``, shape (..., classes); arguments as above."""
+    """Return ``cos(c, m) / temperature``, shape (..., classes); arguments as above.
+
+    At temperature 1, these are the inner products of `Prediction` of the released code.
+    """
     return F.normalize(codes, dim=-1) @ F.normalize(prototypes, dim=-1).mT / temperature
 
 
@@ -49,10 +55,11 @@ def smoothness_energy(
 ) -> torch.Tensor:
     """Return the mean over all pairs of ``(W - b) (1 - cos(A, A'))``.
 
-    W is the cosine similarity of features, centred over the partner's locations, and the second
-    factor the disagreement of assignments. As the mean of W - b does not depend on assignments,
-    the rest is STEGO's correspondence loss with assignments in place of codes, which is computed
-    without a table of pairs.
+    W is the cosine similarity of features, centred over the partner's locations but with its mean
+    over the batch restored, and the second factor the disagreement of assignments. It is
+    `ContrastiveCorrelationLoss` of the released code. As the mean of W - b does not depend on
+    assignments, the rest is STEGO's correspondence loss with assignments in place of codes, which
+    is computed without a table of pairs.
 
     Args:
         features: features of shape (batch, locations, feature channels), treated as constant.
@@ -88,6 +95,9 @@ def smoothness_energy(
 
 def data_energy(logits: torch.Tensor, assignments: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy of the student and the teacher's most probable class.
+
+    `data_loss` in `Energy_minimization_loss` of the released code, where the student's logits are
+    cosines that are not divided by a temperature.
 
     Args:
         logits: the student's logits, shape (..., classes).

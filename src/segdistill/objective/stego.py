@@ -97,6 +97,8 @@ def stego_objective(
     partners: Sequence[torch.Tensor],
     shifts: Shifts,
     settings: ObjectiveSettings,
+    *,
+    matrix_type: torch.dtype | None = None,
 ) -> ObjectiveTerms:
     """Return the three terms of STEGO's objective.
 
@@ -106,6 +108,7 @@ def stego_objective(
         negatives: the batch itself at the second set of locations; in draw k, image i is compared
             with ``negatives[partners[k][i]]``.
         partners: partner index of each image, one tensor of shape (batch,) per draw.
+        matrix_type: the type of the products of features, if not their own.
 
     Returns:
         The unweighted terms. Self pairs compare each image with itself at the first set of
@@ -126,6 +129,7 @@ def stego_objective(
             pointwise=settings.pointwise,
             zero_clamp=settings.zero_clamp,
             stabilize=settings.stabilize,
+            matrix_type=matrix_type,
         )
 
     random_terms = [loss(others, shifts.random_pairs, draw) for draw in partners]

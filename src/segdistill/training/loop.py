@@ -54,8 +54,6 @@ def train(
             if step and reset_every is not None and step % reset_every == 0:
                 with seeded(settings.seed, step, 1, device=compute.device):
                     modules.reset_probes(optimiser)
-            # In full precision: head and losses are cheap compared with the backbone, and
-            # differences between correlations are small.
             with seeded(settings.seed, step, *rank_seed, device=compute.device):
                 result = losses(modules, batch, data, step=step)
             optimiser.zero_grad(set_to_none=True)

@@ -31,9 +31,7 @@ def sample_batch(
     """
     maps = []
     for part in (batch.images, batch.positives):
-        sampled = sample_at(
-            part, head, data.preparation, interpolate=settings.objective.interpolate
-        )
+        sampled = sample_at(part, head, data, interpolate=settings.objective.interpolate)
         features = drop_channels(sampled.features, settings.objective.feature_dropout)
         maps.append(SampledMaps(features, sampled.codes))
     first, second = maps[0].halves()
@@ -106,7 +104,7 @@ def pair_correlations(parts: Parts[SampledMaps], batch: Batch) -> dict[str, torc
 def sample_at(
     part: Neighbourhoods,
     head: SegmentationHead,
-    preparation: FeaturePreparation,
+    data: TrainingSet,
     *,
     interpolate: Interpolated = "codes",
 ) -> SampledMaps:
@@ -115,22 +113,29 @@ def sample_at(
     Args:
         part: raw features around the locations.
         head: the head.
-        preparation: of the features.
+        data: the training set, with the preparation of features and the type of matrix products.
         interpolate: interpolate the codes of the cells around each location; or their features,
             and run the head on the result, once for each location.
     """
-    cells = prepared_cells(part, preparation)
+    cells = prepared_cells(part, data.preparation)
     features = interpolate_cells(cells, part.nearest, part.weights)
+    matrix_type = data.maps.compute.matrix_type
     if interpolate == "features":
-        return SampledMaps(features, head(features))
-    return SampledMaps(features, head.at_locations(cells, part.nearest, part.weights))
+        return SampledMaps(features, head(features, matrix_type=matrix_type))
+    return SampledMaps(
+        features,
+        head.at_locations(cells, part.nearest, part.weights, matrix_type=matrix_type),
+    )
 
 
-def codes_at(
-    part: Neighbourhoods, head: SegmentationHead, preparation: FeaturePreparation
-) -> torch.Tensor:
+def codes_at(part: Neighbourhoods, head: SegmentationHead, data: TrainingSet) -> torch.Tensor:
     """Return the codes at locations, shape (batch, locations, code channels)."""
-    return head.at_locations(prepared_cells(part, preparation), part.nearest, part.weights)
+    return head.at_locations(
+        prepared_cells(part, data.preparation),
+        part.nearest,
+        part.weights,
+        matrix_type=data.maps.compute.matrix_type,
+    )
 
 
 def prepared_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:

@@ -1,6 +1,8 @@
 """CAUSE as an objective: concepts by modularity first, then contrast between them."""
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.fused_interpolation import interpolate_cells
@@ -27,7 +29,10 @@ FIRST_CODEBOOK_STEP = -1_000_000
 
 
 class CauseObjective(Objective):
-    """Contrast of codes with a bank of the teacher's codes, by their concepts."""
+    """Contrast of projected codes with the teacher's, of this and earlier steps, by their concepts.
+
+    The projection is discarded after training.
+    """
 
     needs = Needs(neighbours=False)
     codebook: torch.Tensor
@@ -37,9 +42,13 @@ class CauseObjective(Objective):
     def __init__(self, inputs: ObjectiveInputs) -> None:
         super().__init__()
         self.settings, self.own = inputs.settings, inputs.settings.objective.cause
-        self.teacher = Teacher(inputs.head)
+        self.projection = nn.Linear(inputs.channels, inputs.channels)
+        self.teacher = Teacher(nn.Sequential(inputs.head, self.projection))
         self._latest: tuple[torch.Tensor, ...] = ()
-        self.register_buffer("codebook", torch.randn(self.own.concepts, inputs.features))
+        # So short that the steps of Adam turn them quickly.
+        bound = 1 / self.own.concepts
+        codebook = torch.empty(self.own.concepts, inputs.features).uniform_(-bound, bound)
+        self.register_buffer("codebook", codebook)
         self.register_buffer("bank", torch.zeros(self.own.bank, inputs.channels))
         self.register_buffer("bank_concepts", torch.full((self.own.bank,), EMPTY))
 
@@ -53,25 +62,34 @@ class CauseObjective(Objective):
     def losses(
         self, head: SegmentationHead, batch: Batch, data: TrainingSet, *, step: int
     ) -> ObjectiveStep:
-        """Return the contrast between concepts."""
-        maps = sample_at(batch.images, head, data.preparation)
+        """Return the contrast with the same step, that with the bank, and their mean."""
+        maps = sample_at(batch.images, head, data)
         with torch.no_grad():
             features = maps.features.flatten(0, 1)
             concepts = concept_assignments(features, self.codebook).argmax(dim=1)
             taught = self.teacher.follower(features[:, None])[:, 0]
-            similarity = concept_assignments(self.codebook, self.codebook)
-        bank = torch.cat([taught, self.bank])
-        bank_concepts = torch.cat([concepts, self.bank_concepts])
-        loss = concept_contrast(
-            maps.codes.flatten(0, 1),
-            concepts,
-            bank,
-            bank_concepts,
-            similarity,
-            positive=self.own.positive,
-            negative=self.own.negative,
-            temperature=self.own.temperature,
-        )
+            unit = F.normalize(self.codebook, dim=1)
+            similarity = unit @ unit.mT
+        projected = self.projection(maps.codes.flatten(0, 1))
+
+        def contrast(
+            bank: torch.Tensor, bank_concepts: torch.Tensor, *, same: bool = False
+        ) -> torch.Tensor:
+            return concept_contrast(
+                projected,
+                concepts,
+                bank,
+                bank_concepts,
+                similarity,
+                positive=self.own.positive,
+                negative=self.own.negative,
+                temperature=self.own.temperature,
+                same=same,
+            )
+
+        loss = contrast(taught, concepts, same=True)
+        if bool((self.bank_concepts != EMPTY).any()):
+            loss = (loss + contrast(self.bank, self.bank_concepts)) / 2
         # A random half of the batch, so that the bank reaches back over more steps.
         kept = torch.randperm(len(taught), device=taught.device)[: -(-len(taught) // 2)]
         self._latest = taught[kept], concepts[kept]
@@ -88,7 +106,7 @@ class CauseObjective(Objective):
 
     def after_step(self, head: SegmentationHead, *, step: int) -> None:
         """Move the teacher, and put its codes of the step into the bank, the newest first."""
-        self.teacher.follow(head, momentum=self.own.momentum)
+        self.teacher.follow(nn.Sequential(head, self.projection), momentum=self.own.momentum)
         for kept, new in zip((self.bank, self.bank_concepts), self._latest, strict=True):
             kept.copy_(torch.cat([new, kept])[: len(kept)])
 
@@ -99,7 +117,7 @@ class CauseObjective(Objective):
         optimiser = torch.optim.Adam([codebook], lr=self.own.codebook_learning_rate)
         for number in range(self.own.codebook_steps):
             batch = draw_batch(data, self.settings, self.needs, step=FIRST_CODEBOOK_STEP - number)
-            part = batch.to(device).images
+            part = batch.to(device).parts.anchors
             cells = prepared_cells(part, preparation)
             features = interpolate_cells(cells, part.nearest, part.weights)
             assignments = concept_assignments(features, codebook)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from segdistill.model.head import SegmentationHead
 from segdistill.objective.eagle import (
@@ -10,6 +12,7 @@ from segdistill.objective.eagle import (
     eigen_clusters,
     matching_objects,
     object_contrast,
+    object_prototypes,
     smooth_eigenvectors,
     sums_of_clusters,
 )
@@ -23,12 +26,16 @@ from segdistill.training.training_set import TrainingSet
 
 
 class EagleObjective(Objective):
-    """The correspondence losses, and the contrast with objects of an image and of a neighbour."""
+    """The correspondence losses, and the contrast with objects of an image and of a neighbour.
+
+    Codes are contrasted after a linear projection, which is discarded after training.
+    """
 
     def __init__(self, inputs: ObjectiveInputs) -> None:
         super().__init__()
         self.own = inputs.settings.objective.eagle
         self.correspondences = StegoObjective(inputs)
+        self.projection = nn.Linear(inputs.channels, inputs.channels)
         self.needs = Needs(grid=self.own.grid, colours=True)
 
     def prepare(self, head: SegmentationHead, data: TrainingSet) -> None:
@@ -44,23 +51,22 @@ class EagleObjective(Objective):
         grid = batch.grid
         if grid is None or grid.positives is None:
             raise ValueError("the batch has no grid")
-        own = sample_at(grid.images, head, data.preparation)
-        other = sample_at(grid.positives, head, data.preparation)
+        own = sample_at(grid.images, head, data)
+        other = sample_at(grid.positives, head, data)
         owners = self._objects(own, grid.colours)
         count = self.own.objects
-        codes, counts = sums_of_clusters(own.codes, owners, count)
-        intra = object_contrast(own.codes, owners, codes, counts, self.own.temperature)
+        features, counts = sums_of_clusters(own.features, owners, count)
+        codes = F.normalize(self.projection(own.codes), dim=2)
+        prototypes = object_prototypes(codes, owners, count)
+        intra = object_contrast(codes, owners, prototypes, counts, self.own.temperature)
         other_owners = self._objects(other, grid.positive_colours)
-        other_codes, other_counts = sums_of_clusters(other.codes, other_owners, count)
-        matches = matching_objects(
-            sums_of_clusters(own.features, owners, count)[0],
-            sums_of_clusters(other.features, other_owners, count)[0],
-            other_counts,
-        )
+        other_features, other_counts = sums_of_clusters(other.features, other_owners, count)
+        matches = matching_objects(features, other_features, other_counts)
+        other_codes = F.normalize(self.projection(other.codes), dim=2)
         inter = object_contrast(
-            own.codes,
+            codes,
             matches.gather(1, owners),
-            other_codes,
+            object_prototypes(other_codes, other_owners, count),
             other_counts,
             self.own.temperature,
         )
@@ -82,6 +88,6 @@ class EagleObjective(Objective):
         """Return the object of each location, shape (batch, locations)."""
         if colours is None:
             raise ValueError("the batch has no colours")
-        weights = affinity(maps.features, colours, self.own.weight_colour)
+        weights = affinity(maps.codes, colours, self.own.weight_colour)
         vectors = smooth_eigenvectors(weights, min(self.own.eigenvectors, weights.shape[1] - 1))
         return eigen_clusters(vectors, self.own.objects)

@@ -11,6 +11,7 @@ from segdistill.objective.hidden_positives import (
     hidden_positives,
     local_weights,
     positive_contrast,
+    weighed_positives,
 )
 from segdistill.training.batches import Batch
 from segdistill.training.grid import Needs
@@ -25,9 +26,10 @@ from segdistill.training.training_set import TrainingSet
 
 
 class HiddenPositivesObjective(Objective):
-    """Contrast of projected codes with positives that go from task-agnostic to task-specific.
+    """Contrast of projected codes with task-agnostic and, more and more, task-specific positives.
 
-    The reference pool holds features of the data set; its codes are those of the momentum head.
+    The reference pool holds features of the data set. Codes of the pool, and those that are
+    compared with them, are the momentum head's. The projection is discarded after training.
     """
 
     pool: torch.Tensor
@@ -37,9 +39,7 @@ class HiddenPositivesObjective(Objective):
         self.settings, self.own = inputs.settings, inputs.settings.objective.hp
         self.needs = Needs(neighbours=False, grid=self.own.grid)
         channels = inputs.channels
-        self.projection = nn.Sequential(
-            nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels)
-        )
+        self.projection = nn.Linear(channels, channels)
         self.teacher = Teacher(inputs.head)
         self.register_buffer("pool", torch.zeros(self.own.pool, inputs.features))
 
@@ -69,24 +69,24 @@ class HiddenPositivesObjective(Objective):
         """Return the contrast with global positives, that of mixed codes, and their sum."""
         if batch.grid is None:
             raise ValueError("the batch has no grid")
-        maps = sample_at(batch.grid.images, head, data.preparation)
+        maps = sample_at(batch.grid.images, head, data)
         share = handed_over(step, self.own.handover or self.settings.training.most_steps)
         with torch.no_grad():
-            agnostic = hidden_positives(maps.features.flatten(0, 1), self.pool)
-            codes_of_pool = self.teacher.follower(self.pool[:, None])[:, 0]
-            specific = hidden_positives(maps.codes.flatten(0, 1), codes_of_pool)
+            features = maps.features.flatten(0, 1)
+            agnostic = hidden_positives(features, self.pool)
+            taught, codes_of_pool = (
+                self.teacher.follower(each[:, None])[:, 0] for each in (features, self.pool)
+            )
+            specific = hidden_positives(taught, codes_of_pool)
+            weights = weighed_positives(agnostic, specific, share)
             nearby = local_weights(maps.features, self.own.grid)
-        projected = self.projection(maps.codes)
-        targets = F.normalize(projected.flatten(0, 1), dim=1)
 
-        def contrast(anchors: torch.Tensor) -> torch.Tensor:
-            unit = F.normalize(anchors.flatten(0, 1), dim=1)
-            logits = unit @ targets.mT / self.own.temperature
-            own, other = (positive_contrast(logits, each) for each in (agnostic, specific))
-            return (1 - share) * own + share * other
+        def contrast(codes: torch.Tensor) -> torch.Tensor:
+            unit = F.normalize(self.projection(codes).flatten(0, 1), dim=1)
+            return positive_contrast(unit @ unit.mT / self.own.temperature, weights)
 
-        known = contrast(projected)
-        local = contrast(nearby @ projected)
+        known = contrast(maps.codes)
+        local = contrast(nearby @ maps.codes)
         positives = (agnostic.float().mean(), specific.float().mean())
         return ObjectiveStep(
             known + self.own.weight_local * local,

@@ -13,6 +13,7 @@ from segdistill.objective.principal_masks import (
     focal_loss,
     mask_classes,
     principal_masks,
+    rising_momentum,
 )
 from segdistill.objective.smooseg import assignment_logits
 from segdistill.training.batches import Batch
@@ -77,17 +78,15 @@ class PriMaPsObjective(Objective):
         """Return the focal loss, and the share of locations that have a mask."""
         if batch.grid is None:
             raise ValueError("the batch has no grid")
-        maps = sample_at(batch.grid.images, head, data.preparation)
+        maps = sample_at(batch.grid.images, head, data)
         with torch.no_grad():
             masks = principal_masks(
                 maps.features, self.own.similarity, coverage=self.own.coverage, most=self.own.masks
             )
-            taught = sample_at(batch.grid.images, self._momentum_head, data.preparation)
-            logits = self._logits(taught.codes, self.prototypes_of_teacher)
-            classes = mask_classes(logits, masks)
-            confidence = class_confidence(logits.softmax(dim=2), classes)
+            taught = sample_at(batch.grid.images, self._momentum_head, data)
+            classes = mask_classes(self._logits(taught.codes, self.prototypes_of_teacher), masks)
         student = self._logits(maps.codes, self.student)
-        loss = focal_loss(student, classes, confidence, self.own.focus)
+        loss = focal_loss(student, classes, class_confidence(student), self.own.focus)
         covered = (masks >= 0).float().mean()
         return ObjectiveStep(
             loss, maps.codes, batch.grid.labels, {"mask_classes": loss, "mask_coverage": covered}
@@ -96,9 +95,11 @@ class PriMaPsObjective(Objective):
     @torch.no_grad()
     def after_step(self, head: SegmentationHead, *, step: int) -> None:
         """Move the teacher every few steps."""
-        if (step + 1) % self.own.momentum_every == 0:
-            self.teacher.follow(head, momentum=self.own.momentum)
-            self.prototypes_of_teacher.lerp_(self.student, 1 - self.own.momentum)
+        update, rest = divmod(step + 1, self.own.momentum_every)
+        if rest == 0:
+            momentum = rising_momentum(update, self.own.momentum)
+            self.teacher.follow(head, momentum=momentum)
+            self.prototypes_of_teacher.lerp_(self.student, 1 - momentum)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the prototypes, which learn at the rate of cluster centres."""

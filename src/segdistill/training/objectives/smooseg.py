@@ -68,7 +68,8 @@ class SmooSegObjective(Objective):
                 for partners in batch.partners
             ]
         ).mean()
-        logits = assignment_logits(own.codes.detach(), self.student, self.own.temperature)
+        # The student's cosines are not divided by the temperature.
+        logits = assignment_logits(own.codes.detach(), self.student, 1.0)
         fit = data_energy(logits, first)
         return ObjectiveStep(
             within + across + self.own.weight_data * fit,

@@ -64,7 +64,13 @@ class StegoObjective(Objective):
         sampled = sample_batch(head, batch, data, settings)
         parts = compared_maps(sampled, batch, data, settings)
         codes = parts.anchors.codes
-        terms = stego_objective(*parts, batch.partners, shifts, settings.objective)
+        terms = stego_objective(
+            *parts,
+            batch.partners,
+            shifts,
+            settings.objective,
+            matrix_type=data.maps.compute.matrix_type,
+        )
         if self.decoder is not None:
             loss = reconstruction_loss(self.decoder(codes), sampled.anchors.features)
             terms = replace(terms, reconstruction=loss.mean())
@@ -78,11 +84,11 @@ class StegoObjective(Objective):
                 terms = replace(terms, hidden_positives=loss)
         if batch.guidance is not None:
             colours, cells, around = batch.guidance
-            guided = F.normalize(codes_at(around, head, data.preparation), dim=2)
+            guided = F.normalize(codes_at(around, head, data), dim=2)
             loss = contrastive_crf_loss(colours, guided, cells)
             terms = replace(terms, contrastive_crf=loss.mean())
         if batch.aligned is not None:
-            both = [codes_at(part, head, data.preparation) for part in batch.aligned]
+            both = [codes_at(part, head, data) for part in batch.aligned]
             terms = replace(terms, alignment=alignment_loss(both[0], both[1]).mean())
         return ObjectiveStep(
             self._total(terms, step),
