@@ -34,7 +34,13 @@ LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
 FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
-SHORT_CODE = re.compile(r"<code>([^<\n]{1,30})</code>")
+CODE = re.compile(r"<code>(?P<code>[^<\n]+)</code>")
+UNBROKEN = 30
+"""Code of at most so many characters is not broken, nor are the words of longer code."""
+
+COMMAND = re.compile(r'<code class="whole">segdistill (?P<name>[a-z-]+)</code>(?!</a>)')
+DOCUMENT = re.compile(r"(?:<code[^>]*>)?docs/(?P<page>[a-z-]+\.md)(?:</code>)?(?!</a>)")
+API_HERE = 'the site\'s page "Python API"'
 SETTINGS_HERE = "<!-- generated: all settings -->"
 IMPORTS_HERE = "<!-- generated: matrix of imports -->"
 
@@ -98,12 +104,43 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         markdown = markdown.replace(SETTINGS_HERE, f"```yaml\n{settings}```")
     if IMPORTS_HERE in markdown:
         markdown = markdown.replace(IMPORTS_HERE, f"<div>{matrix_svg()}</div>")
+    markdown = markdown.replace(API_HERE, "the page [Python API](api.md)")
     return LINK.sub(moved, markdown)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Replace LaTeX by MathML, and mark short code that is not to be broken."""
-    return SHORT_CODE.sub(r'<code class="whole">\1</code>', FORMULA.sub(_mathml, html))
+    """Replace LaTeX by MathML, keep short code together, and link commands and pages."""
+    html = CODE.sub(_unbroken, FORMULA.sub(_mathml, html))
+    if page.file.src_uri.startswith("source/"):
+        return html
+    linked: set[str] = set()
+
+    def command(code: re.Match[str]) -> str:
+        target = files.get_file_from_path(f"commands/{code['name']}.md")
+        if target is None or target == page.file or code["name"] in linked:
+            return code[0]
+        linked.add(code["name"])
+        return f'<a href="{target.url_relative_to(page.file)}">{code[0]}</a>'
+
+    def document(path: re.Match[str]) -> str:
+        target = files.get_file_from_path(path["page"])
+        if target is None or target.page is None:
+            return path[0]
+        return f'<a href="{target.url_relative_to(page.file)}">{target.page.title}</a>'
+
+    return DOCUMENT.sub(document, COMMAND.sub(command, html))
+
+
+def _unbroken(code: re.Match[str]) -> str:
+    """Mark code, or the words of long code, as not to be broken; undo the escapes of tables."""
+    text = code["code"].replace("\\|", "|")
+    if len(unescape(text)) <= UNBROKEN:
+        return f'<code class="whole">{text}</code>'
+    words = (
+        f'<span class="whole">{word}</span>' if len(unescape(word)) <= UNBROKEN else word
+        for word in text.split(" ")
+    )
+    return f"<code>{' '.join(words)}</code>"
 
 
 def _mathml(formula: re.Match[str]) -> str:
@@ -186,8 +223,13 @@ def command_page(entry: Operation) -> str:
         for action in actions:
             names = ", ".join(action.option_strings) or str(action.metavar)
             value = "" if not action.option_strings or action.nargs == 0 else _value(action)
-            lines += [f"`{names}{value}`", f":   {escape(str(action.help), quote=False)}", ""]
+            lines += [f"`{names}{value}`", f":   {escape(_help(action), quote=False)}", ""]
     return "\n".join(lines)
+
+
+def _help(action: Any) -> str:
+    """Return the help of an option, in which argparse writes a percent sign twice."""
+    return str(action.help).replace("%%", "%")
 
 
 def _value(action: Any) -> str:
