@@ -37,6 +37,7 @@ def smoothed_maps(maps: torch.Tensor) -> torch.Tensor:
 def smooth(backbone: Backbone) -> Backbone:
     """Make a backbone return :func:`smoothed_maps`, and change its name and fingerprint."""
     backbone.register_forward_hook(_smooth_output)
+    backbone.is_smooth = True
     backbone.name += SMOOTH
     backbone.fingerprint = weights_fingerprint(torch.nn.Identity(), backbone.fingerprint, SMOOTH)
     return backbone
