@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from segdistill.config.settings import FitSettings
-from segdistill.devices import Compute
+from segdistill.devices import Compute, beside_a_reader
 from segdistill.processes import Group
 from segdistill.progress import progress_bar
 from segdistill.runs.history import LOSSES, StepRecord
@@ -40,7 +40,10 @@ def train(
     may_stop_early = settings.training.steps is None
     modules.to(compute.device).train()
     data.preparation.to(compute.device)
-    with progress_bar("Training", steps, at_most=may_stop_early, shown=progress) as advance:
+    with (
+        progress_bar("Training", steps, at_most=may_stop_early, shown=progress) as advance,
+        beside_a_reader(compute.device),
+    ):
         advance(first_step)
         group = compute.group
         objective = modules.objective
