@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.side_by_side import Variant, run
 from segdistill.config.settings import FitSettings, ObjectiveSettings, TrainingSettings
+from segdistill.evaluation.protocol import STEGO_2022, Protocol
 
 # Of STEGO's default configuration, for images of one's own.
 HAND_SET = ObjectiveSettings(shift_self=0.18, shift_neighbour=0.12, shift_random=0.46)
@@ -22,12 +23,16 @@ STEPS = 300
 """Not STEGO's 5000: the embedded backbone's codes get worse long before that."""
 
 
-def changed(**changes: Any) -> Variant:
-    return Variant(lambda scene: FitSettings(classes=scene.classes, **changes))
+def changed(protocol: Protocol | None = None, **changes: Any) -> Variant:
+    return Variant(lambda scene: FitSettings(classes=scene.classes, **changes), protocol=protocol)
 
 
 VARIANTS: dict[str, Variant] = {
     "default": changed(),
+    "masks upsampled bilinearly": changed(Protocol(upsampling="bilinear")),
+    "STEGO's protocol": changed(STEGO_2022),
+    "maps not averaged, codes interpolated": changed(backbone="efficientnet-lite0"),
+    "products in float32": changed(precision="32-true"),
     "shifts set by hand": changed(objective=HAND_SET),
     "300 steps, last codes": changed(training=TrainingSettings(steps=STEPS)),
     "centres of the cluster probe": changed(clustering="probe"),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import segdistill
 from segdistill.config.settings import FitSettings
+from segdistill.evaluation.protocol import Protocol
 from segdistill.images.finding import ImageFile, find_images
 from segdistill.model.segmenter import Segmenter
 from segdistill.sample.dataset import write_sample
@@ -63,11 +64,13 @@ class Variant:
         settings: returns the settings of the fit.
         adjust: changes the model before scoring, for instance to another level.
         best_class: give each cluster its best class instead of matching one to one.
+        protocol: how to score; by default masks at full size.
     """
 
     settings: Callable[[Scene], FitSettings]
     adjust: Adjust = lambda segmenter, _scene: segmenter
     best_class: bool = False
+    protocol: Protocol | None = None
 
 
 class Fits:
@@ -99,7 +102,7 @@ def scenes(world: Path, held_out: str = "") -> Iterator[Scene]:
 def scored(scene: Scene, variant: Variant, seed: int, fits: Fits) -> Scores:
     fitted = fits.fit(scene, replace(variant.settings(scene), seed=seed))
     segmenter = variant.adjust(fitted, scene)
-    result = segdistill.evaluate(segmenter, *scene.scored)
+    result = segdistill.evaluate(segmenter, *scene.scored, protocol=variant.protocol)
     scores, boundaries = result.scores["cluster"], result.boundary_scores("cluster")
     if variant.best_class:
         scores, boundaries = result.best_class_scores("cluster"), None
