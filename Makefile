@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
-# Tests that run at a time; one torch thread each.
+# Tests that run at a time, one thread each.
 JOBS ?= 2
+test test-all test-docs test-oldest test-newest coverage mutation: export OMP_NUM_THREADS := 1
 # Mutants to test, by name: every fifth of each function. All are '*', those of a file
 # 'segdistill.objective.stego.*'.
 MUTANTS ?= *__mutmut_*[16]
@@ -72,7 +73,7 @@ coverage: $(VENV)/installed-dev
 	$(BIN)/coverage report
 
 mutation: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children $(JOBS) '$(MUTANTS)'
+	$(BIN)/mutmut run --max-children $(JOBS) '$(MUTANTS)'
 	$(BIN)/mutmut results | grep -v 'not checked' || true
 
 lint: $(VENV)/installed-dev
