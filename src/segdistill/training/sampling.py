@@ -120,15 +120,14 @@ def sample_at(
         part: raw features around the locations.
         head: the head.
         data: the training set, with the preparation of features and the type of matrix products.
-        interpolate: interpolate the codes of the cells around each location; or their raw features,
-            and prepare the result and run the head on it, once for each location.
+        interpolate: interpolate the codes of the cells around each location; or their features,
+            and run the head on the result, once for each location.
     """
-    matrix_type = data.maps.compute.matrix_type
-    if interpolate == "features":
-        features = _prepared_between_cells(part, data.preparation)
-        return SampledMaps(features, head(features, matrix_type=matrix_type))
     cells = prepared_cells(part, data.preparation)
     features = interpolate_cells(cells, part.nearest, part.weights)
+    matrix_type = data.maps.compute.matrix_type
+    if interpolate == "features":
+        return SampledMaps(features, head(features, matrix_type=matrix_type))
     return SampledMaps(
         features,
         head.at_locations(cells, part.nearest, part.weights, matrix_type=matrix_type),
@@ -152,17 +151,4 @@ def prepared_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> tor
     with torch.no_grad():
         for images in image_portions(cells):
             result[images] = preparation(cells[images].float())
-    return result
-
-
-def _prepared_between_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
-    """Return prepared features at the locations of a part, shape (batch, locations, channels)."""
-    shape = (*part.nearest.shape[:2], preparation.channels)
-    result = torch.empty(shape, device=part.cells.device)
-    with torch.no_grad():
-        for images in image_portions(part.cells):
-            between = interpolate_cells(
-                part.cells[images].float(), part.nearest[images], part.weights[images]
-            )
-            result[images] = preparation(between)
     return result
