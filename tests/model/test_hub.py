@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,25 @@ def test_the_card_of_a_taught_model_says_so() -> None:
     text = model_card(model.parts, NAME, CardFacts())
     assert "a person taught it" in text
     assert "fitted to a person's answers" in text
+
+
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({}, "correspondences of its features (STEGO"),
+        ({"method": "stego", "objective": "stego"}, "correspondences of its features (STEGO"),
+        (
+            {"method": "stego", "objective": "hp"},
+            "by the objective HP, Seong et al., CVPR 2023",
+        ),
+        ({"method": "stego", "objective": "mine"}, "by the objective mine, and its codes"),
+        ({"method": "kmeans"}, "without training"),
+    ],
+)
+def test_a_card_says_what_was_done(training: dict[str, Any], said: str) -> None:
+    parts = segmenter().parts
+    trained = replace(parts, settings=replace(parts.settings, training=training))
+    assert said in model_card(trained, NAME, CardFacts())
 
 
 def test_a_card_says_when_nothing_was_measured() -> None:

@@ -34,6 +34,15 @@ METHODS = {
 }
 """What was done, by the method of a model."""
 
+OBJECTIVES = {
+    "smooseg": "SmooSeg, Lan et al., NeurIPS 2023",
+    "eagle": "EAGLE, Kim et al., CVPR 2024",
+    "primaps": "PriMaPs-EM, Hahn et al., TMLR 2024",
+    "hp": "HP, Seong et al., CVPR 2023",
+    "cause": "CAUSE, Kim et al., 2023",
+}
+"""The sources of objectives other than STEGO's."""
+
 LIMITS = """## Limits
 - It knows kinds of things, not single things: two cars that touch are one region.
 - Rare, thin and small things are absorbed by others; a class needs regions of a few cells of the
@@ -198,7 +207,7 @@ def _data(parts: SegmenterParts) -> str:
 def _training(parts: SegmenterParts, facts: CardFacts) -> str:
     lines = [
         "## Training",
-        METHODS[parts.settings.training.get("method", "stego")],
+        _method(parts.settings.training),
         f"- Backbone: {_backbone_name(parts)}, frozen, fingerprint `{parts.backbone.fingerprint}`.",
         "- This repository does not hold the backbone's weights.",
         f"- Images are seen at a shorter side of {parts.settings.resolution} pixels.",
@@ -216,6 +225,16 @@ def _licences(parts: SegmenterParts) -> str:
 - segdistill: Apache 2.0.
 - This head: decided by who shares it. Please add `license: ...` to the first lines of this file;
   what the licence of the images allows is for you to check."""
+
+
+def _method(training: dict[str, Any]) -> str:
+    objective = training.get("objective", "stego")  # none is recorded without a trained head
+    if objective == "stego":
+        return METHODS[training.get("method", "stego")]
+    return (
+        "A small head on a frozen backbone was trained by the objective"
+        f" {OBJECTIVES.get(objective, objective)}, and its codes were clustered."
+    )
 
 
 def _backbone_name(parts: SegmenterParts) -> str:

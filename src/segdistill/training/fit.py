@@ -136,6 +136,7 @@ def learn(
             "images": len(images),
             "data_fingerprint": images_fingerprint(images),
             "method": settings.method,
+            **({"objective": settings.objective.name} if settings.method == "stego" else {}),
             "shifts": None if shifts is None else asdict(shifts),
         },
         reading=images[0].reading,
