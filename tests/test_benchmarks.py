@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import farthest_points, video
+from benchmarks import farthest_points, fit_time, on_a_gpu, video
 from benchmarks.__main__ import MODULES, main
 from benchmarks.table import HEADINGS, Agreement, Conditions, Row, best_of, peak_megabytes
 from PIL import Image
@@ -52,6 +52,30 @@ def test_the_scale_table() -> None:
     assert "24 MB" in heading
     assert {line.count("|") for line in (heading, rule, *stages)} == {heading.count("|")}
     assert any(line.startswith("| evaluate |") for line in stages)
+
+
+def test_stages_of_two_fits_in_a_table() -> None:
+    first = {"features": 4.0, "training": 10.0, "total": 17.5}
+    second = {"features": 0.5, "training": 10.0, "clustering": 1.0, "total": 14.0}
+    assert fit_time.table([first, second])[2:] == [
+        "| Features of the images | 4.0 | 0.5 |",
+        "| Training | 10.0 | 10.0 |",
+        "| Clustering |  | 1.0 |",
+        f"| {fit_time.REST} | 3.5 | 2.5 |",
+        "| **Total** | 17.5 | 14.0 |",
+    ]
+
+
+@pytest.mark.slow
+def test_the_table_of_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit_time.main(["--images", "6", "--device", "cpu"]) == 0
+    assert "| Training |" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a GPU")
+def test_figures_of_a_gpu_need_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert on_a_gpu.main() == 1
+    assert "no CUDA device" in capsys.readouterr().err
 
 
 def test_the_video_table(tmp_path: Path) -> None:
