@@ -31,7 +31,7 @@ VARIANTS: dict[str, Variant] = {
     "default": changed(),
     "masks upsampled bilinearly": changed(Protocol(upsampling="bilinear")),
     "STEGO's protocol": changed(STEGO_2022),
-    "maps not averaged, codes interpolated": changed(backbone="efficientnet-lite0"),
+    "features interpolated": changed(objective=ObjectiveSettings(interpolate="features")),
     "products in float32": changed(precision="32-true"),
     "shifts set by hand": changed(objective=HAND_SET),
     "300 steps, last codes": changed(training=TrainingSettings(steps=STEPS)),

@@ -69,8 +69,7 @@ def test_the_file_says_what_it_is(written: Path) -> None:
 @pytest.mark.parametrize(
     ("model_type", "features"),
     [
-        ("vit", ":smooth"),
-        pytest.param("vit", "", marks=pytest.mark.slow),
+        ("vit", ""),
         pytest.param("dinov2", "", marks=pytest.mark.slow),
         pytest.param("dinov2_with_registers", "", marks=pytest.mark.slow),
         pytest.param("dinov3_vit", "", marks=pytest.mark.slow),
@@ -96,7 +95,7 @@ def test_vision_transformers_at_every_size(model_type: str, features: str, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_the_embedded_backbone(tmp_path: Path, suffix: str) -> None:
-    segmenter = model_of(load_backbone("efficientnet-lite0:smooth"), 96)
+    segmenter = model_of(load_backbone(), 96)
     assert export_model(segmenter, tmp_path / f"embedded{suffix}").difference < 1e-4
 
 

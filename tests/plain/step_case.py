@@ -151,9 +151,7 @@ def this_step(case: StepCase, precision: PrecisionName = "32-true") -> torch.Ten
     """Return the loss, and leave the gradient in the head: as the library does it."""
     batch, objective = read_batch(case), case.settings.objective
     compute = Compute(case.device, precision)
-    # A batch is read already.
-    backbone = SimpleNamespace(is_smooth=False)
-    maps = cast("FeatureMaps", SimpleNamespace(compute=compute, backbone=backbone))
+    maps = cast("FeatureMaps", SimpleNamespace(compute=compute))  # a batch is read already
     data = TrainingSet(maps, torch.empty(0), case.preparation)
     parts = sample_batch(case.head, batch, data, case.settings)
     terms = stego_objective(

@@ -276,17 +276,6 @@ def test_features_can_be_interpolated_in_place_of_codes(data: TrainingSet) -> No
             assert not torch.allclose(each.codes, usual.codes)
 
 
-def test_features_of_smoothed_maps_are_interpolated(
-    data: TrainingSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    head = fresh_modules().head.eval()
-    batch = draw_batch(data, SETTINGS, step=0)
-    monkeypatch.setattr(data.maps.backbone, "is_smooth", True)
-    with torch.no_grad():
-        for each in sample_batch(head, batch, data, SETTINGS):
-            torch.testing.assert_close(each.codes, head(each.features))
-
-
 def test_labels_are_read_where_features_are(data: TrainingSet, tmp_path: Path) -> None:
     labelled = with_labels(data, tmp_path)
     batch = draw_batch(labelled, SETTINGS, step=3)

@@ -32,7 +32,6 @@ class Backbone(nn.Module):
             but features after a final norm do not.
         resolution: recommended shorter side of the images, in pixels.
         licence: licence of the weights, as stated by their publisher.
-        is_smooth: whether feature maps are averages of adjacent locations.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Backbone(nn.Module):
     standardise: bool
     resolution: int
     licence: str
-    is_smooth: bool = False
 
     def freeze(self) -> None:
         """Disable gradients and switch to evaluation mode."""

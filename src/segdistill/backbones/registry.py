@@ -8,7 +8,6 @@ from pathlib import Path
 
 from segdistill.backbones.loading import SHORT_NAMES, load_from_hub, load_weight_file
 from segdistill.backbones.protocol import Backbone
-from segdistill.backbones.smoothing import SMOOTH, smooth
 from segdistill.backbones.vision_transformer import Features
 from segdistill.backbones.weight_files import SUFFIXES
 from segdistill.errors import UserError
@@ -61,23 +60,13 @@ def backbone_entries() -> tuple[BackboneEntry, ...]:
     return tuple(_ENTRIES.values())
 
 
-def bare_name(name: str) -> str:
-    """Return the name of a backbone without suffixes.
-
-    Example:
-        >>> bare_name("dino-vits8:keys:smooth")
-        'dino-vits8'
-    """
-    return name.removesuffix(SMOOTH).removesuffix(KEYS)
-
-
 def check_backbone_name(name: str) -> None:
     """Check that a name is valid for :func:`load_backbone`, without loading anything.
 
     Raises:
         UserError: the name is invalid; the message suggests the closest short name.
     """
-    name = bare_name(name)
+    name = name.removesuffix(KEYS)
     if name in _ENTRIES or exists(Path(name)):
         return
     if name.endswith(SUFFIXES) or name.startswith((".", "/", "~")):
@@ -98,8 +87,7 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
     Args:
         name: short name, hub id, local folder in the hub's layout, or file of weights.
             With the suffix ``:keys``, features are the keys of the last block with concatenated
-            heads ('KK' in STEGO) instead of the last tokens. With ``:smooth``, which comes last,
-            each feature is averaged with those around it.
+            heads ('KK' in STEGO) instead of the last tokens.
 
     Raises:
         UserError: the backbone is unknown, its weights cannot be loaded, or it has no keys.
@@ -109,8 +97,8 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
         16
     """
     check_backbone_name(name)
-    bare = bare_name(name)
-    features: Features = "keys" if name.removesuffix(SMOOTH).endswith(KEYS) else "tokens"
+    bare = name.removesuffix(KEYS)
+    features: Features = "keys" if name.endswith(KEYS) else "tokens"
     if bare in _ENTRIES:
         entry = _ENTRIES[bare]
         load = entry.load if features == "tokens" else entry.keys
@@ -126,7 +114,7 @@ def load_backbone(name: str = DEFAULT_BACKBONE) -> Backbone:
         backbone = load_from_hub(bare, features=features)
     if features == "keys":
         backbone.name += KEYS
-    return smooth(backbone) if name.endswith(SMOOTH) else backbone
+    return backbone
 
 
 def _load_embedded(_source: str) -> Backbone:

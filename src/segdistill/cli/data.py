@@ -229,9 +229,7 @@ def backbones() -> None:
     """List the backbones that have a short name.
 
     --backbone also accepts any hub id, a local folder in the hub's layout, or a file of
-    weights (.pth). Two suffixes change the features: NAME:smooth averages maps over 3x3
-    locations, as the default efficientnet-lite0:smooth does, and NAME:keys takes the keys of a
-    vision transformer's last block.
+    weights (.pth). With NAME:keys, features are the keys of a vision transformer's last block.
 
     Example:
         segdistill backbones

@@ -112,8 +112,7 @@ class ObjectiveSettings:
         samples: locations per side; ``samples ** 2`` locations are sampled from each image.
         interpolate: what is interpolated between the cells of a map: ``codes``, as STEGO does, so
             that the head runs on the four cells around each location; or ``features``, so that it
-            runs once for each location, which takes half the time (default: ``features`` with a
-            backbone whose maps are smoothed, otherwise ``codes``).
+            runs once for each location, which takes half the time.
         random_draws: number of random partners per image and step.
         pointwise: centre the feature correlations over the partner's locations.
         zero_clamp: ignore negative code correlations.
@@ -142,7 +141,7 @@ class ObjectiveSettings:
     attract_random: Share = 0.05
     feature_dropout: ShareBelowOne = 0.0
     samples: Size = 11
-    interpolate: Interpolated | None = None
+    interpolate: Interpolated = "codes"
     random_draws: Count = 5
     pointwise: bool = True
     zero_clamp: bool = True
@@ -337,7 +336,7 @@ class FitSettings:
     dataset: str | None = None
     classes: Annotated[int, Range("from 2 to 255", lambda value: 2 <= value <= 255)] | None = None
     extra_clusters: Annotated[int, at_least(0)] = 0
-    backbone: str = "efficientnet-lite0:smooth"
+    backbone: str = "efficientnet-lite0"
     resolution: Resolution | None = None
     segment_resolution: Resolution | None = None
     square: bool = False

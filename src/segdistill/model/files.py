@@ -10,7 +10,7 @@ import msgspec
 import torch
 from msgspec import Meta
 
-from segdistill.backbones import Backbone, bare_name, load_backbone
+from segdistill.backbones import KEYS, Backbone, load_backbone
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.errors import UserError
 from segdistill.features.preparation import FeaturePreparation
@@ -333,7 +333,7 @@ def _name_from(folder: Path, name: str) -> str:
 
 def _load_backbone(expected: _BackboneRecord, override: str | None, folder: Path) -> Backbone:
     inside = folder / expected.name
-    bare = folder / bare_name(expected.name)
+    bare = folder / expected.name.removesuffix(KEYS)
     is_inside = exists(bare / "config.json")
     network = load_backbone(override or (str(inside) if is_inside else expected.name))
     if network.fingerprint != expected.fingerprint:

@@ -31,17 +31,11 @@ def sample_batch(
     """
     maps = []
     for part in (batch.images, batch.positives):
-        sampled = sample_at(part, head, data, interpolate=_interpolated(data, settings))
+        sampled = sample_at(part, head, data, interpolate=settings.objective.interpolate)
         features = drop_channels(sampled.features, settings.objective.feature_dropout)
         maps.append(SampledMaps(features, sampled.codes))
     first, second = maps[0].halves()
     return Parts(first, maps[1], second)
-
-
-def _interpolated(data: TrainingSet, settings: FitSettings) -> Interpolated:
-    # Maps that are not smoothed lose by interpolated features; docs/results.md has the scores.
-    default: Interpolated = "features" if data.maps.backbone.is_smooth else "codes"
-    return settings.objective.interpolate or default
 
 
 def compared_maps(
