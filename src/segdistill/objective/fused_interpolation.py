@@ -5,7 +5,7 @@ with a sparse matrix with four weights per row, and its gradient a product with 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -110,36 +110,58 @@ class _InterpolatedHiddenLayer(torch.autograd.Function):
             (*cells.shape[:2], len(weight)), dtype=torch.bool, device=cells.device
         )
         locations = cells.new_empty(*nearest.shape[:2], len(weight))
+        inputs = _inputs(cells, kept, matrix_type)
+        weight, bias = weight.to(matrix_type), bias.to(matrix_type)
         for images in image_portions(cells):
-            dropped = _masked(cells, kept, images).to(matrix_type)
-            hidden = F.linear(dropped, weight.to(matrix_type), bias.to(matrix_type)).relu_()
+            hidden = F.linear(inputs(images), weight, bias).relu_()
             torch.gt(hidden, 0, out=positive[images])
             locations[images] = interpolate_cells(
                 hidden.to(cells.dtype), nearest[images], weights[images]
             )
-        ctx.save_for_backward(cells, kept, positive, nearest, weights)
-        ctx.matrix_type = matrix_type
+        ctx.save_for_backward(*inputs, positive, nearest, weights)
+        ctx.result_type = cells.dtype
         return locations
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        cells, kept, positive, nearest, weights = ctx.saved_tensors
-        by_weight = cells.new_zeros(positive.shape[2], cells.shape[2])
-        by_bias = cells.new_zeros(positive.shape[2])
+        *tensors, positive, nearest, weights = ctx.saved_tensors
+        inputs = _Inputs(*tensors)
+        cells, result_type = inputs.cells, ctx.result_type
+        shape = (positive.shape[2], cells.shape[2])
+        by_weight = cells.new_zeros(shape, dtype=result_type)
+        by_bias = cells.new_zeros(shape[0], dtype=result_type)
         for images in image_portions(cells):
             slope = _scatter_to_cells(
                 upstream[images], nearest[images], weights[images], cells.shape[1]
             )
             slope.mul_(positive[images])  # (images, cells, hidden channels)
             rows = slope.flatten(0, 1)
-            dropped = _masked(cells, kept, images).flatten(0, 1)
-            if ctx.matrix_type == cells.dtype:
-                by_weight.addmm_(rows.mT, dropped)
-            else:
-                by_weight += rows.to(ctx.matrix_type).mT @ dropped.to(ctx.matrix_type)
+            by_weight += rows.to(cells.dtype).mT @ inputs(images).flatten(0, 1)
             by_bias += rows.sum(dim=0)
         return None, None, by_weight, by_bias, None, None, None
+
+
+class _Inputs(NamedTuple):
+    """The inputs of the hidden layer: cells, and factors still to be multiplied with them."""
+
+    cells: torch.Tensor
+    kept: torch.Tensor | None = None
+
+    def __call__(self, images: slice) -> torch.Tensor:
+        """Return the inputs at the cells of some images."""
+        cells = self.cells[images]
+        return cells if self.kept is None else cells * self.kept[images]
+
+
+def _inputs(cells: torch.Tensor, kept: torch.Tensor | None, matrix_type: torch.dtype) -> _Inputs:
+    """Return what is kept for the gradient: in another type a copy, otherwise the cells."""
+    if matrix_type == cells.dtype:
+        return _Inputs(cells, kept)
+    converted = torch.empty_like(cells, dtype=matrix_type)
+    if kept is None:
+        return _Inputs(converted.copy_(cells))
+    return _Inputs(torch.mul(cells, kept, out=converted))
 
 
 def portions(batch: int, values: int, device: torch.device, *, on_cpu: int) -> Iterator[slice]:
@@ -164,10 +186,6 @@ def portions(batch: int, values: int, device: torch.device, *, on_cpu: int) -> I
 def image_portions(values: torch.Tensor) -> Iterator[slice]:
     """Split a batch into portions of at most :data:`VALUES_ON_CPU` values."""
     return portions(len(values), values[0].numel(), values.device, on_cpu=VALUES_ON_CPU)
-
-
-def _masked(cells: torch.Tensor, kept: torch.Tensor | None, images: slice) -> torch.Tensor:
-    return cells[images] if kept is None else cells[images] * kept[images]
 
 
 def _scatter_to_cells(
