@@ -31,8 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         another process of a distributed run has ended, 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["help"]:
+        given = [*given[1:2], "--help"]
     if not given or given[0] in {"-h", "--help"}:
-        print(overview())
+        _print_for_pipes(overview())
         return 0 if given else 2
     if given[0] == "--version":
         print(f"segdistill {__version__}")
@@ -149,6 +151,15 @@ def overview() -> str:
             "`segdistill COMMAND --help` shows its options; `segdistill --version` the version.",
         ]
     )
+
+
+def _print_for_pipes(text: str) -> None:
+    """Print text, of which `| head` may read only the beginning."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Nor is it reported when Python ends.
+        sys.stderr.close()
 
 
 def unknown_command(name: str) -> str:
