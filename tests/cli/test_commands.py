@@ -143,7 +143,13 @@ def test_resuming_keeps_the_settings_of_the_run(
     before = Path("broken/settings.yaml").read_text()
     status, _, error = segdistill(*arguments, "--resume", "--classes", 5)
     assert status == 2
-    assert "classes = 4" in error
+    assert "classes = 4, not 5" in error
+    settings = Path("broken/settings.yaml")
+    settings.write_text(before.replace("classes: 4", "classes: null"))
+    status, _, error = segdistill(*arguments, "--resume", "--classes", 5)
+    assert status == 2
+    assert "classes = its default, not 5" in error
+    settings.write_text(before)
     status, _, error = segdistill(*arguments, "--resume")
     assert status == 0, error
     assert Path("broken/settings.yaml").read_text() == before
@@ -218,6 +224,8 @@ def interrupted_at(number: int) -> Callable[..., StepLosses]:
         (["fit"], "IMAGES is missing"),
         (["fit", "letters", "--strict"], "--strict"),
         (["fit", "letters"], "none of 1 images can be read"),
+        (["fit", "photos", "empty"], "put quotes around a pattern (such as 'photos/*.jpg')"),
+        (["segment", "photos"], "IMAGES is missing; write segdistill segment [options] RUN IMAGES"),
         (["segment", "photos", "photos"], "no segmenter.json"),
         (["segment", "none", "none"], "none: no such run folder"),
         (["evaluate", "stub", "--images", "photos"], "give --images and --labels"),

@@ -1,5 +1,6 @@
 """The help of every command, and the check of RUN that commands share."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
-from segdistill.cli.main import parser_of
+from segdistill.cli.main import main, parser_of
 from segdistill.cli.parser import CommandParser, HelpFormatter
 from segdistill.layout import DESCRIPTION_FILE, SETTINGS_FILE
 from segdistill.operations import COMMANDS
@@ -75,6 +76,33 @@ def test_common_settings_come_before_advanced_ones() -> None:
         assert f"  {option} " in common
         assert f"  {option} " not in advanced
     assert "  --objective.weight-self " in advanced
+
+
+def test_help_is_a_command_as_well(segdistill: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert segdistill("help")[0] == 0
+    assert segdistill("help") == segdistill("--help")
+    with pytest.raises(SystemExit) as shown_help:
+        main(["help", "classes"])
+    assert shown_help.value.code == 0
+    assert "usage: segdistill classes" in capsys.readouterr().out
+    status, _, error = segdistill("help", "paint")
+    assert status == 2
+    assert "no command 'paint'" in error
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_only_the_beginning_of_the_help_may_be_read() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-u", "-m", "segdistill.cli.main", "--help"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.stderr == ""
 
 
 def test_help_imports_nothing_slow() -> None:

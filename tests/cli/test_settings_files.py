@@ -105,7 +105,7 @@ def test_a_settings_file_may_hold_other_options(photos: Path, segdistill: Run) -
         (["--head", "5"], "--head: no such option; did you mean --head.kind?"),
         (["--seed"], "--seed needs a value"),
         (["--overwrite=yes"], "--overwrite takes no value"),
-        (["more_photos"], "more_photos: unexpected argument"),
+        (["more_photos"], "more_photos: unexpected argument; put quotes around a pattern"),
     ],
 )
 def test_odd_values_are_named(

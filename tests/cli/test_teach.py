@@ -170,6 +170,7 @@ def test_answers_about_images_that_changed_or_are_gone_are_kept(
         (["--classes", "a", "--export", "a.csv"], "--classes and --export: give only one"),
         (["--classes", "a", "a", "--answers", "sky.csv"], "a: there is a class of this name"),
         (["--answers", "empty.csv"], "nothing has been taught yet"),
+        (["--answers", "other.csv"], "can be used; first: line 2: no.png is not among the images"),
     ],
 )
 def test_mistakes_take_one_line(
@@ -177,6 +178,7 @@ def test_mistakes_take_one_line(
 ) -> None:
     Path("sky.csv").write_text("image,x,y,class\npicture_0.png,10,5,sky\n")
     Path("empty.csv").write_text("image,x,y,class\n")
+    Path("other.csv").write_text("image,x,y,class\nno.png,10,5,sky\n")
     status, _, error = segdistill("teach", fitted, *arguments, "--quiet")
     assert status == 2
     assert why in error

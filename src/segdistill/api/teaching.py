@@ -91,6 +91,8 @@ def teach(
     if answers is not None:
         imported = read_answer_file(Path(answers), session.images, changed)
         changed, added, skipped = imported.answers, imported.added, imported.skipped
+        if skipped and not changed.answers:
+            raise UserError(f"{answers}: none of its answers can be used; first: {skipped[0]}")
     session.change(changed)
     model = teacher.save()
     estimate = session.estimate()

@@ -1,5 +1,6 @@
 """``segdistill classes``, ``segdistill name`` and ``segdistill recluster``."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,6 +248,8 @@ def names_from(given: Sequence[str]) -> dict[int, str]:
             raise UserError(f"{each}: write NUMBER=NAME, such as 3=road")
         if int(number) in names:
             raise UserError(f"class {int(number)} is named twice")
+        if re.search(r",\s*\d+=", new):
+            raise UserError(f"{each}: separate names by spaces, such as 3=road 5=tree")
         names[int(number)] = new
     return names
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from segdistill.cli.interrupts import interruptible
 from segdistill.errors import LostProcessError, UserError, is_out_of_memory, printable
 from segdistill.operations import COMMANDS, MORE_MEMORY, Operation
 from segdistill.processes import LOST, close_group, started_rank
@@ -30,8 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         another process of a distributed run has ended, 130 if interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["help"]:
+        given = [*given[1:2], "--help"]
     if not given or given[0] in {"-h", "--help"}:
-        print(overview())
+        _print_for_pipes(overview())
         return 0 if given else 2
     if given[0] == "--version":
         print(f"segdistill {__version__}")
@@ -55,15 +58,15 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     entry = COMMANDS[name]
     resume = how_to_resume(entry, arguments)
     try:
-        status = _run(name, entry, arguments, resume)
+        status = interruptible(
+            lambda: _run(name, entry, arguments, resume), lambda: _end_interrupted(name, resume)
+        )
         close_group()
     except (UserError, LostProcessError) as error:
         print(f"segdistill {name}: {error}", file=sys.stderr)
         return LOST if isinstance(error, LostProcessError) else 2
     except KeyboardInterrupt:
-        if started_rank():
-            return 130
-        print(f"\nsegdistill {name}: interrupted{resume}", file=sys.stderr)
+        _print_interrupted(name, resume)
         return 130
     except BrokenPipeError:
         # The reader of the output has closed it, as `| head` does.
@@ -92,6 +95,18 @@ def _run(name: str, entry: Operation, arguments: Sequence[str], resume: str) -> 
         if status is not None:
             return status
     return parser.function(**keywords(parser.function, given))
+
+
+def _print_interrupted(name: str, resume: str) -> None:
+    if not started_rank():
+        print(f"\nsegdistill {name}: interrupted{resume}", file=sys.stderr)
+
+
+def _end_interrupted(name: str, resume: str) -> None:
+    """End the process in the middle of an import, which cannot be stopped in any other way."""
+    _print_interrupted(name, resume)
+    sys.stderr.flush()
+    os._exit(130)
 
 
 def parser_of(operation: Operation) -> "CommandParser":
@@ -136,6 +151,15 @@ def overview() -> str:
             "`segdistill COMMAND --help` shows its options; `segdistill --version` the version.",
         ]
     )
+
+
+def _print_for_pipes(text: str) -> None:
+    """Print text, of which `| head` may read only the beginning."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Nor is it reported when Python ends.
+        sys.stderr.close()
 
 
 def unknown_command(name: str) -> str:

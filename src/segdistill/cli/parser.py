@@ -68,8 +68,8 @@ class CommandParser(argparse.ArgumentParser):
         extra = [Processes] if distributed else []
         self.arguments = {each.name: each for each in arguments_of(function, *extra)}
         self._add_arguments(sections)
-        usages = [_usage_of(each) for each in self._get_positional_actions()]
-        self.usage = " ".join([self.prog, "[options]", *usages])
+        self._usages = [_usage_of(each) for each in self._get_positional_actions()]
+        self.usage = " ".join([self.prog, "[options]", *self._usages])
 
     def _add_arguments(self, sections: Mapping[str, Sequence[str]]) -> None:
         """Add the arguments, each to its section of the help."""
@@ -140,13 +140,20 @@ class CommandParser(argparse.ArgumentParser):
         sys.stderr.write(f"{self.prog}: {self._reword(message)}\nSee `{self.prog} --help`.\n")
         sys.exit(2)
 
+    def _how_to_quote(self, word: str) -> str:
+        """Return a hint for a word that the shell may have split off, or made of a pattern."""
+        if word.startswith("-") or not self._usages:
+            return ""
+        return "; put quotes around a pattern (such as 'photos/*.jpg') or a name with spaces"
+
     def _reword(self, message: str) -> str:
         """Return an error of argparse in plain words."""
         if superfluous := re.match(r"unrecognized arguments: (\S+)", message):
-            return f"{superfluous[1]}: unexpected argument"
+            return f"{superfluous[1]}: unexpected argument{self._how_to_quote(superfluous[1])}"
         if missing := re.match(r"the following arguments are required: (.+)", message):
             names = missing[1].split(", ")
-            return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+            missed = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+            return f"{missed}; write {self.usage}" if len(self._usages) > 1 else missed
         if no_value := re.match(r"argument (--\S+): expected .*one argument", message):
             return f"{no_value[1]} needs a value"
         if flag := re.match(r"argument (--\S+): ignored explicit argument", message):

@@ -44,6 +44,9 @@ TILE_SIDES = 2
 class Segmenter(nn.Module):
     """Segments images into classes discovered without labels.
 
+    :func:`segdistill.fit` returns one, and :meth:`load` reads that of a run:
+    ``Segmenter.load("runs/photos").segment("beach.jpg")`` is the class of each pixel.
+
     Args:
         backbone: the frozen backbone.
         preparation: the preparation of the backbone's features.

@@ -187,7 +187,7 @@ class RunFolder:
     def _check_same_settings(self, settings: FitSettings) -> None:
         before = self.read_settings().flattened()
         differing = [
-            f"{name} = {before[name]}, not {value}"
+            f"{name} = {_shown(before[name])}, not {_shown(value)}"
             for name, value in settings.flattened().items()
             if before[name] != value
             and not CHANGEABLE_SETTINGS & {name, name.split(".")[0]}
@@ -198,6 +198,11 @@ class RunFolder:
                 f"{self.path}: was begun with {', and '.join(differing)};"
                 " --resume continues with the same settings, --overwrite starts again"
             )
+
+
+def _shown(value: Any) -> str:
+    """Return the value of a setting as users read it; ``None`` stands for a default."""
+    return "its default" if value is None else str(value)
 
 
 def _decoded(kind: type[Any], value: Any) -> Any:
