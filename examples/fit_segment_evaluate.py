@@ -22,4 +22,6 @@ def main(photos: str, more_photos: str, labels: str | None = None) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -31,4 +31,6 @@ def segment(model: str, photo: str) -> Image.Image:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     segment(*sys.argv[1:3]).save(sys.argv[3])

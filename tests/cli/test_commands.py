@@ -223,7 +223,7 @@ def interrupted_at(number: int) -> Callable[..., StepLosses]:
         (["fit", "photos", "--overwrite", "--resume"], "choose one"),
         (["fit"], "IMAGES is missing"),
         (["fit", "letters", "--strict"], "--strict"),
-        (["fit", "letters"], "none of 1 images can be read"),
+        (["fit", "letters"], "not an image that can be decoded"),
         (["fit", "photos", "empty"], "put quotes around a pattern (such as 'photos/*.jpg')"),
         (["segment", "photos"], "IMAGES is missing; write segdistill segment [options] RUN IMAGES"),
         (["segment", "photos", "photos"], "no segmenter.json"),

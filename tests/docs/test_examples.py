@@ -88,3 +88,12 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert "accuracy" in str(notebook.cells[-1].outputs)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name
+)
+def test_an_example_without_arguments_says_what_it_needs(path: Path, example: Example) -> None:
+    with pytest.raises(SystemExit) as ended:
+        example(path.name)
+    assert f"python {path.name} " in str(ended.value)

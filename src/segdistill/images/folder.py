@@ -101,7 +101,8 @@ def check_images(
     skipped = [each for each in results if isinstance(each, SkippedImage)]
     if not checked:
         first = skipped[0].reason if skipped else "no files were given"
-        raise UserError(f"none of {len(files)} images can be read; the first: {first}")
+        several = f"none of {len(files)} images can be read; the first: "
+        raise UserError(first if len(files) == 1 else several + first)
     return checked, skipped
 
 
