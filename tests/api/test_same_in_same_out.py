@@ -49,7 +49,9 @@ def masks(run: Path, photos: Path, out: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("backbone", ["tiny", "efficientnet-lite0"])
+@pytest.mark.parametrize(
+    "backbone", ["tiny", pytest.param("efficientnet-lite0", marks=pytest.mark.slow)]
+)
 def test_same_seed_same_weights_and_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: str
 ) -> None:

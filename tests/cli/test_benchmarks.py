@@ -81,10 +81,12 @@ def voc(root: Path) -> None:
     ("build", "dataset", "preset"),
     [
         (cocostuff, "cocostuff27", "stego-cocostuff27-vits8"),
-        (cityscapes, "cityscapes27", "stego-cityscapes27-vitb8"),
-        (potsdam, "potsdam3", "stego-potsdam3-vits8"),
+        pytest.param(
+            cityscapes, "cityscapes27", "stego-cityscapes27-vitb8", marks=pytest.mark.slow
+        ),
+        pytest.param(potsdam, "potsdam3", "stego-potsdam3-vits8", marks=pytest.mark.slow),
         (camvid, "camvid11", None),
-        (voc, "voc21", None),
+        pytest.param(voc, "voc21", None, marks=pytest.mark.slow),
     ],
 )
 def test_fit_probe_and_evaluate(

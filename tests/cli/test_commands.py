@@ -367,6 +367,7 @@ def test_python_api(photos: Path, tmp_path: Path) -> None:
         library.fit(photos, clases=3)
 
 
+@pytest.mark.slow
 def test_the_embedded_backbone_in_processes_of_their_own(tmp_path: Path, forking: Server) -> None:
     """On the generated data set, with nothing that tests set up."""
 

@@ -55,6 +55,7 @@ def test_onnx_from_run_to_mask_without_torch(
         assert (np.asarray(mask) == expected).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_eight_bits_report_the_accuracy_loss(
     photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ def start(world: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow  # faults of all kinds happen to real commands in test_faults.py
 def test_a_real_command_killed_during_training_resumes(worlds: Worlds) -> None:
     expected = worlds.uninterrupted(FIT).results
     world = worlds.new()
