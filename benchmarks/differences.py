@@ -1,7 +1,9 @@
 """Undo the differences from STEGO's released code one by one, and measure what each does.
 
 Every variant is the default with the right number of classes, and one setting as in STEGO's code
-(except the number of steps, since these features need fewer).
+(except the number of steps, since these features need fewer). Two more differ from both: products
+of matrices in float32, and features interpolated in place of codes.
+
 Fits each with several seeds on the toy world and, if SEGDISTILL_DATA names a folder that contains
 `camvid` with imgs and labels, on CamVid, with the embedded backbone. No label is used before
 scoring. Prints a Markdown table of accuracy, mIoU and boundary F-score, mean and standard deviation

@@ -38,7 +38,6 @@ SMALLEST = StepShape(
 GRADIENT_BOUND = 1e-5
 """How much gradients may differ, as a share of the largest."""
 
-
 BFLOAT16_BOUND = 1e-3
 """1 - cosine of gradients, where products are computed in bfloat16."""
 
