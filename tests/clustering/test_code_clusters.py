@@ -5,7 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from segdistill.clustering import code_clusters as module
 from segdistill.clustering.code_clusters import (
+    FINALISTS,
     classes_of_prototypes,
     cluster_prototypes,
     group_shares,
@@ -182,6 +184,36 @@ def test_shares_of_clusters_are_those_of_their_prototypes() -> None:
     assert classes_of_prototypes(prototypes, 3).argmax(dim=1).tolist() == [0, 1, 2]
     far = torch.cat([centres, -torch.ones(1, 16)])
     assert group_shares(prototypes, far)[3] == 0
+
+
+def test_as_many_clusters_as_locations() -> None:
+    codes = torch.eye(3)
+    assert set(map(tuple, spherical_kmeans(codes, 3, seed=0).tolist())) == set(
+        map(tuple, codes.tolist())
+    )
+
+
+def test_the_codes_that_candidates_are_compared_on_depend_on_the_seed_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "COMPARED_LOCATIONS", 40)
+    seen = []
+
+    def remembered(directions: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+        seen.append(directions)
+        return F.normalize(centres, dim=1)
+
+    monkeypatch.setattr(module, "_kmeans_from", remembered)
+    codes = mixture([0.6, 0.4], 400)
+    candidates = torch.eye(2, 16).double().expand(20, 2, 16)
+    for state, seed in ((1, 0), (2, 0), (1, 1)):
+        torch.manual_seed(state)
+        refine_clusters(codes, candidates, seed=seed)
+    compared = [each for each in seen if len(each) == 40]
+    assert len(compared) == 3 * FINALISTS
+    first, second, third = compared[::FINALISTS]
+    assert first.equal(second)
+    assert not first.equal(third)
 
 
 def test_the_best_clustering_wins_without_a_judge() -> None:

@@ -1,11 +1,13 @@
 """Coarse, medium and fine clusters, against their definition in loops."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from segdistill.clustering import levels as module
 from segdistill.clustering.code_clusters import (
     cluster_prototypes,
     group_shares,
@@ -104,6 +106,34 @@ def test_parts_of_a_class_are_nearer_to_it_than_to_others() -> None:
     assert (first @ medium[0] > 0.95).all()
     assert (second @ medium[1] > 0.95).all()
     assert float(group_shares(prototypes, medium).sum()) == pytest.approx(1)
+
+
+def test_a_small_class_stays_a_single_cluster() -> None:
+    generator = torch.Generator().manual_seed(0)
+    kinds = torch.eye(2, 4).repeat_interleave(torch.tensor([390, 10]), dim=0)
+    codes = kinds + 0.05 * torch.randn(400, 4, generator=generator)
+    prototypes = quantise_codes(codes, count=80, seed=0).prototypes
+    owners = nearest(prototypes, torch.eye(2, 4))
+    assert owners.count(1) > 1  # it could be split
+    _, levels = levels_of_prototypes(prototypes, torch.eye(2, 4))
+    assert [len(group) for group in levels.medium] == [8, 1]
+
+
+def test_the_best_of_several_clusterings_is_taken(
+    prototypes: Prototypes, medium: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = levels_of_prototypes(prototypes, medium)
+    for name in ("cluster_vectors", "cluster_prototypes"):
+        original = getattr(module, name)
+
+        def best_only(*args: Any, of: Any = original, **settings: Any) -> torch.Tensor:
+            found: torch.Tensor = of(*args, **settings)
+            return torch.cat([found[:1], torch.full_like(found[1:], torch.nan)])
+
+        monkeypatch.setattr(module, name, best_only)
+    found = levels_of_prototypes(prototypes, medium)
+    assert found.centres.equal(expected.centres)
+    assert found.levels == expected.levels
 
 
 def test_numbers_of_levels() -> None:

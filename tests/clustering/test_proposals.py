@@ -1,7 +1,10 @@
 """Code maps of training images and the merges they propose, against plain loops."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,11 +123,44 @@ def test_of_many_images_some_are_kept(
             found = read_code_maps(maps, preparation, head, prototypes)
         assert found.sizes.tolist() == [list(grids[index]) for index in kept]
         assert set(found.relit_from.tolist()) <= set(range(len(kept)))
+        assert len(found.relit_from) <= len(kept) * len(LIGHTINGS)  # each at most once
     for name, limit, relit in (("MAX_RELIT_MAPS", 2, [0, 8]), ("RELIT_EVERY", 1, list(range(9)))):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, limit)
             found = read_code_maps(maps, preparation, head, prototypes)
         assert found.relit_from.tolist() == [number for number in relit for _ in LIGHTINGS]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_progress_counts_each_map_once(
+    maps: FeatureMaps,
+    preparation: FeaturePreparation,
+    head: SegmentationHead,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+) -> None:
+    """Also where other processes wait, which therefore cannot help to fill the store."""
+    prototypes = prototypes_of(maps, preparation, head)
+    shown, advanced, filled = [], [], []
+
+    @contextmanager
+    def remembered(label: str, steps: int, *, shown: bool, to: list[Any] = shown) -> Iterator[Any]:
+        to.append((label, steps, shown))
+        yield advanced.append
+
+    monkeypatch.setattr(module, "progress_bar", remembered)
+    monkeypatch.setattr(FeatureMaps, "fill_store", lambda _maps, **told: filled.append(told))
+    group = replace(maps.compute.group, size=processes)
+    maps.compute = replace(maps.compute, group=group)
+    read_code_maps(maps, preparation, head, prototypes, progress=True)
+    read_code_maps(maps, preparation, head, prototypes)
+    relit = 4 * len(LIGHTINGS)
+    bar = "Relating clusters"
+    assert shown == [(bar, 9 + relit, True), (bar, 9 + relit, False)]
+    assert advanced == [1] * 2 * (9 + relit)
+    label = "Features, relit copies"
+    told = [{"label": label, "progress": each} for each in (True, False)]
+    assert filled == (told if processes == 1 else [])
 
 
 def test_cells_without_a_value_are_not_seen(

@@ -1,4 +1,7 @@
-"""The code in README.md and docs runs, page by page and in order, over tiny pictures."""
+"""The code in README.md and docs runs, page by page and in order, over tiny pictures.
+
+`make test-docs` runs it, also in continuous integration.
+"""
 
 import warnings
 from pathlib import Path
@@ -9,9 +12,6 @@ from tests.docs import materials
 from tests.docs.blocks import LANGUAGES, PAGES, ROOT, blocks, name_of
 from tests.docs.shell import run_block
 
-QUICK = {"README.md", "docs/classes.md", "docs/export.md", "docs/teach.md"}
-"""Pages of what people do every day; the others take longer and are run by `make test-all`."""
-
 RUN = [
     page
     for page in PAGES
@@ -19,14 +19,8 @@ RUN = [
 ]
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=[] if name_of(page) in QUICK else [pytest.mark.slow])
-        for page in RUN
-    ],
-    ids=map(name_of, RUN),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUN, ids=map(name_of, RUN))
 def test_blocks_run(page: Path, reader: Path) -> None:
     materials.add(name_of(page), reader)
     names: dict[str, Any] = {"__name__": "__page__"}

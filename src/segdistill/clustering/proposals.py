@@ -42,8 +42,8 @@ def proposals_for(
     after = code_maps.relit_classes(class_of)
     relations = class_relations(maps, zip(before, after, strict=True), len(classes.classes))
     visible = np.array([not each.hidden for each in classes.classes])
-    wanted = merge_proposals(relations, count + len(classes.classes) * int((~visible).sum()))
-    return [each for each in wanted if visible[list(each.classes)].all()][:count]
+    every = merge_proposals(relations, None)
+    return [each for each in every if visible[list(each.classes)].all()][:count]
 
 
 def read_code_maps(

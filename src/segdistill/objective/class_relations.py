@@ -105,10 +105,11 @@ def class_relations(
     return ClassRelations(changed, above, below, beside, positions)
 
 
-def merge_proposals(relations: ClassRelations, count: int = 5) -> list[MergeProposal]:
+def merge_proposals(relations: ClassRelations, count: int | None = 5) -> list[MergeProposal]:
     """Return up to ``count`` pairs of classes that are likely the same kind of thing, best first.
 
-    Pairs with a score below :data:`MIN_SCORE` are left out, so there may be none.
+    Pairs with a score below :data:`MIN_SCORE` are left out, so there may be none. ``None`` returns
+    all others.
 
     Example:
         >>> bright, dusk = np.array([[0, 0], [1, 1]]), np.array([[2, 2], [1, 1]])
