@@ -1,13 +1,17 @@
 """Estimating the number of classes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from segdistill.clustering import class_count as module
 from segdistill.clustering.class_count import (
     adjusted_rand_index,
     choose_counts,
@@ -94,6 +98,26 @@ def test_few_locations_and_a_single_image() -> None:
     assert 1 <= estimated(torch.ones(9, 3)).chosen <= 9
 
 
+def test_progress_counts_each_number_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars: list[tuple[str, int, bool]] = []
+    advanced: list[int] = []
+
+    @contextmanager
+    def remembered(label: str, steps: int, *, shown: bool) -> Iterator[Any]:
+        bars.append((label, steps, shown))
+        yield advanced.append
+
+    monkeypatch.setattr(module, "progress_bar", remembered)
+    codes = kinds(3, locations=12)
+    quantised = quantise_codes(codes, seed=0)
+    numbers = torch.arange(12)
+    found = estimate_class_count(codes, numbers, quantised, seed=0, progress=True)
+    estimate_class_count(codes, numbers, quantised, seed=0)
+    count = len(found.candidates)
+    assert bars == [("Counting classes", count, True), ("Counting classes", count, False)]
+    assert advanced == [1] * 2 * count
+
+
 def test_images_are_halved_as_a_whole() -> None:
     images = torch.arange(10).repeat_interleave(7)
     halves = random_halves(images, seed=0)
@@ -136,6 +160,9 @@ def test_silhouette_against_a_loop() -> None:
         expected += float(share) * (1 - distances[0] / distances[1])
     assert mean_silhouette(vectors, shares, centres) == pytest.approx(expected)
     assert mean_silhouette(vectors, shares, centres[[0, 0]]) == 0
+    # Nothing tells two centres apart for a vector that is both.
+    same = torch.eye(5)[[0, 0]].double()
+    assert mean_silhouette(same[:1], torch.ones(1).double(), same) == 0
 
 
 def test_choices_follow_stability() -> None:

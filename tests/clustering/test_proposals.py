@@ -141,11 +141,13 @@ def test_progress_counts_each_map_once(
 ) -> None:
     """Also where other processes wait, which therefore cannot help to fill the store."""
     prototypes = prototypes_of(maps, preparation, head)
-    shown, advanced, filled = [], [], []
+    bars: list[tuple[str, int, bool]] = []
+    advanced: list[int] = []
+    filled: list[dict[str, Any]] = []
 
     @contextmanager
-    def remembered(label: str, steps: int, *, shown: bool, to: list[Any] = shown) -> Iterator[Any]:
-        to.append((label, steps, shown))
+    def remembered(label: str, steps: int, *, shown: bool) -> Iterator[Any]:
+        bars.append((label, steps, shown))
         yield advanced.append
 
     monkeypatch.setattr(module, "progress_bar", remembered)
@@ -156,7 +158,7 @@ def test_progress_counts_each_map_once(
     read_code_maps(maps, preparation, head, prototypes)
     relit = 4 * len(LIGHTINGS)
     bar = "Relating clusters"
-    assert shown == [(bar, 9 + relit, True), (bar, 9 + relit, False)]
+    assert bars == [(bar, 9 + relit, True), (bar, 9 + relit, False)]
     assert advanced == [1] * 2 * (9 + relit)
     label = "Features, relit copies"
     told = [{"label": label, "progress": each} for each in (True, False)]

@@ -41,7 +41,7 @@ def test_numbers_are_the_papers(name: str) -> None:
     assert tuple(objective[f"shift_{pair}"] for pair in pairs) == shifts
     assert objective["pointwise"] is pointwise
     if name not in DEPTH:
-        assert preset["training"] == {"steps": 5000, "batch_size": 16}
+        assert preset["training"] == {"steps": 5000, "batch_size": 16, "pairs": "separate"}
     assert preset["components"] == 0
     assert name.endswith(preset["backbone"].removeprefix("dino-"))
 

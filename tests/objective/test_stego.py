@@ -96,14 +96,6 @@ def test_terms_and_gradients_are_those_of_the_plain_functions(
     )
 
 
-def test_halves_split_the_locations() -> None:
-    first, second = sampled(0, locations=8).halves()
-    assert first.codes.shape == second.codes.shape == (3, 4, 4)
-    torch.testing.assert_close(
-        torch.cat([first.features, second.features], dim=1), sampled(0, locations=8).features
-    )
-
-
 def test_measured_shifts_let_the_given_share_attract() -> None:
     anchors, positives, negatives = (sampled(seed).features for seed in range(3))
     partners = torch.tensor([1, 2, 0])

@@ -25,6 +25,10 @@ class ChannelMasks:
     hidden: torch.Tensor
     features: torch.Tensor
 
+    def of_images(self, chosen: torch.Tensor) -> "ChannelMasks":
+        """Return the masks of some images."""
+        return ChannelMasks(self.linear[chosen], self.hidden[chosen], self.features[chosen])
+
 
 @dataclass(frozen=True)
 class PlainLocations:

@@ -13,6 +13,7 @@ from segdistill.config.settings import (
     FitSettings,
     HeadSettings,
     ObjectiveSettings,
+    Pairs,
     PrecisionName,
 )
 from segdistill.devices import Compute
@@ -40,6 +41,7 @@ class StepShape:
     components: int | None = None
     code_channels: int = 70
     batch: int = 16
+    pairs: Pairs = "separate"
     kind: Literal["nonlinear", "linear"] = "nonlinear"
     dropout: float = 0.1
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
@@ -47,7 +49,10 @@ class StepShape:
 
 @dataclass(frozen=True)
 class StepCase:
-    """What both forms are given: maps of the images, then of a neighbour of each."""
+    """What both forms are given: maps of the images, then of a neighbour of each.
+
+    With shared pairs there are only maps of the images, and ``neighbour_of``.
+    """
 
     maps: NDArray[np.float16]
     preparation: FeaturePreparation
@@ -55,6 +60,7 @@ class StepCase:
     locations: PlainLocations
     partners: tuple[torch.Tensor, ...]
     settings: FitSettings
+    neighbour_of: torch.Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -83,6 +89,11 @@ def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) ->
         drawn = random_locations(shape.batch, side**2, generator=generator)
         return drawn.view(shape.batch, side, side, 2)
 
+    at, neighbour_of = PlainLocations(locations(), locations(), locations()), None
+    if shape.pairs == "shared":
+        neighbour_of = permutation_without_fixed_points(shape.batch, generator=generator)
+        at = PlainLocations(at.anchors, at.anchors[neighbour_of], at.anchors)
+        raw = raw[: shape.batch]
     torch.manual_seed(seed)
     return StepCase(
         raw.numpy(),
@@ -90,12 +101,13 @@ def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) ->
         SegmentationHead(
             preparation.channels, shape.code_channels, kind=shape.kind, dropout=shape.dropout
         ).to(device),
-        PlainLocations(locations(), locations(), locations()),
+        at,
         tuple(
             permutation_without_fixed_points(shape.batch, generator=generator)
             for _ in range(shape.objective.random_draws)
         ),
         FitSettings(head=HeadSettings(kind=shape.kind), objective=shape.objective),
+        neighbour_of,
     )
 
 
@@ -105,10 +117,22 @@ def plain_step(case: StepCase) -> torch.Tensor:
 
 
 def plain_total(case: StepCase, raw: torch.Tensor) -> torch.Tensor:
-    """Return the loss of whole raw maps, shape (2 * batch, height, width, channels)."""
+    """Return the loss of whole raw maps.
+
+    Args:
+        case: the case.
+        raw: as ``case.maps``, shape (2 * batch, height, width, channels), or half of it.
+    """
     objective, batch = case.settings.objective, len(case.partners[0])
-    images, neighbours = (plain_maps(part, case.preparation) for part in (raw[:batch], raw[batch:]))
-    masks = [draw_masks(case.head, batch, objective.feature_dropout) for _ in range(2)]
+    masks = [draw_masks(case.head, batch, objective.feature_dropout)]
+    if case.neighbour_of is None:
+        masks.append(draw_masks(case.head, batch, objective.feature_dropout))
+        theirs = raw[batch:]
+    else:
+        neighbour_of = case.neighbour_of.to(raw.device)
+        masks.append(masks[0].of_images(neighbour_of))
+        theirs = raw[neighbour_of]
+    images, neighbours = (plain_maps(part, case.preparation) for part in (raw[:batch], theirs))
     locations = (case.locations.anchors, case.locations.positives, case.locations.negatives)
     terms = plain_terms(
         case.head,
@@ -131,6 +155,9 @@ def read_batch(case: StepCase, maps: Sequence[NDArray[np.float16]] | None = None
         maps: of the images, then of a neighbour of each.
     """
     maps, batch = list(case.maps) if maps is None else maps, len(case.partners[0])
+    if case.neighbour_of is not None:
+        own = read_neighbourhoods(maps, case.locations.anchors.flatten(1, 2))
+        return Batch(own, None, case.partners, case.neighbour_of).to(case.device)
     # (b, side, side, 2) -> (b, locations, 2)
     first, second, third = (
         locations.flatten(1, 2)

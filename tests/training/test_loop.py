@@ -16,6 +16,7 @@ from segdistill.config.settings import (
     FitSettings,
     HeadSettings,
     ObjectiveSettings,
+    Pairs,
     TrainingSettings,
 )
 from segdistill.devices import choose_compute
@@ -148,15 +149,20 @@ def test_a_batch_depends_on_seed_and_step_alone(data: TrainingSet) -> None:
     assert len(first.partners) == SETTINGS.objective.random_draws
 
 
+@pytest.mark.parametrize("pairs", ["shared", "separate"])
 def test_a_batch_without_a_store_is_the_same_and_sees_each_image_once(
-    data: TrainingSet, tmp_path: Path
+    data: TrainingSet, tmp_path: Path, pairs: Pairs
 ) -> None:
     backbone = TinyBackbone()
     empty = FeatureStore(tmp_path / "empty", max_bytes=0)
     streamed = replace(data, maps=FeatureMaps(data.maps.views, backbone, empty, data.maps.compute))
-    settings = replace(SETTINGS, objective=replace(SETTINGS.objective, weight_crf=0.1))
+    settings = replace(
+        SETTINGS,
+        objective=replace(SETTINGS.objective, weight_crf=0.1),
+        training=replace(SETTINGS.training, pairs=pairs),
+    )
     batch, expected = (draw_batch(each, settings, step=2) for each in (streamed, data))
-    for part, other in ((batch.images, expected.images), (batch.positives, expected.positives)):
+    for part, other in zip(batch.read_parts, expected.read_parts, strict=True):
         assert torch.equal(part.cells, other.cells)
         assert torch.equal(part.nearest, other.nearest)
     assert batch.guidance is not None
@@ -350,6 +356,6 @@ def test_probes_start_anew_when_asked(data: TrainingSet) -> None:
 def test_a_code_that_is_not_continuous_has_a_channel_a_class(data: TrainingSet) -> None:
     settings = replace(SETTINGS, head=HeadSettings(continuous=False))
     modules = TrainingModules(4, 3, settings)
-    part = draw_batch(data, settings, step=0).parts.anchors
+    part = draw_batch(data, settings, step=0).images
     assert codes_at(part, modules.head, data).shape[-1] == 3
     assert modules.centres.shape == (3, 3)

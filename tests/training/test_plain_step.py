@@ -17,7 +17,7 @@ from tests.plain.step_case import (
     this_step,
 )
 
-from segdistill.config.settings import Interpolated, ObjectiveSettings
+from segdistill.config.settings import Interpolated, ObjectiveSettings, Pairs
 from segdistill.objective.fused_interpolation import gather_cells
 from segdistill.objective.sampling import bilinear_neighbours, random_locations
 from segdistill.training.neighbourhoods import read_neighbourhoods
@@ -86,6 +86,7 @@ OBJECTIVES = st.builds(
     dropout=st.sampled_from([0.0, 0.3]),
     kind=st.sampled_from(["nonlinear", "linear"]),
     objective=OBJECTIVES,
+    pairs=st.sampled_from(["shared", "separate"]),
 )
 def test_any_step(
     seed: int,
@@ -96,11 +97,11 @@ def test_any_step(
     dropout: float,
     kind: Literal["nonlinear", "linear"],
     objective: ObjectiveSettings,
+    pairs: Pairs,
 ) -> None:
     groups = (12,) if components is None else (4, 8)
-    check(
-        StepShape(height, width, groups, components, 6, batch, kind, dropout, objective), seed=seed
-    )
+    shape = StepShape(height, width, groups, components, 6, batch, pairs, kind, dropout, objective)
+    check(shape, seed=seed)
 
 
 def test_codes_at_locations_are_those_of_the_whole_map() -> None:
@@ -133,10 +134,23 @@ def test_each_cell_is_read_once_from_maps_of_any_size() -> None:
         assert not part.cells[image, needed:].any()
 
 
-def test_anchors_and_negatives_share_their_cells() -> None:
-    case = made_case(StepShape(6, 6, (5,), None, 4, batch=3))
+def test_the_parts_of_separate_pairs() -> None:
+    batch = read_batch(made_case(StepShape(6, 6, (5,), None, 4, batch=3)))
+    own, theirs = (part.weights for part in batch.read_parts)
+    anchors, positives, negatives = batch.in_parts(own, theirs)
+    assert positives is theirs
+    assert torch.equal(torch.cat([anchors, negatives], dim=1), own)
+    assert anchors.shape == positives.shape
+    with pytest.raises(ValueError, match="of_positives is needed"):
+        batch.in_parts(own)
+
+
+def test_the_parts_of_shared_pairs() -> None:
+    case = made_case(StepShape(6, 6, (5,), None, 4, batch=3, pairs="shared"))
     batch = read_batch(case)
-    anchors, positives, negatives = batch.parts
-    assert anchors.cells is negatives.cells
-    assert anchors.nearest.shape == positives.nearest.shape
-    assert torch.equal(torch.cat([anchors.nearest, negatives.nearest], dim=1), batch.images.nearest)
+    (own,) = (part.weights for part in batch.read_parts)
+    anchors, positives, negatives = batch.in_parts(own)
+    assert anchors is negatives is own
+    assert case.neighbour_of is not None
+    for image, neighbour in enumerate(case.neighbour_of.tolist()):
+        assert torch.equal(positives[image], own[neighbour])

@@ -25,6 +25,7 @@ UpsamplingName = Literal["guided", "bilinear"]
 UntaughtName = Literal["clusters", "nearest"]
 EngineName = Literal["local", "ray"]
 Interpolated = Literal["features", "codes"]
+Pairs = Literal["shared", "separate"]
 
 Count = Annotated[int, at_least(1)]
 Size = Annotated[int, at_least(2)]
@@ -232,6 +233,10 @@ class TrainingSettings:
         steps: optimiser steps (default: until codes stop improving, as estimated without labels,
             at most 1000; the best codes are kept).
         batch_size: images per step.
+        pairs: ``shared``: half of a batch are random images, the rest a neighbour of each, and all
+            pairs are compared at the same locations, so that the head runs once on each image;
+            ``separate``, as in STEGO's code: neighbours are read in addition, and other images are
+            compared at a second set of locations, which takes more than twice the time.
         learning_rate: learning rate of the head (Adam).
         cluster_learning_rate: learning rate of the cluster centres (Adam).
         neighbours: number of nearest neighbours of an image from which its positive is drawn.
@@ -245,6 +250,7 @@ class TrainingSettings:
 
     steps: Count | None = None
     batch_size: Size = 16
+    pairs: Pairs = "shared"
     learning_rate: Positive = 5e-4
     cluster_learning_rate: Positive = 5e-3
     neighbours: Count = 7

@@ -27,11 +27,6 @@ class SampledMaps:
         """Return the maps of the images with the given indices, shape (batch,)."""
         return SampledMaps(self.features[partners], self.codes[partners])
 
-    def halves(self) -> tuple["SampledMaps", "SampledMaps"]:
-        """Split the locations into two halves."""
-        features, codes = (torch.chunk(each, 2, dim=1) for each in (self.features, self.codes))
-        return SampledMaps(features[0], codes[0]), SampledMaps(features[1], codes[1])
-
     def normalised(self) -> "SampledMaps":
         """Normalise features and codes to unit vectors; no gradient flows into the features."""
         return SampledMaps(unit_vectors(self.features.detach()), unit_vectors(self.codes))

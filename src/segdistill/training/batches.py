@@ -1,9 +1,9 @@
 """Training batches: stored features at the locations sampled for a step."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 
@@ -19,36 +19,15 @@ from segdistill.objective.sampling import (
     random_locations,
     shares_of_locations,
 )
-from segdistill.objective.schedules import samples_per_side
 from segdistill.processes import SINGLE_PROCESS, Group
-from segdistill.training.depth_guidance import (
-    SampledDepth,
-    attention_between,
-    locations_by_depth,
-    read_scenes,
-    sample_depth,
-)
+from segdistill.training.depth_guidance import SampledDepth
+from segdistill.training.drawing import Part, Parts, draw_images, draw_parts
 from segdistill.training.grid import NEEDS_PAIRS, Grid, Needs, read_grid
-from segdistill.training.locations import draw_locations, have_value, read_labels, with_value
+from segdistill.training.locations import have_value
 from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoods
 from segdistill.training.training_set import TrainingSet
 
 GUIDANCE_LOCATIONS = 1000
-Part = TypeVar("Part")
-
-
-class Parts(NamedTuple, Generic[Part]):
-    """A value for each of the three parts that a step compares.
-
-    Attributes:
-        anchors: the images at a first set of locations.
-        positives: a neighbour of each image, at a second set of locations.
-        negatives: the images at the second set of locations.
-    """
-
-    anchors: Part
-    positives: Part
-    negatives: Part
 
 
 class Guidance(NamedTuple):
@@ -76,9 +55,13 @@ class Batch(NamedTuple):
     """The data for one step; fields that the settings leave out are ``None``.
 
     Attributes:
-        images: the images at a first set of locations, followed by a second set of the same size.
-        positives: a neighbour of each image, at a second set of locations.
+        images: the images at a first set of locations, followed by a second set of the same size;
+            at a single set if pairs are shared.
+        positives: a neighbour of each image, at a second set of locations; ``None`` if pairs are
+            shared.
         partners: the partner of each image, shape (batch,), for each draw of random pairs.
+        neighbour_of: with shared pairs, the position of each image's neighbour in the batch,
+            shape (batch,).
         guidance: colours and features for the contrastive CRF.
         aligned: images and copies for augmentation alignment.
         labels: labels at the locations, each of shape (batch, locations); 255 means 'not labelled'.
@@ -87,8 +70,9 @@ class Batch(NamedTuple):
     """
 
     images: Neighbourhoods
-    positives: Neighbourhoods
+    positives: Neighbourhoods | None
     partners: tuple[torch.Tensor, ...]
+    neighbour_of: torch.Tensor | None = None
     guidance: Guidance | None = None
     aligned: AlignedCopies | None = None
     labels: Parts[torch.Tensor] | None = None
@@ -101,14 +85,25 @@ class Batch(NamedTuple):
         return moved
 
     @property
-    def parts(self) -> Parts[Neighbourhoods]:
-        """The three parts that a step compares."""
-        locations = self.images.nearest.shape[1] // 2
-        return Parts(
-            self.images.of_locations(slice(locations)),
-            self.positives,
-            self.images.of_locations(slice(locations, None)),
-        )
+    def read_parts(self) -> tuple[Neighbourhoods, ...]:
+        """What was read for the pairs: images, and positives if they are not among them."""
+        return (self.images,) if self.positives is None else (self.images, self.positives)
+
+    def in_parts(
+        self, values: torch.Tensor, of_positives: torch.Tensor | None = None
+    ) -> Parts[torch.Tensor]:
+        """Arrange values at the locations of :attr:`read_parts` by what a step compares.
+
+        Args:
+            values: values at the locations of ``images``, shape (batch, locations, channels).
+            of_positives: values at the locations of ``positives``, if they were read.
+        """
+        if self.neighbour_of is not None:
+            return Parts(values, values[self.neighbour_of], values)
+        if of_positives is None:
+            raise ValueError("neighbours are not in the batch: of_positives is needed")
+        first, second = values.chunk(2, dim=1)
+        return Parts(first, of_positives, second)
 
 
 def _on_device(value: Any, device: torch.device) -> Any:
@@ -163,83 +158,44 @@ def draw_batch(
     maps, objective = data.maps, settings.objective
     chooser = random.Random(f"{settings.seed} {step}")  # noqa: S311 - nothing secret
     generator = torch.Generator().manual_seed(chooser.getrandbits(62) ^ group.rank)
-    drawn = chooser.sample(range(len(maps)), min(settings.training.batch_size, len(maps)))
-    images = group.share(drawn)
-    size = len(images)
-    count = data.neighbours.shape[1]
-    partners_of = images
-    if needs.neighbours:
-        partners_of = [int(data.neighbours[i, chooser.randrange(count)]) for i in images]
-    sides = Parts(images, partners_of, images)
-    locations, depth = _draw_guided_locations(data, sides, settings, generator, step=step)
-    # Read together, so that maps missing from the store share a backbone batch.
-    features = maps.read([*images, *partners_of])
-    own, partners_own = features[:size], features[size:]
+    drawn = draw_images(data.neighbours, settings, needs, chooser, group)
+    images, size = drawn.images, len(drawn.images)
+    sampled = draw_parts(data, drawn, settings, generator, step=step)
+    at = sampled.anchors.locations
+    if drawn.neighbour_of is None:
+        at = torch.cat([at, sampled.negatives.locations], dim=1)
+        # Read together, so that maps missing from the store share a backbone batch.
+        features = maps.read([*images, *drawn.positives])
+        own, theirs = features[:size], features[size:]
+    else:
+        own = maps.read(images)
+        theirs = [own[position] for position in drawn.neighbour_of.tolist()]
     return Batch(
-        images=read_neighbourhoods(own, torch.cat([locations.anchors, locations.negatives], dim=1)),
-        positives=read_neighbourhoods(partners_own, locations.positives),
+        images=read_neighbourhoods(own, at),
+        positives=read_neighbourhoods(theirs, sampled.positives.locations)
+        if drawn.neighbour_of is None
+        else None,
         partners=tuple(
             permutation_without_fixed_points(size, generator=generator)
             for _ in range(objective.random_draws)
         ),
+        neighbour_of=drawn.neighbour_of,
         guidance=read_guidance(maps, images, own, generator) if objective.weight_crf else None,
         aligned=None
         if data.copies is None
         else read_copies(own, data.copies, images, settings, generator),
-        labels=None
-        if data.labels is None
-        else Parts(
-            *(read_labels(data.labels, maps, *each) for each in zip(sides, locations, strict=True))
-        ),
-        depth=depth,
+        labels=_of_parts(part.labels for part in sampled),
+        depth=_of_parts(part.depth for part in sampled),
         grid=None
         if not needs.grid
-        else read_grid(data, images, partners_of, (own, partners_own), needs, generator),
+        else read_grid(data, images, drawn.positives, (own, theirs), needs, generator),
     )
 
 
-def _draw_guided_locations(
-    data: TrainingSet,
-    sides: Parts[list[int]],
-    settings: FitSettings,
-    generator: torch.Generator,
-    *,
-    step: int,
-) -> tuple[Parts[torch.Tensor], Parts[SampledDepth] | None]:
-    """Draw locations for all maps of a batch, guided by depth if given, and read depth there."""
-    side = settings.objective.samples
-    if data.depth is not None:
-        side = max(2, samples_per_side(settings, max(step, 0)))
-    first, second = (draw_locations(data, sides.anchors, side**2, generator) for _ in range(2))
-    drawn = Parts(first, second, second)
-    if data.depth is None:
-        return drawn, None
-    own, partners = (
-        read_scenes(data.depth, images, settings) for images in (sides.anchors, sides.positives)
-    )
-    guided, depths = [], []
-    for images, scenes, unguided in zip(sides, (own, partners, own), drawn, strict=True):
-        locations = locations_by_depth(
-            scenes,
-            unguided,
-            settings.depth,
-            generator,
-            maps=data.maps,
-            images=images,
-            preparation=data.preparation,
-        )
-        locations = torch.stack(
-            [
-                with_value(data.maps, image, each, generator)
-                for image, each in zip(images, locations, strict=True)
-            ]
-        )
-        depth = sample_depth(scenes, locations, settings.depth)
-        if settings.depth.hidden_positives == "attention":
-            depth = depth._replace(attention=attention_between(data.maps, images, locations))
-        guided.append(locations)
-        depths.append(depth)
-    return Parts(*guided), Parts(*depths)
+def _of_parts(values: Iterable[Part | None]) -> Parts[Part] | None:
+    """Return a value of each part, or ``None`` if there are none."""
+    known = [value for value in values if value is not None]
+    return Parts(*known) if known else None
 
 
 def read_copies(

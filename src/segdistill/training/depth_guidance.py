@@ -57,6 +57,14 @@ class SampledDepth(NamedTuple):
     points: torch.Tensor
     attention: torch.Tensor | None = None
 
+    def of_images(self, chosen: torch.Tensor) -> "SampledDepth":
+        """Return the depth of some images, given as positions in the batch."""
+        return SampledDepth(
+            self.shares[chosen],
+            self.points[chosen],
+            None if self.attention is None else self.attention[chosen],
+        )
+
 
 def read_scenes(
     depth: DepthMaps, images: Sequence[int], settings: FitSettings

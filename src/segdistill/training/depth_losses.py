@@ -18,8 +18,9 @@ from segdistill.objective.local_hidden_positives import (
 )
 from segdistill.objective.schedules import depth_shift_at
 from segdistill.objective.stego import SampledMaps, Shifts, stego_objective
-from segdistill.training.batches import Batch, Parts
+from segdistill.training.batches import Batch
 from segdistill.training.depth_guidance import SampledDepth
+from segdistill.training.drawing import Parts
 
 PRODUCT_SHIFT = 0.03
 """DepthG's shift of its depth term (0.03 to 0.0359 on COCO-Stuff and Cityscapes)."""

@@ -11,8 +11,9 @@ from segdistill.objective.correspondence import correspondence
 from segdistill.objective.fused_interpolation import image_portions, interpolate_cells
 from segdistill.objective.optional_terms import label_features
 from segdistill.objective.stego import SampledMaps, Shifts, measured_shifts
-from segdistill.training.batches import Batch, Parts, draw_batch
+from segdistill.training.batches import Batch, draw_batch
 from segdistill.training.depth_losses import depth_shift
+from segdistill.training.drawing import Parts
 from segdistill.training.grid import NEEDS_PAIRS, Needs
 from segdistill.training.neighbourhoods import Neighbourhoods
 from segdistill.training.training_set import TrainingSet
@@ -29,13 +30,13 @@ def sample_batch(
     the same codes as running it on whole maps and sampling the result. As in STEGO's code, the same
     channels are dropped for both sets of locations of an image.
     """
-    maps = []
-    for part in (batch.images, batch.positives):
+    features, codes = [], []
+    for part in batch.read_parts:
         sampled = sample_at(part, head, data, interpolate=settings.objective.interpolate)
-        features = drop_channels(sampled.features, settings.objective.feature_dropout)
-        maps.append(SampledMaps(features, sampled.codes))
-    first, second = maps[0].halves()
-    return Parts(first, maps[1], second)
+        features.append(drop_channels(sampled.features, settings.objective.feature_dropout))
+        codes.append(sampled.codes)
+    pairs = zip(batch.in_parts(*features), batch.in_parts(*codes), strict=True)
+    return Parts(*(SampledMaps(*each) for each in pairs))
 
 
 def compared_maps(
@@ -65,12 +66,12 @@ def calibrate_shifts(
     for number in range(CALIBRATION_BATCHES):
         # Negative step numbers give batches that training never draws.
         batch = draw_batch(data, settings, needs._replace(grid=0), step=-1 - number)
-        features = Parts(
+        features = batch.in_parts(
             *(
                 interpolate_cells(
                     prepared_cells(part, data.preparation), part.nearest, part.weights
                 )
-                for part in batch.parts
+                for part in batch.read_parts
             )
         )
         compared = _compared(features, batch, data, settings)

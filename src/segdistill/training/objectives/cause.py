@@ -117,7 +117,8 @@ class CauseObjective(Objective):
         optimiser = torch.optim.Adam([codebook], lr=self.own.codebook_learning_rate)
         for number in range(self.own.codebook_steps):
             batch = draw_batch(data, self.settings, self.needs, step=FIRST_CODEBOOK_STEP - number)
-            part = batch.to(device).parts.anchors
+            # One of the two sets of locations: a graph of each image.
+            part = batch.to(device).images.of_locations(slice(self.settings.objective.samples**2))
             cells = prepared_cells(part, preparation)
             features = interpolate_cells(cells, part.nearest, part.weights)
             assignments = concept_assignments(features, codebook)
