@@ -37,6 +37,11 @@ class Compute:
         """The type in which matrix products are computed where autocast does not decide."""
         return torch.float32 if self.precision == FULL else torch.bfloat16
 
+    @property
+    def matrix_type_on_cpu(self) -> torch.dtype:
+        """The same for what is computed on the CPU, whatever the device."""
+        return self.matrix_type if self.device.type == "cpu" else torch.float32
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return an autocast context for the chosen precision."""
         if self.precision == FULL:

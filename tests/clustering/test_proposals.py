@@ -17,6 +17,7 @@ from tests.helpers import TinyBackbone, striped_image
 from segdistill.clustering import proposals as module
 from segdistill.clustering.code_clusters import prototype_classes, quantise_codes
 from segdistill.clustering.proposals import proposals_for, read_code_maps
+from segdistill.devices import FULL
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
 from segdistill.features.store import FeatureStore
@@ -38,7 +39,14 @@ def maps(tmp_path: Path) -> FeatureMaps:
     for seed in range(9):
         width = 96 if seed % 2 else 64
         Image.fromarray(striped_image(seed, 64, width)).save(folder / f"{seed}.png")
-    return maps_of(folder, FeatureStore(tmp_path / "store", max_bytes=10**8), TinyBackbone())
+    return in_full_precision(folder, tmp_path)
+
+
+def in_full_precision(folder: Path, tmp_path: Path) -> FeatureMaps:
+    store = FeatureStore(tmp_path / "store", max_bytes=10**8)
+    maps = maps_of(folder, store, TinyBackbone())
+    maps.compute = replace(maps.compute, precision=FULL)
+    return maps
 
 
 @pytest.fixture
@@ -102,6 +110,18 @@ def test_code_maps_are_the_nearest_prototypes(
         seen = similar[index][:, others] if others.any() else similar[index]
         distance = 1 - seen.amax(dim=1).mean()
         assert float(found.distances[index]) == pytest.approx(float(distance), abs=1e-5)
+
+
+def test_codes_in_bfloat16_change_little(
+    maps: FeatureMaps, preparation: FeaturePreparation, head: SegmentationHead
+) -> None:
+    prototypes = prototypes_of(maps, preparation, head)
+    exact = read_code_maps(maps, preparation, head, prototypes)
+    maps.compute = replace(maps.compute, precision="bf16-mixed")
+    found = read_code_maps(maps, preparation, head, prototypes)
+    assert not found.distances.equal(exact.distances)
+    torch.testing.assert_close(found.distances, exact.distances, atol=2e-3, rtol=0)
+    assert (found.prototypes == exact.prototypes).double().mean() > 0.9
 
 
 def test_of_many_images_some_are_kept(
@@ -196,7 +216,7 @@ def test_a_single_image_is_compared_with_its_own_prototypes(
     folder = tmp_path / "photo"
     folder.mkdir()
     Image.fromarray(striped_image(0)).save(folder / "a.png")
-    maps = maps_of(folder, FeatureStore(tmp_path / "store", max_bytes=10**8), TinyBackbone())
+    maps = in_full_precision(folder, tmp_path)
     codes = codes_of(maps[0], preparation, head)
     # Every prototype holds codes of this image alone.
     prototypes = quantise_codes(codes, count=len(codes), seed=0).prototypes

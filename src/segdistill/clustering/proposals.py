@@ -59,10 +59,13 @@ def read_code_maps(
     The preparation and head must be on the CPU; without a head, features serve as codes.
     """
     directions = F.normalize(prototypes.vectors, dim=1)
+    matrix_type = maps.compute.matrix_type_on_cpu
 
     def directions_of(raw: Features) -> torch.Tensor:
         features = preparation(torch.from_numpy(raw).float().flatten(0, 1))  # (cells, features)
-        return F.normalize(features if head is None else head(features), dim=1)
+        if head is None:
+            return F.normalize(features, dim=1)
+        return F.normalize(head(features, matrix_type=matrix_type), dim=1)
 
     def nearest(codes: torch.Tensor) -> torch.Tensor:
         return (codes @ directions.mT).argmax(dim=1)  # (cells, prototypes) -> (cells,)

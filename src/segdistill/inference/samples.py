@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,6 +16,8 @@ from segdistill.images.folder import ImageFile
 from segdistill.images.palette import VOID
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
+from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 from segdistill.refinement.upsampling import cleaned_mask
 
@@ -34,11 +37,14 @@ class Sample:
         file: of the image.
         image: shape (height, width, 3).
         mask: class indices, shape (height, width); 255 where the image has no value.
+        similarity: cosine similarity of the cells to the centres of all clusters, shape (1,
+            clusters, h, w), of which masks of other groupings can be made; ``None`` if not kept.
     """
 
     file: ImageFile
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
+    similarity: torch.Tensor | None = None
 
 
 def evenly_spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -123,14 +129,25 @@ def segment_samples(
     Returns:
         One sample for each readable image, in the order given.
     """
-    samples = []
-    for file, picture in read_pictures(segmenter, files, label=label, progress=progress):
+    centres = segmenter.centres.cpu()
+    members = [each.members for each in segmenter.classes]
+    pictures = read_pictures(segmenter, files, label=label, progress=progress)
+    encoded = (
+        (file, picture, cluster_similarity(segmenter.grid_codes(picture.pixels), centres))
+        for file, picture in pictures
+    )
+
+    def sample(each: tuple[ImageFile, Picture, torch.Tensor]) -> Sample:
+        file, picture, similarity = each
         image = picture.displayed
         reduced = resize_image(image, reduced_size(image.shape[0], image.shape[1], longest))
-        scores = segmenter.grid_scores(picture.pixels)
+        scores = class_similarity(similarity, members)
         mask = cleaned_mask(scores, reduced, detail=segmenter.settings.detail)
-        samples.append(Sample(file, reduced, without_class(mask, picture.valid)))
-    return samples
+        return Sample(file, reduced, without_class(mask, picture.valid), similarity)
+
+    # Masks are drawn while the network is at work on the next images.
+    threads = worker_threads()
+    return list(in_threads(sample, encoded, threads=threads, ahead=2 * threads))
 
 
 def without_class(mask: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> NDArray[np.uint8]:

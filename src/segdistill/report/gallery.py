@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.clustering.code_clusters import group_shares
-from segdistill.images.palette import css_colour
-from segdistill.images.resize import resize_image
-from segdistill.inference.samples import Sample, evenly_spread, reduced_size, shares_of
+from segdistill.images.palette import VOID, css_colour
+from segdistill.inference.samples import Sample, evenly_spread, shares_of
 from segdistill.model.description import SegmentClass
 from segdistill.model.levels import LEVEL_NAMES, regrouped_classes
 from segdistill.model.segmenter import Segmenter
-from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.objective.clusters import class_similarity
+from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 from segdistill.refinement.upsampling import cleaned_mask
 from segdistill.report import text
@@ -68,29 +68,21 @@ def shown_levels(segmenter: Segmenter) -> list[ShownLevel]:
 
 
 def masks_of_levels(sample: Sample, levels: Sequence[ShownLevel]) -> list[NDArray[np.uint8]]:
-    """Return the mask of a sample at each level; the backbone runs at most once.
+    """Return the mask of a sample at each level, without running the backbone again.
 
     Args:
-        sample: image with its mask of the classes in use.
+        sample: image with its mask of the classes in use, and its similarity to the clusters.
         levels: result of :func:`shown_levels`.
     """
-    if len(levels) == 1:
-        return [sample.mask]
-    model = levels[0].model
-    image = model.read(sample.file.path)
-    similarity = cluster_similarity(model.grid_codes(image), model.centres.cpu())
-    size = reduced_size(image.shape[0], image.shape[1], max(sample.mask.shape))
-    reduced = resize_image(image, size)
     masks = []
     for level in levels:
+        if level.is_in_use or sample.similarity is None:
+            masks.append(sample.mask)
+            continue
         members = [each.members for each in level.model.classes]
-        masks.append(
-            sample.mask
-            if level.is_in_use
-            else cleaned_mask(
-                class_similarity(similarity, members), reduced, detail=model.settings.detail
-            )
-        )
+        scores = class_similarity(sample.similarity, members)
+        mask = cleaned_mask(scores, sample.image, detail=level.model.settings.detail)
+        masks.append(np.where(sample.mask == VOID, VOID, mask).astype(np.uint8))
     return masks
 
 
@@ -110,32 +102,34 @@ def shown_images(
         levels: result of :func:`shown_levels`.
         progress: show a progress bar.
     """
-    shown = []
     chosen = evenly_spread(
         list(zip(samples, shares_of(pixels).tolist(), strict=True)), SHOWN_IMAGES
     )
+
+    def drawn(each: tuple[Sample, list[float]]) -> dict[str, Any]:
+        sample, shares = each
+        name = sample.file.name.as_posix()
+        height, width = sample.mask.shape
+        masks = masks_of_levels(sample, levels)
+        of_class = list(zip(classes, shares, strict=True))
+        return {
+            "name": name,
+            "alt": text.description_of_shares(name, [(c.name, s) for c, s in of_class]),
+            "photo": image_uri(sample.image),
+            "masks": [
+                (level, mask_uri(mask, level.model.classes))
+                for level, mask in zip(levels, masks, strict=True)
+            ],
+            "height": height,
+            "width": width,
+            "ratio": round(min(max(width / height, NARROWEST), WIDEST), 4),
+            "parts": [(css_colour(c.colour), round(s * 100, 2)) for c, s in of_class if s > 0],
+        }
+
+    shown = []
+    threads = worker_threads()
     with progress_bar("Drawing all levels", len(chosen), shown=progress) as advance:
-        for sample, shares in chosen:
-            name = sample.file.name.as_posix()
-            height, width = sample.mask.shape
-            masks = masks_of_levels(sample, levels)
-            of_class = list(zip(classes, shares, strict=True))
-            shown.append(
-                {
-                    "name": name,
-                    "alt": text.description_of_shares(name, [(c.name, s) for c, s in of_class]),
-                    "photo": image_uri(sample.image),
-                    "masks": [
-                        (level, mask_uri(mask, level.model.classes))
-                        for level, mask in zip(levels, masks, strict=True)
-                    ],
-                    "height": height,
-                    "width": width,
-                    "ratio": round(min(max(width / height, NARROWEST), WIDEST), 4),
-                    "parts": [
-                        (css_colour(c.colour), round(s * 100, 2)) for c, s in of_class if s > 0
-                    ],
-                }
-            )
+        for image in in_threads(drawn, chosen, threads=threads, ahead=len(chosen)):
+            shown.append(image)
             advance(1)
     return shown

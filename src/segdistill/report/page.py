@@ -36,7 +36,7 @@ from segdistill.runs.history import StepRecord
 from segdistill.training.early_stopping import end_of_training
 from segdistill.version import __version__
 
-MEASURED_IMAGES = 40
+MEASURED_IMAGES = 24
 OPACITY_PERCENT = 55
 
 APPEARS_SHARE = 0.01

@@ -47,17 +47,20 @@ class MonitoredLocations:
         features: prepared features, shape (locations, channels).
         neighbours: indices of the most similar locations in other images, shape (locations,
             neighbours).
+        matrix_type: the type of matrix products, if not that of the features.
     """
 
     features: torch.Tensor
     neighbours: torch.Tensor
+    matrix_type: torch.dtype | None = None
 
     def codes(self, head: SegmentationHead) -> torch.Tensor:
         """Return a head's codes at the locations, shape (locations, code channels), on the CPU."""
         training = head.training
         device = next(head.parameters()).device
         with torch.no_grad():
-            codes: torch.Tensor = head.eval()(self.features.to(device)).float().cpu()
+            features = self.features.to(device)
+            codes: torch.Tensor = head.eval()(features, matrix_type=self.matrix_type).float().cpu()
         head.train(training)
         return codes
 
@@ -71,7 +74,9 @@ def monitored_locations(
         similar = nearest_in_other_images(
             preparation.normalise(locations.features), locations.maps, NEIGHBOURS
         )
-        return MonitoredLocations(preparation(locations.features), similar)
+        return MonitoredLocations(
+            preparation(locations.features), similar, maps.compute.matrix_type
+        )
 
 
 def agreement_scorer(

@@ -275,8 +275,11 @@ def _cluster(
     head, probe = trained.head, trained.probe
 
     def encode(locations: torch.Tensor) -> torch.Tensor:
-        codes: torch.Tensor = preparation(locations)
-        return codes if head is None else head(codes)
+        features: torch.Tensor = preparation(locations)
+        if head is None:
+            return features
+        codes: torch.Tensor = head(features, matrix_type=maps.compute.matrix_type_on_cpu)
+        return codes
 
     with torch.inference_mode():
         codes, images = sample_locations(
