@@ -16,7 +16,7 @@ from tests.helpers import TinyBackbone, striped_image
 
 from segdistill.clustering import proposals as module
 from segdistill.clustering.code_clusters import prototype_classes, quantise_codes
-from segdistill.clustering.proposals import proposals_for, read_code_maps
+from segdistill.clustering.proposals import PROPOSALS, proposals_for, read_code_maps
 from segdistill.devices import FULL
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.preparation import FeaturePreparation, fit_preparation
@@ -26,7 +26,11 @@ from segdistill.model.class_sets import ClassSet
 from segdistill.model.description import SegmentClass, numbered_classes
 from segdistill.model.head import SegmentationHead
 from segdistill.model.prototypes import CodeMaps, Prototypes
-from segdistill.objective.class_relations import class_relations, merge_proposals
+from segdistill.objective.class_relations import (
+    MergeProposal,
+    class_relations,
+    merge_proposals,
+)
 
 SEED = 3
 
@@ -93,6 +97,7 @@ def test_code_maps_are_the_nearest_prototypes(
     assert found.sizes.tolist() == [list(maps.grid(index)) for index in range(9)]
     assert len({tuple(size) for size in found.sizes.tolist()}) == 2
     assert found.prototypes.tolist() == torch.cat(nearest).tolist()
+    assert found.prototypes.dtype == found.relit.dtype == torch.int16  # runs stay small
     # Four of nine images are relit, evenly chosen, under each lighting.
     assert found.relit_from.tolist() == [n for n in (0, 3, 5, 8) for _ in LIGHTINGS]
     expected = []
@@ -144,7 +149,11 @@ def test_of_many_images_some_are_kept(
         assert found.sizes.tolist() == [list(grids[index]) for index in kept]
         assert set(found.relit_from.tolist()) <= set(range(len(kept)))
         assert len(found.relit_from) <= len(kept) * len(LIGHTINGS)  # each at most once
-    for name, limit, relit in (("MAX_RELIT_MAPS", 2, [0, 8]), ("RELIT_EVERY", 1, list(range(9)))):
+    for name, limit, relit in (
+        ("MAX_RELIT_MAPS", 2, [0, 8]),
+        ("RELIT_EVERY", 2, [0, 3, 5, 8]),
+        ("RELIT_EVERY", 1, list(range(9))),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, limit)
             found = read_code_maps(maps, preparation, head, prototypes)
@@ -267,6 +276,22 @@ def test_hidden_classes_are_not_proposed(hidden: int) -> None:
     assert proposals_for(prototypes, code_maps, shown) == expected
     # What is hidden takes no place of what is shown.
     assert proposals_for(prototypes, code_maps, shown, count=1) == expected[:1]
+
+
+def test_what_is_shown_is_proposed_after_any_number_of_pairs_that_are_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prototypes, code_maps, classes = scene()
+    hidden = replace(
+        classes, classes=tuple(replace(c, hidden=c.index == 4) for c in classes.classes)
+    )
+    best_first = [MergeProposal((1, 4), 1, 1, 1, 1, 1)] * 20 + [
+        MergeProposal((0, 3), 0.5, 1, 0.5, 1, 1)
+    ]
+    monkeypatch.setattr(
+        module, "merge_proposals", lambda _relations, count=PROPOSALS: best_first[:count]
+    )
+    assert proposals_for(prototypes, code_maps, hidden) == best_first[20:]
 
 
 def test_old_models_and_few_classes_have_no_proposals() -> None:

@@ -1,7 +1,7 @@
 """The loss and its gradient in one pass, against golden values and the plain functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -85,7 +85,7 @@ def test_loss_and_gradient_are_golden(pointwise: bool, zero_clamp: bool, stabili
 @given(
     seed=st.integers(0, 2**16),
     sizes=st.tuples(*(st.integers(1, high) for high in (4, 6, 5, 4, 5))),
-    partners=st.sampled_from(["own", "drawn", "one"]),
+    partners=st.sampled_from(["own", "drawn", "one", "several draws"]),
     at_once=st.sampled_from([1, 40, 1 << 20]),
     switches=SWITCHES,
 )
@@ -106,13 +106,17 @@ def test_it_is_the_mean_of_the_plain_loss(
         "own": None,
         "drawn": torch.randperm(batch, generator=torch.Generator().manual_seed(seed)),
         "one": torch.full((batch,), batch - 1),  # several maps have the same partner
+        "several draws": torch.randint(
+            batch, (3, batch), generator=torch.Generator().manual_seed(seed)
+        ),
     }[partners]
     maps = Maps(features[0], features[1], codes[0], codes[1], 0.1, chosen, switches)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PAIRS_ON_CPU", at_once)
         loss = fused(maps)
         gradients = torch.autograd.grad(loss * 3, codes)
-    expected = plain(maps)
+    draws = [None] if chosen is None else chosen.view(-1, batch)
+    expected = torch.stack([plain(replace(maps, partners=draw)) for draw in draws]).mean()
     torch.testing.assert_close(loss, expected)
     for one, other in zip(gradients, torch.autograd.grad(expected * 3, codes), strict=True):
         torch.testing.assert_close(one, other)

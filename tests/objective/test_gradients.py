@@ -82,7 +82,7 @@ def objective_of_codes(*codes: torch.Tensor) -> torch.Tensor:
     anchors, positives, negatives = (
         SampledMaps(drawn(3, 4, 5, seed=seed), part.exp()) for seed, part in enumerate(codes)
     )
-    partners = [torch.tensor([1, 2, 0]), torch.tensor([2, 0, 1])]
+    partners = torch.tensor([[1, 2, 0], [2, 0, 1]])
     terms = stego_objective(
         anchors, positives, negatives, partners, Shifts(0.1, 0.2, 0.3), ObjectiveSettings()
     )
@@ -163,7 +163,7 @@ def test_no_gradient_reaches_features_through_the_objective() -> None:
     features = [drawn(3, 4, 5, seed=seed).requires_grad_() for seed in range(3)]
     codes = [drawn(3, 4, 2, seed=seed).exp().requires_grad_() for seed in range(3)]
     maps = [SampledMaps(*pair) for pair in zip(features, codes, strict=True)]
-    partners = [torch.tensor([1, 2, 0])]
+    partners = torch.tensor([[1, 2, 0]])
     settings = ObjectiveSettings(pointwise=False)
     terms = stego_objective(maps[0], maps[1], maps[2], partners, Shifts(0.1, 0.2, 0.3), settings)
     gradients = torch.autograd.grad(terms.total(settings), [*features, *codes], allow_unused=True)

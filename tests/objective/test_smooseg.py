@@ -58,12 +58,17 @@ def by_loops(
 @settings(max_examples=10, deadline=None)
 def test_the_smoothness_energy_is_that_of_loops(seed: int, shift: float) -> None:
     features, other, first, second = drawn(seed)
-    for partners in ([0, 1], [1, 0]):
+    found = []
+    draws = ([0, 1], [1, 0])
+    for partners in draws:
         energy = smoothness_energy(
             features, other, first, second, shift, partners=torch.tensor(partners)
         )
         expected = by_loops(features, other, first, second, shift, partners)
         assert math.isclose(energy.item(), expected, abs_tol=1e-9)
+        found.append(energy.item())
+    both = smoothness_energy(features, other, first, second, shift, partners=torch.tensor(draws))
+    assert math.isclose(both.item(), sum(found) / 2, abs_tol=1e-9)
 
 
 def test_equal_assignments_cost_nothing() -> None:

@@ -24,7 +24,7 @@ def sampled(seed: int, batch: int = 3, locations: int = 9) -> SampledMaps:
 
 def test_terms_pair_what_the_paper_pairs() -> None:
     anchors, positives, negatives = sampled(0), sampled(1), sampled(2)
-    partners = [torch.tensor([1, 2, 0]), torch.tensor([2, 0, 1])]
+    partners = torch.tensor([[1, 2, 0], [2, 0, 1]])
     settings = ObjectiveSettings()
     shifts = Shifts(0.1, 0.2, 0.3)
     terms = stego_objective(anchors, positives, negatives, partners, shifts, settings)
@@ -65,7 +65,7 @@ def test_terms_and_gradients_are_those_of_the_plain_functions(
 ) -> None:
     parts = [sampled(seed, locations=16) for seed in range(3)]
     codes = [part.codes.requires_grad_() for part in parts]
-    partners = [torch.tensor([1, 2, 0]), torch.tensor([1, 0, 0])]
+    partners = torch.tensor([[1, 2, 0], [1, 0, 0]])
     switches = {"pointwise": pointwise, "zero_clamp": zero_clamp, "stabilize": stabilize}
     settings = ObjectiveSettings(
         pointwise=pointwise, zero_clamp=zero_clamp, stabilize=stabilize, random_draws=2
@@ -161,7 +161,7 @@ def test_no_gradient_flows_into_features() -> None:
     parts = [sampled(seed) for seed in range(3)]
     features = [part.features.requires_grad_() for part in parts]
     codes = [part.codes.requires_grad_() for part in parts]
-    draws = [torch.tensor([1, 2, 0])]
+    draws = torch.tensor([[1, 2, 0]])
     terms = stego_objective(
         parts[0], parts[1], parts[2], draws, Shifts(0.1, 0.2, 0.3), ObjectiveSettings()
     )

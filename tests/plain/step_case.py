@@ -58,7 +58,7 @@ class StepCase:
     preparation: FeaturePreparation
     head: SegmentationHead
     locations: PlainLocations
-    partners: tuple[torch.Tensor, ...]
+    partners: torch.Tensor
     settings: FitSettings
     neighbour_of: torch.Tensor | None = None
 
@@ -102,9 +102,11 @@ def made_case(shape: StepShape, *, seed: int = 0, device: torch.device = CPU) ->
             preparation.channels, shape.code_channels, kind=shape.kind, dropout=shape.dropout
         ).to(device),
         at,
-        tuple(
-            permutation_without_fixed_points(shape.batch, generator=generator)
-            for _ in range(shape.objective.random_draws)
+        torch.stack(
+            [
+                permutation_without_fixed_points(shape.batch, generator=generator)
+                for _ in range(shape.objective.random_draws)
+            ]
         ),
         FitSettings(head=HeadSettings(kind=shape.kind), objective=shape.objective),
         neighbour_of,
@@ -139,7 +141,7 @@ def plain_total(case: StepCase, raw: torch.Tensor) -> torch.Tensor:
         images,
         neighbours,
         PlainLocations(*(part.to(raw.device) for part in locations)),
-        [draw.to(raw.device) for draw in case.partners],
+        list(case.partners.to(raw.device)),
         SHIFTS,
         objective,
         (masks[0], masks[1]),

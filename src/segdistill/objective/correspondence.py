@@ -5,6 +5,7 @@ Locations are flattened: a map sampled at S x S locations has P = S * S of them.
 returns the same loss for each pair.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -150,7 +151,8 @@ def mean_correspondence_loss(
         other_codes: unit vectors of shape (others, other locations, code channels).
         shift: b; with a larger shift, fewer pairs attract each other.
         partners: index of the other map that each map is compared with, shape (batch,); by
-            default, the map with the same index.
+            default, the map with the same index. Of several draws, shape (draws, batch), the mean
+            loss is returned.
         pointwise: see :func:`centre_pointwise`.
         zero_clamp: see :func:`clamp_code_correlation`.
         stabilize: see :func:`clamp_code_correlation`.
@@ -169,27 +171,31 @@ def mean_correspondence_loss(
         >>> round(loss.item(), 4)
         -0.3
     """
+    draws = [None] if partners is None else list(partners.view(-1, len(codes)))
     with torch.no_grad():
-        level = torch.full((), -shift, dtype=features.dtype, device=features.device)
+        levels = torch.full((len(draws),), -shift, dtype=features.dtype, device=features.device)
         # Correlations are linear in the partner's features, so subtracting the mean over its
         # locations from the features is the same as subtracting it from the correlations.
-        means = None
         if pointwise:
+            own = features.mean(dim=1, keepdim=True)  # (batch, 1, feature channels)
             means = other_features.mean(dim=1, keepdim=True)  # (others, 1, feature channels)
-            met = means if partners is None else means[partners]
-            level = level + (features.mean(dim=1, keepdim=True) * met).sum(dim=2).mean()
+            met = [means if draw is None else means[draw] for draw in draws]
+            levels += torch.stack([(own * each).sum(dim=2).mean() for each in met])
             other_features = other_features - means
         if matrix_type is not None:  # after the means were subtracted: differences are small
             features, other_features = features.to(matrix_type), other_features.to(matrix_type)
     clamps = {"zero_clamp": zero_clamp, "stabilize": stabilize}
     loss: torch.Tensor = _MeanLoss.apply(
-        codes, other_codes, features, other_features, level, partners, clamps
+        codes, other_codes, features, other_features, levels, draws, clamps
     )  # type: ignore[no-untyped-call]
     return loss
 
 
 class _MeanLoss(torch.autograd.Function):
-    """``- mean(clamp(c . c') * (f . f' + level))``, differentiable in the codes."""
+    """``- mean(clamp(c . c') * (f . f' + level))``, differentiable in the codes.
+
+    There is a level for each draw of partners; the mean is over draws, too.
+    """
 
     @staticmethod
     def forward(
@@ -198,32 +204,33 @@ class _MeanLoss(torch.autograd.Function):
         other_codes: torch.Tensor,
         features: torch.Tensor,
         other_features: torch.Tensor,
-        level: torch.Tensor,
-        partners: torch.Tensor | None,
+        levels: torch.Tensor,
+        draws: Sequence[torch.Tensor | None],
         clamps: dict[str, bool],
     ) -> torch.Tensor:
         batch, pairs = len(codes), codes.shape[1] * other_codes.shape[1]
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        gradient, other_gradient = torch.empty_like(codes), torch.zeros_like(other_codes)
+        gradient, other_gradient = torch.zeros_like(codes), torch.zeros_like(other_codes)
         total = codes.new_zeros(())
         for own in portions(batch, pairs, codes.device, on_cpu=PAIRS_ON_CPU):
-            theirs = own if partners is None else partners[own]
-            agreement = (features[own] @ other_features[theirs].mT).to(codes.dtype).add_(level)
-            mine, others = codes[own], other_codes[theirs]
-            similarity = mine @ others.mT  # (images, locations, other locations)
-            limited = clamp_code_correlation(similarity, **clamps)
-            if wanted:
-                free = limited == similarity  # where the clamp passes the gradient
-            total -= limited.mul_(agreement).sum()
-            if wanted:
-                agreement.mul_(free)
-                gradient[own] = agreement @ others
-                contribution = agreement.mT @ mine
-                if partners is None:
-                    other_gradient[own] = contribution
-                else:  # two maps may have the same partner
-                    other_gradient.index_add_(0, partners[own], contribution)
-        pairs *= batch
+            for level, partners in zip(levels, draws, strict=True):
+                theirs = own if partners is None else partners[own]
+                agreement = (features[own] @ other_features[theirs].mT).to(codes.dtype).add_(level)
+                mine, others = codes[own], other_codes[theirs]
+                similarity = mine @ others.mT  # (images, locations, other locations)
+                limited = clamp_code_correlation(similarity, **clamps)
+                if wanted:
+                    free = limited == similarity  # where the clamp passes the gradient
+                total -= limited.mul_(agreement).sum()
+                if wanted:
+                    agreement.mul_(free)
+                    gradient[own].baddbmm_(agreement, others)
+                    contribution = agreement.mT @ mine
+                    if partners is None:
+                        other_gradient[own] = contribution
+                    else:  # two maps may have the same partner
+                        other_gradient.index_add_(0, partners[own], contribution)
+        pairs *= batch * len(draws)
         ctx.save_for_backward(gradient.div_(-pairs), other_gradient.div_(-pairs))
         return total / pairs
 

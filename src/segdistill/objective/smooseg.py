@@ -68,7 +68,8 @@ def smoothness_energy(
         other_assignments: distributions of shape (others, other locations, classes).
         shift: b; with a larger shift, fewer pairs should agree.
         partners: index of the other map that each map is compared with, shape (batch,); by
-            default, the map with the same index.
+            default, the map with the same index. Of several draws, shape (draws, batch), the mean
+            is returned.
 
     Returns:
         Scalar tensor, which can be differentiated once.
@@ -81,7 +82,7 @@ def smoothness_energy(
     with torch.no_grad():
         own, other = unit_vectors(features), unit_vectors(other_features)
         met = other.mean(dim=1) if partners is None else other.mean(dim=1)[partners]
-        level = (own.mean(dim=1) * met).sum(dim=1).mean() - shift
+        level = (own.mean(dim=1) * met).sum(dim=-1).mean() - shift
     agreement = mean_correspondence_loss(
         own,
         other,

@@ -1,6 +1,5 @@
 """STEGO's full objective: a weighted sum over three kinds of pairs (section 3.3)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,7 +88,7 @@ def stego_objective(
     anchors: SampledMaps,
     positives: SampledMaps,
     negatives: SampledMaps,
-    partners: Sequence[torch.Tensor],
+    partners: torch.Tensor,
     shifts: Shifts,
     settings: ObjectiveSettings,
     *,
@@ -102,14 +101,16 @@ def stego_objective(
         positives: a neighbour of each image in the batch, at a second set of locations.
         negatives: the batch itself at the second set of locations; in draw k, image i is compared
             with ``negatives[partners[k][i]]``.
-        partners: partner index of each image, one tensor of shape (batch,) per draw.
+        partners: partner index of each image in each draw, shape (draws, batch).
         matrix_type: the type of the products of features, if not their own.
 
     Returns:
         The unweighted terms. Self pairs compare each image with itself at the first set of
         locations. No gradient flows into the features.
     """
-    own, neighbours, others = (part.normalised() for part in (anchors, positives, negatives))
+    own, neighbours = anchors.normalised(), positives.normalised()
+    shared = negatives.features is anchors.features and negatives.codes is anchors.codes
+    others = own if shared else negatives.normalised()
 
     def loss(
         second: SampledMaps, shift: float, partners: torch.Tensor | None = None
@@ -127,11 +128,10 @@ def stego_objective(
             matrix_type=matrix_type,
         )
 
-    random_terms = [loss(others, shifts.random_pairs, draw) for draw in partners]
     return ObjectiveTerms(
         self_pairs=loss(own, shifts.self_pairs),
         neighbour_pairs=loss(neighbours, shifts.neighbour_pairs),
-        random_pairs=torch.stack(random_terms).mean(),
+        random_pairs=loss(others, shifts.random_pairs, partners),
     )
 
 

@@ -59,7 +59,8 @@ class Batch(NamedTuple):
             at a single set if pairs are shared.
         positives: a neighbour of each image, at a second set of locations; ``None`` if pairs are
             shared.
-        partners: the partner of each image, shape (batch,), for each draw of random pairs.
+        partners: positions of the images' partners in each draw of random pairs, shape (draws,
+            batch).
         neighbour_of: with shared pairs, the position of each image's neighbour in the batch,
             shape (batch,).
         guidance: colours and features for the contrastive CRF.
@@ -71,7 +72,7 @@ class Batch(NamedTuple):
 
     images: Neighbourhoods
     positives: Neighbourhoods | None
-    partners: tuple[torch.Tensor, ...]
+    partners: torch.Tensor
     neighbour_of: torch.Tensor | None = None
     guidance: Guidance | None = None
     aligned: AlignedCopies | None = None
@@ -175,9 +176,11 @@ def draw_batch(
         positives=read_neighbourhoods(theirs, sampled.positives.locations)
         if drawn.neighbour_of is None
         else None,
-        partners=tuple(
-            permutation_without_fixed_points(size, generator=generator)
-            for _ in range(objective.random_draws)
+        partners=torch.stack(
+            [
+                permutation_without_fixed_points(size, generator=generator)
+                for _ in range(objective.random_draws)
+            ]
         ),
         neighbour_of=drawn.neighbour_of,
         guidance=read_guidance(maps, images, own, generator) if objective.weight_crf else None,

@@ -55,19 +55,14 @@ class SmooSegObjective(Objective):
             for each in (own, others)
         )
         within = smoothness_energy(own.features, own.features, first, first, self.shifts.self_pairs)
-        across = torch.stack(
-            [
-                smoothness_energy(
-                    own.features,
-                    others.features,
-                    first,
-                    second,
-                    self.shifts.random_pairs,
-                    partners=partners,
-                )
-                for partners in batch.partners
-            ]
-        ).mean()
+        across = smoothness_energy(
+            own.features,
+            others.features,
+            first,
+            second,
+            self.shifts.random_pairs,
+            partners=batch.partners,
+        )
         # The student's cosines are not divided by the temperature.
         logits = assignment_logits(own.codes.detach(), self.student, 1.0)
         fit = data_energy(logits, first)
