@@ -88,6 +88,12 @@ def test_prototypes_account_for_all_codes() -> None:
     torch.testing.assert_close(again.prototypes.vectors, prototypes.vectors, rtol=0, atol=0)
 
 
+def test_a_small_kind_gets_a_single_prototype() -> None:
+    prototypes, _ = quantise_codes(mixture([0.6, 0.3, 0.1], 1000, spread=0.02), count=9, seed=0)
+    # Of nine: its share of 0.9, and so on.
+    assert prototypes.vectors.argmax(dim=1).bincount().tolist() == [5, 3, 1]
+
+
 def test_few_locations_are_prototypes_of_their_own() -> None:
     codes = torch.randn(30, 4)
     prototypes, owners = quantise_codes(codes, seed=0)
