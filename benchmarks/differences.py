@@ -33,6 +33,7 @@ VARIANTS: dict[str, Variant] = {
     "default": changed(),
     "masks upsampled bilinearly": changed(Protocol(upsampling="bilinear")),
     "STEGO's protocol": changed(STEGO_2022),
+    "separate pairs": changed(training=TrainingSettings(pairs="separate")),
     "features interpolated": changed(objective=ObjectiveSettings(interpolate="features")),
     "products in float32": changed(precision="32-true"),
     "shifts set by hand": changed(objective=HAND_SET),
