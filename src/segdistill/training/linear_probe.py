@@ -14,6 +14,7 @@ from segdistill.model.linear_probe import LinearProbe, labelled_pixels, sample_a
 from segdistill.model.segmenter import Segmenter
 from segdistill.progress import progress_bar
 from segdistill.training.loop import seeded
+from segdistill.training.optimiser import Adam
 from segdistill.training.training_set import ReadLabels
 
 PIXELS_PER_IMAGE = 400
@@ -73,7 +74,7 @@ def _classify(
 ) -> LinearProbe:
     with seeded(seed), progress_bar("Training the probe", STEPS, shown=progress) as advance:
         probe = LinearProbe(codes.shape[1], int(labels.max()) + 1)
-        optimiser = torch.optim.Adam(probe.parameters(), lr=LEARNING_RATE)
+        optimiser = Adam(probe.parameters(), lr=LEARNING_RATE)
         for _ in range(STEPS):
             chosen = torch.randint(len(codes), (min(BATCH, len(codes)),))
             loss = F.cross_entropy(probe(codes[chosen]), labels[chosen])

@@ -8,6 +8,7 @@ from segdistill.model.head import SegmentationHead
 from segdistill.model.linear_probe import LinearProbe
 from segdistill.training.objectives.protocol import ObjectiveInputs
 from segdistill.training.objectives.registry import make_objective
+from segdistill.training.optimiser import Adam
 
 
 class TrainingModules(nn.Module):
@@ -55,7 +56,7 @@ class TrainingModules(nn.Module):
             if parameter.requires_grad and id(parameter) not in apart
         ]
         training = settings.training
-        return torch.optim.Adam(
+        return Adam(
             [
                 {"params": trained, "lr": training.learning_rate},
                 {"params": self._probe_parameters(), "lr": training.cluster_learning_rate},

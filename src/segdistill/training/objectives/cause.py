@@ -20,6 +20,7 @@ from segdistill.training.objectives.protocol import (
     ObjectiveStep,
     Teacher,
 )
+from segdistill.training.optimiser import Adam
 from segdistill.training.sampling import prepared_cells, sample_at
 from segdistill.training.training_set import TrainingSet
 
@@ -114,7 +115,7 @@ class CauseObjective(Objective):
         device = data.maps.compute.device
         preparation = data.preparation.to(device)
         codebook = self.codebook.detach().to(device, copy=True).requires_grad_()
-        optimiser = torch.optim.Adam([codebook], lr=self.own.codebook_learning_rate)
+        optimiser = Adam([codebook], lr=self.own.codebook_learning_rate)
         for number in range(self.own.codebook_steps):
             batch = draw_batch(data, self.settings, self.needs, step=FIRST_CODEBOOK_STEP - number)
             # One of the two sets of locations: a graph of each image.
