@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LISTED_CLASSES = 40
 LEAST_SHARE = 0.05
 
-Classes = Sequence[Annotated[int, Value("N")]]
+Classes = Sequence[Annotated[str, Value("CLASS")]]
 
 
 def classes(
@@ -36,8 +36,8 @@ def classes(
 ) -> None:
     """List the classes of a run; merge or hide some; undo and redo changes.
 
-    New names and changes of the number of classes can be undone as well. Later masks, reports and
-    exports use the new classes.
+    A CLASS is a number or a name. New names and changes of the number of classes can be undone as
+    well. Later masks, reports and exports use the new classes.
 
     Args:
         merge: merge these classes into one; all are then renumbered by share (default: none)
@@ -149,7 +149,7 @@ class Suggesting:
 
 def name(
     run: Run,
-    names: Sequence[Annotated[str, Value("NUMBER=NAME")]] = (),
+    names: Sequence[Annotated[str, Value("CLASS=NAME")]] = (),
     *,
     suggesting: Suggesting,
     loading: Loading,
@@ -158,7 +158,8 @@ def name(
     """Name the classes of a run; later masks, reports and exports use the names.
 
     Args:
-        names: name of a class; an empty one removes the name. Not used with --suggest
+        names: number or present name of a class, and its new name; an empty one removes the name.
+            Not used with --suggest
 
     Example:
         segdistill name runs/photos 3=road "5=traffic light"
@@ -172,12 +173,17 @@ def name(
         if value:
             raise UserError(f"--{option}: only with --suggest WORDS")
     if not names:
-        raise UserError("NUMBER=NAME is missing")
+        raise UserError("CLASS=NAME is missing, such as 3=road")
     given = names_from(names)
 
     import segdistill
+    from segdistill.model.class_edits import indices_of
 
-    segdistill.name_classes(run, given)
+    indices = indices_of(segdistill.classes_of(run), given)
+    for index in indices:
+        if indices.count(index) > 1:
+            raise UserError(f"class {index} is named twice")
+    segdistill.name_classes(run, dict(zip(indices, given.values(), strict=True)))
     if not quiet:
         print_classes(run)
 
@@ -234,23 +240,23 @@ def suggestions_text(suggestions: Sequence["NameSuggestion"], names: Mapping[int
     )
 
 
-def names_from(given: Sequence[str]) -> dict[int, str]:
-    """Parse names of classes from the command line.
+def names_from(given: Sequence[str]) -> dict[str, str]:
+    """Parse names of classes from the command line: new names by number or present name.
 
     Example:
-        >>> names_from(["3=road", "5=a tree"])
-        {3: 'road', 5: 'a tree'}
+        >>> names_from(["3=road", "5=a tree", "sky=cloud"])
+        {'3': 'road', '5': 'a tree', 'sky': 'cloud'}
     """
-    names: dict[int, str] = {}
+    names: dict[str, str] = {}
     for each in given:
-        number, equals, new = each.partition("=")
-        if not equals or not number.strip().isdecimal():
-            raise UserError(f"{each}: write NUMBER=NAME, such as 3=road")
-        if int(number) in names:
-            raise UserError(f"class {int(number)} is named twice")
-        if re.search(r",\s*\d+=", new):
+        old, equals, new = each.partition("=")
+        if not equals or not old.strip():
+            raise UserError(f"{each}: write CLASS=NAME, such as 3=road")
+        if old in names:
+            raise UserError(f"class {old} is named twice")
+        if re.search(r",[^,=]+=", new):
             raise UserError(f"{each}: separate names by spaces, such as 3=road 5=tree")
-        names[int(number)] = new
+        names[old] = new
     return names
 
 
