@@ -14,6 +14,7 @@ from segdistill.errors import UserError
 
 if TYPE_CHECKING:
     from segdistill.api.class_changes import ClassChange
+    from segdistill.model.class_sets import ClassSet
     from segdistill.model.description import SegmentClass
     from segdistill.naming.suggestions import NameSuggestion
 
@@ -277,9 +278,11 @@ def recluster(
     them. --undo and --redo are those of `segdistill classes`: they also undo names and merges.
 
     Args:
-        level: level of the nested classes that the fit found: coarse, medium (the initial one) or
-            fine (many small classes, to name and merge) (default: --classes is used)
-        classes: new number of classes (default: --level is used)
+        level: level of the nested classes: coarse, medium (the number that the fit found, or that
+            --classes has set since) or fine (many small classes, to name and merge) (default:
+            --classes is used)
+        classes: new number of classes (default: --level is used). A number that the run has not
+            had before becomes level medium: coarse then has half as many, fine about four times
         undo: undo the last change of the classes, whatever its kind
         redo: redo the last change that was undone
         images: images to write report.html again with (default: the report is not updated)
@@ -302,16 +305,15 @@ def recluster(
         print(f"{done} {change.summary}")
     else:
         change = segdistill.recluster(folder, classes, level=level)
-    former, now = change.before.classes, change.after.classes
+    before, now = change.before, change.after
     if undo:
-        former, now = now, former
-    if change.after.levels and not quiet:
-        counts = ", ".join(f"{name} {count}" for name, count in change.after.levels.counts.items())
-        print(f"Levels: {counts}")
+        before, now = now, before
+    if not quiet:
+        print_levels(before, now)
     if not change:
-        print(f"Run:    {folder}: has {len(now)} classes already")
+        print(f"Run:    {folder}: has {len(now.classes)} classes already")
     else:
-        print(f"Run:    {folder}: {len(now)} classes, formerly {len(former)}")
+        print(f"Run:    {folder}: {len(now.classes)} classes, formerly {len(before.classes)}")
         for line in [] if quiet or undo or redo else origins(change):
             print(f"        {line}")
         print_way_back(run, "recluster", undo=undo)
@@ -321,6 +323,22 @@ def recluster(
     elif change:
         print("Note:   the report and existing masks and scores still show the old classes;")
         print("        --images IMAGES updates the report")
+
+
+def print_levels(before: "ClassSet", now: "ClassSet") -> None:
+    """Print a line per level, with its number of classes, and what the levels were before."""
+    if now.levels is None:
+        return
+    counts, in_use = now.levels.counts, now.levels.level_of(now.classes)
+    title = "Levels:"
+    for name, count in counts.items():
+        # Two levels of as many classes are the same one.
+        used = " (in use)" if in_use is not None and count == counts[in_use] else ""
+        print(f"{title:<7} {name:<6} {count:>3} {'class' if count == 1 else 'classes'}{used}")
+        title = ""
+    if before.levels is not None and before.levels.counts != counts:
+        were = ", ".join(f"{name} {count}" for name, count in before.levels.counts.items())
+        print(f"        The levels have changed with the number of classes; they were {were}")
 
 
 def origins(change: "ClassChange") -> list[str]:
