@@ -35,7 +35,7 @@ def evaluate(
     Args:
         split: split of --dataset
         out: folder for evaluation.html, evaluation.json and the confusion matrices as CSV and PNG
-            (default: scores are only printed)
+            (default: scores are only printed); other files in it stay
         protocol: full: whole images at full size; stego-2022: as in STEGO's released code (centre
             320 pixels, nearest-neighbour resizing, mirror averaging, CRF)
         mirror: average with the mirrored image: more accurate, twice the time

@@ -69,7 +69,7 @@ def fit(
 
     Args:
         images: folder, searched with its sub-folders, or quoted glob pattern
-        out: run folder to write (default: runs/NAME)
+        out: run folder to write, new or empty (default: runs/NAME)
         resume: resume an interrupted run
         overwrite: replace an existing run
         data_root: folder that holds the files of --dataset (default: IMAGES are used)

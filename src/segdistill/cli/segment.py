@@ -43,7 +43,7 @@ def segment(
     Args:
         sources: folders, files (also videos), quoted glob patterns, or URLs such as
             s3://bucket/photos
-        out: folder or URL for the masks (default: masks/NAME)
+        out: folder or URL for the masks, without other files (default: masks/NAME)
 
     Returns:
         Exit status: 1 if none of the images could be segmented.
@@ -91,7 +91,7 @@ def features(
 
     Args:
         sources: folders, files, quoted glob patterns, or URLs such as s3://bucket/photos
-        out: folder or URL for the feature maps (default: features/NAME)
+        out: folder or URL for the feature maps, without other files (default: features/NAME)
         run: run folder: write the codes of its head instead (default: features of the backbone)
         backbone: backbone; `segdistill backbones` lists them (default: efficientnet-lite0, with
             --run that of the run)

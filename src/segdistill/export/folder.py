@@ -1,7 +1,8 @@
 """Export of a folder of masks in bounded memory."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from segdistill.export.options import ExportOptions, FormatName
 from segdistill.export.regions import find_regions
 from segdistill.export.voc import Cvat, Voc
 from segdistill.export.yolo import Yolo
-from segdistill.files import remove_leftovers
+from segdistill.files import remove_leftovers, translate_os_errors
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.palette import VOID
@@ -42,6 +43,9 @@ FORMATS: dict[FormatName, type[ExportFormat]] = {
     "geojson": GeoJson,
     "colours": Colours,
 }
+
+BEGUN = ".segdistill-export"
+"""Marks a folder whose export was interrupted: what is there may be replaced."""
 
 
 @dataclass
@@ -128,7 +132,11 @@ def _written(
 
     done = ExportedMasks(writer.path, writer.sidecar)
     threads = worker_threads()
-    with writer.open(), progress_bar("Exporting", len(masks), shown=progress) as advance:
+    with (
+        _marked_as_begun(writer),
+        writer.open(),
+        progress_bar("Exporting", len(masks), shown=progress) as advance,
+    ):
         converted = in_threads(convert, masks, threads=threads, ahead=2 * threads)
         for file, result in zip(masks, converted, strict=True):
             if not isinstance(result, SkippedImage):
@@ -214,12 +222,54 @@ def _check_output(writer: ExportFormat, masks: Path) -> None:
     if path.resolve().is_relative_to(masks.resolve()):
         raise UserError(f"--out {path}: is inside the mask folder; choose another path")
     if writer.options.overwrite:
+        _check_earlier_export(writer)
         return
     if path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path}: is not empty; add --overwrite or choose another --out")
     for each in (path, writer.sidecar or path):
         if each.exists() and not each.is_dir():
             raise UserError(f"{each}: already exists; add --overwrite or choose another --out")
+
+
+def _check_earlier_export(writer: ExportFormat) -> None:
+    """Check that what is replaced is an export, since its files have the names of images."""
+    path, sidecar = writer.path, writer.sidecar
+    if writer.suffixes or sidecar is None or sidecar.exists() or (path / BEGUN).exists():
+        return
+    name = _visible_file(writer)
+    if name is not None:
+        raise UserError(
+            f"{path}: contains other files than an export, such as {name} (there is no"
+            f" {sidecar.name}); choose a new folder with --out"
+        )
+
+
+def _visible_file(writer: ExportFormat) -> Path | None:
+    """Return the relative path of a file in the folder of an export, images not counted."""
+    for each in sorted(writer.path.rglob("*")):
+        name = each.relative_to(writer.path)
+        own = each.name.startswith(".") or name.parts[0] == writer.images_folder
+        if not own and each.is_file():
+            return name
+    return None
+
+
+@contextlib.contextmanager
+def _marked_as_begun(writer: ExportFormat) -> Iterator[None]:
+    """Mark a folder while masks are written to it, and longer if the process is killed."""
+    if writer.suffixes:
+        yield
+        return
+    marker = writer.path / BEGUN
+    with translate_os_errors(marker):
+        marker.touch()
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if done or _visible_file(writer) is None:
+            marker.unlink(missing_ok=True)
 
 
 def _remove_leftovers(writer: ExportFormat) -> None:

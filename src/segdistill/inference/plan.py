@@ -13,6 +13,7 @@ from segdistill.files import exists, remove_leftovers
 from segdistill.images.finding import find_all, is_video, output_names
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage, find_remote_images
+from segdistill.images.tree import foreign_file
 from segdistill.inference.options import RASTER_SUFFIX
 from segdistill.storage import Folder, is_url, strip_file_scheme
 
@@ -107,16 +108,17 @@ def plan_outputs(
         outputs: of each image, the files it may be turned into, relative to the output folder.
         out: output folder.
         policy: how to handle existing outputs.
-        summaries: names of the files that describe all outputs.
+        summaries: names of the files that describe all outputs; the first marks a folder of them.
         kind: what outputs are, for display.
 
     Raises:
         UserError: an output would replace an image, or already exists and neither ``overwrite``
-            nor ``resume`` is set.
+            nor ``resume`` is set; or the folder holds files that segdistill did not write.
     """
     if policy.overwrite and policy.resume:
         raise UserError("--overwrite and --resume: choose one")
     exists = _existence_check(out)
+    _check_own_outputs(out, outputs, summaries, kind, exists)
     items, kept = [], []
     others: set[str] = set()
     for image, variants in zip(images, outputs, strict=True):
@@ -144,6 +146,51 @@ def plan_outputs(
             f"{out.address}/{name}: already exists; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
+
+
+def check_own(folder: Path, marker: str, kind: str) -> None:
+    """Check that a folder for outputs holds no files of the user's own.
+
+    Masks have the names of images: in a folder of pictures, ``--overwrite`` would replace some, and
+    ``--resume`` would take them for masks.
+
+    Args:
+        folder: output folder, which need not exist.
+        marker: name of the file that marks a folder of such outputs.
+        kind: what outputs are, for display.
+
+    Raises:
+        UserError: it does.
+    """
+    foreign = foreign_file(folder, marker)
+    if foreign is not None:
+        raise UserError(
+            f"{folder}: contains other files than {kind}, such as {foreign.relative_to(folder)};"
+            " choose a new folder with --out"
+        )
+
+
+def _check_own_outputs(
+    out: Folder,
+    outputs: Sequence[Outputs],
+    summaries: Sequence[str],
+    kind: str,
+    exists: Callable[[str], bool],
+) -> None:
+    """Check that an output folder, which may be remote, holds no files of the user's own."""
+    if not summaries:
+        return
+    if out.path is not None:
+        check_own(out.path, summaries[0], kind)
+        return
+    # A bucket may hold anything besides: only what would be replaced is looked at.
+    paths = (path.as_posix() for each in outputs for variant in each for path in variant)
+    existing = None if exists(summaries[0]) else next(filter(exists, paths), None)
+    if existing is not None:
+        raise UserError(
+            f"{out.address}/{existing}: already exists and was not written by segdistill; choose"
+            " another --out"
+        )
 
 
 @contextmanager
