@@ -71,8 +71,9 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Segmenter, "scores_and_distances", interrupted)
+    new = "--out new --quiet"
     for out, flags, hint in [
-        ("new", [], "interrupted; run the command again with --resume to continue\n"),
+        ("new", [], f"to continue: segdistill segment {fitted} {photos} {new} --resume\n"),
         ("begun", ["--resume"], "interrupted; run the command again to continue\n"),
         # With --resume instead, the old masks would be kept.
         ("begun", ["--overwrite"], "interrupted\n"),

@@ -7,10 +7,11 @@ from segdistill.cli.arguments import Value
 from segdistill.cli.options import Folder
 from segdistill.cli.outcome import command_line
 from segdistill.cli.parser import OPTIONS
+from segdistill.cli.settings_file import run_folder
 from segdistill.config.presets import preset_names
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
-from segdistill.images.finding import find_images, source_name
+from segdistill.images.finding import find_images
 
 if TYPE_CHECKING:
     from segdistill import LabelledSet
@@ -70,7 +71,7 @@ def fit(
     Args:
         images: folder, searched with its sub-folders, or quoted glob pattern
         out: run folder to write, new or empty (default: runs/NAME)
-        resume: resume an interrupted run
+        resume: resume an interrupted run, with its settings
         overwrite: replace an existing run
         data_root: folder that holds the files of --dataset (default: IMAGES are used)
 
@@ -80,7 +81,9 @@ def fit(
     settings = settings.validated()
     # Before the library is imported, which takes seconds: a wrong path is reported at once.
     inputs = inputs_of(images, data_root, settings)
-    folder = Path(out or Path("runs") / (preset or source_name(images or settings.dataset or "")))
+    folder = run_folder(
+        {"images": images, "out": out, "preset": preset, "dataset": settings.dataset}
+    )
 
     import segdistill
 
