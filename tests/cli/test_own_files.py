@@ -30,16 +30,16 @@ def documents(tmp_path: Path) -> Path:
     [
         (
             ("segment", "RUN", "photos/picture_0.png"),
-            "contains other files than masks, such as classes.json; choose a new folder with --out",
+            "/classes.json: damaged, or not written by segdistill; choose a new folder with --out",
         ),
-        (("segment", "RUN", "photos", "--video"), "contains other files than masks, such as "),
+        (("segment", "RUN", "photos", "--video"), "/classes.json: damaged, or not written by seg"),
         (
             ("features", "photos/picture_0.png", "--backbone", "tiny"),
-            "contains other files than maps, such as classes.json; choose a new folder with --out",
+            ": contains other files than maps, such as classes.json; choose a new folder with",
         ),
         (
             ("fit", "photos", "--backbone", "tiny", "--classes", 3, *QUICK),
-            "exists and is not a run; choose another folder with --out",
+            ": exists and is not a run; choose another folder with --out",
         ),
     ],
 )
@@ -55,7 +55,7 @@ def test_a_folder_of_other_files_is_refused(
     words = [fitted if word == "RUN" else word for word in command]
     status, _, error = segdistill(*words, "--out", documents, *again, "--quiet")
     assert status == 2
-    assert f"{documents}: {said}" in error
+    assert f"{documents}{said}" in error
     assert error.count("\n") == 1
     assert contents(documents) == before
 

@@ -153,6 +153,8 @@ def _written(
             advance(1)
         if not done.written:
             first = done.skipped[0].reason
+            if len(masks) == 1:
+                raise UserError(f"the only mask cannot be exported: {first}")
             raise UserError(f"none of the {len(masks)} masks can be exported; first error: {first}")
     return done
 

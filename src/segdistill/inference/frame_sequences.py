@@ -159,8 +159,9 @@ def check_video_folder(folder: Path, name: str, options: MaskOptions) -> None:
     masks = sum(path.suffix == ".png" for path in existing)
     if masks:
         raise UserError(
-            f"{folder}: {masks} masks already exist; add --resume to write the others, --overwrite"
-            " to replace them, or choose another --out"
+            f"{folder}: {masks} {'mask' if masks == 1 else 'masks'} of frames already"
+            f" {'exists' if masks == 1 else 'exist'}; add --resume to write those that are missing,"
+            " --overwrite to replace all, or choose another --out"
         )
     scores = existing if options.scores else []
     for path in (*scores, folder / CLASSES_FILE, folder / f"{name}.overlay.mp4"):

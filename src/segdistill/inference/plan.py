@@ -118,7 +118,6 @@ def plan_outputs(
     if policy.overwrite and policy.resume:
         raise UserError("--overwrite and --resume: choose one")
     exists = _existence_check(out)
-    _check_own_outputs(out, outputs, summaries, kind, exists)
     items, kept = [], []
     others: set[str] = set()
     for image, variants in zip(images, outputs, strict=True):
@@ -131,21 +130,48 @@ def plan_outputs(
             others.update(name for variant in names for name in variant if exists(name))
         else:
             kept.append(Item.of(image, complete))
+    _check_own_outputs(out, outputs, summaries, kind, exists)
     if policy.overwrite or policy.resume:
         if out.path is not None:
             for folder in {out.path / Path(item.output).parent for item in [*items, *kept]}:
                 remove_leftovers(folder)
         return Plan(items, kept)
     if kept:
-        raise UserError(
-            f"{out.address}: {len(kept)} of {len(images)} {kind} already exist; add --resume to"
-            " write the others, --overwrite to replace them, or choose another --out"
-        )
+        whole = all(map(exists, summaries))
+        raise UserError(f"{out.address}: {_existing(len(kept), len(images), kind, whole=whole)}")
     for name in (*sorted(others), *filter(exists, summaries)):
         raise UserError(
             f"{out.address}/{name}: already exists; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
+
+
+def _existing(kept: int, count: int, kind: str, *, whole: bool) -> str:
+    """Return what to do about outputs that exist.
+
+    Args:
+        kept: how many exist.
+        count: how many there are to be.
+        kind: what outputs are, in the plural.
+        whole: whether the files that describe all of them exist, too.
+
+    Example:
+        >>> _existing(1, 1, "masks", whole=True)
+        'the mask already exists; add --overwrite to replace it, or choose another --out'
+        >>> _existing(9, 10, "masks", whole=True)[:65]
+        '9 of 10 masks already exist; add --resume to write the other one,'
+    """
+    one, verb = kind.removesuffix("s"), "exists" if kept == 1 else "exist"
+    if kept < count:
+        others = "the other one" if kept == count - 1 else f"the other {count - kept}"
+        found, resume = f"{kept} of {count} {kind}", f"--resume to write {others}, "
+    else:
+        found = f"the {one}" if count == 1 else f"all {count} {kind}"
+        # The process was killed after the last one.
+        resume = "" if whole else "--resume to describe them, "
+    them = "it" if kept == 1 else "them"
+    replace = f"--overwrite to replace {them}, or choose another --out"
+    return f"{found} already {verb}; add {resume}{replace}"
 
 
 def check_own(folder: Path, marker: str, kind: str) -> None:
@@ -163,6 +189,11 @@ def check_own(folder: Path, marker: str, kind: str) -> None:
         UserError: it does.
     """
     foreign = foreign_file(folder, marker)
+    if foreign is not None and (folder / marker).exists():
+        raise UserError(
+            f"{folder / marker}: damaged, or not written by segdistill; choose a new folder with"
+            " --out"
+        )
     if foreign is not None:
         raise UserError(
             f"{folder}: contains other files than {kind}, such as {foreign.relative_to(folder)};"
@@ -215,8 +246,11 @@ def count_missing(
         missing = sum(not exists(item.output) for item in items)
         # Outputs to be replaced exist in any case.
         count = "others" if policy.overwrite else f"{missing} of {len(items)} {kind}"
+        if len(items) == 1:
+            count = f"the {kind.removesuffix('s')}"
+        verb = "is" if len(items) == 1 or (missing == 1 and not policy.overwrite) else "are"
         raise UnreadableImageError(
-            f"{error}; {count} are not written: fix or remove it and add --resume, or leave"
+            f"{error}; {count} {verb} not written: fix or remove it and add --resume, or leave"
             " --strict out to skip it"
         ) from error
 
