@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -44,6 +45,8 @@ FORMATS: dict[FormatName, type[ExportFormat]] = {
     "colours": Colours,
 }
 
+SHOWN_SOURCES = 3
+
 BEGUN = ".segdistill-export"
 """Marks a folder whose export was interrupted: what is there may be replaced."""
 
@@ -84,6 +87,7 @@ def export_folder(
     *,
     images: Sequence[str | Path] | None = None,
     options: ExportOptions | None = None,
+    run: str = "RUN",
     progress: bool = False,
 ) -> ExportedMasks:
     """Export a folder of masks; worker threads convert a few masks ahead of the writer.
@@ -93,6 +97,7 @@ def export_folder(
         classes: the run's classes with their current names, colours and hidden flags.
         out: file or folder to write; by default in ``exports``, named after the mask folder.
         images: the images that were segmented; masks without one are skipped.
+        run: the run folder, for messages.
 
     Raises:
         UserError: the options, the masks or the output are invalid; no mask can be exported, or any
@@ -102,7 +107,11 @@ def export_folder(
     export_format = _chosen_format(format_name, chosen, images=images is not None)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the output of `segdistill segment`")
-    shown = shown_classes(classes, folder)
+    # A shell may have made many names of one pattern.
+    sources = images if images and len(images) <= SHOWN_SOURCES else ["IMAGES"]
+    words = ["segdistill", "segment", run, *sources, "--out", folder, "--overwrite"]
+    again = shlex.join(map(str, words))
+    shown = shown_classes(classes, folder, again=again)
     if out is None:
         suffix = next(iter(export_format.suffixes), "")
         out = Path("exports") / f"{folder.resolve().name or 'masks'}-{format_name}{suffix}"
@@ -159,33 +168,38 @@ def _written(
     return done
 
 
-def shown_classes(current: Sequence[MaskClass], folder: Path) -> tuple[MaskClass, ...]:
+def shown_classes(
+    current: Sequence[MaskClass], folder: Path, *, again: str
+) -> tuple[MaskClass, ...]:
     """Return the classes to export, after checking that the masks have the run's classes.
 
     Args:
         current: the run's classes with their current names, colours and hidden flags.
         folder: folder of the masks, with the ``classes.json`` of ``segdistill segment``.
+        again: the command that writes the masks again.
 
     Raises:
         UserError: ``classes.json`` is missing or damaged, the classes have changed since the masks
             were written, or all are hidden.
     """
-    again = "run `segdistill segment` again"
-    masks = read_classes(LocalFolder(folder), fix=again)
+    anew = "write the masks again, with `segdistill segment`"
+    masks = read_classes(LocalFolder(folder), fix=anew)
     if masks is None:
         raise UserError(
             f"{folder}: no {CLASSES_FILE} found; pass the output folder of `segdistill segment`"
         )
     if not masks:
-        raise UserError(f"{folder / CLASSES_FILE}: contains no classes; {again}")
+        raise UserError(f"{folder / CLASSES_FILE}: contains no classes; {anew}")
     if len(current) != len(masks):
         raise UserError(
             f"{folder}: the masks have {len(masks)} classes, but the run now has {len(current)};"
-            f" {again}"
+            f" write them again: {again}"
         )
     reason = difference(masks, current)
     if reason:
-        raise UserError(f"{folder}: {reason} after the masks were written; {again}")
+        raise UserError(
+            f"{folder}: {reason} after the masks were written; write them again: {again}"
+        )
     shown = tuple(each for each in current if not each.hidden)
     if not shown:
         raise UserError("all classes are hidden; unhide some with `segdistill classes`")
