@@ -149,6 +149,8 @@ class CommandParser(argparse.ArgumentParser):
     def _reword(self, message: str) -> str:
         """Return an error of argparse in plain words."""
         if superfluous := re.match(r"unrecognized arguments: (\S+)", message):
+            if re.match(r"-[A-Za-z]", superfluous[1]):
+                return no_such("option", superfluous[1], self.arguments.values())
             return f"{superfluous[1]}: unexpected argument{self._how_to_quote(superfluous[1])}"
         if missing := re.match(r"the following arguments are required: (.+)", message):
             names = missing[1].split(", ")
