@@ -7,7 +7,7 @@ from tests.cli.conftest import Run
 
 from segdistill.cli.arguments import no_such
 from segdistill.cli.main import parser_of
-from segdistill.cli.suggestions import OTHER_NAMES, likely_names
+from segdistill.config.suggestions import OTHER_NAMES, likely_names
 from segdistill.operations import COMMANDS
 
 PARSERS = {name: parser_of(command) for name, command in COMMANDS.items()}

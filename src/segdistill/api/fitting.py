@@ -73,7 +73,8 @@ def fit(
         overwrite: replace the run in ``out``.
         resume: resume the interrupted run in ``out``.
         progress: show progress bars.
-        **changes: settings that override ``settings``, such as ``classes=8``.
+        **changes: settings that override ``settings``, such as ``classes=8`` or
+            ``training=TrainingSettings(steps=500)``.
 
     Returns:
         The model.

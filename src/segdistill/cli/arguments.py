@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from docstring_parser import Docstring, DocstringStyle
 from docstring_parser import parse as parse_docstring
 
-from segdistill.cli.suggestions import likely_names
+from segdistill.config.suggestions import likely_names
 from segdistill.config.validation import (
     Declared,
     Numbers,

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from segdistill.config.validation import dashed
-
 LEAST_LIKENESS = 0.75
 """Likeness of a misspelled name, 0..1. Below it, words that only share letters are suggested."""
 MOST = 3
@@ -61,7 +59,8 @@ def likely_names(name: str, known: Sequence[str], arguments: Sequence[str] = ())
         >>> likely_names("images", ["classes"], ["IMAGES"])
         ['IMAGES']
     """
-    usual, by_dashes = dashed(name), {dashed(each): each for each in known}
+    usual = name.replace("_", "-")
+    by_dashes = {each.replace("_", "-"): each for each in known}
     if name.upper() in arguments:
         return [name.upper()]
     if usual in MEANT:
