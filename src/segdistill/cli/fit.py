@@ -17,24 +17,15 @@ if TYPE_CHECKING:
     from segdistill import LabelledSet
     from segdistill.images.finding import ImageFile
 
-SECTIONS = {
-    OPTIONS: (
-        *("out", "classes", "backbone", "resolution", "depth.folder", "seed", "device"),
-        *("config", "preset", "resume", "overwrite", "quiet"),
-    ),
-    "Benchmarks and settings files": ("dataset", "data_root", "print_config"),
+FIT_SECTIONS = {
+    OPTIONS: ("out", "classes", "backbone", "resolution", "seed", "device"),
+    "Existing runs": ("resume", "overwrite"),
+    "Data and training": ("depth.folder", "ignore_mask", "training.steps"),
+    "Settings files": ("preset", "config", "print_config"),
+    "Benchmarks (advanced)": ("dataset", "data_root"),
     "Images (advanced)": (
-        *(
-            "strict",
-            "bands",
-            "value_range",
-            "ignore_mask",
-            "segment_resolution",
-            "resampling",
-            "square",
-            "crops",
-        ),
-        *("crop_ratio", "labels", "label_map", "saliency"),
+        *("strict", "bands", "value_range", "segment_resolution", "resampling", "square"),
+        *("crops", "crop_ratio", "labels", "label_map", "saliency"),
     ),
     "Method and clusters (advanced)": ("method", "components", "clustering", "extra_clusters"),
     "Segmentation head (advanced)": ("head.*",),

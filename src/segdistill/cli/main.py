@@ -121,7 +121,7 @@ def parser_of(operation: Operation) -> "CommandParser":
     name = operation.command
     module = import_module(f"segdistill.cli.{operation.parser}")
     function = getattr(module, name.replace("-", "_"))
-    sections = getattr(module, "SECTIONS", COMPUTE)
+    sections = getattr(module, f"{function.__name__.upper()}_SECTIONS", COMPUTE)
     return CommandParser(name, function, sections, distributed=operation.processes)
 
 

@@ -17,15 +17,21 @@ from segdistill.cli.options import (
     Strict,
 )
 from segdistill.cli.outcome import report_outcome
-from segdistill.cli.parser import COMPUTE
+from segdistill.cli.parser import COMPUTE, OPTIONS
 from segdistill.config.settings import Resolution
 from segdistill.inference.options import MaskOptions
 
-SECTIONS = {
-    "Images of many bits or bands": ("bands", "value_range", "ignore_mask"),
+BITS = ("bands", "value_range", "ignore_mask")
+
+SEGMENT_SECTIONS = {
+    OPTIONS: ("out", "overlay", "scores", "resolution", "device", "overwrite", "resume"),
+    "Quality of masks": ("mirror", "upsampling", "min_region", "crf"),
     "Videos": ("video", "every", "smooth"),
-    **COMPUTE,
+    "Images of many bits or bands (advanced)": BITS,
+    "Files and backbone (advanced)": ("strict", "backbone"),
+    "Compute (advanced)": ("engine", "workers", "precision", "devices", "nodes"),
 }
+FEATURES_SECTIONS = {"Images of many bits or bands": BITS, **COMPUTE}
 
 
 def segment(
