@@ -206,8 +206,8 @@ def commands_page() -> str:
     ]
     head = (
         "# Commands\n`segdistill COMMAND --help-all` prints these pages in a terminal, and"
-        " `--help` the options of daily use. Invalid"
-        " input ends with exit status 2 and a line that suggests a fix.\n\n| command | what it does |"
+        " `--help` the options of daily use. Invalid input ends with exit status 2 and a line that"
+        " suggests a fix.\n\n| command | what it does |"
     )
     return "\n".join([head, "|---|---|", *rows, ""])
 
