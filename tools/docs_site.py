@@ -8,6 +8,7 @@ script.
 
 import logging
 import re
+from argparse import SUPPRESS
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
@@ -204,8 +205,9 @@ def commands_page() -> str:
         for name, entry in COMMANDS.items()
     ]
     head = (
-        "# Commands\n`segdistill COMMAND --help` prints these pages in a terminal. Invalid input"
-        " ends with exit status 2 and a line that suggests a fix.\n\n| command | what it does |"
+        "# Commands\n`segdistill COMMAND --help-all` prints these pages in a terminal, and"
+        " `--help` the options of daily use. Invalid input ends with exit status 2 and a line that"
+        " suggests a fix.\n\n| command | what it does |"
     )
     return "\n".join([head, "|---|---|", *rows, ""])
 
@@ -217,7 +219,7 @@ def command_page(entry: Operation) -> str:
     lines = [f"# segdistill {entry.command}", escape(description, quote=False), ""]
     lines += ["```sh", example, "```", "", f"Usage: `{parser.usage}`", ""]
     for group in parser._action_groups:  # noqa: SLF001 - argparse has no public list of its groups
-        actions = group._group_actions  # noqa: SLF001
+        actions = [each for each in group._group_actions if each.help != SUPPRESS]  # noqa: SLF001
         if actions:
             lines += [f"## {group.title}"]
         for action in actions:

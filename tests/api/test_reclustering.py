@@ -68,6 +68,9 @@ def test_edits_are_described(striped: Segmenter, tmp_path: Path) -> None:
     assert hide_classes(tmp_path, [1]).summary == "hid road in overlays and exports"
     assert hide_classes(tmp_path, [1], hide=False).summary == "showed road again"
     assert not hide_classes(tmp_path, [1], hide=False)
+    assert hide_classes(tmp_path, ["Road"]).summary == "hid road in overlays and exports"
+    # A name alone is not a collection of letters.
+    assert hide_classes(tmp_path, "road", hide=False).summary == "showed road again"
     merged = merge_classes(tmp_path, [0, 1, 3])
     assert merged.summary == "merged class 0, road and class 3 into road"
     assert undo_classes(tmp_path).summary == merged.summary

@@ -85,8 +85,10 @@ def test_a_former_number_of_classes_is_restored_with_its_names(
 
 def test_mistakes_are_reported(fitted: Path, segdistill: Run) -> None:
     for arguments, said in [
-        (("name", fitted, "road"), "road: write NUMBER=NAME, such as 3=road"),
+        (("name", fitted, "road"), "road: write CLASS=NAME, such as 3=road"),
         (("name", fitted, "0=a", "0=b"), "class 0 is named twice"),
+        (("name", fitted, "0=a", "class 0=b"), "class 0 is named twice"),
+        (("name", fitted, "=a"), "=a: write CLASS=NAME, such as 3=road"),
         (("name", fitted, "7=a"), "there is no class 7; classes go from 0 to 2"),
         (("classes", fitted, "--merge", 1), "at least two"),
         (
@@ -100,3 +102,41 @@ def test_mistakes_are_reported(fitted: Path, segdistill: Run) -> None:
         assert status == 2
         assert said in error
         assert "Traceback" not in error
+
+
+def test_classes_are_given_by_name(fitted: Path, segdistill: Run) -> None:
+    assert segdistill("name", fitted, "0=traffic light", "1=Road", "--quiet")[0] == 0
+    out = segdistill("classes", fitted, "--hide", "road", "Traffic  Light")[1]
+    assert "hid traffic light in overlays and exports, hid Road in overlays and exports\n" in out
+    out = segdistill("classes", fitted, "--show", "ROAD", 0)[1]
+    assert "hidden" not in out
+    status, out, error = segdistill("name", fitted, "traffic light=lamp", "class 2=sky")
+    assert status == 0, error
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["lamp", "Road", "sky"]
+    out = segdistill("classes", fitted, "--merge", "sky", "lamp")[1]
+    assert "Done:   merged lamp and sky into lamp\n" in out
+
+
+def test_a_name_that_no_class_has_changes_nothing(fitted: Path, segdistill: Run) -> None:
+    assert segdistill("name", fitted, "0=Street", "1=street", "--quiet")[0] == 0
+    before = (fitted / "segmenter.json").read_bytes()
+    for arguments, said in [
+        (("--merge", "steet", 0), "steet: no class has this name; did you mean 'street'?"),
+        (("--hide", "class 22"), "did you mean 'class 2'?"),
+        (("--hide", "lamp"), "give a name that `segdistill classes RUN` lists, or a number from 0"),
+        (("--merge", "0,1"), "0,1: no class has this name; separate classes by spaces"),
+        (("--merge", "STREET", 2), "the name of classes 0 (Street) and 1 (street); give their"),
+        (("--merge", 7, 0), "there is no class 7; classes go from 0 to 2"),
+        (("--hide", -1), "there is no class -1"),
+        (("--hide", ""), "'': no class has this name"),
+        (("--hide", "9" * 5000), "no class has this name"),
+        # One class given twice is one class.
+        (("--merge", "Street", 0), "at least two"),
+    ]:
+        status, out, error = segdistill("classes", fitted, *arguments)
+        assert (status, out) == (2, "")
+        assert said in error
+        assert error.count("\n") == 1
+    assert (fitted / "segmenter.json").read_bytes() == before
+    # The same letters in the same case are one class.
+    assert "hid street in" in segdistill("classes", fitted, "--hide", "street")[1]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from tests.forking import Server
 from tests.helpers import striped_image, striped_labels, write_run_stub, write_striped_folder
 
 import segdistill as library
+from segdistill.cli.main import how_to_resume
 from segdistill.devices import choose_compute
 from segdistill.model.tensor_files import read_tensor_file
+from segdistill.operations import COMMANDS
 from segdistill.training import head_training, loop
 from segdistill.training.step import StepLosses
 from segdistill.training.step import losses as step_losses
@@ -155,6 +158,42 @@ def test_resuming_keeps_the_settings_of_the_run(
     assert Path("broken/settings.yaml").read_text() == before
     assert len(library.Segmenter.load("broken").classes) == 4
     assert segdistill(*arguments, "--resume", "--classes", 5)[0] == 2
+
+
+@pytest.mark.parametrize("how", ["the hint", "no options", "a hint of another command", "Python"])
+def test_a_fit_is_resumed_by_the_command_that_is_suggested(
+    photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    photos = photos.rename(photos.parent / "my photos")
+    begin = ("fit", "my photos", "--backbone", "tiny", "--classes", 4, "--seed", 3, *QUICK)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "losses", interrupted_at(9))
+        status, _, error = segdistill(*begin, "--quiet")
+    assert status == 130
+    before = Path("runs/my photos/settings.yaml").read_text()
+    hint = error.rpartition("to continue: ")[2]
+    assert hint.startswith("segdistill fit 'my photos' --backbone tiny --classes 4 ")
+    if how == "no options":
+        hint = "segdistill fit 'my photos' --resume"
+    if how == "a hint of another command":
+        status, _, error = segdistill("classes", "runs/my photos")
+        assert status == 2
+        hint = error.rpartition("resume it: ")[2].replace("IMAGES", "'my photos'")
+    if how == "Python":
+        library.fit(photos, out="runs/my photos", resume=True)
+    else:
+        status, _, error = segdistill(*shlex.split(hint)[1:])
+        assert status == 0, error
+    assert Path("runs/my photos/settings.yaml").read_text() == before
+    assert len(library.Segmenter.load("runs/my photos").classes) == 4
+
+
+def test_the_hint_to_resume_is_bounded_and_keeps_what_follows_dashes() -> None:
+    fit = COMMANDS["fit"]
+    hint = "; to continue: segdistill fit --resume -- -photos"
+    assert how_to_resume(fit, ["--", "-photos"]) == hint
+    many = [f"{number}.jpg" for number in range(1000)]
+    assert how_to_resume(fit, many) == "; run the command again with --resume to continue"
 
 
 def test_a_fit_that_cannot_start_keeps_the_old_run(

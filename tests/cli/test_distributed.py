@@ -91,7 +91,7 @@ def test_a_killed_process_ends_the_run_and_it_resumes(
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "process 2 of 2 ended with signal SIGKILL" in error
-    assert "--resume to continue" in error
+    assert "to continue: segdistill fit " in error
     assert "Traceback" not in error
     assert not (world / "run" / "segmenter.json").exists()
     status, _, error = forking.run(world, *arguments, "--resume")

@@ -104,12 +104,17 @@ def test_a_store_gives_the_same_masks_as_a_folder(
     world: Path, server: Any, forking: Server, *, workers: bool
 ) -> None:
     usual, folder = files(world / "usual"), f"masks_{workers}"
-    # Existing masks are kept unchanged.
-    for name in ("picture_0.png", "picture_1.png"):
-        server.put_object(Bucket="bucket", Key=f"{folder}/{name}", Body=usual[name])
-    before = _times(server)
     out_folder = f"s3://bucket/{folder}"
     command = ("segment", "run", "s3://bucket/photos", "--out", out_folder, "--resume")
+    # Existing masks are kept unchanged.
+    for name in ("picture_0.png", "picture_1.png", "classes.json"):
+        if name == "classes.json" and not workers:
+            # Without it, they may be anyone's pictures.
+            status, _, error = forking.run(world, *command, "--quiet")
+            assert status == 2
+            assert f"{out_folder}/picture_0.png: already exists and was not written by" in error
+        server.put_object(Bucket="bucket", Key=f"{folder}/{name}", Body=usual[name])
+    before = _times(server)
     if workers:
         status, out, error = run(world, *command, *RAY)
     else:

@@ -1,6 +1,7 @@
 """``segdistill export`` as a user runs it."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -67,14 +68,25 @@ def test_names_and_colours_are_those_of_now(
     assert palette[6:9] == [1, 2, 3]
 
 
-def test_masks_of_another_number_of_classes(fitted: Path, masks: Path, segdistill: Run) -> None:
+def test_masks_of_another_number_of_classes(
+    fitted: Path, photos: Path, masks: Path, segdistill: Run
+) -> None:
     assert segdistill("recluster", fitted, "--classes", 2, "--quiet")[0] == 0
     status, out, error = segdistill("export", fitted, masks, "--format", "coco")
     assert (status, out) == (2, "")
     assert error == (
-        "segdistill export: masks/photos: the masks have 3 classes, but the run now has 2; run"
-        " `segdistill segment` again\n"
+        "segdistill export: masks/photos: the masks have 3 classes, but the run now has 2; write"
+        f" them again: segdistill segment {fitted} IMAGES --out masks/photos --overwrite\n"
     )
+    export = ("export", fitted, masks, "--format", "coco", "--images", photos)
+    hint = segdistill(*export)[2].rpartition("again: ")[2]
+    assert segdistill(*shlex.split(hint)[1:], "--quiet")[0] == 0
+    assert segdistill(*export, "--quiet")[0] == 0
+    # As many classes, but other ones.
+    assert segdistill("recluster", fitted, "--undo", "--quiet")[0] == 0
+    assert segdistill("classes", fitted, "--merge", 0, 1, "--quiet")[0] == 0
+    error = segdistill(*export)[2]
+    assert f"; write them again: segdistill segment {fitted} {photos} --out " in error
 
 
 def test_mistakes_are_one_line(photos: Path, fitted: Path, masks: Path, segdistill: Run) -> None:

@@ -41,7 +41,7 @@ def test_help_shows_no_python(
     parser: CommandParser, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    text = parser.format_help()
+    text = parser.format_full_help()
     for noise in ("null", "<class", "type:", "Literal", "None", "Optional", "``", "==SUPPRESS=="):
         assert noise not in text
     for title in [str(group.title) for group in parser._action_groups if group._group_actions]:
@@ -70,12 +70,45 @@ def test_each_default_is_shown_once_or_described(parser: CommandParser) -> None:
 
 
 def test_common_settings_come_before_advanced_ones() -> None:
-    text = PARSERS["fit"].format_help()
+    text = PARSERS["fit"].format_full_help()
     common, advanced = text.split("(advanced):", maxsplit=1)
     for option in ("--out", "--classes", "--backbone", "--resolution", "--depth.folder", "--seed"):
         assert f"  {option} " in common
         assert f"  {option} " not in advanced
     assert "  --objective.weight-self " in advanced
+
+
+@commands
+def test_the_help_fits_on_two_screens_and_the_rest_is_named(
+    parser: CommandParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, full = parser.format_help(), parser.format_full_help()
+    assert len(short.splitlines()) <= 60
+    for action in shown(parser):
+        assert f" {action.option_strings[-1] if action.option_strings else action.metavar}" in full
+    if not parser.advanced:
+        assert short == full
+        return
+    assert "(advanced)" not in short
+    last = " ".join(short.rpartition("\n\n")[2].split())
+    assert last.startswith(f"`{parser.prog} --help-all` shows more options, about ")
+    for title in parser.advanced:
+        assert title.removesuffix(" (advanced)").lower() in last.lower()
+    # Its options are grouped, and none is shown twice.
+    assert short.count("\n\n") > 4
+    assert full.count("\n  --out ") == short.count("\n  --out ") == 1
+
+
+def test_all_options_are_shown_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, option in [("fit", "--head.channels"), ("segment", "--nodes"), ("name", "--top")]:
+        for flag in ("--help", "--help-all"):
+            with pytest.raises(SystemExit) as shown_help:
+                main([command, flag])
+            assert shown_help.value.code == 0
+            out = capsys.readouterr().out
+            assert out.startswith(f"usage: segdistill {command} ")
+            assert (f"  {option} " in out) == (flag == "--help-all" or command == "name")
 
 
 def test_help_is_a_command_as_well(segdistill: Run, capsys: pytest.CaptureFixture[str]) -> None:

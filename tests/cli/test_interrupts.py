@@ -89,5 +89,5 @@ def test_a_command_says_that_it_was_interrupted(
 
     monkeypatch.setattr(command_line, "_run", run)
     assert command_line.main(["fit", "photos"]) == 130
-    expected = "\nsegdistill fit: interrupted; run the command again with --resume to continue\n"
+    expected = "\nsegdistill fit: interrupted; to continue: segdistill fit photos --resume\n"
     assert capsys.readouterr().err == expected

@@ -158,7 +158,7 @@ def test_out_of_memory_is_one_line_that_names_what_to_lower(
     assert status == 1, error
     assert error == (
         "segdistill fit: out of memory; lower --resolution or --training.batch-size;"
-        " run the command again with --resume to continue\n"
+        " to continue: segdistill fit photos --backbone hungry --out run --quiet --resume\n"
     )
 
 

@@ -123,7 +123,11 @@ def test_levels_are_nested_and_keep_names(fitted: Path, segdistill: Run) -> None
     medium = Segmenter.load(fitted)
     status, out, error = segdistill("recluster", fitted, "--level", "fine")
     assert status == 0, error
-    assert "Levels: coarse 2, medium 3, fine" in out
+    assert re.search(
+        r"^Levels: coarse   2 classes\n        medium   3 classes\n"
+        r"        fine    \d\d classes \(in use\)\nRun:",
+        out,
+    )
     fine = Segmenter.load(fitted)
     assert len(fine.classes) > len(medium.classes)
     roads = [each for each in fine.classes if each.name.startswith("road ")]
@@ -139,6 +143,30 @@ def test_levels_are_nested_and_keep_names(fitted: Path, segdistill: Run) -> None
     assert segdistill("recluster", fitted, "--level", "medium")[0] == 0
     assert Segmenter.load(fitted).classes == medium.classes
     np.testing.assert_array_equal(Segmenter.load(fitted).centres.numpy(), medium.centres.numpy())
+
+
+def test_levels_that_a_number_of_classes_moves_are_shown(fitted: Path, segdistill: Run) -> None:
+    moved = "The levels have changed with the number of classes; they were coarse"
+    first = segdistill("recluster", fitted, "--level", "medium")[1]
+    assert "medium   3 classes (in use)\n" in first
+    assert moved not in first
+    out = segdistill("recluster", fitted, "--classes", 5)[1]
+    assert re.search(r"^Levels: coarse   \d classes\n        medium   5 classes \(in use\)\n", out)
+    assert f"        {moved} 2, medium 3, fine 1" in out
+    # What they are after an undo, not before it.
+    out = segdistill("recluster", fitted, "--undo")[1]
+    assert "medium   3 classes (in use)\n" in out
+    assert f"{moved} " in out
+    # A merge belongs to no level.
+    assert segdistill("classes", fitted, "--merge", 0, 1, "--quiet")[0] == 0
+    assert segdistill("recluster", fitted, "--level", "fine", "--quiet")[0] == 0
+    out = segdistill("recluster", fitted, "--undo")[1]
+    assert "Levels:" in out
+    assert moved not in out
+    # Levels that have not changed are those of the fit.
+    assert segdistill("recluster", fitted, "--level", "medium")[1].startswith(
+        first[: first.index("Run:")]
+    )
 
 
 def test_pairs_to_merge_are_proposed(fitted: Path, segdistill: Run) -> None:

@@ -28,7 +28,7 @@ def test_features_of_a_folder(photos: Path, segdistill: Run) -> None:
     assert np.load("features/photos/picture_0.npy").shape == (8, 12, 6)
     status, _, error = segdistill(*command)
     assert status == 2
-    assert "features/photos: 6 of 6 maps already exist; add --resume" in error
+    assert "features/photos: all 6 maps already exist; add --overwrite" in error
     Path("features/photos/picture_0.npy").unlink()
     status, out, _ = segdistill(*command, "--resume")
     assert status == 0

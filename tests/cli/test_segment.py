@@ -25,6 +25,56 @@ def test_an_invalid_resolution_is_refused(photos: Path, segdistill: Run, resolut
     assert error == f"segdistill segment: --resolution {resolution}: must be {allowed}\n"
 
 
+@pytest.mark.parametrize(
+    ("existing", "given", "said"),
+    [
+        (
+            ["picture_0.png"],
+            ["picture_0.png"],
+            "the mask already exists; add --overwrite to replace it, or choose another --out",
+        ),
+        (
+            ["picture_0.png", "picture_1.png"],
+            ["picture_0.png", "picture_1.png"],
+            "all 2 masks already exist; add --overwrite to replace them, or choose another --out",
+        ),
+        (
+            ["picture_0.png"],
+            ["picture_0.png", "picture_1.png"],
+            "1 of 2 masks already exists; add --resume to write the other one, --overwrite to r",
+        ),
+        (
+            ["picture_0.png", "picture_1.png"],
+            ["."],
+            "2 of 6 masks already exist; add --resume to write the other 4, --overwrite to repla",
+        ),
+    ],
+)
+def test_masks_that_exist_are_counted(
+    photos: Path,
+    fitted: Path,
+    segdistill: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    existing: list[str],
+    given: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(photos)
+    out = ("--out", "../masks/some", "--quiet")
+    assert segdistill("segment", fitted, *existing, *out)[0] == 0
+    status, _, error = segdistill("segment", fitted, *given, *out)
+    assert status == 2
+    assert error.startswith(f"segdistill segment: ../masks/some: {said}")
+    if "--resume" in said:
+        return
+    # Killed after the last mask, with nothing that describes them.
+    Path("../masks/some/images.csv").unlink()
+    error = segdistill("segment", fitted, *given, *out)[2]
+    assert "; add --resume to describe them, --overwrite to " in error
+    assert segdistill("segment", fitted, *given, *out, "--resume")[0] == 0
+    assert Path("../masks/some/images.csv").exists()
+
+
 def test_writing_no_mask_is_a_failure(photos: Path, fitted: Path, segdistill: Run) -> None:
     for name in ("a.jpg", "b.jpg"):
         (photos.parent / "letters").mkdir(exist_ok=True)
@@ -34,6 +84,8 @@ def test_writing_no_mask_is_a_failure(photos: Path, fitted: Path, segdistill: Ru
     assert "Skipped: letters/a.jpg: not an image that can be decoded\n" in out
     assert error == ("segdistill segment: none of 2 images can be read; nothing was written\n")
     assert not Path("masks").exists()
+    error = segdistill("segment", fitted, "letters/a.jpg", "--quiet")[2]
+    assert error == "segdistill segment: the image cannot be read; nothing was written\n"
     (photos.parent / "letters" / "c.png").write_bytes((photos / "picture_0.png").read_bytes())
     assert segdistill("segment", fitted, "letters", "--quiet")[0] == 0
     # Existing masks count.
@@ -71,8 +123,9 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Segmenter, "scores_and_distances", interrupted)
+    new = "--out new --quiet"
     for out, flags, hint in [
-        ("new", [], "interrupted; run the command again with --resume to continue\n"),
+        ("new", [], f"to continue: segdistill segment {fitted} {photos} {new} --resume\n"),
         ("begun", ["--resume"], "interrupted; run the command again to continue\n"),
         # With --resume instead, the old masks would be kept.
         ("begun", ["--overwrite"], "interrupted\n"),

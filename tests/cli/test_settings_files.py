@@ -32,6 +32,8 @@ from tests.cli.conftest import QUICK, Run
         (b"objective:\n  sample: 3\n", "sample: no such setting; did you mean objective.samples?"),
         (b"config: other.yaml\n", "a settings file cannot include another"),
         (b"3: 4\n", "3: no such setting"),
+        (b"n_classes: 4\n", "n_classes: no such setting; did you mean classes?"),
+        (b"lr: 0.1\n", "lr: no such setting; did you mean training.learning_rate?"),
     ],
 )
 def test_a_settings_file_that_cannot_be_used(
@@ -102,7 +104,7 @@ def test_a_settings_file_may_hold_other_options(photos: Path, segdistill: Run) -
         (["--objective.pointwise", "maybe"], "--objective.pointwise maybe: must be true or false"),
         (["--training.learning-rate", "nan"], "--training.learning-rate nan: must be a finite"),
         (["--training.learning-rate", "inf"], "--training.learning-rate inf: must be a finite"),
-        (["--head", "5"], "--head: no such option; did you mean --head.kind?"),
+        (["--head", "5"], "--head: no such option; did you mean --head.channels or --head.kind"),
         (["--seed"], "--seed needs a value"),
         (["--overwrite=yes"], "--overwrite takes no value"),
         (["more_photos"], "more_photos: unexpected argument; put quotes around a pattern"),

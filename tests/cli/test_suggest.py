@@ -65,8 +65,9 @@ def test_mistakes_are_reported(fitted: Path, words: Path, clip: Path, segdistill
     empty = words.with_name("empty.txt")
     empty.write_text("# nothing\n")
     for arguments, said in [
-        ((), "NUMBER=NAME is missing"),
+        ((), "CLASS=NAME is missing"),
         (("0=road,1=sky",), "separate names by spaces"),
+        (("0=road,class 1=sky",), "separate names by spaces"),
         (("--apply", "0=road"), "--apply: only with --suggest"),
         (("--suggest", "nowhere.txt"), "nowhere.txt: no such file"),
         (("--suggest", empty, "--model", clip), "contains no words"),

@@ -24,7 +24,7 @@ def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill
     assert found == ["classes.json", "clip.overlay.mp4", *frames]
     status, _, error = segdistill("segment", fitted, clip)
     assert status == 2
-    assert "masks/clip: 6 masks already exist; add --resume" in error
+    assert "masks/clip: 6 masks of frames already exist; add --resume" in error
     Path("masks/clip/frame_000003.png").unlink()
     status, out, error = segdistill("segment", fitted, clip, "--resume", "--quiet")
     assert status == 0, error

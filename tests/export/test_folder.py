@@ -80,7 +80,7 @@ def test_nothing_is_written_if_no_mask_can_be_exported(tmp_path: Path) -> None:
     masks = write_masks(tmp_path / "masks", {"a.png": PATTERN})
     (masks / "a.png").write_bytes(b"")
     for name, out in (("coco", "out.json"), ("cvat", "out.zip"), ("yolo", "out"), ("voc", "out")):
-        with pytest.raises(UserError, match="none of the 1 masks can be exported; first error: "):
+        with pytest.raises(UserError, match="the only mask cannot be exported: "):
             export(name, masks, tmp_path / out)  # type: ignore[arg-type]
         assert [path.name for path in tmp_path.iterdir()] == ["masks"]
 
@@ -113,7 +113,7 @@ def test_mistakes_in_what_is_given(masks: Path, tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", {"other.png": PATTERN})
     with pytest.raises(UserError, match=r"images: no images found for the 3 masks"):
         export("coco", masks, out, images)
-    with pytest.raises(UserError, match="the masks have 3 classes, but the run now has 5; run"):
+    with pytest.raises(UserError, match="the masks have 3 classes, but the run now has 5; write"):
         export("coco", masks, out, classes=numbered_classes(5))
     empty = write_masks(tmp_path / "empty", {})
     with pytest.raises(UserError, match="empty: no masks found"):
@@ -162,7 +162,7 @@ def test_masks_of_other_classes_are_refused_whatever_their_number(
 ) -> None:
     one, other = merged(numbered_classes(4), [1, 2]), merged(numbered_classes(4), [0, 1])
     out = tmp_path / "out.json"
-    with pytest.raises(UserError, match="merged or split after the masks were written; run"):
+    with pytest.raises(UserError, match="merged or split after the masks were written; write"):
         export("coco", masks, out, classes=one)
     write_classes(masks, in_masks(one), np.zeros(3, np.int64))
     for classes in (CLASSES, other):

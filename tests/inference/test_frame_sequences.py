@@ -71,17 +71,21 @@ def test_only_videos_know_every_and_smooth() -> None:
 
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     check_video_folder(tmp_path, "clip", MaskOptions())
-    (tmp_path / "clip.overlay.mp4").write_text("")
-    with pytest.raises(UserError, match=r"clip\.overlay\.mp4: already exists; add --overwrite"):
+    for name in ("clip.overlay.mp4", "frame_000001.png"):
+        (tmp_path / name).write_text("")
+        for options in (MaskOptions(), MaskOptions(resume=True), MaskOptions(overwrite=True)):
+            with pytest.raises(UserError, match=f"other files than masks, such as {name}; choose"):
+                check_video_folder(tmp_path, "clip", options)
+        (tmp_path / name).unlink()
+    (tmp_path / "classes.json").write_text('[{"colour": 0}]')
+    with pytest.raises(UserError, match=r"classes\.json: already exists; add --overwrite"):
         check_video_folder(tmp_path, "clip", MaskOptions())
-    (tmp_path / "clip.overlay.mp4").unlink()
     (tmp_path / "frame_000001.scores.npy").write_text("")
     (tmp_path / "frame_000001-corrected.png").write_text("")
-    check_video_folder(tmp_path, "clip", MaskOptions())
     with pytest.raises(UserError, match=r"000001\.scores\.npy: already exists; add --overwrite"):
         check_video_folder(tmp_path, "clip", MaskOptions(scores=True))
     (tmp_path / "frame_000001.png").write_text("")
-    with pytest.raises(UserError, match="1 masks already exist; add --resume"):
+    with pytest.raises(UserError, match="1 mask of frames already exists; add --resume"):
         check_video_folder(tmp_path, "clip", MaskOptions())
     with pytest.raises(UserError, match="choose one"):
         check_video_folder(tmp_path, "clip", MaskOptions(overwrite=True, resume=True))

@@ -109,7 +109,7 @@ def test_going_on_gives_what_an_unbroken_run_gives(
     begun = len(masks_of(tmp_path / "masks"))
     assert 8 < begun < 24
     assert not (tmp_path / "masks/clip.overlay.mp4").exists()
-    with pytest.raises(UserError, match=f"{begun} masks already exist; add --resume"):
+    with pytest.raises(UserError, match=f"{begun} masks of frames already exist; add --resume"):
         segment(segmenter, clip, tmp_path / "masks", overlay=True)
     (tmp_path / "again").mkdir()
     seen.clear()
@@ -176,7 +176,8 @@ def test_overwriting_leaves_nothing_of_a_longer_video(
         path = tmp_path / "frames" / f"frame_{number:06d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 4)).save(path)
-    segment(segmenter, short, tmp_path / "frames", overwrite=True)
+    with pytest.raises(UserError, match=r"other files than masks, such as frame_000001\.png"):
+        segment(segmenter, short, tmp_path / "frames", overwrite=True)
     assert (tmp_path / "frames/frame_000009.png").exists()
 
 

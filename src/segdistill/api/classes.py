@@ -77,23 +77,28 @@ def colour_classes(run: Source, colours: Mapping[int, Colour]) -> ClassChange:
     return _edit(run, lambda classes: class_edits.coloured(classes, colours))
 
 
-def merge_classes(run: Source, indices: Collection[int]) -> ClassChange:
+def merge_classes(run: Source, indices: Collection[int | str]) -> ClassChange:
     """Merge several classes into one.
 
     The remaining classes are renumbered without gaps, by decreasing share of the training codes.
 
     Args:
         run: a run folder.
-        indices: indices of the classes to merge, at least two.
+        indices: indices or names of the classes to merge, at least two.
 
     Returns:
         What was changed.
 
     Raises:
         UserError: as for :func:`name_classes`.
+
+    Example:
+        >>> merge_classes("runs/photos", [4, "road"])  # doctest: +SKIP
     """
     with editing_class_sets(Path(run)) as sets:
-        merged = replace(sets.current, classes=class_edits.merged(sets.current.classes, indices))
+        known = sets.current.classes
+        together = class_edits.indices_of(known, indices)
+        merged = replace(sets.current, classes=class_edits.merged(known, together))
         shares = _shares(sets, merged)
         if shares is not None:
             merged = replace(
@@ -120,12 +125,12 @@ def proposed_merges(run: Source, *, count: int = PROPOSALS) -> list[MergeProposa
     return proposals_for(sets.prototypes, sets.code_maps, sets.current, count=count)
 
 
-def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) -> ClassChange:
+def hide_classes(run: Source, indices: Collection[int | str], *, hide: bool = True) -> ClassChange:
     """Hide classes in overlays and exports, or show them again; masks always contain them.
 
     Args:
         run: a run folder.
-        indices: indices of the classes.
+        indices: indices or names of the classes.
         hide: ``False`` shows hidden classes again.
 
     Returns:
@@ -134,7 +139,11 @@ def hide_classes(run: Source, indices: Collection[int], *, hide: bool = True) ->
     Raises:
         UserError: as for :func:`name_classes`.
     """
-    return _edit(run, lambda classes: class_edits.hidden(classes, indices, hide=hide))
+
+    def edit(classes: Classes) -> Classes:
+        return class_edits.hidden(classes, class_edits.indices_of(classes, indices), hide=hide)
+
+    return _edit(run, edit)
 
 
 def undo_classes(run: Source) -> ClassChange:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from segdistill.config.settings import DeviceName, PrecisionName
-from segdistill.config.validation import unknown_setting
+from segdistill.config.validation import unknown_keyword
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, find_all, find_images
@@ -59,9 +59,9 @@ def with_changes(
             f"settings of type {type(base).__name__}: must be {settings_class.__name__}"
         )
     known = [field.name for field in fields(settings_class)]  # type: ignore[arg-type]
-    for name in changes:
+    for name, value in changes.items():
         if name not in known:
-            raise unknown_setting(name, known)
+            raise unknown_keyword(name, value, settings_class)
     return replace(base, **changes)  # type: ignore[type-var]
 
 

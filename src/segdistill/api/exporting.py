@@ -49,6 +49,7 @@ def export_masks(
         None if out is None else Path(out),
         images=[images] if isinstance(images, str | Path) else images,
         options=with_changes(options, changes, ExportOptions),
+        run="RUN" if isinstance(run, Segmenter) else str(run),
         progress=progress,
     )
 

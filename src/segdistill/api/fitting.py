@@ -64,7 +64,8 @@ def fit(
     Args:
         images: a folder (searched recursively), a glob pattern, or a folder in STEGO's layout, of
             which ``imgs/train`` is used; or a list of these, or of image files.
-        settings: all settings; by default those of :class:`FitSettings`.
+        settings: all settings; by default those of :class:`FitSettings`, with ``resume`` those of
+            the run.
         labelled: the images with labels, in place of the setting ``labels``; only read by settings
             that need labels.
         depth_maps: depth maps by image file, in place of ``depth.folder``.
@@ -72,7 +73,8 @@ def fit(
         overwrite: replace the run in ``out``.
         resume: resume the interrupted run in ``out``.
         progress: show progress bars.
-        **changes: settings that override ``settings``, such as ``classes=8``.
+        **changes: settings that override ``settings``, such as ``classes=8`` or
+            ``training=TrainingSettings(steps=500)``.
 
     Returns:
         The model.
@@ -80,6 +82,8 @@ def fit(
     Raises:
         UserError: invalid input; the message says what is wrong and suggests a fix.
     """
+    if resume and settings is None and out is not None and RunFolder(Path(out)).is_run:
+        settings = RunFolder(Path(out)).read_settings()
     chosen = with_changes(settings, changes, FitSettings).validated()
     check_backbone_name(chosen.backbone)
     check_objective(chosen)

@@ -51,7 +51,7 @@ def recluster(
 
     Args:
         run: a run folder.
-        classes: number of classes.
+        classes: number of classes; one that the run has not had before becomes its level medium.
         level: ``coarse``, ``medium`` or ``fine``, in place of a number.
 
     Raises:

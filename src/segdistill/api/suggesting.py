@@ -79,7 +79,8 @@ def suggest_names(
         segmenter, chosen, longest=LONGEST_SIDE, label="Segmenting", progress=progress
     )
     if not samples:
-        raise UserError(f"none of {len(chosen)} images can be read; give others with --images")
+        none = "the image cannot" if len(chosen) == 1 else f"none of {len(chosen)} images can"
+        raise UserError(f"{none} be read; give others with --images")
     return suggest(
         encoder,
         samples,

@@ -9,16 +9,16 @@ files can hold its values.
 import argparse
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from docstring_parser import Docstring, DocstringStyle
 from docstring_parser import parse as parse_docstring
 
+from segdistill.config.suggestions import likely_names
 from segdistill.config.validation import (
     Declared,
     Numbers,
@@ -251,7 +251,7 @@ def _built(kind: Any, given: Mapping[str, Any], group: str = "") -> Any:
     return kind(**values)
 
 
-def no_such(kind: str, name: str, arguments: Iterable[Argument]) -> str:
+def no_such(kind: str, name: str, arguments: Collection[Argument]) -> str:
     """Return the error for an option or setting that does not exist; it suggests the nearest.
 
     Args:
@@ -260,13 +260,14 @@ def no_such(kind: str, name: str, arguments: Iterable[Argument]) -> str:
         arguments: those that exist.
     """
     name = shortened(name, LONGEST_VALUE)
-    dashes = "--" if name.startswith("--") else ""
+    dashes = "--" if name.startswith("-") else ""
     options = [each for each in arguments if not each.positional]
     known = [each.label.removeprefix("--") if dashes else each.name for each in options]
-    # Settings may be given without their group: samples, not objective.samples.
-    full_names = {each.rsplit(".")[-1]: each for each in known} | {each: each for each in known}
-    near = get_close_matches(name.removeprefix("--"), full_names, n=1, cutoff=0.5)
-    hint = f"; did you mean {dashes}{full_names[near[0]]}?" if near else ""
+    values = [each.label for each in arguments if each.positional] if dashes else []
+    near = likely_names(name.lstrip("-"), known, values)
+    hint = f"; did you mean {' or '.join(f'{dashes}{each}' for each in near)}?" if near else ""
+    if near and near[0] in values:
+        hint = f"; give {near[0]} without {name}"
     return f"{name}: no such {kind}{hint}"
 
 

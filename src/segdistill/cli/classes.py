@@ -14,13 +14,14 @@ from segdistill.errors import UserError
 
 if TYPE_CHECKING:
     from segdistill.api.class_changes import ClassChange
+    from segdistill.model.class_sets import ClassSet
     from segdistill.model.description import SegmentClass
     from segdistill.naming.suggestions import NameSuggestion
 
 LISTED_CLASSES = 40
 LEAST_SHARE = 0.05
 
-Classes = Sequence[Annotated[int, Value("N")]]
+Classes = Sequence[Annotated[str, Value("CLASS")]]
 
 
 def classes(
@@ -36,8 +37,8 @@ def classes(
 ) -> None:
     """List the classes of a run; merge or hide some; undo and redo changes.
 
-    New names and changes of the number of classes can be undone as well. Later masks, reports and
-    exports use the new classes.
+    A CLASS is a number or a name. New names and changes of the number of classes can be undone as
+    well. Later masks, reports and exports use the new classes.
 
     Args:
         merge: merge these classes into one; all are then renumbered by share (default: none)
@@ -149,7 +150,7 @@ class Suggesting:
 
 def name(
     run: Run,
-    names: Sequence[Annotated[str, Value("NUMBER=NAME")]] = (),
+    names: Sequence[Annotated[str, Value("CLASS=NAME")]] = (),
     *,
     suggesting: Suggesting,
     loading: Loading,
@@ -158,7 +159,8 @@ def name(
     """Name the classes of a run; later masks, reports and exports use the names.
 
     Args:
-        names: name of a class; an empty one removes the name. Not used with --suggest
+        names: number or present name of a class, and its new name; an empty one removes the name.
+            Not used with --suggest
 
     Example:
         segdistill name runs/photos 3=road "5=traffic light"
@@ -172,12 +174,17 @@ def name(
         if value:
             raise UserError(f"--{option}: only with --suggest WORDS")
     if not names:
-        raise UserError("NUMBER=NAME is missing")
+        raise UserError("CLASS=NAME is missing, such as 3=road")
     given = names_from(names)
 
     import segdistill
+    from segdistill.model.class_edits import indices_of
 
-    segdistill.name_classes(run, given)
+    indices = indices_of(segdistill.classes_of(run), given)
+    for index in indices:
+        if indices.count(index) > 1:
+            raise UserError(f"class {index} is named twice")
+    segdistill.name_classes(run, dict(zip(indices, given.values(), strict=True)))
     if not quiet:
         print_classes(run)
 
@@ -234,23 +241,23 @@ def suggestions_text(suggestions: Sequence["NameSuggestion"], names: Mapping[int
     )
 
 
-def names_from(given: Sequence[str]) -> dict[int, str]:
-    """Parse names of classes from the command line.
+def names_from(given: Sequence[str]) -> dict[str, str]:
+    """Parse names of classes from the command line: new names by number or present name.
 
     Example:
-        >>> names_from(["3=road", "5=a tree"])
-        {3: 'road', 5: 'a tree'}
+        >>> names_from(["3=road", "5=a tree", "sky=cloud"])
+        {'3': 'road', '5': 'a tree', 'sky': 'cloud'}
     """
-    names: dict[int, str] = {}
+    names: dict[str, str] = {}
     for each in given:
-        number, equals, new = each.partition("=")
-        if not equals or not number.strip().isdecimal():
-            raise UserError(f"{each}: write NUMBER=NAME, such as 3=road")
-        if int(number) in names:
-            raise UserError(f"class {int(number)} is named twice")
-        if re.search(r",\s*\d+=", new):
+        old, equals, new = each.partition("=")
+        if not equals or not old.strip():
+            raise UserError(f"{each}: write CLASS=NAME, such as 3=road")
+        if old in names:
+            raise UserError(f"class {old} is named twice")
+        if re.search(r",[^,=]+=", new):
             raise UserError(f"{each}: separate names by spaces, such as 3=road 5=tree")
-        names[int(number)] = new
+        names[old] = new
     return names
 
 
@@ -271,9 +278,11 @@ def recluster(
     them. --undo and --redo are those of `segdistill classes`: they also undo names and merges.
 
     Args:
-        level: level of the nested classes that the fit found: coarse, medium (the initial one) or
-            fine (many small classes, to name and merge) (default: --classes is used)
-        classes: new number of classes (default: --level is used)
+        level: level of the nested classes: coarse, medium (the number that the fit found, or that
+            --classes has set since) or fine (many small classes, to name and merge) (default:
+            --classes is used)
+        classes: new number of classes (default: --level is used). A number that the run has not
+            had before becomes level medium: coarse then has half as many, fine about four times
         undo: undo the last change of the classes, whatever its kind
         redo: redo the last change that was undone
         images: images to write report.html again with (default: the report is not updated)
@@ -296,16 +305,15 @@ def recluster(
         print(f"{done} {change.summary}")
     else:
         change = segdistill.recluster(folder, classes, level=level)
-    former, now = change.before.classes, change.after.classes
+    before, now = change.before, change.after
     if undo:
-        former, now = now, former
-    if change.after.levels and not quiet:
-        counts = ", ".join(f"{name} {count}" for name, count in change.after.levels.counts.items())
-        print(f"Levels: {counts}")
+        before, now = now, before
+    if not quiet:
+        print_levels(before, now)
     if not change:
-        print(f"Run:    {folder}: has {len(now)} classes already")
+        print(f"Run:    {folder}: has {len(now.classes)} classes already")
     else:
-        print(f"Run:    {folder}: {len(now)} classes, formerly {len(former)}")
+        print(f"Run:    {folder}: {len(now.classes)} classes, formerly {len(before.classes)}")
         for line in [] if quiet or undo or redo else origins(change):
             print(f"        {line}")
         print_way_back(run, "recluster", undo=undo)
@@ -315,6 +323,22 @@ def recluster(
     elif change:
         print("Note:   the report and existing masks and scores still show the old classes;")
         print("        --images IMAGES updates the report")
+
+
+def print_levels(before: "ClassSet", now: "ClassSet") -> None:
+    """Print a line per level, with its number of classes, and what the levels were before."""
+    if now.levels is None:
+        return
+    counts, in_use = now.levels.counts, now.levels.level_of(now.classes)
+    title = "Levels:"
+    for name, count in counts.items():
+        # Two levels of as many classes are the same one.
+        used = " (in use)" if in_use is not None and count == counts[in_use] else ""
+        print(f"{title:<7} {name:<6} {count:>3} {'class' if count == 1 else 'classes'}{used}")
+        title = ""
+    if before.levels is not None and before.levels.counts != counts:
+        were = ", ".join(f"{name} {count}" for name, count in before.levels.counts.items())
+        print(f"        The levels have changed with the number of classes; they were {were}")
 
 
 def origins(change: "ClassChange") -> list[str]:

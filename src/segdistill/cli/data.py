@@ -89,7 +89,7 @@ def fetch(
 
     Args:
         source: URL such as s3://bucket/photos, folder, or quoted glob pattern
-        out: folder for the copies
+        out: folder for the copies; files that exist there are kept
         images: number of images, at most
         seed: random seed of the sample
 
@@ -131,8 +131,8 @@ def depth(
 
     Args:
         images: folder, file or quoted glob pattern of images
-        out: folder for the depth maps (default: depth/train for imgs/train and the like,
-            IMAGES_depth otherwise)
+        out: folder for the depth maps; no other file is replaced (default: depth/train for
+            imgs/train and the like, IMAGES_depth otherwise)
         kind: what the network predicts: inverse depth without a unit, or depth in metres (default:
             what its config.json says)
         preview: also write colour previews, in a separate folder

@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING, Literal
 
 from segdistill.cli.options import Folder, Labelled, Loading, Run
 from segdistill.cli.outcome import command_line
+from segdistill.cli.parser import OPTIONS
 from segdistill.config.settings import Resolution, UpsamplingName
 from segdistill.processes import started_rank
 
 if TYPE_CHECKING:
     from segdistill import Evaluation, LabelledSet
+
+EVALUATE_SECTIONS = {
+    OPTIONS: ("out", "overwrite", "device"),
+    "Labels": ("images", "labels", "label_map", "dataset", "data_root", "split"),
+    "Protocol": ("protocol", "mirror", "crf"),
+    "Scores (advanced)": ("upsampling", "resolution", "curves"),
+    "Files and backbone (advanced)": ("strict", "backbone"),
+    "Compute (advanced)": ("precision", "devices", "nodes"),
+}
 
 
 def evaluate(
@@ -35,7 +45,7 @@ def evaluate(
     Args:
         split: split of --dataset
         out: folder for evaluation.html, evaluation.json and the confusion matrices as CSV and PNG
-            (default: scores are only printed)
+            (default: scores are only printed); other files in it stay
         protocol: full: whole images at full size; stego-2022: as in STEGO's released code (centre
             320 pixels, nearest-neighbour resizing, mirror averaging, CRF)
         mirror: average with the mirrored image: more accurate, twice the time

@@ -29,7 +29,7 @@ def export(
     Args:
         masks: folder of masks that `segdistill segment` wrote
         format: format to write (required)
-        out: file or folder to write (default: exports/NAME-FORMAT)
+        out: file, or new or empty folder, to write (default: exports/NAME-FORMAT)
         images: images that were segmented: their file names are used, and yolo and voc link to
             them (default: names of the masks, no links)
 

@@ -7,33 +7,25 @@ from segdistill.cli.arguments import Value
 from segdistill.cli.options import Folder
 from segdistill.cli.outcome import command_line
 from segdistill.cli.parser import OPTIONS
+from segdistill.cli.settings_file import run_folder
 from segdistill.config.presets import preset_names
 from segdistill.config.settings import FitSettings
 from segdistill.errors import UserError
-from segdistill.images.finding import find_images, source_name
+from segdistill.images.finding import find_images
 
 if TYPE_CHECKING:
     from segdistill import LabelledSet
     from segdistill.images.finding import ImageFile
 
-SECTIONS = {
-    OPTIONS: (
-        *("out", "classes", "backbone", "resolution", "depth.folder", "seed", "device"),
-        *("config", "preset", "resume", "overwrite", "quiet"),
-    ),
-    "Benchmarks and settings files": ("dataset", "data_root", "print_config"),
+FIT_SECTIONS = {
+    OPTIONS: ("out", "classes", "backbone", "resolution", "seed", "device"),
+    "Existing runs": ("resume", "overwrite"),
+    "Data and training": ("depth.folder", "ignore_mask", "training.steps"),
+    "Settings files": ("preset", "config", "print_config"),
+    "Benchmarks (advanced)": ("dataset", "data_root"),
     "Images (advanced)": (
-        *(
-            "strict",
-            "bands",
-            "value_range",
-            "ignore_mask",
-            "segment_resolution",
-            "resampling",
-            "square",
-            "crops",
-        ),
-        *("crop_ratio", "labels", "label_map", "saliency"),
+        *("strict", "bands", "value_range", "segment_resolution", "resampling", "square"),
+        *("crops", "crop_ratio", "labels", "label_map", "saliency"),
     ),
     "Method and clusters (advanced)": ("method", "components", "clustering", "extra_clusters"),
     "Segmentation head (advanced)": ("head.*",),
@@ -69,8 +61,8 @@ def fit(
 
     Args:
         images: folder, searched with its sub-folders, or quoted glob pattern
-        out: run folder to write (default: runs/NAME)
-        resume: resume an interrupted run
+        out: run folder to write, new or empty (default: runs/NAME)
+        resume: resume an interrupted run, with its settings
         overwrite: replace an existing run
         data_root: folder that holds the files of --dataset (default: IMAGES are used)
 
@@ -80,7 +72,9 @@ def fit(
     settings = settings.validated()
     # Before the library is imported, which takes seconds: a wrong path is reported at once.
     inputs = inputs_of(images, data_root, settings)
-    folder = Path(out or Path("runs") / (preset or source_name(images or settings.dataset or "")))
+    folder = run_folder(
+        {"images": images, "out": out, "preset": preset, "dataset": settings.dataset}
+    )
 
     import segdistill
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from segdistill.cli.interrupts import interruptible
+from segdistill.cli.outcome import command_line
 from segdistill.errors import LostProcessError, UserError, is_out_of_memory, printable
 from segdistill.operations import COMMANDS, MORE_MEMORY, Operation
 from segdistill.processes import LOST, close_group, started_rank
@@ -18,6 +19,10 @@ from segdistill.version import __version__
 
 if TYPE_CHECKING:
     from segdistill.cli.parser import CommandParser
+
+
+LONGEST_HINT = 1000
+"""Letters of a command that is worth showing; a shell may have put thousands of names in it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,7 +121,7 @@ def parser_of(operation: Operation) -> "CommandParser":
     name = operation.command
     module = import_module(f"segdistill.cli.{operation.parser}")
     function = getattr(module, name.replace("-", "_"))
-    sections = getattr(module, "SECTIONS", COMPUTE)
+    sections = getattr(module, f"{function.__name__.upper()}_SECTIONS", COMPUTE)
     return CommandParser(name, function, sections, distributed=operation.processes)
 
 
@@ -124,14 +129,20 @@ def how_to_resume(command: Operation, arguments: Sequence[str]) -> str:
     """Return how an interrupted command is resumed, or nothing if it cannot be.
 
     Example:
-        >>> how_to_resume(COMMANDS["fit"], ["photos"])
-        '; run the command again with --resume to continue'
+        >>> how_to_resume(COMMANDS["fit"], ["my photos", "--classes", "8"])
+        "; to continue: segdistill fit 'my photos' --classes 8 --resume"
     """
     # How far --overwrite got is unknown here: --resume might continue the old run or masks.
     if not command.resumes or "--overwrite" in arguments:
         return ""
-    same = command.resumes == "same" or "--resume" in arguments
-    return f"; run the command again {'' if same else 'with --resume '}to continue"
+    if command.resumes == "same" or "--resume" in arguments:
+        return "; run the command again to continue"
+    options = arguments.index("--") if "--" in arguments else len(arguments)
+    again = [*arguments[:options], "--resume", *arguments[options:]]
+    line = command_line(command.command, *again)
+    if len(line) > LONGEST_HINT:
+        return "; run the command again with --resume to continue"
+    return f"; to continue: {printable(line)}"
 
 
 def overview() -> str:

@@ -41,11 +41,9 @@ def report_outcome(command: str, label: str, done: Outcome) -> int:
     for skipped in done.skipped:
         print(f"Skipped: {skipped.reason}")
     if not done.written and not done.kept:
-        print(
-            f"segdistill {command}: none of {len(done.skipped)} images can be read;"
-            " nothing was written",
-            file=sys.stderr,
-        )
+        count = len(done.skipped)
+        none = "the image cannot" if count == 1 else f"none of {count} images can"
+        print(f"segdistill {command}: {none} be read; nothing was written", file=sys.stderr)
         return 1
     kept = f", {done.kept} existed already" if done.kept else ""
     print(f"{label + ':':<8} {done.written} written to {done.folder}{kept}")

@@ -20,6 +20,9 @@ RUN = "RUN"
 OPTIONS = "Options"
 """The section of the help for options that belong to no other."""
 
+ADVANCED = " (advanced)"
+"""Ends the titles of sections that ``--help-all`` shows and ``--help`` only names."""
+
 COMPUTE = {"Compute": ("engine", "workers", "device", "precision", "devices", "nodes")}
 """The section of the help for devices, precision, processes and workers."""
 
@@ -34,13 +37,15 @@ class CommandParser(argparse.ArgumentParser):
         command: what the user types after ``segdistill``.
         function: what it runs; its docstring has an example to copy.
         sections: further sections of the help: titles, and the names of their options in order;
-            ``head.*`` stands for ``head`` and all options that begin with ``head.``.
+            ``head.*`` stands for ``head`` and all options that begin with ``head.``. Those whose
+            titles end with ``(advanced)`` are left to ``--help-all``.
         distributed: whether the command can run in several processes.
 
     Attributes:
         command: as given.
         function: as given.
         arguments: its arguments by name.
+        advanced: titles of the sections that ``--help`` leaves out.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class CommandParser(argparse.ArgumentParser):
         # Values such as -1024,3071 are no options.
         self._negative_number_matcher = re.compile(r"^-\.?\d[\d.,eE+-]*$")
         self.command, self.function = command, function
+        self.advanced = [title for title in sections if title.endswith(ADVANCED)]
         extra = [Processes] if distributed else []
         self.arguments = {each.name: each for each in arguments_of(function, *extra)}
         self._add_arguments(sections)
@@ -84,6 +90,31 @@ class CommandParser(argparse.ArgumentParser):
             title = titles.get(each.name) or _title_of_group(each.name, titles)
             each.add_to(self._positionals if each.positional else groups[title])
         self._optionals.add_argument("-h", "--help", action="help", help="show this help and exit")
+        # Every command has it: a user need not know which ones have more to show.
+        self._optionals.add_argument(
+            "--help-all",
+            action=_HelpAll,
+            nargs=0,
+            help="show all options and exit" if self.advanced else argparse.SUPPRESS,
+        )
+
+    def format_help(self) -> str:
+        """Return what ``--help`` shows: the options of daily use, and what the others are about."""
+        groups = self._action_groups
+        self._action_groups = [each for each in groups if each.title not in self.advanced]
+        if self.advanced:
+            about = ", ".join(
+                each[0].lower() + each[1:].removesuffix(ADVANCED) for each in self.advanced
+            )
+            self.epilog = f"`{self.prog} --help-all` shows more options, about {about}."
+        try:
+            return super().format_help()
+        finally:
+            self._action_groups, self.epilog = groups, None
+
+    def format_full_help(self) -> str:
+        """Return what ``--help-all`` shows: all options."""
+        return super().format_help()
 
     def parse(self, words: Sequence[str]) -> dict[str, Any]:
         """Return the values given, converted and checked, by the names of their arguments.
@@ -137,7 +168,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and how to fix it, and exit with status 2."""
-        sys.stderr.write(f"{self.prog}: {self._reword(message)}\nSee `{self.prog} --help`.\n")
+        option = "--help-all" if self.advanced else "--help"
+        sys.stderr.write(f"{self.prog}: {self._reword(message)}\nSee `{self.prog} {option}`.\n")
         sys.exit(2)
 
     def _how_to_quote(self, word: str) -> str:
@@ -149,6 +181,8 @@ class CommandParser(argparse.ArgumentParser):
     def _reword(self, message: str) -> str:
         """Return an error of argparse in plain words."""
         if superfluous := re.match(r"unrecognized arguments: (\S+)", message):
+            if re.match(r"-[A-Za-z]", superfluous[1]):
+                return no_such("option", superfluous[1], self.arguments.values())
             return f"{superfluous[1]}: unexpected argument{self._how_to_quote(superfluous[1])}"
         if missing := re.match(r"the following arguments are required: (.+)", message):
             names = missing[1].split(", ")
@@ -159,6 +193,22 @@ class CommandParser(argparse.ArgumentParser):
         if flag := re.match(r"argument (--\S+): ignored explicit argument", message):
             return f"{flag[1]} takes no value"
         return message
+
+
+class _HelpAll(argparse.Action):
+    """Print the help with all options."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _namespace: argparse.Namespace,
+        _values: object,
+        _option: str | None = None,
+    ) -> NoReturn:
+        """Print it, and exit."""
+        if isinstance(parser, CommandParser):
+            sys.stdout.write(parser.format_full_help())
+        parser.exit()
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -181,8 +231,9 @@ class HelpFormatter(argparse.HelpFormatter):
         return textwrap.wrap(text, width, break_on_hyphens=False)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        description, example = text.split("\n\n  ")
-        return f"{textwrap.fill(description, width, break_on_hyphens=False)}\n\n{indent}  {example}"
+        description, blank, example = text.partition("\n\n  ")
+        filled = textwrap.fill(description, width, break_on_hyphens=False)
+        return f"{filled}{blank}{indent}{example}"
 
 
 def _title_of_group(name: str, titles: Mapping[str, str]) -> str:

@@ -17,15 +17,21 @@ from segdistill.cli.options import (
     Strict,
 )
 from segdistill.cli.outcome import report_outcome
-from segdistill.cli.parser import COMPUTE
+from segdistill.cli.parser import COMPUTE, OPTIONS
 from segdistill.config.settings import Resolution
 from segdistill.inference.options import MaskOptions
 
-SECTIONS = {
-    "Images of many bits or bands": ("bands", "value_range", "ignore_mask"),
+BITS = ("bands", "value_range", "ignore_mask")
+
+SEGMENT_SECTIONS = {
+    OPTIONS: ("out", "overlay", "scores", "resolution", "device", "overwrite", "resume"),
+    "Quality of masks": ("mirror", "upsampling", "min_region", "crf"),
     "Videos": ("video", "every", "smooth"),
-    **COMPUTE,
+    "Images of many bits or bands (advanced)": BITS,
+    "Files and backbone (advanced)": ("strict", "backbone"),
+    "Compute (advanced)": ("engine", "workers", "precision", "devices", "nodes"),
 }
+FEATURES_SECTIONS = {"Images of many bits or bands": BITS, **COMPUTE}
 
 
 def segment(
@@ -43,7 +49,7 @@ def segment(
     Args:
         sources: folders, files (also videos), quoted glob patterns, or URLs such as
             s3://bucket/photos
-        out: folder or URL for the masks (default: masks/NAME)
+        out: folder or URL for the masks, without other files (default: masks/NAME)
 
     Returns:
         Exit status: 1 if none of the images could be segmented.
@@ -91,7 +97,7 @@ def features(
 
     Args:
         sources: folders, files, quoted glob patterns, or URLs such as s3://bucket/photos
-        out: folder or URL for the feature maps (default: features/NAME)
+        out: folder or URL for the feature maps, without other files (default: features/NAME)
         run: run folder: write the codes of its head instead (default: features of the backbone)
         backbone: backbone; `segdistill backbones` lists them (default: efficientnet-lite0, with
             --run that of the run)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from segdistill.config.settings import REMOVED_SETTINGS, FitSettings
 from segdistill.config.yaml_text import parse_yaml
 from segdistill.errors import UserError
 from segdistill.files import read_short_text
+from segdistill.images.finding import source_name
+from segdistill.layout import SETTINGS_FILE
 
 logger = logging.getLogger("segdistill")
 
@@ -24,6 +27,8 @@ def values_from_files(
 ) -> dict[str, Any]:
     """Return the values in the preset and ``--config`` files; the last one counts.
 
+    With ``--resume``, those of the run come first: its options need not be given again.
+
     Args:
         given: values of the command line.
         arguments: all arguments of the command.
@@ -32,10 +37,35 @@ def values_from_files(
         UserError: a file cannot be read, is not YAML, or holds something that is not a setting.
     """
     presets = [preset_path(given["preset"])] if "preset" in given else []
-    values: dict[str, Any] = {}
+    values = _values_of_run(given, arguments) if "resume" in given else {}
     for path in (*presets, *given.get("config", ())):
         values |= _values(str(path), _read(str(path)), arguments)
     return values
+
+
+def run_folder(given: Mapping[str, Any]) -> Path:
+    """Return the run folder that a fit writes.
+
+    Args:
+        given: values of the command line by name; ``None`` counts as not given.
+
+    Example:
+        >>> run_folder({"images": "holiday/photos", "out": None}).as_posix()
+        'runs/photos'
+    """
+    if given.get("out"):
+        return Path(given["out"])
+    source = given.get("images") or given.get("dataset") or ""
+    return Path("runs") / (given.get("preset") or source_name(source))
+
+
+def _values_of_run(given: Mapping[str, Any], arguments: Mapping[str, Argument]) -> dict[str, Any]:
+    """Return the settings of the run to resume; nothing if there is none."""
+    path = run_folder(given) / SETTINGS_FILE
+    # Settings that cannot be read are reported later, with what to do about it.
+    with suppress(UserError):
+        return _values(str(path), _read(str(path)), arguments) if path.is_file() else {}
+    return {}
 
 
 def print_settings(settings: FitSettings) -> None:

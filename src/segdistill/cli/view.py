@@ -160,7 +160,7 @@ def figures(
         rows: number of rows of images
         show: images of --images to show (default: evenly spaced ones)
         crf: also show segments refined by the fully connected CRF
-        out: folder for the figures (default: figures/NAME)
+        out: folder for the figures; other files in it stay (default: figures/NAME)
         format: file formats, one or several
         overwrite: replace existing figures
 

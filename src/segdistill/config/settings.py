@@ -1,7 +1,7 @@
 """Every setting of a fit, with its type, default and meaning.
 
 The command line and YAML files are read into these classes. The ``Attributes`` sections below are
-the descriptions that ``segdistill fit --help`` shows, so each must be clear on its own. Where
+the descriptions that ``segdistill fit --help-all`` shows, so each must be clear on its own. Where
 ``None`` is the default, the description says what it means.
 """
 

@@ -5,9 +5,8 @@ A range is declared with the type: ``steps: Annotated[int, at_least(1)]``.
 
 import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,6 +23,7 @@ from typing import (
     get_type_hints,
 )
 
+from segdistill.config.suggestions import likely_names
 from segdistill.errors import UserError
 
 Settings = TypeVar("Settings")
@@ -214,11 +214,46 @@ def dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def unknown_setting(name: str, known: list[str]) -> UserError:
-    """Return the error for a setting that does not exist; it suggests the nearest."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(sorted(known))}"
-    return UserError(f"unknown setting {name!r}; {hint}")
+def unknown_setting(name: str, known: Sequence[str]) -> UserError:
+    """Return the error for a setting that does not exist; it suggests what may be meant."""
+    near = likely_names(name, known)
+    if near:
+        return UserError(f"unknown setting {name!r}; did you mean {' or '.join(map(repr, near))}?")
+    top = [each for each in known if each.count(".") == name.count(".")]
+    return UserError(f"unknown setting {name!r}; the settings are {', '.join(sorted(top))}")
+
+
+def unknown_keyword(name: str, value: object, kind: type) -> UserError:
+    """Return the error for a keyword argument that is no setting of a dataclass.
+
+    A setting of a group is shown as it has to be passed.
+
+    Example:
+        >>> from segdistill.config.settings import FitSettings
+        >>> str(unknown_keyword("steps", 20, FitSettings))
+        "unknown setting 'steps'; pass training=segdistill.TrainingSettings(steps=20)"
+    """
+    groups = dict(_groups_of_settings(kind))
+    near = likely_names(name, list(groups))
+    if len(near) != 1 or not groups[near[0]]:
+        return unknown_setting(name, list(groups))
+    # What another program calls otherwise may have other values, too.
+    last = near[0].rpartition(".")[2]
+    call = f"{last}={as_literal(value) if last == name else '...'}"
+    for group, each in reversed(groups[near[0]].items()):
+        call = f"{group}=segdistill.{each.__name__}({call})"
+    return UserError(f"unknown setting {name!r}; pass {call}")
+
+
+def _groups_of_settings(kind: type) -> Iterator[tuple[str, dict[str, type]]]:
+    """Yield each setting by its full name, with the groups that it is in, outermost first."""
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield name, {}
+            for below, groups in _groups_of_settings(hint):
+                yield f"{name}.{below}", {name: hint} | groups
+        else:
+            yield name, {}
 
 
 def _plain(value: Any, kind: Any) -> Any:
@@ -265,5 +300,4 @@ def _nested(value: Any, kind: Any, name: str) -> Any:
         for key in value:
             if key not in known:
                 raise unknown_setting(f"{name}.{key}", [f"{name}.{each}" for each in known])
-    example = f"{kind.__name__}({known[0]}=...)"
-    return refuse(name, as_literal(value), f"{example} of {kind.__module__}")
+    return refuse(name, as_literal(value), f"segdistill.{kind.__name__}({known[0]}=...)")

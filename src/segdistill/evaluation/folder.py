@@ -135,11 +135,10 @@ def confusion_over_files(
 def _check_counts(done: CountedFiles, pairs: int) -> None:
     """Check that there is something to score; warn of masks whose only class is 0."""
     if not done.images:
-        raise UserError(
-            f"none of the {pairs} images can be scored; first error: {done.skipped[0].reason}"
-            if done.skipped
-            else "there are no images to score"
-        )
+        if not done.skipped:
+            raise UserError("there are no images to score")
+        none = "the image cannot" if pairs == 1 else f"none of the {pairs} images can"
+        raise UserError(f"{none} be scored; first error: {done.skipped[0].reason}")
     counts = next(iter(done.matrices.values())).counts
     if not counts.any():
         raise UserError("the label files contain no labelled pixels (255 means 'not labelled')")

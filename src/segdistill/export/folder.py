@@ -1,7 +1,9 @@
 """Export of a folder of masks in bounded memory."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from segdistill.export.options import ExportOptions, FormatName
 from segdistill.export.regions import find_regions
 from segdistill.export.voc import Cvat, Voc
 from segdistill.export.yolo import Yolo
-from segdistill.files import remove_leftovers
+from segdistill.files import remove_leftovers, translate_os_errors
 from segdistill.images.finding import ImageFile
 from segdistill.images.folder import SkippedImage
 from segdistill.images.palette import VOID
@@ -42,6 +44,11 @@ FORMATS: dict[FormatName, type[ExportFormat]] = {
     "geojson": GeoJson,
     "colours": Colours,
 }
+
+SHOWN_SOURCES = 3
+
+BEGUN = ".segdistill-export"
+"""Marks a folder whose export was interrupted: what is there may be replaced."""
 
 
 @dataclass
@@ -80,6 +87,7 @@ def export_folder(
     *,
     images: Sequence[str | Path] | None = None,
     options: ExportOptions | None = None,
+    run: str = "RUN",
     progress: bool = False,
 ) -> ExportedMasks:
     """Export a folder of masks; worker threads convert a few masks ahead of the writer.
@@ -89,6 +97,7 @@ def export_folder(
         classes: the run's classes with their current names, colours and hidden flags.
         out: file or folder to write; by default in ``exports``, named after the mask folder.
         images: the images that were segmented; masks without one are skipped.
+        run: the run folder, for messages.
 
     Raises:
         UserError: the options, the masks or the output are invalid; no mask can be exported, or any
@@ -98,7 +107,11 @@ def export_folder(
     export_format = _chosen_format(format_name, chosen, images=images is not None)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the output of `segdistill segment`")
-    shown = shown_classes(classes, folder)
+    # A shell may have made many names of one pattern.
+    sources = images if images and len(images) <= SHOWN_SOURCES else ["IMAGES"]
+    words = ["segdistill", "segment", run, *sources, "--out", folder, "--overwrite"]
+    again = shlex.join(map(str, words))
+    shown = shown_classes(classes, folder, again=again)
     if out is None:
         suffix = next(iter(export_format.suffixes), "")
         out = Path("exports") / f"{folder.resolve().name or 'masks'}-{format_name}{suffix}"
@@ -128,7 +141,11 @@ def _written(
 
     done = ExportedMasks(writer.path, writer.sidecar)
     threads = worker_threads()
-    with writer.open(), progress_bar("Exporting", len(masks), shown=progress) as advance:
+    with (
+        _marked_as_begun(writer),
+        writer.open(),
+        progress_bar("Exporting", len(masks), shown=progress) as advance,
+    ):
         converted = in_threads(convert, masks, threads=threads, ahead=2 * threads)
         for file, result in zip(masks, converted, strict=True):
             if not isinstance(result, SkippedImage):
@@ -145,37 +162,44 @@ def _written(
             advance(1)
         if not done.written:
             first = done.skipped[0].reason
+            if len(masks) == 1:
+                raise UserError(f"the only mask cannot be exported: {first}")
             raise UserError(f"none of the {len(masks)} masks can be exported; first error: {first}")
     return done
 
 
-def shown_classes(current: Sequence[MaskClass], folder: Path) -> tuple[MaskClass, ...]:
+def shown_classes(
+    current: Sequence[MaskClass], folder: Path, *, again: str
+) -> tuple[MaskClass, ...]:
     """Return the classes to export, after checking that the masks have the run's classes.
 
     Args:
         current: the run's classes with their current names, colours and hidden flags.
         folder: folder of the masks, with the ``classes.json`` of ``segdistill segment``.
+        again: the command that writes the masks again.
 
     Raises:
         UserError: ``classes.json`` is missing or damaged, the classes have changed since the masks
             were written, or all are hidden.
     """
-    again = "run `segdistill segment` again"
-    masks = read_classes(LocalFolder(folder), fix=again)
+    anew = "write the masks again, with `segdistill segment`"
+    masks = read_classes(LocalFolder(folder), fix=anew)
     if masks is None:
         raise UserError(
             f"{folder}: no {CLASSES_FILE} found; pass the output folder of `segdistill segment`"
         )
     if not masks:
-        raise UserError(f"{folder / CLASSES_FILE}: contains no classes; {again}")
+        raise UserError(f"{folder / CLASSES_FILE}: contains no classes; {anew}")
     if len(current) != len(masks):
         raise UserError(
             f"{folder}: the masks have {len(masks)} classes, but the run now has {len(current)};"
-            f" {again}"
+            f" write them again: {again}"
         )
     reason = difference(masks, current)
     if reason:
-        raise UserError(f"{folder}: {reason} after the masks were written; {again}")
+        raise UserError(
+            f"{folder}: {reason} after the masks were written; write them again: {again}"
+        )
     shown = tuple(each for each in current if not each.hidden)
     if not shown:
         raise UserError("all classes are hidden; unhide some with `segdistill classes`")
@@ -214,12 +238,54 @@ def _check_output(writer: ExportFormat, masks: Path) -> None:
     if path.resolve().is_relative_to(masks.resolve()):
         raise UserError(f"--out {path}: is inside the mask folder; choose another path")
     if writer.options.overwrite:
+        _check_earlier_export(writer)
         return
     if path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path}: is not empty; add --overwrite or choose another --out")
     for each in (path, writer.sidecar or path):
         if each.exists() and not each.is_dir():
             raise UserError(f"{each}: already exists; add --overwrite or choose another --out")
+
+
+def _check_earlier_export(writer: ExportFormat) -> None:
+    """Check that what is replaced is an export, since its files have the names of images."""
+    path, sidecar = writer.path, writer.sidecar
+    if writer.suffixes or sidecar is None or sidecar.exists() or (path / BEGUN).exists():
+        return
+    name = _visible_file(writer)
+    if name is not None:
+        raise UserError(
+            f"{path}: contains other files than an export, such as {name} (there is no"
+            f" {sidecar.name}); choose a new folder with --out"
+        )
+
+
+def _visible_file(writer: ExportFormat) -> Path | None:
+    """Return the relative path of a file in the folder of an export, images not counted."""
+    for each in sorted(writer.path.rglob("*")):
+        name = each.relative_to(writer.path)
+        own = each.name.startswith(".") or name.parts[0] == writer.images_folder
+        if not own and each.is_file():
+            return name
+    return None
+
+
+@contextlib.contextmanager
+def _marked_as_begun(writer: ExportFormat) -> Iterator[None]:
+    """Mark a folder while masks are written to it, and longer if the process is killed."""
+    if writer.suffixes:
+        yield
+        return
+    marker = writer.path / BEGUN
+    with translate_os_errors(marker):
+        marker.touch()
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if done or _visible_file(writer) is None:
+            marker.unlink(missing_ok=True)
 
 
 def _remove_leftovers(writer: ExportFormat) -> None:

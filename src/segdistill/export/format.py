@@ -1,6 +1,7 @@
 """What all export formats share."""
 
 import contextlib
+import filecmp
 import secrets
 import shutil
 from abc import ABC, abstractmethod
@@ -33,6 +34,7 @@ class ExportFormat(ABC):
         supported_options: format-specific options that the format supports.
         suffixes: allowed file suffixes, the default first; empty for a folder.
         needs_images: whether the format needs the images.
+        images_folder: sub-folder for the images, in which they may lie already.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class ExportFormat(ABC):
     supported_options: ClassVar[frozenset[str]]
     suffixes: ClassVar[tuple[str, ...]] = ()
     needs_images: ClassVar[bool] = False
+    images_folder: ClassVar[str] = ""
 
     @property
     def sidecar(self) -> Path | None:
@@ -97,7 +100,7 @@ def link_or_copy_image(file: MaskFile, stem: Path, *, copy: bool) -> None:
     """Link or copy the image of a mask, if it is known, to a path given without its suffix.
 
     Raises:
-        UserError: the link or copy cannot be created.
+        UserError: the link or copy cannot be created, or another image has its name.
     """
     if file.image is None:
         return
@@ -105,6 +108,11 @@ def link_or_copy_image(file: MaskFile, stem: Path, *, copy: bool) -> None:
     path = stem.with_name(stem.name + image.suffix)
     if path.exists() and path.samefile(image):
         return
+    if path.is_file() and not path.is_symlink() and not filecmp.cmp(path, image, shallow=False):
+        raise UserError(
+            f"{path}: another image than {image}; it is not replaced: move it, or choose another"
+            " --out"
+        )
     if copy:
         with atomic_path(path) as temporary:
             shutil.copyfile(image, temporary)

@@ -33,6 +33,7 @@ class Voc(ExportFormat):
     """A folder of palette PNGs; the list of images is written last."""
 
     supported_options = frozenset({"copy_images"})
+    images_folder = IMAGES
 
     @property
     def sidecar(self) -> Path:

@@ -28,6 +28,7 @@ class Yolo(ExportFormat):
     """A folder; ``data.yaml`` is written last."""
 
     supported_options = frozenset({"min_region", "min_area", "simplify", "split", "copy_images"})
+    images_folder = IMAGES
 
     @property
     def sidecar(self) -> Path:

@@ -88,17 +88,41 @@ def is_output(folder: Path, files: Iterable[str]) -> bool:
 
     Both hold images that must not be used for training.
     """
-    for name, mark in OUTPUT_MARKS:
-        if name in files:
-            try:
-                check_regular(folder / name)
-                with (folder / name).open("rb") as file:
-                    start = file.read(MARK_WITHIN)
-            except OSError:
-                continue
-            if mark in start:
-                return True
-    return False
+    return any(name in files and _holds(folder / name, mark) for name, mark in OUTPUT_MARKS)
+
+
+def foreign_file(folder: Path, marker: str) -> Path | None:
+    """Return a file in a folder, or below it, that segdistill did not write; ``None`` if none is.
+
+    A folder of outputs has a marker; all files in it count as written by segdistill. Hidden files
+    do not count at all.
+
+    Args:
+        folder: the folder, which need not exist.
+        marker: name of the file that marks a folder of such outputs, such as ``classes.json``.
+    """
+    if not folder.is_dir() or has_marker(folder, marker):
+        return None
+    for each, files in folders_under(folder):
+        for name in sorted(files):
+            if not name.startswith("."):
+                return each / name
+    return None
+
+
+def has_marker(folder: Path, marker: str) -> bool:
+    """Return whether segdistill wrote the file that marks a folder as its output."""
+    return _holds(folder / marker, dict(OUTPUT_MARKS).get(marker, b'"segdistill"'))
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    """Return whether a file has a mark near its beginning."""
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            return mark in file.read(MARK_WITHIN)
+    except OSError:
+        return False
 
 
 def folders_under(root: Path, *, own: bool = False) -> Iterator[tuple[Path, list[str]]]:

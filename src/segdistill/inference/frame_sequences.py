@@ -16,6 +16,7 @@ from segdistill.decoding.video import USUAL_RATE, Video
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile
 from segdistill.inference.options import MaskOptions
+from segdistill.inference.plan import check_own
 from segdistill.inference.video_writer import VideoFormat
 from segdistill.layout import CLASSES_FILE
 
@@ -146,18 +147,21 @@ def check_video_folder(folder: Path, name: str, options: MaskOptions) -> None:
         options: segmentation options.
 
     Raises:
-        UserError: masks already exist and neither ``overwrite`` nor ``resume`` is set.
+        UserError: masks already exist and neither ``overwrite`` nor ``resume`` is set; or the
+            folder holds files that segdistill did not write.
     """
     if options.overwrite and options.resume:
         raise UserError("--overwrite and --resume: choose one")
+    check_own(folder, CLASSES_FILE, "masks")
     if options.overwrite or options.resume:
         return
     existing = frame_outputs(folder)
     masks = sum(path.suffix == ".png" for path in existing)
     if masks:
         raise UserError(
-            f"{folder}: {masks} masks already exist; add --resume to write the others, --overwrite"
-            " to replace them, or choose another --out"
+            f"{folder}: {masks} {'mask' if masks == 1 else 'masks'} of frames already"
+            f" {'exists' if masks == 1 else 'exist'}; add --resume to write those that are missing,"
+            " --overwrite to replace all, or choose another --out"
         )
     scores = existing if options.scores else []
     for path in (*scores, folder / CLASSES_FILE, folder / f"{name}.overlay.mp4"):

@@ -13,6 +13,7 @@ from segdistill.files import exists, remove_leftovers
 from segdistill.images.finding import find_all, is_video, output_names
 from segdistill.images.folder import ImageFile
 from segdistill.images.remote import RemoteImage, find_remote_images
+from segdistill.images.tree import foreign_file
 from segdistill.inference.options import RASTER_SUFFIX
 from segdistill.storage import Folder, is_url, strip_file_scheme
 
@@ -107,12 +108,12 @@ def plan_outputs(
         outputs: of each image, the files it may be turned into, relative to the output folder.
         out: output folder.
         policy: how to handle existing outputs.
-        summaries: names of the files that describe all outputs.
+        summaries: names of the files that describe all outputs; the first marks a folder of them.
         kind: what outputs are, for display.
 
     Raises:
         UserError: an output would replace an image, or already exists and neither ``overwrite``
-            nor ``resume`` is set.
+            nor ``resume`` is set; or the folder holds files that segdistill did not write.
     """
     if policy.overwrite and policy.resume:
         raise UserError("--overwrite and --resume: choose one")
@@ -129,21 +130,98 @@ def plan_outputs(
             others.update(name for variant in names for name in variant if exists(name))
         else:
             kept.append(Item.of(image, complete))
+    _check_own_outputs(out, outputs, summaries, kind, exists)
     if policy.overwrite or policy.resume:
         if out.path is not None:
             for folder in {out.path / Path(item.output).parent for item in [*items, *kept]}:
                 remove_leftovers(folder)
         return Plan(items, kept)
     if kept:
-        raise UserError(
-            f"{out.address}: {len(kept)} of {len(images)} {kind} already exist; add --resume to"
-            " write the others, --overwrite to replace them, or choose another --out"
-        )
+        whole = all(map(exists, summaries))
+        raise UserError(f"{out.address}: {_existing(len(kept), len(images), kind, whole=whole)}")
     for name in (*sorted(others), *filter(exists, summaries)):
         raise UserError(
             f"{out.address}/{name}: already exists; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
+
+
+def _existing(kept: int, count: int, kind: str, *, whole: bool) -> str:
+    """Return what to do about outputs that exist.
+
+    Args:
+        kept: how many exist.
+        count: how many there are to be.
+        kind: what outputs are, in the plural.
+        whole: whether the files that describe all of them exist, too.
+
+    Example:
+        >>> _existing(1, 1, "masks", whole=True)
+        'the mask already exists; add --overwrite to replace it, or choose another --out'
+        >>> _existing(9, 10, "masks", whole=True)[:65]
+        '9 of 10 masks already exist; add --resume to write the other one,'
+    """
+    one, verb = kind.removesuffix("s"), "exists" if kept == 1 else "exist"
+    if kept < count:
+        others = "the other one" if kept == count - 1 else f"the other {count - kept}"
+        found, resume = f"{kept} of {count} {kind}", f"--resume to write {others}, "
+    else:
+        found = f"the {one}" if count == 1 else f"all {count} {kind}"
+        # The process was killed after the last one.
+        resume = "" if whole else "--resume to describe them, "
+    them = "it" if kept == 1 else "them"
+    replace = f"--overwrite to replace {them}, or choose another --out"
+    return f"{found} already {verb}; add {resume}{replace}"
+
+
+def check_own(folder: Path, marker: str, kind: str) -> None:
+    """Check that a folder for outputs holds no files of the user's own.
+
+    Masks have the names of images: in a folder of pictures, ``--overwrite`` would replace some, and
+    ``--resume`` would take them for masks.
+
+    Args:
+        folder: output folder, which need not exist.
+        marker: name of the file that marks a folder of such outputs.
+        kind: what outputs are, for display.
+
+    Raises:
+        UserError: it does.
+    """
+    foreign = foreign_file(folder, marker)
+    if foreign is not None and (folder / marker).exists():
+        raise UserError(
+            f"{folder / marker}: damaged, or not written by segdistill; choose a new folder with"
+            " --out"
+        )
+    if foreign is not None:
+        raise UserError(
+            f"{folder}: contains other files than {kind}, such as {foreign.relative_to(folder)};"
+            " choose a new folder with --out"
+        )
+
+
+def _check_own_outputs(
+    out: Folder,
+    outputs: Sequence[Outputs],
+    summaries: Sequence[str],
+    kind: str,
+    exists: Callable[[str], bool],
+) -> None:
+    """Check that an output folder, which may be remote, holds no files of the user's own."""
+    if not summaries:
+        return
+    if out.path is not None:
+        check_own(out.path, summaries[0], kind)
+        return
+    # A bucket may hold anything besides: only what would be replaced is looked at.
+    paths = (path.as_posix() for each in outputs for variant in each for path in variant)
+    existing = None if exists(summaries[0]) else next(filter(exists, paths), None)
+    if existing is not None:
+        raise UserError(
+            f"{out.address}/{existing}: already exists and was not written by segdistill; choose"
+            " another --out"
+        )
 
 
 @contextmanager
@@ -168,8 +246,11 @@ def count_missing(
         missing = sum(not exists(item.output) for item in items)
         # Outputs to be replaced exist in any case.
         count = "others" if policy.overwrite else f"{missing} of {len(items)} {kind}"
+        if len(items) == 1:
+            count = f"the {kind.removesuffix('s')}"
+        verb = "is" if len(items) == 1 or (missing == 1 and not policy.overwrite) else "are"
         raise UnreadableImageError(
-            f"{error}; {count} are not written: fix or remove it and add --resume, or leave"
+            f"{error}; {count} {verb} not written: fix or remove it and add --resume, or leave"
             " --strict out to skip it"
         ) from error
 

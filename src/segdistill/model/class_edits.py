@@ -3,8 +3,10 @@
 Classes are passed and returned ordered by index.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from segdistill.errors import UserError
 from segdistill.images.palette import Colour
@@ -13,6 +15,58 @@ from segdistill.model.description import SegmentClass
 Classes = tuple[SegmentClass, ...]
 
 MAX_NAME_LENGTH = 80
+SHOWN_LENGTH = 40
+SUGGESTED_NAMES = 3
+
+
+def indices_of(classes: Sequence[SegmentClass], given: Iterable[int | str]) -> list[int]:
+    """Return the indices of classes that are given by index or by name.
+
+    A whole number, also as text, is an index. A name matches in any case, unless classes differ in
+    nothing else.
+
+    Raises:
+        UserError: no class, or more than one, has a name; the message suggests similar names.
+
+    Example:
+        >>> classes = [SegmentClass(0, "road", (9, 9, 9)), SegmentClass(1, "sky", (0, 0, 9))]
+        >>> indices_of(classes, ["Sky", 0, "1"])
+        [1, 0, 1]
+    """
+    each_given = [given] if isinstance(given, str) else given
+    return [_index_of(classes, each) if isinstance(each, str) else each for each in each_given]
+
+
+def _index_of(classes: Sequence[SegmentClass], text: str) -> int:
+    """Return the index of a class given by name, or by index as text."""
+    name = " ".join(text.split())
+    if re.fullmatch(r"-?\d{1,9}", name):
+        return int(name)
+    folded = name.casefold()
+    for matches in (
+        [each for each in classes if each.name == name],
+        [each for each in classes if each.name.casefold() == folded],
+    ):
+        if len(matches) == 1:
+            return matches[0].index
+        if matches:
+            # Which of them is meant is unknown, and a merge of the wrong ones is easily missed.
+            found = " and ".join(f"{each.index} ({each.name})" for each in matches)
+            raise UserError(f"{name}: the name of classes {found}; give their numbers")
+    shown = name if len(name) <= SHOWN_LENGTH else f"{name[:SHOWN_LENGTH]}..."
+    raise UserError(f"{shown or repr(text)}: no class has this name; {_suggestion(classes, name)}")
+
+
+def _suggestion(classes: Sequence[SegmentClass], name: str) -> str:
+    """Return what a user may have meant by a name that no class has."""
+    if "," in name:
+        return 'separate classes by spaces, as in 1 5 "traffic light"'
+    by_folded = {each.name.casefold(): each.name for each in classes}
+    near = get_close_matches(name.casefold(), by_folded, n=SUGGESTED_NAMES)
+    if near:
+        return f"did you mean {' or '.join(repr(by_folded[each]) for each in near)}?"
+    last = len(classes) - 1
+    return f"give a name that `segdistill classes RUN` lists, or a number from 0 to {last}"
 
 
 def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:

@@ -1,5 +1,6 @@
 """The run folder: what a fit writes, read and written in one place."""
 
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -49,6 +50,9 @@ OVERWRITTEN_FILES = (
     *(PROBE_FILE, REPORT_FILE),
 )
 
+SETTINGS_MARKS = (b"backbone", b"training")
+"""Settings that settings.yaml of every version has, and hardly that of another program."""
+SETTINGS_BYTES = 100_000
 
 FIX = "restore it from a copy, or fit again with --overwrite"
 DAMAGE = (
@@ -76,7 +80,21 @@ class RunFolder:
     @property
     def is_run(self) -> bool:
         """Whether the folder holds a run, finished or not."""
-        return self.is_finished or (self.path / SETTINGS_FILE).exists()
+        return self.is_finished or self._is_begun
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether the folder holds settings of a fit, not those of another program."""
+        path = self.path / SETTINGS_FILE
+        if (self.path / CHECKPOINT_FILE).exists():
+            return path.exists()
+        try:
+            check_regular(path)
+            with path.open("rb") as file:
+                start = file.read(SETTINGS_BYTES)
+        except OSError:
+            return False
+        return all(re.search(rb"^%s:" % name, start, re.MULTILINE) for name in SETTINGS_MARKS)
 
     def check(self, settings: FitSettings, *, overwrite: bool, resume: bool) -> None:
         """Check, before any work, that a run can be written here.
