@@ -1,7 +1,7 @@
 """Training from stored features: exact, and the same whether interrupted or not."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,18 +29,25 @@ from segdistill.images.augmentation import Augmentation
 from segdistill.images.folder import check_images, find_images
 from segdistill.images.resize import Crop, Viewing
 from segdistill.objective.fused_interpolation import interpolate_cells
-from segdistill.objective.sampling import random_locations
+from segdistill.objective.sampling import random_locations, shares_of_locations
 from segdistill.objective.stego import Shifts
 from segdistill.processes import Group
 from segdistill.runs.history import StepRecord
 from segdistill.training import batches
+from segdistill.training import training_set as training_sets
 from segdistill.training.batches import draw_batch, read_copies, read_guidance
 from segdistill.training.locations import draw_locations
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
 from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoods
 from segdistill.training.sampling import calibrate_shifts, codes_at, sample_batch
-from segdistill.training.training_set import LabelFiles, TrainingSet, ViewLabels, ViewSaliency
+from segdistill.training.training_set import (
+    NO_AUXILIARY_INPUTS,
+    LabelFiles,
+    TrainingSet,
+    ViewLabels,
+    ViewSaliency,
+)
 
 SHIFTS = Shifts(0.1, 0.1, 0.3)
 SETTINGS = FitSettings(
@@ -237,13 +244,38 @@ def test_alignment_reads_a_copy_where_it_shows_the_same(data: TrainingSet) -> No
         for view in maps.views
     ]
     copies = FeatureMaps(moved, maps.backbone, maps.store, maps.compute)
-    settings = replace(SETTINGS, objective=replace(SETTINGS.objective, augmentations=1, samples=8))
     generator = torch.Generator().manual_seed(0)
-    aligned = read_copies(maps.read([0, 2, 4]), copies, [0, 2, 4], settings, generator)
-    there = raw_at_locations(aligned.originals)[..., :3]
-    here = raw_at_locations(aligned.copies)[..., :3]
+    locations = random_locations(3, 64, generator=generator)
+    around, shown = read_copies(copies, 1, [0, 2, 4], locations, generator)
+    originals = read_neighbourhoods(maps.read([0, 2, 4]), locations)
+    there, here = (raw_at_locations(part)[shown][:, :3] for part in (originals, around))
     # The three stripes differ by up to 0.6; a wrong location would land in another.
     assert (there - here).abs().mean() < 0.02
+    for image, at, found in zip([0, 2, 4], locations, shown, strict=True):
+        x, y = shares_of_locations(at, *maps.grid(image)).unbind(1)
+        inside = (x >= 0.05) & (x <= 0.95) & (y >= 0.1) & (y <= 0.95)
+        assert found.tolist() == inside.tolist()
+        assert 0 < inside.sum() < 64
+
+
+@pytest.mark.parametrize(("images", "wanted", "each"), [(6, 4, 4), (6, 40, 33), (300, 4, 1)])
+def test_the_number_of_copies_is_bounded(
+    data: TrainingSet, monkeypatch: pytest.MonkeyPatch, images: int, wanted: int, each: int
+) -> None:
+    monkeypatch.setattr(training_sets, "MOST_COPIES", 200)
+    objective = replace(SETTINGS.objective, weight_alignment=0.5, augmentations=wanted)
+    maps = data.maps
+    views = list(islice(cycle(maps.views), images))
+    many = FeatureMaps(views, maps.backbone, maps.store, maps.compute)
+    made = training_sets.training_set(
+        many,
+        data.neighbours,
+        data.preparation,
+        NO_AUXILIARY_INPUTS,
+        replace(SETTINGS, objective=objective),
+    )
+    assert made.copies is not None
+    assert len(made.copies) == images * each
 
 
 def test_alignment_falls_and_needs_copies(data: TrainingSet) -> None:

@@ -94,9 +94,10 @@ class ObjectiveSettings:
         weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges; 0
             disables it. It decodes an image in every step, so training is slower.
         weight_alignment: weight of giving an image and its augmented copy (mirrored, cropped,
-            colour-jittered, blurred) the same codes; 0 disables it.
-        augmentations: number of augmented copies stored per image for ``weight_alignment``; each
-            step uses one of them.
+            colour-jittered, blurred) the same codes; 0 disables it (default: 0.5 for
+            efficientnet-lite0, whose features change with light and blur, otherwise 0).
+        augmentations: number of augmented copies of each image for ``weight_alignment``, fewer if
+            there would be more than 1500 in all; each step uses one of them.
         correlations: ``labels`` replaces the features' correlations by the labels' agreement: an
             oracle that shows the best the loss could reach. It needs labels.
         shift_self: feature correlation, from -1 to 1, above which codes of one image attract
@@ -131,7 +132,7 @@ class ObjectiveSettings:
     weight_random: float = 0.63
     weight_reconstruction: float = 0.0
     weight_crf: float = 0.0
-    weight_alignment: float = 0.0
+    weight_alignment: float | None = None
     augmentations: Count = 4
     correlations: Literal["features", "labels"] = "features"
     shift_self: float | None = None

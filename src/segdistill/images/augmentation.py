@@ -71,6 +71,18 @@ class Augmentation:
         across = 1 - x if self.mirrored else x
         return self.crop.left + across * self.crop.width, self.crop.top + y * self.crop.height
 
+    def target(self, x: Share, y: Share) -> tuple[Share, Share]:
+        """Map a location of the original image to the augmented image: the inverse of `source`.
+
+        Locations outside the crop are mapped to values below 0 or above 1.
+
+        Example:
+            >>> Augmentation(Crop(0.0, 0.0, 0.5, 0.5), mirrored=True).target(0.375, 0.25)
+            (0.25, 0.5)
+        """
+        across = (x - self.crop.left) / self.crop.width
+        return (1 - across if self.mirrored else across), (y - self.crop.top) / self.crop.height
+
     @property
     def key(self) -> str:
         """A text that identifies this augmentation."""

@@ -11,12 +11,12 @@ from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise
 from segdistill.config.settings import FitSettings
 from segdistill.decoding.decode import to_tensor
 from segdistill.features.extract import FeatureMaps, Features
+from segdistill.images.augmentation import Augmentation
 from segdistill.images.resize import resize_image
 from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
 from segdistill.objective.sampling import (
     locations_of_shares,
     permutation_without_fixed_points,
-    random_locations,
     shares_of_locations,
 )
 from segdistill.processes import SINGLE_PROCESS, Group
@@ -45,10 +45,15 @@ class Guidance(NamedTuple):
 
 
 class AlignedCopies(NamedTuple):
-    """Raw features of images and of augmented copies, at corresponding locations."""
+    """An augmented copy of each image, where it shows the locations of the anchors.
 
-    originals: Neighbourhoods
+    Attributes:
+        copies: raw features around the locations in the copies.
+        shown: whether a copy shows the location, shape (batch, locations); a crop leaves some out.
+    """
+
     copies: Neighbourhoods
+    shown: torch.Tensor
 
 
 class Batch(NamedTuple):
@@ -64,7 +69,7 @@ class Batch(NamedTuple):
         neighbour_of: with shared pairs, the position of each image's neighbour in the batch,
             shape (batch,).
         guidance: colours and features for the contrastive CRF.
-        aligned: images and copies for augmentation alignment.
+        aligned: copies of the images for augmentation alignment.
         labels: labels at the locations, each of shape (batch, locations); 255 means 'not labelled'.
         depth: depth at the locations.
         grid: the images on a regular grid, if the objective needs it.
@@ -186,7 +191,13 @@ def draw_batch(
         guidance=read_guidance(maps, images, own, generator) if objective.weight_crf else None,
         aligned=None
         if data.copies is None
-        else read_copies(own, data.copies, images, settings, generator),
+        else read_copies(
+            data.copies,
+            len(data.copies) // len(maps),
+            images,
+            sampled.anchors.locations,
+            generator,
+        ),
         labels=_of_parts(part.labels for part in sampled),
         depth=_of_parts(part.depth for part in sampled),
         grid=None
@@ -202,42 +213,37 @@ def _of_parts(values: Iterable[Part | None]) -> Parts[Part] | None:
 
 
 def read_copies(
-    features: Sequence[Features],
     copies: FeatureMaps,
+    each: int,
     images: list[int],
-    settings: FitSettings,
+    locations: torch.Tensor,
     generator: torch.Generator,
 ) -> AlignedCopies:
-    """Read features of images and one augmented copy of each, at random locations in the copy.
+    """Read features of a random copy of each image, at given locations of the images.
 
-    ``features`` holds the raw maps of the images; ``copies`` holds ``objective.augmentations``
-    consecutive copies of each map.
+    Args:
+        copies: copies of all maps, grouped by map.
+        each: number of copies of each map.
+        images: the images of the batch.
+        locations: locations in the images, (x, y) in -1..1, shape (batch, locations, 2).
+        generator: a random number generator.
     """
-    each = settings.objective.augmentations
     numbers = torch.randint(each, (len(images),), generator=generator).tolist()
     chosen = [image * each + number for image, number in zip(images, numbers, strict=True)]
-    locations = random_locations(len(images), settings.objective.samples**2, generator=generator)
-    sources = []
-    for entry, copy in enumerate(chosen):
+    targets, shown = [], []
+    for copy, at in zip(chosen, locations, strict=True):
         augmentation = copies.views[copy].augmentation
-        if augmentation is None:
-            raise ValueError(f"copies holds a view that is not augmented, number {copy}")
-        grid = copies.grid(copy)
-        shares = shares_of_locations(locations[entry], *grid)
-        x, y = augmentation.source(*shares.unbind(1))
-        source = locations_of_shares(torch.stack([x, y], dim=1), *grid)
-        kept = have_value(copies, copy, source)
-        if kept is not None and kept.any():
-            # The others are replaced by some that have a value.
-            usable = kept.nonzero()[:, 0]
-            order = usable[torch.randint(len(usable), (len(source),), generator=generator)]
-            order = torch.where(kept, torch.arange(len(source)), order)
-            source, locations[entry] = source[order], locations[entry][order]
-        sources.append(source)
-    return AlignedCopies(
-        originals=read_neighbourhoods(features, torch.stack(sources)),
-        copies=read_neighbourhoods(copies.read(chosen), locations),
-    )
+        if not isinstance(augmentation, Augmentation):
+            raise TypeError(f"copies holds a view that is not augmented, number {copy}")
+        grid = copies.grid(copy)  # that of the image, too
+        moved = torch.stack(augmentation.target(*shares_of_locations(at, *grid).unbind(1)), dim=1)
+        inside = ((moved >= 0) & (moved <= 1)).all(dim=1)
+        target = locations_of_shares(moved.clamp(0, 1), *grid)
+        valued = have_value(copies, copy, target)
+        targets.append(target)
+        shown.append(inside if valued is None else inside & valued)
+    around = read_neighbourhoods(copies.read(chosen), torch.stack(targets))
+    return AlignedCopies(around, torch.stack(shown))
 
 
 def read_guidance(

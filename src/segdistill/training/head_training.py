@@ -33,7 +33,12 @@ from segdistill.training.early_stopping import (
 from segdistill.training.log import TrainingLog
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
-from segdistill.training.training_set import AuxiliaryInputs, TrainingSet, training_set
+from segdistill.training.training_set import (
+    MOST_COPIES,
+    AuxiliaryInputs,
+    TrainingSet,
+    training_set,
+)
 
 logger = logging.getLogger("segdistill")
 
@@ -110,8 +115,8 @@ def train_head(
     timer.record("neighbours")
     data = training_set(maps, neighbours, preparation, auxiliary, settings)
     streamed = 0
-    if data.copies is not None:
-        streamed = data.copies.fill_store(progress=progress)
+    if data.copies is not None and len(data.copies) <= MOST_COPIES:
+        streamed = data.copies.fill_store(label="Features, augmented copies", progress=progress)
         timer.record("augmented copies")
     if data.depth is not None:
         data.depth.fill_store(progress=progress)

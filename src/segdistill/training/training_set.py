@@ -111,6 +111,11 @@ class ViewSaliency:
         return (pixels + 0.5) / torch.tensor([seen.shape[1], seen.shape[0]])
 
 
+MOST_COPIES = 1500
+"""Maximum number of augmented copies that are stored before training. With more images there is
+one of each, computed when a step needs it, as few steps are taken."""
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """The training data of a fit.
@@ -119,8 +124,8 @@ class TrainingSet:
         maps: raw feature maps.
         neighbours: indices of the nearest neighbours of each map, shape (maps, count).
         preparation: the feature preparation.
-        copies: feature maps of augmented copies, the same number for each view, for the alignment
-            term.
+        copies: feature maps of augmented copies, the same number for each view, grouped by view,
+            for the alignment term.
         labels: labels of the views.
         saliency: salient pixels of the views, for drawing locations.
         depth: depth of the views.
@@ -145,7 +150,8 @@ def training_set(
     """Assemble the training data of a fit."""
     views, copies, depth = maps.views, None, None
     if settings.objective.weight_alignment:
-        augmented = augmented_views(views, settings.objective.augmentations)
+        each = max(1, min(settings.objective.augmentations, MOST_COPIES // len(views)))
+        augmented = augmented_views(views, each)
         copies = FeatureMaps(augmented, maps.backbone, maps.store, maps.compute)
     if auxiliary.depth is not None:
         grids = [maps.grid(index) for index in range(len(maps))]

@@ -88,8 +88,10 @@ class StegoObjective(Objective):
             loss = contrastive_crf_loss(colours, guided, cells)
             terms = replace(terms, contrastive_crf=loss.mean())
         if batch.aligned is not None:
-            both = [codes_at(part, head, data) for part in batch.aligned]
-            terms = replace(terms, alignment=alignment_loss(both[0], both[1]).mean())
+            copies, shown = batch.aligned
+            loss = alignment_loss(codes, codes_at(copies, head, data))
+            # A sum, since a mean over no locations is NaN.
+            terms = replace(terms, alignment=(loss * shown).sum() / shown.sum().clamp_min(1))
         return ObjectiveStep(
             self._total(terms, step),
             codes,
