@@ -190,16 +190,10 @@ def _loaded(settings: FitSettings) -> Backbone:
 def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
     """Fill in defaults, so that the run folder records the values used."""
     estimated = None if settings.estimates_classes else DEFAULT_CLASSES
-    objective = settings.objective
-    if objective.weight_alignment is None:
-        uses_it = settings.method == "stego" and objective.name == "stego"
-        weight = backbone.weight_alignment if uses_it else 0.0
-        objective = replace(objective, weight_alignment=weight)
     return replace(
         settings,
         classes=settings.classes or estimated,
         resolution=settings.resolution or backbone.resolution,
-        objective=objective,
     )
 
 

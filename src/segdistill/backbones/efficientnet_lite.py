@@ -45,7 +45,6 @@ class EfficientNetLite(Backbone):
     size_multiple = 32
     standardise = True
     resolution = 480
-    weight_alignment = 0.5
     licence = "apache-2.0"
 
     def __init__(self, tapped_blocks: tuple[int, ...] = TAPPED_BLOCKS) -> None:

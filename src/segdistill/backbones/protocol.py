@@ -31,8 +31,6 @@ class Backbone(nn.Module):
         standardise: whether to standardise channels over the data set, which raw activations need
             but features after a final norm do not.
         resolution: recommended shorter side of the images, in pixels.
-        weight_alignment: recommended ``objective.weight_alignment``. Self-supervised networks have
-            learned features that hardly change under augmentation and need none.
         licence: licence of the weights, as stated by their publisher.
     """
 
@@ -43,7 +41,6 @@ class Backbone(nn.Module):
     channel_groups: tuple[int, ...]
     standardise: bool
     resolution: int
-    weight_alignment: float = 0.0
     licence: str
 
     def freeze(self) -> None:

@@ -94,8 +94,8 @@ class ObjectiveSettings:
         weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges; 0
             disables it. It decodes an image in every step, so training is slower.
         weight_alignment: weight of giving an image and its augmented copy (mirrored, cropped,
-            colour-jittered, blurred) the same codes; 0 disables it (default: 0.5 for
-            efficientnet-lite0, whose features change with light and blur, otherwise 0).
+            colour-jittered, blurred) the same codes; 0 disables it. 0.5 gave better
+            outlines with the embedded backbone, in a multiple of the time.
         augmentations: number of augmented copies of each image for ``weight_alignment``, fewer if
             there would be more than 1500 in all; each step uses one of them.
         correlations: ``labels`` replaces the features' correlations by the labels' agreement: an
@@ -132,7 +132,7 @@ class ObjectiveSettings:
     weight_random: float = 0.63
     weight_reconstruction: float = 0.0
     weight_crf: float = 0.0
-    weight_alignment: float | None = None
+    weight_alignment: float = 0.0
     augmentations: Count = 4
     correlations: Literal["features", "labels"] = "features"
     shift_self: float | None = None

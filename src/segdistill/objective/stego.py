@@ -75,7 +75,7 @@ class ObjectiveTerms:
         for weight, term in (
             (settings.weight_reconstruction, self.reconstruction),
             (settings.weight_crf, self.contrastive_crf),
-            (settings.weight_alignment or 0.0, self.alignment),
+            (settings.weight_alignment, self.alignment),
             (weight_depth, self.depth),
             (weight_hidden_positives, self.hidden_positives),
         ):
