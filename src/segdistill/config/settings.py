@@ -114,7 +114,7 @@ class ObjectiveSettings:
         samples: locations per side; ``samples ** 2`` locations are sampled from each image.
         interpolate: what is interpolated between the cells of a map: ``codes``, as STEGO does, so
             that the head runs on the four cells around each location; or ``features``, so that it
-            runs once for each location, which takes half the time.
+            runs once for each location, which takes less time.
         random_draws: number of random partners per image and step.
         pointwise: centre the feature correlations over the partner's locations.
         zero_clamp: ignore negative code correlations.
