@@ -73,7 +73,7 @@ def test_suggestions_are_printed(segdistill: Run) -> None:
         status, _, error = segdistill(*words)
         assert status == 2
         assert error.startswith(f"segdistill fit: {said}")
-        assert error.endswith("See `segdistill fit --help`.\n")
+        assert error.endswith("See `segdistill fit --help-all`.\n")
 
 
 def test_all_that_may_be_suggested_exists() -> None:
