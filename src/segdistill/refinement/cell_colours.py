@@ -138,9 +138,9 @@ class CellColours:
 
     def _moments(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """Return the mean colours and their nine mean products in a row of cells, shape (12, w)."""
-        colours = torch.from_numpy(pixels) / 255  # (rows, width, 3)
-        products = (colours[..., None] * colours[..., None, :]).flatten(2)
-        both = torch.cat([colours.mean(dim=0), products.mean(dim=0)], dim=1)  # (width, 12)
+        colours = (torch.from_numpy(pixels) / 255).permute(1, 2, 0)  # (width, 3, rows)
+        products = colours @ colours.mT / len(pixels)  # (width, 3, 3)
+        both = torch.cat([colours.mean(dim=2), products.flatten(1)], dim=1)  # (width, 12)
         return F.adaptive_avg_pool1d(both.mT, self.cells.grid[1])
 
 
