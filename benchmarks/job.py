@@ -41,9 +41,6 @@ from segdistill.images.folder import CheckedImage
 NAME = "job"
 IMAGES = 367
 STEPS = 600
-MEASURED = 10
-"""One in so many steps, and images to segment, of the plain way is measured."""
-
 CLASSES = 11
 BATCH = 16
 
@@ -56,6 +53,8 @@ class Case(NamedTuple):
     side: int
     """The shorter side of images, and in the plain way also the longer one."""
     stride: int
+    share: int
+    """One in so many steps, and images to segment, of the plain way is measured."""
 
 
 def rows(conditions: Conditions) -> Iterator[Row]:
@@ -69,16 +68,18 @@ def rows(conditions: Conditions) -> Iterator[Row]:
 
 def cases(scratch: Path, conditions: Conditions) -> Iterator[Case]:
     side = 64 if conditions.smallest else 480
-    yield Case("EfficientNet-Lite0", PlainEfficientNetLite(), "efficientnet-lite0", side, 16)
+    yield Case(
+        "EfficientNet-Lite0", PlainEfficientNetLite(), "efficientnet-lite0", side, 16, share=10
+    )
     sizes = SMALLEST if conditions.smallest else SMALL
     folder = write_transformer(scratch / "vit", sizes)
-    yield Case(sizes.name, PlainVisionTransformer(folder), str(folder), sizes.side, 8)
+    yield Case(sizes.name, PlainVisionTransformer(folder), str(folder), sizes.side, 8, share=100)
 
 
 def row(case: Case, images: Sequence[CheckedImage], scratch: Path, conditions: Conditions) -> Row:
     steps = 4 if conditions.smallest else STEPS
     job = PlainJob(case, images, conditions)
-    share = 1 if conditions.smallest else MEASURED
+    share = 1 if conditions.smallest else case.share
     plain = job.neighbours(images[::share]) * share
     plain += job.steps(steps // share) * share
     plain += job.segment(images[::share]) * share
