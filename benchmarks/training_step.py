@@ -99,7 +99,7 @@ def bare_products(case: StepCase) -> Callable[[], object]:
     """Return the matrix products of the loss and its gradient at the sampled locations."""
     batch, head, device = read_batch(case), case.head, case.device
     # Cells are padded to those of the image that needs most; count only what is needed.
-    parts = batch.read_parts
+    parts = batch.parts_read
     cells = sum(int((part.nearest.amax(dim=(1, 2)) + 1).sum()) for part in parts)
     images, each = parts[1].nearest.shape[:2]
     kinds = 2 + len(batch.partners)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from segdistill.config.settings import FitSettings, Pairs, TrainingSettings
+from segdistill.objective.sampling import random_partners
 from segdistill.processes import Group
 from segdistill.training.depth_guidance import SampledDepth
 from segdistill.training.drawing import DrawnImages, SampledLocations, draw_images
@@ -32,7 +33,7 @@ def drawn(
 
 
 @pytest.mark.parametrize(("count", "each"), [(2, 1), (3, 2), (5, 2), (9, 7), (40, 7)])
-@pytest.mark.parametrize("batch", [2, 4, 7, 16])
+@pytest.mark.parametrize("batch", [4, 7, 16])
 def test_each_image_has_a_neighbour_in_the_batch(count: int, each: int, batch: int) -> None:
     neighbours = neighbours_of(count, each)
     for seed in range(10):
@@ -73,6 +74,42 @@ def test_processes_draw_other_images() -> None:
     assert [image for pair in zip(shares[0][:4], shares[1][:4], strict=True) for image in pair] == (
         whole
     )
+
+
+@pytest.mark.parametrize(("batch", "processes"), [(3, 1), (16, 5), (16, 8)])
+def test_few_images_per_process_have_separate_pairs(batch: int, processes: int) -> None:
+    found = [
+        drawn(neighbours_of(60, 5), batch=batch, group=Group(rank, processes))
+        for rank in range(processes)
+    ]
+    assert all(each.neighbour_of is None for each in found)
+    assert sum(len(each.images) for each in found) == batch
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_random_partners_are_neither_the_image_nor_its_neighbour(processes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(20):
+        group = Group(seed % processes, processes)
+        found = drawn(neighbours_of(60, 5), batch=16, group=group, seed=seed)
+        assert found.neighbour_of is not None
+        count = len(found.images)
+        partners = random_partners(count, found.neighbour_of, generator=generator)
+        assert ((partners >= 0) & (partners < count)).all()
+        assert (partners != torch.arange(count)).all()
+        assert (partners != found.neighbour_of).all()
+
+
+def test_all_other_images_are_partners() -> None:
+    generator = torch.Generator().manual_seed(0)
+    neighbour_of = torch.tensor([1, 0, 3, 2])
+    seen = {
+        pair
+        for _ in range(200)
+        for pair in enumerate(random_partners(4, neighbour_of, generator=generator).tolist())
+    }
+    assert seen == {(0, 2), (0, 3), (1, 2), (1, 3), (2, 0), (2, 1), (3, 0), (3, 1)}
+    assert random_partners(2, torch.tensor([1, 0]), generator=generator).tolist() == [1, 0]
 
 
 def test_separate_pairs_leave_the_batch_to_random_images() -> None:

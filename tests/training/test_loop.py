@@ -169,7 +169,7 @@ def test_a_batch_without_a_store_is_the_same_and_sees_each_image_once(
         training=replace(SETTINGS.training, pairs=pairs),
     )
     batch, expected = (draw_batch(each, settings, step=2) for each in (streamed, data))
-    for part, other in zip(batch.read_parts, expected.read_parts, strict=True):
+    for part, other in zip(batch.parts_read, expected.parts_read, strict=True):
         assert torch.equal(part.cells, other.cells)
         assert torch.equal(part.nearest, other.nearest)
     assert batch.guidance is not None
@@ -312,6 +312,20 @@ def test_features_can_be_interpolated_in_place_of_codes(data: TrainingSet) -> No
             assert torch.equal(each.features, usual.features)
             torch.testing.assert_close(each.codes, head(each.features))
             assert not torch.allclose(each.codes, usual.codes)
+
+
+def test_labels_of_shared_pairs_are_those_of_the_images(data: TrainingSet, tmp_path: Path) -> None:
+    labelled = with_labels(data, tmp_path)
+    batch = draw_batch(labelled, SETTINGS, step=3)
+    assert batch.labels is not None
+    assert batch.neighbour_of is not None
+    anchors, positives, negatives = batch.labels
+    assert torch.equal(positives, anchors[batch.neighbour_of])
+    assert torch.equal(negatives, anchors)
+    settings = replace(SETTINGS, training=replace(SETTINGS.training, pairs="separate"))
+    separate = draw_batch(labelled, settings, step=3)
+    assert separate.labels is not None
+    assert not torch.equal(separate.labels.negatives, separate.labels.anchors)
 
 
 def test_labels_are_read_where_features_are(data: TrainingSet, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_each_cell_is_read_once_from_maps_of_any_size() -> None:
 
 def test_the_parts_of_separate_pairs() -> None:
     batch = read_batch(made_case(StepShape(6, 6, (5,), None, 4, batch=3)))
-    own, theirs = (part.weights for part in batch.read_parts)
+    own, theirs = (part.weights for part in batch.parts_read)
     anchors, positives, negatives = batch.in_parts(own, theirs)
     assert positives is theirs
     assert torch.equal(torch.cat([anchors, negatives], dim=1), own)
@@ -148,7 +148,7 @@ def test_the_parts_of_separate_pairs() -> None:
 def test_the_parts_of_shared_pairs() -> None:
     case = made_case(StepShape(6, 6, (5,), None, 4, batch=3, pairs="shared"))
     batch = read_batch(case)
-    (own,) = (part.weights for part in batch.read_parts)
+    (own,) = (part.weights for part in batch.parts_read)
     anchors, positives, negatives = batch.in_parts(own)
     assert anchors is negatives is own
     assert case.neighbour_of is not None

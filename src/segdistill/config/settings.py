@@ -94,10 +94,10 @@ class ObjectiveSettings:
         weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges; 0
             disables it. It decodes an image in every step, so training is slower.
         weight_alignment: weight of giving an image and its augmented copy (mirrored, cropped,
-            colour-jittered, blurred) the same codes; 0 disables it. 0.5 gave better
-            outlines with the embedded backbone, in a multiple of the time.
-        augmentations: number of augmented copies of each image for ``weight_alignment``, fewer if
-            there would be more than 1500 in all; each step uses one of them.
+            colour-jittered, blurred) the same codes; 0 disables it. On CamVid, 0.5 gave
+            better outlines with the embedded backbone, in a multiple of the time.
+        augmentations: number of augmented copies of each image for ``weight_alignment``, fewer,
+            but at least one, if there would be more than 1500 in all; each step uses one of them.
         correlations: ``labels`` replaces the features' correlations by the labels' agreement: an
             oracle that shows the best the loss could reach. It needs labels.
         shift_self: feature correlation, from -1 to 1, above which codes of one image attract
@@ -237,7 +237,9 @@ class TrainingSettings:
         pairs: ``shared``: half of a batch are random images, the rest a neighbour of each, and all
             pairs are compared at the same locations, so that the head runs once on each image;
             ``separate``, as in STEGO's code: neighbours are read in addition, and other images are
-            compared at a second set of locations, which takes more than twice the time.
+            compared at a second set of locations, which takes more than twice the time. Of the
+            objectives, ``stego`` and ``eagle`` compare neighbours. Fewer than 4 images per process
+            are always separate.
         learning_rate: learning rate of the head (Adam).
         cluster_learning_rate: learning rate of the cluster centres (Adam).
         neighbours: number of nearest neighbours of an image from which its positive is drawn.

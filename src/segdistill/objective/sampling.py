@@ -131,6 +131,36 @@ def released_locations_of_cells(cells: torch.Tensor, height: int, width: int) ->
     return torch.stack([rows, columns], dim=2)
 
 
+def random_partners(
+    count: int, neighbour_of: torch.Tensor | None = None, *, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw a partner for each of ``count`` images: another image, and not its neighbour.
+
+    Args:
+        count: number of images.
+        neighbour_of: the neighbour of each image if that is among the images, shape (count,).
+        generator: a random number generator.
+
+    Returns:
+        Indices of shape (count,). Of two images, the other is the partner even if it is the
+        neighbour.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> random_partners(3, torch.tensor([1, 0, 1]), generator=generator).tolist()
+        [2, 2, 0]
+    """
+    partners = permutation_without_fixed_points(count, generator=generator)
+    if neighbour_of is None or count < 3:
+        return partners
+    for image in (partners == neighbour_of).nonzero()[:, 0].tolist():
+        others = torch.ones(count, dtype=torch.bool)
+        others[[image, int(neighbour_of[image])]] = False
+        candidates = others.nonzero()[:, 0]
+        partners[image] = candidates[torch.randint(len(candidates), (1,), generator=generator)]
+    return partners
+
+
 def permutation_without_fixed_points(
     count: int, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:

@@ -108,9 +108,7 @@ def stego_objective(
         The unweighted terms. Self pairs compare each image with itself at the first set of
         locations. No gradient flows into the features.
     """
-    own, neighbours = anchors.normalised(), positives.normalised()
-    shared = negatives.features is anchors.features and negatives.codes is anchors.codes
-    others = own if shared else negatives.normalised()
+    own, neighbours, others = (part.normalised() for part in (anchors, positives, negatives))
 
     def loss(
         second: SampledMaps, shift: float, partners: torch.Tensor | None = None

@@ -76,9 +76,11 @@ def masks_of_levels(sample: Sample, levels: Sequence[ShownLevel]) -> list[NDArra
     """
     masks = []
     for level in levels:
-        if level.is_in_use or sample.similarity is None:
+        if level.is_in_use:
             masks.append(sample.mask)
             continue
+        if sample.similarity is None:
+            raise ValueError("masks of other levels need the similarity to the clusters")
         members = [each.members for each in level.model.classes]
         scores = class_similarity(sample.similarity, members)
         mask = cleaned_mask(scores, sample.image, detail=level.model.settings.detail)

@@ -16,14 +16,13 @@ from segdistill.images.resize import resize_image
 from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
 from segdistill.objective.sampling import (
     locations_of_shares,
-    permutation_without_fixed_points,
+    random_partners,
     shares_of_locations,
 )
 from segdistill.processes import SINGLE_PROCESS, Group
 from segdistill.training.depth_guidance import SampledDepth
 from segdistill.training.drawing import Part, Parts, draw_images, draw_parts
 from segdistill.training.grid import NEEDS_PAIRS, Grid, Needs, read_grid
-from segdistill.training.locations import have_value
 from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoods
 from segdistill.training.training_set import TrainingSet
 
@@ -91,14 +90,14 @@ class Batch(NamedTuple):
         return moved
 
     @property
-    def read_parts(self) -> tuple[Neighbourhoods, ...]:
+    def parts_read(self) -> tuple[Neighbourhoods, ...]:
         """What was read for the pairs: images, and positives if they are not among them."""
         return (self.images,) if self.positives is None else (self.images, self.positives)
 
     def in_parts(
         self, values: torch.Tensor, of_positives: torch.Tensor | None = None
     ) -> Parts[torch.Tensor]:
-        """Arrange values at the locations of :attr:`read_parts` by what a step compares.
+        """Arrange values at the locations of :attr:`parts_read` by what a step compares.
 
         Args:
             values: values at the locations of ``images``, shape (batch, locations, channels).
@@ -174,8 +173,7 @@ def draw_batch(
         features = maps.read([*images, *drawn.positives])
         own, theirs = features[:size], features[size:]
     else:
-        own = maps.read(images)
-        theirs = [own[position] for position in drawn.neighbour_of.tolist()]
+        own, theirs = maps.read(images), []
     return Batch(
         images=read_neighbourhoods(own, at),
         positives=read_neighbourhoods(theirs, sampled.positives.locations)
@@ -183,7 +181,7 @@ def draw_batch(
         else None,
         partners=torch.stack(
             [
-                permutation_without_fixed_points(size, generator=generator)
+                random_partners(size, drawn.neighbour_of, generator=generator)
                 for _ in range(objective.random_draws)
             ]
         ),
@@ -202,7 +200,14 @@ def draw_batch(
         depth=_of_parts(part.depth for part in sampled),
         grid=None
         if not needs.grid
-        else read_grid(data, images, drawn.positives, (own, theirs), needs, generator),
+        else read_grid(
+            data,
+            images,
+            drawn.positives,
+            (own, theirs),
+            needs._replace(neighbours=needs.neighbours and drawn.neighbour_of is None),
+            generator,
+        ),
     )
 
 
@@ -214,22 +219,24 @@ def _of_parts(values: Iterable[Part | None]) -> Parts[Part] | None:
 
 def read_copies(
     copies: FeatureMaps,
-    each: int,
+    copies_each: int,
     images: list[int],
     locations: torch.Tensor,
     generator: torch.Generator,
 ) -> AlignedCopies:
     """Read features of a random copy of each image, at given locations of the images.
 
+    The locations have a value, and so has what a copy shows of them.
+
     Args:
         copies: copies of all maps, grouped by map.
-        each: number of copies of each map.
+        copies_each: number of copies of each map.
         images: the images of the batch.
         locations: locations in the images, (x, y) in -1..1, shape (batch, locations, 2).
         generator: a random number generator.
     """
-    numbers = torch.randint(each, (len(images),), generator=generator).tolist()
-    chosen = [image * each + number for image, number in zip(images, numbers, strict=True)]
+    numbers = torch.randint(copies_each, (len(images),), generator=generator).tolist()
+    chosen = [image * copies_each + number for image, number in zip(images, numbers, strict=True)]
     targets, shown = [], []
     for copy, at in zip(chosen, locations, strict=True):
         augmentation = copies.views[copy].augmentation
@@ -238,10 +245,8 @@ def read_copies(
         grid = copies.grid(copy)  # that of the image, too
         moved = torch.stack(augmentation.target(*shares_of_locations(at, *grid).unbind(1)), dim=1)
         inside = ((moved >= 0) & (moved <= 1)).all(dim=1)
-        target = locations_of_shares(moved.clamp(0, 1), *grid)
-        valued = have_value(copies, copy, target)
-        targets.append(target)
-        shown.append(inside if valued is None else inside & valued)
+        targets.append(locations_of_shares(moved.clamp(0, 1), *grid))
+        shown.append(inside)
     around = read_neighbourhoods(copies.read(chosen), torch.stack(targets))
     return AlignedCopies(around, torch.stack(shown))
 

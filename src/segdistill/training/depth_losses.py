@@ -81,11 +81,21 @@ def hidden_positives_term(
     The second head takes codes averaged over related locations, by depth or by features, and its
     gradients also train the first head.
     """
-    averaged = [
-        SampledMaps(part.features, second_head(_weights(part, sampled, settings) @ part.codes))
-        for part, sampled in zip(parts, depth, strict=True)
-    ]
-    terms = stego_objective(*Parts(*averaged), batch.partners, shifts, settings.objective)
+
+    def averaged(part: SampledMaps, sampled: SampledDepth) -> SampledMaps:
+        codes = second_head(_weights(part, sampled, settings) @ part.codes)
+        return SampledMaps(part.features, codes)
+
+    own = averaged(parts.anchors, depth.anchors)
+    if batch.neighbour_of is not None:
+        all_parts = Parts(own, own.paired(batch.neighbour_of), own)
+    else:
+        all_parts = Parts(
+            own,
+            averaged(parts.positives, depth.positives),
+            averaged(parts.negatives, depth.negatives),
+        )
+    terms = stego_objective(*all_parts, batch.partners, shifts, settings.objective)
     return terms.total(settings.objective)
 
 

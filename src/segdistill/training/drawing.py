@@ -21,18 +21,19 @@ from segdistill.training.grid import Needs
 from segdistill.training.locations import draw_locations, read_labels, with_value
 from segdistill.training.training_set import TrainingSet
 
+FEWEST_SHARED = 4
 Part = TypeVar("Part")
 
 
 class Parts(NamedTuple, Generic[Part]):
     """A value for each of the three parts that a step compares.
 
+    With shared pairs there is a single set of locations, and neighbours are images of the batch.
+
     Attributes:
         anchors: the images at a first set of locations.
         positives: a neighbour of each image, at a second set of locations.
         negatives: the images at the second set of locations.
-
-    With shared pairs there is a single set of locations, and neighbours are images of the batch.
     """
 
     anchors: Part
@@ -87,14 +88,19 @@ def draw_images(
     """Draw the images of this process, and one of the nearest neighbours of each.
 
     With shared pairs, half of the images are drawn at random and the others are neighbours of
-    them, so that each image has a neighbour in the batch. No image is in it twice, so a random
-    partner is always another image.
+    them, so that each image has a neighbour in the batch. No image is in it twice. Processes with
+    fewer than :data:`FEWEST_SHARED` images have separate pairs, as no other image would be left to
+    be a random partner.
 
     Args:
         neighbours: nearest neighbours of all images, shape (images, neighbours).
     """
     count, size = len(neighbours), settings.training.batch_size
-    shared = needs.neighbours and settings.training.pairs == "shared"
+    shared = (
+        needs.neighbours
+        and settings.training.pairs == "shared"
+        and size >= FEWEST_SHARED * group.size
+    )
     images = group.share(chooser.sample(range(count), min(size // 2 if shared else size, count)))
     if not needs.neighbours:
         return DrawnImages(images, images)

@@ -38,7 +38,8 @@ class Grid(NamedTuple):
 
     Attributes:
         images: raw features of the images around the locations.
-        positives: those of a neighbour of each image; ``None`` unless neighbours are needed.
+        positives: those of a neighbour of each image; ``None`` unless neighbours are needed and
+            are not in the batch themselves.
         colours: colours of the images, from 0 to 1, shape (batch, locations, 3), if needed.
         positive_colours: those of the neighbours.
         labels: labels of the images, shape (batch, locations), if there are labels.
@@ -78,14 +79,15 @@ def read_grid(
         seen = zip(which, locations, strict=True)
         return torch.stack([read_colours(maps, image, each, needs.grid) for image, each in seen])
 
-    own, theirs = located(images), located(partners)
+    own = located(images)
     read = Grid(read_neighbourhoods(features[0], own))
-    if needs.neighbours:
-        read = read._replace(positives=read_neighbourhoods(features[1], theirs))
     if needs.colours:
         read = read._replace(colours=colours(images, own))
-    if needs.colours and needs.neighbours:
-        read = read._replace(positive_colours=colours(partners, theirs))
+    if needs.neighbours:
+        theirs = located(partners)
+        read = read._replace(positives=read_neighbourhoods(features[1], theirs))
+        if needs.colours:
+            read = read._replace(positive_colours=colours(partners, theirs))
     if data.labels is not None:
         read = read._replace(labels=read_labels(data.labels, maps, images, own))
     return read

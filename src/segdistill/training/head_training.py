@@ -34,7 +34,6 @@ from segdistill.training.log import TrainingLog
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
 from segdistill.training.training_set import (
-    MOST_COPIES,
     AuxiliaryInputs,
     TrainingSet,
     training_set,
@@ -115,7 +114,7 @@ def train_head(
     timer.record("neighbours")
     data = training_set(maps, neighbours, preparation, auxiliary, settings)
     streamed = 0
-    if data.copies is not None and len(data.copies) <= MOST_COPIES:
+    if data.copies is not None:
         streamed = data.copies.fill_store(label="Features, augmented copies", progress=progress)
         timer.record("augmented copies")
     if data.depth is not None:

@@ -7,9 +7,9 @@ import torch
 
 
 class Adam(torch.optim.Adam):
-    """``torch.optim.Adam`` whose methods do not tell torch's compiler to leave them alone.
+    """``torch.optim.Adam`` without the marks that make torch's compiler skip its methods.
 
-    To tell it so, torch imports the compiler, which takes more than a second. Nothing here is
+    Calling a marked method imports the compiler, which takes more than a second. Nothing here is
     compiled.
 
     Example:

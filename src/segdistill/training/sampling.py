@@ -31,7 +31,7 @@ def sample_batch(
     channels are dropped for both sets of locations of an image.
     """
     features, codes = [], []
-    for part in batch.read_parts:
+    for part in batch.parts_read:
         sampled = sample_at(part, head, data, interpolate=settings.objective.interpolate)
         features.append(drop_channels(sampled.features, settings.objective.feature_dropout))
         codes.append(sampled.codes)
@@ -71,7 +71,7 @@ def calibrate_shifts(
                 interpolate_cells(
                     prepared_cells(part, data.preparation), part.nearest, part.weights
                 )
-                for part in batch.read_parts
+                for part in batch.parts_read
             )
         )
         compared = _compared(features, batch, data, settings)

@@ -112,8 +112,7 @@ class ViewSaliency:
 
 
 MOST_COPIES = 1500
-"""Maximum number of augmented copies that are stored before training. With more images there is
-one of each, computed when a step needs it, as few steps are taken."""
+"""Maximum number of augmented copies, unless there are more images; each has at least one."""
 
 
 @dataclass(frozen=True)

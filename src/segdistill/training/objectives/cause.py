@@ -119,7 +119,8 @@ class CauseObjective(Objective):
         for number in range(self.own.codebook_steps):
             batch = draw_batch(data, self.settings, self.needs, step=FIRST_CODEBOOK_STEP - number)
             # One of the two sets of locations: a graph of each image.
-            part = batch.to(device).images.of_locations(slice(self.settings.objective.samples**2))
+            images = batch.to(device).images
+            part = images.of_locations(slice(images.nearest.shape[1] // 2))
             cells = prepared_cells(part, preparation)
             features = interpolate_cells(cells, part.nearest, part.weights)
             assignments = concept_assignments(features, codebook)

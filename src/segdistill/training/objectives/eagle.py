@@ -48,18 +48,23 @@ class EagleObjective(Objective):
     ) -> ObjectiveStep:
         """Return the correspondence losses, the contrasts, and their weighted sum."""
         result = self.correspondences.losses(head, batch, data, step=step)
-        grid = batch.grid
-        if grid is None or grid.positives is None:
+        grid, neighbour_of = batch.grid, batch.neighbour_of
+        if grid is None:
             raise ValueError("the batch has no grid")
         own = sample_at(grid.images, head, data)
-        other = sample_at(grid.positives, head, data)
         owners = self._objects(own, grid.colours)
+        if neighbour_of is not None:
+            other, other_owners = own.paired(neighbour_of), owners[neighbour_of]
+        elif grid.positives is not None:
+            other = sample_at(grid.positives, head, data)
+            other_owners = self._objects(other, grid.positive_colours)
+        else:
+            raise ValueError("the batch has no neighbours")
         count = self.own.objects
         features, counts = sums_of_clusters(own.features, owners, count)
         codes = F.normalize(self.projection(own.codes), dim=2)
         prototypes = object_prototypes(codes, owners, count)
         intra = object_contrast(codes, owners, prototypes, counts, self.own.temperature)
-        other_owners = self._objects(other, grid.positive_colours)
         other_features, other_counts = sums_of_clusters(other.features, other_owners, count)
         matches = matching_objects(features, other_features, other_counts)
         other_codes = F.normalize(self.projection(other.codes), dim=2)

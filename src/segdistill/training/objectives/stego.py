@@ -20,6 +20,7 @@ from segdistill.training.sampling import (
     codes_at,
     compared_maps,
     pair_correlations,
+    sample_at,
     sample_batch,
 )
 from segdistill.training.training_set import TrainingSet
@@ -89,7 +90,9 @@ class StegoObjective(Objective):
             terms = replace(terms, contrastive_crf=loss.mean())
         if batch.aligned is not None:
             copies, shown = batch.aligned
-            loss = alignment_loss(codes, codes_at(copies, head, data))
+            interpolate = settings.objective.interpolate
+            seen = sample_at(copies, head, data, interpolate=interpolate)
+            loss = alignment_loss(codes, seen.codes)
             # A sum, since a mean over no locations is NaN.
             terms = replace(terms, alignment=(loss * shown).sum() / shown.sum().clamp_min(1))
         return ObjectiveStep(
