@@ -31,6 +31,8 @@ SHAPES = (
     StepShape(28, 28, (384,), objective=OBJECTIVE),
     StepShape(44, 60, (384,), objective=OBJECTIVE),
     StepShape(30, 40, (40, 112, 320), 128, objective=OBJECTIVE),
+    StepShape(28, 28, (384,), objective=OBJECTIVE, pairs="shared"),
+    StepShape(30, 40, (40, 112, 320), objective=OBJECTIVE, pairs="shared"),
 )
 SMALLEST = StepShape(
     6, 5, (8, 12), 10, code_channels=7, batch=3, objective=ObjectiveSettings(samples=3)
@@ -78,7 +80,7 @@ def row(shape: StepShape, precision: PrecisionName, conditions: Conditions) -> R
         NAME,
         f"a step from stored features, with gradients, {precision}",
         f"{shape.batch} images, {shape.height}x{shape.width} cells, {channels},"
-        f" {samples}x{samples} locations; per step",
+        f" {samples}x{samples} locations, {shape.pairs} pairs; per step",
         agreement,
         plain=times[0],
         this=times[1],
@@ -101,10 +103,10 @@ def bare_products(case: StepCase) -> Callable[[], object]:
     # Cells are padded to those of the image that needs most; count only what is needed.
     parts = batch.parts_read
     cells = sum(int((part.nearest.amax(dim=(1, 2)) + 1).sum()) for part in parts)
-    images, each = parts[1].nearest.shape[:2]
+    images, each = parts[-1].nearest.shape[:2]
     kinds = 2 + len(batch.partners)
     raw, features, codes = len(case.preparation.mean), *reversed(head.linear.weight.shape)
-    locations = 3 * images * each
+    locations = sum(part.nearest.shape[0] * part.nearest.shape[1] for part in parts)
     products = [
         (1, (cells, features), (features, features)),  # the hidden layer
         (1, (features, cells), (cells, features)),  # its gradient

@@ -22,7 +22,7 @@ SUGGESTED_NAMES = 3
 def indices_of(classes: Sequence[SegmentClass], given: Iterable[int | str]) -> list[int]:
     """Return the indices of classes that are given by index or by name.
 
-    A whole number, also as text, is an index. A name matches in any case, unless classes differ in
+    A whole number, also as text, is an index. A name matches in upper or lower case, unless classes differ in
     nothing else.
 
     Raises:

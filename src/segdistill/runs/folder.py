@@ -53,6 +53,7 @@ OVERWRITTEN_FILES = (
 SETTINGS_MARKS = (b"backbone", b"training")
 """Settings that settings.yaml of every version has, and hardly that of another program."""
 SETTINGS_BYTES = 100_000
+PAIRS_OF_EARLIER_VERSIONS = "separate"
 
 FIX = "restore it from a copy, or fit again with --overwrite"
 DAMAGE = (
@@ -151,7 +152,7 @@ class RunFolder:
         self.write_settings(settings)
 
     def read_settings(self) -> FitSettings:
-        """Read the settings; those that an earlier version did not have are the defaults.
+        """Read the settings; those that an earlier version did not have are as it worked then.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -165,6 +166,8 @@ class RunFolder:
             depth = plain.get("depth", {})
             if isinstance(depth.get("invalid"), int | float):
                 depth["invalid"] = [depth["invalid"]]
+            # So that an interrupted fit goes on as it began.
+            plain.setdefault("training", {}).setdefault("pairs", PAIRS_OF_EARLIER_VERSIONS)
             settings = msgspec.convert(plain, FitSettings, dec_hook=_decoded)
         except DAMAGE as error:
             raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
