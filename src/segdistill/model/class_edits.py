@@ -22,8 +22,8 @@ SUGGESTED_NAMES = 3
 def indices_of(classes: Sequence[SegmentClass], given: Iterable[int | str]) -> list[int]:
     """Return the indices of classes that are given by index or by name.
 
-    A whole number, also as text, is an index. A name matches in upper or lower case, unless classes differ in
-    nothing else.
+    A whole number, also as text, is an index. A name matches in upper or lower case, unless classes
+    differ in nothing else.
 
     Raises:
         UserError: no class, or more than one, has a name; the message suggests similar names.
