@@ -32,7 +32,7 @@ SHAPES = (
     StepShape(44, 60, (384,), objective=OBJECTIVE),
     StepShape(30, 40, (40, 112, 320), 128, objective=OBJECTIVE),
     StepShape(28, 28, (384,), objective=OBJECTIVE, pairs="shared"),
-    StepShape(30, 40, (40, 112, 320), objective=OBJECTIVE, pairs="shared"),
+    StepShape(30, 40, (472,), objective=OBJECTIVE, pairs="shared"),
 )
 SMALLEST = StepShape(
     6, 5, (8, 12), 10, code_channels=7, batch=3, objective=ObjectiveSettings(samples=3)
