@@ -19,6 +19,7 @@ from segdistill.deployment.onnx_file import onnx_model
 EXAMPLE = Path(__file__).parents[2] / "examples" / "onnx_segment.py"
 
 
+@pytest.mark.slow  # the example is run by `make test-docs`, the graph by tests/deployment
 def test_onnx_from_run_to_mask_without_torch(
     photos: Path, fitted: Path, segdistill: Run, tmp_path: Path
 ) -> None:

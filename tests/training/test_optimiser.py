@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from segdistill.training.optimiser import Adam
@@ -30,6 +31,7 @@ def test_it_is_adam() -> None:
         assert all(torch.equal(one[name], other[name]) for name in ("exp_avg", "exp_avg_sq"))
 
 
+@pytest.mark.slow  # a process of its own
 def test_the_compiler_is_not_imported() -> None:
     code = (
         "import sys\n"
