@@ -68,10 +68,12 @@ def test_depth_guides_a_fit(
     assert mask.shape == (64, 96)
 
 
-def test_all_depth_settings_at_once(photos: Path, depth: Path, segdistill: Run) -> None:
+@pytest.mark.parametrize("pairs", ["shared", "separate"])
+def test_all_depth_settings_at_once(photos: Path, depth: Path, segdistill: Run, pairs: str) -> None:
     run = photos.parent / "run"
     status, _, error = segdistill(
         *("fit", photos, *TINY, "--training.steps", 12, "--out", run, "--crops", "five"),
+        *("--training.pairs", pairs),
         *("--depth.guide", "on", "--depth.hidden-positives", "depth"),
         *("--depth.weight-factor", 0.5, "--depth.weight-every", 4),
         *("--depth.shift-factor", 2.0, "--depth.shift-every", 4),
