@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 # Tests that run at a time, one thread each.
 JOBS ?= 2
-test test-all test-docs test-oldest test-newest coverage mutation: export OMP_NUM_THREADS := 1
+test test-all test-docs test-faults test-oldest test-newest coverage mutation: export OMP_NUM_THREADS := 1
 # Mutants to test, by name: every fifth of each function. All are '*', those of a file
 # 'segdistill.objective.stego.*'.
 MUTANTS ?= *__mutmut_*[16]
 
-.PHONY: demo docs wheel test test-all test-docs test-oldest test-newest coverage mutation audit lint format clean
+.PHONY: demo docs wheel test test-all test-docs test-faults test-oldest test-newest coverage mutation audit lint format clean
 
 # The marker file makes the environment again only when what it is made from changes.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -32,7 +32,11 @@ demo: $(VENV)/installed
 	@echo "The report: $(DEMO)/run/report.html"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --ignore tests/faults
+
+# A tenth of the faults of `python -m tests.faults`, and kills at chosen moments.
+test-faults: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" tests/faults
 
 # All code of the documentation, the examples and the notebook.
 test-docs: $(VENV)/installed-dev
