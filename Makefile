@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 # Tests that run at a time, one thread each.
 JOBS ?= 2
+# What `make test` leaves to `make test-faults`.
+APART := tests/faults tests/cli/test_distributed.py
 test test-all test-docs test-faults test-oldest test-newest coverage mutation: export OMP_NUM_THREADS := 1
 # Mutants to test, by name: every fifth of each function. All are '*', those of a file
 # 'segdistill.objective.stego.*'.
@@ -32,11 +34,12 @@ demo: $(VENV)/installed
 	@echo "The report: $(DEMO)/run/report.html"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --ignore tests/faults
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(APART:%=--ignore %)
 
-# A tenth of the faults of `python -m tests.faults`, and kills at chosen moments.
+# A tenth of the faults of `python -m tests.faults`, kills at chosen moments, and runs of several
+# processes.
 test-faults: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" tests/faults
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(APART)
 
 # All code of the documentation, the examples and the notebook.
 test-docs: $(VENV)/installed-dev
