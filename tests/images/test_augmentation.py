@@ -25,18 +25,24 @@ def test_no_change_leaves_the_image_alone() -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("crop", [Crop(), Crop(0.1, 0.05, 0.85, 0.9)])
-def test_a_place_is_followed_to_where_it_comes_from(crop: Crop, *, mirrored: bool) -> None:
+def test_a_place_is_followed_to_where_the_copy_shows_it(crop: Crop, *, mirrored: bool) -> None:
     image = ramp()
     height, width = image.shape[:2]
     change = Augmentation(crop, mirrored=mirrored)
-    copy = change.apply(image)
-    for row, column in ((10, 12), (24, 40), (40, 55)):
-        x, y = change.source((column + 0.5) / width, (row + 0.5) / height)
-        # What a ramp shows at a place is known without interpolating.
-        red = 20 + (x * width - 0.5) / (width - 1) * 200
-        green = 20 + (y * height - 0.5) / (height - 1) * 200
-        assert abs(float(copy[row, column, 0]) - red) < 2.5
-        assert abs(float(copy[row, column, 1]) - green) < 2.5
+    copy = change.apply(image).astype(float)
+    for row, column in ((12, 14), (24, 40), (38, 52)):
+        x, y = change.target((column + 0.5) / width, (row + 0.5) / height)
+        # Red changes along rows only, green along columns only.
+        red = np.interp(x * width - 0.5, np.arange(width), copy[height // 2, :, 0])
+        green = np.interp(y * height - 0.5, np.arange(height), copy[:, width // 2, 1])
+        assert abs(red - float(image[row, column, 0])) < 2.5
+        assert abs(green - float(image[row, column, 1])) < 2.5
+
+
+def test_what_a_crop_leaves_out_lies_outside_the_copy() -> None:
+    change = Augmentation(Crop(0.1, 0.05, 0.85, 0.9))
+    assert change.target(0.04, 0.09)[0] < 0 > change.target(0.04, 0.09)[1]
+    assert change.target(0.96, 0.96)[0] > 1 < change.target(0.96, 0.96)[1]
 
 
 @given(seed=st.text(max_size=8))

@@ -59,22 +59,11 @@ class Augmentation:
             picture = picture.filter(ImageFilter.GaussianBlur(self.blur))
         return np.array(picture)
 
-    def source(self, x: Share, y: Share) -> tuple[Share, Share]:
-        """Map a location of the augmented image to the original image.
-
-        Both are shares of the width and height, from 0 at the left or upper edge to 1.
-
-        Example:
-            >>> Augmentation(Crop(0.0, 0.0, 0.5, 0.5), mirrored=True).source(0.25, 0.5)
-            (0.375, 0.25)
-        """
-        across = 1 - x if self.mirrored else x
-        return self.crop.left + across * self.crop.width, self.crop.top + y * self.crop.height
-
     def target(self, x: Share, y: Share) -> tuple[Share, Share]:
-        """Map a location of the original image to the augmented image: the inverse of `source`.
+        """Map a location of the original image to the augmented image.
 
-        Locations outside the crop are mapped to values below 0 or above 1.
+        Both are shares of the width and height, from 0 at the left or upper edge to 1. Locations
+        outside the crop are mapped to values below 0 or above 1.
 
         Example:
             >>> Augmentation(Crop(0.0, 0.0, 0.5, 0.5), mirrored=True).target(0.375, 0.25)
