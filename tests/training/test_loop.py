@@ -20,6 +20,7 @@ from segdistill.config.settings import (
     TrainingSettings,
 )
 from segdistill.devices import choose_compute
+from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.locations import sample_locations
 from segdistill.features.preparation import fit_preparation
@@ -36,6 +37,7 @@ from segdistill.runs.history import StepRecord
 from segdistill.training import batches
 from segdistill.training import training_set as training_sets
 from segdistill.training.batches import draw_batch, read_copies, read_guidance
+from segdistill.training.fit import check_enough
 from segdistill.training.locations import draw_locations
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
@@ -124,6 +126,18 @@ def test_processes_share_a_batch_out(data: TrainingSet) -> None:
     assert not torch.equal(parts[0].images.weights, parts[1].images.weights)
     again = draw_batch(data, SETTINGS, step=3, group=Group(1, 2))
     assert torch.equal(again.images.weights, parts[1].images.weights)
+
+
+def test_each_process_needs_an_image(data: TrainingSet) -> None:
+    maps = data.maps
+
+    def of_processes(size: int) -> FeatureMaps:
+        compute = replace(maps.compute, group=Group(0, size))
+        return FeatureMaps(maps.views, maps.backbone, maps.store, compute)
+
+    check_enough(of_processes(6), SETTINGS)
+    with pytest.raises(UserError, match="6 images are too few for 7 processes; start fewer"):
+        check_enough(of_processes(7), SETTINGS)
 
 
 def test_the_loss_falls(plain: Trained) -> None:
