@@ -2,7 +2,9 @@
 
 import math
 
+import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,6 +125,38 @@ def test_the_contrast_is_that_of_loops(seed: int) -> None:
         losses += [-math.log(score / everything) for score in attracted]
     expected = sum(losses) / len(losses) if losses else 0.0
     assert math.isclose(found.item(), expected, abs_tol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 0.002])
+@pytest.mark.parametrize("same", [False, True])
+def test_the_gradient_of_the_contrast_is_that_of_the_table(same: bool, temperature: float) -> None:
+    """More codes than are compared at once, some without any pair, and logits of hundreds."""
+    codes = torch.randn(150, 3, dtype=torch.float64, requires_grad=True)
+    bank = torch.randn(150 if same else 70, 3, dtype=torch.float64)
+    concepts, bank_concepts = torch.randint(5, (150,)), torch.randint(-1, 5, (len(bank),))
+    similarity = torch.rand(5, 5, dtype=torch.float64)
+    similarity[0] = 0.4
+    found = concept_contrast(
+        codes,
+        concepts,
+        bank,
+        bank_concepts,
+        similarity,
+        positive=0.5,
+        negative=0.3,
+        temperature=temperature,
+        same=same,
+    )
+    logits = F.normalize(codes, dim=1) @ F.normalize(bank, dim=1).mT / temperature
+    alike = similarity[concepts][:, bank_concepts.clamp_min(0)]
+    known = (bank_concepts >= 0)[None] & ~torch.eye(150, len(bank)).mul(same).bool()
+    positives, negatives = (alike > 0.5) & known, (alike < 0.3) & known
+    against = logits.masked_fill(~(positives | negatives), -1e9).logsumexp(dim=1, keepdim=True)
+    plain = (against - logits)[positives].mean()
+    torch.testing.assert_close(found, plain)
+    (gradient,) = torch.autograd.grad(found, codes)
+    (expected,) = torch.autograd.grad(plain, codes)
+    torch.testing.assert_close(gradient, expected)
 
 
 def test_an_empty_bank_gives_a_finite_gradient() -> None:

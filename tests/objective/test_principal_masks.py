@@ -51,14 +51,23 @@ def test_masks_are_those_of_an_exact_decomposition(seed: int, similarity: float)
         assert len(set(zip(found, kinds.tolist(), strict=True))) == 3
 
 
-def test_the_first_component_is_that_of_the_kept_locations() -> None:
-    features = torch.randn(3, 40, 5, dtype=torch.float64) * torch.tensor([5.0, 1, 1, 1, 1])
-    kept = torch.rand(3, 40) > 0.3
-    found = principal_direction(features, kept)
+def test_the_first_component_is_that_of_an_exact_decomposition() -> None:
+    features = torch.randn(40, 5, dtype=torch.float64) * torch.tensor([5.0, 1, 1, 1, 1]) + 30
+    expected = torch.linalg.svd(features - features.mean(dim=0)).Vh[0]
+    assert abs(float(principal_direction(features) @ expected)) > 0.999
+    assert principal_direction(torch.ones(4, 3)).tolist() == [0, 0, 0]
+
+
+def test_images_of_a_batch_have_the_masks_of_each_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # One, two and three kinds.
+    kinds = torch.arange(60) % torch.arange(1, 4)[:, None]
+    features = 9 * torch.eye(8)[kinds] + torch.randn(3, 60, 8, generator=generator)
+    together = principal_masks(features, 0.5, coverage=0.9)
+    assert len(set(together.max(dim=1).values.tolist())) == 3
     for image in range(3):
-        centred = features[image][kept[image]]
-        expected = torch.linalg.svd(centred - centred.mean(dim=0)).Vh[0]
-        assert abs(float(found[image] @ expected)) > 0.999
+        alone = principal_masks(features[image : image + 1], 0.5, coverage=0.9)
+        assert torch.equal(together[image], alone[0])
 
 
 def test_masks_end_at_the_coverage_and_at_the_largest_number() -> None:

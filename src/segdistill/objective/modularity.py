@@ -7,11 +7,15 @@ Docstrings name the parts of the authors' code (`modules/segment_module.py` of
 github.com/ByungKwanLee/Causal-Unsupervised-Segmentation) that compute the same.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
 ROWS = 8
 """Locations whose products with all others are computed at once."""
+PAIRED_ROWS = 64
+"""Codes that are compared with a bank at once: their products fit into the cache."""
 
 
 def graph_of(features: torch.Tensor) -> torch.Tensor:
@@ -145,12 +149,60 @@ def concept_contrast(
         >>> round(loss.item(), 4)  # log(1 + exp(-1))
         0.3133
     """
-    logits = F.normalize(codes, dim=1) @ F.normalize(bank.detach(), dim=1).mT / temperature
-    known = bank_concepts >= 0
-    alike = similarity[concepts][:, bank_concepts.clamp_min(0)]
+    rows = F.normalize(codes, dim=1) / temperature
+    columns = F.normalize(bank.detach(), dim=1)
+    # What two codes are to each other depends on their concepts alone.
+    known = (bank_concepts >= 0).to(codes)
+    alike = similarity[:, bank_concepts.clamp_min(0)]  # (concepts, bank)
+    attracts = (alike > positive).to(codes) * known
+    compared = attracts + (alike < negative).to(codes) * known
+    # The sum over the positives of s_p is a product with the sum of their codes.
+    count, attracting = attracts.sum(dim=1)[concepts], (attracts @ columns)[concepts]
     if same:
-        known = known & ~torch.eye(len(codes), dtype=torch.bool, device=codes.device)
-    positives, negatives = (alike > positive) & known, (alike < negative) & known
-    # Finite even for a code without either, so that gradients are.
-    against = logits.masked_fill(~(positives | negatives), -1e4).logsumexp(dim=1, keepdim=True)
-    return ((against - logits) * positives).sum() / positives.sum().clamp_min(1)
+        own = attracts[concepts, torch.arange(len(codes), device=codes.device)]
+        count, attracting = count - own, attracting - own[:, None] * columns
+    against: torch.Tensor = _LogSumExp.apply(  # type: ignore[no-untyped-call]
+        rows, columns, compared.log(), concepts, same
+    )
+    scores = count * against - (attracting * rows).sum(dim=1)
+    # Codes without positives may have no pair at all, the logarithm of which is infinite.
+    return scores.where(count > 0, 0).sum() / count.sum().clamp_min(1)
+
+
+class _LogSumExp(torch.autograd.Function):
+    """``log sum_a exp(row_i . column_a + offset_ia)``, the offset by the kind of the row.
+
+    The table of all products, of its exponentials and of their gradients would be read and written
+    many times. A few rows of it at a time stay in the cache, and give the gradient, too.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: torch.Tensor,
+        columns: torch.Tensor,
+        offsets: torch.Tensor,
+        kinds: torch.Tensor,
+        same: bool,
+    ) -> torch.Tensor:
+        """Return the logarithms; -inf for a row all of whose offsets are."""
+        values, means = rows.new_empty(len(rows)), torch.empty_like(rows)
+        lowest = torch.finfo(rows.dtype).min
+        for start in range(0, len(rows), PAIRED_ROWS):
+            part = slice(start, start + PAIRED_ROWS)
+            logits = (rows[part] @ columns.mT).add_(offsets[kinds[part]])  # (rows, columns)
+            if same:
+                logits.diagonal(start).fill_(-torch.inf)
+            largest = logits.amax(dim=1, keepdim=True).clamp_min_(lowest)
+            exponentials = logits.sub_(largest).exp_()
+            total = exponentials.sum(dim=1, keepdim=True)
+            values[part] = (total.log() + largest)[:, 0]
+            means[part] = exponentials @ columns / total.clamp_min(torch.finfo(rows.dtype).tiny)
+        ctx.save_for_backward(means)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradient of the rows: the mean column, weighted by the exponentials."""
+        (means,) = ctx.saved_tensors
+        return gradients[0][:, None] * means, None, None, None, None

@@ -14,31 +14,36 @@ POWER_ITERATIONS = 12
 NO_MASK = -1
 
 
-def principal_direction(features: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """Return the first principal component of some locations of each image.
+def principal_direction(
+    features: torch.Tensor, products: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the first principal component of some locations.
 
     By power iteration, from the location that is farthest from the mean.
 
     Args:
-        features: features of shape (batch, locations, channels).
-        kept: which locations count, shape (batch, locations), bool.
+        features: features of shape (locations, channels).
+        products: ``features.mT @ features``, where it is known.
 
     Returns:
-        Vectors of shape (batch, channels): unit vectors, or zero where locations do not differ.
+        Vector of shape (channels,): a unit vector, or zero where locations do not differ.
 
     Example:
-        >>> features = torch.tensor([[[0.0, 0.0], [2.0, 0.0], [4.0, 0.1]]])
-        >>> principal_direction(features, torch.ones(1, 3).bool()).abs().round().tolist()
-        [[1.0, 0.0]]
+        >>> features = torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 0.1]])
+        >>> principal_direction(features).abs().round().tolist()
+        [1.0, 0.0]
     """
-    centred = _centred(features, kept)
-    farthest = centred.square().sum(dim=2).argmax(dim=1)
-    direction = centred[torch.arange(len(features), device=features.device), farthest]
+    mean = features.mean(dim=0)
+    products = features.mT @ features if products is None else products
+    scatter = torch.addr(products, mean, mean, alpha=-len(features))
+    lengths = torch.linalg.vector_norm(features, dim=1)
+    # The squared distance to the mean, less a constant.
+    farthest = (lengths.square() - 2 * torch.mv(features, mean)).argmax()
+    direction = features[farthest] - mean
     # One product of matrices takes less time than two passes over all locations each iteration.
-    scatter = centred.mT @ centred  # (batch, channels, channels)
     for _ in range(POWER_ITERATIONS):
-        direction = (scatter @ F.normalize(direction, dim=1)[:, :, None])[:, :, 0]
-    return F.normalize(direction, dim=1)
+        direction = torch.mv(scatter, F.normalize(direction, dim=0))
+    return F.normalize(direction, dim=0)
 
 
 def principal_masks(
@@ -66,21 +71,33 @@ def principal_masks(
         >>> principal_masks(features, 0.5, coverage=1.0)
         tensor([[1, 1, 0]])
     """
-    unit = F.normalize(features, dim=2)
-    images = torch.arange(len(features), device=features.device)
-    masks = torch.full(features.shape[:2], NO_MASK, device=features.device)
+    return torch.stack([_masks_of_image(each, similarity, coverage, most) for each in features])
+
+
+def _masks_of_image(
+    features: torch.Tensor, similarity: float, coverage: float, most: int
+) -> torch.Tensor:
+    count = len(features)
+    masks = torch.full((count,), NO_MASK, device=features.device)
+    left = torch.arange(count, device=features.device)
+    unit = F.normalize(features, dim=1)
+    # Far from the origin, differences between large numbers would lose digits.
+    centred = features - features.mean(dim=0)
+    products = centred.mT @ centred  # (channels, channels)
     for number in range(most):
-        left = masks == NO_MASK
-        left &= left.float().mean(dim=1, keepdim=True) > 1 - coverage
-        if not left.any():
+        if len(left) <= (1 - coverage) * count:
             break
-        direction = principal_direction(features, left)
-        along = (unit @ direction[:, :, None])[:, :, 0].abs()
-        anchor = along.masked_fill(~left, -1.0).argmax(dim=1)
-        alike = (unit @ unit[images, anchor][:, :, None])[:, :, 0] > similarity
+        direction = principal_direction(centred, products)
+        anchor = torch.mv(unit, direction).abs().argmax()
+        alike = torch.mv(unit, unit[anchor]) > similarity
         # The anchor itself, even if rounding or a threshold of 1 would leave it out.
-        alike[images, anchor] = True
-        masks = torch.where(left & alike, number, masks)
+        alike[anchor] = True
+        masks[left[alike]] = number
+        # Every location is subtracted once, so that all masks together cost as much as one more
+        # product of all locations.
+        gone, kept = centred[alike], ~alike
+        products.addmm_(gone.mT, gone, alpha=-1)
+        left, unit, centred = left[kept], unit[kept], centred[kept]
     return masks
 
 
@@ -170,10 +187,3 @@ def rising_momentum(update: int, momentum: float) -> float:
         [0.0, 0.0, 0.75, 0.98]
     """
     return 0.0 if update <= 2 else min(1 - 1 / update, momentum)
-
-
-def _centred(features: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """Subtract the mean of the kept locations; the others become zero."""
-    weights = kept[:, :, None].to(features)
-    mean = (features * weights).sum(dim=1, keepdim=True)
-    return (features - mean / weights.sum(dim=1, keepdim=True).clamp_min(1)) * weights
