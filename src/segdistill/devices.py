@@ -15,6 +15,8 @@ from segdistill.processes import SINGLE_PROCESS, Group, in_group, lost_process_e
 FULL: PrecisionName = "32-true"
 MIXED: PrecisionName = "bf16-mixed"
 PIXELS_PER_CPU_THREAD = 150_000
+MAX_PASSES = 8
+"""Maximum number of batches that are computed at the same time on a CPU; bounds memory."""
 PIXELS_PER_BATCH = {"cuda": 12_000_000, "mps": 4_000_000}
 
 
@@ -163,11 +165,22 @@ class PixelBudget:
         >>> budget.pixels = 500_000
         >>> budget.images(480, 640), budget.images(224, 224), budget.images(3000, 4000)
         (1, 9, 1)
+
+    Args:
+        device: the device.
+        thread_safe: whether threads may run the network at the same time; on a CPU, several
+            batches are then computed at once (see :func:`~segdistill.passes.in_passes`).
+
+    Attributes:
+        pixels: maximum number of pixels in a batch.
+        threads: number of threads for a batch on a CPU, when there are many.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        per_thread = PIXELS_PER_CPU_THREAD * torch.get_num_threads()
-        self.pixels = PIXELS_PER_BATCH.get(device.type, per_thread)
+    def __init__(self, device: torch.device, *, thread_safe: bool = False) -> None:
+        available = torch.get_num_threads()
+        several = device.type == "cpu" and thread_safe
+        self.threads = -(-available // MAX_PASSES) if several else available
+        self.pixels = PIXELS_PER_BATCH.get(device.type, PIXELS_PER_CPU_THREAD * self.threads)
 
     def images(self, height: int, width: int) -> int:
         """Return the number of images per batch, at least 1."""

@@ -4,16 +4,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pixels = NDArray[np.uint8]
+from typing import TypeVar
 
 Item = TypeVar("Item")
-Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
 MAX_THREADS = 8
@@ -30,7 +23,12 @@ def worker_threads() -> int:
 
 
 def in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    ahead: int,
+    at_start: Callable[[], object] | None = None,
 ) -> Iterator[Result]:
     """Apply a function to items in threads, and yield the results in the order of the items.
 
@@ -41,6 +39,7 @@ def in_threads(
         function: called in the threads; its exceptions are re-raised in the caller.
         threads: number of threads; with 0, everything runs in the caller's thread.
         ahead: maximum number of results pending or in progress; bounds memory.
+        at_start: called in each thread when it starts.
 
     Example:
         >>> list(in_threads(abs, [-2, 1, -3], threads=2, ahead=2))
@@ -50,7 +49,7 @@ def in_threads(
         yield from map(function, items)
         return
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=at_start) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
@@ -89,41 +88,3 @@ def in_batches(
             batch = []
     if batch:
         yield batch
-
-
-def run_batches(
-    items: Iterable[Item],
-    load: Callable[[Item], tuple[Loaded, "Pixels | None"]],
-    compute: Callable[["list[Pixels]"], Iterable[Result]],
-    *,
-    max_size: Callable[[int, int], int],
-    threads: int,
-) -> Iterator[tuple[Loaded, Result | None]]:
-    """Load items in threads ahead of a network, and run it on batches of images of one size.
-
-    Args:
-        load: called in the threads; returns what it makes of an item, and the image that goes
-            through the network, shape (height, width, channels), or ``None`` without one.
-        compute: runs the network on images of one size, and returns a result for each.
-        max_size: maximum number of images in a batch, given their height and width.
-        threads: number of threads; with 0, everything runs in the caller's thread.
-
-    Yields:
-        What ``load`` made of each item, and the result of its image; in the order of the items.
-    """
-
-    def size(loaded: "tuple[Loaded, Pixels | None]") -> tuple[int, int] | None:
-        pixels = loaded[1]
-        return None if pixels is None else (pixels.shape[0], pixels.shape[1])
-
-    def most(loaded: "tuple[Loaded, Pixels | None]") -> int:
-        sides = size(loaded)
-        return 1 if sides is None else max_size(*sides)
-
-    for batch in in_batches(
-        in_threads(load, items, threads=threads, ahead=2 * threads), size, most
-    ):
-        images = [pixels for _, pixels in batch if pixels is not None]
-        results: Iterable[Result | None] = compute(images) if images else [None]
-        for (loaded, _), result in zip(batch, results, strict=True):
-            yield loaded, result

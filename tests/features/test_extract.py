@@ -147,6 +147,23 @@ def test_batches_change_nothing(tmp_path: Path, photos: Path, pixels: int) -> No
         np.testing.assert_array_equal(maps[index], alone.numpy())
 
 
+def test_batches_at_the_same_time_change_nothing(tmp_path: Path, photos: Path) -> None:
+    class ThreadSafe(TinyBackbone):
+        thread_safe = True
+
+    usual = maps_of(photos, FeatureStore(tmp_path / "a", max_bytes=10**8), TinyBackbone())
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        together = maps_of(photos, FeatureStore(tmp_path / "b", max_bytes=10**8), ThreadSafe())
+        together.budget.pixels = 1
+        assert together.fill_store() == 0
+    finally:
+        torch.set_num_threads(before)
+    for index in range(len(usual)):
+        np.testing.assert_array_equal(together[index], usual[index])
+
+
 def test_small_memory_takes_smaller_batches(tmp_path: Path, photos: Path) -> None:
     class SmallMemory(TinyBackbone):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from segdistill.backbones.fused_layers import FusedLayer
 from segdistill.backbones.protocol import Backbone, normalise_images, weights_fingerprint
 
 BLOCK_CHANNELS = {4: 40, 7: 80, 10: 112, 14: 192, 15: 320}
@@ -46,6 +47,7 @@ class EfficientNetLite(Backbone):
     standardise = True
     resolution = 480
     licence = "apache-2.0"
+    thread_safe = True
 
     def __init__(self, tapped_blocks: tuple[int, ...] = TAPPED_BLOCKS) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class EfficientNetLite(Backbone):
         network.load_state_dict(weights, assign=True)
         network.eval()
         self.fingerprint = weights_fingerprint(network, MEAN, STD, tapped_blocks)
-        self.stem = _convolution(network._conv_stem, network._bn0)  # noqa: SLF001 - no public name
+        self.stem = FusedLayer(_convolution(network._conv_stem, network._bn0))  # noqa: SLF001 - no public name
         blocks = list(network._blocks)[: max(tapped_blocks) + 1]  # noqa: SLF001
         self.blocks = nn.ModuleList([InvertedBottleneck(block) for block in blocks])
         self.freeze()
@@ -69,7 +71,7 @@ class EfficientNetLite(Backbone):
         # Rotated by 180 degrees, like the kernels; see _convolution.
         maps = normalise_images(images.flip(dims=(2, 3)), MEAN, STD)
         maps = maps.contiguous(memory_format=torch.channels_last)
-        maps = F.relu6(self.stem(maps), inplace=True)
+        maps = self.stem(maps)
         tapped = []
         for index, block in enumerate(self.blocks):
             maps = block(maps)
@@ -94,20 +96,22 @@ class InvertedBottleneck(nn.Module):
     def __init__(self, block: Any) -> None:
         super().__init__()
         self.expand = (
-            _pointwise(block._expand_conv, block._bn0)  # noqa: SLF001 - no public name
+            FusedLayer(_pointwise(block._expand_conv, block._bn0))  # noqa: SLF001 - no public name
             if hasattr(block, "_expand_conv")
             else None
         )
-        self.depthwise = _convolution(block._depthwise_conv, block._bn1)  # noqa: SLF001
-        self.project = _pointwise(block._project_conv, block._bn2)  # noqa: SLF001
-        channels = (self.project if self.expand is None else self.expand).in_features
-        self.residual = self.depthwise.stride == (1, 1) and channels == self.project.out_features
+        depthwise = _convolution(block._depthwise_conv, block._bn1)  # noqa: SLF001
+        project = _pointwise(block._project_conv, block._bn2)  # noqa: SLF001
+        self.depthwise = FusedLayer(depthwise)
+        self.project = FusedLayer(project, relu6=False)
+        channels = (project if self.expand is None else self.expand.layer).in_features
+        self.residual = depthwise.stride == (1, 1) and channels == project.out_features
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the block's output; see the class."""
         pixels = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
-        wide = pixels if self.expand is None else F.relu6(self.expand(pixels), inplace=True)
-        filtered = F.relu6(self.depthwise(wide.permute(0, 3, 1, 2)), inplace=True)
+        wide = pixels if self.expand is None else self.expand(pixels)
+        filtered = self.depthwise(wide.permute(0, 3, 1, 2))
         reduced = self.project(filtered.permute(0, 2, 3, 1))
         if self.residual:
             reduced += pixels

@@ -32,6 +32,9 @@ class Backbone(nn.Module):
             but features after a final norm do not.
         resolution: recommended shorter side of the images, in pixels.
         licence: licence of the weights, as stated by their publisher.
+        thread_safe: whether several threads may call ``forward`` at the same time, which is faster
+            on a CPU for networks of many small layers. It must then change nothing outside the
+            call: no hooks, no attributes.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Backbone(nn.Module):
     standardise: bool
     resolution: int
     licence: str
+    thread_safe: bool = False
 
     def freeze(self) -> None:
         """Disable gradients and switch to evaluation mode."""

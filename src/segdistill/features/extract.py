@@ -16,6 +16,7 @@ from segdistill.features.entry import EntryKind
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
 from segdistill.images.folder import read_checked
+from segdistill.passes import in_passes
 from segdistill.prefetch import in_batches, in_threads, worker_threads
 from segdistill.progress import Advance, progress_bar
 
@@ -44,7 +45,7 @@ class FeatureMaps:
         self.backbone = backbone
         self.store = store
         self.compute = compute
-        self.budget = PixelBudget(compute.device)
+        self.budget = PixelBudget(compute.device, thread_safe=backbone.thread_safe)
         self.folder = store_folder_name(backbone, compute)
         self.channels = sum(backbone.channel_groups)
         self._checked = bytearray(len(self.views))  # 1 once the checksum of a map was right
@@ -186,14 +187,18 @@ class FeatureMaps:
             ahead=threads + BATCHES_AHEAD * self._batch_of(views),
         )
         pairs = (pair for pairs in loaded for pair in pairs)
-        for batch in in_batches(
+        batches = in_batches(
             pairs, lambda pair: pair[0].size, lambda pair: self.budget.images(*pair[0].size)
-        ):
-            maps = self._pass([pixels for _, pixels in batch])
-            for (view, _), features in zip(batch, maps, strict=True):
+        )
+        for computed in in_passes(self._of_batch, batches, self.budget, count=len(views)):
+            for view, features in computed:
                 if np.isnan(features[0, 0, 0]):
                     raise not_finite_error(self.backbone.name, str(view.image.file.path))
                 yield view, features
+
+    def _of_batch(self, batch: list[tuple[View, Pixels]]) -> list[tuple[View, Features]]:
+        maps = self._pass([pixels for _, pixels in batch])
+        return [(view, features) for (view, _), features in zip(batch, maps, strict=True)]
 
     def _batch_of(self, views: list[View]) -> int:
         """Return the batch size of the smallest views, which come first."""

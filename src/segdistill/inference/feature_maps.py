@@ -20,7 +20,8 @@ from segdistill.files import atomic_path
 from segdistill.images.finding import check_output_names
 from segdistill.images.resize import Viewing
 from segdistill.model.segmenter import TILE_SIDES, Segmenter
-from segdistill.prefetch import in_threads, run_batches
+from segdistill.passes import run_batches
+from segdistill.prefetch import in_threads
 from segdistill.refinement.dense import Encode, encode_images
 from segdistill.storage import Folder
 
@@ -183,7 +184,7 @@ def write_feature_maps(
     Yields:
         A result for each image.
     """
-    budget = PixelBudget(extractor.compute.device)
+    budget = PixelBudget(extractor.compute.device, thread_safe=extractor.backbone.thread_safe)
 
     def load(job: Job) -> tuple[tuple[Job, str], NDArray[np.uint8] | None]:
         try:
@@ -205,7 +206,8 @@ def write_feature_maps(
         jobs,
         load,
         lambda images: extractor.maps(images, budget),
-        max_size=budget.images,
+        budget=budget,
         threads=threads,
+        count=len(jobs),
     )
     return in_threads(write, extracted, threads=threads, ahead=threads)

@@ -25,7 +25,8 @@ from segdistill.inference.masks import mask_from_scores, write_mask, write_overl
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
 from segdistill.inference.raster import reading_for, segment_raster, tile_count
 from segdistill.model.segmenter import Segmenter, mean_distance
-from segdistill.prefetch import in_threads, run_batches
+from segdistill.passes import run_batches
+from segdistill.prefetch import in_threads
 from segdistill.progress import progress_bar
 from segdistill.storage import Folder
 
@@ -186,7 +187,14 @@ def segment_images(
         return Result(job.item.name, job.item.output, facts=facts)
 
     reading = reading_for(segmenter, options)
-    scored = run_batches(jobs, load, score, max_size=segmenter.budget.images, threads=threads)
+    scored = run_batches(
+        jobs,
+        load,
+        score,
+        budget=segmenter.budget,
+        threads=threads,
+        count=len(jobs),
+    )
     # The CRF uses all cores by itself, and a lot of memory.
     writers = 0 if options.crf else threads
     return in_threads(write, scored, threads=writers, ahead=writers)

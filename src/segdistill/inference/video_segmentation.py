@@ -37,7 +37,8 @@ from segdistill.inference.video_writer import VideoWriter, video_writer
 from segdistill.labels.label_files import read_labels
 from segdistill.layout import CLASSES_FILE
 from segdistill.model.segmenter import Segmenter
-from segdistill.prefetch import in_threads, run_batches, worker_threads
+from segdistill.passes import run_batches
+from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 from segdistill.refinement.smoothing import ScoreSmoother
 from segdistill.storage import LocalFolder
@@ -192,7 +193,7 @@ def _results(
     classes = mask_classes(segmenter.classes, segmenter.centres)
     threads = worker_threads()
     planned = _planned(video.frames, options)
-    scored = run_batches(planned, load, score, max_size=segmenter.budget.images, threads=threads)
+    scored = run_batches(planned, load, score, budget=segmenter.budget, threads=threads)
     steady = _remove_old_outputs(_smoothed(scored, options.smoothing), video, options)
     return in_threads(finish, steady, threads=threads, ahead=threads)
 

@@ -88,7 +88,7 @@ class Segmenter(nn.Module):
         self.levels = levels
         self.code_maps = code_maps
         self.compute: Compute = choose_compute("cpu", "32-true")
-        self.budget = PixelBudget(self.compute.device)
+        self.budget = PixelBudget(self.compute.device, thread_safe=backbone.thread_safe)
         self.eval()
 
     @property
@@ -131,7 +131,7 @@ class Segmenter(nn.Module):
     def place_on(self, compute: Compute) -> "Segmenter":
         """Move the model to an already chosen device and precision, and return it."""
         self.compute = compute
-        self.budget = PixelBudget(compute.device)
+        self.budget = PixelBudget(compute.device, thread_safe=self.backbone.thread_safe)
         return self.to(compute.device)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:

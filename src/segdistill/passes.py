@@ -1,0 +1,104 @@
+"""Passes of a network over many batches: on a CPU, several at a time."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segdistill.devices import PixelBudget
+from segdistill.prefetch import in_batches, in_threads
+
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+Pixels = NDArray[np.uint8]
+
+
+def in_passes(
+    network: Callable[[Batch], Result],
+    batches: Iterable[Batch],
+    budget: PixelBudget,
+    *,
+    count: int | None = None,
+) -> Iterator[Result]:
+    """Apply a network to batches, and yield the results in order.
+
+    With a budget for several batches at once, each is computed in a thread of its own: threads
+    that share one batch wait for each other after every layer. A single batch gets all threads.
+
+    Args:
+        network: computes the result of a batch.
+        batches: the batches, consumed in the caller's thread.
+        budget: of the network.
+        count: number of batches, or an upper bound, if known.
+
+    Example:
+        >>> budget = PixelBudget(torch.device("cpu"), thread_safe=True)
+        >>> list(in_passes(torch.sum, [torch.ones(2), torch.ones(3)], budget))
+        [tensor(2.), tensor(3.)]
+    """
+    threads = torch.get_num_threads()
+    each = budget.threads if count is None else max(budget.threads, threads // max(count, 1))
+    passes = threads // each
+    if passes < 2:
+        yield from map(network, batches)
+        return
+    try:
+        yield from in_threads(
+            network,
+            batches,
+            threads=passes,
+            ahead=2 * passes,
+            # Besides the thread that calls it, this affects those that start later.
+            at_start=partial(torch.set_num_threads, each),
+        )
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_batches(
+    items: Iterable[Item],
+    load: Callable[[Item], tuple[Loaded, Pixels | None]],
+    compute: Callable[[list[Pixels]], Iterable[Result]],
+    *,
+    budget: PixelBudget,
+    threads: int,
+    count: int | None = None,
+) -> Iterator[tuple[Loaded, Result | None]]:
+    """Load items in threads ahead of a network, and run it on batches of images of one size.
+
+    Args:
+        load: called in the threads; returns what it makes of an item, and the image that goes
+            through the network, shape (height, width, channels), or ``None`` without one.
+        compute: runs the network on images of one size, and returns a result for each; called in
+            other threads, see :func:`in_passes`.
+        budget: of the network.
+        threads: number of threads that load; with 0, the caller's thread loads.
+        count: number of items, if known.
+
+    Yields:
+        What ``load`` made of each item, and the result of its image; in the order of the items.
+    """
+
+    def size(loaded: tuple[Loaded, Pixels | None]) -> tuple[int, int] | None:
+        pixels = loaded[1]
+        return None if pixels is None else (pixels.shape[0], pixels.shape[1])
+
+    def most(loaded: tuple[Loaded, Pixels | None]) -> int:
+        sides = size(loaded)
+        return 1 if sides is None else budget.images(*sides)
+
+    def run(
+        batch: list[tuple[Loaded, Pixels | None]],
+    ) -> list[tuple[Loaded, Result | None]]:
+        images = [pixels for _, pixels in batch if pixels is not None]
+        results: Iterable[Result | None] = compute(images) if images else [None]
+        return [(loaded, result) for (loaded, _), result in zip(batch, results, strict=True)]
+
+    batches = in_batches(in_threads(load, items, threads=threads, ahead=2 * threads), size, most)
+    for results in in_passes(run, batches, budget, count=count):
+        yield from results
