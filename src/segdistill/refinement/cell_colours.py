@@ -1,6 +1,6 @@
 """Mean colours of grid cells over an image, and colour noise, one row of cells at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ LEAST_NOISE = 1 / 255
 
 NOISE_ROWS = 256
 """Maximum number of evenly spaced rows of cells from which colour noise is estimated."""
+
+PIXELS_AT_ONCE = 100_000
+"""Pixels of several rows of cells whose colours are computed together: they fit into the cache."""
 
 
 class PixelRows(NamedTuple):
@@ -91,7 +94,7 @@ class CellColours:
         """Return the mean colours, in 0..1, of a range of rows of cells, shape (3, rows, w)."""
         for row in range(first, stop):
             if row not in self._kept:
-                self._kept[row] = self._moments(self._samples(row).pixels)
+                self._kept[row] = self._moments([self._samples(row).pixels])[:, 0]
         return torch.stack([self._kept[row][:3] for row in range(first, stop)], dim=1)
 
     def drop(self, first: int) -> None:
@@ -114,11 +117,11 @@ class CellColours:
         # large temporary ones and keep it from being released.
         moments = torch.empty(12, len(rows), width)
         valid = torch.empty(len(rows), width, dtype=torch.bool)
-        for number, row in enumerate(rows):
-            samples = self._samples(row)
-            moments[:, number] = self._moments(samples.pixels)
-            valid[number] = _cells_with_values(samples, width)
-            self._kept[row] = moments[:, number]
+        for start, group in self._groups(rows):
+            for number, samples in enumerate(group, start):
+                valid[number] = _cells_with_values(samples, width)
+            moments[:, start : start + len(group)] = self._moments([each.pixels for each in group])
+        self._kept.update(zip(rows, moments.unbind(dim=1), strict=True))
         means = moments[:3]
         covariances = moments[3:].view(3, 3, len(rows), width) - means[:, None] * means
         cells = covariances[..., valid] if valid.any() else covariances.flatten(2)
@@ -136,12 +139,35 @@ class CellColours:
         # Arrays from Pillow images are read-only, and torch warns about those.
         return PixelRows(np.require(image.pixels[part], requirements=("C", "W")), valid)
 
-    def _moments(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        """Return the mean colours and their nine mean products in a row of cells, shape (12, w)."""
-        colours = (torch.from_numpy(pixels) / 255).permute(1, 2, 0)  # (width, 3, rows)
-        products = colours @ colours.mT / len(pixels)  # (width, 3, 3)
-        both = torch.cat([colours.mean(dim=2), products.flatten(1)], dim=1)  # (width, 12)
-        return F.adaptive_avg_pool1d(both.mT, self.cells.grid[1])
+    def _groups(self, rows: Sequence[int]) -> Iterator[tuple[int, list[PixelRows]]]:
+        """Yield the pixels sampled for rows of cells, in groups of one shape and a limited size.
+
+        With the position of each group's first row.
+        """
+        start, group = 0, list[PixelRows]()
+        for number, row in enumerate(rows):
+            samples = self._samples(row)
+            shape = samples.pixels.shape
+            most = max(1, PIXELS_AT_ONCE // (shape[0] * shape[1]))
+            if group and (group[0].pixels.shape != shape or len(group) >= most):
+                yield start, group
+                start, group = number, []
+            group.append(samples)
+        if group:
+            yield start, group
+
+    def _moments(self, pixels: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Return the mean colours and their nine mean products in rows of cells.
+
+        Shape (12, rows of cells, w), from pixels of one shape.
+        """
+        # Planes, since torch is slow on the last axis if it has few entries.
+        # (rows of cells, rows, width, 3) -> (3, rows of cells, rows, width)
+        planes = torch.from_numpy(np.stack(pixels)).permute(3, 0, 1, 2)
+        colours = (planes / 255).contiguous()
+        means = colours.mean(dim=2)  # (3, rows of cells, width)
+        products = torch.cat([(colours * each).mean(dim=2) for each in colours])
+        return F.adaptive_avg_pool1d(torch.cat([means, products]), self.cells.grid[1])
 
 
 def _cells_with_values(samples: PixelRows, width: int) -> torch.Tensor:

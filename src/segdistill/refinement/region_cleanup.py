@@ -149,25 +149,26 @@ def _owners(
 ) -> NDArray[np.int64]:
     """Return the region into which each region is finally merged, shape (regions,)."""
     count = len(areas)
-    area = areas.tolist()
+    # Reading single numbers from lists is much faster than from arrays.
+    area, classes = areas.tolist(), class_of.tolist()
     owner = list(range(count))
     queue = [(size, region) for region, size in enumerate(area) if size < smallest]
     heapq.heapify(queue)
     while queue:
         size, region = heapq.heappop(queue)
-        if owner[region] != region or area[region] != size or class_of[region] == VOID:
+        if owner[region] != region or area[region] != size or classes[region] == VOID:
             continue
         neighbours = [
             (length, area[other], -other)
             for other, length in borders[region].items()
-            if class_of[other] != VOID
+            if classes[other] != VOID
         ]
         if not neighbours:
             continue
         into = -max(neighbours)[2]
         owner[region] = into
         area[into] += area[region]
-        _join(borders, owner, class_of, area, region, into)
+        _join(borders, owner, classes, area, region, into)
         if area[into] < smallest:
             heapq.heappush(queue, (area[into], into))
     for region in range(count):
@@ -181,7 +182,7 @@ def _owners(
 def _join(
     borders: list[dict[int, int]],
     owner: list[int],
-    class_of: NDArray[np.uint8],
+    classes: list[int],
     area: list[int],
     region: int,
     into: int,
@@ -190,16 +191,15 @@ def _join(
     queue = [(region, into)]
     while queue:
         gone, kept = queue.pop()
+        kept_borders = borders[kept]
         for other, length in borders[gone].items():
             del borders[other][gone]
             if other == kept:
                 continue
-            borders[kept][other] = borders[kept].get(other, 0) + length
-            borders[other][kept] = borders[kept][other]
-        borders[gone] = {}
-        for other in borders[kept]:
-            if class_of[other] == class_of[kept]:
+            # Regions that were adjacent before have other classes, only new neighbours may not.
+            if other not in kept_borders and classes[other] == classes[kept]:
                 owner[other] = kept
                 area[kept] += area[other]
                 queue.append((other, kept))
-                break
+            kept_borders[other] = borders[other][kept] = kept_borders.get(other, 0) + length
+        borders[gone] = {}
