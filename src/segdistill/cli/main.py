@@ -1,6 +1,7 @@
 """The ``segdistill`` command."""
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -56,6 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("segdistill").setLevel(logging.CRITICAL)
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         return run_command(given[0], given[1:])
+
+
+def run_process() -> int:
+    """Run the command of this process, which ends afterwards; see :func:`main`."""
+    status = main()
+    # Otherwise, the interpreter searches all of torch for garbage at its end, for half a second.
+    gc.freeze()
+    return status
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:
@@ -213,4 +222,4 @@ class _Printable:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process())
