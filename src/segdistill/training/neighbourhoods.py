@@ -1,4 +1,4 @@
-"""Raw features around sampled locations, of which a training step reads nothing else."""
+"""Features around sampled locations, of which a training step reads nothing else."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,26 +8,41 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from segdistill.features.extract import Features
+from segdistill.features.preparation import FeaturePreparation
+from segdistill.objective.fused_interpolation import image_portions
 from segdistill.objective.sampling import bilinear_neighbours
 
 
 class Neighbourhoods(NamedTuple):
-    """Raw features around sampled locations; cells shared by locations are stored once.
+    """Features around sampled locations; cells shared by locations are stored once.
 
     Attributes:
         cells: features of all cells needed, shape (batch, cells, channels), padded with zeros for
             images that need fewer cells.
         nearest: indices of the four cells around each location, shape (batch, locations, 4), int64.
         weights: bilinear weights, shape (batch, locations, 4).
+        is_prepared: whether the features have been prepared.
     """
 
     cells: torch.Tensor
     nearest: torch.Tensor
     weights: torch.Tensor
+    is_prepared: bool = False
 
     def of_locations(self, chosen: slice) -> "Neighbourhoods":
         """Return the neighbourhoods of some of the locations; the cells are shared."""
-        return Neighbourhoods(self.cells, self.nearest[:, chosen], self.weights[:, chosen])
+        return self._replace(nearest=self.nearest[:, chosen], weights=self.weights[:, chosen])
+
+    def prepared(self, preparation: FeaturePreparation) -> "Neighbourhoods":
+        """Return the neighbourhoods with prepared features, on the device of the preparation."""
+        if self.is_prepared:
+            return self
+        cells = self.cells
+        result = torch.empty((*cells.shape[:2], preparation.channels), device=cells.device)
+        with torch.no_grad():
+            for images in image_portions(cells):
+                result[images] = preparation(cells[images].float())
+        return self._replace(cells=result, is_prepared=True)
 
 
 def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -> Neighbourhoods:

@@ -5,10 +5,9 @@ from statistics import fmean
 import torch
 
 from segdistill.config.settings import FitSettings, Interpolated
-from segdistill.features.preparation import FeaturePreparation
 from segdistill.model.head import SegmentationHead, drop_channels
 from segdistill.objective.correspondence import correspondence
-from segdistill.objective.fused_interpolation import image_portions, interpolate_cells
+from segdistill.objective.fused_interpolation import interpolate_cells
 from segdistill.objective.optional_terms import label_features
 from segdistill.objective.stego import SampledMaps, Shifts, measured_shifts
 from segdistill.training.batches import Batch, draw_batch
@@ -68,9 +67,7 @@ def calibrate_shifts(
         batch = draw_batch(data, settings, needs._replace(grid=0), step=-1 - number)
         features = batch.in_parts(
             *(
-                interpolate_cells(
-                    prepared_cells(part, data.preparation), part.nearest, part.weights
-                )
+                interpolate_cells(part.prepared(data.preparation).cells, part.nearest, part.weights)
                 for part in batch.parts_read
             )
         )
@@ -112,13 +109,13 @@ def sample_at(
     """Return prepared features and codes at locations, each (batch, locations, channels).
 
     Args:
-        part: raw features around the locations.
+        part: features around the locations.
         head: the head.
         data: the training set, with the preparation of features and the type of matrix products.
         interpolate: interpolate the codes of the cells around each location; or their features,
             and run the head on the result, once for each location.
     """
-    cells = prepared_cells(part, data.preparation)
+    cells = part.prepared(data.preparation).cells
     features = interpolate_cells(cells, part.nearest, part.weights)
     matrix_type = data.maps.compute.matrix_type
     if interpolate == "features":
@@ -132,18 +129,8 @@ def sample_at(
 def codes_at(part: Neighbourhoods, head: SegmentationHead, data: TrainingSet) -> torch.Tensor:
     """Return the codes at locations, shape (batch, locations, code channels)."""
     return head.at_locations(
-        prepared_cells(part, data.preparation),
+        part.prepared(data.preparation).cells,
         part.nearest,
         part.weights,
         matrix_type=data.maps.compute.matrix_type,
     )
-
-
-def prepared_cells(part: Neighbourhoods, preparation: FeaturePreparation) -> torch.Tensor:
-    """Return the prepared features of the cells of a part, shape (batch, cells, channels)."""
-    cells = part.cells
-    result = torch.empty((*cells.shape[:2], preparation.channels), device=cells.device)
-    with torch.no_grad():
-        for images in image_portions(cells):
-            result[images] = preparation(cells[images].float())
-    return result

@@ -21,7 +21,7 @@ from segdistill.training.objectives.protocol import (
     Teacher,
 )
 from segdistill.training.optimiser import Adam
-from segdistill.training.sampling import prepared_cells, sample_at
+from segdistill.training.sampling import sample_at
 from segdistill.training.training_set import TrainingSet
 
 EMPTY = -1
@@ -121,7 +121,7 @@ class CauseObjective(Objective):
             # One of the two sets of locations: a graph of each image.
             images = batch.to(device).images
             part = images.of_locations(slice(images.nearest.shape[1] // 2))
-            cells = prepared_cells(part, preparation)
+            cells = part.prepared(preparation).cells
             features = interpolate_cells(cells, part.nearest, part.weights)
             assignments = concept_assignments(features, codebook)
             loss = -modularity(graph_of(features), assignments).mean()
