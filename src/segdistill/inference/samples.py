@@ -17,6 +17,7 @@ from segdistill.images.palette import VOID
 from segdistill.images.resize import resize_image
 from segdistill.model.segmenter import Segmenter
 from segdistill.objective.clusters import class_similarity, cluster_similarity
+from segdistill.passes import in_passes
 from segdistill.prefetch import in_threads, worker_threads
 from segdistill.progress import progress_bar
 from segdistill.refinement.upsampling import cleaned_mask
@@ -132,10 +133,10 @@ def segment_samples(
     centres = segmenter.centres.cpu()
     members = [each.members for each in segmenter.classes]
     pictures = read_pictures(segmenter, files, label=label, progress=progress)
-    encoded = (
-        (file, picture, cluster_similarity(segmenter.grid_codes(picture.pixels), centres))
-        for file, picture in pictures
-    )
+
+    def encode(each: tuple[ImageFile, Picture]) -> tuple[ImageFile, Picture, torch.Tensor]:
+        file, picture = each
+        return file, picture, cluster_similarity(segmenter.grid_codes(picture.pixels), centres)
 
     def sample(each: tuple[ImageFile, Picture, torch.Tensor]) -> Sample:
         file, picture, similarity = each
@@ -147,6 +148,7 @@ def segment_samples(
 
     # Masks are drawn while the network is at work on the next images.
     threads = worker_threads()
+    encoded = in_passes(encode, pictures, segmenter.budget, count=len(files))
     return list(in_threads(sample, encoded, threads=threads, ahead=2 * threads))
 
 
