@@ -31,7 +31,7 @@ def test_a_second_writer_is_refused_until_the_first_is_killed(tmp_path: Path) ->
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
         with (
-            pytest.raises(UserError, match=r"masks: another command is writing there"),
+            pytest.raises(UserError, match=r"masks: another command is writing to it"),
             only_writer(tmp_path / "masks"),
         ):
             pass

@@ -56,10 +56,10 @@ class UserError(Exception):
         details: further lines, such as a file to fill in.
 
     Example:
-        >>> raise UserError("photos/: no images found; give a folder that holds images")
+        >>> raise UserError("photos/: no images found; give a folder that contains images")
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: photos/: no images found; give a folder that holds images
+        segdistill.errors.UserError: photos/: no images found; give a folder that contains images
     """
 
     def __init__(self, message: str, *, details: str = "") -> None:

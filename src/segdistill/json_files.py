@@ -174,6 +174,6 @@ def _check_checksum(plain: Any, name: str, fix: str) -> None:
         return
     if plain.pop(CHECKSUM) != checksum_of(plain):
         raise UserError(
-            f"{name}: damaged, or edited, since its checksum differs; {fix}. If you edited it,"
-            f' remove its line "{CHECKSUM}" to accept that'
+            f"{name}: damaged or edited (its checksum differs); {fix}. If you edited it,"
+            f' remove its line "{CHECKSUM}" to accept the change'
         )

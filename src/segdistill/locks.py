@@ -68,8 +68,8 @@ def _lock(folder: Path, deadline: float) -> int:
             os.close(descriptor)
             if time.monotonic() >= deadline:
                 raise UserError(
-                    f"{folder}: another command is writing there; run this one again when it has"
-                    " ended, or choose another folder"
+                    f"{folder}: another command is writing to it; run this one again when that one"
+                    " has finished, or choose another folder"
                 ) from error
             time.sleep(PAUSE)
             continue

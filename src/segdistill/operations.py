@@ -74,7 +74,7 @@ OPERATIONS = (
     Operation(
         "export_model",
         "api.deploying",
-        "write a run as ONNX or torch.export program, and check it",
+        "export a run as an ONNX or torch.export program, and verify it",
         command="export-model",
         parser="export",
     ),
@@ -152,7 +152,7 @@ OPERATIONS = (
     Operation(
         "redo_classes",
         "api.classes",
-        "redo the change of the classes that was undone last",
+        "redo the last change of the classes that was undone",
         command="classes --redo",
         app=True,
     ),
@@ -177,18 +177,18 @@ OPERATIONS = (
     Operation(
         "teach",
         "api.teaching",
-        "teach a run your classes, by answering questions and clicking",
+        "teach a run your own classes by answering questions and clicking",
         command="teach",
         parser="teach",
         resumes="same",
         saves_memory="give fewer --images",
     ),
-    Operation("open_teacher", "api.teacher", "ask questions and take answers from Python"),
+    Operation("open_teacher", "api.teacher", "ask questions and take answers in Python"),
     Operation("add_classes", "api.teaching", "add classes to teach", command="teach --classes"),
     Operation(
         "export_answers",
         "api.teaching",
-        "write the answers that a run was given to a file",
+        "write the answers given to a run to a file",
         command="teach --export",
     ),
     Operation(
@@ -254,7 +254,7 @@ OPERATIONS = (
     Operation(
         "write_sample",
         "sample.dataset",
-        "generate a small data set to try segdistill on",
+        "generate a small data set to try segdistill with",
         command="sample",
         parser="data",
     ),

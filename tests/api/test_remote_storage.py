@@ -321,7 +321,7 @@ def test_codes_are_the_runs(
     with pytest.raises(UserError, match="existing maps have another kind and model"):
         extract_features(photos, tmp_path / "codes", resume=True, resolution=64)
     (tmp_path / "codes" / "features.json").unlink()
-    with pytest.raises(UserError, match="contains other files than maps"):
+    with pytest.raises(UserError, match="contains files other than maps"):
         extract_features(photos, tmp_path / "codes", run=run, resume=True)
 
 

@@ -328,9 +328,9 @@ def test_names_are_shown_as_they_are(taught: AppState) -> None:
 def test_progress_in_sentences() -> None:
     assert sentences(45, Quality(43, Estimate(0.81, 0.03, 43), 0.005)) == [
         "45 answers.",
-        "About 81% of the pixels right (± 3), judged by 43 answers held back in turn.",
-        "The last 20 answers changed 0.5% of the pictures.",
-        "More answers now change little.",
+        "About 81% of the pixels correct (± 3), estimated by cross-validation on 43 answers.",
+        "The last 20 answers changed 0.5% of the pixels.",
+        "Further answers will change little.",
     ]
     assert sentences(1, Quality(0, None, None)) == ["1 answer."]
     assert len(sentences(45, Quality(43, None, 0.2))) == 2

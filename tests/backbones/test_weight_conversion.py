@@ -372,7 +372,7 @@ def test_what_is_not_known_is_said_with_what_is(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_backbone(str(tmp_path / "resnet.pth"))
     message = str(caught.value)
-    assert message.startswith(f"--backbone {tmp_path / 'resnet.pth'}: holds no network")
+    assert message.startswith(f"--backbone {tmp_path / 'resnet.pth'}: contains no network")
     assert "conv1.weight, bn1.weight, layer1.0.conv1.weight and 1 more; supported are" in message
 
 

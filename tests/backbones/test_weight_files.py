@@ -259,7 +259,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_without_weights_is_refused(
     content: object, checkpoint: Callable[[object], Path]
 ) -> None:
-    with pytest.raises(UserError, match="holds no weights; supported are DINO"):
+    with pytest.raises(UserError, match="contains no weights; supported are DINO"):
         load_weight_file(checkpoint(content))
 
 

@@ -67,7 +67,7 @@ def test_a_change_is_described_and_undone_only_if_there_is_one(
     assert "Undone: hid class 1 in overlays and exports\n" in out
     out = segdistill("classes", fitted, "--merge", 0, 2)[1]
     assert "Done:   merged class 0 and class 2 into class" in out
-    assert "former numbers" in out
+    assert "old numbers" in out
     assert "shares of the training images" in out.splitlines()[0]
 
 
@@ -125,7 +125,10 @@ def test_a_name_that_no_class_has_changes_nothing(fitted: Path, segdistill: Run)
         (("--hide", "class 22"), "did you mean 'class 2'?"),
         (("--hide", "lamp"), "give a name that `segdistill classes RUN` lists, or a number from 0"),
         (("--merge", "0,1"), "0,1: no class has this name; separate classes by spaces"),
-        (("--merge", "STREET", 2), "the name of classes 0 (Street) and 1 (street); give their"),
+        (
+            ("--merge", "STREET", 2),
+            "several classes have this name, 0 (Street) and 1 (street); give their",
+        ),
         (("--merge", 7, 0), "there is no class 7; classes go from 0 to 2"),
         (("--hide", -1), "there is no class -1"),
         (("--hide", ""), "'': no class has this name"),

@@ -125,7 +125,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(
     assert "unfinished run" in error
     status, _, error = segdistill(*arguments, "--resume", "--training.steps", 600, "--seed", 1)
     assert status == 2
-    assert "begun with seed = 0, not 1, and training.steps = 60, not 600; --resume" in error
+    assert "started with seed = 0, not 1, and training.steps = 60, not 600; --resume" in error
     # How often the state is kept changes nothing; and what an older version did not know is as
     # it was by default.
     settings = Path("broken/settings.yaml")
@@ -259,7 +259,7 @@ def interrupted_at(number: int) -> Callable[..., StepLosses]:
         (["fit", "photos", "--config", "wrong.yaml"], "did you mean objective.samples?"),
         (["fit", "photos", "--config", "none.yaml"], "none.yaml"),
         (["fit", "photos", "--out", "photos"], "is not a run"),
-        (["fit", "photos", "--overwrite", "--resume"], "choose one"),
+        (["fit", "photos", "--overwrite", "--resume"], "give only one"),
         (["fit"], "IMAGES is missing"),
         (["fit", "letters", "--strict"], "--strict"),
         (["fit", "letters"], "not an image that can be decoded"),
@@ -303,7 +303,7 @@ def test_a_second_fit_needs_overwrite(photos: Path, fitted: Path, segdistill: Ru
     before = (fitted / "segmenter.json").read_bytes()
     status, _, error = segdistill(*arguments)
     assert status == 2
-    assert "finished run already" in error
+    assert "contains a finished run" in error
     assert (fitted / "segmenter.json").read_bytes() == before
     assert segdistill(*arguments, "--overwrite")[0] == 0
     status, _, _ = segdistill(*arguments, "--resume")

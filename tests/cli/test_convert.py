@@ -49,7 +49,7 @@ def test_a_run_is_replaced_only_with_overwrite(segdistill: Run) -> None:
     status, out, error = segdistill("convert", CHECKPOINT, "--out", "run")
     assert (status, out) == (2, "")
     assert error == (
-        "segdistill convert: run: holds a run already; add --overwrite to replace it, or choose"
+        "segdistill convert: run: already contains a run; add --overwrite to replace it, or choose"
         " another folder with --out\n"
     )
     status, out, _ = segdistill(

@@ -78,7 +78,7 @@ def test_a_run_keeps_the_value_range_and_uses_it(world: Path, segdistill: Run) -
     refused = ("segment", "run", "more", "--out", "other", "--value-range", "0,65535")
     status, _, error = segdistill(*refused)
     assert status == 2
-    assert "the run has a range of its own (51" in error
+    assert "the run has its own range (51" in error
     status, _, error = segdistill("features", "more", "--run", "run", "--out", "codes")
     assert status == 0, error
     about = json.loads(Path("codes/features.json").read_text())

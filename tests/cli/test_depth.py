@@ -79,13 +79,13 @@ def test_existing_maps_are_kept_without_loading_a_model(
         patch.setattr(NetworkFiles, "load", None)
         status, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
         assert status == 0
-        assert "0 written to world/depth/train, 2 existed already" in out
+        assert "0 written to world/depth/train, 2 already existed" in out
     status, _, error = segdistill("depth", "world", "--model", model, "--kind", "depth")
     assert status == 2
     assert "(inverse); add --overwrite to replace them" in error
     (pictures / "depth/train/a.png").unlink()
     _, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
-    assert "1 written to world/depth/train, 1 existed already" in out
+    assert "1 written to world/depth/train, 1 already existed" in out
     _, out, _ = segdistill("depth", "world", "--model", model, "--overwrite", "--quiet")
     assert "2 written to world/depth/train\n" in out
 
@@ -109,7 +109,7 @@ def test_interrupting_leaves_whole_maps_and_says_how_to_resume(
     assert "interrupted; run the command again to continue" in error
     assert len(maps(pictures / "depth")) == 1
     _, out, _ = segdistill("depth", "world", "--model", model, "--quiet")
-    assert "1 written to world/depth/train, 1 existed already" in out
+    assert "1 written to world/depth/train, 1 already existed" in out
 
 
 @pytest.mark.parametrize("out", ["world/imgs/train", "world/imgs/train/depth"])

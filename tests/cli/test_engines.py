@@ -121,14 +121,14 @@ def test_a_store_gives_the_same_masks_as_a_folder(
         status, out, error = forking.run(world, *command, "--quiet")
     assert (status, error) == (0, "")
     assert "Skipped: s3://bucket/photos/broken.jpg: not an image that can be decoded" in out
-    assert f"{PICTURES - 2} written to {out_folder}, 2 existed already" in out
+    assert f"{PICTURES - 2} written to {out_folder}, 2 already existed" in out
     assert objects(server, f"{folder}/") == usual
     assert before.items() <= _times(server).items()
     # Nothing is left to do, so no worker is started.
     begun = time.monotonic()
     status, out, error = forking.run(world, *command)
     assert status == 0, error
-    assert f"0 written to {out_folder}, {PICTURES} existed already" in out
+    assert f"0 written to {out_folder}, {PICTURES} already existed" in out
     assert time.monotonic() - begun < 60
     assert objects(server, f"{folder}/") == usual
 
@@ -196,7 +196,7 @@ def test_a_killed_driver_with_workers_resumes(world: Path) -> None:
     time.sleep(5)  # until workers have noticed
     status, out, error = run(world, *command, "--resume")
     assert status == 0, error
-    assert "existed already" in out
+    assert "already existed" in out
     assert files(world / "killed") == files(world / "usual")
 
 

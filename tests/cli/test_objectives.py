@@ -47,6 +47,6 @@ def test_mistakes_are_one_line(photos: Path, segdistill: Run) -> None:
 def test_the_help_has_a_section_for_later_objectives(segdistill: Run) -> None:
     status, printed, _ = segdistill("fit", "--help-all")
     assert status == 0
-    later = printed.partition("Objectives of later work (advanced)")[2]
+    later = printed.partition("Objectives of later papers (advanced)")[2]
     assert later.index("--objective.smooseg.temperature") < later.index("--objective.cause.bank")
     assert "--objective.name" not in later

@@ -35,7 +35,7 @@ def documents(tmp_path: Path) -> Path:
         (("segment", "RUN", "photos", "--video"), "/classes.json: damaged, or not written by seg"),
         (
             ("features", "photos/picture_0.png", "--backbone", "tiny"),
-            ": contains other files than maps, such as classes.json; choose a new folder with",
+            ": contains files other than maps, such as classes.json; choose a new folder with",
         ),
         (
             ("fit", "photos", "--backbone", "tiny", "--classes", 3, *QUICK),
@@ -89,7 +89,7 @@ def test_an_export_replaces_only_an_export(
     before = contents(documents)
     status, _, error = segdistill(*export, "--out", documents, "--overwrite")
     assert status == 2
-    assert "contains other files than an export, such as classes.json (there is no " in error
+    assert "contains files that are not from an export, such as classes.json (there is no " in error
     assert contents(documents) == before
     assert segdistill(*export, "--out", "new")[0] == 0
     assert segdistill(*export, "--out", "new", "--overwrite")[0] == 0
@@ -109,7 +109,7 @@ def test_an_export_replaces_no_other_image(
         *("--out", "set", "--overwrite", *more),
     )
     assert status == 2
-    assert "picture_0.png: another image than" in error
+    assert "picture_0.png: not the same image as" in error
     assert other.read_bytes() == before
     # What the interrupted export has written is not the user's.
     other.unlink()

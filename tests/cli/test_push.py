@@ -66,7 +66,7 @@ def test_a_run_is_shared_with_a_model_card(run_folder: Path, push: Push) -> None
 def test_mistakes_are_reported_in_a_line(tmp_path: Path, push: Push) -> None:
     status, _, error = push("http://127.0.0.1:9", NAME)
     assert status == 2
-    assert "the Hugging Face hub did not take the model" in error
+    assert "the Hugging Face hub did not accept the model" in error
     assert len(error.splitlines()) == 1
     status, _, error = push("http://127.0.0.1:9", NAME, "--evaluation", tmp_path)
     assert (status, "no evaluation.json" in error) == (2, True)

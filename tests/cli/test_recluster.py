@@ -97,7 +97,7 @@ def test_classes_change_without_images_and_are_restored(
     after = Segmenter.load(fitted)
     np.testing.assert_array_equal(after.centres.numpy(), before.centres.numpy())
     assert after.classes == before.classes
-    assert "3 classes already" in segdistill("recluster", fitted, "--classes", 3)[1]
+    assert "already has 3 classes" in segdistill("recluster", fitted, "--classes", 3)[1]
 
 
 def test_undo_and_redo_say_what_they_change(fitted: Path, segdistill: Run) -> None:
@@ -174,7 +174,7 @@ def test_pairs_to_merge_are_proposed(fitted: Path, segdistill: Run) -> None:
     status, out, error = segdistill("classes", fitted, "--propose")
     assert status == 0, error
     assert "likely to be the same" in out
-    assert "of their locations change from one to the other" in out
+    assert "of their locations change from one class to the other" in out
     merge = next(line for line in out.splitlines() if line.startswith("Merge:"))
     assert segdistill(*merge.split()[2:])[0] == 0
     shares = [
@@ -191,7 +191,7 @@ def test_unlikely_pairs_are_not_proposed(
     monkeypatch.setattr(class_relations, "MIN_SCORE", 1.0)
     status, out, _ = segdistill("classes", fitted, "--propose")
     assert status == 0
-    assert out == f"Run:    {fitted}: no pair of its classes is likely to be the same\n"
+    assert out == f"Run:    {fitted}: no two of its classes are likely to be the same\n"
 
 
 def test_unchanged_classes_keep_names_and_colours(fitted: Path, segdistill: Run) -> None:

@@ -32,7 +32,7 @@ def test_features_of_a_folder(photos: Path, segdistill: Run) -> None:
     Path("features/photos/picture_0.npy").unlink()
     status, out, _ = segdistill(*command, "--resume")
     assert status == 0
-    assert "1 written to features/photos, 5 existed already" in out
+    assert "1 written to features/photos, 5 already existed" in out
 
 
 def test_codes_of_a_run(fitted: Path, bucket: str, segdistill: Run) -> None:
@@ -66,7 +66,7 @@ def test_a_sample_can_be_fitted_on(bucket: str, segdistill: Run, tmp_path: Path)
     assert len(list((tmp_path / "sample").rglob("*.png"))) == 4
     status, out, _ = segdistill("fetch", f"{bucket}/photos", "sample", "--images", 6, "--quiet")
     assert status == 0
-    assert "2 of 6 copied to sample, 4 existed already" in out
+    assert "2 of 6 copied to sample, 4 already existed" in out
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_writing_no_mask_is_a_failure(photos: Path, fitted: Path, segdistill: Ru
     # Existing masks count.
     status, out, _ = segdistill("segment", fitted, "letters", "--quiet", "--resume")
     assert status == 0
-    assert "0 written to masks/letters, 1 existed already" in out
+    assert "0 written to masks/letters, 1 already existed" in out
 
 
 @pytest.mark.parametrize(

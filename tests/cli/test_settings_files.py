@@ -79,7 +79,7 @@ def test_a_removed_setting_is_ignored_with_a_warning(photos: Path, segdistill: R
     assert status == 0
     assert "schedule" not in out
     assert error.splitlines() == [
-        "old.yaml: depth.schedule: no longer a setting; exponential is used in place of linear"
+        "old.yaml: depth.schedule: no longer a setting; exponential is used instead of linear"
     ]
 
 

@@ -39,7 +39,7 @@ def test_clicks_become_a_run_like_any_other(
     assert status == 0, error
     assert f"Taught:  {fitted / 'taught'}: 3 classes" in out
     assert "Answers: 12, 12 of them new" in out
-    assert "judged by answers held back in turn" in out
+    assert "estimated by cross-validation" in out
     assert (
         f"segdistill segment {fitted.relative_to(Path.cwd())}/taught IMAGES" in out
         or "taught IMAGES" in out
@@ -168,7 +168,7 @@ def test_answers_about_images_that_changed_or_are_gone_are_kept(
         (["--export", "a.csv"], "no answers to export"),
         (["--overwrite"], "--overwrite: only with --export"),
         (["--classes", "a", "--export", "a.csv"], "--classes and --export: give only one"),
-        (["--classes", "a", "a", "--answers", "sky.csv"], "a: there is a class of this name"),
+        (["--classes", "a", "a", "--answers", "sky.csv"], "a: a class with this name"),
         (["--answers", "empty.csv"], "nothing has been taught yet"),
         (["--answers", "other.csv"], "can be used; first: line 2: no.png is not among the images"),
     ],
@@ -203,7 +203,7 @@ def test_a_run_that_was_fitted_is_never_replaced(
     before = {each.name: each.read_bytes() for each in fitted.iterdir() if each.is_file()}
     status, _, error = segdistill("teach", fitted, "--answers", clicks, "--out", fitted)
     assert status == 2
-    assert "holds a run that was not taught; choose another --out" in error
+    assert "contains a run that was not taught; choose another --out" in error
     assert {each.name: each.read_bytes() for each in fitted.iterdir() if each.is_file()} == before
 
 

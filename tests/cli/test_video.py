@@ -28,7 +28,7 @@ def test_a_video_gives_masks_and_an_overlay(fitted: Path, clip: Path, segdistill
     Path("masks/clip/frame_000003.png").unlink()
     status, out, error = segdistill("segment", fitted, clip, "--resume", "--quiet")
     assert status == 0, error
-    assert "1 written to masks/clip, 5 existed already" in out
+    assert "1 written to masks/clip, 5 already existed" in out
 
 
 def test_commands_without_video_support_say_what_to_use(

@@ -29,7 +29,7 @@ def rgb_of(image: Image.Image) -> NDArray[np.uint8]:
     [np.zeros((4, 4, 4), np.uint8), np.zeros(4), np.zeros((0, 4, 3)), np.zeros((4, 4), complex)],
 )
 def test_arrays_that_are_no_image_are_named(array: NDArray[np.generic]) -> None:
-    with pytest.raises(UserError, match=r"array of shape .*: an image must hold numbers"):
+    with pytest.raises(UserError, match=r"array of shape .*: an image must contain numbers"):
         image_in_memory(array)
 
 

@@ -25,7 +25,7 @@ def test_a_few_files_of_each_kind_are_named(caplog: pytest.LogCaptureFixture) ->
         "0.tif: has two pages",
         "1.tif: has two pages",
         "2.tif: has two pages",
-        "3.tif: has two pages; more such files are not named",
+        "3.tif: has two pages; further files of this kind are not listed",
         "0.tif: has no scale",
     ]
     caplog.clear()

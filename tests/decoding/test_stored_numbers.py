@@ -88,7 +88,7 @@ def test_a_window_can_be_given(tmp_path: Path, caplog: pytest.LogCaptureFixture)
             reading_of_files(files, None, wrong)
     run = ImageReading(ranges=reading.ranges)
     assert run.with_options(None, None) == run
-    with pytest.raises(UserError, match=r"the run has a range of its own \(-1024,1024\)"):
+    with pytest.raises(UserError, match=r"the run has its own range \(-1024,1024\)"):
         run.with_options(None, "0,1")
     assert ImageReading().with_options(None, "0,9").ranges_for(1) == ((0.0, 9.0),)
 

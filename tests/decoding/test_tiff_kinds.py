@@ -194,8 +194,8 @@ def test_several_pictures_and_thumbnails(tmp_path: Path, caplog: pytest.LogCaptu
     write_tiff(tmp_path / "reduced.tif", [other, image], Photometric.RGB, subfile=[1, 0])
     for name in ("pages", "small"):
         np.testing.assert_array_equal(read_image(tmp_path / f"{name}.tif"), image)
-    assert "pages.tif: holds 2 pictures; the first is used" in caplog.text
-    assert "small.tif: holds 2 pictures; number 2, the largest, is used" in caplog.text
+    assert "pages.tif: contains 2 pictures; the first is used" in caplog.text
+    assert "small.tif: contains 2 pictures; number 2, the largest, is used" in caplog.text
     pictures = [Image.fromarray(each) for each in (image, other)]
     pictures[0].save(tmp_path / "a.mpo", save_all=True, append_images=pictures[1:], quality=95)
     pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:])
@@ -204,7 +204,7 @@ def test_several_pictures_and_thumbnails(tmp_path: Path, caplog: pytest.LogCaptu
         forget_notices()
         caplog.clear()
         assert np.abs(read_image(tmp_path / name).astype(int) - image).mean() < 12, name
-        assert f"{name}: holds 2 pictures; the first is used" in caplog.text
+        assert f"{name}: contains 2 pictures; the first is used" in caplog.text
         caplog.clear()
         read_image(tmp_path / name)
         assert not caplog.text

@@ -165,9 +165,9 @@ def test_swapped_sides_name_both_files_and_the_cause(tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path, 1)
     Image.fromarray(np.zeros((192, 128), np.uint8)).save(pairs[0][1])
     message = (
-        f"{pairs[0][1]}: labels of 128x192 do not match the image {pairs[0][0].path} of 96x64;"
-        " with their sides swapped they would: one of the two files lacks the orientation (EXIF)"
-        " of the other, so turn the labels as the image is shown"
+        f"{pairs[0][1]}: labels of 128x192 do not match the image {pairs[0][0].path} of 96x64; they"
+        " would match if width and height were swapped, so one of the two files lacks the"
+        " orientation (EXIF) of the other: rotate the labels to match the image as shown"
     )
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         count(pairs)

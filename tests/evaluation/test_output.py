@@ -240,8 +240,8 @@ IoU:                                           matched
   sky                     85.7%         87.5%  class 1
   sea                     92.3%         92.3%  class 0
 1 of 3 clusters match no label class; their pixels count as wrong.
-Many-to-one: each cluster has its best class, chosen on half of the images and scored on the\
- other half.
+Many-to-one: each cluster is assigned to its best class, chosen on half of the images and\
+ scored on the other half.
 """
 
 

@@ -89,7 +89,7 @@ def test_a_fit_killed_before_its_first_step_can_be_repeated(worlds: Worlds) -> N
     assert ended.status == KILLED, ended.error
     ended = run(world, *PROBED)
     assert ended.status == 2
-    assert "holds an unfinished run already; add --resume" in ended.error
+    assert "already contains an unfinished run; add --resume" in ended.error
 
 
 @pytest.mark.parametrize("nth", [1, pytest.param(3, marks=pytest.mark.slow)])
@@ -124,7 +124,7 @@ def test_leftovers_are_not_taken_for_masks(worlds: Worlds) -> None:
     assert found == {path for path in masks if path.suffix in {".png", ".jpg"}}
     ended = worlds.commands.run(world, *SEGMENT, "--resume")
     kept = len({path for path in masks if path.suffix == ".png"})
-    assert f"{COUNT + 1 - kept} written to masks, {kept} existed already" in ended.out
+    assert f"{COUNT + 1 - kept} written to masks, {kept} already existed" in ended.out
 
 
 def test_reclustering_is_atomic(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,5 +147,6 @@ def test_a_map_that_is_mostly_invalid_is_warned_of(views: list[View], tmp_path: 
     for _ in range(2):
         message = warned(views, tmp_path, values, DepthSettings())
         assert (
-            f"mostly invalid, and so guide little: 1 of 1, {tmp_path / 'map.npy'} (75%)" in message
+            f"mostly invalid and therefore have little effect: 1 of 1, {tmp_path / 'map.npy'} (75%)"
+            in message
         )

@@ -50,5 +50,8 @@ def test_the_warning_names_value_share_map_and_option(tmp_path: Path) -> None:
 def test_maps_that_are_mostly_invalid_are_named() -> None:
     message = unknown_depth_warning({Path("a.png"): 0.2, Path("b.png"): 0.6, Path("c.png"): 0.9})
     assert message is not None
-    assert "mostly invalid, and so guide little: 2 of 3, c.png (90%), b.png (60%);" in message
+    assert (
+        "mostly invalid and therefore have little effect: 2 of 3, c.png (90%), b.png (60%);"
+        in message
+    )
     assert unknown_depth_warning({Path("a.png"): 0.5}) is None

@@ -74,7 +74,7 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     for name in ("clip.overlay.mp4", "frame_000001.png"):
         (tmp_path / name).write_text("")
         for options in (MaskOptions(), MaskOptions(resume=True), MaskOptions(overwrite=True)):
-            with pytest.raises(UserError, match=f"other files than masks, such as {name}; choose"):
+            with pytest.raises(UserError, match=f"files other than masks, such as {name}; choose"):
                 check_video_folder(tmp_path, "clip", options)
         (tmp_path / name).unlink()
     (tmp_path / "classes.json").write_text('[{"colour": 0}]')
@@ -87,6 +87,6 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "frame_000001.png").write_text("")
     with pytest.raises(UserError, match="1 mask of frames already exists; add --resume"):
         check_video_folder(tmp_path, "clip", MaskOptions())
-    with pytest.raises(UserError, match="choose one"):
+    with pytest.raises(UserError, match="give only one"):
         check_video_folder(tmp_path, "clip", MaskOptions(overwrite=True, resume=True))
     check_video_folder(tmp_path, "clip", MaskOptions(resume=True))

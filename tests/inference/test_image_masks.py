@@ -88,7 +88,7 @@ def test_masks_are_not_replaced_unasked(tmp_path: Path, photos: Path, segmenter:
     segment(segmenter, photos / "picture_0.png", out)
     with pytest.raises(UserError, match="1 of 3 masks already exist"):
         segment(segmenter, photos, out)
-    with pytest.raises(UserError, match="choose one"):
+    with pytest.raises(UserError, match="give only one"):
         segment(segmenter, photos, out, overwrite=True, resume=True)
     assert segment(segmenter, photos, out, overwrite=True).written == 3
 

@@ -176,7 +176,7 @@ def test_overwriting_leaves_nothing_of_a_longer_video(
         path = tmp_path / "frames" / f"frame_{number:06d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 4)).save(path)
-    with pytest.raises(UserError, match=r"other files than masks, such as frame_000001\.png"):
+    with pytest.raises(UserError, match=r"files other than masks, such as frame_000001\.png"):
         segment(segmenter, short, tmp_path / "frames", overwrite=True)
     assert (tmp_path / "frames/frame_000009.png").exists()
 

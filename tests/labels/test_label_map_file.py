@@ -113,8 +113,11 @@ def test_suffixes(tmp_path: Path) -> None:
         ("classes:", "classes: must be a list of names"),
         ("classes: [3]", "classes[0]: must be a name, or like {name: road"),
         ("classes: [{name: [1]}]", "classes[0].name: must be text; put it in quotes"),
-        ('classes: ["a\\nb"]', "classes[0].name: 'a\\nb' holds line breaks or control"),
-        ('classes: ["a\\e[31mb"]', "classes[0].name: 'a\\x1b[31mb' holds line breaks or control"),
+        ('classes: ["a\\nb"]', "classes[0].name: 'a\\nb' contains line breaks or control"),
+        (
+            'classes: ["a\\e[31mb"]',
+            "classes[0].name: 'a\\x1b[31mb' contains line breaks or control",
+        ),
         ("classes: [{name: a, numbers: 1:30}]", "classes[0].numbers: '1:30' is not one of these"),
         ("classes: [{name: a, numbers: 0x10}]", "classes[0].numbers: '0x10' is not one of these"),
         (
@@ -151,7 +154,7 @@ def test_suffixes(tmp_path: Path) -> None:
         ("suffix: [_x]", "suffix: must be like {images: "),
         ("ignore: {a: 1}", "ignore: numbers are whole numbers"),
         ("ignore: [[[1]]]", "ignore"),
-        ("ignore: 0\nignore: 1", "the key 'ignore' is there twice"),
+        ("ignore: 0\nignore: 1", "the key 'ignore' appears twice"),
         ("a: &a [1]\nb: *a", "aliases (*) are not allowed"),
         ("a: [", "not YAML"),
         ("classes:\n\t- a", "not YAML in line 2"),

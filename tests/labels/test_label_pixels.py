@@ -266,7 +266,7 @@ def test_values_that_are_no_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"object\.npy: cannot be read as labels"):
         read_labels(tmp_path / "object.npy")
     np.save(tmp_path / "large.npy", np.array([[0, 65535]], np.uint16))
-    with pytest.raises(UserError, match=r"holds the value 65535; .*label map"):
+    with pytest.raises(UserError, match=r"contains the value 65535; .*label map"):
         read_labels(tmp_path / "large.npy")
 
 

@@ -43,7 +43,7 @@ def test_names() -> None:
         ({-1: "sky"}, "there is no class -1"),
         ({0: "sky", 1: "sky"}, "classes 0 and 1 would both be called 'sky'"),
         ({0: "class 3"}, "classes 0 and 3 would both be called 'class 3'"),
-        ({0: "x" * 81}, "up to 80 letters"),
+        ({0: "x" * 81}, "at most 80 characters"),
         ({0: "a\udcff"}, "not valid Unicode"),
     ],
 )

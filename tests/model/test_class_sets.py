@@ -151,9 +151,9 @@ def test_damaged_sets_are_named(run: Path) -> None:
     path = run / "segmenter.json"
     description = edited(path.read_text())
     path.write_text(json.dumps(description | {"centres": "gone"}))
-    with pytest.raises(UserError, match="names 'gone', which the model lacks"):
+    with pytest.raises(UserError, match="refers to 'gone', which the model lacks"):
         read_class_sets(run)
-    with pytest.raises(UserError, match="names 'gone', which the model lacks"):
+    with pytest.raises(UserError, match="refers to 'gone', which the model lacks"):
         Segmenter.load(run)
 
 

@@ -73,7 +73,7 @@ def test_a_model_there_is_replaced_only_if_asked(hub: Hub) -> None:
     segmenter().push_to_hub(NAME)
     before = dict(hub.repositories[NAME])
     other = model_of(TinyBackbone(), 96)
-    with pytest.raises(UserError, match=r"holds a model already; .* --overwrite"):
+    with pytest.raises(UserError, match=r"already contains a model; .* --overwrite"):
         other.push_to_hub(NAME)
     assert hub.repositories[NAME] == before
     other.push_to_hub(NAME, overwrite=True)
@@ -124,7 +124,7 @@ def test_a_local_backbone_is_asked_for_and_its_place_is_not_told(hub: Hub, tmp_p
 
 def test_without_a_token_the_hub_refuses(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
-    with pytest.raises(UserError, match=r"did not take the model: .*`hf auth login`"):
+    with pytest.raises(UserError, match=r"did not accept the model: .*`hf auth login`"):
         segmenter().push_to_hub(NAME)
 
 
@@ -146,13 +146,13 @@ def test_offline_the_cache_serves(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
     assert Segmenter.from_pretrained(NAME).settings.resolution == 64
     with pytest.raises(UserError, match=r"someone/else: .* offline mode is on"):
         Segmenter.from_pretrained("someone/else")
-    with pytest.raises(UserError, match=r"did not take the model: .*ffline"):
+    with pytest.raises(UserError, match=r"did not accept the model: .*ffline"):
         segmenter().push_to_hub(NAME)
 
 
 @pytest.mark.parametrize("name", ["runs", "a/b/c", "./runs/photos", "/nowhere/photos"])
 def test_what_is_neither_folder_nor_hub_id(name: str) -> None:
-    with pytest.raises(UserError, match="no such folder, and no hub id"):
+    with pytest.raises(UserError, match="no such folder, and not a hub id"):
         Segmenter.from_pretrained(name)
 
 
@@ -172,7 +172,7 @@ def test_the_card_is_one_that_the_hub_reads() -> None:
         "367 images",
         "`0123abcd`",
         "36.2%",
-        "weights: none",
+        "backbone: none",
         "## Limits",
         "## Data",
         "## Licences",
@@ -189,7 +189,7 @@ def test_the_card_of_a_taught_model_says_so() -> None:
     assert "found in images without labels" in model_card(model.parts, NAME, CardFacts())
     model.settings.training.update(images=12, method="taught")
     text = model_card(model.parts, NAME, CardFacts())
-    assert "a person taught it" in text
+    assert "taught by a person" in text
     assert "fitted to a person's answers" in text
 
 
@@ -200,9 +200,9 @@ def test_the_card_of_a_taught_model_says_so() -> None:
         ({"method": "stego", "objective": "stego"}, "correspondences of its features (STEGO"),
         (
             {"method": "stego", "objective": "hp"},
-            "by the objective HP, Seong et al., CVPR 2023",
+            "with the objective HP, Seong et al., CVPR 2023",
         ),
-        ({"method": "stego", "objective": "mine"}, "by the objective mine, and its codes"),
+        ({"method": "stego", "objective": "mine"}, "with the objective mine, and its codes"),
         ({"method": "kmeans"}, "without training"),
     ],
 )

@@ -40,7 +40,5 @@ def test_a_refined_mask_follows_edges() -> None:
 
 def test_an_image_too_large_is_refused_with_the_mend() -> None:
     check_size(2000, 3000, 27)
-    with pytest.raises(
-        UserError, match="9000x8000 pixels is too large for 27 classes; leave --crf"
-    ):
+    with pytest.raises(UserError, match="9000x8000 pixels is too large for 27 classes; omit --crf"):
         check_size(8000, 9000, 27)

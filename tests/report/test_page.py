@@ -207,7 +207,7 @@ def test_how_the_number_of_classes_was_found_is_shown(
     assert [tag for tag, _ in reader.tags].count("svg") == 6
     unsure = replace(count, chosen=12, confidence="none")
     words = report_on(tmp_path, segmenter, pictures, class_count=unsure)[1].words()
-    assert "no number stands out" in words
+    assert "none stands out" in words
     assert "the default, 12" in words
     # Runs of earlier versions know only one number.
     old = replace(count, coarse=0, fine=0)
@@ -260,7 +260,7 @@ def test_images_that_have_gone_are_left_out(
     pictures[0].path.unlink()
     with caplog.at_level(logging.WARNING, "segdistill"):
         words = report_on(tmp_path, segmenter, pictures)[1].words()
-    assert "Shares are of 5 images" in words
+    assert "Shares are measured on 5 images" in words
     assert str(pictures[0].path) in caplog.text
     for file in pictures[1:]:
         file.path.unlink()
@@ -280,7 +280,7 @@ def test_many_large_images_make_a_page_of_bounded_size(
     files = [ImageFile(first.path, Path(f"{number}.jpg")) for number in range(60)]
     page, reader = report_on(tmp_path, segmenter, files)
     assert len(page.encode()) < 4_000_000
-    assert f"Shares are of {MEASURED_IMAGES} images" in reader.words()
+    assert f"Shares are measured on {MEASURED_IMAGES} images" in reader.words()
     assert len(reader.attributes("figure", "style")) == SHOWN_IMAGES
 
 

@@ -260,7 +260,7 @@ def test_tensors_that_share_numbers_or_lie_across_them(tmp_path: Path) -> None:
         (lambda w: w | {"cluster_probe.clusters": torch.ones(300, 10)}, "300 classes"),
         (lambda w: w | {"net.cluster1.0.weight": torch.ones(10, 48, 3, 3)}, "does not fit"),
         (lambda w: w | {"linear_probe.bias": torch.ones(4)}, "does not fit"),
-        (lambda _: {}, "holds no state_dict"),
+        (lambda _: {}, "contains no state_dict"),
     ],
 )
 def test_other_layouts_are_named(
@@ -296,7 +296,7 @@ def test_features_of_another_kind_are_refused(save: Save, weights: State, tmp_pa
 def test_only_what_a_conversion_wrote_is_overwritten(run: Path, tmp_path: Path) -> None:
     own, trained, photos = tmp_path / "own", tmp_path / "trained", tmp_path / "photos"
     shutil.copytree(run, own)
-    with pytest.raises(UserError, match="holds a run already; add --overwrite"):
+    with pytest.raises(UserError, match="already contains a run; add --overwrite"):
         convert_checkpoint(CHECKPOINT, own)
     convert_checkpoint(CHECKPOINT, own, overwrite=True)
     (own / "segmenter.json").unlink()  # as if interrupted
@@ -507,7 +507,7 @@ def test_cut_off_files_are_named(share: float, legacy: bool, save: Save, weights
     path = save(weights, legacy=legacy)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(UserError, match=r"other\.ckpt: .*cut off") as caught:
+    with pytest.raises(UserError, match=r"other\.ckpt: .*truncated") as caught:
         convert_checkpoint(path, path.parent / "run")
     assert not isinstance(caught.value, RefusedPickleError)
 
@@ -540,9 +540,9 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
         (b"class_id,name\nsystem\n", "cannot be read as a checkpoint"),
         (bytes(range(256)), "cannot be read as a checkpoint"),
         (pickle.dumps({"state_dict": {}}), "not a file that torch.save wrote"),
-        (by_torch([1, 2]), "holds no state_dict"),
-        (by_torch({"state_dict": [1]}), "holds no state_dict"),
-        (by_torch({"state_dict": {"a": 1}, "hyper_parameters": 3}), "holds no state_dict"),
+        (by_torch([1, 2]), "contains no state_dict"),
+        (by_torch({"state_dict": [1]}), "contains no state_dict"),
+        (by_torch({"state_dict": {"a": 1}, "hyper_parameters": 3}), "contains no state_dict"),
         (b"PK\x05\x06" + bytes(18), "no single data.pkl"),
     ],
 )

@@ -26,11 +26,11 @@ def begun(tmp_path: Path) -> RunFolder:
 
 def test_a_run_is_not_replaced_unasked(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    with pytest.raises(UserError, match=r"unfinished run already.*--resume.*--overwrite"):
+    with pytest.raises(UserError, match=r"contains an unfinished run.*--resume.*--overwrite"):
         run.check(SETTINGS, overwrite=False, resume=False)
     run.check(SETTINGS, overwrite=True, resume=False)
     run.check(SETTINGS, overwrite=False, resume=True)
-    with pytest.raises(UserError, match="choose one"):
+    with pytest.raises(UserError, match="give only one"):
         run.check(SETTINGS, overwrite=True, resume=True)
 
 
@@ -53,7 +53,7 @@ def test_overwriting_leaves_what_is_not_the_runs(tmp_path: Path) -> None:
 
 def test_resuming_takes_the_same_settings(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    with pytest.raises(UserError, match="begun with seed = 0, not 1"):
+    with pytest.raises(UserError, match="started with seed = 0, not 1"):
         run.check(replace(SETTINGS, seed=1), overwrite=False, resume=True)
     run.check(replace(SETTINGS, device="cpu"), overwrite=False, resume=True)
     # What is left out is as it was.
@@ -69,7 +69,7 @@ def test_a_run_of_one_invalid_depth_is_resumed_whatever_wrote_it(tmp_path: Path)
     assert "invalid: 0.0\n" in text  # as versions before several values wrote it
     run.check(settings, overwrite=False, resume=True)
     more = replace(settings, depth=DepthSettings(invalid=(0.0, 9.0)))
-    with pytest.raises(UserError, match=r"begun with depth\.invalid = 0\.0, not \[0\.0, 9\.0\]"):
+    with pytest.raises(UserError, match=r"started with depth\.invalid = 0\.0, not \[0\.0, 9\.0\]"):
         run.check(more, overwrite=False, resume=True)
 
 

@@ -203,7 +203,7 @@ def test_an_edit_is_told_how_to_be_accepted(folder: Path, name: str) -> None:
     field = "resolution" if name == "segmenter.json" else number
     content[field] = 65 if field == "resolution" else content[field]
     write(path, content)
-    with pytest.raises(UserError, match=r"edited, .* remove its line .sha256. to accept that"):
+    with pytest.raises(UserError, match=r"edited .* remove its line .sha256. to accept the change"):
         READERS[name](folder)
     lines = json.dumps(content, indent=2).splitlines(keepends=True)
     path.write_text("".join(line for line in lines if '"sha256"' not in line))

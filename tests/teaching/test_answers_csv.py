@@ -168,7 +168,9 @@ def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_names_that_are_not_unicode_need_json(tmp_path: Path) -> None:
     answer = Answer("\udcff.png", 40, 30, "", stroke=Stroke(((1, 1),)), name="sky")
-    with pytest.raises(UserError, match=r"out.csv: a name of an image is not Unicode.*\.json"):
+    with pytest.raises(
+        UserError, match=r"out.csv: the name of an image is not valid Unicode.*\.json"
+    ):
         write_answer_file(tmp_path / "out.csv", with_names([answer]))
     assert not (tmp_path / "out.csv").exists()
     write_answer_file(tmp_path / "out.json", with_names([answer]))

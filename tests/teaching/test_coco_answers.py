@@ -164,8 +164,8 @@ def test_records_that_are_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        ({"image_id": 8}, "annotation 2: names image 8, which the file does not have"),
-        ({"category_id": 8}, "annotation 2: names category 8, which the file does not have"),
+        ({"image_id": 8}, "annotation 2: names image 8, which the file does not contain"),
+        ({"category_id": 8}, "annotation 2: names category 8, which the file does not contain"),
         ({"bbox": [0, 0, 5]}, "annotation 2: bbox is not left, top, width and height"),
         ({"bbox": [0, 0, 5, float("nan")]}, "annotation 2: bbox is not left"),
         ({"bbox": [99, 0, 5, 5]}, "annotation 2: lies outside the image, which is 40 x 30 pixels"),

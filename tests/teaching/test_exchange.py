@@ -77,7 +77,7 @@ def test_colours_of_own_files_are_kept_where_they_are_free(tmp_path: Path) -> No
 
 def test_too_many_classes(tmp_path: Path) -> None:
     rows = "".join(f"a.png,1,1,class {number}\n" for number in range(256))
-    with pytest.raises(UserError, match=r"in\.csv: class 255: there are 255 classes already"):
+    with pytest.raises(UserError, match=r"in\.csv: class 255: there are already 255 classes"):
         read(tmp_path, HEADER + rows)
 
 
@@ -138,7 +138,7 @@ def test_own_files_about_other_images(tmp_path: Path) -> None:
         ),
         (
             '{"answers": [], "classes": [{"name": "a", "colour": [1, 2, 3]},' + TWIN,
-            "A: there is a class of this name already; export it again",
+            "A: a class with this name already exists; export it again",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_writing_replaces_nothing_unasked(tmp_path: Path) -> None:
     assert "sky" in path.read_text()
     write_answer_file(path, Answers(), overwrite=True)
     assert "sky" not in path.read_text()
-    with pytest.raises(UserError, match=r"out\.xlsx: answers are written as \.csv or \.json"):
+    with pytest.raises(UserError, match=r"out\.xlsx: the name must end in \.csv or \.json"):
         write_answer_file(tmp_path / "out.xlsx", answers)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UserError, match=r"folder\.csv: is a folder"):

@@ -241,10 +241,10 @@ def test_records_that_are_skipped(tmp_path: Path) -> None:
     imported = read_tasks(tmp_path, several, none, other)
     assert imported.added == 1
     expected = [
-        "task 5, result rchoices: choices is not the kind of thing that marks a place",
-        "task 5, result 3: relation is not the kind of thing that marks a place",
+        "task 5, result rchoices: choices marks no location",
+        "task 5, result 3: relation marks no location",
         "task 5, result rpolygonlabels: an outline of fewer than three points",
-        "task 5, result rkeypointlabels: a.png was turned in Label Studio",
+        "task 5, result rkeypointlabels: a.png was rotated in Label Studio",
         "task 5, result rkeypointlabels: a.png is 40 x 30 pixels, but 30 x 40 in the file",
         "task 5: an annotation was cancelled in Label Studio",
         "task 6: has no annotations that a person submitted",
@@ -266,7 +266,7 @@ def test_records_that_are_skipped(tmp_path: Path) -> None:
         ("rectanglelabels", RECTANGLE | {"x": 500}, "lies outside the image"),
         ("rectanglelabels", RECTANGLE | {"x": float("nan")}, r"`\$.x`; correct or remove"),
         ("polygonlabels", {"points": [[1, 1], [2], [3, 3]]}, r"`\$.points\[1\]`"),
-        ("brushlabels", {"format": "rle", "rle": []}, "a brush mask that is cut off"),
+        ("brushlabels", {"format": "rle", "rle": []}, "a truncated brush mask"),
         ("brushlabels", {"format": "rle", "rle": [0, 0, 18, 192, 0, 0, 0]}, "a brush mask"),
         ("brushlabels", {"format": "rle", "rle": [0, 0, 0, 4, *[0] * 9]}, "of another size than"),
         ("brushlabels", {"format": "rle", "rle": [256]}, r"`\$.rle\[0\]`"),

@@ -137,7 +137,9 @@ def test_each_process_needs_an_image(data: TrainingSet) -> None:
         return FeatureMaps(maps.views, maps.backbone, maps.store, compute)
 
     check_enough(of_processes(6), SETTINGS)
-    with pytest.raises(UserError, match="6 images are too few for 7 processes; start fewer"):
+    with pytest.raises(
+        UserError, match="6 images are too few for 7 processes; use fewer processes"
+    ):
         check_enough(of_processes(7), SETTINGS)
 
 

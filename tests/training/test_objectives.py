@@ -291,7 +291,7 @@ def test_prototypes_of_an_objective_are_its_clusters(tmp_path: Path, name: str) 
         (
             {"name": "cause"},
             {"depth": DepthSettings(folder=Path("depth"))},
-            "not guided by depth; leave out --depth",
+            "not guided by depth; omit --depth",
         ),
         ({"name": "eagle"}, {"method": "kmeans"}, "--method kmeans trains no head"),
     ],

@@ -36,7 +36,7 @@ def classes_of(run: Source) -> Classes:
     """Return the classes of a run, without loading its backbone.
 
     Raises:
-        UserError: the folder holds no model, or a damaged one.
+        UserError: the folder contains no model, or a damaged one.
     """
     return read_class_sets(Path(run)).current.classes
 
@@ -45,7 +45,7 @@ def class_shares(run: Source) -> NDArray[np.float64] | None:
     """Return the share of training codes in each class, shape (classes,), or ``None`` if unknown.
 
     Raises:
-        UserError: the folder holds no model, or a damaged one.
+        UserError: the folder contains no model, or a damaged one.
     """
     sets = read_class_sets(Path(run))
     return _shares(sets, sets.current)
@@ -62,7 +62,7 @@ def name_classes(run: Source, names: Mapping[int, str]) -> ClassChange:
         What was changed.
 
     Raises:
-        UserError: the folder holds no model or cannot be written, there is no such class, or two
+        UserError: the folder contains no model or cannot be written, there is no such class, or two
             classes would have the same name.
     """
     return _edit(run, lambda classes: class_edits.named(classes, names))
@@ -119,7 +119,7 @@ def proposed_merges(run: Source, *, count: int = PROPOSALS) -> list[MergeProposa
         count: maximum number of proposals.
 
     Raises:
-        UserError: the folder holds no model, or a damaged one.
+        UserError: the folder contains no model, or a damaged one.
     """
     sets = read_class_sets(Path(run))
     return proposals_for(sets.prototypes, sets.code_maps, sets.current, count=count)
@@ -147,10 +147,10 @@ def hide_classes(run: Source, indices: Collection[int | str], *, hide: bool = Tr
 
 
 def undo_classes(run: Source) -> ClassChange:
-    """Undo the last change of the classes, whatever its kind, and return what was undone.
+    """Undo the last change of the classes, of any kind, and return what was undone.
 
     Raises:
-        UserError: the folder holds no model or cannot be written, or there is nothing to undo.
+        UserError: the folder contains no model or cannot be written, or there is nothing to undo.
     """
     with editing_class_sets(Path(run)) as sets:
         if not sets.former:
@@ -163,7 +163,7 @@ def redo_classes(run: Source) -> ClassChange:
     """Redo the change that was undone last, and return it.
 
     Raises:
-        UserError: the folder holds no model or cannot be written, or there is nothing to redo.
+        UserError: the folder contains no model or cannot be written, or there is nothing to redo.
     """
     with editing_class_sets(Path(run)) as sets:
         if not sets.undone:

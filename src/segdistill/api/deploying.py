@@ -110,10 +110,10 @@ def _check_options(
     labels: object | None,
 ) -> None:
     if int8 and chosen != "onnx":
-        raise UserError("--int8: only for ONNX; leave it out, or write an .onnx file")
+        raise UserError("--int8: only for ONNX; omit it, or write an .onnx file")
     if not int8 and (fixed_ranges or images is not None or labels is not None):
         raise UserError(
-            "--fixed-ranges, --images and --labels: only for --int8; add --int8, or leave them out"
+            "--fixed-ranges, --images and --labels: only for --int8; add --int8, or omit them"
         )
     if labels is not None and images is None:
         raise UserError("--labels: also give the images with --images")

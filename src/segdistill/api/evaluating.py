@@ -71,7 +71,7 @@ def evaluate_set(
 ) -> Evaluation:
     """Evaluate a model, and the linear probe of its run folder, against labels.
 
-    A probe that was trained with other classes than those of the labels is left out with a warning.
+    A probe trained on classes other than those of the labels is skipped with a warning.
 
     Args:
         run: a run folder, or a model.
@@ -128,8 +128,8 @@ def _comparable_probe(run: Path, labelled: LabelledSet) -> LinearProbe | None:
         return None
     if probe.names and labelled.names and probe.names != labelled.names:
         logger.warning(
-            "%s: the linear probe was trained with other classes (%s) than the labels have (%s), so"
-            " it is not scored; train it again with `segdistill probe`",
+            "%s: the linear probe was trained on classes (%s) that differ from those of the labels"
+            " (%s), so it is not scored; train it again with `segdistill probe`",
             run,
             _few(probe.names),
             _few(labelled.names),
@@ -139,8 +139,9 @@ def _comparable_probe(run: Path, labelled: LabelledSet) -> LinearProbe | None:
     known = len(probe.names) or probe.out_features
     if classes and known != classes:
         logger.warning(
-            "%s: the linear probe was trained with %d classes, and the labels have %d; if those are"
-            " other classes, its scores mean nothing: train it again with `segdistill probe`",
+            "%s: the linear probe was trained on %d classes, but the labels have %d; if these are"
+            " different classes, its scores mean nothing, so train it again with `segdistill"
+            " probe`",
             run,
             known,
             classes,

@@ -124,7 +124,7 @@ def extract_features(
         device: device to compute on.
         precision: precision of matrix products.
         value_range: values that become black and white in images of more than 8 bits, such as
-            ``-1024,3071``, unless the run has a range; by default each image's own.
+            ``-1024,3071``, unless the run has a range; by default chosen for each image.
         progress: show a progress bar.
 
     Raises:

@@ -64,11 +64,11 @@ def fit(
     Args:
         images: a folder (searched recursively), a glob pattern, or a folder in STEGO's layout, of
             which ``imgs/train`` is used; or a list of these, or of image files.
-        settings: all settings; by default those of :class:`FitSettings`, with ``resume`` those of
-            the run.
-        labelled: the images with labels, in place of the setting ``labels``; only read by settings
-            that need labels.
-        depth_maps: depth maps by image file, in place of ``depth.folder``.
+        settings: all settings; by default those of :class:`FitSettings` or, with ``resume``, of the
+            run.
+        labelled: images with labels, instead of the setting ``labels``; read only if a setting
+            needs labels.
+        depth_maps: depth maps by image file, instead of ``depth.folder``.
         out: the run folder to write; without it, only the feature store is written.
         overwrite: replace the run in ``out``.
         resume: resume the interrupted run in ``out``.

@@ -62,7 +62,7 @@ def labelled_folders(
 
     Raises:
         UserError: a folder is missing or empty, no names match, the map is wrong, or label files
-            hold values of no class.
+            contain values of no class.
     """
     return labelled_files(find_images(images), labels, label_map=label_map, progress=progress)
 
@@ -167,7 +167,7 @@ def labelled_dataset(
     if meaning is not None and dataset.label_values is not None:
         raise UserError(
             f"--label-map {meaning.source}: {name} defines its own classes; use --images and"
-            " --labels for other ones"
+            " --labels for others"
         )
     items = dataset.items(Path(root), split)
     pairs = [(item.image, item.labels) for item in items if item.labels is not None]

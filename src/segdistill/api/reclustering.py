@@ -55,7 +55,7 @@ def recluster(
         level: ``coarse``, ``medium`` or ``fine``, in place of a number.
 
     Raises:
-        UserError: the folder holds no model, or one without prototypes; or the number is out of
+        UserError: the folder contains no model, or one without prototypes; or the number is out of
             range.
     """
     folder = Path(run)

@@ -119,7 +119,7 @@ def segment(
         reading_for(segmenter, chosen)  # a value range that does not fit is refused before any work
         group = segmenter.compute.group
         if group.size > 1 and (videos or chosen.video):
-            raise UserError("--devices: not supported for videos; leave it out")
+            raise UserError("--devices: not supported for videos; omit it")
         done = SegmentedFiles(target.path or target.address)
         for video, folder in videos.items():
             ignore = masks.get(video)

@@ -186,11 +186,11 @@ def open_teacher(
 
     Args:
         run: a run folder.
-        images: images to ask about; by default those that the run was fitted on. Of very many, some
-            are taken, evenly spread, besides those that have answers.
-        mentioned_in: a file of answers whose images are taken, too.
-        untaught: what becomes of the run's classes in which nothing has been taught: ``clusters``
-            keeps them, ``nearest`` gives every place the likeliest taught class.
+        images: images to ask about; by default those that the run was fitted on. Of very many, an
+            evenly spread selection is used, in addition to those with answers.
+        mentioned_in: an answer file whose images are used, too.
+        untaught: what happens to classes of the run about which nothing has been taught:
+            ``clusters`` keeps them, ``nearest`` gives every location the most likely taught class.
         out: folder for the taught run; by default ``taught`` in the run folder.
         backbone: new location of the run's backbone, if it has moved.
         device: device to compute on.
@@ -251,7 +251,7 @@ def _check_replaceable(folder: Path) -> None:
         raise UserError(f"{folder}: is a file, not a folder; choose another --out")
     if RunFolder(folder).is_finished:
         if read_description(folder).training.get("method") != TAUGHT:
-            raise UserError(f"{folder}: holds a run that was not taught; choose another --out")
+            raise UserError(f"{folder}: contains a run that was not taught; choose another --out")
         return
     # Temporary files are those of a command that is saving, or was killed.
     names = {each.name for each in folder.iterdir() if not TEMPORARY_NAME.fullmatch(each.name)}

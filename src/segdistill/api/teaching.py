@@ -127,7 +127,7 @@ def add_classes(run: Source, names: Sequence[str]) -> Answers:
 
 
 def export_answers(run: Source, path: Source, *, overwrite: bool = False) -> int:
-    """Write the answers that a run was given to a file of their own, and return their number.
+    """Write the answers given to a run to a separate file, and return their number.
 
     Args:
         run: a run folder.

@@ -111,7 +111,9 @@ def _teach(state: AppState, tab: Any, page: Any | None) -> None:
     """Add the Teach tab, shown when it is opened, and when the page is, if one is given."""
     import gradio as gr  # noqa: PLC0415
 
-    waiting = views.notice("Reading the features of the images; the first time takes longest.")
+    waiting = views.notice(
+        "Computing the features of the images; this takes longest the first time."
+    )
     view = _view("teaching", "teaching.js", first=waiting)
     masks = _view("taught", "teaching.js")
     progress = gr.HTML(elem_id="teaching-progress", apply_default_css=False)

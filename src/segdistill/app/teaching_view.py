@@ -399,7 +399,7 @@ def sentences(answers: int, quality: Quality | None) -> list[str]:
         >>> sentences(1, None)
         ['1 answer.']
         >>> sentences(45, Quality(43, None, 0.02))[1]
-        'The last 20 answers changed 2% of the pictures.'
+        'The last 20 answers changed 2% of the pixels.'
     """
     lines = [f"{counted(answers, 'answer')}."]
     if quality is None:
@@ -407,14 +407,14 @@ def sentences(answers: int, quality: Quality | None) -> list[str]:
     found = quality.estimate
     if found is not None:
         lines.append(
-            f"About {100 * found.accuracy:.0f}% of the pixels right (± {100 * found.error:.0f}),"
-            f" judged by {found.answers} answers held back in turn."
+            f"About {100 * found.accuracy:.0f}% of the pixels correct (± {100 * found.error:.0f}),"
+            f" estimated by cross-validation on {found.answers} answers."
         )
     if quality.recent_change is not None:
         changed = percent(quality.recent_change)
-        lines.append(f"The last {RECENT} answers changed {changed} of the pictures.")
+        lines.append(f"The last {RECENT} answers changed {changed} of the pixels.")
         if quality.recent_change < SETTLED:
-            lines.append("More answers now change little.")
+            lines.append("Further answers will change little.")
     return lines
 
 

@@ -49,7 +49,8 @@ def convert_convnext(state: State) -> tuple["DINOv3ConvNextConfig", State]:
         norm = used.get(f"stages.{stage}.0.norm.weight")
         if norm is None or norm.ndim != 1:
             raise UserError(
-                f"not a ConvNeXt that segdistill knows: stages.{stage}.0.norm.weight is missing or"
+                f"not a ConvNeXt that segdistill supports: stages.{stage}.0.norm.weight is missing"
+                " or"
                 f" not a vector; {SUPPORTED}"
             )
         depths.append(len(starts))
@@ -69,4 +70,6 @@ def _hub_name(name: str) -> str:
             return f"stages.{found[1]}.layers.{found[2]}.{layer}.{found[4]}"
     if name in {"norm.weight", "norm.bias"}:
         return f"layer_{name}"
-    raise UserError(f"not a ConvNeXt that segdistill knows: unexpected weight {name}; {SUPPORTED}")
+    raise UserError(
+        f"not a ConvNeXt that segdistill supports: unexpected weight {name}; {SUPPORTED}"
+    )

@@ -64,7 +64,7 @@ NETWORKS = NetworkKind(
     "--backbone",
     {model_type: each.model_class for model_type, each in ARCHITECTURES.items()}
     | {convnext.MODEL_TYPE: "DINOv3ConvNextModel", TIMM: "timm"},
-    advice="Instead, pass a local folder in the hub's layout (--backbone FOLDER), a file of weights"
+    advice="Instead, pass a local folder in the hub's layout (--backbone FOLDER), a weight file"
     " (--backbone FILE.pth), or use the default (--backbone efficientnet-lite0).",
     hub_ids={name: hub_id for name, (hub_id, _) in SHORT_NAMES.items()},
     unused=("mask_token",),  # only used in training, and missing from some checkpoints
@@ -222,7 +222,7 @@ def _backbone(model: "PreTrainedModel", features: Features, **facts: Any) -> Bac
     if model.config.model_type != convnext.MODEL_TYPE:
         return TransformersBackbone(model, features=features, **facts)
     if features == "keys":
-        raise UserError(f"--backbone {facts['name']}: a ConvNeXt has no keys; leave ':keys' out")
+        raise UserError(f"--backbone {facts['name']}: a ConvNeXt has no keys; omit ':keys'")
     return ConvNeXtBackbone(model, **facts)
 
 

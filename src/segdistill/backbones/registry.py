@@ -77,7 +77,7 @@ def check_backbone_name(name: str) -> None:
     hint = f"; did you mean {near[0]}?" if near else ""
     raise UserError(
         f"--backbone {name}: not a short name ({', '.join(_ENTRIES)}),"
-        f" a hub id, a local folder or a file of weights (.pth, .safetensors){hint}"
+        f" a hub id, a local folder or a weight file (.pth, .safetensors){hint}"
     )
 
 

@@ -59,7 +59,7 @@ def require(weights: State, *names: str) -> None:
     """Raise :class:`UserError` if a weight is missing."""
     for name in names:
         if name not in weights:
-            raise UserError(f"not a ViT that segdistill knows: {name} is missing; {SUPPORTED}")
+            raise UserError(f"not a ViT that segdistill supports: {name} is missing; {SUPPORTED}")
 
 
 def _renamed(state: State) -> State:

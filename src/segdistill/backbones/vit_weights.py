@@ -214,7 +214,7 @@ def _check_shapes(weights: State, shapes: dict[str, Shape]) -> None:
     for name, tensor in weights.items():
         if name not in shapes:
             raise UserError(
-                f"not a ViT that segdistill knows: unexpected weight {name}; {SUPPORTED}"
+                f"not a ViT that segdistill supports: unexpected weight {name}; {SUPPORTED}"
             )
         if tuple(tensor.shape) != shapes[name] or 0 in shapes[name][-1:]:
             raise UserError(

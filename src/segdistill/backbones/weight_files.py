@@ -105,8 +105,8 @@ def network_prefix(names: Iterable[str]) -> str:
         raise UserError(f"{_contents(names)}; {SUPPORTED}")
     if len(best) > 1:
         raise UserError(
-            f"holds several networks, under {' and '.join(map(repr, best[:NAMES_SHOWN]))}; save the"
-            " one to use in a file of its own"
+            f"contains several networks, under {' and '.join(map(repr, best[:NAMES_SHOWN]))}; save"
+            " the one to use in a separate file"
         )
     return best[0]
 
@@ -121,10 +121,10 @@ def _preference(name: str) -> int:
 
 def _contents(names: list[str]) -> str:
     if not names:
-        return "holds no weights"
+        return "contains no weights"
     shown = ", ".join(name[:80] for name in names[:NAMES_SHOWN])
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"holds no network that segdistill knows: its weights are {shown}{more}"
+    return f"contains no network that segdistill supports: its weights are {shown}{more}"
 
 
 def read_network(path: Path) -> State:

@@ -70,7 +70,7 @@ def classes(
         return
     print(f"{done:<7} {change.summary}")
     if len(change.before.classes) != len(change.after.classes):
-        print("Note:   masks and reports that exist show the former numbers")
+        print("Note:   existing masks and reports still use the old numbers")
     if change:
         print_way_back(run, "classes", undo=undo)
 
@@ -97,9 +97,9 @@ def print_proposals(run: str) -> None:
 
     known, proposals = classes_of(run), proposed_merges(run)
     if not proposals:
-        print(f"Run:    {run}: no pair of its classes is likely to be the same")
+        print(f"Run:    {run}: no two of its classes are likely to be the same")
         return
-    print(f"Run:    {run}: pairs of classes that are likely to be the same, the likeliest first")
+    print(f"Run:    {run}: pairs of classes that are likely to be the same, most likely first")
     for each in proposals:
         pair = " and ".join(f"{known[index].index} {known[index].name}" for index in each.classes)
         print(f"  {pair}: {merge_reason(each)}")
@@ -135,8 +135,8 @@ class Suggesting:
         images: images to find the classes in (default: those of the fit)
         top: number of words to show per class (default: 3)
         unique: suggest each word only once
-        apply: apply the suggested names, except to classes that are named already
-        overwrite: with --apply: rename those as well
+        apply: apply the suggested names, except to classes that already have a name
+        overwrite: with --apply: rename these, too
     """
 
     suggest: Annotated[str, Value("WORDS", check=check_path)] | None = None
@@ -159,7 +159,7 @@ def name(
     """Name the classes of a run; later masks, reports and exports use the names.
 
     Args:
-        names: number or present name of a class, and its new name; an empty one removes the name.
+        names: number or current name of a class, and its new name; an empty one removes the name.
             Not used with --suggest
 
     Example:
@@ -274,16 +274,18 @@ def recluster(
 ) -> None:
     """Change the level or the number of classes of a run without training again.
 
-    It needs no images. The former classes are kept; --undo, or their level or number, restores
-    them. --undo and --redo are those of `segdistill classes`: they also undo names and merges.
+    It needs no images. The previous classes are kept: --undo, or their level or number, restores
+    them. --undo and --redo are the same as those of `segdistill classes`, so they also undo names
+    and merges.
 
     Args:
-        level: level of the nested classes: coarse, medium (the number that the fit found, or that
-            --classes has set since) or fine (many small classes, to name and merge) (default:
-            --classes is used)
-        classes: new number of classes (default: --level is used). A number that the run has not
-            had before becomes level medium: coarse then has half as many, fine about four times
-        undo: undo the last change of the classes, whatever its kind
+        level: level of the nested classes: coarse, medium (the number found by the fit, or set by
+            --classes since) or fine (many small classes, to name and merge) (default: use
+            --classes)
+        classes: new number of classes (default: use --level). A number that the run has not had
+            before becomes level medium; coarse then has half as many, and fine about four times as
+            many
+        undo: undo the last change of the classes, of any kind
         redo: redo the last change that was undone
         images: images to write report.html again with (default: the report is not updated)
 
@@ -311,7 +313,7 @@ def recluster(
     if not quiet:
         print_levels(before, now)
     if not change:
-        print(f"Run:    {folder}: has {len(now.classes)} classes already")
+        print(f"Run:    {folder}: already has {len(now.classes)} classes")
     else:
         print(f"Run:    {folder}: {len(now.classes)} classes, formerly {len(before.classes)}")
         for line in [] if quiet or undo or redo else origins(change):

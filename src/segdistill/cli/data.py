@@ -89,7 +89,7 @@ def fetch(
 
     Args:
         source: URL such as s3://bucket/photos, folder, or quoted glob pattern
-        out: folder for the copies; files that exist there are kept
+        out: folder for the copies; existing files are kept
         images: number of images, at most
         seed: random seed of the sample
 
@@ -104,7 +104,7 @@ def fetch(
     done = fetch_images(source, out, images=images, seed=seed, progress=not quiet)
     for failure in done.failed:
         print(f"Not copied: {failure}", file=sys.stderr)
-    kept = f", {done.kept} existed already" if done.kept else ""
+    kept = f", {done.kept} already existed" if done.kept else ""
     print(f"Images:  {done.copied} of {done.found} copied to {done.folder}{kept}")
     print(f"Next:    {command_line('fit', done.folder)}")
     return 1 if done.failed else 0
@@ -126,8 +126,8 @@ def depth(
 ) -> int:
     """Estimate depth with a network: one 16-bit PNG per image, upright and of the image's size.
 
-    The maps are in the same folder tree; depth.json states what the values mean. Maps that the
-    same model wrote before are kept, so the same command resumes after an interruption.
+    The maps are in the same folder tree; depth.json states what the values mean. Existing maps of
+    the same model are kept, so the same command resumes after an interruption.
 
     Args:
         images: folder, file or quoted glob pattern of images
@@ -171,7 +171,7 @@ def datasets(name: Name | None = None, *, root: Folder | None = None) -> None:
 
     Args:
         name: one data set (default: all)
-        root: folder of data sets: report which files it holds (default: list only)
+        root: folder of data sets: report which files are present (default: list only)
 
     Example:
         segdistill datasets cocostuff27 --root data
@@ -228,8 +228,8 @@ def _entry(heading: str, texts: Sequence[str]) -> str:
 def backbones() -> None:
     """List the backbones that have a short name.
 
-    --backbone also accepts any hub id, a local folder in the hub's layout, or a file of
-    weights (.pth). With NAME:keys, features are the keys of a vision transformer's last block.
+    --backbone also accepts any hub id, a local folder in the hub's layout, or a weight file (.pth).
+    With NAME:keys, features are the keys of a vision transformer's last block.
 
     Example:
         segdistill backbones

@@ -45,12 +45,12 @@ def evaluate(
     Args:
         split: split of --dataset
         out: folder for evaluation.html, evaluation.json and the confusion matrices as CSV and PNG
-            (default: scores are only printed); other files in it stay
+            (default: scores are only printed); other files in the folder are kept
         protocol: full: whole images at full size; stego-2022: as in STEGO's released code (centre
             320 pixels, nearest-neighbour resizing, mirror averaging, CRF)
-        mirror: average with the mirrored image: more accurate, twice the time
+        mirror: average with the mirrored image: more accurate, but takes twice as long
         upsampling: how scores are upsampled to pixels: guided follows the image's edges
-        crf: also score masks refined by the fully connected CRF: sharper, slower
+        crf: also score masks refined by the fully connected CRF: sharper, but slower
         resolution: shorter side, in pixels, at which the backbone sees images (default: as in
             training)
         curves: also measure how well features, codes and the CRF's kernel predict that two pixels
@@ -94,7 +94,7 @@ def evaluate(
         write_evaluation(result, Path(out), overwrite=overwrite)
         print(f"Written:  {Path(out) / 'evaluation.html'}, with JSON, CSV and PNG next to it")
     elif not quiet:
-        print("Nothing was written; --out FOLDER writes a page, JSON, CSV and PNG.")
+        print("Nothing was saved; --out FOLDER saves a page, JSON, CSV and PNG.")
 
 
 def with_curves(
@@ -125,9 +125,9 @@ def probe(
     loading: Loading,
     quiet: bool = False,
 ) -> None:
-    """Train a linear probe on a run's codes, which measures what they encode, given labels.
+    """Train a linear probe on a run's codes, with labels, to measure what the codes encode.
 
-    `segdistill evaluate` then scores it as well as the clusters. Masks never depend on it.
+    `segdistill evaluate` then scores it in addition to the clusters. Masks never depend on it.
 
     Args:
         split: split of --dataset

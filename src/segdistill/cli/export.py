@@ -30,8 +30,8 @@ def export(
         masks: folder of masks that `segdistill segment` wrote
         format: format to write (required)
         out: file, or new or empty folder, to write (default: exports/NAME-FORMAT)
-        images: images that were segmented: their file names are used, and yolo and voc link to
-            them (default: names of the masks, no links)
+        images: images that were segmented: their file names are used, and yolo and voc link to them
+            (default: use the names of the masks, without links)
 
     Example:
         segdistill export runs/photos masks/photos --format coco --images photos
@@ -77,19 +77,19 @@ def export_model(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Write a run as one graph from images to class scores, and check it against the run.
+    """Export a run as one graph from images to class scores, and check it against the run.
 
     The graph is for programs without segdistill.
 
     Args:
         path: file to write, ending with .onnx or .pt2 (torch.export)
-        format: format of the file (default: by its ending)
+        format: format of the file (default: by its extension)
         masks: also output masks: the best class per pixel, upsampled bilinearly
-        int8: 8-bit weights (ONNX): a third of the size; the loss is reported
+        int8: 8-bit weights (ONNX): a third of the size; the loss in quality is reported
         fixed_ranges: with --int8: measure activation ranges now, as accelerators require, instead
             of per image
-        images: with --int8: images to measure the loss and the ranges on (default: those of the
-            run)
+        images: with --int8: images to measure the loss in quality and the ranges on (default: those
+            of the run)
         labels: with --int8: label files of --images, to measure mIoU (default: the share of
             changed pixels is measured)
         overwrite: replace an existing file
@@ -181,7 +181,7 @@ def convert(
     """Convert a checkpoint of STEGO or DepthG to a run folder, without running code in it.
 
     Args:
-        checkpoint: checkpoint that their training wrote (.ckpt)
+        checkpoint: checkpoint written by their training (.ckpt)
         out: run folder to write
         num_heads: attention heads of the backbone (default: those of the network it names)
         overwrite: replace the run of an earlier conversion

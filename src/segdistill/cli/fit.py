@@ -30,7 +30,7 @@ FIT_SECTIONS = {
     "Method and clusters (advanced)": ("method", "components", "clustering", "extra_clusters"),
     "Segmentation head (advanced)": ("head.*",),
     "Objective (advanced)": ("objective.*",),
-    "Objectives of later work (advanced)": (
+    "Objectives of later papers (advanced)": (
         *("objective.smooseg.*", "objective.eagle.*", "objective.primaps.*", "objective.hp.*"),
         "objective.cause.*",
     ),
@@ -64,7 +64,7 @@ def fit(
         out: run folder to write, new or empty (default: runs/NAME)
         resume: resume an interrupted run, with its settings
         overwrite: replace an existing run
-        data_root: folder that holds the files of --dataset (default: IMAGES are used)
+        data_root: folder that contains the files of --dataset (default: IMAGES are used)
 
     Example:
         segdistill fit photos --classes 8

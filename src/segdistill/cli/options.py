@@ -54,14 +54,15 @@ Source = Annotated[str, Value("IMAGES", check=check_source)]
 
 Backbone = Annotated[
     str,
-    Value("PATH", "where the backbone is now, if it was moved (default: where the run says it is)"),
+    Value(
+        "PATH", "new location of the backbone, if it was moved (default: the one stored in the run)"
+    ),
 ]
-Device = Annotated[DeviceName, Value(help="device to compute on; auto takes a GPU if there is one")]
+Device = Annotated[DeviceName, Value(help="device to compute on; auto uses a GPU if there is one")]
 Precision = Annotated[
     PrecisionName,
     Value(
-        help="precision of matrix products; auto takes bfloat16 where the device computes it"
-        " natively"
+        help="precision of matrix products; auto uses bfloat16 if the device supports it natively"
     ),
 ]
 Strict = Annotated[bool, Value(help="stop at the first image that cannot be read")]
@@ -81,9 +82,9 @@ class Engine:
     """What runs the work on very many images.
 
     Attributes:
-        engine: what runs the work: this process, or Ray workers, here or on the cluster at
+        engine: what does the work: this process, or Ray workers, here or on the cluster at
             RAY_ADDRESS
-        workers: number of Ray workers (default: one per GPU, without GPUs one per core)
+        workers: number of Ray workers (default: one per GPU, or one per core without GPUs)
     """
 
     engine: EngineName = "local"
@@ -97,11 +98,11 @@ class Labelled:
     Attributes:
         images: folder of images, used with --labels (default: the images of --dataset)
         labels: folder of label files with the images' names (default: the labels of --dataset)
-        label_map: YAML file that says which numbers or colours of the label files are which
-            classes, and which are ignored; docs/reading.md describes it (default: numbers are
-            class indices, and 255 means 'not labelled')
-        dataset: benchmark to take instead; `segdistill datasets` lists them (default: none)
-        data_root: folder that holds the files of --dataset (default: none)
+        label_map: YAML file that maps numbers or colours of the label files to classes, and says
+            which to ignore; docs/reading.md describes it (default: numbers are class indices, and
+            255 means 'not labelled')
+        dataset: benchmark to use instead; `segdistill datasets` lists them (default: none)
+        data_root: folder that contains the files of --dataset (default: none)
     """
 
     images: Folder | None = None

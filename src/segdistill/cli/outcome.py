@@ -45,7 +45,7 @@ def report_outcome(command: str, label: str, done: Outcome) -> int:
         none = "the image cannot" if count == 1 else f"none of {count} images can"
         print(f"segdistill {command}: {none} be read; nothing was written", file=sys.stderr)
         return 1
-    kept = f", {done.kept} existed already" if done.kept else ""
+    kept = f", {done.kept} already existed" if done.kept else ""
     print(f"{label + ':':<8} {done.written} written to {done.folder}{kept}")
     return 0
 

@@ -27,11 +27,11 @@ SEGMENT_SECTIONS = {
     OPTIONS: ("out", "overlay", "scores", "resolution", "device", "overwrite", "resume"),
     "Quality of masks": ("mirror", "upsampling", "min_region", "crf"),
     "Videos": ("video", "every", "smooth"),
-    "Images of many bits or bands (advanced)": BITS,
+    "High bit depths and bands (advanced)": BITS,
     "Files and backbone (advanced)": ("strict", "backbone"),
     "Compute (advanced)": ("engine", "workers", "precision", "devices", "nodes"),
 }
-FEATURES_SECTIONS = {"Images of many bits or bands": BITS, **COMPUTE}
+FEATURES_SECTIONS = {"High bit depths and bands": BITS, **COMPUTE}
 
 
 def segment(
@@ -44,7 +44,7 @@ def segment(
     engine: Engine,
     quiet: bool = False,
 ) -> int:
-    """Write one mask per image: same folder tree, same names, the image's own size, upright.
+    """Write one mask per image, upright and of the image's size, with the same folders and names.
 
     Args:
         sources: folders, files (also videos), quoted glob patterns, or URLs such as
@@ -106,7 +106,7 @@ def features(
         overwrite: replace existing feature maps
         resume: keep existing feature maps and write the missing ones
         value_range: values that become black and white in images of more than 8 bits, such as
-            0,4095, unless the run has a range (default: each image's own)
+            0,4095, unless the run has a range (default: chosen for each image)
 
     Returns:
         Exit status: 1 if none of the images could be read.

@@ -111,7 +111,7 @@ def _values(
         elif name in REMOVED_SETTINGS:
             if value != REMOVED_SETTINGS[name]:
                 logger.warning(
-                    "%s: %s: no longer a setting; %s is used in place of %s",
+                    "%s: %s: no longer a setting; %s is used instead of %s",
                     *(path, name, REMOVED_SETTINGS[name], value),
                 )
         elif name not in arguments:

@@ -24,8 +24,8 @@ class Exchange:
 
     Attributes:
         classes: names of classes to add (default: none)
-        answers: add the answers of this file, without asking questions: a CSV table with the
-            columns image,x,y,class, or JSON of Label Studio, COCO or another run (default: ask in
+        answers: add the answers in this file, without asking questions: a CSV table with the
+            columns image,x,y,class, or JSON from Label Studio, COCO or another run (default: ask in
             the browser)
         export: write all answers of the run to this .csv or .json file (default: none)
         overwrite: with --export: replace an existing file
@@ -48,15 +48,16 @@ def teach(
     loading: Loading,
     quiet: bool = False,
 ) -> None:
-    """Teach a run your classes: name the regions it asks about, click where it is wrong.
+    """Teach a run your classes: name the regions it asks about, and click where masks are wrong.
 
-    Opens the app, which asks what to know first. Answers are kept in the run, and survive another
-    fit on the same images. The result is a run of its own, RUN/taught, to use like any other.
+    This opens the app, which asks the most useful questions first. Answers are stored in the run
+    and survive another fit on the same images. The result is a separate run, RUN/taught, which can
+    be used like any other.
 
     Args:
         images: images to ask about (default: those the run was fitted on)
-        untaught: what becomes of the run's classes that no answer is about: they stay (clusters),
-            or every place gets the nearest taught class (nearest)
+        untaught: what happens to classes of the run that no answer is about: they stay (clusters),
+            or every location gets the nearest taught class (nearest)
         out: folder for the taught run (default: RUN/taught)
 
     Example:
@@ -120,8 +121,8 @@ def print_taught(taught: "Taught") -> None:
     print(f"Answers: {count}, {taught.added} of them new")
     if taught.accuracy is not None:
         print(
-            f"Right:   about {taught.accuracy:.0%} of the pixels"
-            f" (± {taught.error or 0:.0%}), judged by answers held back in turn"
+            f"Correct: about {taught.accuracy:.0%} of the pixels"
+            f" (± {taught.error or 0:.0%}), estimated by cross-validation"
         )
 
 

@@ -27,7 +27,7 @@ class Serving:
 
     Attributes:
         port: port to listen on (default: the first free one from 7860)
-        host: address to listen on; 0.0.0.0 lets other computers in
+        host: address to listen on; 0.0.0.0 allows access from other computers
         no_browser: print the address, but do not open a browser
     """
 
@@ -44,10 +44,10 @@ def app(
     serving: Serving,
     loading: Loading,
 ) -> None:
-    """Open a run in the browser: name, merge and hide its classes, try images.
+    """Open a run in the browser: name, merge and hide its classes, and try images.
 
-    It also shows correspondences, and teaches the run your classes. Changes are saved in the run at
-    once and can be undone. The page is served on this computer only and needs no network.
+    It also shows correspondences and can teach the run your classes. Changes are saved in the run
+    at once and can be undone. The page is served on this computer only and needs no network.
 
     Args:
         images: images to show: folder, file or quoted glob pattern (default: those the run was
@@ -146,21 +146,20 @@ def figures(
 ) -> None:
     """Draw figures for a paper.
 
-    They show images above labels, k-means and segments, a legend, IoU per class and training
-    curves.
+    They show images with labels, k-means and segments, a legend, IoU per class and training curves.
 
     Args:
         images: images to show and to score (default: those of the fit)
         labels: folder of label files with the images' names (default: no labels, no IoU)
-        label_map: YAML file that says which numbers or colours of the label files are which
-            classes; docs/reading.md describes it (default: numbers are class indices, and 255
-            means 'not labelled')
+        label_map: YAML file that maps numbers or colours of the label files to classes;
+            docs/reading.md describes it (default: numbers are class indices, and 255 means 'not
+            labelled')
         kmeans: run to compare with (default: k-means on the backbone's features of --images)
         columns: number of images side by side
         rows: number of rows of images
         show: images of --images to show (default: evenly spaced ones)
         crf: also show segments refined by the fully connected CRF
-        out: folder for the figures; other files in it stay (default: figures/NAME)
+        out: folder for the figures; other files in the folder are kept (default: figures/NAME)
         format: file formats, one or several
         overwrite: replace existing figures
 

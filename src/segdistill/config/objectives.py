@@ -1,4 +1,4 @@
-"""Settings of the objectives of later work, each a section of the settings of the objective.
+"""Settings of the objectives of later papers, each a section of the settings of the objective.
 
 Defaults are those of the authors' released code, unless the docstring tells the released value too:
 then that suits long trainings, large grids or its own features. docs/objectives.md has the reasons.
@@ -25,7 +25,7 @@ class SmooSegSettings:
 
     Attributes:
         temperature: temperature of the softmax over the teacher's prototypes.
-        momentum: share of the teacher's prototypes that is kept in a step.
+        momentum: share of the teacher's prototypes that is kept in each step.
         weight_data: weight of the data term, which fits the student's prototypes.
     """
 
@@ -41,14 +41,15 @@ class EagleSettings:
     Attributes:
         grid: locations per side of the grid whose Laplacian is decomposed in each image (released
             code: 28); a step takes time in proportion to its sixth power.
-        weight_colour: weight of colours in the Laplacian, beside codes.
-        eigenvectors: number of eigenvectors, the constant one not counted.
-        objects: clusters of the eigenvectors' values in an image, its objects (released code: 32 or
-            28 for all images of a batch).
+        weight_colour: weight of colours in the Laplacian, in addition to codes.
+        eigenvectors: number of eigenvectors, not counting the constant one.
+        objects: number of objects of an image: clusters of its eigenvectors' values (released code:
+            32 or 28 for all images of a batch).
         temperature: temperature of the contrast between objects.
         weight_intra: weight of the contrast with the objects of the same image (released code: 0
-            for 200 or 380 steps; docs/objectives.md has what follows).
-        weight_inter: weight of the contrast with the objects of a neighbour (likewise).
+            for 200 or 380 steps; see docs/objectives.md).
+        weight_inter: weight of the contrast with the objects of a neighbour (released code: the
+            same).
     """
 
     grid: Side = 16
@@ -69,13 +70,15 @@ class PriMaPsSettings:
             patches of 8 pixels).
         similarity: cosine similarity to its anchor, from -1 to 1, above which a location is in a
             mask.
-        coverage: share of the locations of an image, from 0 to 1, at which its masks suffice.
+        coverage: share of the locations of an image, from 0 to 1, that its masks must cover before
+            no more are added.
         masks: largest number of masks in an image (released code: no limit).
         temperature: temperature of the softmax over prototypes (released code: none, since features
             are not scaled to unit length).
-        momentum: share of the teacher that is kept in an update, once it has risen to that.
+        momentum: share of the teacher that is kept in an update, after it has risen to this value.
         momentum_every: steps between updates of the teacher.
-        focus: exponent by which classes that are already sure weigh less.
+        focus: exponent of the focal loss; a higher value gives less weight to classes that are
+            already confident.
     """
 
     grid: Side = 28
@@ -99,11 +102,11 @@ class HiddenPositivesSettings:
         temperature: temperature of the contrast (released code: 0.6 on Cityscapes, 0.8 on
             COCO-Stuff, 0.4 on Potsdam).
         momentum: share of the momentum head that is kept in a step (released code: 0.99 on
-            COCO-Stuff, 0.999 elsewhere, in longer trainings).
+            COCO-Stuff, 0.999 elsewhere, in longer training runs).
         handover: steps until task-specific positives weigh as much as task-agnostic ones (default:
-            the largest number of steps of the training; released code: likewise, but from 0 only
-            after 50 to 1000 steps).
-        weight_local: weight of the contrast of codes mixed with those of adjacent locations.
+            the maximum number of training steps; released code: the same, but starting after 50 to
+            1000 steps).
+        weight_local: weight of the contrast of codes averaged with those of adjacent locations.
     """
 
     grid: Side = 12
@@ -119,17 +122,17 @@ class CauseSettings:
     """CAUSE: contrast between concepts (Kim et al., 2023).
 
     Attributes:
-        concepts: vectors of the codebook (released code: 2048).
+        concepts: number of vectors in the codebook (released code: 2048).
         codebook_steps: steps that maximise the modularity before the head is trained (released
             code: one pass over the data set).
-        codebook_learning_rate: learning rate of these steps (Adam; released code: times the number
-            of GPUs).
+        codebook_learning_rate: learning rate of these steps (Adam; released code: multiplied by the
+            number of GPUs).
         positive: similarity of concepts, from -1 to 1, above which codes attract.
         negative: similarity of concepts, from -1 to 1, below which codes repel.
         temperature: temperature of the contrast.
-        momentum: share of the teacher that is kept in a step.
-        bank: codes of earlier steps in the concept bank (released code: up to 100 for each
-            concept).
+        momentum: share of the teacher that is kept in each step.
+        bank: number of codes of earlier steps in the concept bank (released code: up to 100 for
+            each concept).
     """
 
     concepts: Size = 512

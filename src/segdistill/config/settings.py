@@ -94,12 +94,13 @@ class ObjectiveSettings:
         weight_crf: weight of the contrastive CRF, which makes codes follow the image's edges; 0
             disables it. It decodes an image in every step, so training is slower.
         weight_alignment: weight of giving an image and its augmented copy (mirrored, cropped,
-            colour-jittered, blurred) the same codes; 0 disables it. On CamVid, 0.5 gave
-            better outlines with the embedded backbone, in a multiple of the time.
-        augmentations: number of augmented copies of each image for ``weight_alignment``, fewer,
-            but at least one, if there would be more than 1500 in all; each step uses one of them.
-        correlations: ``labels`` replaces the features' correlations by the labels' agreement: an
-            oracle that shows the best the loss could reach. It needs labels.
+            colour-jittered, blurred) the same codes; 0 disables it. On CamVid with the embedded
+            backbone, 0.5 gave better outlines but made fits several times slower.
+        augmentations: number of augmented copies of each image for ``weight_alignment``, reduced
+            (to no less than one) if there would be more than 1500 in all; each step uses one of
+            them.
+        correlations: ``labels`` replaces the features' correlations with the agreement of labels:
+            an oracle that shows the best the loss could achieve. It needs labels.
         shift_self: feature correlation, from -1 to 1, above which codes of one image attract
             (default: set from the images so that ``attract_self`` of the pairs do).
         shift_neighbour: ``shift_self``, for pairs of neighbours (default: set from
@@ -109,12 +110,12 @@ class ObjectiveSettings:
         attract_self: share of pairs within one image whose codes attract, from 0 to 1.
         attract_neighbour: share of pairs of neighbours whose codes attract, from 0 to 1.
         attract_random: share of pairs of random images whose codes attract, from 0 to 1.
-        feature_dropout: share of feature channels hidden from the loss, drawn again in each step
-            for each image, from 0 to below 1 (STEGO: 0.1).
+        feature_dropout: share of feature channels hidden from the loss, drawn anew for each image
+            in each step, from 0 to below 1 (STEGO: 0.1).
         samples: locations per side; ``samples ** 2`` locations are sampled from each image.
         interpolate: what is interpolated between the cells of a map: ``codes``, as STEGO does, so
             that the head runs on the four cells around each location; or ``features``, so that it
-            runs once for each location, which takes less time.
+            runs only once per location, which is faster.
         random_draws: number of random partners per image and step.
         pointwise: centre the feature correlations over the partner's locations.
         zero_clamp: ignore negative code correlations.
@@ -166,29 +167,30 @@ class DepthSettings:
             and stops if there is none; ``off`` never uses depth.
         kind: meaning of larger values in depth maps: ``depth`` farther, ``inverse`` nearer,
             ``height`` higher, seen from above (default: as ``depth.json`` next to the maps says,
-            else ``depth``).
+            otherwise ``depth``).
         invalid: values that mean 'not measured' in depth maps, such as 0 or 0,65535 (default:
             none).
-        format: how a pixel of a depth map holds its value: ``numbers``, as one number; ``carla``,
-            as CARLA's red, green and blue; ``tartanair``, as the bytes of a float in blue, green,
-            red and alpha; ``float32-rgba``, as those in red, green, blue and alpha.
-        channel: array of .npz files, or channel of .exr files, that holds depth (default: the only
-            one, or the one named depth or Z).
+        format: how a pixel of a depth map encodes its value: ``numbers``, as one number; ``carla``,
+            in red, green and blue as CARLA does; ``tartanair``, as the bytes of a float in blue,
+            green, red and alpha; ``float32-rgba``, the same in red, green, blue and alpha.
+        channel: array of .npz files, or channel of .exr files, that contains depth (default: the
+            only one, or the one named depth or Z).
         field_of_view: horizontal field of view of the camera, in degrees.
         space: space in which distances are measured: ``metric`` as in DepthG, or ``perspective``,
-            by direction and ratio of depths, where a far sky does not attract nearly all samples.
+            by direction and ratio of depths, in which a distant sky does not get nearly all
+            samples.
         similarity: depth similarity of two locations: ``product`` as in DepthG, by ``difference``
             of depth, or by ``distance`` in space.
-        weight: weight of pairs within one image whose depths, not features, say which codes
+        weight: weight of the depth term: pairs within one image whose depths decide which codes
             attract.
         shift: depth similarity, from 0 to 1, above which codes attract (default: 0.03 for
             ``product``, as in DepthG; otherwise the median over the pairs).
         sampling: how locations are sampled: ``random``; ``farthest`` points in space, as in
             DepthG; ``farthest-mixed`` in space and features; ``histogram``, evenly over depth.
-        hidden_positives: second head that learns from codes averaged over locations that are near
-            in space (``depth``), have similar features (``features``), or get the attention of the
-            backbone's last block (``attention``; only for a vision transformer, which then runs in
-            every step).
+        hidden_positives: second head that learns from codes averaged over locations that are close
+            in space (``depth``), have similar features (``features``), or are related by the
+            attention of the backbone's last block (``attention``; only for vision transformers,
+            which then run in every step).
         weight_hidden_positives: weight of the losses of the ``hidden_positives`` head.
         weight_factor: factor of ``weight`` per period; 1 keeps it constant.
         weight_every: period of ``weight``, in steps.
@@ -197,7 +199,8 @@ class DepthSettings:
         samples_factor: factor of ``objective.samples`` per period; 1 keeps it constant.
         samples_every: period of ``objective.samples``, in steps.
         samples_minimum: lower limit of ``objective.samples``.
-        as_released: follow DepthG's released code wherever it differs from the paper, to compare.
+        as_released: follow DepthG's released code wherever it differs from the paper, for
+            comparison.
     """
 
     folder: Path | None = None
@@ -231,20 +234,20 @@ class TrainingSettings:
     """The training loop.
 
     Attributes:
-        steps: optimiser steps (default: until codes stop improving, as estimated without labels,
-            at most 1000; the best codes are kept).
+        steps: number of optimiser steps (default: until codes stop improving, as measured without
+            labels, but at most 1000; the best codes are kept).
         batch_size: images per step.
-        pairs: ``shared``: half of a batch are random images, the rest a neighbour of each, and all
-            pairs are compared at the same locations, so that the head runs once on each image;
-            ``separate``, as in STEGO's code: neighbours are read in addition, and other images are
-            compared at a second set of locations, which takes more than twice the time. Of the
-            objectives, ``stego`` and ``eagle`` compare neighbours. Fewer than 4 images per process
-            are always separate.
+        pairs: ``shared``: half of a batch are random images, the other half a neighbour of each,
+            and all pairs are compared at the same locations, so that the head runs once per image;
+            ``separate``: neighbours are read in addition, and other images are compared at a second
+            set of locations, as in STEGO's code, which takes more than twice as long. Only the
+            objectives ``stego`` and ``eagle`` compare neighbours. Batches of fewer than 4 images
+            per process always use ``separate``.
         learning_rate: learning rate of the head (Adam).
         cluster_learning_rate: learning rate of the cluster centres (Adam).
         neighbours: number of nearest neighbours of an image from which its positive is drawn.
-        checkpoint_every: steps between checkpoints, from which ``--resume`` continues; more are
-            written where this takes longer than 10 seconds.
+        checkpoint_every: steps between checkpoints, from which ``--resume`` continues; if these
+            steps take longer than 10 seconds, checkpoints are written more often.
         reset_probes_every: steps after which the cluster centres and the linear probe are reset,
             so that they follow codes that have changed (default: never).
         linear_probe: also train a linear probe, as STEGO does. It needs labels and affects only
@@ -272,11 +275,11 @@ class CacheSettings:
     """The feature store.
 
     Attributes:
-        folder: folder of the store (default: the environment variable SEGDISTILL_CACHE, else
-            ``segdistill`` in the user's cache folder).
-        max_gigabytes: upper limit of its size (1 GB = 10**9 bytes). Features that do not fit are
-            computed again when needed, which is slower but gives the same result. The store never
-            takes more than 80% of the free disk space.
+        folder: folder of the store (default: the value of the environment variable
+            SEGDISTILL_CACHE, otherwise ``segdistill`` in the user's cache folder).
+        max_gigabytes: upper limit of the size of the store (1 GB = 10**9 bytes). Features that do
+            not fit are computed again when needed, which is slower but gives the same result. The
+            store never takes more than 80% of the free disk space.
     """
 
     folder: Path | None = None
@@ -288,7 +291,7 @@ class FitSettings:
     """All settings of a fit.
 
     Attributes:
-        dataset: benchmark whose training images ``--data-root`` holds; ``segdistill datasets``
+        dataset: benchmark whose training images are in ``--data-root``; ``segdistill datasets``
             lists them (default: images are given as a folder).
         classes: number of classes to find (default: estimated from the codes).
         extra_clusters: clusters in addition to ``classes``; in evaluations, clusters that match no
@@ -300,27 +303,27 @@ class FitSettings:
         segment_resolution: ``resolution`` when segmenting (default: as in training).
         square: learn from the centre square of each image or crop, as STEGO does.
         resampling: filter for resizing images; STEGO's code uses ``nearest``.
-        crops: learn from crops of each image, resized to the resolution, to see smaller things:
+        crops: learn from crops of each image, resized to the resolution, to see smaller objects:
             ``five`` takes the four corners and the centre, ``random`` five at random.
         crop_ratio: side of a crop as a share of the image's side, above 0, at most 1.
         labels: folder of label files, for ``training.linear_probe`` and
             ``objective.correlations`` (default: labels are never read).
-        label_map: YAML file that says which numbers or colours of label files are which classes;
+        label_map: YAML file that maps numbers or colours of label files to classes;
             ``docs/reading.md`` describes it (default: numbers are classes, and 255 means 'not
             labelled').
         saliency: folder of grey images with the images' names; nine in ten locations are sampled
-            where they are not black (default: locations anywhere).
+            where these are not black (default: anywhere).
         bands: bands of GeoTIFFs to use as red, green and blue, such as ``4,3,2``, or one band to
-            use as grey; ``all`` projects all bands to three. The run keeps the choice (default:
-            those that the files label red, green and blue, else all).
+            use as grey; ``all`` projects all bands onto three. The choice is stored in the run
+            (default: those that the files label red, green and blue, otherwise all).
         value_range: values that become black and white in images of more than 8 bits, such as
-            ``0,4095``. The run keeps them (default: the bits in use, or robust percentiles over
-            all images).
+            ``0,4095``. They are stored in the run (default: the range of the bits in use, or robust
+            percentiles over all images).
         ignore_mask: folder of images with the images' names; nothing is learned from pixels that
             are not black in them (default: all pixels, except those without a value).
         components: principal components of the features to keep; 0 keeps the features unchanged.
-            With the embedded backbone, 128 make a step three times faster and codes slightly
-            worse.
+            With the embedded backbone, 128 components make a step three times faster and codes
+            slightly worse.
         method: ``stego`` distils features into a head by ``objective``; ``kmeans`` clusters the
             backbone's features directly, as a baseline.
         clustering: ``kmeans`` runs spherical k-means on the codes of the trained head; ``probe``
@@ -328,9 +331,9 @@ class FitSettings:
             prototypes of an objective that has some.
         seed: random seed.
         strict: stop at the first image that cannot be read, instead of skipping it.
-        device: device to compute on; ``auto`` takes a GPU if there is one.
-        precision: precision of matrix products; ``auto`` takes bfloat16 where the device computes
-            it natively.
+        device: device to compute on; ``auto`` uses a GPU if there is one.
+        precision: precision of matrix products; ``auto`` uses bfloat16 if the device supports it
+            natively.
         head: the segmentation head.
         objective: the objective of the training.
         depth: depth guidance.

@@ -77,7 +77,9 @@ class Raster:
         self.bands = self._interpretation.bands or chosen_bands(path, dataset, reading)
         kinds = [np.dtype(dataset.dtypes[band - 1]) for band in self.bands]
         if any(kind.kind == "c" for kind in kinds):
-            raise UnreadableImageError(f"{path}: holds complex numbers; convert them to magnitudes")
+            raise UnreadableImageError(
+                f"{path}: contains complex numbers; convert them to magnitudes"
+            )
         plain = all(kind == np.uint8 for kind in kinds)
         self.is_8_bit = self._interpretation.is_8_bit or plain
         self._projection = None if reading.bands else reading.projection

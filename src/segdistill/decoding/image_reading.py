@@ -121,8 +121,8 @@ class ImageReading:
         if value_range is not None and self.ranges:
             low, high = self.ranges[0][0]
             raise UserError(
-                f"--value-range {value_range}: the run has a range of its own ({low:g},{high:g}),"
-                " in which its classes were learned; leave the option out, or fit again with it"
+                f"--value-range {value_range}: the run has its own range ({low:g},{high:g}), with"
+                " which its classes were learned; omit the option, or fit again with it"
             )
         if chosen.bands and chosen.bands != self.bands:
             return replace(chosen, border=self.border, older=self.older)

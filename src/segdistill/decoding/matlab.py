@@ -60,7 +60,7 @@ def read_matlab_array(content: bytes, key: str) -> NDArray[np.generic]:
     while cursor.at < len(content):
         kind, body = cursor.element(padded=False)
         if kind not in {_MATRIX, _COMPRESSED}:
-            raise MatlabFileError("damaged (it holds something other than arrays)")
+            raise MatlabFileError("damaged (it contains something other than arrays)")
         packed = kind == _COMPRESSED
         head = _inflate(body, _HEAD_SIZE)[0] if packed else body
         array = _Head.read(_Cursor(head, order, 8 if packed else 0))
@@ -76,7 +76,7 @@ def read_matlab_array(content: bytes, key: str) -> NDArray[np.generic]:
             return array.values(_Cursor(body, order, array.end))
         held.append(array.name)
     others = ", ".join(map(ascii, held)) or "nothing"
-    raise MatlabFileError(f"holds no array {key!a}, only {others}")
+    raise MatlabFileError(f"contains no array {key!a}, only {others}")
 
 
 @dataclass
@@ -139,7 +139,7 @@ class _Head:
     def values(self, cursor: _Cursor) -> NDArray[np.generic]:
         kind, body = cursor.element()
         if kind not in _STORED:
-            raise MatlabFileError(f"damaged ({self.name} is stored in an unknown way)")
+            raise MatlabFileError(f"damaged ({self.name} is stored in an unknown format)")
         stored = np.dtype(cursor.order + _STORED[kind])
         if len(body) != math.prod(self.shape) * stored.itemsize:
             raise MatlabFileError(f"damaged ({self.name} has too few or too many values)")
@@ -148,7 +148,9 @@ class _Head:
             values = numbers.astype(_CLASSES[self.kind])
         # Numbers are stored in a smaller type only if that changes none.
         if values.dtype.kind in "iu" and (values != numbers).any():
-            raise MatlabFileError(f"damaged ({self.name} holds numbers that its class has not)")
+            raise MatlabFileError(
+                f"damaged ({self.name} contains numbers that its type cannot have)"
+            )
         return values.reshape(self.shape, order="F")
 
 

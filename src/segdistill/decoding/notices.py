@@ -32,7 +32,7 @@ def tell_once(name: str, text: str, *, kind: str) -> None:
     if count <= MOST_NAMED:
         logger.warning("%s: %s", name, text)
     elif count == MOST_NAMED + 1:
-        logger.warning("%s: %s; more such files are not named", name, text)
+        logger.warning("%s: %s; further files of this kind are not listed", name, text)
 
 
 def forget_notices() -> None:

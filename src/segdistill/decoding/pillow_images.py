@@ -93,7 +93,7 @@ def choose_picture(image: ImageFile.ImageFile, name: str) -> None:
             chosen = page
         image.seek(chosen)
     which = f"number {chosen + 1}, the largest, is used" if chosen else "the first is used"
-    tell_once(name, f"holds {count} pictures; {which}", kind="pictures")
+    tell_once(name, f"contains {count} pictures; {which}", kind="pictures")
 
 
 def stored_image(
@@ -269,7 +269,8 @@ def image_in_memory(image: Image.Image | NDArray[Any]) -> StoredImage:
     bands = values.shape[2] if values.ndim == 3 else 0
     if bands not in {1, 3} or 0 in values.shape or values.dtype.kind not in "uif":
         raise UserError(
-            f"{image.dtype} array of shape {image.shape}: an image must hold numbers, of shape"
+            f"{image.dtype} array of shape {image.shape}: an image must contain numbers and have"
+            " the shape"
             " (height, width) or (height, width, 3)"
         )
     return StoredImage(name, values)

@@ -151,7 +151,7 @@ class Video:
         missing = 0 if complete else missing_frames(steps, self._frame_time)
         messages = []
         if damaged:
-            messages.append(f"{damaged} parts are damaged and were left out")
+            messages.append(f"{damaged} parts are damaged and were skipped")
         if missing:
             # Some containers skip damaged parts without an error.
             messages.append(f"about {missing} frames are missing")

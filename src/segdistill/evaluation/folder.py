@@ -190,8 +190,8 @@ def _check_same_aspect(image: Picture, labels: Labels, image_path: Path, label_p
     size, other = (image.shape[0], image.shape[1]), (labels.shape[0], labels.shape[1])
     if not _same_aspect(size, other):
         turned = (
-            "; with their sides swapped they would: one of the two files lacks the orientation"
-            " (EXIF) of the other, so turn the labels as the image is shown"
+            "; they would match if width and height were swapped, so one of the two files lacks the"
+            " orientation (EXIF) of the other: rotate the labels to match the image as shown"
         )
         raise UserError(
             f"{label_path}: labels of {labels.shape[1]}x{labels.shape[0]} do not match the image"

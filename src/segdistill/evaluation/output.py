@@ -89,8 +89,8 @@ def scores_text(evaluation: Evaluation) -> str:
         )
     if any(many):
         text += (
-            "\nMany-to-one: each cluster has its best class, chosen on half of the images and"
-            " scored on the other half."
+            "\nMany-to-one: each cluster is assigned to its best class, chosen on half of the"
+            " images and scored on the other half."
         )
     return text
 

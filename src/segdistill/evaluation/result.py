@@ -71,7 +71,7 @@ class Evaluation:
     def listed(self) -> tuple[int, ...]:
         """Indices of the label classes to list: those with a name, and those that occur.
 
-        Label files may hold sparse numbers such as 0, 40 and 80, with no classes between.
+        Label files may contain sparse numbers such as 0, 40 and 80, with no classes between.
         """
         occurring = sum(counts.sum(axis=0) for counts in self.counts.values()) > 0
         occur = np.asarray(occurring).tolist()
@@ -94,9 +94,10 @@ class Evaluation:
         return score_best_class(self.counts[kind])
 
     def many_to_one(self, kind: str) -> ManyToOne | None:
-        """Return the scores with several clusters per class, each half chosen on the other.
+        """Return the scores with several clusters per class, if measured.
 
-        They are ``None`` unless there are more clusters than label classes that occur.
+        Classes are chosen on one half of the images and scored on the other half. The scores
+        are ``None`` unless there are more clusters than label classes that occur.
         """
         counts, half = self.counts[kind], self.halves.get(kind)
         if half is None or is_label_class(kind):

@@ -255,7 +255,7 @@ def _check_earlier_export(writer: ExportFormat) -> None:
     name = _visible_file(writer)
     if name is not None:
         raise UserError(
-            f"{path}: contains other files than an export, such as {name} (there is no"
+            f"{path}: contains files that are not from an export, such as {name} (there is no"
             f" {sidecar.name}); choose a new folder with --out"
         )
 

@@ -110,8 +110,8 @@ def link_or_copy_image(file: MaskFile, stem: Path, *, copy: bool) -> None:
         return
     if path.is_file() and not path.is_symlink() and not filecmp.cmp(path, image, shallow=False):
         raise UserError(
-            f"{path}: another image than {image}; it is not replaced: move it, or choose another"
-            " --out"
+            f"{path}: not the same image as {image}, so it is not replaced; move it, or choose"
+            " another --out"
         )
     if copy:
         with atomic_path(path) as temporary:

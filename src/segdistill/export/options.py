@@ -23,7 +23,7 @@ class ExportOptions:
         min_region: smallest region, as a share of the image's area: smaller ones join a neighbour;
             0 keeps all (coco, yolo, label-studio, geojson).
         min_area: leave out connected regions of fewer pixels.
-        simplify: tolerance in pixels by which polygons lose corners; 0 follows the pixels' edges
+        simplify: tolerance in pixels for simplifying polygons; 0 follows the pixels' edges
             (coco with --polygons, yolo, geojson).
         split: share of the images in the validation set, chosen by name; images in folders named
             train and val stay there; 0 makes no validation set (yolo).

@@ -67,7 +67,7 @@ def confusion_figure(table: ConfusionTable, *, title: str) -> Figure:
     axes.tick_params(length=0)
     axes.set_ylabel("Label class", fontsize=9)
     axes.set_xlabel("Prediction", fontsize=9)
-    axes.set_title(f"{title}: per cent of each label class", fontsize=10, parse_math=False)
+    axes.set_title(f"{title}: percentage of each label class", fontsize=10, parse_math=False)
     axes.spines[:].set(visible=True, color="#999999")
     for (row, column), share in np.ndenumerate(table.shares):
         if share > 0 and max(rows, columns) <= MOST_NUMBERED:

@@ -176,8 +176,8 @@ def agreement_curve(history: Sequence[AgreementRecord]) -> Curve | None:
         return None
     return Curve(
         "Agreement",
-        "How well clusters of codes keep locations with similar features together: 1 is always,"
-        " 0 is chance.",
+        "How well clusters of codes keep locations with similar features together: 1 means always,"
+        " 0 chance level.",
         np.array([record.step for record in history], np.float64),
         np.array([record.agreement for record in history], np.float64),
         rising=True,

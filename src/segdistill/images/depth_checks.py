@@ -80,7 +80,7 @@ def fill_value_warning(paths: Iterable[Path], settings: DepthSettings) -> str | 
     already = ",".join(f"{each:.9g}" for each in (*settings.invalid, value))
     return (
         f"the value {value:.9g} covers a tenth or more of {len(maps)} of the {count} depth maps"
-        f" looked at, {share:.0%} of {path}; if it means sky or 'not measured', add"
+        f" checked, {share:.0%} of {path}; if it means sky or 'not measured', add"
         f" --depth.invalid {already}"
     )
 
@@ -97,6 +97,7 @@ def unknown_depth_warning(unknown: Mapping[Path, float]) -> str | None:
     worst = sorted(empty.items(), key=lambda item: item[1], reverse=True)[:3]
     shown = ", ".join(f"{path} ({share:.0%})" for path, share in worst)
     return (
-        f"depth maps that are mostly invalid, and so guide little: {len(empty)} of {len(unknown)},"
+        f"depth maps that are mostly invalid and therefore have little effect: {len(empty)} of"
+        f" {len(unknown)},"
         f" {shown}{', ...' if len(empty) > 3 else ''}; check --depth.invalid and --depth.kind"
     )

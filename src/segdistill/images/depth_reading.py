@@ -96,7 +96,7 @@ def _read_npz(path: Path, channel: str | None) -> Values:
             read_header: Any = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
             shape, _, dtype = read_header(file)
             if math.prod(shape) * dtype.itemsize > entry.file_size:
-                raise UnreadableDepthError(f"{path}: cannot be read as depth (cut off)")
+                raise UnreadableDepthError(f"{path}: cannot be read as depth (truncated)")
         with archive.open(entry) as file:
             return _one_channel(path, np.lib.format.read_array(file, allow_pickle=False))
 

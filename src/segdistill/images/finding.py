@@ -266,7 +266,7 @@ def check_exists(source: str | Path) -> None:
             f"{source}: cannot be accessed ({getattr(error, 'strerror', None) or error})"
         ) from error
     if leads_nowhere(Path(source)):
-        raise UserError(f"{source}: {LEADS_NOWHERE}; fix it or leave it out")
+        raise UserError(f"{source}: {LEADS_NOWHERE}; fix it or exclude it")
     if not exists:
         raise UserError(f"{source}: no such file or folder; check the path")
     if not Path(source).is_dir():

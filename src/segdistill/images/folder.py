@@ -119,7 +119,7 @@ def _check_each(
             if strict and isinstance(result, SkippedImage):
                 pool.shutdown(cancel_futures=True)
                 raise UnreadableImageError(
-                    f"{result.reason}; fix or remove it, or leave --strict out to skip it"
+                    f"{result.reason}; fix or remove it, or omit --strict to skip it"
                 )
             results.append(result)
     return results
@@ -153,8 +153,8 @@ def read_checked(image: CheckedImage) -> NDArray[np.uint8]:
     digest, picture = _read(image.file, image.reading)
     if digest != image.digest:
         raise UnreadableImageError(
-            f"{image.file.path}: has changed since it was checked; leave the images as they are"
-            " while they are used, and run the command again"
+            f"{image.file.path}: has changed since it was checked; do not change images while they"
+            " are in use, and run the command again"
         )
     return picture.pixels
 

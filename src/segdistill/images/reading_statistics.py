@@ -97,7 +97,8 @@ def reading_of_files(
         )
     if value_range is not None and not deep:
         logger.warning(
-            "--value-range %s: none of %d images has more than 8 bits; the run keeps it for others",
+            "--value-range %s: none of %d images has more than 8 bits; it is stored in the run for"
+            " later images",
             *(value_range, len(files)),
         )
     sampled = deep[:: max(1, -(-len(deep) // SAMPLED_FILES))]
@@ -215,8 +216,8 @@ def _largest_border(files: Sequence[ImageFile]) -> float:
         shares = [share for share in pool.map(_border_share, sampled) if share > 0]
     if shares:
         logger.info(
-            "%d of %d images looked at have a constant border (up to %.0f%% of the image): it is"
-            " left out",
+            "%d of %d images checked have a constant border (up to %.0f%% of the image), which is"
+            " ignored",
             *(len(shares), len(sampled), 100 * max(shares)),
         )
     return max(shares, default=0.0)

@@ -151,7 +151,7 @@ def check_video_folder(folder: Path, name: str, options: MaskOptions) -> None:
             folder holds files that segdistill did not write.
     """
     if options.overwrite and options.resume:
-        raise UserError("--overwrite and --resume: choose one")
+        raise UserError("--overwrite and --resume: give only one of them")
     check_own(folder, CLASSES_FILE, "masks")
     if options.overwrite or options.resume:
         return

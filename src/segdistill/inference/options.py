@@ -24,22 +24,22 @@ class MaskOptions:
         overlay: also write NAME.overlay.jpg: the classes' colours over the image (GeoTIFFs: .tif,
             videos: .mp4).
         scores: also write NAME.scores.npy: similarity with each class, float16.
-        mirror: average with the mirrored image: more accurate, twice the time.
+        mirror: average with the mirrored image: more accurate, but takes twice as long.
         upsampling: how scores are upsampled to pixels: guided follows the image's edges.
         min_region: smallest region kept, as a share of the image's area: smaller specks and holes
             join the neighbour they border on most; 0 keeps all (large GeoTIFFs always keep all).
-        crf: refine with the fully connected CRF instead: several times the time.
+        crf: refine with the fully connected CRF instead: several times slower.
         resolution: shorter side, in pixels, at which the backbone sees images (default: as in
             training).
         bands: bands of GeoTIFFs to use as red, green and blue, as in 4,3,2 (default: as in
-            training, else those that the files label so).
+            training, otherwise those that the files label as such).
         value_range: values that become black and white in images of more than 8 bits, as in
-            -1024,3071, for runs without a range of their own (default: each image's).
+            -1024,3071, for runs without a range of their own (default: chosen for each image).
         ignore_mask: folder of images with the images' names; pixels that are not black in them get
             no class (value 255 in masks; default: only those without a value).
         video: treat the images, in the order of their names, as frames of a video.
         every: segment only every N-th frame of videos.
-        smooth: weight of earlier frames of a video, which makes labels steady: from 0 (none) to
+        smooth: weight of earlier frames of a video, which makes labels steadier: from 0 (none) to
             below 1 (default: 0.7).
         strict: stop at the first image that cannot be read.
         overwrite: replace existing masks.

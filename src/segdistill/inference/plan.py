@@ -116,7 +116,7 @@ def plan_outputs(
             nor ``resume`` is set; or the folder holds files that segdistill did not write.
     """
     if policy.overwrite and policy.resume:
-        raise UserError("--overwrite and --resume: choose one")
+        raise UserError("--overwrite and --resume: give only one of them")
     exists = _existence_check(out)
     items, kept = [], []
     others: set[str] = set()
@@ -196,7 +196,7 @@ def check_own(folder: Path, marker: str, kind: str) -> None:
         )
     if foreign is not None:
         raise UserError(
-            f"{folder}: contains other files than {kind}, such as {foreign.relative_to(folder)};"
+            f"{folder}: contains files other than {kind}, such as {foreign.relative_to(folder)};"
             " choose a new folder with --out"
         )
 
@@ -250,8 +250,8 @@ def count_missing(
             count = f"the {kind.removesuffix('s')}"
         verb = "is" if len(items) == 1 or (missing == 1 and not policy.overwrite) else "are"
         raise UnreadableImageError(
-            f"{error}; {count} {verb} not written: fix or remove it and add --resume, or leave"
-            " --strict out to skip it"
+            f"{error}; {count} {verb} not written: fix or remove it and add --resume, or omit"
+            " --strict to skip it"
         ) from error
 
 

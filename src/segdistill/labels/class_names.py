@@ -32,5 +32,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     names = tuple(line.strip() for line in lines if line.strip())
     for name in names:
         if not is_one_line(name):
-            raise UserError(f"{path}: the name {name[:60]} holds control characters; remove them")
+            raise UserError(
+                f"{path}: the name {name[:60]} contains control characters; remove them"
+            )
     return names

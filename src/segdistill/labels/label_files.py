@@ -101,8 +101,8 @@ class LabelReader:
         held = lossy_labels.shown(values, coloured=coloured)
         if self.label_map.source:
             return (
-                f"holds {held}, in no class of {self.label_map.source}; add them to a class or to"
-                " `ignore`"
+                f"contains {held}, which no class of {self.label_map.source} lists; add them to a"
+                " class or to `ignore`"
             )
         if coloured:
             return (
@@ -110,7 +110,8 @@ class LabelReader:
                 " a label map (--label-map)"
             )
         return (
-            f"holds the value {values.max()}; labels are class indices from 0 to 254, with 255 for"
+            f"contains the value {values.max()}; labels are class indices from 0 to 254, with 255"
+            " for"
             " 'not labelled', unless a label map (--label-map) says otherwise"
         )
 

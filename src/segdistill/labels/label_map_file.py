@@ -77,7 +77,7 @@ def read_label_map(path: Path) -> LabelMap:
 
 def _resolved(file: _File, source: str) -> LabelMap:
     if file.classes == []:
-        raise _MistakeError("classes: is empty; list at least one, or leave the key out")
+        raise _MistakeError("classes: is empty; list at least one, or omit the key")
     listed = [] if file.classes is msgspec.UNSET else file.classes
     classes = [_Class(each) if isinstance(each, str) else each for each in listed]
     names = [each.name for each in classes]
@@ -128,7 +128,7 @@ def _check_names(names: Sequence[str]) -> None:
             raise _MistakeError(f"classes[{index}].name: is empty")
         if not is_one_line(name):
             raise _MistakeError(
-                f"classes[{index}].name: {as_literal(name)} holds line breaks or control"
+                f"classes[{index}].name: {as_literal(name)} contains line breaks or control"
                 " characters; remove them"
             )
         if name in seen:
@@ -211,7 +211,7 @@ def _typed(content: Any) -> _File:
     except msgspec.ValidationError as error:
         raise _MistakeError(_in_words(str(error))) from error
     except UnicodeError as error:  # of a key with half of a pair of surrogates
-        raise _MistakeError("holds text that is not Unicode; write it again") from error
+        raise _MistakeError("contains text that is not Unicode; write it again") from error
 
 
 _VALUES = re.compile(r"numbers|colours|ignore")

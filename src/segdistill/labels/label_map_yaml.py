@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for repeated in _repeated(keys):
             raise yaml.MarkedYAMLError(
-                problem=f"the key {as_literal(repeated)} is there twice",
+                problem=f"the key {as_literal(repeated)} appears twice",
                 problem_mark=node.start_mark,
             )
         return super().construct_mapping(node, deep=deep)

@@ -90,7 +90,7 @@ def read_label_pixels(path: Path) -> LabelPixels:
         # Pillow's and NumPy's readers raise many types of errors for damaged files.
         raise UserError(f"{path}: cannot be read as labels ({_one_line(error)})") from error
     if not pixels.values.size:
-        raise UserError(f"{path}: holds no pixels")
+        raise UserError(f"{path}: contains no pixels")
     return pixels
 
 
@@ -303,7 +303,7 @@ def _whole(path: Path, values: NDArray[Any]) -> Values:
         raise UserError(f"{path}: labels are whole numbers, not {values.dtype}")
     if values.dtype.kind != "f":
         if values.dtype.kind == "u" and values.size and values.max() > LARGEST:
-            raise UserError(f"{path}: holds the number {values.max()}, too large for a label")
+            raise UserError(f"{path}: contains the number {values.max()}, too large for a label")
         return values.astype(np.int64)
     # The largest number does not fit into 16 bits, nor every number of 128 into 64.
     with np.errstate(invalid="ignore", over="ignore"):
@@ -313,7 +313,7 @@ def _whole(path: Path, values: NDArray[Any]) -> Values:
     odd = known[~(np.floor(known) == known) | (np.abs(known) > LARGEST)]
     if odd.size:
         raise UserError(
-            f"{path}: holds {odd[0]:g}; labels are whole numbers (these look like"
+            f"{path}: contains {odd[0]:g}; labels are whole numbers (these look like"
             " probabilities or interpolated values: save the class of each pixel)"
         )
     return np.where(missing, NO_VALUE, np.where(missing, 0, values).astype(np.int64))

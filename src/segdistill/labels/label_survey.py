@@ -184,7 +184,7 @@ def _warn_of_loss(survey: Survey, reader: LabelReader, where: str) -> None:
     changed = float((stored.values != kept.values).mean())
     values = np.unique(kept.values[kept.values != NO_VALUE])
     logger.warning(
-        "%s: %d of %d label files are compressed with loss (such as %s), which blurs the edges of"
+        "%s: %d of %d label files use lossy compression (such as %s), which blurs the edges of"
         " classes; values were snapped to the nearest of %s (%.1f%% of the pixels of that file"
         " changed). Scores near edges are not exact; %s",
         where,
@@ -242,18 +242,18 @@ def _unlisted(survey: Survey, unlisted: dict[bool, Counter[int]], label_map: Lab
         held = ", ".join(f"{text} ({_percent(n / total)})" for text, n, _ in entries[:12])
         more = f" and {len(entries) - 12} more" if len(entries) > 12 else ""
         return (
-            f"holds values that are in no class of {label_map.source}: {held}{more} (share of"
+            f"contains values that no class of {label_map.source} lists: {held}{more} (share of"
             " pixels); add them to `numbers` or `colours` of a class, or to `ignore`"
         )
     what = (
-        "the labels are colours, and nothing says which classes they mean"
+        "the labels are colours, and no label map says which classes they are"
         if True in unlisted
         else "labels are class indices from 0 to 254, with 255 for 'not labelled', but there are"
         f" others, such as {entries[0][0]}"
     )
     return (
-        f"{what}; save the lines below as {FILE_NAME}, give the classes their names, move what has"
-        f" no class to `ignore`, and add {OPTION} {FILE_NAME}"
+        f"{what}; save the lines below as {FILE_NAME}, name the classes, move values without a"
+        f" class to `ignore`, and add {OPTION} {FILE_NAME}"
     )
 
 

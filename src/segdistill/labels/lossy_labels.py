@@ -69,7 +69,8 @@ class FlatBlocks:
         flat = sum(self.counts.values())
         if flat < LEAST_FLAT * self.blocks or not flat:
             raise UserError(
-                "compressed with loss, and too few areas have one value to tell which values were"
+                "lossily compressed, and too few areas have a single value to tell which values"
+                " were"
                 f" meant; {CURE}"
             )
         by_count = sorted(self.counts, key=lambda value: (-self.counts[value], value))
@@ -99,8 +100,8 @@ def snapped(values: Values, meant: Values, *, coloured: bool) -> Values:
     far = float((distance[which] > FAR).mean())
     if far > MOST_FAR[coloured]:
         raise UserError(
-            f"compressed with loss, and {far:.1%} of its pixels are not near any value that was"
-            f" meant ({shown(meant, coloured=coloured)}); {CURE}"
+            f"lossily compressed, and {far:.1%} of its pixels are not near any intended value"
+            f" ({shown(meant, coloured=coloured)}); {CURE}"
         )
     result = values.copy()
     result[known] = meant[nearest][which]
@@ -155,6 +156,6 @@ def _check_gaps(meant: Values, *, coloured: bool) -> None:
         if len(near) and near.min() < LEAST_GAP:
             pair = meant[[index, index + 1 + int(near.argmin())]]
             raise UserError(
-                f"compressed with loss, and values as near as {shown(pair, coloured=coloured)}"
-                f" cannot be told apart afterwards; {CURE}"
+                f"lossily compressed, and values as close as {shown(pair, coloured=coloured)}"
+                f" cannot be told apart; {CURE}"
             )

@@ -20,14 +20,15 @@ MEASURES = {"accuracy": "accuracy", "mean_iou": "mIoU", "boundary_f": "boundary 
 """Scores of an evaluation, with their display names."""
 
 LOCAL_BACKBONE = (
-    "Its backbone lay in a local folder and is not in this repository: give the folder that holds"
-    " it."
+    "Its backbone was loaded from a local folder and is not in this repository: pass the folder"
+    " that contains it."
 )
 
 METHODS = {
-    "stego": "A small head on a frozen backbone was trained by the correspondences of its features"
-    " (STEGO, Hamilton et al., ICLR 2022; with depth maps, DepthG, Sick et al., CVPR 2024), and its"
-    " codes were clustered.",
+    "stego": "A small head on a frozen backbone was trained with the correspondences of its"
+    " features (STEGO, Hamilton et al., ICLR 2022; with depth maps, DepthG, Sick et al., CVPR"
+    " 2024),"
+    " and its codes were clustered.",
     "kmeans": "The features of a frozen backbone were clustered by k-means, without training.",
     "taught": "A linear classifier on the features of a frozen backbone was fitted to a person's"
     " answers about regions.",
@@ -44,13 +45,13 @@ OBJECTIVES = {
 """The sources of objectives other than STEGO's."""
 
 LIMITS = """## Limits
-- It knows kinds of things, not single things: two cars that touch are one region.
-- Rare, thin and small things are absorbed by others; a class needs regions of a few cells of the
-  backbone's grid.
-- It segments anything into its classes, also images unlike those it learned from.
+- It segments kinds of objects, not instances: two cars that touch are one region.
+- Rare, thin and small objects get absorbed by other classes; a class needs regions of a few cells
+  of the backbone's grid.
+- It segments any image into its classes, even images unlike those it learned from.
   `segdistill segment` flags such images as unusual in `images.csv`.
-- What the images do not show, or show seldom, it cannot tell apart. Measure it on images of your
-  own before anything depends on it, above all where people may be harmed."""
+- It cannot tell apart what its training images do not show, or rarely show. Evaluate it on your
+  own images before anything depends on it, especially where people could be harmed."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,15 @@ def _is_taught(parts: SegmenterParts) -> bool:
 
 def _what_it_is(parts: SegmenterParts) -> str:
     found = (
-        "classes that a person taught it with a few answers"
+        "classes taught by a person with a few answers"
         if _is_taught(parts)
-        else "classes that were found in images without labels"
+        else "classes found in images without labels"
     )
     return (
         f"Segments images into {len(parts.settings.classes)} {found}, by segdistill"
         f" {__version__}.\n\n"
-        "**Intended use:** images like those it learned from (see Data): exploring and sorting"
-        " them, measuring shares of area, and drafts of annotations that a person corrects."
+        "**Intended use:** images like those it learned from (see Data), to explore and sort them,"
+        " to measure shares of area, and to draft annotations that a person corrects."
     )
 
 
@@ -174,7 +175,7 @@ def _scores(facts: CardFacts) -> str:
     if not facts.scores:
         return (
             "## How good it is\nNot measured against labels. `segdistill evaluate --out` measures"
-            " it, and `segdistill push --evaluation` puts the scores here."
+            " the scores, and `segdistill push --evaluation` adds them here."
         )
     data = _cell(facts.data)
     rows = [f"| {MEASURES[name]} | {value:.1%} |" for name, value in facts.scores.items()]
@@ -209,8 +210,8 @@ def _training(parts: SegmenterParts, facts: CardFacts) -> str:
         "## Training",
         _method(parts.settings.training),
         f"- Backbone: {_backbone_name(parts)}, frozen, fingerprint `{parts.backbone.fingerprint}`.",
-        "- This repository does not hold the backbone's weights.",
-        f"- Images are seen at a shorter side of {parts.settings.resolution} pixels.",
+        "- The backbone's weights are not in this repository.",
+        f"- Images are resized to a shorter side of {parts.settings.resolution} pixels.",
     ]
     if facts.settings:
         settings = yaml.safe_dump(dict(facts.settings), sort_keys=False)
@@ -221,10 +222,10 @@ def _training(parts: SegmenterParts, facts: CardFacts) -> str:
 
 def _licences(parts: SegmenterParts) -> str:
     return f"""## Licences
-- Backbone's weights: {parts.backbone.licence}.
+- Weights of the backbone: {parts.backbone.licence}.
 - segdistill: Apache 2.0.
-- This head: decided by who shares it. Please add `license: ...` to the first lines of this file;
-  what the licence of the images allows is for you to check."""
+- This head: chosen by whoever shares it. Please add `license: ...` to the first lines of this file,
+  and check what the licence of the images allows."""
 
 
 def _method(training: dict[str, Any]) -> str:
@@ -232,7 +233,7 @@ def _method(training: dict[str, Any]) -> str:
     if objective == "stego":
         return METHODS[training.get("method", "stego")]
     return (
-        "A small head on a frozen backbone was trained by the objective"
+        "A small head on a frozen backbone was trained with the objective"
         f" {OBJECTIVES.get(objective, objective)}, and its codes were clustered."
     )
 

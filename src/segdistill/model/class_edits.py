@@ -52,7 +52,7 @@ def _index_of(classes: Sequence[SegmentClass], text: str) -> int:
         if matches:
             # Which of them is meant is unknown, and a merge of the wrong ones is easily missed.
             found = " and ".join(f"{each.index} ({each.name})" for each in matches)
-            raise UserError(f"{name}: the name of classes {found}; give their numbers")
+            raise UserError(f"{name}: several classes have this name, {found}; give their numbers")
     shown = name if len(name) <= SHOWN_LENGTH else f"{name[:SHOWN_LENGTH]}..."
     raise UserError(f"{shown or repr(text)}: no class has this name; {_suggestion(classes, name)}")
 
@@ -85,7 +85,7 @@ def named(classes: Sequence[SegmentClass], names: Mapping[int, str]) -> Classes:
     tidy = {index: " ".join(name.split()) or f"class {index}" for index, name in names.items()}
     for name in tidy.values():
         if len(name) > MAX_NAME_LENGTH:
-            raise UserError(f"{name[:20]}...: a name may have up to {MAX_NAME_LENGTH} letters")
+            raise UserError(f"{name[:20]}...: a name may have at most {MAX_NAME_LENGTH} characters")
         if any("\ud800" <= letter <= "\udfff" for letter in name):
             raise UserError(f"{name!a}: not valid Unicode; choose another name")
     renamed = tuple(replace(each, name=tidy.get(each.index, each.name)) for each in classes)

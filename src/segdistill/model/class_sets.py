@@ -87,7 +87,7 @@ def read_class_sets(folder: Path) -> ClassSets:
     """Read the classes of a run folder without loading the backbone.
 
     Raises:
-        UserError: the folder holds no model or a damaged one.
+        UserError: the folder contains no model or a damaged one.
     """
     description = read_description(folder)
     tensors = read_tensors(folder)
@@ -118,7 +118,7 @@ def editing_class_sets(folder: Path) -> Iterator[ClassSets]:
     """Yield the classes of a run folder, which no other process changes during the block.
 
     Raises:
-        UserError: the folder holds no model or a damaged one, or another command writes to it.
+        UserError: the folder contains no model or a damaged one, or another command writes to it.
     """
     read_description(folder)  # before a folder that does not exist is created
     with only_writer(folder, seconds=EDIT_SECONDS):
@@ -134,7 +134,7 @@ def change_classes(folder: Path, sets: ClassSets, chosen: ClassSet) -> None:
         chosen: the set to use, either one of those or a new one.
 
     Raises:
-        UserError: the folder holds no model or cannot be written.
+        UserError: the folder contains no model or cannot be written.
     """
     if chosen is sets.current:
         return

@@ -121,7 +121,9 @@ class SegmenterParts:
 def write_parts(parts: SegmenterParts, folder: Path, *, overwrite: bool = False) -> None:
     """Write the parts of a Segmenter; see :meth:`segdistill.Segmenter.save`."""
     if (folder / DESCRIPTION_FILE).exists() and not overwrite:
-        raise UserError(f"{folder}: holds a model already; choose another folder or overwrite it")
+        raise UserError(
+            f"{folder}: already contains a model; choose another folder or overwrite it"
+        )
     tensors = {CENTRES: parts.centres}
     for name, module in (("preparation", parts.preparation), ("head", parts.head)):
         if module is not None:
@@ -242,7 +244,7 @@ def translate_mismatches(folder: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise UserError(
-            f"{folder / DESCRIPTION_FILE}: names {error}, which the model lacks; {FIX}"
+            f"{folder / DESCRIPTION_FILE}: refers to {error}, which the model lacks; {FIX}"
         ) from error
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         # torch puts each mismatch on a line of its own.

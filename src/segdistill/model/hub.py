@@ -41,7 +41,7 @@ def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
     folder, hub_id = Path(source), str(source)
     if folder.is_dir():
         return folder
-    _check_hub_id(hub_id, "no such folder, and no hub id such as someone/street-scenes")
+    _check_hub_id(hub_id, "no such folder, and not a hub id such as someone/street-scenes")
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
 
     with _reworded(hub_id, "no such folder, and no model from the Hugging Face hub"):
@@ -61,7 +61,7 @@ def push_model(
     Returns:
         The URL of the commit.
     """
-    _check_hub_id(repo_id, "no hub id; give one such as someone/street-scenes")
+    _check_hub_id(repo_id, "not a hub id; give one such as someone/street-scenes")
     from huggingface_hub import HfApi  # noqa: PLC0415 - only sharing needs it
 
     hub = HfApi()
@@ -71,8 +71,8 @@ def push_model(
         _remove_local_paths(folder)
         card = model_card(parts, repo_id, facts or CardFacts())
         write_text_atomically(folder / CARD_FILE, card)
-        said = "the Hugging Face hub did not take the model"
-        with _reworded(repo_id, said, fix="; `hf auth login` gives it your token"):
+        said = "the Hugging Face hub did not accept the model"
+        with _reworded(repo_id, said, fix="; log in with `hf auth login`"):
             hub.create_repo(repo_id, private=private, exist_ok=True)
             if overwrite or not hub.file_exists(repo_id, DESCRIPTION_FILE):
                 commit = hub.upload_folder(
@@ -82,7 +82,7 @@ def push_model(
                     commit_message="Upload a model of segdistill",
                 )
                 return str(commit.commit_url)
-    raise UserError(f"{repo_id}: holds a model already; choose another name, or add --overwrite")
+    raise UserError(f"{repo_id}: already contains a model; choose another name, or add --overwrite")
 
 
 def _check_hub_id(name: str, otherwise: str) -> None:

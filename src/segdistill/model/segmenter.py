@@ -401,8 +401,8 @@ class Segmenter(nn.Module):
         Only the name and fingerprint of the backbone are saved, not its weights.
 
         Raises:
-            UserError: the folder already holds a model and ``overwrite`` is not set, or it cannot
-                be written.
+            UserError: the folder already contains a model and ``overwrite`` is not set, or it
+                cannot be written.
         """
         write_parts(self.parts, Path(folder), overwrite=overwrite)
 
@@ -424,7 +424,7 @@ class Segmenter(nn.Module):
             precision: the precision of matrix products.
 
         Raises:
-            UserError: the folder holds no model or one that this version cannot read, or the
+            UserError: the folder contains no model or one that this version cannot read, or the
                 backbone is not the one that the model was trained with.
         """
         parts = read_parts(Path(folder), backbone=backbone)
@@ -477,7 +477,7 @@ class Segmenter(nn.Module):
 
         Raises:
             UserError: the hub cannot be reached or rejects the model, or the repository already
-                holds one.
+                contains one.
         """
         return push_model(self.parts, repo_id, private=private, overwrite=overwrite, facts=facts)
 

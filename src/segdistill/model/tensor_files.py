@@ -73,13 +73,13 @@ def read_tensor_file(path: Path, *, fix: str) -> tuple[dict[str, torch.Tensor], 
     except SafetensorError as error:
         raise UserError(f"{path}: cannot be read ({error}); {fix}") from error
     if not metadata.keys() <= KNOWN:
-        raise UserError(f"{path}: damaged, since it holds unknown metadata; {fix}")
+        raise UserError(f"{path}: damaged (it contains unknown metadata); {fix}")
     checksum = metadata.pop(CHECKSUM, None)
     if TEXTS in metadata:
         described = from_json(metadata[TEXTS], _Described, name=str(path), what="tensors", fix=fix)
         checksum, metadata = described.checksum, described.texts
     if checksum is not None and checksum != checksum_of(tensors, metadata):
-        raise UserError(f"{path}: damaged, since its checksum differs; {fix}")
+        raise UserError(f"{path}: damaged (its checksum differs); {fix}")
     check_finite(tensors, str(path))
     return tensors, metadata
 

@@ -42,7 +42,7 @@ def check_size(height: int, width: int, classes: int) -> None:
     if height * width * classes > MAX_VALUES:
         raise UserError(
             f"--crf: an image of {width}x{height} pixels is too large for {classes} classes;"
-            " leave --crf out"
+            " omit --crf"
         )
 
 

@@ -138,7 +138,7 @@ def cell_style(share: float, *, agrees: bool) -> str:
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return the run, the protocol and the versions."""
     way = evaluation.protocol
-    resizing = {"bicubic": "bicubic", "nearest": "nearest pixel, as STEGO's code does"}
+    resizing = {"bicubic": "bicubic", "nearest": "nearest neighbour, as in STEGO's code"}
     rows = [
         ("Run", evaluation.run or "a model in memory"),
         ("Images scored", f"{evaluation.images:,}"),
@@ -147,10 +147,10 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     if way:
         rows += [
             ("Scored", "the middle square" if way["square"] else "whole images at full size"),
-            ("Shorter side as seen", f"{way['resolution']} pixels"),
+            ("Shorter side of the input", f"{way['resolution']} pixels"),
             ("Resizing", resizing.get(way["resampling"], str(way["resampling"]))),
             ("Averaged with the mirrored image", "yes" if way["mirror"] else "no"),
-            ("CRF", "yes, beside masks without it" if way["crf"] else "no"),
+            ("CRF", "yes, in addition to masks without it" if way["crf"] else "no"),
         ]
     return [*rows, ("segdistill", __version__), ("PyTorch", torch.__version__)]
 

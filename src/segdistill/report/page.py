@@ -199,9 +199,9 @@ def details(segmenter: Segmenter, settings: FitSettings, facts: Facts) -> dict[s
         "key_facts": [
             ("Images", f"{facts.images:,}"),
             ("Classes", str(len(segmenter.classes))),
-            ("Shorter side as seen", f"{segmenter.settings.resolution} pixels"),
+            ("Shorter side of the input", f"{segmenter.settings.resolution} pixels"),
             ("Backbone", segmenter.backbone.name),
-            ("Licence of its weights", segmenter.backbone.licence),
+            ("Licence of the weights", segmenter.backbone.licence),
             ("segdistill", __version__),
             ("PyTorch", torch.__version__),
             ("Python", platform.python_version()),

@@ -154,8 +154,9 @@ def merge_reason(proposal: MergeProposal) -> str:
 
     Example:
         >>> print(merge_reason(MergeProposal((0, 2), 0.2, 0.25, 0.8, 0.9, 0.001)))
-        In other light, 25% of their locations change from one to the other. They are 80% alike in \
-the classes above and below, 90% alike in position, and almost never side by side.
+        When the light changes, 25% of their locations change from one class to the other. They \
+are 80% similar in the classes above and below, 90% similar in position, and almost never side by \
+side.
     """
     near = (
         "almost never"
@@ -165,7 +166,8 @@ the classes above and below, 90% alike in position, and almost never side by sid
         else "sometimes"
     )
     return (
-        f"In other light, {percent(proposal.relit)} of their locations change from one to the"
-        f" other. They are {percent(proposal.surroundings)} alike in the classes above and below,"
-        f" {percent(proposal.positions)} alike in position, and {near} side by side."
+        f"When the light changes, {percent(proposal.relit)} of their locations change from one"
+        f" class to the other. They are {percent(proposal.surroundings)} similar in the classes"
+        f" above and below, {percent(proposal.positions)} similar in position, and {near} side by"
+        " side."
     )

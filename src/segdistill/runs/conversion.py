@@ -113,7 +113,7 @@ def convert_checkpoint(
 
     Raises:
         UserError: the checkpoint cannot be read, is refused, or has an unexpected layout; or
-            ``out`` already holds something or cannot be written.
+            ``out`` already contains something or cannot be written.
     """
     if num_heads is not None and num_heads < 1:
         raise UserError(f"--num-heads {num_heads}: must be at least 1")
@@ -141,12 +141,12 @@ def _check_folder(out: Path, *, overwrite: bool) -> None:
     if (out / DESCRIPTION_FILE).exists():
         if not overwrite:
             raise UserError(
-                f"{out}: holds a run already; add --overwrite to replace it, or choose another"
+                f"{out}: already contains a run; add --overwrite to replace it, or choose another"
                 " folder with --out"
             )
         if "converted_from" not in read_description(out).training:
             raise UserError(
-                f"{out}: holds a run that was trained, not converted, and is not overwritten;"
+                f"{out}: contains a run that was trained, not converted, so it is not overwritten;"
                 " choose another folder with --out"
             )
         return
@@ -160,7 +160,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint without executing any code in it.
 
     Raises:
-        UserError: the checkpoint cannot be read, is refused, or holds no weights.
+        UserError: the checkpoint cannot be read, is refused, or contains no weights.
     """
     with open_torch_file(path) as file:
         content = _entries(file.content)
@@ -172,7 +172,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             if name.startswith(prefix) and name.isprintable() and len(name) <= MAX_NAME
         }
         if not weights:
-            raise UserError(f"holds no state_dict; {EXPECTED}")
+            raise UserError(f"contains no state_dict; {EXPECTED}")
         hyper_parameters = _entries(content.get("hyper_parameters"))
         settings = {**hyper_parameters, **_entries(hyper_parameters.get("cfg"))}
         facts = {name: _scalar(settings[name]) for name in FACTS if name in settings}

@@ -106,7 +106,7 @@ class RunFolder:
                 both options are set.
         """
         if overwrite and resume:
-            raise UserError("--overwrite and --resume: choose one")
+            raise UserError("--overwrite and --resume: give only one of them")
         # A run that was killed while writing its first file leaves only temporary files.
         remove_leftovers(self.path)
         if self.is_run:
@@ -115,7 +115,7 @@ class RunFolder:
             elif not overwrite:
                 state = "a finished" if self.is_finished else "an unfinished"
                 raise UserError(
-                    f"{self.path}: holds {state} run already;"
+                    f"{self.path}: already contains {state} run;"
                     " add --resume to continue with it, --overwrite to replace it,"
                     " or choose another folder with --out"
                 )
@@ -216,8 +216,8 @@ class RunFolder:
         ]
         if differing:
             raise UserError(
-                f"{self.path}: was begun with {', and '.join(differing)};"
-                " --resume continues with the same settings, --overwrite starts again"
+                f"{self.path}: was started with {', and '.join(differing)};"
+                " --resume continues with the same settings, --overwrite starts over"
             )
 
 

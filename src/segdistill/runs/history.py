@@ -103,9 +103,9 @@ def read_history(path: Path) -> list[StepRecord]:
     except (ValueError, LookupError, TypeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read ({error}); {fix}") from error
     if missing:
-        raise UserError(f"{path}: damaged, since it lacks the column {missing[0]}; {fix}")
+        raise UserError(f"{path}: damaged (the column {missing[0]} is missing); {fix}")
     if [each.step for each in history] != list(range(1, len(history) + 1)):
-        raise UserError(f"{path}: damaged, since its steps are not 1, 2, 3 and so on; {fix}")
+        raise UserError(f"{path}: damaged (its steps are not 1, 2, 3 and so on); {fix}")
     return history
 
 

@@ -175,7 +175,7 @@ class Answers:
         for name in names:
             new = checked_name(name, changed.names)
             if len(changed.classes) == MAX_CLASSES:
-                raise UserError(f"{new}: there are {MAX_CLASSES} classes already, the most")
+                raise UserError(f"{new}: there are already {MAX_CLASSES} classes, the maximum")
             colour = free_colour([each.colour for each in changed.classes])
             changed = replace(changed, classes=(*changed.classes, TaughtClass(new, colour)))
         return changed
@@ -319,9 +319,9 @@ def checked_name(name: str, taken: Iterable[str]) -> str:
     if len(plain) > LONGEST_NAME:
         raise UserError(f"{plain[:LONGEST_NAME]}...: longer than {LONGEST_NAME} characters")
     if not plain.isprintable():
-        raise UserError(f"{plain!a}: a name of printable characters is needed")
+        raise UserError(f"{plain!a}: the name must consist of printable characters")
     if plain.casefold() in {each.casefold() for each in taken}:
-        raise UserError(f"{plain}: there is a class of this name already")
+        raise UserError(f"{plain}: a class with this name already exists")
     return plain
 
 

@@ -16,7 +16,7 @@ FORMAT = 1
 WRITING_SECONDS = 10.0
 """How long to wait for another command that writes to the run."""
 
-FIX = "restore it from a copy, or move it away to begin anew"
+FIX = "restore it from a copy, or move it away to start over"
 
 
 class _Record(msgspec.Struct):

@@ -100,7 +100,7 @@ def _answer(
         missing = (
             f"image {annotation.image_id}" if file is None else f"category {annotation.category_id}"
         )
-        raise UserError(f"names {missing}, which the file does not have; add or correct it")
+        raise UserError(f"names {missing}, which the file does not contain; add or correct it")
     image = images.find(file.file_name)
     width, height = file.width or image.width, file.height or image.height
     check_shape(image, width, height)

@@ -82,7 +82,7 @@ def write_answer_file(path: Path, answers: Answers, *, overwrite: bool = False) 
         UserError: it exists, cannot be written, or has another suffix.
     """
     if path.suffix.lower() not in {CSV, JSON}:
-        raise UserError(f"{path}: answers are written as .csv or .json; choose such a name")
+        raise UserError(f"{path}: the name must end in .csv or .json")
     if path.exists() and not overwrite:
         raise UserError(
             f"{path}: already exists; add --overwrite to replace it, or choose another name"
@@ -95,8 +95,8 @@ def write_answer_file(path: Path, answers: Answers, *, overwrite: bool = False) 
         table.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{path}: a name of an image is not Unicode, as CSV has to be; choose a name that ends"
-            " in .json"
+            f"{path}: the name of an image is not valid Unicode, which CSV requires; choose a file"
+            " name that ends in .json"
         ) from error
     write_text_atomically(path, table)
 

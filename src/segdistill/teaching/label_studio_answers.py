@@ -133,7 +133,7 @@ def _answer(result: _Result, image: TaughtImage, time: str) -> Answer:
 
 def _checked_place(result: _Result, image: TaughtImage) -> Region | Stroke:
     if result.image_rotation:
-        raise SkippedRecordError(f"{image.name} was turned in Label Studio")
+        raise SkippedRecordError(f"{image.name} was rotated in Label Studio")
     width = result.original_width or image.width
     height = result.original_height or image.height
     check_shape(image, width, height)
@@ -153,7 +153,7 @@ def _drawn(place: _Place, kind: str, image: TaughtImage) -> Region | Stroke:
         shape = polygon_of([(x * unit_x, y * unit_y) for x, y in place.points])
         return region_of_shape(shape, image.width, image.height)
     if place.x is None or place.y is None:
-        raise SkippedRecordError(f"{kind} is not the kind of thing that marks a place")
+        raise SkippedRecordError(f"{kind} marks no location")
     x, y = place.x * unit_x, place.y * unit_y
     if place.radius_x is not None and place.radius_y is not None:
         angles = np.arange(ELLIPSE_CORNERS) * (2 * np.pi / ELLIPSE_CORNERS)

@@ -97,7 +97,7 @@ def brush_runs(content: bytes, pixels: int) -> tuple[Integers, NDArray[np.bool_]
                 values.append(int(bits[at : at + BRUSH_VALUE_BITS], 2))
                 at += BRUSH_VALUE_BITS
     except (ValueError, IndexError) as error:
-        raise UserError("a brush mask that is cut off; export the file again") from error
+        raise UserError("a truncated brush mask; export the file again") from error
     if done != total or at > len(bits):
         raise UserError("a damaged brush mask; export the file again")
     # Pixels whose opacity, the last of four bytes, lies in each run.

@@ -75,8 +75,8 @@ def read_checkpoint(
         raise UserError(f"{path}: cannot be read ({error}); {FIX}") from error
     if of_images != images:
         raise UserError(
-            f"{run.path}: images or backbone have changed since the run was interrupted; put"
-            " them back, or start again with --overwrite"
+            f"{run.path}: images or backbone have changed since the run was interrupted; restore"
+            " them, or start over with --overwrite"
         )
     try:
         _restore(tensors, modules, optimiser)
@@ -85,7 +85,7 @@ def read_checkpoint(
             _check_shapes(best, modules.state_dict())
     except (LookupError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: does not go with the settings ({reason}); {FIX}") from error
+        raise UserError(f"{path}: does not match the settings ({reason}); {FIX}") from error
     if stopping is not None:
         agreement = from_json(
             metadata.get("agreement_history", "[]"),
@@ -97,7 +97,7 @@ def read_checkpoint(
         stopping.resume([AgreementRecord(*each) for each in agreement], best)
     history = [record for record in run.read_history() if record.step <= last_step]
     if len(history) != last_step:
-        raise UserError(f"{run.path / HISTORY_FILE}: does not go with the checkpoint; {FIX}")
+        raise UserError(f"{run.path / HISTORY_FILE}: does not match the checkpoint; {FIX}")
     return history
 
 

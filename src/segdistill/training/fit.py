@@ -200,7 +200,9 @@ def check_enough(maps: FeatureMaps, settings: FitSettings) -> None:
         raise UserError("one image is too few to compare; give more, or add --crops five")
     processes = maps.compute.group.size
     if len(maps) < processes and settings.method == "stego":
-        raise UserError(f"{len(maps)} images are too few for {processes} processes; start fewer")
+        raise UserError(
+            f"{len(maps)} images are too few for {processes} processes; use fewer processes"
+        )
     locations = sum(map(maps.locations, range(len(maps))))
     clusters = FEWEST_CLASSES if settings.estimates_classes else cluster_count(settings)
     if locations < clusters:

@@ -59,7 +59,7 @@ def fit_linear_probe(
                 all_labels.append(torch.from_numpy(labels[pixels[:, 0], pixels[:, 1]]))
             advance(1)
     if not all_codes:
-        raise UserError("the label files hold no labelled pixel (255 means 'not labelled')")
+        raise UserError("the label files contain no labelled pixels (255 means 'not labelled')")
     known = torch.cat(all_labels)
     occurring = len(torch.unique(known))
     if occurring < 2:

@@ -54,7 +54,7 @@ class StoredTensor:
     def read(self, numbers: bytes) -> torch.Tensor:
         """Return the tensor, given the bytes of its whole storage; ValueError if truncated."""
         if len(numbers) != self.storage.length * self.storage.dtype.itemsize:
-            raise ValueError("the numbers of a tensor are cut off")
+            raise ValueError("the numbers of a tensor are truncated")
         if 0 in self.size:
             return torch.empty(self.size, dtype=self.storage.dtype)
         flat = torch.frombuffer(bytearray(numbers), dtype=self.storage.dtype)
@@ -169,8 +169,8 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
     except Exception as error:
         # A damaged file can make the readers fail in many ways.
         raise UserError(
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}): damaged, cut off, or"
-            " not a file that torch.save wrote"
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}): damaged, truncated,"
+            " or not a file that torch.save wrote"
         ) from error
 
 
@@ -221,6 +221,6 @@ def _read_legacy(file_content: bytes) -> TorchFile:
     for key in pickled():
         storage = storages[key]
         if int.from_bytes(stream.read(8), "little") != storage.length:
-            raise UserError("the numbers of a tensor are cut off")
+            raise UserError("the numbers of a tensor are truncated")
         numbers[storage] = stream.read(storage.length * storage.dtype.itemsize)
     return TorchFile(content, numbers.__getitem__)

@@ -18,13 +18,13 @@ from segdistill.training.training_set import TrainingSet
 
 
 class ObjectiveInputs(NamedTuple):
-    """What an objective is made from.
+    """What an objective is built from.
 
     Attributes:
         head: the head that it trains, as initialised.
         features: number of channels of prepared features.
         channels: number of channels of codes.
-        clusters: number of clusters, for objectives with prototypes of classes.
+        clusters: number of clusters, for objectives with class prototypes.
         settings: all settings.
     """
 
@@ -63,7 +63,7 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         needs: what it needs of each batch.
-        shifts: the shifts of a correspondence loss, for the record; ``None`` without one.
+        shifts: the shifts of a correspondence loss, for the record; ``None`` if there is none.
     """
 
     needs: Needs = NEEDS_PAIRS
@@ -72,7 +72,7 @@ class Objective(nn.Module, ABC):
     def prepare(self, head: SegmentationHead, data: TrainingSet) -> None:
         """Measure or fit what is needed before the first step, in place; by default nothing.
 
-        Every process calls it, also to resume a training, whose state is restored afterwards.
+        Every process calls it, also when training is resumed; its state is restored afterwards.
         Work that all processes should share goes through ``data.maps.compute.group``.
         """
 
@@ -83,17 +83,17 @@ class Objective(nn.Module, ABC):
         """Return the loss of a batch; ``step`` is counted from 0."""
 
     def after_step(self, head: SegmentationHead, *, step: int) -> None:
-        """Update what does not learn by gradient, such as a teacher; by default nothing."""
+        """Update what is not trained by gradient, such as a teacher; by default nothing."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the groups of parameters for Adam with learning rates of their own.
+        """Return groups of parameters with learning rates of their own, for Adam.
 
         Other parameters learn at the rate of the head.
         """
         return []
 
     def prototypes(self) -> torch.Tensor | None:
-        """Return own prototypes of classes, shape (clusters, code channels), if there are any."""
+        """Return own class prototypes, shape (clusters, code channels), if there are any."""
         return None
 
     def histograms(

@@ -109,8 +109,8 @@ def check_objective(settings: FitSettings) -> None:
     objective = settings.objective
     if settings.method != "stego" and objective.name != "stego":
         raise UserError(
-            f"--objective.name {objective.name}: --method {settings.method} trains no head; leave"
-            " one of them out"
+            f"--objective.name {objective.name}: --method {settings.method} trains no head; omit"
+            " one of them"
         )
     entry = _entry(objective.name)
     for name in sorted(COMMON - entry.uses):
@@ -119,18 +119,18 @@ def check_objective(settings: FitSettings) -> None:
             users = ", ".join(each for each, other in _ENTRIES.items() if name in other.uses)
             raise UserError(
                 f"--objective.{dashed(name)} {as_literal(value)}: has no effect on the objective"
-                f" {objective.name}, only on {users}; leave it out"
+                f" {objective.name}, only on {users}; omit it"
             )
     for name in sorted(SECTIONS - {objective.name}):
         if getattr(objective, name) != getattr(DEFAULT, name):
             raise UserError(
                 f"--objective.{name}.*: has no effect on the objective {objective.name}; add"
-                f" --objective.name {name}, or leave it out"
+                f" --objective.name {name}, or omit it"
             )
     if settings.wants_depth and not entry.has_depth:
         raise UserError(
-            f"--objective.name {objective.name}: is not guided by depth; leave out --depth.*, or"
-            " add --depth.guide off"
+            f"--objective.name {objective.name}: is not guided by depth; omit --depth.*, or add"
+            " --depth.guide off"
         )
 
 
