@@ -29,6 +29,22 @@ def grey_of(image: Pixels) -> Pixels:
     return np.array(Image.fromarray(image).convert("L"))
 
 
+def png(
+    bits: int, colour_type: int, rows: list[bytes], width: int, *more: tuple[bytes, bytes]
+) -> bytes:
+    """Return a PNG with any bit depth and more chunks; Pillow writes only some."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    start = b"\x89PNG\r\n\x1a\n"
+    between = b"".join(chunk(*each) for each in more)
+    return start + chunk(b"IHDR", header) + between + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
 def write_png_16(path: Path, values: NDArray[np.uint16], transparent: Sequence[int] = ()) -> Path:
     """Write a 16-bit PNG: grey (h, w), grey and alpha, RGB or RGBA (h, w, bands).
 

@@ -1,7 +1,6 @@
 """Label files of every format hold the numbers that were stored."""
 
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from tests.corpus.images import png
 from tests.decoding.rasters import write_raster
 
 from segdistill.errors import UserError
@@ -18,22 +18,6 @@ from segdistill.labels.label_pixels import NO_VALUE, read_label_pixels
 
 VALUES = np.array([[0, 3, 7, 2], [255, 1, 0, 5]], np.uint8)
 MODES = ("L", "P", "RGB", "RGBA", "LA", "I", "I;16", "F")
-
-
-def png(
-    bits: int, colour_type: int, rows: list[bytes], width: int, *more: tuple[bytes, bytes]
-) -> bytes:
-    """Return a PNG with any bit depth and more chunks; Pillow writes only some."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        check = zlib.crc32(name + content)
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    start = b"\x89PNG\r\n\x1a\n"
-    between = b"".join(chunk(*each) for each in more)
-    return start + chunk(b"IHDR", header) + between + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def as_mode(mode: str) -> Image.Image:
@@ -137,6 +121,19 @@ def test_numbers_declared_transparent_are_not_labelled(tmp_path: Path, mode: str
     for declared in (7, b"\xff" * 7 + b"\0" + b"\x01" * 248) if mode == "P" else (7,):
         as_mode(mode).save(tmp_path / "a.png", transparency=declared)
         np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_number_of_few_bits_declared_transparent_is_not_labelled(
+    tmp_path: Path, bits: int
+) -> None:
+    top = 2**bits - 1
+    pieces = f"{top:0{bits}b}{0:0{bits}b}" * 4
+    row = int(pieces, 2).to_bytes(bits)
+    for declared, expected in ((top, [255, 0] * 4), (0, [top, 255] * 4)):
+        transparent = (b"tRNS", struct.pack(">H", declared))
+        (tmp_path / "a.png").write_bytes(png(bits, 0, [row], 8, transparent))
+        assert read_labels(tmp_path / "a.png").tolist() == [expected]
 
 
 @pytest.mark.parametrize("bits", [8, 16])
