@@ -77,10 +77,21 @@ def test_upsampling_is_a_choice_and_large_images_are_not_held(
     assert written("decoded twice", "guided") == guided
 
 
-def test_names_do_not_collide() -> None:
-    files = [ImageFile(Path(name), Path(name)) for name in ("a/x.jpg", "a/x.tif", "b/x.jpg")]
-    names = [name.as_posix() for name in output_names(files)]
-    assert names == ["a/x.jpg.png", "a/x.tif.png", "b/x.png"]
+@pytest.mark.parametrize(
+    ("images", "outputs"),
+    [
+        (["a/x.jpg", "a/x.tif", "b/x.jpg"], ["a/x.jpg.png", "a/x.tif.png", "b/x.png"]),
+        (["x.jpg", "x.tif", "x.jpg.png"], ["x.jpg.png", "x.tif.png", "x.jpg.png.png"]),
+        (
+            ["x.jpg", "x.tif", "x.jpg.png", "x.jpg.png.png"],
+            ["x.jpg.png", "x.tif.png", "x.jpg.png.png", "x.jpg.png.png.png"],
+        ),
+    ],
+)
+def test_names_do_not_collide(images: list[str], outputs: list[str]) -> None:
+    for step in (1, -1):
+        files = [ImageFile(Path(name), Path(name)) for name in images[::step]]
+        assert [name.as_posix() for name in output_names(files)] == outputs[::step]
 
 
 def test_masks_are_not_replaced_unasked(tmp_path: Path, photos: Path, segmenter: Segmenter) -> None:

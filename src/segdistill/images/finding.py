@@ -211,21 +211,27 @@ class Named(Protocol):
 def output_names(files: Sequence[Named]) -> list[Path]:
     """Return the relative paths of images' outputs (masks, depth maps), one per image.
 
-    An output has its image's name with the suffix ``.png``; where two images of a folder differ
-    only in their suffixes, the full names are kept before it.
+    An output has its image's name with the suffix ``.png``; where that would be the name of
+    another's output, as with two images that differ only in their suffixes, the full name is kept
+    before it.
 
     Example:
         >>> files = [ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")]
         >>> [name.as_posix() for name in output_names(files)]
         ['a.png', 'b.jpg.png', 'b.tif.png']
     """
-    stems = Counter(file.name.with_suffix("") for file in files)
-    return [
-        file.name.with_suffix(".png")
-        if stems[file.name.with_suffix("")] == 1
-        else file.name.with_name(f"{file.name.name}.png")
-        for file in files
-    ]
+    names = [file.name.with_suffix(".png") for file in files]
+    full = [file.name.with_name(f"{file.name.name}.png") for file in files]
+    while True:
+        counts = Counter(names)
+        changed = [
+            number for number, name in enumerate(names) if counts[name] > 1 and name != full[number]
+        ]
+        if not changed:
+            return names
+        # Of an image b.jpg.png beside b.jpg and b.tif, too.
+        for number in changed:
+            names[number] = full[number]
 
 
 def check_output_names(image: Path, outputs: Iterable[Path]) -> None:
