@@ -260,6 +260,9 @@ def test_values_that_are_no_labels_are_refused(tmp_path: Path) -> None:
             read_labels(tmp_path / f"{name}.npy")
         assert len(str(caught.value).splitlines()) == 1
     np.save(tmp_path / "object.npy", np.array([[{}]]), allow_pickle=True)
+    (tmp_path / "a.png").write_text("not found")
+    with pytest.raises(UserError, match=r"labels \(not an image that can be decoded\)$"):
+        read_labels(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"object\.npy: cannot be read as labels"):
         read_labels(tmp_path / "object.npy")
     np.save(tmp_path / "large.npy", np.array([[0, 65535]], np.uint16))

@@ -23,6 +23,7 @@ from segdistill.decoding.orientation import turn_of
 from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy, opened_quietly
 from segdistill.decoding.raster_bands import colours_of
 from segdistill.decoding.rasterio_files import open_dataset
+from segdistill.decoding.tiff_damage import told_reason
 from segdistill.decoding.tiff_header import (
     MASK_SUFFIX,
     ORIENTATION,
@@ -323,5 +324,5 @@ def _whole(path: Path, values: NDArray[Any]) -> Values:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join((told_reason(error) or str(error)).split())
     return text if len(text) <= 200 else f"{text[:197]}..."
