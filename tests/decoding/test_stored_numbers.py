@@ -58,6 +58,38 @@ def test_a_narrow_band_of_16_bits_has_full_contrast_and_one_scale(tmp_path: Path
     assert np.percentile(seen[2], 99) < np.percentile(seen[0], 99)
 
 
+@pytest.mark.parametrize("kind", ["grey.png", "colours.png", "raster.tif"])
+def test_an_image_of_another_scale_than_the_run_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    path, image = tmp_path / kind, scene()
+
+    def written(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+        numbers = values.round().astype(np.uint16)
+        if kind == "raster.tif":
+            write_raster(path, numbers.mean(axis=2, dtype=np.float64).astype(np.uint16)[None])
+        else:
+            write_png_16(path, numbers if kind == "colours.png" else numbers[:, :, 1])
+        forget_notices()
+        caplog.clear()
+        return read_image(path, reading)
+
+    reading = ImageReading(ranges=(((0.0, 65535.0),), ((0.0, 65535.0),) * 3))
+    plain = image.astype(np.float64)
+    written(plain * 257)
+    assert not caplog.text
+    assert written(plain * 16).max() <= 16  # 12 bits
+    assert f"{kind}: its values, " in caplog.text
+    assert "become almost black in the run's range, 0 to 65535; is it of another" in caplog.text
+    assert written(65535 - plain).min() > 250
+    assert "become almost white in the run's range" in caplog.text
+    written(plain / 2 + 30000)
+    assert "become almost one grey in the run's range" in caplog.text
+    # An image of one value is what it looks like.
+    written(np.full(image.shape, 30000.0))
+    assert not caplog.text
+
+
 def test_signed_numbers_are_monotone_from_black_to_white(tmp_path: Path) -> None:
     grey = grey_of(scene())
     values = grey.astype(np.int16) * 12 - 1024
