@@ -1,6 +1,8 @@
 """Segmenting files: names, trees, palettes, refusals, resuming."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +117,22 @@ def test_resuming_writes_only_what_is_missing(
     assert (out / "picture_0.png").stat().st_mtime_ns == before
     classes = json.loads((out / "classes.json").read_text())
     assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
+
+
+def test_resuming_tells_of_images_that_changed(
+    tmp_path: Path, photos: Path, segmenter: Segmenter, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "masks"
+    segment(segmenter, photos, out)
+    segment(segmenter, photos, out, resume=True)
+    assert not caplog.text
+    shutil.copyfile(photos / "picture_0.png", photos / "picture_1.png")
+    later = (out / "picture_1.png").stat().st_mtime_ns + 10**9
+    os.utime(photos / "picture_1.png", ns=(later, later))
+    done = segment(segmenter, photos, out, resume=True)
+    assert (done.kept, done.written) == (3, 0)
+    assert "1 of 3 masks that are kept are older than their images, such as that of " in caplog.text
+    assert "picture_1.png; if the images have changed, add --overwrite in place" in caplog.text
 
 
 def test_masks_of_other_classes_are_not_added_to(
