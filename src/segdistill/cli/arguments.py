@@ -172,6 +172,9 @@ class Argument:
         if isinstance(given, str):
             if optional and given == "null":
                 return None
+            if kind is str and not given and self.default != "":
+                # An empty path would be the current folder.
+                raise UserError(f"{self.label}: is empty; was a variable not set?")
             with suppress(KeyError, ValueError):
                 value = READERS[kind](given)
         try:

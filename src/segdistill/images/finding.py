@@ -257,6 +257,8 @@ def check_exists(source: str | Path) -> None:
     Raises:
         UserError: it is none of these.
     """
+    if source == "":
+        raise UserError("the path of the images is empty; `.` is the current folder")
     if is_url(source):
         raise UserError(
             f"{source}: a URL; copy images from there first: `segdistill fetch URL FOLDER`"
