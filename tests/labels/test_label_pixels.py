@@ -12,7 +12,7 @@ from tests.corpus.images import png
 from tests.decoding.rasters import write_raster
 
 from segdistill.errors import UserError
-from segdistill.labels.label_files import read_labels
+from segdistill.labels.label_files import find_labels, read_labels
 from segdistill.labels.label_map import LabelMap
 from segdistill.labels.label_pixels import NO_VALUE, read_label_pixels
 
@@ -280,3 +280,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "f.png")
     with pytest.raises(UserError, match=r"f\.png: has colours \(#010203\) .*--label-map"):
         read_labels(tmp_path / "f.png")
+
+
+def test_a_folder_without_label_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="no label files found; give a folder that contains label"):
+        find_labels(tmp_path)

@@ -122,7 +122,9 @@ class Found:
         return unreadable, videos
 
 
-def find_images(source: str | Path, *, suffixes: frozenset[str] = SUFFIXES) -> list[ImageFile]:
+def find_images(
+    source: str | Path, *, suffixes: frozenset[str] = SUFFIXES, kind: str = "images"
+) -> list[ImageFile]:
     """List the images of a folder, a glob pattern or a single file, sorted by name.
 
     Hidden files and folders and segdistill's own outputs are skipped. Links to folders are
@@ -135,6 +137,7 @@ def find_images(source: str | Path, *, suffixes: frozenset[str] = SUFFIXES) -> l
         source: folder (searched with its subfolders), file or glob pattern. A path that exists is
             never a pattern, even if its name contains brackets.
         suffixes: suffixes, in lower case, of the files to find.
+        kind: what the files are, for messages.
 
     Raises:
         UserError: the source does not exist or contains no images.
@@ -149,12 +152,12 @@ def find_images(source: str | Path, *, suffixes: frozenset[str] = SUFFIXES) -> l
         root = path / "imgs" / "train" if (path / "imgs" / "train").is_dir() else path
         shown, found = str(root), search_folder(root, suffixes)
         fix = (
-            f"no images found; give a folder that contains images"
+            f"no {kind} found; give a folder that contains {kind}"
             f" ({', '.join(sorted(SUFFIXES)[:8])}, ...), directly or in subfolders"
         )
     else:
         shown, found = str(source), _search_pattern(str(source), suffixes)
-        fix = "no images match the pattern; quote it and check the path"
+        fix = f"no {kind} match the pattern; quote it and check the path"
     unreadable, videos = found.left_out()
     if not found.images:
         if unreadable or not videos:
