@@ -96,6 +96,26 @@ def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+def grey_profile(gamma: float) -> bytes:
+    """Return an ICC profile of one channel (ICC.1:2001), white as on a print."""
+    white = struct.pack(">iii", *(round(65536 * each) for each in (0.9642, 1.0, 0.8249)))
+    tags = {
+        b"desc": b"desc" + struct.pack(">III", 0, 5, 0x67726579) + bytes(79),
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"kTRC": b"curv" + struct.pack(">IIHH", 0, 1, round(gamma * 256), 0),
+        b"cprt": b"text" + bytes(8),
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    kind = struct.pack(">I4sI4s4s4s", start + len(body), b"", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    date = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
+    header = kind + date + b"acsp" + bytes(28) + white
+    return header.ljust(128, b"\0") + table + body
+
+
 def letterboxed(image: Pixels, bar: int = 16, colour: int = 0) -> Pixels:
     """Return an image with its upper and lower rows replaced by bars."""
     changed = image.copy()

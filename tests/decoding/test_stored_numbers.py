@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.corpus.images import grey_of, scene, srgb_profile, swapped_profile, write_png_16
+from tests.corpus.images import (
+    grey_of,
+    grey_profile,
+    scene,
+    srgb_profile,
+    swapped_profile,
+    write_png_16,
+)
 from tests.corpus.tiff import Photometric, write_tiff
 from tests.decoding.rasters import bands_of, write_raster
 
@@ -261,6 +268,24 @@ def test_colour_profiles_are_converted(tmp_path: Path) -> None:
             assert np.abs(seen - expected).max() <= 25, (name, suffix)
     # sRGB is not converted, which would round its colours.
     np.testing.assert_array_equal(read_image(tmp_path / "plain.png"), np.asarray(red))
+
+
+def test_profiles_of_grey_count_beside_opacity(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None].repeat(4, axis=0))
+    opaque, hole = Image.new("L", ramp.size, 255), Image.new("L", ramp.size, 255)
+    hole.paste(0, (0, 0, 9, 4))
+    path, profile = tmp_path / "a.png", grey_profile(1.0)
+    ramp.save(path, icc_profile=profile)
+    expected = read_image(path)
+    assert 185 <= expected[0, 128, 0] <= 191  # half of the light
+    for alpha in (opaque, hole):
+        Image.merge("LA", (ramp, alpha)).save(path, icc_profile=profile)
+        np.testing.assert_array_equal(read_image(path)[:, 9:], expected[:, 9:])
+    ramp.save(path, icc_profile=profile, transparency=5)
+    np.testing.assert_array_equal(read_image(path)[:, 9:], expected[:, 9:])
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(("bits", "placed"), [(8, True), (16, False), (16, True)])

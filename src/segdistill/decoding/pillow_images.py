@@ -37,6 +37,12 @@ MOST_PICTURES_SEARCHED = 32
 
 ALPHA_MODES = frozenset(["RGBA", "LA", "PA", "RGBa", "La"])
 
+GREY_MODES = frozenset(["L", "LA", "La"])
+COLOUR_SPACE = slice(16, 20)
+"""Place, in an ICC profile, of the name of the colours that it describes."""
+
+GREY_SPACE = b"GRAY"
+
 LOSSY_FORMATS = frozenset(["JPEG", "MPO", "AVIF", "HEIF"])
 PREFIX_BYTES = 2**16
 
@@ -247,6 +253,11 @@ def shown_as_rgb(
         alpha = np.asarray(rgba.getchannel("A"))
         if not alpha.all():
             valid = alpha > 0
+        if profile[COLOUR_SPACE] == GREY_SPACE and image.mode in GREY_MODES:
+            # The profile is of one channel, and what is laid over white has three.
+            shades = converted(image.convert("LA").getchannel("L"), profile, name).convert("RGB")
+            rgba = Image.merge("RGBA", (*shades.split(), rgba.getchannel("A")))
+            profile = b""
         # Colours under full transparency are arbitrary; white is what a web page would show.
         under = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         under.alpha_composite(rgba)
