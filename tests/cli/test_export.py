@@ -188,9 +188,12 @@ def test_a_georeferenced_image(fitted: Path, segdistill: Run, photos: Path) -> N
         "tiles/a.tif", "w", "GTiff", width, height, 3, "EPSG:32632", transform, "uint8"
     ) as image:
         image.write(pixels.transpose(2, 0, 1))
-    assert segdistill("segment", fitted, "tiles", "--quiet")[0] == 0
-    command = ["export", fitted, "masks/tiles", "--format", "geojson", "--quiet"]
-    assert segdistill(*command, "--images", "tiles")[0] == 0
+    assert segdistill("segment", fitted, "tiles", "--overlay", "--quiet")[0] == 0
+    assert Path("masks/tiles/a.overlay.tif").exists()
+    command = ["export", fitted, "masks/tiles", "--format", "geojson"]
+    status, out, error = segdistill(*command, "--images", "tiles")
+    assert (status, "overlay" in out + error) == (0, False)
+    assert "Export:  1 masks" in out
     features = json.loads(Path("exports/tiles-geojson.geojson").read_text())["features"]
     assert {each["properties"]["source"] for each in features} == {"a.tif"}
     assert sum(each["properties"]["pixels"] for each in features) == height * width

@@ -79,6 +79,25 @@ def test_odd_files_given_by_name_are_one_line(
         assert name in error
 
 
+def test_a_path_that_is_empty_is_not_the_current_folder(
+    photos: Path, fitted: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    for arguments, label in (
+        (("segment", fitted, ""), "IMAGES"),
+        (("segment", fitted, photos, ""), "IMAGES"),
+        (("segment", fitted, photos, "--out", ""), "--out"),
+        (("fit", ""), "IMAGES"),
+        (("fit", photos, "--out="), "--out"),
+        (("evaluate", fitted, "--images", photos, "--labels", ""), "--labels"),
+    ):
+        status, out, error = segdistill(*arguments)
+        assert (status, out) == (2, ""), arguments
+        assert error == f"segdistill {arguments[0]}: {label}: is empty; was a variable not set?\n"
+    with pytest.raises(UserError, match="the path of the images is empty"):
+        find_images("")
+
+
 def test_odd_labels_and_depth_maps_are_named(photos: Path, fitted: Path, segdistill: Run) -> None:
     for folder in (Path("labels"), Path("depth")):
         folder.mkdir()

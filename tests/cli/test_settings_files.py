@@ -30,6 +30,8 @@ from tests.cli.conftest import QUICK, Run
         (b"method: foo\n", "method foo: must be one of 'stego', 'kmeans'"),
         (b"head:\n  channels: [1, 2]\n", "head.channels [1, 2]: must be a whole number"),
         (b"objective:\n  sample: 3\n", "sample: no such setting; did you mean objective.samples?"),
+        (b"classes: 5\nclasses: 6\n", "not YAML in line 2, column 1: the key 'classes' is there"),
+        (b"head:\n  channels: 9\nhead:\n  kind: linear\n", "the key 'head' is there twice"),
         (b"config: other.yaml\n", "a settings file cannot include another"),
         (b"3: 4\n", "3: no such setting"),
         (b"n_classes: 4\n", "n_classes: no such setting; did you mean classes?"),

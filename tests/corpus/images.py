@@ -29,6 +29,22 @@ def grey_of(image: Pixels) -> Pixels:
     return np.array(Image.fromarray(image).convert("L"))
 
 
+def png(
+    bits: int, colour_type: int, rows: list[bytes], width: int, *more: tuple[bytes, bytes]
+) -> bytes:
+    """Return a PNG with any bit depth and more chunks; Pillow writes only some."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    start = b"\x89PNG\r\n\x1a\n"
+    between = b"".join(chunk(*each) for each in more)
+    return start + chunk(b"IHDR", header) + between + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
 def write_png_16(path: Path, values: NDArray[np.uint16], transparent: Sequence[int] = ()) -> Path:
     """Write a 16-bit PNG: grey (h, w), grey and alpha, RGB or RGBA (h, w, bands).
 
@@ -78,6 +94,26 @@ def swapped_profile() -> bytes:
 def srgb_profile() -> bytes:
     """Return the ICC profile of sRGB."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def grey_profile(gamma: float) -> bytes:
+    """Return an ICC profile of one channel (ICC.1:2001), white as on a print."""
+    white = struct.pack(">iii", *(round(65536 * each) for each in (0.9642, 1.0, 0.8249)))
+    tags = {
+        b"desc": b"desc" + struct.pack(">III", 0, 5, 0x67726579) + bytes(79),
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"kTRC": b"curv" + struct.pack(">IIHH", 0, 1, round(gamma * 256), 0),
+        b"cprt": b"text" + bytes(8),
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    kind = struct.pack(">I4sI4s4s4s", start + len(body), b"", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    date = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
+    header = kind + date + b"acsp" + bytes(28) + white
+    return header.ljust(128, b"\0") + table + body
 
 
 def letterboxed(image: Pixels, bar: int = 16, colour: int = 0) -> Pixels:

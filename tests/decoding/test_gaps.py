@@ -8,7 +8,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tests.corpus.images import encoded, fisheye, grey_of, letterboxed, scene, write_png_16
+from tests.corpus.images import (
+    encoded,
+    fisheye,
+    grey_of,
+    letterboxed,
+    png,
+    scene,
+    write_png_16,
+)
 from tests.corpus.tiff import Photometric, write_tiff
 from tests.decoding.rasters import bands_of, write_raster
 from tests.helpers import striped_image
@@ -50,6 +58,18 @@ def test_transparent_pixels_have_no_value(tmp_path: Path, kind: str) -> None:
     assert picture.valid is not None
     np.testing.assert_array_equal(picture.valid, ~hole())
     assert (picture.pixels[hole()] == NEUTRAL).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_transparent_number_of_few_bits_has_no_value(tmp_path: Path, bits: int) -> None:
+    top = 2**bits - 1
+    row = int(f"{top:0{bits}b}{0:0{bits}b}" * 4, 2).to_bytes(bits)
+    for declared in (0, top):
+        path = tmp_path / f"{declared}.png"
+        path.write_bytes(png(bits, 0, [row], 8, (b"tRNS", declared.to_bytes(2))))
+        picture = read_picture(path)
+        assert picture.valid is not None
+        assert picture.valid.tolist() == [[declared == 0, declared > 0] * 4]
 
 
 def test_half_transparent_pixels_are_laid_over_white(tmp_path: Path) -> None:

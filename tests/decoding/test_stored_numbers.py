@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.corpus.images import grey_of, scene, srgb_profile, swapped_profile, write_png_16
+from tests.corpus.images import (
+    grey_of,
+    grey_profile,
+    scene,
+    srgb_profile,
+    swapped_profile,
+    write_png_16,
+)
 from tests.corpus.tiff import Photometric, write_tiff
 from tests.decoding.rasters import bands_of, write_raster
 
@@ -56,6 +63,38 @@ def test_a_narrow_band_of_16_bits_has_full_contrast_and_one_scale(tmp_path: Path
     ordered = [max(greys[number]) for number in sorted(greys)]
     assert ordered == sorted(ordered)
     assert np.percentile(seen[2], 99) < np.percentile(seen[0], 99)
+
+
+@pytest.mark.parametrize("kind", ["grey.png", "colours.png", "raster.tif"])
+def test_an_image_of_another_scale_than_the_run_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    path, image = tmp_path / kind, scene()
+
+    def written(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+        numbers = values.round().astype(np.uint16)
+        if kind == "raster.tif":
+            write_raster(path, numbers.mean(axis=2, dtype=np.float64).astype(np.uint16)[None])
+        else:
+            write_png_16(path, numbers if kind == "colours.png" else numbers[:, :, 1])
+        forget_notices()
+        caplog.clear()
+        return read_image(path, reading)
+
+    reading = ImageReading(ranges=(((0.0, 65535.0),), ((0.0, 65535.0),) * 3))
+    plain = image.astype(np.float64)
+    written(plain * 257)
+    assert not caplog.text
+    assert written(plain * 16).max() <= 16  # 12 bits
+    assert f"{kind}: its values, " in caplog.text
+    assert "become almost black in the run's range, 0 to 65535; is it of another" in caplog.text
+    assert written(65535 - plain).min() > 250
+    assert "become almost white in the run's range" in caplog.text
+    written(plain / 2 + 30000)
+    assert "become almost one grey in the run's range" in caplog.text
+    # An image of one value is what it looks like.
+    written(np.full(image.shape, 30000.0))
+    assert not caplog.text
 
 
 def test_signed_numbers_are_monotone_from_black_to_white(tmp_path: Path) -> None:
@@ -229,6 +268,24 @@ def test_colour_profiles_are_converted(tmp_path: Path) -> None:
             assert np.abs(seen - expected).max() <= 25, (name, suffix)
     # sRGB is not converted, which would round its colours.
     np.testing.assert_array_equal(read_image(tmp_path / "plain.png"), np.asarray(red))
+
+
+def test_profiles_of_grey_count_beside_opacity(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None].repeat(4, axis=0))
+    opaque, hole = Image.new("L", ramp.size, 255), Image.new("L", ramp.size, 255)
+    hole.paste(0, (0, 0, 9, 4))
+    path, profile = tmp_path / "a.png", grey_profile(1.0)
+    ramp.save(path, icc_profile=profile)
+    expected = read_image(path)
+    assert 185 <= expected[0, 128, 0] <= 191  # half of the light
+    for alpha in (opaque, hole):
+        Image.merge("LA", (ramp, alpha)).save(path, icc_profile=profile)
+        np.testing.assert_array_equal(read_image(path)[:, 9:], expected[:, 9:])
+    ramp.save(path, icc_profile=profile, transparency=5)
+    np.testing.assert_array_equal(read_image(path)[:, 9:], expected[:, 9:])
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(("bits", "placed"), [(8, True), (16, False), (16, True)])

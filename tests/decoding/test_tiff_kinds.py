@@ -20,6 +20,7 @@ from segdistill.decoding.notices import forget_notices
 from segdistill.decoding.rasterio_files import quietly
 from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.errors import UnreadableImageError
+from segdistill.images.depth_reading import read_depth_values
 from segdistill.images.finding import find_images
 from segdistill.images.folder import check_images
 from segdistill.images.reading_statistics import reading_of_files
@@ -174,6 +175,32 @@ def test_declared_no_data_has_no_value(tmp_path: Path, kind: str, photometric: P
         assert np.ptp(picture.pixels[~hole]) >= 126
 
 
+@pytest.mark.parametrize("inside", [True, False], ids=["in the file", "next to it"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_mask_of_gdal_says_what_has_a_value(tmp_path: Path, bands: int, inside: bool) -> None:
+    image = scene() if bands == 3 else grey_of(scene())[:, :, None]
+    counts = np.ones(image.shape[:2], np.bool_)
+    counts[:30, :40] = False
+    path, (height, width, _) = tmp_path / "a.tif", image.shape
+    kind = {"count": bands, "height": height, "width": width, "dtype": "uint8"}
+    with (
+        quietly(),
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside),
+        rasterio.open(path, "w", "GTiff", **kind) as dataset,
+    ):
+        dataset.write(image.transpose(2, 0, 1))
+        dataset.write_mask(counts)
+    assert path.with_name("a.tif.msk").exists() != inside
+    picture = read_picture(path)
+    assert picture.valid is not None
+    np.testing.assert_array_equal(picture.valid, counts)
+    np.testing.assert_array_equal(
+        picture.pixels[counts], np.broadcast_to(image, scene().shape)[counts]
+    )
+    if bands == 1:
+        assert (np.isnan(read_depth_values(path)) == ~counts).all()
+
+
 def test_what_is_not_finite_is_out_of_the_scale(tmp_path: Path) -> None:
     grey = grey_of(scene())
     values = grey.astype(np.float32) / 255 * 30 + 280
@@ -210,6 +237,23 @@ def test_several_pictures_and_thumbnails(tmp_path: Path, caplog: pytest.LogCaptu
         assert not caplog.text
     found = {file.path.name for file in find_images(tmp_path)}
     assert {"a.mpo", "a.gif"} <= found
+
+
+def test_reduced_copies_of_a_picture_are_not_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = scene()
+    pages = [image, image[::2, ::2], image[::4, ::4]]
+    path = write_tiff(tmp_path / "pyramid.tif", pages, Photometric.RGB, subfile=[0, 1, 1])
+    np.testing.assert_array_equal(read_image(path), image)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_tiff_under_another_suffix_is_told(tmp_path: Path, suffix: str) -> None:
+    path = write_tiff(tmp_path / f"a{suffix}", of_depth(scene(), 16), Photometric.RGB, planar=True)
+    with pytest.raises(UnreadableImageError, match=r"a\.\w+: a TIFF; rename it so that its name"):
+        read_image(path)
 
 
 def test_a_file_that_claims_too_much_is_skipped_in_a_moment(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ from segdistill.export import geojson
 NO_GEOREFERENCE = (
     "has no georeference, which GeoJSON needs; segment only the GeoTIFFs, or use --format coco"
 )
+NO_SYSTEM = (
+    "has no coordinate reference system, which GeoJSON needs; add it, as with"
+    " `gdal_edit.py -a_srs EPSG:NUMBER FILE`"
+)
 NO_WAY = "its coordinate reference system cannot be converted to longitude and latitude"
 UTM = "EPSG:32632"
 WGS84 = "EPSG:4326"
@@ -131,7 +135,7 @@ def test_images_that_lie_nowhere_are_named(tmp_path: Path) -> None:
         f"{tiles / 'c.tif'}: {NO_WAY}",
         f"{tiles / 'd.tif'}: invalid georeference",
         f"{tiles / 'e.tif'}: coordinates outside longitude -180 to 180 and latitude -90 to 90",
-        f"{tiles / 'f.tif'}: {NO_GEOREFERENCE}",
+        f"{tiles / 'f.tif'}: {NO_SYSTEM}",
     ]
     with pytest.raises(UserError, match=r"a\.jpg: has no georeference"):
         export("geojson", folder, tmp_path / "new.geojson", tiles, strict=True)

@@ -19,6 +19,7 @@ from tests.export.exporting import (
 )
 
 from segdistill.errors import UserError
+from segdistill.export.options import FormatName
 from segdistill.export.voc import label_map
 from segdistill.images.palette import voc_colours
 from segdistill.model.description import SegmentClass, numbered_classes
@@ -57,6 +58,17 @@ def test_voc_masks_have_numbers_and_colours(masks: Path, tmp_path: Path) -> None
         assert (colours[~inside] == (224, 224, 192)).all()
     listed = tmp_path / "out" / "ImageSets" / "Segmentation" / "trainval.txt"
     assert listed.read_text() == "a b\nmore/b\n"
+
+
+@pytest.mark.parametrize(("form", "out"), [("voc", "out"), ("cvat", "out.zip")])
+def test_names_of_two_lines_are_left_out_of_the_list(
+    tmp_path: Path, form: FormatName, out: str
+) -> None:
+    masks = write_masks(tmp_path / "masks", {"a.png": PATTERN, "b\nc.png": PATTERN})
+    done = export(form, masks, tmp_path / out)
+    assert done.written == 1
+    (skipped,) = done.skipped
+    assert "c.png: the name holds a line break" in skipped.reason
 
 
 def test_voc_images_are_linked_or_copied(masks: Path, tmp_path: Path) -> None:

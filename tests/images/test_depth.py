@@ -132,6 +132,13 @@ def test_what_is_no_depth_map_is_named(tmp_path: Path) -> None:
             read_depth(path)
 
 
+def test_a_text_is_no_depth_map(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("not found")
+    message = r"a\.png: cannot be read as depth \(not an image that can be decoded\)$"
+    with pytest.raises(UnreadableDepthError, match=message):
+        read_depth(tmp_path / "a.png")
+
+
 def test_an_archive_of_arrays_is_no_depth_map(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", VALUES)
     (tmp_path / "a.npz").rename(tmp_path / "a.npy")

@@ -108,7 +108,7 @@ def test_names_are_fit_for_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("source", "message"),
     [
         ("none", "none: no such file or folder"),
-        ("", "no such file|no images"),
+        ("", "the path of the images is empty"),
         ("x" * 1500, "cannot be accessed"),
         (3, "3: must be a path or a pattern"),
         (None, "None: must be a path or a pattern"),

@@ -1,6 +1,8 @@
 """Segmenting files: names, trees, palettes, refusals, resuming."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,10 +79,21 @@ def test_upsampling_is_a_choice_and_large_images_are_not_held(
     assert written("decoded twice", "guided") == guided
 
 
-def test_names_do_not_collide() -> None:
-    files = [ImageFile(Path(name), Path(name)) for name in ("a/x.jpg", "a/x.tif", "b/x.jpg")]
-    names = [name.as_posix() for name in output_names(files)]
-    assert names == ["a/x.jpg.png", "a/x.tif.png", "b/x.png"]
+@pytest.mark.parametrize(
+    ("images", "outputs"),
+    [
+        (["a/x.jpg", "a/x.tif", "b/x.jpg"], ["a/x.jpg.png", "a/x.tif.png", "b/x.png"]),
+        (["x.jpg", "x.tif", "x.jpg.png"], ["x.jpg.png", "x.tif.png", "x.jpg.png.png"]),
+        (
+            ["x.jpg", "x.tif", "x.jpg.png", "x.jpg.png.png"],
+            ["x.jpg.png", "x.tif.png", "x.jpg.png.png", "x.jpg.png.png.png"],
+        ),
+    ],
+)
+def test_names_do_not_collide(images: list[str], outputs: list[str]) -> None:
+    for step in (1, -1):
+        files = [ImageFile(Path(name), Path(name)) for name in images[::step]]
+        assert [name.as_posix() for name in output_names(files)] == outputs[::step]
 
 
 def test_masks_are_not_replaced_unasked(tmp_path: Path, photos: Path, segmenter: Segmenter) -> None:
@@ -104,6 +117,22 @@ def test_resuming_writes_only_what_is_missing(
     assert (out / "picture_0.png").stat().st_mtime_ns == before
     classes = json.loads((out / "classes.json").read_text())
     assert sum(each["pixels"] for each in classes) == 3 * 64 * 96
+
+
+def test_resuming_tells_of_images_that_changed(
+    tmp_path: Path, photos: Path, segmenter: Segmenter, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "masks"
+    segment(segmenter, photos, out)
+    segment(segmenter, photos, out, resume=True)
+    assert not caplog.text
+    shutil.copyfile(photos / "picture_0.png", photos / "picture_1.png")
+    later = (out / "picture_1.png").stat().st_mtime_ns + 10**9
+    os.utime(photos / "picture_1.png", ns=(later, later))
+    done = segment(segmenter, photos, out, resume=True)
+    assert (done.kept, done.written) == (3, 0)
+    assert "1 of 3 masks that are kept are older than their images, such as that of " in caplog.text
+    assert "picture_1.png; if the images have changed, add --overwrite in place" in caplog.text
 
 
 def test_masks_of_other_classes_are_not_added_to(

@@ -62,6 +62,21 @@ def test_images_unlike_the_training_images_are_flagged(
         )
 
 
+def test_copies_of_one_image_do_not_show_what_is_unusual(
+    photos: Path, fitted: Segmenter, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in photos.iterdir():
+        Image.fromarray(striped_image(0)).save(path)
+    run = segdistill.fit(
+        photos, classes=3, backbone="tiny", method="kmeans", device="cpu", out=tmp_path / "run"
+    )
+    assert run.unusual_above is None
+    caplog.clear()
+    segdistill.segment(run, photos, tmp_path / "masks")
+    assert {row["unusual"] for row in rows_of(tmp_path / "masks").values()} == {""}
+    assert not caplog.text
+
+
 def test_resuming_keeps_the_rows_of_existing_masks(
     fitted: Segmenter, photos: Path, tmp_path: Path
 ) -> None:

@@ -1,7 +1,6 @@
 """Label files of every format hold the numbers that were stored."""
 
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,31 +8,16 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from tests.corpus.images import png
 from tests.decoding.rasters import write_raster
 
 from segdistill.errors import UserError
-from segdistill.labels.label_files import read_labels
+from segdistill.labels.label_files import find_labels, read_labels
 from segdistill.labels.label_map import LabelMap
 from segdistill.labels.label_pixels import NO_VALUE, read_label_pixels
 
 VALUES = np.array([[0, 3, 7, 2], [255, 1, 0, 5]], np.uint8)
 MODES = ("L", "P", "RGB", "RGBA", "LA", "I", "I;16", "F")
-
-
-def png(
-    bits: int, colour_type: int, rows: list[bytes], width: int, *more: tuple[bytes, bytes]
-) -> bytes:
-    """Return a PNG with any bit depth and more chunks; Pillow writes only some."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        check = zlib.crc32(name + content)
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
-
-    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    start = b"\x89PNG\r\n\x1a\n"
-    between = b"".join(chunk(*each) for each in more)
-    return start + chunk(b"IHDR", header) + between + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def as_mode(mode: str) -> Image.Image:
@@ -137,6 +121,19 @@ def test_numbers_declared_transparent_are_not_labelled(tmp_path: Path, mode: str
     for declared in (7, b"\xff" * 7 + b"\0" + b"\x01" * 248) if mode == "P" else (7,):
         as_mode(mode).save(tmp_path / "a.png", transparency=declared)
         np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_number_of_few_bits_declared_transparent_is_not_labelled(
+    tmp_path: Path, bits: int
+) -> None:
+    top = 2**bits - 1
+    pieces = f"{top:0{bits}b}{0:0{bits}b}" * 4
+    row = int(pieces, 2).to_bytes(bits)
+    for declared, expected in ((top, [255, 0] * 4), (0, [top, 255] * 4)):
+        transparent = (b"tRNS", struct.pack(">H", declared))
+        (tmp_path / "a.png").write_bytes(png(bits, 0, [row], 8, transparent))
+        assert read_labels(tmp_path / "a.png").tolist() == [expected]
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -263,6 +260,9 @@ def test_values_that_are_no_labels_are_refused(tmp_path: Path) -> None:
             read_labels(tmp_path / f"{name}.npy")
         assert len(str(caught.value).splitlines()) == 1
     np.save(tmp_path / "object.npy", np.array([[{}]]), allow_pickle=True)
+    (tmp_path / "a.png").write_text("not found")
+    with pytest.raises(UserError, match=r"labels \(not an image that can be decoded\)$"):
+        read_labels(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"object\.npy: cannot be read as labels"):
         read_labels(tmp_path / "object.npy")
     np.save(tmp_path / "large.npy", np.array([[0, 65535]], np.uint16))
@@ -280,3 +280,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "f.png")
     with pytest.raises(UserError, match=r"f\.png: has colours \(#010203\) .*--label-map"):
         read_labels(tmp_path / "f.png")
+
+
+def test_a_folder_without_label_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match="no label files found; give a folder that contains label"):
+        find_labels(tmp_path)

@@ -92,3 +92,6 @@ def test_settings_that_are_no_text_are_told(tmp_path: Path) -> None:
     (run.path / "settings.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"settings\.yaml: not UTF-8 text"):
         run.read_settings()
+    (run.path / "settings.yaml").write_bytes(b"")
+    with pytest.raises(UserError, match=r"settings\.yaml: cannot be read \(it is empty\)"):
+        run.read_settings()

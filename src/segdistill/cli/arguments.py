@@ -47,6 +47,9 @@ LONGEST_VALUE = 200
 FLAGS = ("strict", "print_config")
 """Settings that take no value on the command line; other yes-no settings take true or false."""
 
+PATHS = frozenset(["PATH", "FOLDER", "FILE", "RUN", "IMAGES", "IMAGE", "OTHER", "MASKS", "SOURCE"])
+"""Metavars of values that are paths."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -172,6 +175,9 @@ class Argument:
         if isinstance(given, str):
             if optional and given == "null":
                 return None
+            if not given and self.metavar in PATHS:
+                # It would be the current folder.
+                raise UserError(f"{self.label}: is empty; was a variable not set?")
             with suppress(KeyError, ValueError):
                 value = READERS[kind](given)
         try:

@@ -4,11 +4,34 @@ from typing import Any
 
 import yaml
 
+from segdistill.config.validation import as_literal
+
 MOST_VALUES = 10_000
 """Number of values that mappings may be merged into: more than there are settings."""
 
 
-class PlainLoader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
+    """Loads mappings without repeated keys, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping.
+
+        Raises:
+            yaml.MarkedYAMLError: it has a key twice.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {as_literal(key.value)} is there twice",
+                        problem_mark=key.start_mark,
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+class PlainLoader(UniqueKeyLoader):
     """Loads plain values, with a limit on merged mappings (``<<``), which can multiply."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from segdistill.decoding.pillow_images import (
 from segdistill.decoding.tiff_damage import refuse_cut_off, told_reason
 from segdistill.decoding.tiff_header import (
     TIFF_STARTS,
+    TIFF_SUFFIXES,
     tiff_header,
 )
 from segdistill.errors import UnreadableImageError, missing_extra
@@ -116,6 +118,8 @@ def decode_stored(content: bytes, *, name: str) -> StoredImage:
         return _decode_matlab(content, name)
     header = tiff_header(io.BytesIO(content)) if content.startswith(TIFF_STARTS) else None
     if header is not None and not header.is_exact_in_pillow:
+        if find_spec("rasterio") and Path(name).suffix.lower() not in TIFF_SUFFIXES:
+            raise UnreadableImageError(f"{name}: a TIFF; rename it so that its name ends in .tif")
         raise UnreadableImageError(f"{name}: a TIFF that {missing_extra('rasterio', 'geo')}")
     if is_heif(content):
         register_heif(name)

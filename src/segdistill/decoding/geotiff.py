@@ -15,7 +15,13 @@ from segdistill.decoding.borders import CoarseBorder, border_of, may_have_border
 from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.decoding.orientation import Turn
 from segdistill.decoding.photometric import Interpretation, interpretation_of
-from segdistill.decoding.pictures import StoredImage, Valid, converted
+from segdistill.decoding.pictures import (
+    TOLD_FROM_VALUES,
+    StoredImage,
+    Valid,
+    converted,
+    tell_if_lost,
+)
 from segdistill.decoding.raster_bands import chosen_bands, colours_of
 from segdistill.decoding.rasterio_files import open_dataset, profile_of, translated_errors
 from segdistill.decoding.scaling import (
@@ -269,6 +275,9 @@ class Raster:
             return None if self._projection is None else ((0.0, 255.0),) * len(self.bands)
         given = self._reading.ranges_for(len(self.bands))
         if given is not None:
+            # A reduced copy of a large file without overviews takes as long as all of it.
+            if self._projection is None and self.height * self.width <= SAMPLED_PIXELS:
+                tell_if_lost(str(self.path), self.sample(TOLD_FROM_VALUES), given)
             return given
         sample = self.sample(min(SAMPLED_PIXELS, MOST_VALUES // len(self.bands)))
         if self._reading.older or self._projection is not None:

@@ -15,7 +15,7 @@ ALL_BANDS = "all"
 MOST_BANDS = 65_535
 """Largest number of bands of a TIFF."""
 
-VERSION = 2
+VERSION = 3
 """Increase this whenever the same settings give different pixels."""
 
 NEUTRAL = (124, 116, 104)

@@ -11,10 +11,25 @@ from segdistill.decoding.borders import border_of
 from segdistill.decoding.colour_profiles import DamagedProfileError, to_srgb
 from segdistill.decoding.image_reading import ImageReading
 from segdistill.decoding.notices import tell_once
-from segdistill.decoding.scaling import Ranges, display_ranges, nominal_range, rgb_from_bands
+from segdistill.decoding.scaling import (
+    HIGHEST_SHOWN,
+    LOWEST_SHOWN,
+    Ranges,
+    display_ranges,
+    nominal_range,
+    rgb_from_bands,
+)
 
 SAMPLED_VALUES = 2**20
 """Number of values from which the range of an image is chosen."""
+
+TOLD_FROM_VALUES = 2**14
+"""Number of values from which it is told whether a run's range suits an image."""
+
+NEARLY_ONE_END = 1 / 15
+"""Share of a run's range, at either end: 12 bits in a range of 16 fill less."""
+
+NEARLY_ONE_GREY = 1 / 64
 
 Valid = NDArray[np.bool_]
 
@@ -93,7 +108,11 @@ class StoredImage:
         if self.is_8_bit:
             pixels = np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
             return filled(pixels, found.valid, reading)
-        ranges = reading.ranges_for(values.shape[2]) or self._own_ranges(found, reading)
+        ranges = reading.ranges_for(values.shape[2])
+        if ranges is None:
+            ranges = self._own_ranges(found, reading)
+        else:
+            tell_if_lost(self.name, found.sample(TOLD_FROM_VALUES), ranges)
         pixels = rgb_from_bands(np.moveaxis(values, 2, 0), ranges)
         if self.profile:
             pixels = np.asarray(converted(Image.fromarray(pixels), self.profile, self.name))
@@ -122,6 +141,37 @@ def filled(pixels: NDArray[np.uint8], valid: Valid | None, reading: ImageReading
     changed = pixels.copy()
     changed[~valid] = reading.fill
     return Picture(changed, valid, pixels)
+
+
+def tell_if_lost(name: str, values: NDArray[Any], ranges: Ranges) -> None:
+    """Tell if a run's value ranges leave an image almost nothing, as for one of another scale.
+
+    Args:
+        name: path of the file.
+        values: some of its valid pixels, shape (pixels, bands).
+        ranges: value range of each band.
+    """
+    if not len(values):
+        return
+    # Of the values themselves, so that their type is kept: between two, nothing is stored.
+    ends = np.percentile(values, (LOWEST_SHOWN, HIGHEST_SHOWN), axis=0, method="nearest")
+    limits = np.array(ranges, np.float64)  # (bands, 2)
+    spans = np.maximum(limits[:, 1] - limits[:, 0], np.finfo(np.float64).tiny)
+    shares = ((ends.astype(np.float64) - limits[:, 0]) / spans).clip(0, 1)  # (2, bands)
+    if (shares[1] < NEARLY_ONE_END).all():
+        looks = "almost black"
+    elif (shares[0] > 1 - NEARLY_ONE_END).all():
+        looks = "almost white"
+    elif (shares[1] - shares[0] < NEARLY_ONE_GREY).all() and (ends[0] < ends[1]).any():
+        looks = "almost one grey"
+    else:
+        return
+    tell_once(
+        name,
+        f"its values, {float(ends.min()):g} to {float(ends.max()):g}, become {looks} in the run's"
+        f" range, {limits.min():g} to {limits.max():g}; is it of another scale?",
+        kind="range",
+    )
 
 
 def converted(image: Image.Image, profile: bytes, name: str) -> Image.Image:

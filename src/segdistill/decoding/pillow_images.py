@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from segdistill.decoding.library_warnings import without_library_warnings
 from segdistill.decoding.notices import tell_once
 from segdistill.decoding.pictures import StoredImage, both, converted
 from segdistill.decoding.tiff_header import (
+    MASK_PICTURE,
     SAMPLE_FORMAT,
     SIGNED,
     UNSIGNED,
@@ -34,6 +36,12 @@ THUMBNAIL_SHARE = 0.5
 MOST_PICTURES_SEARCHED = 32
 
 ALPHA_MODES = frozenset(["RGBA", "LA", "PA", "RGBa", "La"])
+
+GREY_MODES = frozenset(["L", "LA", "La"])
+COLOUR_SPACE = slice(16, 20)
+"""Place, in an ICC profile, of the name of the colours that it describes."""
+
+GREY_SPACE = b"GRAY"
 
 LOSSY_FORMATS = frozenset(["JPEG", "MPO", "AVIF", "HEIF"])
 PREFIX_BYTES = 2**16
@@ -59,7 +67,31 @@ def opened_quietly(source: bytes | Path) -> Iterator[ImageFile.ImageFile]:
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else _BoundedFile(source)
     with without_library_warnings, file, Image.open(file) as image:
+        _scale_transparent(image)
         yield image
+
+
+def grey_factor(image: Image.Image) -> int:
+    """Return by what Pillow multiplies the grey values of a PNG that is not loaded yet.
+
+    Values of 1, 2 and 4 bits become those of 8 bits.
+    """
+    if image.format != "PNG":
+        return 1
+    if image.mode == "1":
+        return 255
+    for *_, arguments in getattr(image, "tile", ()):
+        if bits := re.match(r"L;([24])$", str(arguments)):
+            return 85 if bits[1] == "2" else 17
+    return 1
+
+
+def _scale_transparent(image: Image.Image) -> None:
+    """Multiply the grey value that a PNG declares transparent as its pixels are."""
+    declared = image.info.get("transparency")
+    if isinstance(declared, int) and (factor := grey_factor(image)) > 1:
+        # Some versions of Pillow do so by themselves for 1 bit.
+        image.info["transparency"] = min(declared * factor, 255)
 
 
 class _BoundedFile(io.BufferedReader):
@@ -76,24 +108,45 @@ class _BoundedFile(io.BufferedReader):
 
 
 def choose_picture(image: ImageFile.ImageFile, name: str) -> None:
-    """Go to the first picture of a file, or if that is a thumbnail, to the largest."""
+    """Go to the first picture of a file, or if that is a thumbnail, to the largest.
+
+    Reduced copies of a picture and masks are not counted as pictures.
+    """
     count = getattr(image, "n_frames", 1)
     if count == 1:
         return
     chosen = 0
     if image.format == "TIFF":
-        sizes = []
-        for page in range(min(count, MOST_PICTURES_SEARCHED)):
-            image.seek(page)
-            sizes.append((image.width * image.height, page))
-        largest, page = max(sizes, key=lambda each: each[0])
-        image.seek(0)
-        reduced = int(_first(getattr(image, "tag_v2", {}).get(SUBFILE_TAG, 0))) & REDUCED_COPY
-        if reduced or sizes[0][0] < THUMBNAIL_SHARE**2 * largest:
+        pictures = _tiff_pictures(image, min(count, MOST_PICTURES_SEARCHED))
+        if not pictures:
+            return
+        largest, page, _ = max(pictures, key=lambda each: each[0])
+        first, chosen, reduced = pictures[0]
+        if reduced or first < THUMBNAIL_SHARE**2 * largest:
             chosen = page
         image.seek(chosen)
+        count = sum(not copy for *_, copy in pictures) + max(0, count - MOST_PICTURES_SEARCHED)
+        if count <= 1:
+            return
     which = f"number {chosen + 1}, the largest, is used" if chosen else "the first is used"
     tell_once(name, f"contains {count} pictures; {which}", kind="pictures")
+
+
+def _tiff_pictures(image: ImageFile.ImageFile, count: int) -> list[tuple[int, int, bool]]:
+    """Return the pixels, the number and whether it is a reduced copy of each of the first pictures.
+
+    Masks, which Pillow cannot open, are left out.
+    """
+    pictures = []
+    for page in range(count):
+        try:
+            image.seek(page)
+        except SyntaxError:
+            continue
+        subfile = int(_first(getattr(image, "tag_v2", {}).get(SUBFILE_TAG, 0)))
+        if not subfile & MASK_PICTURE:
+            pictures.append((image.width * image.height, page, bool(subfile & REDUCED_COPY)))
+    return pictures
 
 
 def stored_image(
@@ -200,6 +253,11 @@ def shown_as_rgb(
         alpha = np.asarray(rgba.getchannel("A"))
         if not alpha.all():
             valid = alpha > 0
+        if profile[COLOUR_SPACE] == GREY_SPACE and image.mode in GREY_MODES:
+            # The profile is of one channel, and what is laid over white has three.
+            shades = converted(image.convert("LA").getchannel("L"), profile, name).convert("RGB")
+            rgba = Image.merge("RGBA", (*shades.split(), rgba.getchannel("A")))
+            profile = b""
         # Colours under full transparency are arbitrary; white is what a web page would show.
         under = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         under.alpha_composite(rgba)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 # Where the parts of a picture are, and how many bytes each has: of strips, and of tiles.
 PARTS = ((273, 279), (324, 325))
@@ -36,5 +36,7 @@ def told_reason(error: Exception) -> str:
         >>> told_reason(OSError("decoder error -2")), told_reason(ValueError("it ends too early"))
         ('', 'it ends too early')
     """
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that can be decoded"  # Pillow names an object of ours
     reason = str(error)
     return "" if "decoder error" in reason else reason

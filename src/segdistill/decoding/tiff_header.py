@@ -25,6 +25,9 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WORLD_FILES = (".tfw", ".tifw", ".wld")
 """Suffixes of world files, which give the georeference of the TIFF next to them."""
 
+MASK_SUFFIX = ".msk"
+"""Suffix, after the whole name of a TIFF, of the file that holds GDAL's mask of it."""
+
 MASK_PICTURE = 4
 """Bit of the subfile type (tag SUBFILE) of a picture that says which pixels of another count."""
 
@@ -83,6 +86,7 @@ class TiffHeader:
         alpha: whether the last sample is opacity.
         size: size of the file in bytes.
         orientation: one of the eight of EXIF.
+        masked: whether it has a mask of GDAL, in the file or next to it, of the pixels that count.
     """
 
     height: int
@@ -97,6 +101,7 @@ class TiffHeader:
     alpha: bool = False
     size: int = 0
     orientation: int = 1
+    masked: bool = False
 
     @property
     def turn(self) -> Turn:
@@ -122,7 +127,7 @@ class TiffHeader:
     @property
     def is_exact_in_pillow(self) -> bool:
         """Whether Pillow gives every stored number, or the colours that a viewer shows."""
-        if self.compression not in PILLOW_COMPRESSIONS:
+        if self.masked or self.compression not in PILLOW_COMPRESSIONS:
             return False
         if self.photometric == YCBCR:
             return self.compression in JPEG_COMPRESSIONS
@@ -147,7 +152,11 @@ def read_tiff_header(path: Path) -> TiffHeader | None:
     if header is None:
         return None
     beside = any(path.with_suffix(suffix).exists() for suffix in WORLD_FILES)
-    return replace(header, georeferenced=True) if beside else header
+    return replace(
+        header,
+        georeferenced=header.georeferenced or beside,
+        masked=header.masked or path.with_name(f"{path.name}{MASK_SUFFIX}").exists(),
+    )
 
 
 def tiff_header(file: BinaryIO) -> TiffHeader | None:
@@ -172,6 +181,7 @@ def tiff_header(file: BinaryIO) -> TiffHeader | None:
         tags.get(EXTRA, 0) in {1, 2},
         size,
         tags.get(ORIENTATION, 1),
+        _has_mask_picture(file),
     )
 
 
@@ -190,8 +200,16 @@ def has_mask_picture(path: Path) -> bool:
     try:
         check_regular(path)
         with path.open("rb") as file:
-            directories = islice(_directories(file), MOST_PICTURES_SEARCHED)
-            return any(tags.get(SUBFILE, 0) & MASK_PICTURE for tags in directories)
+            return _has_mask_picture(file)
+    except OSError:
+        return False
+
+
+def _has_mask_picture(file: BinaryIO) -> bool:
+    try:
+        file.seek(0)
+        directories = islice(_directories(file), MOST_PICTURES_SEARCHED)
+        return any(tags.get(SUBFILE, 0) & MASK_PICTURE for tags in directories)
     except (OSError, ValueError, struct.error, OverflowError):
         return False
 

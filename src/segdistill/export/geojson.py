@@ -94,6 +94,11 @@ def _georeference(path: Path) -> tuple[Any, Any, tuple[int, int]]:
             crs, transform, size = image.crs, image.transform, image.shape
     except RasterioIOError as error:
         raise UserError(f"{path}: cannot be read by rasterio ({error})") from error
+    if crs is None and not transform.is_identity:
+        raise UserError(
+            f"{path}: has no coordinate reference system, which GeoJSON needs; add it, as with"
+            " `gdal_edit.py -a_srs EPSG:NUMBER FILE`"
+        )
     if crs is None or transform.is_identity:
         raise UserError(
             f"{path}: has no georeference, which GeoJSON needs; segment only the GeoTIFFs, or use"

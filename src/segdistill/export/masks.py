@@ -1,6 +1,6 @@
 """The masks of a folder and their images."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from segdistill.images.finding import ImageFile, find_all, output_names, search_
 from segdistill.images.matching import normal_name
 from segdistill.images.palette import VOID
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
+from segdistill.inference.options import OVERLAY, RASTER_SUFFIX
 from segdistill.labels.label_files import read_labels
 
 SUFFIXES = (".png", ".tif")
@@ -53,6 +54,8 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
         UserError: there are no masks, or none of them has an image.
     """
     found = [each for each in search_folder(folder).images if each.path.suffix in SUFFIXES]
+    names = {each.name for each in found}
+    found = [each for each in found if not _is_overlay(each.name, names)]
     if not found:
         raise UserError(f"{folder}: no masks found; pass the output folder of `segdistill segment`")
     known = {} if images is None else _by_mask_name(find_all(images))
@@ -63,6 +66,12 @@ def find_masks(folder: Path, images: Sequence[str | Path] | None = None) -> list
             f" (e.g. {masks[0].name}); pass the images that were segmented"
         )
     return sorted(masks, key=lambda mask: mask.name.as_posix())
+
+
+def _is_overlay(name: Path, names: Collection[Path]) -> bool:
+    """Return whether a file is the overlay of a GeoTIFF, whose mask lies next to it."""
+    stem = name.name.removesuffix(f"{OVERLAY}{RASTER_SUFFIX}")
+    return stem != name.name and name.with_name(f"{stem}{RASTER_SUFFIX}") in names
 
 
 def _by_mask_name(images: Sequence[ImageFile]) -> dict[str, ImageFile]:

@@ -16,6 +16,7 @@ from segdistill.export.format import ExportFormat, check_distinct, link_or_copy_
 from segdistill.export.masks import MaskFile
 from segdistill.files import atomic_path, write_text_atomically
 from segdistill.images.palette import VOID, Colour, css_colour, voc_colours
+from segdistill.labels.class_names import is_one_line
 from segdistill.model.description import SegmentClass
 
 BACKGROUND: Colour = (0, 0, 0)
@@ -53,6 +54,7 @@ class Voc(ExportFormat):
 
     def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> tuple[MaskFile, bytes]:
         """Return the mask with VOC indices as a palette PNG."""
+        _check_one_line(file)
         picture = Image.fromarray(np.where(mask == VOID, mask, mask + np.uint8(1)))
         picture.putpalette(self.palette.ravel().tolist())
         return file, _png(picture)
@@ -102,6 +104,7 @@ class Cvat(ExportFormat):
 
     def convert(self, file: MaskFile, mask: NDArray[np.uint8]) -> tuple[str, dict[str, bytes]]:
         """Return class and instance masks as RGB PNGs."""
+        _check_one_line(file)
         return file.stem, {
             folder: _png(Image.fromarray(colours[mask])) for folder, colours in self.colours.items()
         }
@@ -170,6 +173,19 @@ def _png(picture: Image.Image) -> bytes:
     content = io.BytesIO()
     picture.save(content, format="PNG")
     return content.getvalue()
+
+
+def _check_one_line(file: MaskFile) -> None:
+    """Check that a name fits into the list of images, which has one a line.
+
+    Raises:
+        UserError: the name holds a line break or another control character.
+    """
+    if not is_one_line(file.stem):
+        raise UserError(
+            f"{file.path}: the name holds a line break or another control character; rename the"
+            " image and segment it again"
+        )
 
 
 def _lines(lines: Sequence[str]) -> str:

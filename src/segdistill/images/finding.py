@@ -122,7 +122,9 @@ class Found:
         return unreadable, videos
 
 
-def find_images(source: str | Path, *, suffixes: frozenset[str] = SUFFIXES) -> list[ImageFile]:
+def find_images(
+    source: str | Path, *, suffixes: frozenset[str] = SUFFIXES, kind: str = "images"
+) -> list[ImageFile]:
     """List the images of a folder, a glob pattern or a single file, sorted by name.
 
     Hidden files and folders and segdistill's own outputs are skipped. Links to folders are
@@ -135,6 +137,7 @@ def find_images(source: str | Path, *, suffixes: frozenset[str] = SUFFIXES) -> l
         source: folder (searched with its subfolders), file or glob pattern. A path that exists is
             never a pattern, even if its name contains brackets.
         suffixes: suffixes, in lower case, of the files to find.
+        kind: what the files are, for messages.
 
     Raises:
         UserError: the source does not exist or contains no images.
@@ -149,12 +152,12 @@ def find_images(source: str | Path, *, suffixes: frozenset[str] = SUFFIXES) -> l
         root = path / "imgs" / "train" if (path / "imgs" / "train").is_dir() else path
         shown, found = str(root), search_folder(root, suffixes)
         fix = (
-            f"no images found; give a folder that contains images"
+            f"no {kind} found; give a folder that contains {kind}"
             f" ({', '.join(sorted(SUFFIXES)[:8])}, ...), directly or in subfolders"
         )
     else:
         shown, found = str(source), _search_pattern(str(source), suffixes)
-        fix = "no images match the pattern; quote it and check the path"
+        fix = f"no {kind} match the pattern; quote it and check the path"
     unreadable, videos = found.left_out()
     if not found.images:
         if unreadable or not videos:
@@ -211,21 +214,27 @@ class Named(Protocol):
 def output_names(files: Sequence[Named]) -> list[Path]:
     """Return the relative paths of images' outputs (masks, depth maps), one per image.
 
-    An output has its image's name with the suffix ``.png``; where two images of a folder differ
-    only in their suffixes, the full names are kept before it.
+    An output has its image's name with the suffix ``.png``; where that would be the name of
+    another's output, as with two images that differ only in their suffixes, the full name is kept
+    before it.
 
     Example:
         >>> files = [ImageFile(Path(n), Path(n)) for n in ("a.jpg", "b.jpg", "b.tif")]
         >>> [name.as_posix() for name in output_names(files)]
         ['a.png', 'b.jpg.png', 'b.tif.png']
     """
-    stems = Counter(file.name.with_suffix("") for file in files)
-    return [
-        file.name.with_suffix(".png")
-        if stems[file.name.with_suffix("")] == 1
-        else file.name.with_name(f"{file.name.name}.png")
-        for file in files
-    ]
+    names = [file.name.with_suffix(".png") for file in files]
+    full = [file.name.with_name(f"{file.name.name}.png") for file in files]
+    while True:
+        counts = Counter(names)
+        changed = [
+            number for number, name in enumerate(names) if counts[name] > 1 and name != full[number]
+        ]
+        if not changed:
+            return names
+        # Of an image b.jpg.png beside b.jpg and b.tif, too.
+        for number in changed:
+            names[number] = full[number]
 
 
 def check_output_names(image: Path, outputs: Iterable[Path]) -> None:
@@ -251,6 +260,8 @@ def check_exists(source: str | Path) -> None:
     Raises:
         UserError: it is none of these.
     """
+    if source == "":
+        raise UserError("the path of the images is empty; `.` is the current folder")
     if is_url(source):
         raise UserError(
             f"{source}: a URL; copy images from there first: `segdistill fetch URL FOLDER`"

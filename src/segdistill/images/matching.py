@@ -1,5 +1,6 @@
 """Matching images with the files that accompany them: labels, depth maps, saliency maps."""
 
+import logging
 import re
 import unicodedata
 from collections import defaultdict
@@ -10,6 +11,8 @@ from typing import Protocol
 
 from segdistill.errors import UserError
 from segdistill.images.finding import ImageFile
+
+logger = logging.getLogger("segdistill")
 
 _BOUNDARY = re.compile(r"[_\-. ]")
 
@@ -117,7 +120,26 @@ def match_labels(
         pairs += [(image, each) for each in found]
     if not pairs:
         raise NothingMatchesError(_nothing_matches(images, labels, kind, suffixes))
+    _warn_of_shared(pairs, kind)
     return pairs
+
+
+def _warn_of_shared(pairs: Sequence[tuple[ImageFile, ImageFile]], kind: str) -> None:
+    """Log a warning if images that differ only in their suffixes have one file for all."""
+    first: dict[Path, ImageFile] = {}
+    shared = [
+        (first[file.path], image, file)
+        for image, file in pairs
+        if first.setdefault(file.path, image) is not image
+    ]
+    if shared:
+        one, other, file = shared[0]
+        logger.warning(
+            "%s and %s have one %s, %s; if it is of one of them only, name it %s or %s%s",
+            *(one.path, other.path, kind, file.path),
+            *(f"{each.name.name}{file.path.suffix}" for each in (one, other)),
+            f" ({len(shared)} images share one in this way)" if len(shared) > 1 else "",
+        )
 
 
 def find_suffixes(images: Sequence[ImageFile], labels: Sequence[ImageFile]) -> list[Suffixes]:

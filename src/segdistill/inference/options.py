@@ -10,6 +10,9 @@ from segdistill.decoding.image_reading import ImageReading
 RASTER_SUFFIX = ".tif"
 """Suffix of the masks of GeoTIFFs, which are GeoTIFFs as well."""
 
+OVERLAY = ".overlay"
+"""What the names of overlays have between the name of the image and their suffix."""
+
 SMOOTHING = 0.7
 """Default smoothing of the class scores of videos; averages about three frames."""
 
@@ -92,5 +95,5 @@ def sidecar_files(mask: Path, options: MaskOptions) -> list[Path]:
         ['a.overlay.jpg']
     """
     suffix = RASTER_SUFFIX if mask.suffix == RASTER_SUFFIX else ".jpg"
-    suffixes = [(options.overlay, f".overlay{suffix}"), (options.scores, ".scores.npy")]
+    suffixes = [(options.overlay, f"{OVERLAY}{suffix}"), (options.scores, ".scores.npy")]
     return [mask.with_suffix(suffix) for wanted, suffix in suffixes if wanted]

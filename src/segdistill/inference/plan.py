@@ -1,7 +1,8 @@
 """Planning: the images to process, local or remote, and the outputs that already exist."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from segdistill.images.remote import RemoteImage, find_remote_images
 from segdistill.images.tree import foreign_file
 from segdistill.inference.options import RASTER_SUFFIX
 from segdistill.storage import Folder, is_url, strip_file_scheme
+
+logger = logging.getLogger("segdistill")
 
 Outputs = Sequence[Sequence[Path]]
 """The sets of files that an image may be turned into; the first file of each is written last."""
@@ -135,6 +138,7 @@ def plan_outputs(
         if out.path is not None:
             for folder in {out.path / Path(item.output).parent for item in [*items, *kept]}:
                 remove_leftovers(folder)
+            _warn_of_newer_images(kept, out.path, kind)
         return Plan(items, kept)
     if kept:
         whole = all(map(exists, summaries))
@@ -144,6 +148,25 @@ def plan_outputs(
             f"{out.address}/{name}: already exists; add --overwrite or choose another --out"
         )
     return Plan(items, kept)
+
+
+def _warn_of_newer_images(kept: Sequence[Item], out: Path, kind: str) -> None:
+    """Log a warning if local images have changed since their outputs were written."""
+    newer = []
+    for item in kept:
+        with suppress(OSError):
+            if item.path and _changed_at(Path(item.path)) > _changed_at(out / item.output):
+                newer.append(item.path)
+    if newer:
+        logger.warning(
+            "%d of %d %s that are kept are older than their images, such as that of %s; if the"
+            " images have changed, add --overwrite in place of --resume",
+            *(len(newer), len(kept), kind, newer[0]),
+        )
+
+
+def _changed_at(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def _existing(kept: int, count: int, kind: str, *, whole: bool) -> str:

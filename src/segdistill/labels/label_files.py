@@ -152,4 +152,4 @@ def find_labels(source: str | Path) -> list[ImageFile]:
     Raises:
         UserError: the source does not exist or contains no label files.
     """
-    return find_images(source, suffixes=LABEL_SUFFIXES)
+    return find_images(source, suffixes=LABEL_SUFFIXES, kind="label files")

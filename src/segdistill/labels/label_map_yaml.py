@@ -1,14 +1,12 @@
 """YAML of label maps: no aliases, no repeated keys, decimal numbers, one-line errors."""
 
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from segdistill.config.validation import as_literal
-from segdistill.config.yaml_text import parse_yaml
+from segdistill.config.yaml_text import UniqueKeyLoader, parse_yaml
 from segdistill.errors import UserError
 from segdistill.files import read_short_text
 
@@ -16,7 +14,7 @@ _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)$")
 _UNQUOTED = re.compile(r"[\[,:\s]#[0-9A-Fa-f]{3,8}\s*[,}\]\n]")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(UniqueKeyLoader):
     """YAML without aliases, which can make a few bytes huge, and without repeated keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -28,15 +26,6 @@ class _Loader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for repeated in _repeated(keys):
-            raise yaml.MarkedYAMLError(
-                problem=f"the key {as_literal(repeated)} appears twice",
-                problem_mark=node.start_mark,
-            )
-        return super().construct_mapping(node, deep=deep)
-
 
 # YAML 1.1 reads 010 as 8 and 1:30 as 90; here a number is what it looks like, or text.
 _Loader.yaml_implicit_resolvers = {
@@ -44,14 +33,6 @@ _Loader.yaml_implicit_resolvers = {
     for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _DECIMAL, list("-+0123456789"))
-
-
-def _repeated(keys: Sequence[str]) -> Iterator[str]:
-    seen: set[str] = set()
-    for key in keys:
-        if key in seen:
-            yield key
-        seen.add(key)
 
 
 def read_yaml(path: Path) -> Any:

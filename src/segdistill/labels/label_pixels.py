@@ -23,7 +23,9 @@ from segdistill.decoding.orientation import turn_of
 from segdistill.decoding.pillow_images import PREFIX_BYTES, is_lossy, opened_quietly
 from segdistill.decoding.raster_bands import colours_of
 from segdistill.decoding.rasterio_files import open_dataset
+from segdistill.decoding.tiff_damage import told_reason
 from segdistill.decoding.tiff_header import (
+    MASK_SUFFIX,
     ORIENTATION,
     PHOTOMETRIC,
     TIFF_STARTS,
@@ -143,7 +145,8 @@ def _has_gdal_mask(path: Path, image: Image.Image) -> bool:
     if image.format != "TIFF":
         return False
     no_data = image.mode == "P" and NO_DATA in getattr(image, "tag_v2", {})
-    return no_data or path.with_name(f"{path.name}.msk").exists() or has_mask_picture(path)
+    beside = path.with_name(f"{path.name}{MASK_SUFFIX}").exists()
+    return no_data or beside or has_mask_picture(path)
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,8 @@ def _from_pillow(path: Path, image: Image.Image, stored: _StoredMode) -> LabelPi
         values = numbers if stored.factor == 1 else np.rint(numbers / stored.factor)
         highest = round(255 / stored.factor) if image.mode == "L" else 1
         whole = _whole(path, highest - values.astype(np.float64) if stored.inverted else values)
-        return LabelPixels(_without(whole, transparent), lossy=lossy)
+        step = 255 if image.mode == "1" else stored.factor
+        return LabelPixels(_without(whole, [round(n / step) for n in transparent]), lossy=lossy)
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         values = _numbers(image)
         scaled = values if stored.factor == 1 else np.rint(values / stored.factor)
@@ -320,5 +324,5 @@ def _whole(path: Path, values: NDArray[Any]) -> Values:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join((told_reason(error) or str(error)).split())
     return text if len(text) <= 200 else f"{text[:197]}..."

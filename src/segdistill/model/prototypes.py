@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+ROUNDING = 1e-5
+"""Cosine distances that differ by less are equal but for rounding."""
+
 
 @dataclass(frozen=True)
 class Prototypes:
@@ -112,13 +115,16 @@ class CodeMaps:
         yield from _maps(self.relit, self.sizes[self.relit_from], class_of)
 
     @property
-    def unusual_above(self) -> float:
+    def unusual_above(self) -> float | None:
         """Distance above which an image is considered unlike the training images.
 
         This is Tukey's upper fence of the training images' distances: the third quartile plus 1.5
-        times the interquartile range.
+        times the interquartile range. ``None`` if they do not differ, as those of copies of one
+        image: then they do not show how much images differ.
         """
         first, third = np.quantile(self.distances.numpy(), [0.25, 0.75])
+        if third - first <= ROUNDING:
+            return None
         return float(third + 1.5 * (third - first))
 
 

@@ -161,7 +161,9 @@ class RunFolder:
         try:
             check_regular(path)
             text = read_short_text(path, what="settings", option="RUN")
-            plain = parse_yaml(text) or {}
+            plain = parse_yaml(text)
+            if not plain:
+                raise ValueError("it is empty")
             # One number stands for a list of one, as earlier versions wrote it.
             depth = plain.get("depth", {})
             if isinstance(depth.get("invalid"), int | float):
