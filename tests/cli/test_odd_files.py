@@ -93,7 +93,7 @@ def test_a_path_that_is_empty_is_not_the_current_folder(
     ):
         status, out, error = segdistill(*arguments)
         assert (status, out) == (2, ""), arguments
-        assert error == f"segdistill {arguments[0]}: {label}: is empty; was a variable not set?\n"
+        assert error == f"segdistill {arguments[0]}: {label}: is empty; is a variable unset?\n"
     with pytest.raises(UserError, match="the path of the images is empty"):
         find_images("")
 

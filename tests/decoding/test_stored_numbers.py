@@ -87,11 +87,14 @@ def test_an_image_of_another_scale_than_the_run_is_told(
     assert not caplog.text
     assert written(plain * 16).max() <= 16  # 12 bits
     assert f"{kind}: its values, " in caplog.text
-    assert "become almost black in the run's range, 0 to 65535; is it of another" in caplog.text
+    assert (
+        "become almost black in the run's range, 0 to 65535; is their scale different"
+        in caplog.text
+    )
     assert written(65535 - plain).min() > 250
     assert "become almost white in the run's range" in caplog.text
     written(plain / 2 + 30000)
-    assert "become almost one grey in the run's range" in caplog.text
+    assert "become almost uniformly grey in the run's range" in caplog.text
     # An image of one value is what it looks like.
     written(np.full(image.shape, 30000.0))
     assert not caplog.text

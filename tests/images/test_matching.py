@@ -40,8 +40,8 @@ def test_two_files_of_one_image_are_named(labels: tuple[str, str]) -> None:
 def test_two_images_of_one_file_are_told(caplog: pytest.LogCaptureFixture) -> None:
     pairs = match_labels(files("a.jpg", "a.tif", "b.jpg"), files("a.png", "b.png"))
     assert names_of(pairs) == [("a.jpg", "a.png"), ("a.tif", "a.png"), ("b.jpg", "b.png")]
-    assert "a.jpg and a.tif have one label file, a.png; " in caplog.text
-    assert caplog.text.rstrip().endswith("name it a.jpg.png or a.tif.png")
+    assert "a.jpg and a.tif share one label file, a.png; " in caplog.text
+    assert caplog.text.rstrip().endswith("rename it to a.jpg.png or a.tif.png")
     caplog.clear()
     match_labels(files("a.jpg", "a.tif"), files("a.jpg.png", "a.tif.png"))
     assert not caplog.text

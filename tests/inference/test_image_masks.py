@@ -131,8 +131,8 @@ def test_resuming_tells_of_images_that_changed(
     os.utime(photos / "picture_1.png", ns=(later, later))
     done = segment(segmenter, photos, out, resume=True)
     assert (done.kept, done.written) == (3, 0)
-    assert "1 of 3 masks that are kept are older than their images, such as that of " in caplog.text
-    assert "picture_1.png; if the images have changed, add --overwrite in place" in caplog.text
+    assert "1 of 3 existing masks are older than their images, such as that of " in caplog.text
+    assert "picture_1.png; if the images have changed, use --overwrite instead" in caplog.text
 
 
 def test_masks_of_other_classes_are_not_added_to(

@@ -177,7 +177,7 @@ class Argument:
                 return None
             if not given and self.metavar in PATHS:
                 # It would be the current folder.
-                raise UserError(f"{self.label}: is empty; was a variable not set?")
+                raise UserError(f"{self.label}: is empty; is a variable unset?")
             with suppress(KeyError, ValueError):
                 value = READERS[kind](given)
         try:

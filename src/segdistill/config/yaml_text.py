@@ -24,7 +24,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
                     raise yaml.MarkedYAMLError(
-                        problem=f"the key {as_literal(key.value)} is there twice",
+                        problem=f"the key {as_literal(key.value)} appears twice",
                         problem_mark=key.start_mark,
                     )
                 seen.add(key.value)

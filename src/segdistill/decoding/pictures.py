@@ -144,7 +144,7 @@ def filled(pixels: NDArray[np.uint8], valid: Valid | None, reading: ImageReading
 
 
 def tell_if_lost(name: str, values: NDArray[Any], ranges: Ranges) -> None:
-    """Tell if a run's value ranges leave an image almost nothing, as for one of another scale.
+    """Warn if a run's value ranges leave almost nothing of an image, as with another scale.
 
     Args:
         name: path of the file.
@@ -163,13 +163,13 @@ def tell_if_lost(name: str, values: NDArray[Any], ranges: Ranges) -> None:
     elif (shares[0] > 1 - NEARLY_ONE_END).all():
         looks = "almost white"
     elif (shares[1] - shares[0] < NEARLY_ONE_GREY).all() and (ends[0] < ends[1]).any():
-        looks = "almost one grey"
+        looks = "almost uniformly grey"
     else:
         return
     tell_once(
         name,
         f"its values, {float(ends.min()):g} to {float(ends.max()):g}, become {looks} in the run's"
-        f" range, {limits.min():g} to {limits.max():g}; is it of another scale?",
+        f" range, {limits.min():g} to {limits.max():g}; is their scale different?",
         kind="range",
     )
 

@@ -125,7 +125,7 @@ def match_labels(
 
 
 def _warn_of_shared(pairs: Sequence[tuple[ImageFile, ImageFile]], kind: str) -> None:
-    """Log a warning if images that differ only in their suffixes have one file for all."""
+    """Log a warning if images that differ only in their suffixes share one file."""
     first: dict[Path, ImageFile] = {}
     shared = [
         (first[file.path], image, file)
@@ -135,10 +135,11 @@ def _warn_of_shared(pairs: Sequence[tuple[ImageFile, ImageFile]], kind: str) -> 
     if shared:
         one, other, file = shared[0]
         logger.warning(
-            "%s and %s have one %s, %s; if it is of one of them only, name it %s or %s%s",
+            "%s and %s share one %s, %s; if it belongs to only one of them, rename it to %s or"
+            " %s%s",
             *(one.path, other.path, kind, file.path),
             *(f"{each.name.name}{file.path.suffix}" for each in (one, other)),
-            f" ({len(shared)} images share one in this way)" if len(shared) > 1 else "",
+            f" ({len(shared)} images share a file like this)" if len(shared) > 1 else "",
         )
 
 

@@ -159,8 +159,8 @@ def _warn_of_newer_images(kept: Sequence[Item], out: Path, kind: str) -> None:
                 newer.append(item.path)
     if newer:
         logger.warning(
-            "%d of %d %s that are kept are older than their images, such as that of %s; if the"
-            " images have changed, add --overwrite in place of --resume",
+            "%d of %d existing %s are older than their images, such as that of %s; if the"
+            " images have changed, use --overwrite instead of --resume",
             *(len(newer), len(kept), kind, newer[0]),
         )
 
