@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from segdistill import devices
-from segdistill.devices import PixelBudget, beside_a_reader, choose_compute, has_bfloat16
+from segdistill.devices import PixelBudget, choose_compute, has_bfloat16
 from segdistill.errors import UserError
 
 
@@ -120,17 +120,3 @@ def test_an_image_that_is_too_large_is_reported_with_a_fix() -> None:
 
 def test_pixels_per_batch_are_set_for_gpus() -> None:
     assert {"cuda", "mps"} == set(devices.PIXELS_PER_BATCH)
-
-
-@pytest.mark.parametrize(("threads", "inside"), [(4, 3), (1, 1)])
-def test_a_thread_is_left_to_the_reader(threads: int, inside: int) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with beside_a_reader(torch.device("cpu")):
-            assert torch.get_num_threads() == inside
-        assert torch.get_num_threads() == threads
-        with beside_a_reader(torch.device("meta")):
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)

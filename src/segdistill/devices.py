@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -82,21 +82,6 @@ def choose_compute(
         return Compute(own, name, group)
     # With its number, as tensors on it say: only then are the devices equal.
     return Compute(torch.device(kind) if kind == "cpu" else torch.device(kind, 0), name)
-
-
-@contextmanager
-def beside_a_reader(device: torch.device) -> Iterator[None]:
-    """Compute on a CPU with one thread less inside the block, which a thread that reads needs.
-
-    Threads of one matrix product wait for each other: if the reader stops one, all stand still.
-    """
-    threads = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(max(threads - 1, 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _fastest() -> str:

@@ -1,13 +1,13 @@
 """Passes of a network over many batches: on a CPU, several at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segdistill.cpu_threads import in_parallel
 from segdistill.devices import PixelBudget
 from segdistill.prefetch import in_batches, in_threads
 
@@ -43,21 +43,7 @@ def in_passes(
     """
     threads = torch.get_num_threads()
     each = budget.threads if count is None else max(budget.threads, threads // max(count, 1))
-    passes = threads // each
-    if passes < 2:
-        yield from map(network, batches)
-        return
-    try:
-        yield from in_threads(
-            network,
-            batches,
-            threads=passes,
-            ahead=2 * passes,
-            # Besides the thread that calls it, this affects those that start later.
-            at_start=partial(torch.set_num_threads, each),
-        )
-    finally:
-        torch.set_num_threads(threads)
+    return in_parallel(network, batches, threads=threads // each, each=each)
 
 
 def run_batches(

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from segdistill.clustering.code_clusters import QuantisedCodes, relabel_sequential
 from segdistill.clustering.levels import coarse_count, fine_count
 from segdistill.config.settings import DEFAULT_CLASSES
+from segdistill.cpu_threads import in_parallel, one_thread
 from segdistill.objective.merge_tree import cut_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
 from segdistill.progress import progress_bar
@@ -60,12 +61,20 @@ def estimate_class_count(
         sums = group_sums(directions[half], groups[half], count)
         halves.append((sums, whole - sums))
     candidates = tuple(number for number in CANDIDATES if number < count) or (min(2, count),)
+
+    def measured(number: int) -> tuple[float, float]:
+        agreement = mean_agreement(whole, shares, halves, number, seed=seed)
+        centres = cluster_vectors(whole, number, seed=seed, restarts=RESTARTS)[0]
+        return agreement, mean_silhouette(whole, shares, centres) if number > 1 else 0.0
+
     stability, silhouette = [], []
-    with progress_bar("Counting classes", len(candidates), shown=progress) as advance:
-        for number in candidates:
-            stability.append(mean_agreement(whole, shares, halves, number, seed=seed))
-            centres = cluster_vectors(whole, number, seed=seed, restarts=RESTARTS)[0]
-            silhouette.append(mean_silhouette(whole, shares, centres) if number > 1 else 0.0)
+    with (
+        progress_bar("Counting classes", len(candidates), shown=progress) as advance,
+        one_thread() as threads,
+    ):
+        for agreement, separation in in_parallel(measured, candidates, threads=threads):
+            stability.append(agreement)
+            silhouette.append(separation)
             advance(1)
     coarse, medium, confidence = choose_counts(candidates, stability, silhouette)
     # Never more classes than there are groups of codes.

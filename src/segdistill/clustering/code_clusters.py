@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from segdistill.cpu_threads import in_parallel, one_thread
 from segdistill.model.class_sets import ClassSet
 from segdistill.model.prototypes import Prototypes
 from segdistill.objective.merge_tree import cut_tree, merge_tree
@@ -71,6 +72,7 @@ def spherical_kmeans(codes: torch.Tensor, clusters: int, *, seed: int) -> torch.
     return refine_clusters(codes, candidates, seed=seed)
 
 
+@one_thread()
 def quantise_codes(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -> QuantisedCodes:
     """Quantise codes to prototypes by two-level k-means, and build the tree of their merges.
 
@@ -84,6 +86,7 @@ def quantise_codes(codes: torch.Tensor, *, count: int = PROTOTYPES, seed: int) -
     return QuantisedCodes(Prototypes(vectors.float(), shares, merges, heights.float()), owners)
 
 
+@one_thread()
 def cluster_prototypes(
     prototypes: Prototypes, clusters: int, *, seed: int, restarts: int = RESTARTS
 ) -> torch.Tensor:
@@ -145,7 +148,7 @@ def refine_clusters(
         candidates: centres from :func:`cluster_prototypes`, best first, shape (starts, clusters,
             channels).
         judge: a function that scores centres, higher is better; by default, the mean similarity of
-            all codes to their nearest centres.
+            all codes to their nearest centres. Called in several threads.
 
     Returns:
         Unit vectors of shape (clusters, channels), largest cluster first.
@@ -154,8 +157,15 @@ def refine_clusters(
     order = torch.randperm(len(directions), generator=torch.Generator().manual_seed(seed))
     some = directions[order[:COMPARED_LOCATIONS]]
     finalists = candidates[: FINALISTS if judge is None else SCORED_FINALISTS]
-    compared = [_kmeans_from(some, start.float()) for start in finalists]
-    best = max(compared, key=judge or partial(mean_similarity, directions))
+    score = judge or partial(mean_similarity, directions)
+
+    def refined(start: torch.Tensor) -> tuple[float, torch.Tensor]:
+        centres = _kmeans_from(some, start.float())
+        return score(centres), centres
+
+    with one_thread() as threads:
+        compared = list(in_parallel(refined, finalists, threads=threads))
+    _, best = max(compared, key=lambda each: each[0])
     return order_by_share(_kmeans_from(directions, best), directions)
 
 

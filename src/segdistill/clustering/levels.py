@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from segdistill.clustering.code_clusters import cluster_prototypes, group_shares, nearest_centres
+from segdistill.cpu_threads import one_thread
 from segdistill.model.levels import Grouping, Levels
 from segdistill.model.prototypes import Prototypes
 from segdistill.objective.spherical_kmeans import cluster_vectors
@@ -52,6 +53,7 @@ def coarse_count(medium: int) -> int:
     return max(2, (medium + 1) // 2)
 
 
+@one_thread()
 def levels_of_prototypes(
     prototypes: Prototypes,
     medium: torch.Tensor,

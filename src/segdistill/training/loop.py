@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 from segdistill.config.settings import FitSettings
-from segdistill.devices import Compute, beside_a_reader
+from segdistill.cpu_threads import beside_a_reader
+from segdistill.devices import Compute
 from segdistill.processes import Group
 from segdistill.progress import progress_bar
 from segdistill.runs.history import LOSSES, StepRecord

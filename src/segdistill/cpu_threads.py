@@ -1,0 +1,72 @@
+"""How many threads torch computes with on a CPU.
+
+The threads of one operation wait for each other at its end. If another program keeps one of them
+from running, all wait: many small operations then take a hundred times as long. Several operations
+with a thread each do not have this problem, and use the cores at least as well.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+from segdistill.prefetch import in_threads
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def beside_a_reader(device: torch.device) -> Iterator[None]:
+    """Compute on a CPU with one thread less inside the block, which a thread that reads needs."""
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(max(threads - 1, 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """Compute with a single thread inside the block, as suits many small operations.
+
+    Yields:
+        The number of threads before the block, for :func:`in_parallel`.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, each: int = 1
+) -> Iterator[Result]:
+    """Apply a function to several items at once, and yield the results in order.
+
+    Args:
+        function: called in threads of its own, or in the caller's if there is only one.
+        items: consumed in the caller's thread.
+        threads: number of items at once.
+        each: number of threads that torch uses for each of them.
+
+    Example:
+        >>> list(in_parallel(torch.sum, [torch.ones(2), torch.ones(3)], threads=2))
+        [tensor(2.), tensor(3.)]
+    """
+    if threads < 2:
+        yield from map(function, items)
+        return
+    before = torch.get_num_threads()
+    try:
+        # Besides the thread that calls it, this affects threads that start later.
+        start = partial(torch.set_num_threads, each)
+        yield from in_threads(function, items, threads=threads, ahead=2 * threads, at_start=start)
+    finally:
+        torch.set_num_threads(before)
