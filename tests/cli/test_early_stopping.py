@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.test_commands import interrupted_at
 
-from segdistill.training import loop
+from segdistill.training import early_stopping, loop
 
 TINY = ["--backbone", "tiny", "--classes", 3, "--objective.samples", 5, "--training.batch-size", 4]
 
@@ -15,6 +15,7 @@ TINY = ["--backbone", "tiny", "--classes", 3, "--objective.samples", 5, "--train
 def test_training_ends_by_itself_and_resumes_as_in_one_go(
     photos: Path, segdistill: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(early_stopping, "MOST_PATIENCE", 50)
     arguments = ["fit", photos, *TINY, "--training.checkpoint-every", 30, "--quiet"]
     status, _, error = segdistill(*arguments, "--out", "whole")
     assert status == 0, error
