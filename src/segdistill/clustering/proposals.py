@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from segdistill.clustering.code_clusters import prototype_classes
+from segdistill.cpu_threads import in_parallel, one_thread
 from segdistill.features.extract import FeatureMaps, Features
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.views import relit_views
@@ -67,8 +68,10 @@ def read_code_maps(
             return F.normalize(features, dim=1)
         return F.normalize(head(features, matrix_type=matrix_type), dim=1)
 
-    def nearest(codes: torch.Tensor) -> torch.Tensor:
-        return (codes @ directions.mT).argmax(dim=1)  # (cells, prototypes) -> (cells,)
+    @torch.no_grad()
+    def matched(raw: Features) -> tuple[torch.Tensor, torch.Tensor]:
+        found = directions_of(raw)
+        return found, (found @ directions.mT).argmax(dim=1)  # (cells, prototypes) -> (cells,)
 
     cells = int(np.mean([np.prod(maps.grid(index)) for index in range(len(maps))]))
     count = max(1, min(len(maps), MAX_MAPS, MAX_CELLS // cells))
@@ -87,17 +90,21 @@ def read_code_maps(
     plain, relit, codes = [], [], []
     held = torch.zeros(count, len(directions))
     steps = count + len(relit_maps)
-    with torch.no_grad(), progress_bar("Relating clusters", steps, shown=progress) as advance:
-        for number, features in enumerate(maps.iterate(chosen)):
-            found = directions_of(features)
-            index = nearest(found)
+    with (
+        torch.no_grad(),
+        progress_bar("Relating clusters", steps, shown=progress) as advance,
+        one_thread() as threads,
+    ):
+        ahead = in_parallel(matched, maps.iterate(chosen), threads=threads)
+        for number, (found, index) in enumerate(ahead):
             plain.append(index.to(torch.int16))
             valid = _valid(maps, chosen[number])
             held[number] = torch.bincount(index[valid], minlength=len(directions))
             codes.append(found[valid])
             advance(1)
-        for features in relit_maps.iterate(range(len(relit_maps))):
-            relit.append(nearest(directions_of(features)).to(torch.int16))
+        changed = relit_maps.iterate(range(len(relit_maps)))
+        for _, index in in_parallel(matched, changed, threads=threads):
+            relit.append(index.to(torch.int16))
             advance(1)
         total = held.sum(dim=0)
         distances = [

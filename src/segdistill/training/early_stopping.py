@@ -31,6 +31,7 @@ PROTOTYPES = 256
 RESTARTS = 8
 MONITOR_EVERY = 25
 FIRST_MONITORED_STEP = 50
+PATIENCE_SHARE = 1 / 3
 LEAST_PATIENCE = 50
 MOST_PATIENCE = 150
 """Limits of the number of steps without a better agreement after which training ends."""
@@ -132,10 +133,11 @@ def best_record(agreement_history: Sequence[AgreementRecord]) -> AgreementRecord
 
 
 def has_stopped_rising(agreement_history: Sequence[AgreementRecord]) -> bool:
-    """Return whether agreement has not improved for as long as it took to get there.
+    """Return whether agreement has not improved for a third of the steps that it took to get there.
 
-    Codes that are best after 50 steps get 50 more, and codes that are best after 100 steps get 100;
-    :data:`MOST_PATIENCE` steps without a better agreement are always enough.
+    Codes that are best after 50 steps get 50 more, and codes that are best after 300 steps get 100:
+    at least :data:`LEAST_PATIENCE` steps, and at most :data:`MOST_PATIENCE`. A slightly better
+    agreement after a longer time is mostly chance.
 
     Example:
         >>> has_stopped_rising([AgreementRecord(50, 0.6), AgreementRecord(75, 0.5)])
@@ -146,7 +148,7 @@ def has_stopped_rising(agreement_history: Sequence[AgreementRecord]) -> bool:
     best = best_record(agreement_history)
     if best is None:
         return False
-    patience = min(max(best.step, LEAST_PATIENCE), MOST_PATIENCE)
+    patience = min(max(PATIENCE_SHARE * best.step, LEAST_PATIENCE), MOST_PATIENCE)
     return agreement_history[-1].step - best.step >= patience
 
 
@@ -179,7 +181,7 @@ class EarlyStopping:
 
     @property
     def should_stop(self) -> bool:
-        """Whether agreement has not improved for as long as it took to get there."""
+        """Whether agreement has not improved for a while; see :func:`has_stopped_rising`."""
         return has_stopped_rising(self.agreement_history)
 
     def update(
