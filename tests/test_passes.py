@@ -55,6 +55,20 @@ def test_a_network_that_is_not_thread_safe_gets_one_batch_at_a_time(threads: int
     assert network.threads == {threads}
 
 
+def test_a_network_made_with_one_thread_is_never_run_at_once() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    budgets = [PixelBudget(CPU), PixelBudget(torch.device("meta"), thread_safe=True)]
+    torch.set_num_threads(4)
+    try:
+        for budget in budgets:
+            network = Network()
+            assert len(list(in_passes(network, range(6), budget))) == 6
+            assert network.most == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_single_batch_gets_all_threads(threads: int) -> None:
     network, budget = Network(), PixelBudget(CPU, thread_safe=True)
     assert list(in_passes(network, [3], budget, count=1)) == [9]

@@ -31,39 +31,41 @@ def beside_a_reader(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def one_thread() -> Iterator[int]:
-    """Compute with a single thread inside the block, as suits many small operations.
-
-    Yields:
-        The number of threads before the block, for :func:`in_parallel`.
-    """
+def one_thread() -> Iterator[None]:
+    """Compute with a single thread inside the block, as suits many small operations."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield threads
+        yield
     finally:
         torch.set_num_threads(threads)
 
 
 def in_parallel(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, each: int = 1
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int | None = None,
+    each: int = 1,
 ) -> Iterator[Result]:
     """Apply a function to several items at once, and yield the results in order.
 
     Args:
-        function: called in threads of its own, or in the caller's if there is only one.
+        function: called in threads of its own, or in the caller's if there is only one. The
+            caller's ``no_grad``, ``inference_mode`` and autocast do not apply there.
         items: consumed in the caller's thread.
-        threads: number of items at once.
+        threads: number of items at once; by default, the number of threads that torch uses.
         each: number of threads that torch uses for each of them.
 
     Example:
         >>> list(in_parallel(torch.sum, [torch.ones(2), torch.ones(3)], threads=2))
         [tensor(2.), tensor(3.)]
     """
+    before = torch.get_num_threads()
+    threads = before if threads is None else threads
     if threads < 2:
         yield from map(function, items)
         return
-    before = torch.get_num_threads()
     try:
         # Besides the thread that calls it, this affects threads that start later.
         start = partial(torch.set_num_threads, each)

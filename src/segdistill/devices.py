@@ -159,12 +159,14 @@ class PixelBudget:
     Attributes:
         pixels: maximum number of pixels in a batch.
         threads: number of threads for a batch on a CPU, when there are many.
+        at_once: number of batches that may be computed at the same time.
     """
 
     def __init__(self, device: torch.device, *, thread_safe: bool = False) -> None:
         available = torch.get_num_threads()
         several = device.type == "cpu" and thread_safe
         self.threads = -(-available // MAX_PASSES) if several else available
+        self.at_once = available // self.threads
         self.pixels = PIXELS_PER_BATCH.get(device.type, PIXELS_PER_CPU_THREAD * self.threads)
 
     def images(self, height: int, width: int) -> int:

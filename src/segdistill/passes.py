@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from segdistill.cpu_threads import in_parallel
@@ -37,13 +36,14 @@ def in_passes(
         count: number of batches, or an upper bound, if known.
 
     Example:
+        >>> import torch
         >>> budget = PixelBudget(torch.device("cpu"), thread_safe=True)
         >>> list(in_passes(torch.sum, [torch.ones(2), torch.ones(3)], budget))
         [tensor(2.), tensor(3.)]
     """
-    threads = torch.get_num_threads()
-    each = budget.threads if count is None else max(budget.threads, threads // max(count, 1))
-    return in_parallel(network, batches, threads=threads // each, each=each)
+    passes = budget.at_once if count is None else max(min(budget.at_once, count), 1)
+    each = budget.at_once * budget.threads // passes
+    return in_parallel(network, batches, threads=passes, each=each)
 
 
 def run_batches(

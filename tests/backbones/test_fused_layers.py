@@ -55,6 +55,7 @@ def test_layers_are_fused_where_possible_only(monkeypatch: pytest.MonkeyPatch) -
     assert len(calls) == has_fused(torch.float32)
     calls.clear()
     one(maps.clone().requires_grad_()).sum().backward()
+    assert FusedLayer(layers()[0][0])(maps).requires_grad  # its weights do
     one.double()(maps.double())
     monkeypatch.setattr(fused_layers, "has_fused", lambda _: False)
     one.float()(maps)
@@ -76,14 +77,22 @@ def test_a_function_that_is_missing_or_wrong_is_not_used(monkeypatch: pytest.Mon
     monkeypatch.undo()
     has_fused.cache_clear()
     assert not has_fused(torch.float64)
+    state = torch.get_rng_state()
+    has_fused(torch.float32)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_copy_of_a_used_layer_works() -> None:
+def test_weights_that_change_count_in_copies_and_in_place() -> None:
     layer, maps = layers()[0]
     one = FusedLayer(layer)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         expected = one(maps)
-        assert torch.equal(copy.deepcopy(one)(maps), expected)
+        again = copy.deepcopy(one)
+        assert torch.equal(again(maps), expected)
+        for parameter in again.parameters():
+            parameter.zero_()
+        assert not again(maps).any()
+        assert torch.equal(one(maps), expected)
     assert set(one.state_dict()) == {"layer.weight", "layer.bias"}
 
 

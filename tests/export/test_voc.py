@@ -68,7 +68,7 @@ def test_names_of_two_lines_are_left_out_of_the_list(
     done = export(form, masks, tmp_path / out)
     assert done.written == 1
     (skipped,) = done.skipped
-    assert "c.png: the name holds a line break" in skipped.reason
+    assert "c.png: the name contains a line break" in skipped.reason
 
 
 def test_voc_images_are_linked_or_copied(masks: Path, tmp_path: Path) -> None:

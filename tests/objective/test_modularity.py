@@ -159,13 +159,14 @@ def test_the_gradient_of_the_contrast_is_that_of_the_table(same: bool, temperatu
     torch.testing.assert_close(gradient, expected)
 
 
-def test_an_empty_bank_gives_a_finite_gradient() -> None:
+@pytest.mark.parametrize("places", [0, 5])
+def test_an_empty_bank_gives_a_finite_gradient(places: int) -> None:
     codes = torch.randn(3, 4, requires_grad=True)
     loss = concept_contrast(
         codes,
         torch.zeros(3, dtype=torch.int64),
-        torch.zeros(5, 4),
-        torch.full((5,), -1),
+        torch.zeros(places, 4),
+        torch.full((places,), -1),
         torch.eye(2),
         positive=0.3,
         negative=0.1,

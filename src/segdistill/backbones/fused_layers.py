@@ -5,7 +5,7 @@ compiler calls the same functions of oneDNN; compiling takes longer than most fo
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,24 +30,47 @@ class FusedLayer(nn.Module):
         super().__init__()
         self.layer = layer
         self.relu6 = relu6
-        self._converted: dict[torch.dtype, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._converted: dict[torch.dtype, _Converted] = {}
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the layer's output."""
         dtype = _type_of_products(maps)
-        if maps.requires_grad or _is_traced() or maps.device.type != "cpu" or not has_fused(dtype):
+        differentiable = torch.is_grad_enabled() and (
+            maps.requires_grad or self.layer.weight.requires_grad
+        )
+        if differentiable or _is_traced() or maps.device.type != "cpu" or not has_fused(dtype):
             result: torch.Tensor = self.layer(maps)
             return F.relu6(result, inplace=True) if self.relu6 else result
         return fused(maps.to(dtype), self.layer, *self._parameters_of(dtype), relu6=self.relu6)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave converted weights out of copies and pickles."""
+        return {**self.__dict__, "_converted": {}}
+
     def _parameters_of(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the weight and bias in a type, converted once."""
+        """Return the weight and bias in a type, converted again only if the weight has changed."""
+        weight, bias = self.layer.weight, self.layer.get_parameter("bias")
+        if weight.dtype == dtype:
+            return weight, bias
+        version = 0 if weight.is_inference() else weight._version  # noqa: SLF001
+        of = (weight.data_ptr(), version)
         known = self._converted.get(dtype)
-        if known is None or known[0].device.type != "cpu":
-            bias = self.layer.get_parameter("bias")
-            known = self.layer.weight.detach().to(dtype), bias.detach().to(dtype)
+        if known is None or known.of != of:
+            known = _Converted(of, weight.detach().to(dtype), bias.detach().to(dtype))
             self._converted[dtype] = known
-        return known
+        return known.weight, known.bias
+
+
+class _Converted(NamedTuple):
+    """Weights in another type.
+
+    Attributes:
+        of: memory and version of the weight that was converted.
+    """
+
+    of: tuple[int, int]
+    weight: torch.Tensor
+    bias: torch.Tensor
 
 
 def fused(
@@ -80,8 +103,12 @@ def has_fused(dtype: torch.dtype) -> bool:
         return False
     maps = torch.linspace(-4, 9, 2 * 3 * 8, dtype=dtype).view(1, 2, 3, 8).permute(0, 3, 1, 2)
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-        linear = nn.Linear(8, 8).to(dtype)
-        convolution = nn.Conv2d(8, 8, 3, padding=1, groups=8).to(dtype)
+        # Without drawing weights, which would move the caller's random generator on.
+        make: Any = nn.utils.skip_init
+        linear = make(nn.Linear, 8, 8, dtype=dtype)
+        convolution = make(nn.Conv2d, 8, 8, 3, padding=1, groups=8, dtype=dtype)
+        for each in (*linear.parameters(), *convolution.parameters()):
+            each.copy_(torch.linspace(-1, 1, each.numel()).view_as(each))
         for layer, given in ((linear, maps.permute(0, 2, 3, 1)), (convolution, maps)):
             try:
                 found = fused(given, layer, layer.weight, layer.get_parameter("bias"), relu6=True)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from segdistill.clustering.code_clusters import QuantisedCodes, relabel_sequential
 from segdistill.clustering.levels import coarse_count, fine_count
 from segdistill.config.settings import DEFAULT_CLASSES
-from segdistill.cpu_threads import in_parallel, one_thread
+from segdistill.cpu_threads import in_parallel
 from segdistill.objective.merge_tree import cut_tree
 from segdistill.objective.spherical_kmeans import cluster_vectors, group_sums
 from segdistill.progress import progress_bar
@@ -68,11 +68,8 @@ def estimate_class_count(
         return agreement, mean_silhouette(whole, shares, centres) if number > 1 else 0.0
 
     stability, silhouette = [], []
-    with (
-        progress_bar("Counting classes", len(candidates), shown=progress) as advance,
-        one_thread() as threads,
-    ):
-        for agreement, separation in in_parallel(measured, candidates, threads=threads):
+    with progress_bar("Counting classes", len(candidates), shown=progress) as advance:
+        for agreement, separation in in_parallel(measured, candidates):
             stability.append(agreement)
             silhouette.append(separation)
             advance(1)

@@ -163,8 +163,7 @@ def refine_clusters(
         centres = _kmeans_from(some, start.float())
         return score(centres), centres
 
-    with one_thread() as threads:
-        compared = list(in_parallel(refined, finalists, threads=threads))
+    compared = list(in_parallel(refined, finalists))
     _, best = max(compared, key=lambda each: each[0])
     return order_by_share(_kmeans_from(directions, best), directions)
 

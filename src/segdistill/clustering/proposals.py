@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from segdistill.clustering.code_clusters import prototype_classes
-from segdistill.cpu_threads import in_parallel, one_thread
+from segdistill.cpu_threads import in_parallel
 from segdistill.features.extract import FeatureMaps, Features
 from segdistill.features.preparation import FeaturePreparation
 from segdistill.features.views import relit_views
@@ -93,9 +93,8 @@ def read_code_maps(
     with (
         torch.no_grad(),
         progress_bar("Relating clusters", steps, shown=progress) as advance,
-        one_thread() as threads,
     ):
-        ahead = in_parallel(matched, maps.iterate(chosen), threads=threads)
+        ahead = in_parallel(matched, maps.iterate(chosen))
         for number, (found, index) in enumerate(ahead):
             plain.append(index.to(torch.int16))
             valid = _valid(maps, chosen[number])
@@ -103,7 +102,7 @@ def read_code_maps(
             codes.append(found[valid])
             advance(1)
         changed = relit_maps.iterate(range(len(relit_maps)))
-        for _, index in in_parallel(matched, changed, threads=threads):
+        for _, index in in_parallel(matched, changed):
             relit.append(index.to(torch.int16))
             advance(1)
         total = held.sum(dim=0)

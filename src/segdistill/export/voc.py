@@ -179,11 +179,11 @@ def _check_one_line(file: MaskFile) -> None:
     """Check that a name fits into the list of images, which has one a line.
 
     Raises:
-        UserError: the name holds a line break or another control character.
+        UserError: the name contains a line break or another control character.
     """
     if not is_one_line(file.stem):
         raise UserError(
-            f"{file.path}: the name holds a line break or another control character; rename the"
+            f"{file.path}: the name contains a line break or another control character; rename the"
             " image and segment it again"
         )
 

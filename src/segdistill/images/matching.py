@@ -139,7 +139,7 @@ def _warn_of_shared(pairs: Sequence[tuple[ImageFile, ImageFile]], kind: str) -> 
             " %s%s",
             *(one.path, other.path, kind, file.path),
             *(f"{each.name.name}{file.path.suffix}" for each in (one, other)),
-            f" ({len(shared)} images share a file like this)" if len(shared) > 1 else "",
+            f" ({len(shared) - 1} more like this)" if len(shared) > 1 else "",
         )
 
 

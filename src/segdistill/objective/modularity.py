@@ -149,13 +149,15 @@ def concept_contrast(
         >>> round(loss.item(), 4)  # log(1 + exp(-1))
         0.3133
     """
+    if not len(bank):
+        return codes.sum() * 0
     rows = F.normalize(codes, dim=1) / temperature
     columns = F.normalize(bank.detach(), dim=1)
     # What two codes are to each other depends on their concepts alone.
     known = (bank_concepts >= 0).to(codes)
     alike = similarity[:, bank_concepts.clamp_min(0)]  # (concepts, bank)
     attracts = (alike > positive).to(codes) * known
-    compared = attracts + (alike < negative).to(codes) * known
+    compared = (attracts + (alike < negative).to(codes) * known).clamp_max(1)
     # The sum over the positives of s_p is a product with the sum of their codes.
     count, attracting = attracts.sum(dim=1)[concepts], (attracts @ columns)[concepts]
     if same:

@@ -143,13 +143,13 @@ def batches(
     group: Group = SINGLE_PROCESS,
 ) -> Iterator[Batch]:
     """Yield the batches from ``first_step`` to the last, reading one batch ahead."""
-    device = data.maps.compute.device
+    # While a step computes with one thread, the one that reads has time left. With more, both would
+    # use all cores. A GPU is faster, and raw features are smaller to send there.
+    reader_prepares = data.maps.compute.device.type == "cpu" and torch.get_num_threads() == 1
 
     def draw(step: int) -> Batch:
         batch = draw_batch(data, settings, needs, step=step, group=group)
-        # On a CPU, the thread that reads has time left. A GPU is faster, and raw features are
-        # smaller to send there.
-        return batch.prepared(data.preparation) if device.type == "cpu" else batch
+        return batch.prepared(data.preparation) if reader_prepares else batch
 
     last_step = settings.training.most_steps
     with ThreadPoolExecutor(1) as reader:

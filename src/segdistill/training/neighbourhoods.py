@@ -34,7 +34,7 @@ class Neighbourhoods(NamedTuple):
         return self._replace(nearest=self.nearest[:, chosen], weights=self.weights[:, chosen])
 
     def prepared(self, preparation: FeaturePreparation) -> "Neighbourhoods":
-        """Return the neighbourhoods with prepared features, on the device of the preparation."""
+        """Return the neighbourhoods with prepared features; the preparation is on their device."""
         if self.is_prepared:
             return self
         cells = self.cells
