@@ -50,8 +50,7 @@ def convert_convnext(state: State) -> tuple["DINOv3ConvNextConfig", State]:
         if norm is None or norm.ndim != 1:
             raise UserError(
                 f"not a ConvNeXt that segdistill supports: stages.{stage}.0.norm.weight is missing"
-                " or"
-                f" not a vector; {SUPPORTED}"
+                f" or not a vector; {SUPPORTED}"
             )
         depths.append(len(starts))
         widths.append(len(norm))

@@ -328,8 +328,7 @@ def image_in_memory(image: Image.Image | NDArray[Any]) -> StoredImage:
     if bands not in {1, 3} or 0 in values.shape or values.dtype.kind not in "uif":
         raise UserError(
             f"{image.dtype} array of shape {image.shape}: an image must contain numbers and have"
-            " the shape"
-            " (height, width) or (height, width, 3)"
+            " the shape (height, width) or (height, width, 3)"
         )
     return StoredImage(name, values)
 
