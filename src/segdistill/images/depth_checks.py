@@ -98,5 +98,6 @@ def unknown_depth_warning(unknown: Mapping[Path, float]) -> str | None:
     shown = ", ".join(f"{path} ({share:.0%})" for path, share in worst)
     return (
         f"depth maps that are mostly invalid and therefore have little effect: {len(empty)} of"
-        f" {len(unknown)}, {shown}{', ...' if len(empty) > 3 else ''}; check --depth.invalid and --depth.kind"
+        f" {len(unknown)}, {shown}{', ...' if len(empty) > 3 else ''}; check --depth.invalid and"
+        " --depth.kind"
     )
