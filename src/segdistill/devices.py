@@ -28,11 +28,13 @@ class Compute:
         device: the device.
         precision: name of the precision: ``32-true`` or ``bf16-mixed``.
         group: the processes of the run.
+        threads: number of threads for work that is split into independent portions on a CPU.
     """
 
     device: torch.device
     precision: str = FULL
     group: Group = SINGLE_PROCESS
+    threads: int = 1
 
     @property
     def matrix_type(self) -> torch.dtype:
@@ -76,12 +78,13 @@ def choose_compute(
         raise UserError("--device mps: no Apple GPU found; use --device auto or cpu")
     kind = _fastest() if device == "auto" else device
     mixed = precision == MIXED or (precision == "auto" and has_bfloat16(kind))
-    name = MIXED if mixed else FULL
+    name, threads = MIXED if mixed else FULL, torch.get_num_threads()
     if distributed and in_group():
         own, group = _join_group(device)
-        return Compute(own, name, group)
+        return Compute(own, name, group, threads)
     # With its number, as tensors on it say: only then are the devices equal.
-    return Compute(torch.device(kind) if kind == "cpu" else torch.device(kind, 0), name)
+    chosen = torch.device(kind) if kind == "cpu" else torch.device(kind, 0)
+    return Compute(chosen, name, threads=threads)
 
 
 def _fastest() -> str:

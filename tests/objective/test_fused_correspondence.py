@@ -50,7 +50,7 @@ def plain(maps: Maps) -> torch.Tensor:
     ).mean()
 
 
-def fused(maps: Maps) -> torch.Tensor:
+def fused(maps: Maps, threads: int = 1) -> torch.Tensor:
     return mean_correspondence_loss(
         unit_vectors(maps.features),
         unit_vectors(maps.other_features),
@@ -58,6 +58,7 @@ def fused(maps: Maps) -> torch.Tensor:
         unit_vectors(maps.other_codes),
         maps.shift,
         partners=maps.partners,
+        threads=threads,
         **maps.switches,
     )
 
@@ -87,6 +88,7 @@ def test_loss_and_gradient_are_golden(pointwise: bool, zero_clamp: bool, stabili
     sizes=st.tuples(*(st.integers(1, high) for high in (4, 6, 5, 4, 5))),
     partners=st.sampled_from(["own", "drawn", "one", "several draws"]),
     at_once=st.sampled_from([1, 40, 1 << 20]),
+    threads=st.integers(1, 3),
     switches=SWITCHES,
 )
 def test_it_is_the_mean_of_the_plain_loss(
@@ -94,6 +96,7 @@ def test_it_is_the_mean_of_the_plain_loss(
     sizes: tuple[int, int, int, int, int],
     partners: str,
     at_once: int,
+    threads: int,
     switches: dict[str, bool],
 ) -> None:
     batch, locations, others, channels, code_channels = sizes
@@ -113,7 +116,7 @@ def test_it_is_the_mean_of_the_plain_loss(
     maps = Maps(features[0], features[1], codes[0], codes[1], 0.1, chosen, switches)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PAIRS_ON_CPU", at_once)
-        loss = fused(maps)
+        loss = fused(maps, threads)
         gradients = torch.autograd.grad(loss * 3, codes)
     draws = [None] if chosen is None else chosen.view(-1, batch)
     expected = torch.stack([plain(replace(maps, partners=draw)) for draw in draws]).mean()

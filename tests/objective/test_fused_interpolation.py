@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plain.sampling import sample_map
 
-from segdistill.objective import fused_interpolation
+from segdistill.objective import portions
 from segdistill.objective.fused_interpolation import (
     gather_cells,
     interpolate_cells,
@@ -64,9 +64,10 @@ def test_interpolation_reads_the_map_and_spreads_its_gradient(
     locations=st.integers(1, 12),
     masked=st.booleans(),
     at_once=st.sampled_from([1, 60, 1 << 20]),
+    threads=st.integers(1, 3),
 )
 def test_the_hidden_layer_and_its_gradient_are_the_plain_ones(
-    seed: int, batch: int, locations: int, masked: bool, at_once: int
+    seed: int, batch: int, locations: int, masked: bool, at_once: int, threads: int
 ) -> None:
     _, nearest, weights = neighbours(batch, locations, 4, 5, seed)
     cells = drawn(batch, 20, 3, seed=seed)
@@ -76,8 +77,10 @@ def test_the_hidden_layer_and_its_gradient_are_the_plain_ones(
         parameter.requires_grad_()
     upstream = drawn(batch, locations, 6, seed=seed + 4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused_interpolation, "VALUES_ON_CPU", at_once)
-        result = interpolated_hidden_layer(cells, kept, layer[0], layer[1], nearest, weights)
+        patch.setattr(portions, "VALUES_ON_CPU", at_once)
+        result = interpolated_hidden_layer(
+            cells, kept, layer[0], layer[1], nearest, weights, threads=threads
+        )
         gradients = torch.autograd.grad(result, layer, upstream)
     hidden = F.linear(cells if kept is None else cells * kept, layer[0], layer[1]).relu()
     expected = interpolate_cells(hidden, nearest, weights)
@@ -113,16 +116,3 @@ def test_only_signs_of_the_hidden_layer_are_kept_for_the_gradient() -> None:
         if each is not None and each.shape == (2, 12, 5)
     ]
     assert [each.dtype for each in kept] == [torch.bool]
-
-
-def test_portions_keep_to_the_limit_and_cover_the_batch() -> None:
-    for device, limit in (("cpu", 250), ("meta", fused_interpolation.VALUES_ELSEWHERE)):
-        for values in (0, 1, limit // 3, limit // 2, limit, limit + 1):
-            found = list(fused_interpolation.portions(7, values, torch.device(device), on_cpu=250))
-            assert [i for each in found for i in range(7)[each]] == list(range(7))
-            sizes = [each.stop - each.start for each in found]
-            # As large as the limit allows, but for the last; one image always fits.
-            most = min(7, max(1, limit // max(values, 1)))
-            assert sizes[:-1] == [most] * (len(sizes) - 1)
-            assert 1 <= sizes[-1] <= most
-    assert list(fused_interpolation.portions(0, 5, torch.device("cpu"), on_cpu=250)) == []

@@ -40,6 +40,14 @@ def test_neighbours_give_what_sampling_the_map_gives(seed: int, height: int, wid
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(9))
 
 
+def test_neighbours_in_maps_of_several_sizes_are_those_of_each_map() -> None:
+    locations, sizes = random_locations(3, 9) * 1.2, torch.tensor([[2, 5], [1, 1], [4, 3]])
+    together = bilinear_neighbours(locations, *sizes.mT.unsqueeze(-1))
+    for image, size in enumerate(sizes.tolist()):
+        alone = bilinear_neighbours(locations[image], *size)
+        assert all(torch.equal(many[image], one) for many, one in zip(together, alone, strict=True))
+
+
 @given(seed=st.integers(0, 2**16), count=st.integers(2, 20))
 def test_partners_are_never_the_image_itself(seed: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -152,6 +152,18 @@ def test_the_loss_falls(plain: Trained) -> None:
     assert records[-1].clusters < records[0].clusters
 
 
+def test_the_number_of_threads_changes_nothing_but_rounding(
+    data: TrainingSet, plain: Trained
+) -> None:
+    maps = data.maps
+    compute = replace(maps.compute, threads=3)
+    threaded = FeatureMaps(maps.views, maps.backbone, maps.store, compute)
+    modules = fresh_modules()
+    records = run_steps(modules, replace(data, maps=threaded), SETTINGS)
+    totals = torch.tensor([[record.total for record in each] for each in (records, plain.records)])
+    torch.testing.assert_close(totals[0], totals[1], rtol=1e-3, atol=1e-4)
+
+
 def test_the_head_at_neighbours_gives_the_codes_of_the_whole_map(data: TrainingSet) -> None:
     head = fresh_modules().head.eval()
     locations = random_locations(2, 16)

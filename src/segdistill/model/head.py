@@ -73,6 +73,7 @@ class SegmentationHead(nn.Module):
         weights: torch.Tensor,
         *,
         matrix_type: torch.dtype | None = None,
+        threads: int = 1,
     ) -> torch.Tensor:
         """Return codes at locations between cells: a cheaper ``interpolate(head(cells))``.
 
@@ -84,6 +85,7 @@ class SegmentationHead(nn.Module):
             nearest: indices of the cells around each location, shape (batch, locations, 4), int64.
             weights: weights of those cells, summing to 1, shape (batch, locations, 4).
             matrix_type: as for :meth:`forward`.
+            threads: number of portions of the batch that are computed at the same time on a CPU.
 
         Returns:
             Tensor of shape (batch, locations, channels).
@@ -97,7 +99,14 @@ class SegmentationHead(nn.Module):
             weight, bias = first.parameters()
             kept = kept_channels(cells, self._dropped_share)
             hidden = interpolated_hidden_layer(
-                cells, kept, weight, bias, nearest, weights, matrix_type=matrix_type
+                cells,
+                kept,
+                weight,
+                bias,
+                nearest,
+                weights,
+                matrix_type=matrix_type,
+                threads=threads,
             )
             codes = codes + _layer(last, hidden, matrix_type).to(cells.dtype)
         return codes

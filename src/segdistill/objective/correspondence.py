@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from segdistill.objective.fused_interpolation import portions
+from segdistill.objective.portions import in_portions
 
 PAIRS_ON_CPU = 1 << 16
 """Maximum number of pairs in a temporary table on the CPU: 256 KiB, to fit in the cache."""
@@ -136,6 +136,7 @@ def mean_correspondence_loss(
     zero_clamp: bool = True,
     stabilize: bool = False,
     matrix_type: torch.dtype | None = None,
+    threads: int = 1,
 ) -> torch.Tensor:
     """Return the mean of :func:`correspondence_loss` over all pairs, in bounded memory.
 
@@ -158,6 +159,7 @@ def mean_correspondence_loss(
         stabilize: see :func:`clamp_code_correlation`.
         matrix_type: the type of the products of features, if not their own. Those of codes, whose
             gradient is wanted, are not affected.
+        threads: number of portions of the batch that are computed at the same time on a CPU.
 
     Returns:
         Scalar tensor, which can be differentiated once.
@@ -186,7 +188,7 @@ def mean_correspondence_loss(
             features, other_features = features.to(matrix_type), other_features.to(matrix_type)
     clamps = {"zero_clamp": zero_clamp, "stabilize": stabilize}
     loss: torch.Tensor = _MeanLoss.apply(
-        codes, other_codes, features, other_features, levels, draws, clamps
+        codes, other_codes, features, other_features, levels, draws, clamps, threads
     )  # type: ignore[no-untyped-call]
     return loss
 
@@ -207,29 +209,43 @@ class _MeanLoss(torch.autograd.Function):
         levels: torch.Tensor,
         draws: Sequence[torch.Tensor | None],
         clamps: dict[str, bool],
+        threads: int,
     ) -> torch.Tensor:
         batch, pairs = len(codes), codes.shape[1] * other_codes.shape[1]
         wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         gradient, other_gradient = torch.zeros_like(codes), torch.zeros_like(other_codes)
-        total = codes.new_zeros(())
-        for own in portions(batch, pairs, codes.device, on_cpu=PAIRS_ON_CPU):
+
+        def compared(own: slice) -> tuple[torch.Tensor, list[torch.Tensor]]:
+            """Add to these images' gradient; return their sum and what their partners' gains."""
+            total, contributions = codes.new_zeros(()), []
+            mine = codes[own]
             for level, partners in zip(levels, draws, strict=True):
                 theirs = own if partners is None else partners[own]
                 agreement = (features[own] @ other_features[theirs].mT).to(codes.dtype).add_(level)
-                mine, others = codes[own], other_codes[theirs]
+                others = other_codes[theirs]
                 similarity = mine @ others.mT  # (images, locations, other locations)
                 limited = clamp_code_correlation(similarity, **clamps)
-                if wanted:
-                    free = limited == similarity  # where the clamp passes the gradient
+                # 1 where the clamp passes the gradient, else 0. As booleans, this would take four
+                # times as long.
+                free = similarity.eq_(limited) if wanted and limited is not similarity else None
                 total -= limited.mul_(agreement).sum()
                 if wanted:
-                    agreement.mul_(free)
+                    if free is not None:
+                        agreement.mul_(free)
                     gradient[own].baddbmm_(agreement, others)
-                    contribution = agreement.mT @ mine
-                    if partners is None:
-                        other_gradient[own] = contribution
-                    else:  # two maps may have the same partner
-                        other_gradient.index_add_(0, partners[own], contribution)
+                    contributions.append(agreement.mT @ mine)
+            return total, contributions
+
+        total = codes.new_zeros(())
+        for own, (part, contributions) in in_portions(
+            compared, codes, size=pairs, on_cpu=PAIRS_ON_CPU, threads=threads
+        ):
+            total += part
+            for partners, contribution in zip(draws, contributions, strict=False):
+                if partners is None:
+                    other_gradient[own] = contribution
+                else:  # two maps may have the same partner
+                    other_gradient.index_add_(0, partners[own], contribution)
         pairs *= batch * len(draws)
         ctx.save_for_backward(gradient.div_(-pairs), other_gradient.div_(-pairs))
         return total / pairs
@@ -238,4 +254,4 @@ class _MeanLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         gradient, other_gradient = ctx.saved_tensors
-        return gradient * upstream, other_gradient * upstream, *[None] * 5
+        return gradient * upstream, other_gradient * upstream, *[None] * 6

@@ -27,7 +27,7 @@ def regular_locations(side: int) -> torch.Tensor:
 
 
 def bilinear_neighbours(
-    locations: torch.Tensor, height: int, width: int
+    locations: torch.Tensor, height: int | torch.Tensor, width: int | torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the four cells around each location and their bilinear weights.
 
@@ -35,29 +35,33 @@ def bilinear_neighbours(
     makes training steps cheap: a map has thousands of cells, and a step needs a few hundred.
 
     Args:
-        locations: locations of shape (locations, 2); those outside are clamped to the border.
-        height: height of the map, in cells.
-        width: width of the map, in cells.
+        locations: (x, y) in -1..1, shape (..., locations, 2); those outside are clamped to the
+            border.
+        height: height of the maps, in cells; for maps of several sizes, shape (..., 1), int64.
+        width: width of the maps, in cells, likewise.
 
     Returns:
-        Cells as row-major indices, int64, and weights that sum to 1, both of shape (locations, 4).
+        Cells as row-major indices, int64, and weights that sum to 1, both of shape
+        (..., locations, 4).
 
     Example:
         >>> cells, weights = bilinear_neighbours(torch.tensor([[0.5, 0.0]]), 1, 3)
         >>> float((weights * torch.arange(3.0)[cells]).sum())
         1.5
     """
-    x = ((locations[:, 0] + 1) / 2 * (width - 1)).clamp(0, width - 1)
-    y = ((locations[:, 1] + 1) / 2 * (height - 1)).clamp(0, height - 1)
+    last_column, last_row = (torch.as_tensor(size - 1) for size in (width, height))
+    # Clamped as a share, so that a location on the border is exactly on it.
+    x = ((locations[..., 0] + 1) / 2).clamp(0, 1) * last_column
+    y = ((locations[..., 1] + 1) / 2).clamp(0, 1) * last_row
     left, top = x.floor().long(), y.floor().long()
-    right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
+    right, bottom = (left + 1).minimum(last_column), (top + 1).minimum(last_row)
     across, down = x - left, y - top
     cells = torch.stack(
         [top * width + left, top * width + right, bottom * width + left, bottom * width + right],
-        dim=1,
-    )  # (locations, 4)
+        dim=-1,
+    )  # (..., locations, 4)
     weights = torch.stack(
-        [(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], dim=1
+        [(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], dim=-1
     )
     return cells, weights
 

@@ -52,6 +52,7 @@ def smoothness_energy(
     shift: float,
     *,
     partners: torch.Tensor | None = None,
+    threads: int = 1,
 ) -> torch.Tensor:
     """Return the mean over all pairs of ``(W - b) (1 - cos(A, A'))``.
 
@@ -70,6 +71,7 @@ def smoothness_energy(
         partners: index of the other map that each map is compared with, shape (batch,); by
             default, the map with the same index. Of several draws, shape (draws, batch), the mean
             is returned.
+        threads: number of portions of the batch that are computed at the same time on a CPU.
 
     Returns:
         Scalar tensor, which can be differentiated once.
@@ -90,6 +92,7 @@ def smoothness_energy(
         unit_vectors(other_assignments),
         shift,
         partners=partners,
+        threads=threads,
     )
     return level + agreement
 

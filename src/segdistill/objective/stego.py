@@ -93,6 +93,7 @@ def stego_objective(
     settings: ObjectiveSettings,
     *,
     matrix_type: torch.dtype | None = None,
+    threads: int = 1,
 ) -> ObjectiveTerms:
     """Return the three terms of STEGO's objective.
 
@@ -103,6 +104,7 @@ def stego_objective(
             with ``negatives[partners[k][i]]``.
         partners: partner index of each image in each draw, shape (draws, batch).
         matrix_type: the type of the products of features, if not their own.
+        threads: number of portions of the batch that are computed at the same time on a CPU.
 
     Returns:
         The unweighted terms. Self pairs compare each image with itself at the first set of
@@ -124,6 +126,7 @@ def stego_objective(
             zero_clamp=settings.zero_clamp,
             stabilize=settings.stabilize,
             matrix_type=matrix_type,
+            threads=threads,
         )
 
     return ObjectiveTerms(

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from segdistill.features.extract import Features
 from segdistill.features.preparation import FeaturePreparation
-from segdistill.objective.fused_interpolation import image_portions
+from segdistill.objective.portions import in_portions
 from segdistill.objective.sampling import bilinear_neighbours
 
 
@@ -39,9 +39,9 @@ class Neighbourhoods(NamedTuple):
             return self
         cells = self.cells
         result = torch.empty((*cells.shape[:2], preparation.channels), device=cells.device)
-        with torch.no_grad():
-            for images in image_portions(cells):
-                result[images] = preparation(cells[images].float())
+        prepared = in_portions(lambda images: preparation(cells[images].float()), cells)
+        for images, features in prepared:
+            result[images] = features
         return self._replace(cells=result, is_prepared=True)
 
 
@@ -52,14 +52,11 @@ def read_neighbourhoods(features: Sequence[Features], locations: torch.Tensor) -
         features: raw maps, one per entry of the batch; they may differ in size.
         locations: (x, y) in -1..1, shape (batch, locations, 2).
     """
-    read, nearest, weights = [], [], []
-    for raw, image_locations in zip(features, locations, strict=True):
-        height, width, channels = raw.shape
-        cells, cell_weights = bilinear_neighbours(image_locations, height, width)
+    sizes = torch.tensor([raw.shape[:2] for raw in features])  # (batch, 2)
+    around, weights = bilinear_neighbours(locations, *sizes.mT.unsqueeze(-1))
+    read, nearest = [], []
+    for raw, cells in zip(features, around, strict=True):
         needed, rows = np.unique(cells.flatten().numpy(), return_inverse=True)
-        read.append(torch.from_numpy(raw.reshape(height * width, channels)[needed]))
+        read.append(torch.from_numpy(raw.reshape(-1, raw.shape[2])[needed]))
         nearest.append(torch.from_numpy(rows).view(cells.shape))
-        weights.append(cell_weights)
-    return Neighbourhoods(
-        pad_sequence(read, batch_first=True), torch.stack(nearest), torch.stack(weights)
-    )
+    return Neighbourhoods(pad_sequence(read, batch_first=True), torch.stack(nearest), weights)

@@ -115,22 +115,20 @@ def sample_at(
         interpolate: interpolate the codes of the cells around each location; or their features,
             and run the head on the result, once for each location.
     """
-    cells = part.prepared(data.preparation).cells
-    features = interpolate_cells(cells, part.nearest, part.weights)
-    matrix_type = data.maps.compute.matrix_type
+    part = part.prepared(data.preparation)
+    features = interpolate_cells(part.cells, part.nearest, part.weights)
     if interpolate == "features":
-        return SampledMaps(features, head(features, matrix_type=matrix_type))
-    return SampledMaps(
-        features,
-        head.at_locations(cells, part.nearest, part.weights, matrix_type=matrix_type),
-    )
+        return SampledMaps(features, head(features, matrix_type=data.maps.compute.matrix_type))
+    return SampledMaps(features, codes_at(part, head, data))
 
 
 def codes_at(part: Neighbourhoods, head: SegmentationHead, data: TrainingSet) -> torch.Tensor:
     """Return the codes at locations, shape (batch, locations, code channels)."""
+    compute = data.maps.compute
     return head.at_locations(
         part.prepared(data.preparation).cells,
         part.nearest,
         part.weights,
-        matrix_type=data.maps.compute.matrix_type,
+        matrix_type=compute.matrix_type,
+        threads=compute.threads,
     )

@@ -54,7 +54,10 @@ class SmooSegObjective(Objective):
             soft_assignments(each.codes, self.teacher, self.own.temperature)
             for each in (own, others)
         )
-        within = smoothness_energy(own.features, own.features, first, first, self.shifts.self_pairs)
+        threads = data.maps.compute.threads
+        within = smoothness_energy(
+            own.features, own.features, first, first, self.shifts.self_pairs, threads=threads
+        )
         across = smoothness_energy(
             own.features,
             others.features,
@@ -62,6 +65,7 @@ class SmooSegObjective(Objective):
             second,
             self.shifts.random_pairs,
             partners=batch.partners,
+            threads=threads,
         )
         # The student's cosines are not divided by the temperature.
         logits = assignment_logits(own.codes.detach(), self.student, 1.0)

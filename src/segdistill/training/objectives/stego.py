@@ -71,6 +71,7 @@ class StegoObjective(Objective):
             shifts,
             settings.objective,
             matrix_type=data.maps.compute.matrix_type,
+            threads=data.maps.compute.threads,
         )
         if self.decoder is not None:
             loss = reconstruction_loss(self.decoder(codes), sampled.anchors.features)
