@@ -13,6 +13,7 @@ from tests.helpers import TinyBackbone, striped_image, write_striped_folder
 
 import segdistill
 from segdistill.backbones import BackboneEntry, registry
+from segdistill.config.settings import CacheSettings, PrecisionName
 from segdistill.decoding.decode import read_image
 from segdistill.images.finding import find_images
 from segdistill.model.segmenter import Segmenter
@@ -116,3 +117,59 @@ def test_a_run_records_what_it_was_made_with(tmp_path: Path) -> None:
     assert recorded["precision"] in {"32-true", "bf16-mixed"}
     assert recorded["threads"] == torch.get_num_threads()
     assert recorded["processes"] == 1
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_masks_need_no_backbone_where_the_fit_stored_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: PrecisionName
+) -> None:
+    photos, store = write_striped_folder(tmp_path / "photos"), tmp_path / "own store"
+    run, networks = tmp_path / "run", list[TinyBackbone]()
+
+    def made(_source: object) -> TinyBackbone:
+        networks.append(TinyBackbone())
+        return networks[-1]
+
+    entry = BackboneEntry("tiny", "embedded", "for tests", made)
+    monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
+    fit(photos, run, cache=CacheSettings(store), precision=precision)
+
+    def segmented(name: str, **options: Any) -> tuple[dict[str, bytes], int]:
+        networks.clear()
+        out = tmp_path / name
+        segdistill.segment(run, photos, out, precision=precision, **options)
+        files = {path.name: path.read_bytes() for path in sorted(out.rglob("*.*"))}
+        return files, sum(network.passes for network in networks)
+
+    from_store, passes = segmented("from store")
+    assert passes == 0
+    # Options under which the backbone sees something else.
+    assert segmented("mirrored", mirror=True)[1] == 12
+    assert segmented("finer", resolution=80)[1] == 6
+    assert segmented("the same resolution", resolution=64) == (from_store, 0)
+    for path in store.rglob("*.npy"):
+        path.write_bytes(path.read_bytes()[:-40] + bytes(40))
+    assert segmented("damaged") == (from_store, 6)
+    for path in store.rglob("*.npy"):
+        path.unlink()
+    assert segmented("computed") == (from_store, 6)
+
+
+def test_a_new_image_under_an_old_name_has_its_own_mask(tmp_path: Path) -> None:
+    photos = write_striped_folder(tmp_path / "photos")
+    fit(photos, tmp_path / "run")
+    image = photos / "picture_0.png"
+    with Image.open(image) as opened:
+        flipped = opened.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    flipped.save(image)
+    expected = Segmenter.load(tmp_path / "run").segment(image)
+    segdistill.segment(tmp_path / "run", image, tmp_path / "masks")
+    with Image.open(tmp_path / "masks" / "picture_0.png") as mask:
+        np.testing.assert_array_equal(np.array(mask), expected)
+
+
+def test_damaged_settings_do_not_keep_a_run_from_segmenting(tmp_path: Path) -> None:
+    photos = write_striped_folder(tmp_path / "photos")
+    fit(photos, tmp_path / "run")
+    (tmp_path / "run" / "settings.json").write_text("{")
+    assert segdistill.segment(tmp_path / "run", photos, tmp_path / "masks").written == 6

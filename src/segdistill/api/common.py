@@ -1,16 +1,18 @@
 """Helpers shared by the public functions."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from segdistill.config.settings import DeviceName, PrecisionName
+from segdistill.config.settings import CacheSettings, DeviceName, PrecisionName
 from segdistill.config.validation import unknown_keyword
 from segdistill.devices import choose_compute
 from segdistill.errors import UserError
 from segdistill.images.folder import ImageFile, find_all, find_images
+from segdistill.layout import SETTINGS_FILE
 from segdistill.model.segmenter import Segmenter
 from segdistill.runs.folder import RunFolder
 
@@ -38,6 +40,15 @@ def load_segmenter(
         return run
     compute = choose_compute(device, precision, distributed=True)
     return Segmenter.load(run, backbone=backbone, device="cpu").place_on(compute)
+
+
+def cache_of(run: Source | Segmenter) -> CacheSettings:
+    """Return the settings of the feature store that a run was fitted with; else the defaults."""
+    if not isinstance(run, Segmenter) and (Path(run) / SETTINGS_FILE).exists():
+        # Models are used without their settings, so these may be damaged.
+        with contextlib.suppress(UserError):
+            return RunFolder(Path(run)).read_settings().cache
+    return CacheSettings()
 
 
 def with_changes(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segdistill.api.common import Source, load_segmenter, with_changes
+from segdistill.api.common import Source, cache_of, load_segmenter, with_changes
 from segdistill.api.ignoring import find_ignore_masks
 from segdistill.config.settings import DeviceName, EngineName, PrecisionName
 from segdistill.decoding.decode import read_picture
@@ -15,6 +15,7 @@ from segdistill.decoding.pictures import Picture
 from segdistill.engines.running import check_engine, run_work
 from segdistill.engines.work import Image, Item
 from segdistill.errors import UserError
+from segdistill.features.store import default_store_folder
 from segdistill.images.finding import check_exists, is_video, output_names
 from segdistill.images.folder import ImageFile, SkippedImage
 from segdistill.inference.frame_sequences import (
@@ -130,7 +131,9 @@ def segment(
             sequence = _frames(segmenter, images, target, chosen, engine)
             done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
         elif images:
-            work = MaskWork(segmenter, target, chosen, show_tiles=progress and group.is_first)
+            store = cache_of(run).folder or default_store_folder()
+            shows_tiles = progress and group.is_first
+            work = MaskWork(segmenter, target, chosen, show_tiles=shows_tiles, store=store)
             if engine == "ray":
                 path, absolute = str(Path(str(run)).absolute()), with_absolute_path(target)
                 work = MaskWork(path, absolute, chosen, backbone, device, precision)

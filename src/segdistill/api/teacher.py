@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segdistill.api.common import Source, images_or_run_images, load_segmenter
-from segdistill.config.settings import CacheSettings, DeviceName, PrecisionName, UntaughtName
+from segdistill.api.common import Source, cache_of, images_or_run_images, load_segmenter
+from segdistill.config.settings import DeviceName, PrecisionName, UntaughtName
 from segdistill.errors import UserError
 from segdistill.features.extract import FeatureMaps
 from segdistill.features.locations import sample_locations
@@ -284,19 +284,13 @@ def _maps_of(
         logger.warning(
             "%d of %d images skipped; first: %s", len(skipped), len(files), skipped[0].reason
         )
-    cache = _cache_of(run)
+    cache = cache_of(run)
     store = FeatureStore(cache.folder, max_bytes=int(cache.max_gigabytes * GIGABYTE))
     segmenter.backbone.to(segmenter.compute.device)
     viewing = Viewing(resolution, backbone.size_multiple)
     maps = FeatureMaps(views_of(checked, viewing), backbone, store, segmenter.compute)
     maps.fill_store(progress=progress)
     return maps, checked
-
-
-def _cache_of(run: Path) -> CacheSettings:
-    return (
-        RunFolder(run).read_settings().cache if (run / SETTINGS_FILE).exists() else CacheSettings()
-    )
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from segdistill.backbones import Backbone
 from segdistill.backbones.finite import finite_maps, not_finite_error
 from segdistill.devices import Compute, PixelBudget
 from segdistill.features.entry import EntryKind
+from segdistill.features.preparation import storage_format
 from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
 from segdistill.images.folder import read_checked
@@ -27,7 +28,6 @@ BATCHES_AHEAD = 2
 WRITING_THREADS = 2
 FEATURES_VERSION = 2
 """Increase this whenever decoding, resizing or backbone code changes the features."""
-FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 class FeatureMaps:
@@ -121,7 +121,7 @@ class FeatureMaps:
         return kept
 
     def _kind(self, index: int) -> EntryKind:
-        return EntryKind(self.views[index].key, (*self.grid(index), self.channels))
+        return entry_kind(self.views[index], self.backbone)
 
     def fill_store(self, *, label: str = "Extracting features", progress: bool = False) -> int:
         """Compute missing maps and store them while the store has room.
@@ -205,9 +205,7 @@ class FeatureMaps:
         return self.budget.images(*views[0].size) if views else 1
 
     def _bytes(self, view: View) -> int:
-        height, width = view.size
-        stride = self.backbone.stride
-        return EntryKind(view.key, (height // stride, width // stride, self.channels)).size
+        return entry_kind(view, self.backbone).size
 
     def _pass(self, images: list[Pixels]) -> Features:
         batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
@@ -221,9 +219,7 @@ class FeatureMaps:
         """Compute maps in storage format from 8-bit images: (b, 3, h, w) to (b, h, w, c)."""
         with self.compute.autocast():
             maps = self.backbone(images.float() / 255)
-        half: torch.Tensor = maps.permute(0, 2, 3, 1).half().contiguous()
-        # Some transformers have a few huge activations that overflow float16 (65504).
-        half.clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+        half = storage_format(maps)
         # The first value tells whether a map is finite, so that the batch is read back once.
         first = half[:, 0, 0, 0]
         half[:, 0, 0, 0] = torch.where(finite_maps(maps), first, torch.nan)
@@ -250,6 +246,22 @@ class _UsedFiles(Container[Path]):
             return bytes.fromhex(path.stem) in self._keys
         except ValueError:  # an unfinished file
             return False
+
+
+def entry_kind(view: View, backbone: Backbone) -> EntryKind:
+    """Return what the entry of a view's map is in a store."""
+    height, width = view.size
+    shape = (height // backbone.stride, width // backbone.stride, sum(backbone.channel_groups))
+    return EntryKind(view.key, shape)
+
+
+def stored_map(
+    view: View, backbone: Backbone, compute: Compute, store: FeatureStore
+) -> Features | None:
+    """Return a view's raw map from a store, in memory; ``None`` if it is missing or damaged."""
+    folder = store_folder_name(backbone, compute)
+    kept = store.read(folder, entry_kind(view, backbone))
+    return None if kept is None else np.array(kept)
 
 
 def store_folder_name(backbone: Backbone, compute: Compute) -> str:

@@ -14,6 +14,24 @@ STANDARD_DEVIATION_FLOOR = 1e-4
 """Channels with a smaller standard deviation count as constant."""
 
 
+FLOAT16_MAX = torch.finfo(torch.float16).max
+
+
+def storage_format(maps: torch.Tensor) -> torch.Tensor:
+    """Convert a backbone's maps (batch, channels, h, w) to stored ones (batch, h, w, channels).
+
+    Stored features are float16. All features are rounded in this way, stored or not, so that masks
+    do not depend on what the store holds.
+
+    Example:
+        >>> storage_format(torch.full((1, 3, 2, 2), 1e6))[0, 0, 0]
+        tensor([65504., 65504., 65504.], dtype=torch.float16)
+    """
+    half = maps.permute(0, 2, 3, 1).half().contiguous()
+    # Some transformers have a few huge activations that overflow float16.
+    return half.clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+
+
 class FeaturePreparation(nn.Module):
     """Fixed transform from raw to prepared features, fitted once to a data set.
 

@@ -35,6 +35,7 @@ __all__ = [
     "find_all",
     "find_images",
     "read_checked",
+    "read_with_digest",
 ]
 
 CHECKING_THREADS = 4
@@ -129,7 +130,7 @@ def _check_image(
     file: ImageFile, reading: ImageReading = AS_EACH_FILE_SAYS
 ) -> CheckedImage | SkippedImage:
     try:
-        digest, picture = _read(file, reading)
+        digest, picture = read_with_digest(file, reading)
     except UnreadableImageError as error:
         return SkippedImage(file, str(error))
     except OSError as error:
@@ -150,7 +151,7 @@ def read_checked(image: CheckedImage) -> NDArray[np.uint8]:
         UnreadableImageError: it can no longer be read, or its file is no longer the one that was
             checked: what is made of it would be stored under the digest of the former.
     """
-    digest, picture = _read(image.file, image.reading)
+    digest, picture = read_with_digest(image.file, image.reading)
     if digest != image.digest:
         raise UnreadableImageError(
             f"{image.file.path}: has changed since it was checked; do not change images while they"
@@ -159,8 +160,13 @@ def read_checked(image: CheckedImage) -> NDArray[np.uint8]:
     return picture.pixels
 
 
-def _read(file: ImageFile, reading: ImageReading) -> tuple[str, Picture]:
-    """Return the digest of all that determines an image's pixels, and the image."""
+def read_with_digest(file: ImageFile, reading: ImageReading) -> tuple[str, Picture]:
+    """Return a digest of all that determines an image's pixels, and the image.
+
+    Raises:
+        UnreadableImageError: the file or its mask is missing, truncated or not an image.
+        OSError: a raster cannot be opened.
+    """
     if is_raster(file.path):
         picture, plain = read_picture(file.path, reading), False
         with file.path.open("rb") as stream:

@@ -15,7 +15,7 @@ from segdistill.decoding.image_reading import AS_EACH_FILE_SAYS, ImageReading
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.engines.staging import run_staged
 from segdistill.engines.work import Item, Job, Result
-from segdistill.features.extract import FLOAT16_MAX
+from segdistill.features.preparation import storage_format
 from segdistill.files import atomic_path
 from segdistill.images.finding import check_output_names
 from segdistill.images.resize import Viewing
@@ -74,9 +74,7 @@ class FeatureExtractor:
                 multiple=self.backbone.size_multiple,
                 tile=TILE_SIDES * self.resolution,
             )
-            # (b, c, h, w) -> (b, h, w, c); the float16 maximum is 65504.
-            half = maps.permute(0, 2, 3, 1).clamp(-FLOAT16_MAX, FLOAT16_MAX).half()
-        array: Maps = half.contiguous().cpu().numpy()
+        array: Maps = storage_format(maps).cpu().numpy()
         return array
 
 

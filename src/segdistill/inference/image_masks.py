@@ -19,11 +19,13 @@ from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.engines.staging import run_staged
 from segdistill.engines.work import Item, Job, Result
 from segdistill.images.finding import check_output_names
+from segdistill.images.folder import CheckedImage, read_with_digest
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.mask_classes import ensure_classes_file, mask_classes
 from segdistill.inference.masks import mask_from_scores, write_mask, write_overlay, write_scores
 from segdistill.inference.options import RASTER_SUFFIX, MaskOptions
 from segdistill.inference.raster import reading_for, segment_raster, tile_count
+from segdistill.inference.stored_features import StoredFeatures
 from segdistill.model.segmenter import Segmenter, mean_distance
 from segdistill.passes import run_batches
 from segdistill.prefetch import in_threads
@@ -51,6 +53,7 @@ class MaskWork:
         device: device to compute on.
         precision: precision of matrix products.
         show_tiles: show the progress within GeoTIFFs.
+        store: folder of a feature store; features that it holds are not computed again.
     """
 
     run: str | Segmenter
@@ -60,6 +63,7 @@ class MaskWork:
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
     show_tiles: bool = False
+    store: Path | None = None
 
     def start(self, *, threads: int) -> Callable[[Sequence[Item]], Iterator[Result]]:
         """Load the model; see :class:`segdistill.engines.work.Work`."""
@@ -85,7 +89,13 @@ class MaskWork:
                 rastered = planned if job.item.path else is_raster(job.file.path)
                 (rasters if rastered else images).append(job)
             yield from segment_images(
-                segmenter, images, folder, self.options, threads=threads, before_writing=mark
+                segmenter,
+                images,
+                folder,
+                self.options,
+                threads=threads,
+                before_writing=mark,
+                store=self.store,
             )
             yield from segment_rasters(
                 segmenter,
@@ -105,12 +115,21 @@ class _LoadedImage(NamedTuple):
     Attributes:
         job: the image and its output.
         full_size: the image at full size; ``None`` if it is too large to keep.
+        features: its raw feature map, shape (1, h, w, channels), if it was stored.
         reason: why the image cannot be read.
     """
 
     job: Job
     full_size: Picture | None = None
+    features: NDArray[np.float16] | None = None
     reason: str = ""
+
+
+class _Scored(NamedTuple):
+    """The class scores of an image, shape (1, classes, h, w), and its cells' distances."""
+
+    scores: torch.Tensor
+    distances: torch.Tensor | None
 
 
 def segment_images(
@@ -121,6 +140,7 @@ def segment_images(
     *,
     threads: int,
     before_writing: Callable[[], None],
+    store: Path | None = None,
 ) -> Iterator[Result]:
     """Write the masks of images; decoding and writing overlap with the backbone.
 
@@ -132,6 +152,7 @@ def segment_images(
         threads: number of threads that decode and write while the network runs; 0 uses the calling
             thread.
         before_writing: called before each mask is written.
+        store: folder of a feature store; features that it holds are not computed again.
 
     Yields:
         A result for each image; see :class:`MaskWork`.
@@ -139,65 +160,90 @@ def segment_images(
     Raises:
         UserError: the folder cannot be written.
     """
+    stages = _Stages(segmenter, folder, options, StoredFeatures(segmenter, options, store))
+    scored = run_batches(
+        jobs,
+        stages.load,
+        stages.score,
+        budget=segmenter.budget,
+        threads=threads,
+        count=len(jobs),
+    )
 
-    def load(job: Job) -> tuple[_LoadedImage, Pixels | None]:
+    def write(pair: tuple[_LoadedImage, _Scored | None]) -> Result:
+        return stages.write(*pair, before_writing)
+
+    # The CRF uses all cores by itself, and a lot of memory.
+    writers = 0 if options.crf else threads
+    return in_threads(write, scored, threads=writers, ahead=writers)
+
+
+class _Stages:
+    """What is done to each image, in threads of their own: decoding, the network, writing."""
+
+    def __init__(
+        self, segmenter: Segmenter, folder: Path, options: MaskOptions, stored: StoredFeatures
+    ) -> None:
+        self.segmenter = segmenter
+        self.folder = folder
+        self.options = options
+        self.stored = stored
+        self.reading = reading_for(segmenter, options)
+
+    def load(self, job: Job) -> tuple[_LoadedImage, Pixels | None]:
+        """Decode an image; return it with the network's input, or without if none is needed."""
         path = job.file.path
         if leads_nowhere(path):
             return _LoadedImage(job, reason=f"{path}: {LEADS_NOWHERE}"), None
         try:
-            check_output_names(path, _outputs(job, options))
-            picture = read(job)
+            check_output_names(path, _outputs(job, self.options))
+            digest, picture = read_with_digest(job.file, self.reading)
         except UnreadableImageError as error:
             return _LoadedImage(job, reason=str(error)), None
         kept = picture if picture.pixels.nbytes <= MAX_BYTES_HELD else None
-        viewed = segmenter.viewed(picture.pixels, resolution=options.resolution)
+        height, width = picture.pixels.shape[:2]
+        features = self.stored.read(CheckedImage(job.file, digest, height, width, self.reading))
+        if features is not None:
+            return _LoadedImage(job, kept, features), None
+        viewed = self.segmenter.viewed(picture.pixels, resolution=self.options.resolution)
         return _LoadedImage(job, kept), viewed
 
-    def read(job: Job) -> Picture:
-        return read_picture(job.file.path, reading, job.file.ignore)
-
-    def score(images: list[Pixels]) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        scores, distances = segmenter.scores_and_distances(images, mirror=options.mirror)
+    def score(self, images: list[Pixels]) -> Iterator[_Scored]:
+        """Run the network on images of one size."""
+        scores, distances = self.segmenter.scores_and_distances(images, mirror=self.options.mirror)
         # (batch, classes, h, w) -> (1, classes, h, w) each
-        return zip(scores[:, None].unbind(), distances, strict=True)
+        return map(_Scored, scores[:, None].unbind(), distances)
 
     def write(
-        scored: tuple[_LoadedImage, tuple[torch.Tensor, torch.Tensor | None] | None],
+        self, loaded: _LoadedImage, scored: _Scored | None, before_writing: Callable[[], None]
     ) -> Result:
-        (job, full_size, reason), found = scored
-        if found is None:
-            return Result(job.item.name, reason=reason)
-        scores, distances = found
+        """Write the mask of an image and its sidecar files."""
+        job, segmenter, options = loaded.job, self.segmenter, self.options
+        if loaded.features is not None:
+            scores, (distances,) = segmenter.scores_and_distances_of_stored(loaded.features)
+            scored = _Scored(scores, distances)
+        if scored is None:
+            return Result(job.item.name, reason=loaded.reason)
         before_writing()
-        picture = read(job) if full_size is None else full_size
+        picture = loaded.full_size
+        if picture is None:
+            picture = read_picture(job.file.path, self.reading, job.file.ignore)
         image, valid, _ = picture
-        path, detail = folder / job.output, segmenter.settings.detail
-        mask = mask_from_scores(scores, image, options, valid, detail=detail)
+        path, detail = self.folder / job.output, segmenter.settings.detail
+        mask = mask_from_scores(scored.scores, image, options, valid, detail=detail)
         if options.overlay:
             overlay_path = path.with_suffix(".overlay.jpg")
             write_overlay(overlay_path, picture.displayed, mask, segmenter.classes)
         if options.scores:
             scores_path = path.with_suffix(".scores.npy")
-            write_scores(scores_path, scores, image, upsampling=options.upsampling, detail=detail)
+            kind = options.upsampling
+            write_scores(scores_path, scored.scores, image, upsampling=kind, detail=detail)
         # Written last: if a mask exists, its sidecar files do, too.
         write_mask(path, mask, segmenter.classes)
         # Unlike np.bincount, Pillow does not make a copy with a wider dtype.
         pixels = Image.fromarray(mask).histogram()[: len(segmenter.classes)]
-        facts = {"pixels": pixels, "distance": mean_distance(distances, valid)}
+        facts = {"pixels": pixels, "distance": mean_distance(scored.distances, valid)}
         return Result(job.item.name, job.item.output, facts=facts)
-
-    reading = reading_for(segmenter, options)
-    scored = run_batches(
-        jobs,
-        load,
-        score,
-        budget=segmenter.budget,
-        threads=threads,
-        count=len(jobs),
-    )
-    # The CRF uses all cores by itself, and a lot of memory.
-    writers = 0 if options.crf else threads
-    return in_threads(write, scored, threads=writers, ahead=writers)
 
 
 def segment_rasters(

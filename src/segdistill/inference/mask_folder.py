@@ -95,7 +95,7 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 
 def is_unusual(row: ImageRow, unusual_above: float | None) -> bool:
-    """Return whether an image is known to differ from the training images."""
+    """Return whether an image is known to differ from most training images."""
     return row.distance is not None and unusual_above is not None and row.distance > unusual_above
 
 
@@ -197,7 +197,7 @@ def count_pixels(path: Path, classes: int) -> MaskPixels:
 def warn_about_unusual_images(
     rows: Sequence[ImageRow], unusual_above: float | None, where: str
 ) -> None:
-    """Log a warning if images differ from the training images.
+    """Log a warning if images differ from most training images.
 
     Args:
         rows: rows of the images.
@@ -209,7 +209,7 @@ def warn_about_unusual_images(
         names = ", ".join(unusual[:NAMED_IMAGES])
         more = ", ..." if len(unusual) > NAMED_IMAGES else ""
         logger.warning(
-            "%d of %d images differ from the training images, so their masks may be wrong: %s%s"
+            "%d of %d images differ from most training images, so their masks may be wrong: %s%s"
             " (see column 'unusual' in %s)",
             *(len(unusual), len(rows), names, more, where),
         )

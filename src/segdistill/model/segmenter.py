@@ -20,7 +20,7 @@ from segdistill.decoding.decode import image_in_memory, read_picture
 from segdistill.decoding.pictures import Picture
 from segdistill.devices import Compute, PixelBudget, choose_compute
 from segdistill.errors import UserError
-from segdistill.features.preparation import FeaturePreparation
+from segdistill.features.preparation import FeaturePreparation, storage_format
 from segdistill.images.palette import VOID
 from segdistill.images.resize import Viewing
 from segdistill.model.card import CardFacts
@@ -139,9 +139,12 @@ class Segmenter(nn.Module):
         return self._prepared(self.backbone(images))
 
     def _prepared(self, maps: torch.Tensor) -> torch.Tensor:
-        raw = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
-        prepared: torch.Tensor = self.preparation(raw.float())
-        return prepared.permute(0, 3, 1, 2)  # (b, h, w, c) -> (b, c, h, w)
+        return self._prepared_storage(storage_format(maps))
+
+    def _prepared_storage(self, stored: torch.Tensor) -> torch.Tensor:
+        """Prepare maps as the store has them, (b, h, w, c) to (b, channels, h, w)."""
+        prepared: torch.Tensor = self.preparation(stored.float())
+        return prepared.permute(0, 3, 1, 2)
 
     def codes_of(self, features: torch.Tensor) -> torch.Tensor:
         """Map prepared features of shape (b, channels, h, w) to codes of shape (b, codes, h, w)."""
@@ -312,10 +315,26 @@ class Segmenter(nn.Module):
             model has no prototypes. Their mean (see :func:`mean_distance`) is comparable with
             :attr:`unusual_above`.
         """
-        codes = self._dense(images, self.codes_of_maps, mirror=mirror)
+        return self._scored(self._dense(images, self.codes_of_maps, mirror=mirror))
+
+    @torch.no_grad()
+    def scores_and_distances_of_stored(
+        self, stored: NDArray[np.float16]
+    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        """Return :meth:`scores_and_distances` from raw feature maps of the feature store.
+
+        Args:
+            stored: maps of shape (images, h, w, backbone channels), of images that :meth:`viewed`
+                resized.
+        """
+        self.eval()
+        maps = torch.from_numpy(stored).to(self.compute.device)
+        return self._scored(self.codes_of(self._prepared_storage(maps)))
+
+    def _scored(self, codes: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         scores = self.scores_of_codes(codes).cpu()
         if self.prototypes is None:
-            return scores, [None] * len(images)
+            return scores, [None] * len(codes)
         directions = F.normalize(self.prototypes.vectors.to(codes), dim=1)
         return scores, [_distances(each, directions) for each in codes]
 
