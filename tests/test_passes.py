@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from segdistill.devices import PixelBudget
-from segdistill.passes import Pixels, in_passes, run_batches
+from segdistill.passes import in_passes, run_batches
 
 CPU = torch.device("cpu")
+Pixels = NDArray[np.uint8]
 
 
 @pytest.fixture(params=[2, 4])
@@ -105,3 +108,22 @@ def test_items_without_an_image_keep_their_place(threads: int) -> None:
     budget = PixelBudget(CPU, thread_safe=True)
     found = list(run_batches(range(30), load, compute, budget=budget, threads=threads, count=30))
     assert found == [(f"item {item}", item if item % 3 else None) for item in range(30)]
+
+
+def test_inputs_of_different_types_are_not_in_one_batch() -> None:
+    def load(item: int) -> tuple[int, Pixels | NDArray[np.float16]]:
+        return item, np.full((2, 2, 3), item, np.uint8 if item < 4 else np.float16)
+
+    def compute(inputs: list[NDArray[Any]]) -> list[tuple[str, int]]:
+        return [(str(each.dtype), len(inputs)) for each in inputs]
+
+    budget = PixelBudget(CPU)
+    budget.pixels = 12  # three inputs, or a single one if each cell counts as 2 x 2 pixels
+
+    def size(array: NDArray[Any]) -> tuple[int, int]:
+        return (2, 2) if array.dtype == np.uint8 else (4, 4)
+
+    found = [
+        r for _, r in run_batches(range(6), load, compute, budget=budget, threads=0, size=size)
+    ]
+    assert found == [("uint8", 3)] * 3 + [("uint8", 1)] + [("float16", 1)] * 2

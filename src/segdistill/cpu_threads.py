@@ -50,6 +50,9 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Apply a function to several items at once, and yield the results in order.
 
+    Meanwhile, threads that start elsewhere may take over ``each`` as their number of threads: torch
+    has one number for the process, which new threads read.
+
     Args:
         function: called in threads of its own, or in the caller's if there is only one. The
             caller's ``no_grad``, ``inference_mode`` and autocast do not apply there.

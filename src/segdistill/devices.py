@@ -78,7 +78,8 @@ def choose_compute(
         raise UserError("--device mps: no Apple GPU found; use --device auto or cpu")
     kind = _fastest() if device == "auto" else device
     mixed = precision == MIXED or (precision == "auto" and has_bfloat16(kind))
-    name, threads = MIXED if mixed else FULL, torch.get_num_threads()
+    name = MIXED if mixed else FULL
+    threads = max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     if distributed and in_group():
         own, group = _join_group(device)
         return Compute(own, name, group, threads)

@@ -1,9 +1,8 @@
 """Passes of a network over many batches: on a CPU, several at a time."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from segdistill.cpu_threads import in_parallel
@@ -14,7 +13,6 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
-Pixels = NDArray[np.uint8]
 
 
 def in_passes(
@@ -46,45 +44,50 @@ def in_passes(
     return in_parallel(network, batches, threads=passes, each=each)
 
 
+def image_size(image: NDArray[Any]) -> tuple[int, int]:
+    """Return the height and width of an image, of shape (height, width, ...)."""
+    return image.shape[0], image.shape[1]
+
+
 def run_batches(
     items: Iterable[Item],
-    load: Callable[[Item], tuple[Loaded, Pixels | None]],
-    compute: Callable[[list[Pixels]], Iterable[Result]],
+    load: Callable[[Item], tuple[Loaded, NDArray[Any] | None]],
+    compute: Callable[[list[NDArray[Any]]], Iterable[Result]],
     *,
     budget: PixelBudget,
     threads: int,
     count: int | None = None,
+    size: Callable[[NDArray[Any]], tuple[int, int]] = image_size,
 ) -> Iterator[tuple[Loaded, Result | None]]:
-    """Load items in threads ahead of a network, and run it on batches of images of one size.
+    """Load items in threads ahead of a network, and run it on batches of inputs of one kind.
 
     Args:
-        load: called in the threads; returns what it makes of an item, and the image that goes
-            through the network, shape (height, width, channels), or ``None`` without one.
-        compute: runs the network on images of one size, and returns a result for each; called in
-            other threads, see :func:`in_passes`.
+        load: called in the threads; returns what it makes of an item, and what goes through the
+            network, an image of shape (height, width, channels), or ``None`` without one.
+        compute: runs the network on inputs of one size and type, and returns a result for each;
+            called in other threads, see :func:`in_passes`.
         budget: of the network.
         threads: number of threads that load; with 0, the caller's thread loads.
         count: number of items, if known.
+        size: returns the height and width of an input, in pixels.
 
     Yields:
-        What ``load`` made of each item, and the result of its image; in the order of the items.
+        What ``load`` made of each item, and the result of its input; in the order of the items.
     """
 
-    def size(loaded: tuple[Loaded, Pixels | None]) -> tuple[int, int] | None:
-        pixels = loaded[1]
-        return None if pixels is None else (pixels.shape[0], pixels.shape[1])
+    def kind(loaded: tuple[Loaded, NDArray[Any] | None]) -> Hashable:
+        return None if loaded[1] is None else (loaded[1].dtype, size(loaded[1]))
 
-    def most(loaded: tuple[Loaded, Pixels | None]) -> int:
-        sides = size(loaded)
-        return 1 if sides is None else budget.images(*sides)
+    def most(loaded: tuple[Loaded, NDArray[Any] | None]) -> int:
+        return 1 if loaded[1] is None else budget.images(*size(loaded[1]))
 
     def run(
-        batch: list[tuple[Loaded, Pixels | None]],
+        batch: list[tuple[Loaded, NDArray[Any] | None]],
     ) -> list[tuple[Loaded, Result | None]]:
-        images = [pixels for _, pixels in batch if pixels is not None]
-        results: Iterable[Result | None] = compute(images) if images else [None]
+        inputs = [each for _, each in batch if each is not None]
+        results: Iterable[Result | None] = compute(inputs) if inputs else [None]
         return [(loaded, result) for (loaded, _), result in zip(batch, results, strict=True)]
 
-    batches = in_batches(in_threads(load, items, threads=threads, ahead=2 * threads), size, most)
+    batches = in_batches(in_threads(load, items, threads=threads, ahead=2 * threads), kind, most)
     for results in in_passes(run, batches, budget, count=count):
         yield from results

@@ -16,6 +16,9 @@ from segdistill.backbones import BackboneEntry, registry
 from segdistill.config.settings import CacheSettings, PrecisionName
 from segdistill.decoding.decode import read_image
 from segdistill.images.finding import find_images
+from segdistill.inference.options import MaskOptions
+from segdistill.inference.stored_features import StoredFeatures
+from segdistill.layout import SETTINGS_FILE
 from segdistill.model.segmenter import Segmenter
 from segdistill.version import __version__
 
@@ -155,6 +158,56 @@ def test_masks_need_no_backbone_where_the_fit_stored_features(
     assert segmented("computed") == (from_store, 6)
 
 
+def test_long_images_are_tiled_although_their_features_are_stored(tmp_path: Path) -> None:
+    photos = write_striped_folder(tmp_path / "photos")
+    Image.fromarray(striped_image(7, 64, 400)).save(photos / "long.png")
+    fit(photos, tmp_path / "run")
+    expected = Segmenter.load(tmp_path / "run").segment(photos / "long.png")
+    segdistill.segment(tmp_path / "run", photos / "long.png", tmp_path / "masks")
+    with Image.open(tmp_path / "masks" / "long.png") as mask:
+        np.testing.assert_array_equal(np.array(mask), expected)
+
+
+def test_a_backbone_that_was_changed_in_memory_is_used(tmp_path: Path) -> None:
+    photos = write_striped_folder(tmp_path / "photos")
+    fit(photos, tmp_path / "run", backbone="efficientnet-lite0")
+    segmenter = Segmenter.load(tmp_path / "run")
+    for parameter in segmenter.backbone.parameters():
+        parameter.data.mul_(1 + 0.5 * torch.rand_like(parameter))
+    segdistill.segment(segmenter, photos, tmp_path / "masks")
+    with Image.open(tmp_path / "masks" / "picture_0.png") as mask:
+        expected = segmenter.segment(photos / "picture_0.png")
+        np.testing.assert_array_equal(np.array(mask), expected)
+
+
+def test_masks_do_not_need_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = write_striped_folder(tmp_path / "photos")
+    fit(photos, tmp_path / "run")
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    for name in ("SEGDISTILL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert segdistill.segment(tmp_path / "run", photos, tmp_path / "masks").written == 6
+
+
+def test_a_store_that_may_not_be_entered_is_none(tmp_path: Path) -> None:
+    class Closed(type(tmp_path)):  # type: ignore[misc]
+        def is_dir(self) -> bool:
+            raise PermissionError(13, "Permission denied", str(self))
+
+    segmenter = fit(write_striped_folder(tmp_path / "photos"), tmp_path / "run")
+    file = find_images(tmp_path / "photos")[0]
+    for folder in (Closed(tmp_path), tmp_path / "missing", None):
+        picture, features = StoredFeatures(segmenter, MaskOptions(), folder).read(
+            file, segmenter.settings.reading
+        )
+        assert picture.pixels.shape == (64, 96, 3)
+        assert features is None
+
+
 def test_a_new_image_under_an_old_name_has_its_own_mask(tmp_path: Path) -> None:
     photos = write_striped_folder(tmp_path / "photos")
     fit(photos, tmp_path / "run")
@@ -171,5 +224,5 @@ def test_a_new_image_under_an_old_name_has_its_own_mask(tmp_path: Path) -> None:
 def test_damaged_settings_do_not_keep_a_run_from_segmenting(tmp_path: Path) -> None:
     photos = write_striped_folder(tmp_path / "photos")
     fit(photos, tmp_path / "run")
-    (tmp_path / "run" / "settings.json").write_text("{")
+    (tmp_path / "run" / SETTINGS_FILE).write_text("{")
     assert segdistill.segment(tmp_path / "run", photos, tmp_path / "masks").written == 6

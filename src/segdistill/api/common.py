@@ -1,6 +1,5 @@
 """Helpers shared by the public functions."""
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -42,12 +41,14 @@ def load_segmenter(
     return Segmenter.load(run, backbone=backbone, device="cpu").place_on(compute)
 
 
-def cache_of(run: Source | Segmenter) -> CacheSettings:
-    """Return the settings of the feature store that a run was fitted with; else the defaults."""
-    if not isinstance(run, Segmenter) and (Path(run) / SETTINGS_FILE).exists():
-        # Models are used without their settings, so these may be damaged.
-        with contextlib.suppress(UserError):
-            return RunFolder(Path(run)).read_settings().cache
+def cache_of(run: Source) -> CacheSettings:
+    """Return the settings of the feature store that a run was fitted with; else the defaults.
+
+    Raises:
+        UserError: the settings of the run are damaged.
+    """
+    if (Path(run) / SETTINGS_FILE).exists():
+        return RunFolder(Path(run)).read_settings().cache
     return CacheSettings()
 
 

@@ -131,12 +131,12 @@ def segment(
             sequence = _frames(segmenter, images, target, chosen, engine)
             done.add(segment_frames(segmenter, sequence, chosen, progress=progress))
         elif images:
-            store = cache_of(run).folder or default_store_folder()
+            store = _store_folder(run)
             shows_tiles = progress and group.is_first
             work = MaskWork(segmenter, target, chosen, show_tiles=shows_tiles, store=store)
             if engine == "ray":
                 path, absolute = str(Path(str(run)).absolute()), with_absolute_path(target)
-                work = MaskWork(path, absolute, chosen, backbone, device, precision)
+                work = MaskWork(path, absolute, chosen, backbone, device, precision, store=store)
             done.add(
                 _segment_images(
                     segmenter,
@@ -149,6 +149,21 @@ def segment(
                 )
             )
         return done
+
+
+def _store_folder(run: Source | Segmenter) -> Path | None:
+    """Return the folder of the feature store that a run was fitted with.
+
+    ``None`` for a model in memory: its backbone may have been changed since it was loaded.
+    """
+    if isinstance(run, Segmenter):
+        return None
+    try:
+        return (cache_of(run).folder or default_store_folder()).absolute()
+    except (UserError, OSError, RuntimeError):
+        # Masks need neither settings nor a store: the settings may be damaged, or of another user,
+        # and there may be no home directory.
+        return None
 
 
 def _check_ray(engine: EngineName, run: Source | Segmenter) -> None:

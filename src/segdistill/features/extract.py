@@ -219,10 +219,10 @@ class FeatureMaps:
         """Compute maps in storage format from 8-bit images: (b, 3, h, w) to (b, h, w, c)."""
         with self.compute.autocast():
             maps = self.backbone(images.float() / 255)
-        half = storage_format(maps)
+        finite, half = finite_maps(maps), storage_format(maps)
         # The first value tells whether a map is finite, so that the batch is read back once.
         first = half[:, 0, 0, 0]
-        half[:, 0, 0, 0] = torch.where(finite_maps(maps), first, torch.nan)
+        half[:, 0, 0, 0] = torch.where(finite, first, torch.nan)
         return half
 
 
@@ -258,10 +258,15 @@ def entry_kind(view: View, backbone: Backbone) -> EntryKind:
 def stored_map(
     view: View, backbone: Backbone, compute: Compute, store: FeatureStore
 ) -> Features | None:
-    """Return a view's raw map from a store, in memory; ``None`` if it is missing or damaged."""
+    """Memory-map a view's raw map in a store; ``None`` if it is missing or damaged.
+
+    It counts as recently used.
+    """
     folder = store_folder_name(backbone, compute)
     kept = store.read(folder, entry_kind(view, backbone))
-    return None if kept is None else np.array(kept)
+    if kept is not None:
+        store.touch(folder, view.key)
+    return kept
 
 
 def store_folder_name(backbone: Backbone, compute: Compute) -> str:

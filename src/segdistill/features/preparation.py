@@ -20,16 +20,16 @@ FLOAT16_MAX = torch.finfo(torch.float16).max
 def storage_format(maps: torch.Tensor) -> torch.Tensor:
     """Convert a backbone's maps (batch, channels, h, w) to stored ones (batch, h, w, channels).
 
-    Stored features are float16. All features are rounded in this way, stored or not, so that masks
-    do not depend on what the store holds.
+    Stored features are float16. Masks are made of features that were rounded in this way, stored or
+    not, so that they do not depend on what the store holds.
 
     Example:
         >>> storage_format(torch.full((1, 3, 2, 2), 1e6))[0, 0, 0]
         tensor([65504., 65504., 65504.], dtype=torch.float16)
     """
-    half = maps.permute(0, 2, 3, 1).half().contiguous()
+    half = maps.permute(0, 2, 3, 1).half()
     # Some transformers have a few huge activations that overflow float16.
-    return half.clamp_(-FLOAT16_MAX, FLOAT16_MAX)
+    return half.clamp(-FLOAT16_MAX, FLOAT16_MAX).contiguous()
 
 
 class FeaturePreparation(nn.Module):

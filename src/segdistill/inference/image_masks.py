@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from segdistill.decoding.tiff_header import read_tiff_header
 from segdistill.engines.staging import run_staged
 from segdistill.engines.work import Item, Job, Result
 from segdistill.images.finding import check_output_names
-from segdistill.images.folder import CheckedImage, read_with_digest
 from segdistill.images.tree import LEADS_NOWHERE, leads_nowhere
 from segdistill.inference.mask_classes import ensure_classes_file, mask_classes
 from segdistill.inference.masks import mask_from_scores, write_mask, write_overlay, write_scores
@@ -36,6 +35,7 @@ MAX_BYTES_HELD = 2**26
 """Larger images are not kept while they wait for the backbone, but decoded again."""
 
 Pixels = NDArray[np.uint8]
+Maps = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -115,13 +115,11 @@ class _LoadedImage(NamedTuple):
     Attributes:
         job: the image and its output.
         full_size: the image at full size; ``None`` if it is too large to keep.
-        features: its raw feature map, shape (1, h, w, channels), if it was stored.
         reason: why the image cannot be read.
     """
 
     job: Job
     full_size: Picture | None = None
-    features: NDArray[np.float16] | None = None
     reason: str = ""
 
 
@@ -168,6 +166,7 @@ def segment_images(
         budget=segmenter.budget,
         threads=threads,
         count=len(jobs),
+        size=stages.size,
     )
 
     def write(pair: tuple[_LoadedImage, _Scored | None]) -> Result:
@@ -190,27 +189,35 @@ class _Stages:
         self.stored = stored
         self.reading = reading_for(segmenter, options)
 
-    def load(self, job: Job) -> tuple[_LoadedImage, Pixels | None]:
-        """Decode an image; return it with the network's input, or without if none is needed."""
+    def load(self, job: Job) -> tuple[_LoadedImage, Pixels | Maps | None]:
+        """Decode an image; return it with its stored feature map or the network's input."""
         path = job.file.path
         if leads_nowhere(path):
             return _LoadedImage(job, reason=f"{path}: {LEADS_NOWHERE}"), None
         try:
             check_output_names(path, _outputs(job, self.options))
-            digest, picture = read_with_digest(job.file, self.reading)
+            picture, features = self.stored.read(job.file, self.reading)
         except UnreadableImageError as error:
             return _LoadedImage(job, reason=str(error)), None
-        kept = picture if picture.pixels.nbytes <= MAX_BYTES_HELD else None
-        height, width = picture.pixels.shape[:2]
-        features = self.stored.read(CheckedImage(job.file, digest, height, width, self.reading))
+        loaded = _LoadedImage(job, picture if picture.pixels.nbytes <= MAX_BYTES_HELD else None)
         if features is not None:
-            return _LoadedImage(job, kept, features), None
-        viewed = self.segmenter.viewed(picture.pixels, resolution=self.options.resolution)
-        return _LoadedImage(job, kept), viewed
+            return loaded, features
+        return loaded, self.segmenter.viewed(picture.pixels, resolution=self.options.resolution)
 
-    def score(self, images: list[Pixels]) -> Iterator[_Scored]:
-        """Run the network on images of one size."""
-        scores, distances = self.segmenter.scores_and_distances(images, mirror=self.options.mirror)
+    def size(self, inputs: Pixels | Maps) -> tuple[int, int]:
+        """Return the height and width, in pixels, of an image or of the image of a map."""
+        scale = 1 if inputs.dtype == np.uint8 else self.segmenter.backbone.stride
+        return inputs.shape[0] * scale, inputs.shape[1] * scale
+
+    def score(self, inputs: list[Pixels] | list[Maps]) -> Iterator[_Scored]:
+        """Score images or stored feature maps of one size."""
+        segmenter = self.segmenter
+        if inputs[0].dtype == np.uint8:
+            images = cast("list[Pixels]", inputs)
+            scores, distances = segmenter.scores_and_distances(images, mirror=self.options.mirror)
+        else:
+            maps = np.stack(cast("list[Maps]", inputs))
+            scores, distances = segmenter.scores_and_distances_of_stored(maps)
         # (batch, classes, h, w) -> (1, classes, h, w) each
         return map(_Scored, scores[:, None].unbind(), distances)
 
@@ -219,9 +226,6 @@ class _Stages:
     ) -> Result:
         """Write the mask of an image and its sidecar files."""
         job, segmenter, options = loaded.job, self.segmenter, self.options
-        if loaded.features is not None:
-            scores, (distances,) = segmenter.scores_and_distances_of_stored(loaded.features)
-            scored = _Scored(scores, distances)
         if scored is None:
             return Result(job.item.name, reason=loaded.reason)
         before_writing()

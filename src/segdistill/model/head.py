@@ -85,7 +85,7 @@ class SegmentationHead(nn.Module):
             nearest: indices of the cells around each location, shape (batch, locations, 4), int64.
             weights: weights of those cells, summing to 1, shape (batch, locations, 4).
             matrix_type: as for :meth:`forward`.
-            threads: number of portions of the batch that are computed at the same time on a CPU.
+            threads: number of threads that compute portions of the batch on a CPU.
 
         Returns:
             Tensor of shape (batch, locations, channels).

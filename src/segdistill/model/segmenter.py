@@ -139,12 +139,9 @@ class Segmenter(nn.Module):
         return self._prepared(self.backbone(images))
 
     def _prepared(self, maps: torch.Tensor) -> torch.Tensor:
-        return self._prepared_storage(storage_format(maps))
-
-    def _prepared_storage(self, stored: torch.Tensor) -> torch.Tensor:
-        """Prepare maps as the store has them, (b, h, w, c) to (b, channels, h, w)."""
-        prepared: torch.Tensor = self.preparation(stored.float())
-        return prepared.permute(0, 3, 1, 2)
+        raw = maps.permute(0, 2, 3, 1)  # (b, c, h, w) -> (b, h, w, c)
+        prepared: torch.Tensor = self.preparation(raw.float())
+        return prepared.permute(0, 3, 1, 2)  # (b, h, w, c) -> (b, c, h, w)
 
     def codes_of(self, features: torch.Tensor) -> torch.Tensor:
         """Map prepared features of shape (b, channels, h, w) to codes of shape (b, codes, h, w)."""
@@ -232,8 +229,9 @@ class Segmenter(nn.Module):
                 maps = self.backbone(images)
             if not finite_maps(maps).all():
                 raise not_finite_error(self.backbone.name)
-            # In full precision, as in training: cheap compared with the backbone.
-            return finish(maps)
+            # As in training: of features in storage format, but in full precision, which is cheap
+            # compared with the backbone.
+            return finish(storage_format(maps).permute(0, 3, 1, 2))
 
         @torch.no_grad()
         def run(images: torch.Tensor) -> torch.Tensor:
@@ -329,7 +327,7 @@ class Segmenter(nn.Module):
         """
         self.eval()
         maps = torch.from_numpy(stored).to(self.compute.device)
-        return self._scored(self.codes_of(self._prepared_storage(maps)))
+        return self._scored(self.codes_of_maps(maps.permute(0, 3, 1, 2)))
 
     def _scored(self, codes: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         scores = self.scores_of_codes(codes).cpu()

@@ -159,7 +159,7 @@ def mean_correspondence_loss(
         stabilize: see :func:`clamp_code_correlation`.
         matrix_type: the type of the products of features, if not their own. Those of codes, whose
             gradient is wanted, are not affected.
-        threads: number of portions of the batch that are computed at the same time on a CPU.
+        threads: number of threads that compute portions of the batch on a CPU.
 
     Returns:
         Scalar tensor, which can be differentiated once.

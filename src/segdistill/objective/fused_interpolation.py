@@ -72,7 +72,7 @@ def interpolated_hidden_layer(
         weights: as for :func:`interpolate_cells`.
         matrix_type: the type of matrix products, if not that of the cells; all else, sums over
             images included, has the cells' type.
-        threads: number of portions of the batch that are computed at the same time on a CPU.
+        threads: number of threads that compute portions of the batch on a CPU.
 
     Returns:
         Tensor of shape (batch, locations, hidden channels). It can be differentiated once.

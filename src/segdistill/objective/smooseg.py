@@ -71,7 +71,7 @@ def smoothness_energy(
         partners: index of the other map that each map is compared with, shape (batch,); by
             default, the map with the same index. Of several draws, shape (draws, batch), the mean
             is returned.
-        threads: number of portions of the batch that are computed at the same time on a CPU.
+        threads: number of threads that compute portions of the batch on a CPU.
 
     Returns:
         Scalar tensor, which can be differentiated once.

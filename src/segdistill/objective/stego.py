@@ -104,7 +104,7 @@ def stego_objective(
             with ``negatives[partners[k][i]]``.
         partners: partner index of each image in each draw, shape (draws, batch).
         matrix_type: the type of the products of features, if not their own.
-        threads: number of portions of the batch that are computed at the same time on a CPU.
+        threads: number of threads that compute portions of the batch on a CPU.
 
     Returns:
         The unweighted terms. Self pairs compare each image with itself at the first set of
