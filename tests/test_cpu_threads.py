@@ -1,7 +1,10 @@
 """How many threads torch computes with: restored in every case."""
 
+import gc
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -88,3 +91,66 @@ def test_clusters_do_not_depend_on_the_number_of_threads() -> None:
     single, expected = clustered()
     assert several == single
     torch.testing.assert_close(centres, expected)
+
+
+def threads_here_and_in_new_threads() -> tuple[int, int]:
+    """Return the numbers of threads that torch uses in this thread and in one that starts now."""
+    with ThreadPoolExecutor(1) as pool:
+        return torch.get_num_threads(), pool.submit(torch.get_num_threads).result()
+
+
+def fail_at_two(item: int) -> int:
+    if item == 2:
+        raise ValueError("as expected")
+    return item
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("end", ["closed", "deleted", "in a cycle", "interrupted"])
+def test_the_number_of_threads_is_restored_if_results_are_abandoned(end: str) -> None:
+    results = in_parallel(fail_at_two, itertools.chain(range(2), itertools.repeat(0)), each=2)
+    assert isinstance(results, Generator)
+    assert next(results) == 0
+    # Until then, threads that start have the number given, and the caller keeps its own.
+    assert threads_here_and_in_new_threads() == (3, 2)
+    if end == "closed":
+        results.close()
+    elif end == "interrupted":
+        with pytest.raises(KeyboardInterrupt):
+            results.throw(KeyboardInterrupt())
+    elif end == "in a cycle":
+        cycle: list[object] = [results]
+        cycle.append(cycle)
+        del cycle
+    del results
+    gc.collect()
+    assert threads_here_and_in_new_threads() == (3, 3)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_the_number_of_threads_is_restored_if_a_loop_is_left() -> None:
+    for result in in_parallel(fail_at_two, range(9)):
+        assert result == 0
+        break
+    assert threads_here_and_in_new_threads() == (3, 3)
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("threads", [1, None])
+def test_the_number_of_threads_is_restored_after_errors(threads: int | None) -> None:
+    results = in_parallel(fail_at_two, range(9), threads=threads)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="as expected"):
+        next(results)
+    assert threads_here_and_in_new_threads() == (3, 3)
+    with pytest.raises(ValueError, match="as expected"):
+        list(in_parallel(str, map(fail_at_two, range(9)), threads=threads))
+    assert threads_here_and_in_new_threads() == (3, 3)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_results_that_nobody_asks_for_change_nothing() -> None:
+    results = in_parallel(fail_at_two, range(9))
+    assert threads_here_and_in_new_threads() == (3, 3)
+    del results
+    assert threads_here_and_in_new_threads() == (3, 3)

@@ -111,7 +111,7 @@ def test_items_without_an_image_keep_their_place(threads: int) -> None:
 
 
 def test_inputs_of_different_types_are_not_in_one_batch() -> None:
-    def load(item: int) -> tuple[int, Pixels | NDArray[np.float16]]:
+    def load(item: int) -> tuple[int, NDArray[Any]]:
         return item, np.full((2, 2, 3), item, np.uint8 if item < 4 else np.float16)
 
     def compute(inputs: list[NDArray[Any]]) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,3 +64,32 @@ def test_damaged_features_are_counted_once_and_change_nothing(
     weights = [(run / "segmenter.safetensors").read_bytes() for run in (first, second)]
     assert weights[0] == weights[1]
     assert fit("third")[1] == []
+
+
+def test_copies_of_one_image_do_not_show_how_many_classes_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = BackboneEntry("tiny", "embedded", "for tests", lambda _source: TinyBackbone())
+    monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
+    photos = write_striped_folder(tmp_path / "photos")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for number in range(3):
+        shutil.copy(photos / "picture_0.png", copies / f"{number}.png")
+
+    def warnings(folder: Path, classes: int | None = None) -> list[str]:
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "segdistill"):
+            segdistill.fit(folder, backbone="tiny", method="kmeans", classes=classes)
+        messages = (record.getMessage() for record in caplog.records)
+        return [each for each in messages if "copies" in each]
+
+    (message,) = warnings(copies)
+    assert message.startswith("all 3 files are copies of one image, so the estimated number of")
+    assert warnings(copies, classes=3) == []
+    shutil.copy(photos / "picture_1.png", copies)
+    assert warnings(copies) == []
+    for number in range(1, 3):
+        (copies / f"{number}.png").unlink()
+    (copies / "picture_1.png").unlink()
+    assert warnings(copies) == []  # a single image

@@ -12,7 +12,7 @@ from tests.hub_server import go_offline
 from torch import nn
 
 from segdistill.backbones import load_backbone
-from segdistill.backbones.huggingface import quiet_from_pretrained
+from segdistill.backbones.huggingface import hub_reason, quiet_from_pretrained
 from segdistill.backbones.loading import SHORT_NAMES, load_from_hub
 from segdistill.backbones.protocol import IMAGENET_MEAN, IMAGENET_STD, Backbone, normalise_images
 from segdistill.backbones.vision_transformer import (
@@ -333,7 +333,16 @@ def test_offline_mode_names_what_was_asked_and_the_ways_on(name: str) -> None:
     message = str(caught.value)
     assert name in message
     assert all(way in message for way in WAYS_ON)
-    assert ("hf auth login" in message) == name.startswith("dinov3")
+    assert "set HF_HUB_OFFLINE=0 to download" in message
+    assert "hf auth login" not in message
+
+
+def test_gated_weights_need_a_login_only_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    gated, error = "facebook/dinov3-vits16-pretrain-lvd1689m", RuntimeError("the line went dead")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    assert "`hf auth login`" in hub_reason(gated, error)
+    go_offline(monkeypatch)
+    assert hub_reason(gated, error) == "RuntimeError: the line went dead"
 
 
 def hub_error(kind: str) -> Exception:
@@ -364,6 +373,7 @@ def test_every_failure_to_download_becomes_one_message(
         raise hub_error(kind)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(UserError, match=message) as caught:
         load_backbone("someone/something")
     assert "someone/something" in str(caught.value)
@@ -402,8 +412,11 @@ def test_a_hub_model_without_safetensors_is_asked_of_transformers(downloaded: Pa
     with pytest.raises(
         UserError, match="weights cannot be downloaded from the Hugging Face hub"
     ) as caught:
-        load_backbone("dino-vits8")
-    assert all(way in str(caught.value) for way in WAYS_ON)
+        load_backbone("dinov3-vits16")
+    message = str(caught.value)
+    assert all(way in message for way in WAYS_ON)
+    assert "offline mode is on" in message
+    assert "`hf auth login`" not in message
 
 
 @pytest.fixture

@@ -154,6 +154,18 @@ def test_images_without_depth_still_take_part(photos: Path, depth: Path, segdist
     assert "1 of 6 images have no depth map" in error
 
 
+def test_maps_without_any_depth_are_warned_of(photos: Path, depth: Path, segdistill: Run) -> None:
+    paths = sorted(depth.rglob("*.png"))
+    for path in paths:
+        Image.fromarray(np.full((64, 96), 128, np.uint8)).save(path)
+    status, _, error = segdistill(
+        "fit", photos, *TINY, "--training.steps", 2, "--depth.folder", depth
+    )
+    assert status == 0
+    assert error.count("hold no information") == 1
+    assert f"hold no information: 6 of 6, {paths[0]}, " in error
+
+
 def test_the_papers_presets_exist() -> None:
     assert {name for name in preset_names() if name.startswith("depthg")} == {
         "depthg-cocostuff27-vits8",

@@ -150,3 +150,21 @@ def test_a_map_that_is_mostly_invalid_is_warned_of(views: list[View], tmp_path: 
             f"mostly invalid and therefore have little effect: 1 of 1, {tmp_path / 'map.npy'} (75%)"
             in message
         )
+
+
+def test_constant_maps_are_warned_of_once(views: list[View], tmp_path: Path) -> None:
+    values = np.full((64, 96), 300, np.float32)
+    values[:8] = np.nan
+    for _ in range(2):
+        message = warned(views, tmp_path, values, DepthSettings())
+        assert message.count("hold no information") == 1
+        assert f"hold no information: 1 of 1, {tmp_path / 'map.npy'}; " in message
+    values[8] = 301
+    assert not warned(views, tmp_path, values, DepthSettings())
+
+
+def test_a_crop_of_a_wall_does_not_make_a_map_constant(views: list[View], tmp_path: Path) -> None:
+    crops = views_of([view.image for view in views], Viewing(64, 16), crops="five")
+    values = np.full((64, 96), 500, np.float32)
+    values[:4], values[60:] = 0.0, 1000.0
+    assert not warned(crops, tmp_path, values, DepthSettings())  # the centre comes last

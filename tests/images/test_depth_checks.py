@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from segdistill.images.depth import DepthSettings
+from segdistill.images.depth import DepthSettings, normalise_depth
 from segdistill.images.depth_checks import (
+    DepthSummary,
     FillValue,
+    constant_depth_warning,
     fill_value,
     fill_value_warning,
+    summarise_depth,
     unknown_depth_warning,
 )
 
@@ -55,3 +58,52 @@ def test_maps_that_are_mostly_invalid_are_named() -> None:
         in message
     )
     assert unknown_depth_warning({Path("a.png"): 0.5}) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([7, 7, 7, 7], (0, True)),
+        ([7, 7, np.nan, 7], (0.25, True)),
+        ([7, 7, 7.1, 7], (0, False)),
+        ([6, 7, 7, 8], (0, False)),
+        ([np.nan] * 4, (1, True)),
+    ],
+)
+def test_a_map_is_constant_if_all_known_depths_are(
+    values: list[float], expected: tuple[float, bool]
+) -> None:
+    assert summarise_depth(normalise_depth(np.array([values]))) == expected
+
+
+def summaries(constant: int, others: int) -> dict[Path, DepthSummary]:
+    each = [DepthSummary(0.5, constant=True)] * constant + [
+        DepthSummary(0.0, constant=False)
+    ] * others
+    return {Path(f"{number}.png"): summary for number, summary in enumerate(each)}
+
+
+def test_constant_maps_are_named() -> None:
+    message = constant_depth_warning(summaries(4, 2))
+    assert message is not None
+    assert message.startswith(
+        "depth maps that are constant and therefore hold no information: 4 of 6, 0.png, 1.png,"
+        " 2.png, ...; all parts of such an image count as equally far, and so as alike: remove"
+    )
+    message = constant_depth_warning(summaries(1, 1))
+    assert message is not None
+    assert "1 of 2, 0.png; " in message
+    assert constant_depth_warning(summaries(0, 2)) is None
+
+
+def test_without_any_depth_the_advice_is_to_fit_without() -> None:
+    message = constant_depth_warning(summaries(2, 0))
+    assert message is not None
+    assert "2 of 2, 0.png, 1.png; " in message
+    assert "fit without depth (--depth.guide off)" in message
+
+
+def test_a_map_gets_one_warning() -> None:
+    maps = {Path("a.png"): DepthSummary(0.9, constant=True)}
+    assert unknown_depth_warning({path: each.unknown for path, each in maps.items()})
+    assert constant_depth_warning(maps) is None

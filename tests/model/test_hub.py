@@ -144,10 +144,12 @@ def test_offline_the_cache_serves(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
     Segmenter.from_pretrained(NAME)
     go_offline(monkeypatch)
     assert Segmenter.from_pretrained(NAME).settings.resolution == 64
-    with pytest.raises(UserError, match=r"someone/else: .* offline mode is on"):
+    with pytest.raises(UserError, match=r"someone/else: .* offline mode is on") as caught:
         Segmenter.from_pretrained("someone/else")
-    with pytest.raises(UserError, match=r"did not accept the model: .*ffline"):
+    assert str(caught.value).endswith("HF_HUB_OFFLINE=0 to download them, or give a local folder")
+    with pytest.raises(UserError, match="did not accept the model: offline mode is on") as caught:
         segmenter().push_to_hub(NAME)
+    assert str(caught.value).endswith("; set HF_HUB_OFFLINE=0 to push")
 
 
 @pytest.mark.parametrize("name", ["runs", "a/b/c", "./runs/photos", "/nowhere/photos"])

@@ -148,7 +148,7 @@ def _fit(
         logger.warning(
             "%d of %d images skipped; first: %s", len(skipped), len(files), skipped[0].reason
         )
-    _announce_classes(chosen)
+    _announce_classes(chosen, checked)
     resolved = _resolved(chosen, backbone)
     # Before an earlier run is removed, so that it is kept if there are too few images.
     check_enough(feature_maps(checked, backbone, resolved, compute), resolved)
@@ -197,9 +197,16 @@ def _resolved(settings: FitSettings, backbone: Backbone) -> FitSettings:
     )
 
 
-def _announce_classes(settings: FitSettings) -> None:
+def _announce_classes(settings: FitSettings, images: Sequence[CheckedImage]) -> None:
     if settings.estimates_classes:
         logger.info("--classes not given: the number of classes will be estimated")
+        if len(images) > 1 and len({image.digest for image in images}) == 1:
+            # Both halves of the images are the same, so any number of classes is reproducible.
+            logger.warning(
+                "all %d files are copies of one image, so the estimated number of classes means"
+                " little; give --classes, or images that differ",
+                len(images),
+            )
     elif settings.classes is None:
         logger.info("--classes not given: finding %d classes", DEFAULT_CLASSES)
 

@@ -251,23 +251,37 @@ def hub_reason(hub_id: str, error: Exception) -> str:
     """Describe why a download from the hub failed, for error messages."""
     from huggingface_hub import errors  # noqa: PLC0415 - only failures need it
 
-    gated = isinstance(error, errors.GatedRepoError)
+    gated, offline = isinstance(error, errors.GatedRepoError), is_offline(error)
+    # transformers raises errors of its own, caused by those of the hub.
+    missing = (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)
     if gated:
         reason = "access denied"
     elif isinstance(error, errors.RepositoryNotFoundError):
         reason = "the repository does not exist or is private"
-    elif isinstance(error.__cause__, errors.OfflineModeIsEnabled):
-        reason = "offline mode is on (HF_HUB_OFFLINE) and the files are not in the local cache"
+    elif offline and (isinstance(error, missing) or isinstance(error.__cause__, missing)):
+        reason = (
+            "offline mode is on and the files are not in the local cache; set HF_HUB_OFFLINE=0 to"
+            " download them"
+        )
     elif isinstance(error, errors.LocalEntryNotFoundError):
         reason = "the hub cannot be reached and the files are not in the local cache"
     else:
         reason = first_line(error)
-    if gated or hub_id.startswith("facebook/dinov3"):
+    if gated or (hub_id.startswith("facebook/dinov3") and not offline):
         reason += (
             f"; the weights are gated: request access on the hub page of {hub_id}, then log in"
             " with `hf auth login`"
         )
     return reason
+
+
+def is_offline(error: Exception) -> bool:
+    """Return whether the hub's client must stay offline, as its settings or its error say."""
+    from huggingface_hub import constants, errors  # noqa: PLC0415 - only failures need it
+
+    chain = (error, error.__cause__)
+    refused = any(isinstance(each, errors.OfflineModeIsEnabled) for each in chain)
+    return refused or constants.HF_HUB_OFFLINE
 
 
 def first_line(error: Exception) -> str:

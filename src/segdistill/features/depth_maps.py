@@ -17,7 +17,13 @@ from segdistill.features.store import FeatureStore
 from segdistill.features.views import View
 from segdistill.files import read_file
 from segdistill.images.depth import DepthSettings, check_depth_size, normalise_depth, read_depth
-from segdistill.images.depth_checks import fill_value_warning, unknown_depth_warning
+from segdistill.images.depth_checks import (
+    DepthSummary,
+    constant_depth_warning,
+    fill_value_warning,
+    summarise_depth,
+    unknown_depth_warning,
+)
 from segdistill.images.depth_view import depth_for_view
 from segdistill.images.resize import Size
 from segdistill.progress import progress_bar
@@ -75,7 +81,8 @@ class DepthMaps:
     def fill_store(self, *, progress: bool = False) -> None:
         """Compute missing grids and cache them while the store has room.
 
-        Warns if values of the maps probably do not mean depth, or if little depth is known.
+        Warns if values of the maps probably do not mean depth, if little depth is known, or if
+        maps are constant.
 
         Raises:
             UserError: a depth map cannot be read, or does not match its image.
@@ -92,7 +99,7 @@ class DepthMaps:
             keep = {self.store.path(self.folder, key) for key in self._keys.values()}
             missing = [n for n, key in self._keys.items() if not self.store.has(self.folder, key)]
             room = self.store.make_room(sum(map(self._bytes, missing)), keep)
-            unknown: dict[int, float] = {}
+            computed: dict[int, DepthSummary] = {}
             advance(len(paths) - len(missing))
             for index in missing:
                 room -= self._bytes(index)
@@ -102,20 +109,27 @@ class DepthMaps:
                 if grid is not None and room >= 0:
                     self.store.write(self.folder, self._keys[index], grid)
                 if grid is not None:
-                    unknown[index] = float(np.isnan(grid[:, :, 0]).mean())
+                    computed[index] = summarise_depth(grid[:, :, 0])
                 advance(1)
-        self._warn(unknown)
+        self._warn(computed)
 
-    def _warn(self, unknown: dict[int, float]) -> None:
-        """Log what is suspicious; ``unknown`` holds the shares of grids computed just now."""
+    def _warn(self, computed: dict[int, DepthSummary]) -> None:
+        """Log what is suspicious; ``computed`` summarises the grids computed just now."""
         paths = list(dict.fromkeys(self.depth_paths.values()))
         spread = paths[:: -(-len(paths) // MAPS_CHECKED) or 1]
-        shares = {}
+        summaries: dict[Path, DepthSummary] = {}
         for index in self._keys:
-            grid = None if index in unknown else self[index]
-            share = unknown[index] if grid is None else float(np.isnan(grid.share).mean())
-            shares[self.depth_paths[self.views[index].image.file.path]] = share
-        for message in (fill_value_warning(spread, self.settings), unknown_depth_warning(shares)):
+            grid = None if index in computed else self[index]
+            summary = computed[index] if grid is None else summarise_depth(grid.share)
+            path = self.depth_paths[self.views[index].image.file.path]
+            # A crop may show a wall alone: a map is constant only if all crops are.
+            before = summaries.get(path, summary)
+            summaries[path] = summary._replace(constant=summary.constant and before.constant)
+        for message in (
+            fill_value_warning(spread, self.settings),
+            unknown_depth_warning({path: each.unknown for path, each in summaries.items()}),
+            constant_depth_warning(summaries),
+        ):
             if message is not None:
                 logger.warning("%s", message)
 

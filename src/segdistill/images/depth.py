@@ -17,6 +17,9 @@ DepthNormalisation = Literal["min-max", "metric"]
 CONSTANT_SPREAD = 1e-6
 SIZE_TOLERANCE = 0.1
 
+CONSTANT_DEPTH = 0.5
+"""Depth in 0..1 of a constant map, which holds no information; the middle favours neither end."""
+
 
 @dataclass(frozen=True)
 class DepthSettings:
@@ -111,8 +114,8 @@ def known_values(values: NDArray[np.float64], settings: DepthSettings) -> NDArra
 def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Scale a depth map to 0 (its minimum) to 1 (its maximum), as DepthG does.
 
-    NaN and infinity count as unknown and become NaN. A constant map becomes 0.5 throughout: it
-    holds no information, and the middle favours neither end.
+    NaN and infinity count as unknown and become NaN. A constant map becomes
+    :data:`CONSTANT_DEPTH` throughout.
 
     Example:
         >>> normalise_depth(np.array([[3.0, np.nan, 5.0, 4.0]])).tolist()
@@ -125,7 +128,7 @@ def normalise_depth(depth: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         return result
     low, high = numbers[known].min(), numbers[known].max()
     if high - low <= CONSTANT_SPREAD * max(abs(low), abs(high)):
-        result[known] = 0.5
+        result[known] = CONSTANT_DEPTH
     else:
         result[known] = (numbers[known] - low) / (high - low)
     return result

@@ -1,13 +1,13 @@
 """Signs that values of depth maps do not mean depth."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segdistill.images.depth import DepthSettings, known_values
+from segdistill.images.depth import CONSTANT_DEPTH, DepthSettings, known_values
 from segdistill.images.depth_reading import read_depth_values
 
 LARGE_SHARE = 0.1
@@ -18,6 +18,20 @@ FAR_BEYOND = 8.0
 
 LARGEST_INTEGERS = frozenset([255.0, 65535.0, 2.0**32 - 1, 2.0**31 - 1])
 SMALL_SHARE_KNOWN = 0.5
+ROUNDING = 1e-4
+MOST_NAMED = 3
+
+
+class DepthSummary(NamedTuple):
+    """What a map says about the depth of an image.
+
+    Attributes:
+        unknown: share of the map that is unknown, from 0 to 1.
+        constant: whether all known depths are the same.
+    """
+
+    unknown: float
+    constant: bool
 
 
 class FillValue(NamedTuple):
@@ -60,6 +74,20 @@ def fill_value(values: NDArray[np.float64], settings: DepthSettings) -> FillValu
     return max((s for s in shares if s.share >= LARGE_SHARE), key=lambda s: s.share, default=None)
 
 
+def summarise_depth(share: NDArray[np.floating[Any]]) -> DepthSummary:
+    """Summarise depth in 0..1 that is NaN where unknown, as a map or on a feature grid.
+
+    Example:
+        >>> summarise_depth(np.array([[0.5, 0.5, 0.5, np.nan]]))
+        DepthSummary(unknown=0.25, constant=True)
+        >>> summarise_depth(np.array([[0.0, 0.5, 1.0, 0.5]]))
+        DepthSummary(unknown=0.0, constant=False)
+    """
+    known = np.isfinite(share)
+    constant = (np.abs(share[known] - CONSTANT_DEPTH) <= ROUNDING).all()
+    return DepthSummary(float((~known).mean()), bool(constant))
+
+
 def fill_value_warning(paths: Iterable[Path], settings: DepthSettings) -> str | None:
     """Return a warning about the fill value of some depth maps, or ``None``.
 
@@ -94,10 +122,34 @@ def unknown_depth_warning(unknown: Mapping[Path, float]) -> str | None:
     empty = {path: share for path, share in unknown.items() if share > SMALL_SHARE_KNOWN}
     if not empty:
         return None
-    worst = sorted(empty.items(), key=lambda item: item[1], reverse=True)[:3]
-    shown = ", ".join(f"{path} ({share:.0%})" for path, share in worst)
+    worst = sorted(empty.items(), key=lambda item: item[1], reverse=True)
+    shown = _first([f"{path} ({share:.0%})" for path, share in worst])
     return (
         f"depth maps that are mostly invalid and therefore have little effect: {len(empty)} of"
-        f" {len(unknown)}, {shown}{', ...' if len(empty) > 3 else ''}; check --depth.invalid and"
-        " --depth.kind"
+        f" {len(unknown)}, {shown}; check --depth.invalid and --depth.kind"
     )
+
+
+def constant_depth_warning(maps: Mapping[Path, DepthSummary]) -> str | None:
+    """Return a warning about constant maps, or ``None``.
+
+    Maps that are mostly unknown do not count: :func:`unknown_depth_warning` names them.
+    """
+    constant = [
+        path for path, each in maps.items() if each.constant and each.unknown <= SMALL_SHARE_KNOWN
+    ]
+    if not constant:
+        return None
+    everywhere = len(constant) == len(maps)
+    fix = "fit without depth (--depth.guide off)" if everywhere else "remove these maps"
+    return (
+        f"depth maps that are constant and therefore hold no information: {len(constant)} of"
+        f" {len(maps)}, {_first([str(path) for path in constant])}; all parts of such an image"
+        f" count as equally far, and so as alike: {fix}, or check --depth.invalid, --depth.format"
+        " and --depth.channel"
+    )
+
+
+def _first(shown: Sequence[str]) -> str:
+    more = ["..."] if len(shown) > MOST_NAMED else []
+    return ", ".join([*shown[:MOST_NAMED], *more])

@@ -6,12 +6,12 @@ is unpickled, and no code from a repository is run.
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from segdistill.backbones.huggingface import hub_reason
+from segdistill.backbones.huggingface import hub_reason, is_offline
 from segdistill.errors import UserError
 from segdistill.files import write_text_atomically
 from segdistill.layout import DESCRIPTION_FILE, WEIGHTS_FILE
@@ -44,7 +44,8 @@ def model_folder(source: str | Path, *, revision: str | None = None) -> Path:
     _check_hub_id(hub_id, "no such folder, and not a hub id such as someone/street-scenes")
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only hub ids need it
 
-    with _reworded(hub_id, "no such folder, and no model from the Hugging Face hub"):
+    said = "no such folder, and no model from the Hugging Face hub"
+    with _reworded(hub_id, said, _why_not_fetched):
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(READ_FILES)))
 
 
@@ -72,7 +73,7 @@ def push_model(
         card = model_card(parts, repo_id, facts or CardFacts())
         write_text_atomically(folder / CARD_FILE, card)
         said = "the Hugging Face hub did not accept the model"
-        with _reworded(repo_id, said, fix="; log in with `hf auth login`"):
+        with _reworded(repo_id, said, _why_not_pushed):
             hub.create_repo(repo_id, private=private, exist_ok=True)
             if overwrite or not hub.file_exists(repo_id, DESCRIPTION_FILE):
                 commit = hub.upload_folder(
@@ -90,8 +91,19 @@ def _check_hub_id(name: str, otherwise: str) -> None:
         raise UserError(f"{name}: {otherwise}")
 
 
+def _why_not_fetched(hub_id: str, error: Exception) -> str:
+    reason = hub_reason(hub_id, error)
+    return f"{reason}, or give a local folder" if is_offline(error) else reason
+
+
+def _why_not_pushed(repo_id: str, error: Exception) -> str:
+    if is_offline(error):
+        return "offline mode is on; set HF_HUB_OFFLINE=0 to push"
+    return f"{hub_reason(repo_id, error)}; log in with `hf auth login`"
+
+
 @contextlib.contextmanager
-def _reworded(repo_id: str, said: str, *, fix: str = "") -> Iterator[None]:
+def _reworded(repo_id: str, said: str, reason: Callable[[str, Exception], str]) -> Iterator[None]:
     """Reword the hub's errors and disable its progress bars in the meantime."""
     import huggingface_hub.utils  # noqa: PLC0415 - only the hub needs it
 
@@ -102,7 +114,7 @@ def _reworded(repo_id: str, said: str, *, fix: str = "") -> Iterator[None]:
         yield
     except Exception as error:
         # The hub raises the errors of its HTTP library, which has changed twice.
-        raise UserError(f"{repo_id}: {said}: {hub_reason(repo_id, error)}{fix}") from error
+        raise UserError(f"{repo_id}: {said}: {reason(repo_id, error)}") from error
     finally:
         if not were_off:
             library.enable_progress_bars()
