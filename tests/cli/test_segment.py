@@ -122,7 +122,7 @@ def test_the_hint_after_an_interruption_is_a_command_that_works(
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Segmenter, "scores_and_distances", interrupted)
+    monkeypatch.setattr(Segmenter, "scores_and_distances_of_stored", interrupted)
     new = "--out new --quiet"
     for out, flags, hint in [
         ("new", [], f"to continue: segdistill segment {fitted} {photos} {new} --resume\n"),

@@ -63,7 +63,8 @@ class FeatureExtractor:
         def network(parts: torch.Tensor) -> torch.Tensor:
             with self.compute.autocast():
                 maps = self.backbone(parts)
-            return self.transform(maps.float())
+            # Rounded, as the features that masks are made of.
+            return self.transform(storage_format(maps).permute(0, 3, 1, 2).float())
 
         batch = torch.from_numpy(np.stack(images)).to(self.compute.device)
         with torch.inference_mode():
