@@ -32,11 +32,16 @@ def test_missing_weights_are_reported_before_images_are_decoded(
         segdistill.fit(photos, backbone="lost")
 
 
-def test_damaged_features_are_counted_once_and_change_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def _tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = BackboneEntry("tiny", "embedded", "for tests", lambda _source: TinyBackbone())
     monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
+
+
+@pytest.mark.usefixtures("_tiny_backbone")
+def test_damaged_features_are_counted_once_and_change_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     photos = write_striped_folder(tmp_path / "photos")
 
     def fit(name: str) -> tuple[Path, list[str]]:
@@ -66,11 +71,10 @@ def test_damaged_features_are_counted_once_and_change_nothing(
     assert fit("third")[1] == []
 
 
+@pytest.mark.usefixtures("_tiny_backbone")
 def test_copies_of_one_image_do_not_show_how_many_classes_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entry = BackboneEntry("tiny", "embedded", "for tests", lambda _source: TinyBackbone())
-    monkeypatch.setitem(registry._ENTRIES, "tiny", entry)
     photos = write_striped_folder(tmp_path / "photos")
     copies = tmp_path / "copies"
     copies.mkdir()

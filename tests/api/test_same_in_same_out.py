@@ -158,14 +158,19 @@ def test_masks_need_no_backbone_where_the_fit_stored_features(
     assert segmented("computed") == (from_store, 6)
 
 
-def test_long_images_are_tiled_although_their_features_are_stored(tmp_path: Path) -> None:
+def test_stored_features_of_long_images_are_not_used(tmp_path: Path) -> None:
+    """They were computed from whole images, but masks of long images are computed in tiles."""
     photos = write_striped_folder(tmp_path / "photos")
     Image.fromarray(striped_image(7, 64, 400)).save(photos / "long.png")
-    fit(photos, tmp_path / "run")
-    expected = Segmenter.load(tmp_path / "run").segment(photos / "long.png")
-    segdistill.segment(tmp_path / "run", photos / "long.png", tmp_path / "masks")
-    with Image.open(tmp_path / "masks" / "long.png") as mask:
-        np.testing.assert_array_equal(np.array(mask), expected)
+    segmenter = fit(photos, tmp_path / "run", cache=CacheSettings(tmp_path / "store"))
+    stored = StoredFeatures(segmenter, MaskOptions(), tmp_path / "store")
+    reading = segmenter.settings.reading
+    found = {
+        file.path.name: stored.read(file, reading)[1] is not None for file in find_images(photos)
+    }
+    assert not found.pop("long.png")
+    assert len(found) == 6
+    assert all(found.values())
 
 
 def test_a_backbone_that_was_changed_in_memory_is_used(tmp_path: Path) -> None:
